@@ -1,0 +1,129 @@
+package walkin
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An entry is a token that verified. Its claims never change; what is known
+// about its session does.
+type entry struct {
+	claims  Claims
+	access  bool         // an access token: good as a bearer, never in a cookie
+	checked atomic.Int64 // unix nanoseconds of the last look-up that found the session alive; 0: none yet
+	dead    atomic.Bool  // the session has ended; this is final
+	hits    atomic.Uint32
+}
+
+// checkedWithin reports whether the session was found alive in the last d.
+func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
+	age := now.UnixNano() - e.checked.Load()
+	return age >= 0 && age < int64(d)
+}
+
+// A cache remembers tokens that verified, so that a returning visitor costs a
+// map look-up. It only ever saves work: whatever it forgets is verified again,
+// and what it remembers is still checked for expiry and for its session.
+//
+// The key is the exact text of the token, so another spelling of the same
+// token is never found here.
+//
+// Tokens are many and most come once, so a token first has to come back: new
+// ones go to probation and move to the kept part on their second visit. A
+// flood of genuine tokens that are each used once turns over probation alone.
+// Both parts are two generations of a map: when the young one is full, the
+// old one is dropped whole. That is coarse, but a hit costs no list to keep in
+// order and so no write that two cores would fight over.
+type cache struct {
+	seed   maphash.Seed
+	shards []shard
+}
+
+const cacheShards = 64
+
+type shard struct {
+	mu        sync.RWMutex
+	probation generations
+	kept      generations
+}
+
+type generations struct {
+	young, old map[string]*entry
+	limit      int // of each
+}
+
+func newCache(size int) *cache {
+	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, cacheShards)}
+	// Four maps a shard: together they hold size entries at most.
+	limit := max(size/cacheShards/4, 1)
+	for i := range c.shards {
+		c.shards[i].probation.limit = limit
+		c.shards[i].kept.limit = limit
+	}
+	return c
+}
+
+func (c *cache) shard(token string) *shard {
+	return &c.shards[maphash.String(c.seed, token)%cacheShards]
+}
+
+func (c *cache) get(token string) *entry {
+	s := c.shard(token)
+	s.mu.RLock()
+	e, settled := s.find(token)
+	s.mu.RUnlock()
+	if e == nil || settled || e.hits.Add(1) < 2 {
+		return e
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.kept.young[token]; !ok {
+		// The text of a token that came in may be a piece of a whole
+		// Cookie header; only the token is kept.
+		s.kept.add(strings.Clone(token), e)
+		delete(s.kept.old, token)
+		delete(s.probation.young, token)
+		delete(s.probation.old, token)
+	}
+	return e
+}
+
+// find returns the entry, and whether it stands where it may stay.
+func (s *shard) find(token string) (e *entry, settled bool) {
+	if e := s.kept.young[token]; e != nil {
+		return e, true
+	}
+	for _, m := range [...]map[string]*entry{s.probation.young, s.kept.old, s.probation.old} {
+		if e := m[token]; e != nil {
+			return e, false
+		}
+	}
+	return nil, false
+}
+
+// add remembers a token and returns its entry: the one that is there already
+// when another request was faster.
+func (c *cache) add(token string, claims Claims, access bool) *entry {
+	s := c.shard(token)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, _ := s.find(token); e != nil {
+		return e
+	}
+	e := &entry{claims: claims, access: access}
+	s.probation.add(strings.Clone(token), e)
+	return e
+}
+
+func (g *generations) add(token string, e *entry) {
+	if len(g.young) >= g.limit {
+		g.old, g.young = g.young, nil
+	}
+	if g.young == nil {
+		g.young = make(map[string]*entry)
+	}
+	g.young[token] = e
+}

@@ -1,0 +1,127 @@
+package walkin
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Two cookies, one for each kind of user. Code that handles anonymous users
+// writes only the anonymous one, so a late response of an anonymous request
+// can never sign anybody out.
+type cookies struct {
+	anonymous, permanent string // names
+	domain               string
+	insecure             bool
+	partitioned          bool
+}
+
+func newCookies(cfg Config) cookies {
+	prefix, suffix := "__Host-", ""
+	switch {
+	case cfg.Insecure:
+		prefix = ""
+	case cfg.Domain != "":
+		prefix = "__Secure-"
+	}
+	if cfg.Partitioned {
+		// Another name, since a browser that has both kinds sends both.
+		suffix = "-chips"
+	}
+	return cookies{
+		anonymous: prefix + "walkin-anon" + suffix,
+		permanent: prefix + "walkin" + suffix,
+		domain:    cfg.Domain, insecure: cfg.Insecure, partitioned: cfg.Partitioned,
+	}
+}
+
+// carry returns the cookie that carries a token.
+func (k cookies) carry(token string, c Claims, now time.Time) *http.Cookie {
+	cookie := k.cookie(k.name(c.Anonymous), token)
+	// Max-Age for browsers whose clock is wrong, Expires for the rest.
+	cookie.MaxAge = int(c.ExpiresAt.Sub(now).Seconds())
+	cookie.Expires = c.ExpiresAt
+	return cookie
+}
+
+// clear returns the cookie that removes one of ours. A browser takes it for
+// the same cookie only with the same attributes.
+func (k cookies) clear(name string) *http.Cookie {
+	cookie := k.cookie(name, "")
+	cookie.MaxAge = -1
+	cookie.Expires = time.Unix(1, 0)
+	return cookie
+}
+
+func (k cookies) name(anonymous bool) string {
+	if anonymous {
+		return k.anonymous
+	}
+	return k.permanent
+}
+
+func (k cookies) cookie(name, value string) *http.Cookie {
+	cookie := &http.Cookie{
+		Name: name, Value: value, Path: "/", Domain: k.domain,
+		HttpOnly: true, Secure: !k.insecure,
+		// Always written out: a browser's own default lets a cross-site POST
+		// carry a cookie for two minutes. Strict would withhold it when
+		// somebody follows a link, and we would mint over a live user.
+		SameSite: http.SameSiteLaxMode,
+	}
+	if k.partitioned {
+		cookie.SameSite, cookie.Partitioned = http.SameSiteNoneMode, true
+	}
+	return cookie
+}
+
+// maxCookies is how many cookies net/http reads; with more it reads none.
+const maxCookies = 3000
+
+// findCookie returns the value of the named cookie without parsing the others,
+// with net/http's verdict on every header. found is absent when there is none,
+// live for one value, and conflicting for two different ones, or for so many
+// cookies that net/http would not look: no browser sends either.
+func findCookie(h http.Header, name string) (value string, found standing) {
+	found = absent
+	count := 0
+	for _, line := range h["Cookie"] {
+		count += strings.Count(line, ";") + 1
+	}
+	if count > maxCookies {
+		return "", conflicting
+	}
+	for _, line := range h["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			n, v, _ := strings.Cut(trim(part), "=")
+			if trim(n) != name {
+				continue
+			}
+			v, ok := cookieValue(v)
+			switch {
+			case !ok:
+				// net/http passes over it and takes the next one.
+			case found == absent:
+				value, found = v, live
+			case v != value:
+				return "", conflicting
+			}
+		}
+	}
+	return value, found
+}
+
+func trim(s string) string { return strings.Trim(s, " \t\r\n") }
+
+// cookieValue removes quotes and refuses bytes that no cookie may hold.
+func cookieValue(s string) (string, bool) {
+	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == ';' || c == '\\' {
+			return "", false
+		}
+	}
+	return s, true
+}

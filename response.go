@@ -1,0 +1,285 @@
+package walkin
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// A response is a ResponseWriter that still has cookies to set. They go into
+// the header when it is committed, after everything the handler, a FileServer
+// or a ReverseProxy had to say about caching.
+type response struct {
+	http.ResponseWriter
+	cookies   []*http.Cookie // by name, set at commit
+	before    func() bool    // runs at commit; false: it has answered, and the handler's answer is dropped
+	committed bool
+	dropped   bool
+}
+
+// set replaces what would be set under the same name.
+func (p *response) set(c *http.Cookie) {
+	for i, old := range p.cookies {
+		if old.Name == c.Name {
+			p.cookies[i] = c
+			return
+		}
+	}
+	p.cookies = append(p.cookies, c)
+}
+
+// commit runs once, before the header goes out with the given status.
+func (p *response) commit(status int) {
+	if p.committed {
+		return
+	}
+	p.committed = true
+	if p.before != nil && !p.before() {
+		p.dropped = true
+		return
+	}
+	switch status {
+	case http.StatusNotModified:
+		// A cache merges the header of a 304 into what it has stored (RFC
+		// 9111 §4.3.4), and would hand the cookie on.
+		return
+	case http.StatusSwitchingProtocols:
+		return
+	}
+	if len(p.cookies) > 0 {
+		writeCookies(p.Header(), p.cookies)
+	}
+}
+
+// writeCookies sets cookies and keeps the response out of every cache.
+func writeCookies(h http.Header, cookies []*http.Cookie) {
+	for _, c := range cookies {
+		dropSetCookie(h, c.Name)
+		h.Add("Set-Cookie", c.String())
+	}
+	// no-store keeps it out of shared caches and private ones; a CDN that
+	// was given a header of its own would not look at this one.
+	h.Set("Cache-Control", "private, no-store")
+	h.Del("CDN-Cache-Control")
+	h.Del("Surrogate-Control")
+	h.Del("Expires")
+	addVary(h, "Cookie")
+}
+
+// dropSetCookie removes an earlier Set-Cookie of that name: of two in one
+// response, which one counts is up to the browser.
+func dropSetCookie(h http.Header, name string) {
+	lines := h["Set-Cookie"]
+	kept := lines[:0:0]
+	for _, line := range lines {
+		if !strings.HasPrefix(line, name+"=") {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) < len(lines) {
+		h["Set-Cookie"] = kept
+	}
+}
+
+func addVary(h http.Header, field string) {
+	for _, line := range h["Vary"] {
+		for part := range strings.SplitSeq(line, ",") {
+			if part = strings.TrimSpace(part); part == "*" || strings.EqualFold(part, field) {
+				return
+			}
+		}
+	}
+	h.Add("Vary", field)
+}
+
+func (p *response) WriteHeader(status int) {
+	// 1xx are not the answer yet: a 103 must not carry the cookie.
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		p.commit(status)
+	}
+	if !p.dropped {
+		p.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (p *response) Write(b []byte) (int, error) {
+	if p.commit(http.StatusOK); p.dropped {
+		return len(b), nil
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+func (p *response) WriteString(s string) (int, error) {
+	if p.commit(http.StatusOK); p.dropped {
+		return len(s), nil
+	}
+	return io.WriteString(p.ResponseWriter, s)
+}
+
+// FlushError is what http.ResponseController looks for. Without it, it would
+// unwrap and flush the header past us.
+func (p *response) FlushError() error {
+	p.commit(http.StatusOK)
+	return http.NewResponseController(p.ResponseWriter).Flush()
+}
+
+var errDropped = errors.New("walkin: the session data could not be saved")
+
+// Unwrap lets http.ResponseController find deadlines, full duplex and Hijack.
+func (p *response) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// The optional interfaces. A handler that asks for one must get it exactly
+// when the inner writer has it: some choose how to stream by that answer.
+type (
+	flusher    struct{ p *response }
+	hijacker   struct{ p *response }
+	readerFrom struct{ p *response }
+	pusher     struct{ p *response }
+)
+
+func (f flusher) Flush() {
+	f.p.commit(http.StatusOK)
+	f.p.ResponseWriter.(http.Flusher).Flush()
+}
+
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if h.p.commit(http.StatusSwitchingProtocols); h.p.dropped {
+		return nil, nil, errDropped
+	}
+	return h.p.ResponseWriter.(http.Hijacker).Hijack()
+}
+
+// ReadFrom keeps sendfile.
+func (r readerFrom) ReadFrom(src io.Reader) (int64, error) {
+	if r.p.commit(http.StatusOK); r.p.dropped {
+		return io.Copy(io.Discard, src)
+	}
+	return r.p.ResponseWriter.(io.ReaderFrom).ReadFrom(src)
+}
+
+func (p pusher) Push(target string, opts *http.PushOptions) error {
+	return p.p.ResponseWriter.(http.Pusher).Push(target, opts)
+}
+
+// writer returns p with the optional interfaces of the writer inside, no more
+// and no less.
+func (p *response) writer() http.ResponseWriter {
+	const (
+		flush = 1 << iota
+		hijack
+		read
+		push
+	)
+	has := 0
+	if _, ok := p.ResponseWriter.(http.Flusher); ok {
+		has |= flush
+	}
+	if _, ok := p.ResponseWriter.(http.Hijacker); ok {
+		has |= hijack
+	}
+	if _, ok := p.ResponseWriter.(io.ReaderFrom); ok {
+		has |= read
+	}
+	if _, ok := p.ResponseWriter.(http.Pusher); ok {
+		has |= push
+	}
+	f, h, r, s := flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}
+	switch has {
+	case flush:
+		return struct {
+			*response
+			flusher
+		}{p, f}
+	case hijack:
+		return struct {
+			*response
+			hijacker
+		}{p, h}
+	case flush | hijack:
+		return struct {
+			*response
+			flusher
+			hijacker
+		}{p, f, h}
+	case read:
+		return struct {
+			*response
+			readerFrom
+		}{p, r}
+	case flush | read:
+		return struct {
+			*response
+			flusher
+			readerFrom
+		}{p, f, r}
+	case hijack | read:
+		return struct {
+			*response
+			hijacker
+			readerFrom
+		}{p, h, r}
+	case flush | hijack | read: // net/http, HTTP/1
+		return struct {
+			*response
+			flusher
+			hijacker
+			readerFrom
+		}{p, f, h, r}
+	case push:
+		return struct {
+			*response
+			pusher
+		}{p, s}
+	case flush | push: // net/http, HTTP/2
+		return struct {
+			*response
+			flusher
+			pusher
+		}{p, f, s}
+	case hijack | push:
+		return struct {
+			*response
+			hijacker
+			pusher
+		}{p, h, s}
+	case flush | hijack | push:
+		return struct {
+			*response
+			flusher
+			hijacker
+			pusher
+		}{p, f, h, s}
+	case read | push:
+		return struct {
+			*response
+			readerFrom
+			pusher
+		}{p, r, s}
+	case flush | read | push:
+		return struct {
+			*response
+			flusher
+			readerFrom
+			pusher
+		}{p, f, r, s}
+	case hijack | read | push:
+		return struct {
+			*response
+			hijacker
+			readerFrom
+			pusher
+		}{p, h, r, s}
+	case flush | hijack | read | push:
+		return struct {
+			*response
+			flusher
+			hijacker
+			readerFrom
+			pusher
+		}{p, f, h, r, s}
+	}
+	return p
+}

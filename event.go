@@ -1,0 +1,62 @@
+package walkin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/uuid"
+)
+
+// An Outcome says what walkin did about a visitor. [Middleware.Continue]
+// returns the five it can end in; events carry all of them.
+type Outcome string
+
+const (
+	Upgraded Outcome = "upgraded"  // an anonymous user got an identity: same ID, now permanent
+	SignedUp Outcome = "signed_up" // nobody got an identity and a new permanent user
+	SignedIn Outcome = "signed_in" // the owner of the identity, again or for the first time here
+	Merged   Outcome = "merged"    // an anonymous user became the owner of the identity; the app moved their data
+	Linked   Outcome = "linked"    // a permanent user got one more identity
+
+	Minted    Outcome = "minted"     // a visitor got an anonymous user ID
+	Skipped   Outcome = "skipped"    // a visitor without a user got none; Reason says why
+	Persisted Outcome = "persisted"  // an anonymous user became a row
+	Renewed   Outcome = "renewed"    // a token was issued anew
+	Unlinked  Outcome = "unlinked"   // a user removed an identity
+	SignedOut Outcome = "signed_out" // a session ended, or all of a user's
+	Deleted   Outcome = "deleted"    // a user was deleted
+	Refused   Outcome = "refused"    // a visitor was refused; Reason says why
+	Failed    Outcome = "failed"     // something broke and the request went on; Reason says what
+)
+
+// An Event tells the owner of the site what happened. It holds no token, no
+// secret and no address, and nothing a stranger wrote.
+type Event struct {
+	Outcome   Outcome
+	Reason    string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"
+	UserID    uuid.UUID // zero for nobody
+	GuestID   uuid.UUID // the anonymous user who is gone, with Merged
+	SessionID uuid.UUID
+	Provider  string // of the identity, where there is one
+	Err       error  // what caused it, where there is a cause
+}
+
+// emit hands an event of a request to the owner.
+func (m *Middleware) emit(r *http.Request, e Event) {
+	if e.UserID == uuid.Nil && e.Outcome == Refused {
+		if c, ok := FromContext(r.Context()); ok {
+			e.UserID, e.SessionID = c.UserID, c.SessionID
+		}
+	}
+	m.tell(r.Context(), e)
+}
+
+func (m *Middleware) tell(ctx context.Context, e Event) {
+	if e.Outcome == Failed || e.Outcome == Refused && e.Reason == "store_down" || e.Reason == "internal" {
+		m.log.LogAttrs(ctx, slog.LevelWarn, "walkin: "+string(e.Outcome), slog.String("reason", e.Reason), slog.Any("error", e.Err))
+	}
+	if m.cfg.OnEvent != nil {
+		m.cfg.OnEvent(ctx, e)
+	}
+}

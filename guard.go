@@ -1,0 +1,310 @@
+package walkin
+
+import (
+	"encoding/json"
+	"errors"
+	"html/template"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Refusal is why a visitor was refused: the error of [Middleware.Ensure] and
+// [Middleware.Continue], of credentials, and what guards answer with. It keeps
+// what the owner learns apart from what the visitor does.
+type Refusal struct {
+	// Status is the HTTP status; 0 is 403.
+	Status int
+
+	// Reason is for the owner, in events: "no_user", "anonymous",
+	// "cross_origin". It is never shown to the visitor.
+	Reason string
+
+	// Message is for the visitor: what happened and what they can do, in a
+	// sentence. Empty is a general one for the status.
+	Message string
+
+	// RetryAfter, when above zero, is sent as Retry-After in whole seconds.
+	RetryAfter time.Duration
+
+	// Err is what caused it, for the owner alone; may be nil.
+	Err error
+
+	// page is where a person is sent instead: Config.UpgradeURL or SignInURL.
+	page string
+}
+
+// Error tells status and reason. It is for logs, not for visitors.
+func (e *Refusal) Error() string {
+	text := "walkin: refused: " + e.Reason
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns Err.
+func (e *Refusal) Unwrap() error { return e.Err }
+
+// refusalOf turns any error into the refusal that a visitor is answered with.
+func refusalOf(err error) *Refusal {
+	refusal, ok := errors.AsType[*Refusal](err)
+	switch {
+	case ok && refusal.Status != 0:
+		return refusal
+	case ok:
+		complete := *refusal
+		complete.Status = http.StatusForbidden
+		return &complete
+	case errors.Is(err, ErrIdentityTaken):
+		return &Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
+			Message: "That already belongs to another account. You can sign in to it instead."}
+	case errors.Is(err, ErrSuperseded), errors.Is(err, ErrNotFound):
+		return &Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: err}
+	}
+	return &Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
+}
+
+func storeDown(err error) *Refusal {
+	return &Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
+}
+
+// RequireUser lets every visitor who is somebody through, anonymous or
+// permanent, and refuses nobody with 401. People are sent to Config.SignInURL
+// when there is one.
+func (m *Middleware) RequireUser() func(http.Handler) http.Handler {
+	return m.guard(func(Claims) error { return nil })
+}
+
+// RequirePermanent lets permanent users through. An anonymous user gets 403 and
+// nobody 401, as a problem document (RFC 9457); people, told by their browser's
+// Accept and Sec-Fetch-Mode, are sent to Config.UpgradeURL when there is one,
+// with the way back in return_to.
+//
+// On an unsafe request the claims are as fresh as the store: [Middleware.Handler]
+// looked before the guard. On a safe one they may be Config.RecheckAfter old.
+func (m *Middleware) RequirePermanent() func(http.Handler) http.Handler {
+	return m.guard(func(c Claims) error {
+		if !c.Anonymous {
+			return nil
+		}
+		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", page: m.cfg.UpgradeURL,
+			Message: "An account is needed for this."}
+	})
+}
+
+// Require lets a visitor through for whom rule returns nil: a rule of the
+// app's own, such as "anonymous users see what was posted today". It is asked
+// about somebody only; nobody is refused with 401. An error refuses with 403,
+// or as it says when it is a *[Refusal]; its text goes to the owner's events
+// and not to the visitor.
+func (m *Middleware) Require(rule func(Claims) error) func(http.Handler) http.Handler {
+	return m.guard(func(c Claims) error {
+		err := rule(c)
+		if _, ok := errors.AsType[*Refusal](err); err == nil || ok {
+			return err
+		}
+		return &Refusal{Status: http.StatusForbidden, Reason: "rule", Err: err}
+	})
+}
+
+func (m *Middleware) guard(rule func(Claims) error) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := m.check(r, rule); err != nil {
+				m.Refuse(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// check is the decision of a guard, without the answer. It fails closed: a
+// request that did not pass Handler carries no claims, and is nobody's.
+func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
+	c, ok := FromContext(r.Context())
+	if ok {
+		return rule(c)
+	}
+	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", page: m.cfg.SignInURL}
+	if v := visitFrom(r.Context()); v != nil && v.reason != "" {
+		refusal.Reason = v.reason
+	}
+	if refusal.page == "" {
+		refusal.page = m.cfg.UpgradeURL
+	}
+	return refusal
+}
+
+// Refuse answers a request with an error of [Middleware.Ensure] or
+// [Middleware.Continue], or with a *[Refusal] of the app's own, as the guards
+// do: a problem document for API clients, for people a page, or the way to
+// Config.UpgradeURL or SignInURL. Any other error is a 500 that tells the
+// visitor nothing.
+func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	refusal := refusalOf(err)
+	m.refused(w, r, refusal)
+	if m.cfg.OnRefuse != nil {
+		m.cfg.OnRefuse(w, r, refusal)
+		return
+	}
+	person := wantsPage(r)
+	if person && refusal.page != "" && refusal.page != r.URL.Path {
+		http.Redirect(w, r, withReturnTo(refusal.page, wayBack(r)), http.StatusSeeOther)
+		return
+	}
+	if refusal.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110 §11.6.1 wants one
+	}
+	if person {
+		writePage(w, refusal)
+		return
+	}
+	writeProblem(w, refusal)
+}
+
+// refused tells the owner, and sets the header fields that every refusal has.
+func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
+	w.Header().Set("Cache-Control", "no-store")
+	if refusal.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
+	}
+}
+
+// explain returns the message for the visitor.
+func (e *Refusal) explain() string {
+	if e.Message != "" {
+		return e.Message
+	}
+	switch e.Status {
+	case http.StatusUnauthorized:
+		return "Please sign in, or reload the page and try again."
+	case http.StatusForbidden:
+		return "You may not do this."
+	case http.StatusTooManyRequests:
+		return "That was a lot at once. Please wait a little and try again."
+	case http.StatusServiceUnavailable:
+		return "This does not work at the moment. Please try again in a few seconds."
+	}
+	return "Something went wrong. Please try again."
+}
+
+func writeProblem(w http.ResponseWriter, e *Refusal) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(e.Status)
+	// The only error is a client that went away.
+	_ = json.NewEncoder(w).Encode(struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{"about:blank", http.StatusText(e.Status), e.Status, e.explain()})
+}
+
+var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{{.Title}}</title>
+<h1>{{.Title}}</h1>
+<p>{{.Detail}}
+<p><a href="/">Back to the start</a>
+</html>
+`))
+
+func writePage(w http.ResponseWriter, e *Refusal) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(e.Status)
+	_ = refusalPage.Execute(w, struct{ Title, Detail string }{http.StatusText(e.Status), e.explain()})
+}
+
+// wantsPage reports whether a person looks at the answer.
+func wantsPage(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" ||
+		r.Header.Get("Sec-Fetch-Mode") == "" && accepts(r, "text/html")
+}
+
+func accepts(r *http.Request, mediaType string) bool {
+	for _, line := range r.Header["Accept"] {
+		if strings.Contains(line, mediaType) {
+			return true
+		}
+	}
+	return false
+}
+
+// wayBack returns the local path to return to: the page itself, or, since a
+// post cannot be repeated, the page that it came from.
+func wayBack(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return r.URL.RequestURI()
+	}
+	from, err := url.Parse(r.Header.Get("Referer"))
+	if err != nil || from.Host != r.Host {
+		return ""
+	}
+	return from.RequestURI()
+}
+
+func withReturnTo(page, path string) string {
+	path = localPath(path, "")
+	if path == "" {
+		return page
+	}
+	separator := "?"
+	if strings.Contains(page, "?") {
+		separator = "&"
+	}
+	return page + separator + "return_to=" + url.QueryEscape(path)
+}
+
+// localPath returns s when it is a path of this site that no browser takes for
+// anything else, and fallback otherwise. Browsers read \ as /, drop tabs and
+// line breaks, and resolve dots; servers in between may decode once more.
+func localPath(s, fallback string) string {
+	if len(s) > 2048 || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") {
+		return fallback
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '\\' {
+			return fallback
+		}
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
+		return fallback
+	}
+	// The decoded path must be as harmless as the text, also after another
+	// round: no second slash at the start, no backslash, no control byte.
+	for range 2 {
+		for i := range len(u.Path) {
+			if u.Path[i] < ' ' || u.Path[i] == 0x7f || u.Path[i] == '\\' {
+				return fallback
+			}
+		}
+		if strings.Contains(u.Path, "//") {
+			return fallback
+		}
+		again, err := url.PathUnescape(u.Path)
+		if err != nil {
+			break
+		}
+		u.Path = again
+	}
+	return s
+}
+
+// safeReturn is where a form leads when it is done.
+func safeReturn(r *http.Request) string {
+	return localPath(r.FormValue("return_to"), "/")
+}

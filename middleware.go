@@ -1,0 +1,471 @@
+package walkin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config says how walkin behaves. Keys and Store are required; the zero value
+// of everything else is a default that suits a server-rendered site.
+type Config struct {
+	// Keys sign and verify tokens: the first signs, all verify. Required; see
+	// [KeyFile] for a start and [ParseJWKS] for several machines.
+	Keys []Key
+
+	// Store keeps users and sessions. Required.
+	Store Store
+
+	// Mint says when a visitor gets a user. Zero is MintOnVisit.
+	Mint Mint
+
+	// PersistOnMint makes a row with every mint rather than at the first
+	// act. Every visitor, and every bot that passes for one, is then a row.
+	PersistOnMint bool
+
+	// Lifetime is how long a user who stays away is remembered: the life of
+	// a token from its last renewal. Zero is 30 days; 400 days, the most
+	// that browsers keep a cookie (RFC 6265bis), is the limit. An anonymous
+	// user who stays away longer cannot come back.
+	Lifetime time.Duration
+
+	// RenewAfter is the age from which a token is issued anew, at most once
+	// for all of it. Zero is a day, or half of a shorter Lifetime.
+	RenewAfter time.Duration
+
+	// RecheckAfter is how long a safe request may trust an earlier look at
+	// the store, and so how long a token that was superseded on another
+	// replica may still read. Zero is 30 seconds.
+	RecheckAfter time.Duration
+
+	// Issuer and Audience are the "iss" and "aud" of tokens, checked in
+	// every one. Empty is "walkin". Apps that share a key need different
+	// ones.
+	Issuer   string
+	Audience string
+
+	// Insecure leaves out the cookies' Secure attribute and __Host- prefix,
+	// so that they work over plain http. For development on localhost only:
+	// anybody on the way can take such a cookie.
+	Insecure bool
+
+	// Domain shares the cookies with all subdomains of a domain. Empty, the
+	// default, keeps them to this very host. With it the cookies lose the
+	// __Host- prefix, and every subdomain can read a visitor's token and
+	// plant its own.
+	Domain string
+
+	// Partitioned makes walkin work in a cross-site iframe: the cookies are
+	// partitioned by the embedding site (CHIPS) and SameSite=None, and such
+	// an iframe may mint. Needs Secure cookies.
+	Partitioned bool
+
+	// CrossOrigin decides which unsafe requests come from elsewhere. Nil is
+	// http.NewCrossOriginProtection(); set the app's own for its trusted
+	// origins. Refusals are answered as all others, not by its deny handler.
+	CrossOrigin *http.CrossOriginProtection
+
+	// IsBot reports whether a request is a robot's, which gets no user yet.
+	// Nil is a short list of words in the User-Agent and its shape.
+	IsBot func(*http.Request) bool
+
+	// AppClaims returns claims of the app's own for the user in c, when a
+	// token is issued; they come back in Claims.App, as a JSON object, and
+	// are as old as the token. An error, a name that walkin uses itself, or
+	// more than fits into a cookie means that no token is issued. Nil is
+	// none. During Continue the context is the transaction's.
+	AppClaims func(ctx context.Context, c Claims) (map[string]any, error)
+
+	// OnUpgrade is called when a user becomes permanent: Upgraded or
+	// SignedUp. OnMerge is called when an anonymous visitor proves the
+	// identity of another user: move what Change.GuestID has to
+	// Change.UserID; afterwards the guest is deleted. OnSignIn is called
+	// when an existing user gets a session, SignedIn or Merged, and may
+	// refuse, for a ban.
+	//
+	// All run inside the transaction of the change, under its context: an
+	// error or a panic undoes it whole. They may run more than once, see
+	// Store.InTx. Nil does nothing; without OnMerge nobody is merged.
+	OnUpgrade func(ctx context.Context, c Change) error
+	OnMerge   func(ctx context.Context, c Change) error
+	OnSignIn  func(ctx context.Context, c Change) error
+
+	// Conflict says what becomes of an anonymous visitor who proves the
+	// identity of another user. Zero is ConflictMerge with OnMerge and
+	// ConflictSignIn without.
+	Conflict Conflict
+
+	// RecentProof is how old a permanent user's last proof may be when they
+	// add or remove an identity. Zero is 10 minutes.
+	RecentProof time.Duration
+
+	// UpgradeURL and SignInURL are local paths of the pages that people are
+	// sent to when a guard refuses them. Empty shows a plain page. A post to
+	// them makes no anonymous user of its own.
+	UpgradeURL string
+	SignInURL  string
+
+	// OnRefuse answers refused requests. Nil is a problem document for
+	// programs and a page or a redirect for people.
+	OnRefuse func(w http.ResponseWriter, r *http.Request, refusal *Refusal)
+
+	// OnEvent is told what walkin does. It runs during the request and may
+	// be called concurrently. Nil tells nobody.
+	OnEvent func(ctx context.Context, e Event)
+
+	// Logger gets what broke. Nil logs nothing.
+	Logger *slog.Logger
+
+	// CacheSize is how many verified tokens are remembered, of about 1 KB
+	// each. Zero is 32,768.
+	CacheSize int
+}
+
+const (
+	maxLifetime  = 400 * 24 * time.Hour
+	storeTimeout = 3 * time.Second // for one look-up: a store that hangs is a store that is down
+)
+
+// Middleware gives the visitors of a site their users. It is safe for
+// concurrent use; replicas of an app each have their own over one store.
+type Middleware struct {
+	cfg     Config // with all defaults filled in
+	log     *slog.Logger
+	keys    *keyring
+	cookies cookies
+	cache   *cache
+
+	mu   sync.Mutex
+	data []*sessionData // of LoadAndSave
+}
+
+// New checks cfg and returns a Middleware, or one error that names every
+// mistake. It starts nothing and touches nothing.
+func New(cfg Config) (*Middleware, error) {
+	var errs []error
+	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("walkin: "+format, args...)) }
+
+	orDefault(&cfg.Lifetime, 30*24*time.Hour)
+	orDefault(&cfg.RenewAfter, min(24*time.Hour, cfg.Lifetime/2))
+	orDefault(&cfg.RecheckAfter, 30*time.Second)
+	orDefault(&cfg.RecentProof, 10*time.Minute)
+	orDefault(&cfg.Issuer, "walkin")
+	orDefault(&cfg.Audience, "walkin")
+	orDefault(&cfg.CacheSize, 1<<15)
+	if cfg.Conflict == 0 {
+		cfg.Conflict = ConflictSignIn
+		if cfg.OnMerge != nil {
+			cfg.Conflict = ConflictMerge
+		}
+	}
+	if cfg.CrossOrigin == nil {
+		cfg.CrossOrigin = http.NewCrossOriginProtection()
+	}
+	if cfg.IsBot == nil {
+		cfg.IsBot = isBot
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+
+	keys, err := newKeyring(cfg.Keys, cfg.Issuer, cfg.Audience)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if cfg.Store == nil {
+		mistake("Config.Store is nil; store/memstore has one for a first try")
+	}
+	if cfg.Mint > MintOff {
+		mistake("Config.Mint is %d, which is none of the constants", cfg.Mint)
+	}
+	if cfg.Lifetime < time.Minute || cfg.Lifetime > maxLifetime {
+		mistake("Config.Lifetime is %v, not between a minute and 400 days", cfg.Lifetime)
+	}
+	if cfg.RenewAfter <= 0 || cfg.RenewAfter >= cfg.Lifetime {
+		mistake("Config.RenewAfter is %v, not between 0 and the lifetime %v", cfg.RenewAfter, cfg.Lifetime)
+	}
+	if cfg.RecheckAfter < 0 || cfg.RecheckAfter > cfg.Lifetime {
+		mistake("Config.RecheckAfter is %v, not between 0 and the lifetime %v", cfg.RecheckAfter, cfg.Lifetime)
+	}
+	if cfg.RecentProof < 0 {
+		mistake("Config.RecentProof is %v, which is negative", cfg.RecentProof)
+	}
+	if cfg.Conflict > ConflictReject {
+		mistake("Config.Conflict is %d, which is none of the constants", cfg.Conflict)
+	}
+	if cfg.Conflict == ConflictMerge && cfg.OnMerge == nil {
+		mistake("Config.Conflict is ConflictMerge without an OnMerge that moves the data")
+	}
+	if cfg.Partitioned && cfg.Insecure {
+		mistake("Config.Partitioned needs Secure cookies; Config.Insecure makes others")
+	}
+	if cfg.Domain != "" && !validDomain(cfg.Domain) {
+		mistake("Config.Domain %q is not a domain like example.com", cfg.Domain)
+	}
+	for name, path := range map[string]string{"UpgradeURL": cfg.UpgradeURL, "SignInURL": cfg.SignInURL} {
+		if path != "" && localPath(path, "") == "" {
+			mistake("Config.%s %q is not a local path like /sign-up", name, path)
+		}
+	}
+	if cfg.CacheSize < 0 {
+		mistake("Config.CacheSize is %d, which is negative", cfg.CacheSize)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if cfg.Insecure {
+		log.Warn("walkin: Config.Insecure is set: cookies travel without encryption; never use it outside localhost")
+	}
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize)}, nil
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func validDomain(s string) bool {
+	labels := strings.Split(s, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	last := labels[len(labels)-1]
+	return len(labels) > 1 && strings.Trim(last, "0123456789") != "" // not an IP address
+}
+
+// Handler wraps a site: next sees every visitor's claims in the request's
+// context, see [FromContext]. It looks once, decides once, and then calls next.
+//
+// Wrap the whole site, outside of what compresses or caches. A request without
+// a user and without the right to one passes through untouched; a returning
+// visitor costs a map look-up; only when there is a cookie to set is w wrapped.
+func (m *Middleware) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v := visitFrom(r.Context()); v != nil && v.m == m {
+			next.ServeHTTP(w, r) // wrapped twice
+			return
+		}
+		now := time.Now()
+		f := m.look(r, now)
+
+		var whyNot string
+		if f.standing != live && f.standing != unreachable {
+			if whyNot = m.whyNotMint(r, f.standing, false); whyNot != "" {
+				m.skipped(r, f, whyNot)
+			}
+			if f.standing == absent && whyNot != "" && !isAct(r) && m.cfg.Mint != MintOnDemand {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
+		v := m.newVisit(r, f)
+		r = r.WithContext(v)
+		if f.standing == unreachable {
+			// Fails closed: an unsafe request, or one of a permanent user whose
+			// session was not seen alive lately. The cookie stays as it is.
+			m.Refuse(w, r, storeDown(f.err))
+			return
+		}
+		cookie, rowMade, err := m.decide(r, v, f, whyNot == "", now)
+		if err != nil {
+			m.Refuse(w, r, err)
+			return
+		}
+		if cookie == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		v.response = &response{ResponseWriter: w, cookies: []*http.Cookie{cookie}}
+		done := false
+		defer func() {
+			if !done && rowMade && !v.response.committed {
+				m.undo(r.Context(), *v.claims.Load())
+			}
+		}()
+		next.ServeHTTP(v.response.writer(), r)
+		v.response.commit(http.StatusOK) // for a handler that wrote nothing
+		done = true
+	})
+}
+
+// decide returns the cookie that this response is to carry, or nil, and
+// whether a new user was made a row for it. An error ends the request.
+func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, now time.Time) (*http.Cookie, bool, error) {
+	if v.standing == live {
+		c := v.claims.Load()
+		switch {
+		case c.Provisional && m.isOwnAct(r):
+			// The first act: the row is there before the handler runs.
+			cookie, err := m.makeRow(r, v)
+			if errors.Is(err, ErrSuperseded) {
+				return nil, false, nil // nobody; the handler and its guards say what that means
+			}
+			return cookie, false, err
+		case !v.bearer && (f.settled || now.Sub(c.IssuedAt) >= m.cfg.RenewAfter) && isRenewable(r):
+			return m.renew(r, v, now), false, nil
+		}
+		return nil, false, nil
+	}
+	if !mayMint {
+		return nil, false, nil
+	}
+	if isAct(r) || m.cfg.PersistOnMint {
+		cookie, err := m.makeRow(r, v)
+		if err == nil || isAct(r) {
+			return cookie, err == nil, err
+		}
+		return nil, false, m.unminted(r, err)
+	}
+	c, err := m.mint(now)
+	if err != nil {
+		return nil, false, m.unminted(r, err)
+	}
+	token, c, err := m.issue(r.Context(), c)
+	if err != nil {
+		return nil, false, m.unminted(r, err)
+	}
+	m.remember(v, token, c, now)
+	m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
+	return m.cookies.carry(token, c, now), false, nil
+}
+
+// unminted lets a page be served to nobody when its visitor could not get a
+// user. Fails open: there is nothing to lose yet, and the next page asks anew.
+func (m *Middleware) unminted(r *http.Request, err error) error {
+	m.emit(r, Event{Outcome: Failed, Reason: refusalOf(err).Reason, Err: err})
+	return nil
+}
+
+// isOwnAct reports whether the visitor acts on the site itself, or on one that
+// the app trusts, outside of the forms that decide who they become.
+func (m *Middleware) isOwnAct(r *http.Request) bool {
+	return isAct(r) && r.URL.Path != m.cfg.UpgradeURL && r.URL.Path != m.cfg.SignInURL &&
+		m.cfg.CrossOrigin.Check(r) == nil
+}
+
+// undo removes the user that was made for a request whose handler panicked
+// before the visitor got their cookie: nobody can ever come back to them.
+func (m *Middleware) undo(ctx context.Context, c Claims) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	now := time.Now()
+	if err := m.cfg.Store.DeleteUser(ctx, Tombstone{UserID: c.UserID, DeletedAt: now, ExpiresAt: now}); err != nil {
+		m.tell(ctx, Event{Outcome: Failed, Reason: "undo_mint", UserID: c.UserID, Err: err})
+	}
+}
+
+// isRenewable reports whether a response to r is one that may carry a cookie
+// which nobody waits for.
+func isRenewable(r *http.Request) bool {
+	switch {
+	case r.Method != http.MethodGet && !(isAct(r) && isSameOrigin(r)):
+		return false
+	case isAsset(r), isPrefetch(r.Header), r.Header.Get("Upgrade") != "":
+		return false
+	}
+	return true
+}
+
+// renew issues the visitor's token anew and returns its cookie, or nil when
+// that cannot be done now: then they go on with the one they have.
+func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
+	c := m.dated(*v.claims.Load(), now)
+	s, err := m.lookup(r.Context(), c)
+	switch {
+	case errors.Is(err, ErrNotFound) && c.Provisional:
+		// Nobody acted yet: there is nothing to write.
+		err = nil
+	case err == nil:
+		c.Provisional = false
+		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter/2 {
+			break // a parallel request was faster; one write a day is enough
+		}
+		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
+		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+		err = m.cfg.Store.RenewSession(ctx, s)
+		cancel()
+	}
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
+		v.entry.dead.Store(true)
+		v.become(superseded, "superseded")
+		return nil
+	}
+	var token string
+	if err == nil {
+		token, c, err = m.issue(r.Context(), c)
+	}
+	if err != nil {
+		// Fails open: the token they have is still good.
+		m.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: c.UserID, SessionID: c.SessionID, Err: err})
+		return nil
+	}
+	m.remember(v, token, c, now)
+	m.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
+	return m.cookies.carry(token, c, now)
+}
+
+// remember makes a token that we just issued the visitor's.
+func (m *Middleware) remember(v *visit, token string, c Claims, now time.Time) {
+	v.entry = m.cache.add(token, c, false)
+	v.entry.checked.Store(now.UnixNano())
+	v.standing, v.reason = live, ""
+	v.claims.Store(&v.entry.claims)
+}
+
+// setCookies puts cookies on a response that may or may not be wrapped.
+func (m *Middleware) setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
+	if v.response == nil {
+		writeCookies(w.Header(), set)
+		return
+	}
+	for _, c := range set {
+		v.response.set(c)
+	}
+}
+
+// skipped tells the owner why a visitor without a user got none.
+func (m *Middleware) skipped(r *http.Request, f finding, reason string) {
+	if m.cfg.OnEvent == nil {
+		return
+	}
+	if f.reason != "" {
+		reason = f.reason + "," + reason
+	}
+	m.emit(r, Event{Outcome: Skipped, Reason: reason})
+}
+
+// appClaims returns the text of the app's claims for c.
+func (m *Middleware) appClaims(ctx context.Context, c Claims) (string, error) {
+	if m.cfg.AppClaims == nil {
+		return "", nil
+	}
+	app, err := m.cfg.AppClaims(ctx, c)
+	if err != nil {
+		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
+	}
+	if len(app) == 0 {
+		return "", nil
+	}
+	for name := range app {
+		switch name {
+		case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "app":
+			return "", fmt.Errorf("walkin: Config.AppClaims returned %q, which is a claim of walkin's own", name)
+		}
+	}
+	text, err := json.Marshal(app)
+	if err != nil {
+		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
+	}
+	return string(text), nil
+}

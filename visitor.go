@@ -1,0 +1,162 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A standing is what a request's token turned out to be.
+type standing uint8
+
+const (
+	absent       standing = iota // there is none
+	live                         // ours, and its session is alive
+	superseded                   // ours, and its session has ended
+	invalid                      // forged, malformed, expired, or in the wrong cookie
+	conflicting                  // two different values of one name
+	foreign                      // a bearer token that is not a live one of ours
+	unverifiable                 // perhaps ours, but this replica cannot tell
+	unreachable                  // ours, but the store does not say whether its session is alive
+)
+
+// A finding is the answer to: who is this?
+type finding struct {
+	standing standing
+	reason   string // why not live, for the owner's events
+	entry    *entry // of a token that verified
+	bearer   bool
+	settled  bool // a provisional token whose user has become a row: time for a new one
+	err      error
+}
+
+// look finds out whose request this is. Nothing is written.
+//
+// A bearer token rules alone: a client that sends one means that user, and a
+// browser never sends one by itself. Of the cookies the permanent one wins;
+// one that is over (superseded, invalid) leaves the choice to the anonymous
+// one, but one that cannot be judged does not: fails closed, since the
+// visitor may well be that permanent user.
+func (m *Middleware) look(r *http.Request, now time.Time) finding {
+	if token, ok := bearer(r.Header); ok {
+		f := m.judge(r, token, now, func(e *entry) bool { return true }, true)
+		f.bearer = true
+		if f.standing != live && f.standing != unreachable {
+			f.standing = foreign
+		}
+		return f
+	}
+	permanent := m.lookCookie(r, m.cookies.permanent, now, isPermanent)
+	switch permanent.standing {
+	case absent, superseded, invalid:
+	default:
+		return permanent
+	}
+	anonymous := m.lookCookie(r, m.cookies.anonymous, now, isAnonymous)
+	if anonymous.standing == absent {
+		return permanent
+	}
+	return anonymous
+}
+
+// A token's kind must agree with the cookie that carried it.
+func isPermanent(e *entry) bool { return !e.claims.Anonymous && !e.access }
+func isAnonymous(e *entry) bool { return e.claims.Anonymous && !e.access }
+
+func (m *Middleware) lookCookie(r *http.Request, name string, now time.Time, fits func(*entry) bool) finding {
+	value, found := findCookie(r.Header, name)
+	if found != live {
+		f := finding{standing: found}
+		if found == conflicting {
+			f.reason = "duplicate_cookie"
+		}
+		return f
+	}
+	return m.judge(r, value, now, fits, false)
+}
+
+// judge tells what a token is worth on this request.
+func (m *Middleware) judge(r *http.Request, token string, now time.Time, fits func(*entry) bool, bearer bool) finding {
+	e := m.cache.get(token)
+	if e == nil {
+		c, access, s, reason := m.keys.verify(token, bearer, now)
+		if s != live {
+			return finding{standing: s, reason: reason}
+		}
+		e = m.cache.add(token, c, access)
+	}
+	switch {
+	case now.After(e.claims.ExpiresAt.Add(leeway)):
+		return finding{standing: invalid, reason: "expired"}
+	case !fits(e):
+		return finding{standing: invalid, reason: "wrong_cookie"}
+	case e.dead.Load():
+		return finding{standing: superseded, reason: "superseded", entry: e}
+	case isSafe(r) && e.checkedWithin(m.cfg.RecheckAfter, now):
+		return finding{standing: live, entry: e}
+	}
+	s, err := m.lookup(r.Context(), e.claims)
+	switch {
+	case err == nil && now.After(s.ExpiresAt.Add(leeway)):
+		err = ErrSuperseded
+	case errors.Is(err, ErrNotFound) && e.claims.Provisional:
+		err = nil // the store has not heard of them yet, as it should be
+		s = Session{}
+	}
+	switch {
+	case err == nil:
+		e.checked.Store(now.UnixNano())
+		return finding{standing: live, entry: e, settled: e.claims.Provisional && !s.CreatedAt.IsZero()}
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+		e.dead.Store(true)
+		return finding{standing: superseded, reason: "superseded", entry: e}
+	case e.claims.Anonymous && isSafe(r):
+		// Fails open: a reader without an account is who their signed token
+		// says, and a site whose store is down goes on being read.
+		return finding{standing: live, entry: e}
+	}
+	return finding{standing: unreachable, reason: "store_down", entry: e, err: err}
+}
+
+func (m *Middleware) lookup(ctx context.Context, c Claims) (Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+}
+
+// visit returns what Handler found about the request, or looks now when the
+// request did not come through it.
+func (m *Middleware) visit(r *http.Request) *visit {
+	if v := visitFrom(r.Context()); v != nil && v.m == m {
+		return v
+	}
+	return m.newVisit(r, m.look(r, time.Now()))
+}
+
+func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
+	v := &visit{Context: r.Context(), m: m, standing: f.standing, reason: f.reason, bearer: f.bearer, entry: f.entry}
+	if f.standing == live {
+		v.claims.Store(&f.entry.claims)
+	}
+	return v
+}
+
+// become makes the visitor nobody.
+func (v *visit) become(s standing, reason string) {
+	v.standing, v.reason = s, reason
+	v.claims.Store(nil)
+}
+
+// bearer returns the token of an Authorization header with that scheme (RFC
+// 6750 §2.1). Other schemes, such as the Basic of a staging site, are not ours
+// to look at.
+func bearer(h http.Header) (string, bool) {
+	const scheme = "bearer "
+	value := h.Get("Authorization")
+	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+		return "", false
+	}
+	return strings.TrimLeft(value[len(scheme):], " "), true
+}

@@ -1,0 +1,189 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// SignOutHandler ends the visitor's session on POST and sends them to the form's
+// return_to, or to "/". Both cookies are removed. An anonymous visitor who
+// signs out cannot come back: warn them first.
+func (m *Middleware) SignOutHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", "POST")
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := m.SignOut(w, r); err != nil {
+			m.Refuse(w, r, err)
+			return
+		}
+		http.Redirect(w, r, safeReturn(r), http.StatusSeeOther)
+	})
+}
+
+// SignOut ends the visitor's session in the store and removes both cookies.
+// Nobody signing out is no error. It refuses cross-origin requests; call it
+// before the response begins.
+func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
+	if !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil {
+		return crossOrigin()
+	}
+	v := m.visit(r)
+	now := time.Now()
+	// The cookie that did not count goes too: a guest left behind in it must
+	// not be found by the next person at this computer.
+	ended := []finding{{standing: v.standing, entry: v.entry}}
+	if !v.bearer {
+		ended = append(ended,
+			m.lookCookie(r, m.cookies.permanent, now, isPermanent),
+			m.lookCookie(r, m.cookies.anonymous, now, isAnonymous))
+	}
+	for _, f := range ended {
+		switch f.standing {
+		case unreachable:
+			return storeDown(f.err) // fails closed: the session would still be alive
+		case live:
+			if err := m.end(r, f.entry, now); err != nil {
+				return storeDown(err)
+			}
+		}
+	}
+	v.become(superseded, "signed_out")
+	if !v.bearer {
+		m.setCookies(w, v, m.cookies.clear(m.cookies.permanent), m.cookies.clear(m.cookies.anonymous))
+	}
+	return nil
+}
+
+// end ends the session of a token.
+func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
+	if e.dead.Load() {
+		return nil
+	}
+	c := e.claims
+	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
+		if _, err := m.cfg.Store.User(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
+			// There is no session to delete; the tombstone ends the token.
+			return m.cfg.Store.DeleteUser(ctx, m.tombstone(c.UserID, uuid.Nil, now))
+		} else if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		return m.cfg.Store.DeleteSessions(ctx, c.UserID, c.SessionID)
+	})
+	if err != nil {
+		return err
+	}
+	e.dead.Store(true)
+	m.drop(r.Context(), c.SessionID)
+	m.emit(r, Event{Outcome: SignedOut, UserID: c.UserID, SessionID: c.SessionID})
+	return nil
+}
+
+// SignOutEverywhere ends all sessions of a user. On other replicas their tokens
+// act no more at once and read no more after Config.RecheckAfter.
+func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) error {
+	if err := m.cfg.Store.DeleteSessions(ctx, userID); err != nil {
+		return err
+	}
+	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
+	return nil
+}
+
+// DeleteUser deletes a user, anonymous or permanent, with their sessions and
+// identities, for ever: no token of theirs brings them back. What the app
+// stored about them is the app's to delete, or goes by its foreign keys.
+func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
+	if err := m.cfg.Store.DeleteUser(ctx, m.tombstone(userID, uuid.Nil, time.Now())); err != nil {
+		return err
+	}
+	m.tell(ctx, Event{Outcome: Deleted, UserID: userID})
+	return nil
+}
+
+// Identities returns the identities of a user, oldest first, without their
+// secrets.
+func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error) {
+	identities, err := m.cfg.Store.Identities(ctx, userID)
+	for i := range identities {
+		identities[i].Secret = nil
+	}
+	return identities, err
+}
+
+// Unlink removes an identity of the visitor and ends their other sessions,
+// since one of them may have been opened with it. It needs a permanent visitor
+// with a proof within Config.RecentProof, and refuses cross-origin requests.
+// The last identity stays, with a 409: without one nobody could sign in again.
+func (m *Middleware) Unlink(r *http.Request, provider, subject string) error {
+	v := m.visit(r)
+	c := v.claims.Load()
+	switch {
+	case !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil:
+		return crossOrigin()
+	case c == nil:
+		return m.noUser(v, "no_user")
+	case c.Anonymous:
+		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", page: m.cfg.UpgradeURL}
+	case time.Since(c.ProvenAt) > m.cfg.RecentProof:
+		return notRecent()
+	}
+	store := m.cfg.Store
+	err := store.InTx(r.Context(), func(ctx context.Context) error {
+		// The lock: two requests must not each remove what the other left.
+		if _, err := store.User(ctx, c.UserID); err != nil {
+			return err
+		}
+		// The session is looked at again under it: it may have just ended.
+		if _, err := store.Lookup(ctx, c.UserID, c.SessionID); err != nil {
+			return err
+		}
+		identities, err := store.Identities(ctx, c.UserID)
+		if err != nil {
+			return err
+		}
+		var others []Identity
+		for _, identity := range identities {
+			if identity.Provider != provider || identity.Subject != subject {
+				others = append(others, identity)
+			}
+		}
+		switch {
+		case len(others) == len(identities):
+			return &Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
+		case len(others) == 0:
+			return &Refusal{Status: http.StatusConflict, Reason: "last_identity",
+				Message: "This is the only way you can sign in. Add another one first."}
+		}
+		if err := store.DeleteIdentity(ctx, c.UserID, provider, subject); err != nil {
+			return err
+		}
+		return m.endOthers(ctx, *c)
+	})
+	if err != nil {
+		if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
+			return err
+		}
+		return storeDown(err)
+	}
+	m.emit(r, Event{Outcome: Unlinked, UserID: c.UserID, SessionID: c.SessionID, Provider: provider})
+	return nil
+}
+
+// endOthers ends all sessions of a user but this one.
+func (m *Middleware) endOthers(ctx context.Context, c Claims) error {
+	s, err := m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	if err != nil {
+		return err
+	}
+	if err := m.cfg.Store.DeleteSessions(ctx, c.UserID); err != nil {
+		return err
+	}
+	return m.cfg.Store.CreateSession(ctx, s)
+}

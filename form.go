@@ -1,0 +1,126 @@
+package walkin
+
+import (
+	"errors"
+	"net/http"
+)
+
+// A Credential is a way to prove an identity that a form can carry, such as a
+// name and a password. Its errors are *[Refusal] for what the visitor can
+// mend; any other is a failure of ours. Both methods are called with a POST
+// whose body is not larger than 64 KB, and may be called for the same request.
+type Credential interface {
+	// SignUp reads a form that makes a new identity. It sets Proof.New when
+	// nothing about an existing one was proven.
+	SignUp(r *http.Request) (Proof, error)
+
+	// SignIn reads a form that proves an existing identity.
+	SignIn(r *http.Request) (Proof, error)
+}
+
+// A Form is what a page with a form needs to be shown, for the first time or
+// again. What the visitor typed is in the request: r.PostFormValue.
+type Form struct {
+	// Status is what the page passes to WriteHeader: 200, or the refusal's.
+	Status int
+
+	// Refusal says what was wrong; nil the first time. Show its Message.
+	Refusal *Refusal
+
+	// ReturnTo is where the visitor goes afterwards, a safe local path; it
+	// belongs into a hidden field return_to.
+	ReturnTo string
+}
+
+const maxForm = 64 << 10 // bytes
+
+// UpgradeHandler serves a sign-up form: it shows page on GET, and on POST lets
+// the credential prove an identity and calls [Middleware.Continue]. Then the
+// visitor is sent to the form's return_to, or to "/", as a permanent user with
+// the ID they had. On a refusal page shows the form again, with the reason and
+// the status; programs, and a nil page, get a problem document.
+//
+// An identity that is taken is signed in to when the form proves it after all
+// and the visitor has no other user to lose: so a second click, and somebody
+// who forgot that they had signed up, both arrive. Everyone else gets 409.
+func (m *Middleware) UpgradeHandler(c Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
+	return m.form(page, func(w http.ResponseWriter, r *http.Request) error {
+		proof, err := c.SignUp(r)
+		if err != nil {
+			return err
+		}
+		_, err = m.Continue(w, r, proof)
+		if !errors.Is(err, ErrIdentityTaken) || !proof.New {
+			return err
+		}
+		known, signInErr := c.SignIn(r)
+		if refusal, ok := errors.AsType[*Refusal](signInErr); ok && refusal.Status == http.StatusTooManyRequests {
+			return signInErr
+		}
+		if signInErr != nil {
+			return err // a wrong password says no more than that the name is taken
+		}
+		known.Conflict = ConflictReject
+		_, err = m.Continue(w, r, known)
+		return err
+	})
+}
+
+// SignInHandler serves a sign-in form, as [Middleware.UpgradeHandler] does a
+// sign-up form. What becomes of an anonymous visitor's data is for
+// Config.Conflict to say.
+func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
+	return m.form(page, func(w http.ResponseWriter, r *http.Request) error {
+		proof, err := c.SignIn(r)
+		if err != nil {
+			return err
+		}
+		_, err = m.Continue(w, r, proof)
+		return err
+	})
+}
+
+func (m *Middleware) form(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		form := Form{Status: http.StatusOK}
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+		case http.MethodPost:
+			// Before anything is read or hashed for a page from elsewhere.
+			err := m.cfg.CrossOrigin.Check(r)
+			if err != nil {
+				m.Refuse(w, r, crossOrigin())
+				return
+			}
+			if err = post(w, r); err == nil {
+				http.Redirect(w, r, safeReturn(r), http.StatusSeeOther)
+				return
+			}
+			form.Refusal = refusalOf(err)
+			form.Status = form.Refusal.Status
+			if page == nil || !wantsForm(r) {
+				m.Refuse(w, r, form.Refusal)
+				return
+			}
+			m.refused(w, r, form.Refusal)
+		default:
+			w.Header().Set("Allow", "GET, HEAD, POST")
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			return
+		}
+		if page == nil {
+			w.Header().Set("Allow", "POST")
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			return
+		}
+		form.ReturnTo = safeReturn(r)
+		page(w, r, form)
+	})
+}
+
+// wantsForm reports whether a refused form is to be shown again: to everyone
+// but a program that asks for JSON.
+func wantsForm(r *http.Request) bool {
+	return accepts(r, "text/html") || !accepts(r, "json")
+}

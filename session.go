@@ -1,0 +1,249 @@
+package walkin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/google/uuid"
+)
+
+// LoadAndSave is scs's middleware on walkin's session, for the routes that keep
+// data on the server: handlers use sm as they always did, and there is no
+// second cookie. It stands inside [Middleware.Handler].
+//
+// The data belongs to the session in the visitor's token. An upgrade carries it
+// over, in the same transaction when sm.Store takes part in it, and so does
+// every change of identity that keeps the user; signing in to another user's
+// account does not, unless the guest is merged. A sign-out destroys it.
+//
+// Data is saved before the response's header goes out, as scs does; what a
+// handler puts after its first byte, or before a panic, is lost. A save that
+// fails is a 503 instead of the handler's answer. The first thing a provisional
+// user saves makes them a row. Nobody has no session: what their handlers put
+// is not kept, so use a guard or [Middleware.Ensure] first.
+//
+// Call it while setting up, before the site is served: it puts itself in front
+// of sm.Store. sm's own Lifetime, IdleTimeout and Codec hold; sm.Cookie does
+// not. Of two requests of one session that save at once, the last one wins.
+func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http.Handler {
+	data := &sessionData{m: m, sm: sm, inner: sm.Store}
+	if already, ok := sm.Store.(*sessionData); ok && already.m == m {
+		data = already
+	} else {
+		sm.Store = data
+		m.mu.Lock()
+		m.data = append(m.data, data)
+		m.mu.Unlock()
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			v := m.visit(r)
+			if visitFrom(r.Context()) != v {
+				r = r.WithContext(v) // what Ensure finds out must be known when we save
+			}
+			id := ""
+			if c := v.claims.Load(); c != nil {
+				id = c.SessionID.String()
+			}
+			ctx, err := sm.Load(r.Context(), id)
+			if err != nil {
+				m.Refuse(w, r, storeDown(err))
+				return
+			}
+			r = r.WithContext(ctx)
+			p := &response{ResponseWriter: w}
+			p.before = func() bool {
+				if err := data.save(w, r, v); err != nil {
+					m.Refuse(w, r, err)
+					return false
+				}
+				return true
+			}
+			next.ServeHTTP(p.writer(), r)
+			p.commit(http.StatusOK)
+		})
+	}
+}
+
+// A sessionData is the scs.CtxStore in front of the app's own. Which session's
+// data it reads and writes is never up to the token that scs hands it, but to
+// the claims in the context, as they are at that moment: scs may make up new
+// tokens as it likes, and after an upgrade it goes on with the new session.
+type sessionData struct {
+	m     *Middleware
+	sm    *scs.SessionManager
+	inner scs.Store
+}
+
+var _ scs.CtxStore = (*sessionData)(nil)
+
+// save keeps what the handlers of a request changed.
+func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if d.sm.Status(r.Context()) != scs.Modified {
+		return nil
+	}
+	c := v.claims.Load()
+	if c == nil {
+		if v.reason != "signed_out" {
+			d.m.emit(r, Event{Outcome: Failed, Reason: "session_of_nobody"})
+		}
+		return nil
+	}
+	if c.Provisional {
+		cookie, err := d.m.makeRow(r, v)
+		if err != nil {
+			return err
+		}
+		if cookie != nil {
+			d.m.setCookies(w, v, cookie)
+		}
+	}
+	if _, _, err := d.sm.Commit(r.Context()); err != nil {
+		return storeDown(err)
+	}
+	return nil
+}
+
+// key returns the store's key of a session.
+func (d *sessionData) key(session uuid.UUID) string {
+	key := session.String()
+	if d.sm.HashTokenInStore {
+		sum := sha256.Sum256([]byte(key)) // as scs does
+		key = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return key
+}
+
+// current returns the key of the visitor's session, or false for nobody.
+func (d *sessionData) current(ctx context.Context) (string, bool) {
+	v := visitFrom(ctx)
+	if v == nil || v.m != d.m {
+		return "", false
+	}
+	c := v.claims.Load()
+	if c == nil {
+		return "", false
+	}
+	return d.key(c.SessionID), true
+}
+
+// FindCtx answers a miss with an empty session: scs drops an ID that is not in
+// the store and makes up its own. This one came out of a verified token.
+func (d *sessionData) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
+	key, ok := d.current(ctx)
+	if !ok {
+		return nil, false, nil
+	}
+	b, found, err := d.find(ctx, key)
+	if err != nil || found {
+		return b, found, err
+	}
+	b, err = d.sm.Codec.Encode(time.Now().Add(d.sm.Lifetime).UTC(), map[string]any{})
+	return b, true, err
+}
+
+func (d *sessionData) CommitCtx(ctx context.Context, _ string, b []byte, expiry time.Time) error {
+	key, ok := d.current(ctx)
+	if !ok {
+		return nil
+	}
+	return d.commit(ctx, key, b, expiry)
+}
+
+func (d *sessionData) DeleteCtx(ctx context.Context, _ string) error {
+	key, ok := d.current(ctx)
+	if !ok {
+		return nil
+	}
+	return d.delete(ctx, key)
+}
+
+// The methods without a context are of scs's interface and never called by it
+// when the others are there. They cannot know whose session it is.
+
+func (d *sessionData) Find(string) ([]byte, bool, error)      { return nil, false, nil }
+func (d *sessionData) Commit(string, []byte, time.Time) error { return nil }
+func (d *sessionData) Delete(string) error                    { return nil }
+
+// The app's own store, with a context where it takes one.
+
+func (d *sessionData) find(ctx context.Context, key string) ([]byte, bool, error) {
+	if s, ok := d.inner.(scs.CtxStore); ok {
+		return s.FindCtx(ctx, key)
+	}
+	return d.inner.Find(key)
+}
+
+func (d *sessionData) commit(ctx context.Context, key string, b []byte, expiry time.Time) error {
+	if s, ok := d.inner.(scs.CtxStore); ok {
+		return s.CommitCtx(ctx, key, b, expiry)
+	}
+	return d.inner.Commit(key, b, expiry)
+}
+
+func (d *sessionData) delete(ctx context.Context, key string) error {
+	if s, ok := d.inner.(scs.CtxStore); ok {
+		return s.DeleteCtx(ctx, key)
+	}
+	return d.inner.Delete(key)
+}
+
+// managers returns the session managers that LoadAndSave was called with.
+func (m *Middleware) managers() []*sessionData {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.data
+}
+
+// A carried is the data of one manager on its way to a new session.
+type carried struct {
+	data   *sessionData
+	text   []byte
+	expiry time.Time
+}
+
+// pickUp reads the data of a session that is about to end.
+func (m *Middleware) pickUp(ctx context.Context, session uuid.UUID) ([]carried, error) {
+	var all []carried
+	for _, d := range m.managers() {
+		text, found, err := d.find(ctx, d.key(session))
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			continue
+		}
+		expiry, _, err := d.sm.Codec.Decode(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, carried{d, text, expiry})
+	}
+	return all, nil
+}
+
+// putDown writes the data under the session's successor. The old copy goes
+// after the commit, by drop: a store outside of the transaction must not have
+// lost it when the transaction fails.
+func (m *Middleware) putDown(ctx context.Context, all []carried, session uuid.UUID) error {
+	for _, c := range all {
+		if err := c.data.commit(ctx, c.data.key(session), c.text, c.expiry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop deletes the data of a session that has ended. What cannot be deleted
+// now expires by itself, and no token leads to it any more.
+func (m *Middleware) drop(ctx context.Context, session uuid.UUID) {
+	for _, d := range m.managers() {
+		if err := d.delete(ctx, d.key(session)); err != nil {
+			m.tell(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: session, Err: err})
+		}
+	}
+}

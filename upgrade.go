@@ -1,0 +1,413 @@
+package walkin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A Proof is what a credential found out about a visitor: that they are who an
+// identity names. [Middleware.Continue] believes it, so only what was proven
+// may go in: an address that nobody verified is not an identity.
+type Proof struct {
+	Provider string // who vouches: "password", "email", an OIDC issuer; 1 to 255 bytes
+	Subject  string // the name there; 1 to 255 bytes, compared byte for byte
+	Method   string // how it was proven, RFC 8176: "pwd", "otp", "hwk", "fed"
+
+	// Secret is stored with an identity that is new, in the same
+	// transaction: a password's hash, a passkey's public key. May be nil.
+	Secret []byte
+
+	// New says that the visitor chose this identity just now and proved
+	// nothing about one that exists, as when they sign up with a name and a
+	// password. If it has an owner, whoever it is, the answer is
+	// ErrIdentityTaken.
+	New bool
+
+	// Conflict decides for this proof what Config.Conflict decides for all.
+	Conflict Conflict
+
+	// StateChecked allows a change of identity by GET, as an OAuth callback
+	// is one. It says that the credential has redeemed a single-use state
+	// bound to this session: without one, any page could make a visitor's
+	// browser sign in to an attacker's account.
+	StateChecked bool
+}
+
+// Conflict says what becomes of an anonymous visitor who proves the identity
+// of another user.
+type Conflict uint8
+
+const (
+	// ConflictMerge lets Config.OnMerge move the guest's data to the owner,
+	// and then deletes the guest.
+	ConflictMerge Conflict = 1 + iota
+
+	// ConflictSignIn signs in to the owner's account. What the guest made
+	// stays the guest's, out of reach, until the guest is swept.
+	ConflictSignIn
+
+	// ConflictReject is ErrIdentityTaken.
+	ConflictReject
+)
+
+// A Change is a change of identity, as the hooks see it.
+type Change struct {
+	Outcome  Outcome
+	UserID   uuid.UUID // who the visitor is from now on
+	GuestID  uuid.UUID // with Merged: the anonymous user who is about to be deleted
+	Identity Identity  // what was proven; without the secret
+}
+
+// Continue is what every credential ends in: the visitor has proven an
+// identity, and goes on as its user. It returns
+//
+//   - Upgraded: an anonymous visitor, a free identity: the same user ID, permanent
+//   - Merged or SignedIn: an anonymous visitor, another user's identity, see Conflict
+//   - SignedUp: nobody, a free identity: a new permanent user
+//   - SignedIn: nobody, somebody's identity; or a permanent user, their own: a fresh proof
+//   - Linked: a permanent user, a free identity; needs a proof within Config.RecentProof
+//
+// and otherwise ErrIdentityTaken, or a *[Refusal], both for [Middleware.Refuse].
+//
+// Everything happens in one transaction or not at all, hooks included. The
+// visitor gets a new session and its cookie; the old token is nobody's from
+// then on, and after an upgrade so is every other token of the user, whoever
+// holds it. A bearer gets no cookie; answer with [Middleware.AccessToken].
+//
+// Continue refuses cross-origin requests by itself. Call it before the response
+// begins, from one goroutine, leave Cache-Control alone after it, and answer
+// with a redirect.
+func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (Outcome, error) {
+	v := m.visit(r)
+	switch {
+	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
+		strings.Contains(p.Provider+p.Subject, "\x00"):
+		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
+	case !isAct(r) && !p.StateChecked:
+		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
+	case m.cfg.CrossOrigin.Check(r) != nil:
+		return "", crossOrigin()
+	case v.standing == unreachable:
+		return "", storeDown(nil)
+	case v.response != nil && v.response.committed:
+		return "", errors.New("walkin: Continue was called after the response began")
+	}
+	s := &settlement{m: m, proof: p, now: time.Now()}
+	if c := v.claims.Load(); c != nil {
+		s.visitor = *c
+	}
+	var err error
+	// An identity that was free may be taken at the moment we attach it, and
+	// an owner deleted at the moment we lock them. Then the world has changed,
+	// and the same question gets the answer of the new one.
+	for range 3 {
+		err = m.cfg.Store.InTx(r.Context(), s.settle)
+		if !errors.Is(err, errRaced) {
+			break
+		}
+	}
+	if err != nil {
+		return "", s.translate(err)
+	}
+
+	if v.entry != nil && s.endsOld {
+		v.entry.dead.Store(true)
+		m.drop(r.Context(), s.visitor.SessionID)
+	}
+	m.remember(v, s.token, s.claims, s.now)
+	if !v.bearer {
+		m.setCookies(w, v, m.cookies.carry(s.token, s.claims, s.now), m.cookies.clear(m.cookies.anonymous))
+	}
+	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
+		SessionID: s.claims.SessionID, Provider: p.Provider})
+	return s.change.Outcome, nil
+}
+
+// errRaced asks for the whole transaction again.
+var errRaced = errors.New("walkin: another request was faster")
+
+// A settlement is one run of Continue. settle may run more than once, so each
+// run sets everything anew.
+type settlement struct {
+	m       *Middleware
+	proof   Proof
+	visitor Claims // who the request is from; zero for nobody
+	now     time.Time
+
+	change  Change
+	claims  Claims // of the new session
+	token   string
+	endsOld bool // the visitor's old session ended
+	data    []carried
+	hookErr error // what a hook returned
+}
+
+// settle decides and does it, in the transaction of ctx.
+func (s *settlement) settle(ctx context.Context) error {
+	store, p := s.m.cfg.Store, s.proof
+	owned, err := store.Identity(ctx, p.Provider, p.Subject)
+	free := errors.Is(err, ErrNotFound)
+	if err != nil && !free {
+		return err
+	}
+	if err := s.lock(ctx, owned, free); err != nil {
+		return err
+	}
+	user, known, err := s.whoIsIt(ctx)
+	if err != nil {
+		return err
+	}
+	nobody := user.ID == uuid.Nil
+	s.change = Change{UserID: user.ID, Identity: Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
+	s.endsOld = !nobody
+	if s.data = nil; s.endsOld {
+		if s.data, err = s.m.pickUp(ctx, s.visitor.SessionID); err != nil {
+			return err
+		}
+	}
+
+	switch {
+	case free && nobody:
+		err = s.signUp(ctx)
+	case free && user.Anonymous:
+		err = s.upgrade(ctx, user, known)
+	case free:
+		err = s.link(ctx, user)
+	case p.New:
+		return ErrIdentityTaken
+	case nobody || owned.UserID == user.ID:
+		err = s.signIn(ctx, owned, SignedIn)
+	case !user.Anonymous:
+		return ErrIdentityTaken
+	default:
+		err = s.leaveGuest(ctx, owned, user, known)
+	}
+	if err != nil {
+		return err
+	}
+	return s.open(ctx)
+}
+
+// lock locks the visitor and the owner, in the order of their IDs, so that two
+// changes of the same users wait for each other instead of crossing.
+func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error {
+	store := s.m.cfg.Store
+	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
+	if bytes.Compare(ids[0][:], ids[1][:]) > 0 {
+		ids[0], ids[1] = ids[1], ids[0]
+	}
+	for i, id := range ids {
+		if id == uuid.Nil || i == 1 && id == ids[0] {
+			continue
+		}
+		if _, err := store.User(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	if free {
+		return nil // attaching it will tell
+	}
+	again, err := store.Identity(ctx, owned.Provider, owned.Subject)
+	if errors.Is(err, ErrNotFound) || err == nil && again.UserID != owned.UserID {
+		return errRaced
+	}
+	return err
+}
+
+// whoIsIt returns the visitor as the store has them now, and whether it has
+// them: a provisional visitor is somebody without a row. The zero User is
+// nobody, also for a visitor whose session ended while they waited.
+func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err error) {
+	c := s.visitor
+	if c.UserID == uuid.Nil {
+		return User{}, false, nil
+	}
+	session, err := s.m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	switch {
+	case errors.Is(err, ErrNotFound) && c.Provisional:
+		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+		return User{}, false, nil
+	case err != nil:
+		return User{}, false, err
+	case s.now.After(session.ExpiresAt.Add(leeway)):
+		return User{}, false, nil
+	}
+	user, err = s.m.cfg.Store.User(ctx, c.UserID)
+	return user, true, err
+}
+
+func (s *settlement) signUp(ctx context.Context) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	s.change.Outcome, s.change.UserID = SignedUp, id
+	if err := s.m.cfg.Store.CreateUser(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
+		return err
+	}
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	return s.hook(ctx, s.m.cfg.OnUpgrade)
+}
+
+func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
+	store := s.m.cfg.Store
+	s.change.Outcome = Upgraded
+	if known {
+		if err := store.SetAnonymous(ctx, user.ID, false); err != nil {
+			return err
+		}
+	} else {
+		user.Anonymous = false
+		if err := store.CreateUser(ctx, user); errors.Is(err, ErrSuperseded) {
+			return errRaced // their first act made them a row meanwhile
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	// All sessions: whoever else holds a token of this user, planted or
+	// copied, is not the one who just proved who they are.
+	if err := store.DeleteSessions(ctx, user.ID); err != nil {
+		return err
+	}
+	return s.hook(ctx, s.m.cfg.OnUpgrade)
+}
+
+func (s *settlement) link(ctx context.Context, user User) error {
+	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.RecentProof {
+		return notRecent()
+	}
+	s.change.Outcome = Linked
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	return s.m.cfg.Store.DeleteSessions(ctx, user.ID, s.visitor.SessionID)
+}
+
+func notRecent() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: "not_recent",
+		Message: "Please sign in again first, so that we know it is you."}
+}
+
+// signIn is for the owner of the identity, from a browser that is theirs
+// already or nobody's.
+func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome) error {
+	s.change.Outcome, s.change.UserID = outcome, owned.UserID
+	s.change.Identity.UserID, s.change.Identity.CreatedAt = owned.UserID, owned.CreatedAt
+	if s.endsOld && s.visitor.UserID == owned.UserID {
+		if err := s.m.cfg.Store.DeleteSessions(ctx, owned.UserID, s.visitor.SessionID); err != nil {
+			return err
+		}
+	}
+	return s.hook(ctx, s.m.cfg.OnSignIn)
+}
+
+// leaveGuest is for an anonymous visitor who turns out to be somebody else.
+func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User, known bool) error {
+	store, conflict := s.m.cfg.Store, s.proof.Conflict
+	if conflict == 0 {
+		conflict = s.m.cfg.Conflict
+	}
+	switch {
+	case conflict == ConflictReject:
+		return ErrIdentityTaken
+	case conflict == ConflictMerge && known && s.m.cfg.OnMerge != nil:
+		s.change.GuestID = guest.ID
+		if err := s.signIn(ctx, owned, Merged); err != nil {
+			return err
+		}
+		if err := s.hook(ctx, s.m.cfg.OnMerge); err != nil {
+			return err
+		}
+		return store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)) // after the data moved
+	case !known:
+		// A guest who never acted has nothing to move and no session to end;
+		// the tombstone ends their token.
+		if err := store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)); err != nil {
+			return err
+		}
+	default:
+		if err := store.DeleteSessions(ctx, guest.ID, s.visitor.SessionID); err != nil {
+			return err
+		}
+	}
+	return s.signIn(ctx, owned, SignedIn)
+}
+
+// attach gives the identity to the user of the change.
+func (s *settlement) attach(ctx context.Context) error {
+	s.change.Identity.UserID = s.change.UserID
+	identity := s.change.Identity
+	identity.Secret = s.proof.Secret
+	err := s.m.cfg.Store.CreateIdentity(ctx, identity)
+	if errors.Is(err, ErrIdentityTaken) {
+		return errRaced
+	}
+	return err
+}
+
+// open makes the new session and its token. The token comes before the commit:
+// one that cannot be issued undoes the change.
+func (s *settlement) open(ctx context.Context) error {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return err
+	}
+	c := s.m.dated(Claims{UserID: s.change.UserID, SessionID: id, Method: s.proof.Method}, s.now)
+	c.ProvenAt = c.IssuedAt
+	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
+		s.hookErr = err
+		return err
+	}
+	err = s.m.cfg.Store.CreateSession(ctx, Session{
+		ID: id, UserID: c.UserID, CreatedAt: s.now, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt})
+	if err != nil {
+		return err
+	}
+	// What a guest kept on the server goes along with the guest, not with
+	// somebody who signs in to another account.
+	if c.UserID != s.visitor.UserID && s.change.Outcome != Merged {
+		return nil
+	}
+	return s.m.putDown(ctx, s.data, id)
+}
+
+func (s *settlement) hook(ctx context.Context, hook func(context.Context, Change) error) error {
+	if hook == nil {
+		return nil
+	}
+	s.hookErr = hook(ctx, s.change)
+	return s.hookErr
+}
+
+// translate tells the app's errors from the store's.
+func (s *settlement) translate(err error) error {
+	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrIdentityTaken) {
+		return err
+	}
+	if s.hookErr != nil && errors.Is(err, s.hookErr) {
+		return fmt.Errorf("walkin: the %s hook: %w", s.change.Outcome, err)
+	}
+	if errors.Is(err, errRaced) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrNotFound) {
+		return &Refusal{Status: http.StatusConflict, Reason: "raced", Err: err,
+			Message: "Something changed at the same moment. Please try again."}
+	}
+	return storeDown(err)
+}
+
+// tombstone remembers a deleted user until no token of theirs can be alive.
+func (m *Middleware) tombstone(id, mergedInto uuid.UUID, now time.Time) Tombstone {
+	return Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(m.cfg.Lifetime + 2*leeway)}
+}

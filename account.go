@@ -42,8 +42,8 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	ended := []finding{{standing: v.standing, entry: v.entry}}
 	if !v.bearer {
 		ended = append(ended,
-			m.lookCookie(r, m.cookies.permanent, now, isPermanent),
-			m.lookCookie(r, m.cookies.anonymous, now, isAnonymous))
+			m.lookCookie(r, now, asPermanent),
+			m.lookCookie(r, now, asAnonymous))
 	}
 	for _, f := range ended {
 		switch f.standing {

@@ -82,46 +82,65 @@ const maxCookies = 3000
 // with net/http's verdict on every header. found is absent when there is none,
 // live for one value, and conflicting for two different ones, or for so many
 // cookies that net/http would not look: no browser sends either.
-func findCookie(h http.Header, name string) (value string, found standing) {
-	found = absent
+//
+// A value that is in the cache comes with its entry, and its bytes need no
+// look: they were fine when it went in.
+func findCookie(h http.Header, name string, known *cache) (value string, e *entry, found standing) {
+	lines := h["Cookie"]
 	count := 0
-	for _, line := range h["Cookie"] {
+	for _, line := range lines {
 		count += strings.Count(line, ";") + 1
 	}
 	if count > maxCookies {
-		return "", conflicting
+		return "", nil, conflicting
 	}
-	for _, line := range h["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
+	for _, line := range lines {
+		for rest, more := line, true; more; {
+			var part string
+			part, rest, more = strings.Cut(rest, ";")
 			n, v, _ := strings.Cut(trim(part), "=")
 			if trim(n) != name {
 				continue
 			}
-			v, ok := cookieValue(v)
+			v = unquote(v)
+			it := known.get(v)
 			switch {
-			case !ok:
+			case it == nil && !validCookieValue(v):
 				// net/http passes over it and takes the next one.
 			case found == absent:
-				value, found = v, live
+				value, e, found = v, it, live
 			case v != value:
-				return "", conflicting
+				return "", nil, conflicting
 			}
 		}
 	}
-	return value, found
+	return value, e, found
 }
 
-func trim(s string) string { return strings.Trim(s, " \t\r\n") }
-
-// cookieValue removes quotes and refuses bytes that no cookie may hold.
-func cookieValue(s string) (string, bool) {
-	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
-		s = s[1 : len(s)-1]
+func trim(s string) string {
+	for len(s) > 0 && isSpace(s[0]) {
+		s = s[1:]
 	}
+	for len(s) > 0 && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+func unquote(s string) string {
+	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+func validCookieValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == ';' || c == '\\' {
-			return "", false
+			return false
 		}
 	}
-	return s, true
+	return true
 }

@@ -41,32 +41,41 @@ type finding struct {
 // visitor may well be that permanent user.
 func (m *Middleware) look(r *http.Request, now time.Time) finding {
 	if token, ok := bearer(r.Header); ok {
-		f := m.judge(r, token, now, func(e *entry) bool { return true }, true)
+		f := m.judge(r, token, m.cache.get(token), now, asBearer)
 		f.bearer = true
 		if f.standing != live && f.standing != unreachable {
 			f.standing = foreign
 		}
 		return f
 	}
-	permanent := m.lookCookie(r, m.cookies.permanent, now, isPermanent)
+	permanent := m.lookCookie(r, now, asPermanent)
 	switch permanent.standing {
 	case absent, superseded, invalid:
 	default:
 		return permanent
 	}
-	anonymous := m.lookCookie(r, m.cookies.anonymous, now, isAnonymous)
+	anonymous := m.lookCookie(r, now, asAnonymous)
 	if anonymous.standing == absent {
 		return permanent
 	}
 	return anonymous
 }
 
-// A token's kind must agree with the cookie that carried it.
-func isPermanent(e *entry) bool { return !e.claims.Anonymous && !e.access }
-func isAnonymous(e *entry) bool { return e.claims.Anonymous && !e.access }
+// A carrier is what brought a token. The token's kind must agree with it.
+type carrier uint8
 
-func (m *Middleware) lookCookie(r *http.Request, name string, now time.Time, fits func(*entry) bool) finding {
-	value, found := findCookie(r.Header, name)
+const (
+	asBearer carrier = iota
+	asPermanent
+	asAnonymous
+)
+
+func (k carrier) fits(e *entry) bool {
+	return k == asBearer || !e.access && e.claims.Anonymous == (k == asAnonymous)
+}
+
+func (m *Middleware) lookCookie(r *http.Request, now time.Time, as carrier) finding {
+	value, e, found := findCookie(r.Header, m.cookies.name(as == asAnonymous), m.cache)
 	if found != live {
 		f := finding{standing: found}
 		if found == conflicting {
@@ -74,14 +83,14 @@ func (m *Middleware) lookCookie(r *http.Request, name string, now time.Time, fit
 		}
 		return f
 	}
-	return m.judge(r, value, now, fits, false)
+	return m.judge(r, value, e, now, as)
 }
 
-// judge tells what a token is worth on this request.
-func (m *Middleware) judge(r *http.Request, token string, now time.Time, fits func(*entry) bool, bearer bool) finding {
-	e := m.cache.get(token)
+// judge tells what a token is worth on this request; e is its cache entry, if
+// it has one.
+func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Time, as carrier) finding {
 	if e == nil {
-		c, access, s, reason := m.keys.verify(token, bearer, now)
+		c, access, s, reason := m.keys.verify(token, as == asBearer, now)
 		if s != live {
 			return finding{standing: s, reason: reason}
 		}
@@ -90,7 +99,7 @@ func (m *Middleware) judge(r *http.Request, token string, now time.Time, fits fu
 	switch {
 	case now.After(e.claims.ExpiresAt.Add(leeway)):
 		return finding{standing: invalid, reason: "expired"}
-	case !fits(e):
+	case !as.fits(e):
 		return finding{standing: invalid, reason: "wrong_cookie"}
 	case e.dead.Load():
 		return finding{standing: superseded, reason: "superseded", entry: e}
@@ -154,7 +163,11 @@ func (v *visit) become(s standing, reason string) {
 // to look at.
 func bearer(h http.Header) (string, bool) {
 	const scheme = "bearer "
-	value := h.Get("Authorization")
+	values := h["Authorization"]
+	if len(values) == 0 {
+		return "", false
+	}
+	value := values[0]
 	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
 		return "", false
 	}

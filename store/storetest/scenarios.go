@@ -1,0 +1,580 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// The scenarios run two replicas of one small site over two handles of one
+// database. Each replica has its own cache; only the store is shared.
+
+const (
+	anonCookie = "__Host-walkin-anon"
+	permCookie = "__Host-walkin"
+)
+
+// runScenarios holds what walkin promises its visitors, over this store.
+func runScenarios(t *testing.T, open Opener) {
+	scenarios := []struct {
+		name string
+		run  func(*testing.T, *town)
+	}{
+		{"fixation: a copied anonymous token dies with the upgrade, on every replica", fixation},
+		{"fixation: a provisional token dies with the upgrade too", fixationProvisional},
+		{"late renewal: a stalled anonymous renewal does not displace the permanent session", lateRenewal},
+		{"late mint: a stalled mint does not displace a sign-in", lateMint},
+		{"form post from outside: no user, no row", postFromOutside},
+		{"twenty visitors, one identity: one wins, the others keep what they have", twentyVisitors},
+		{"double click: both answers are good", doubleClick},
+		{"same ID: what was written before the upgrade is owned after it", sameID},
+		{"a failing hook undoes the upgrade", hookFails},
+		{"a panicking hook undoes the upgrade", hookPanics},
+		{"a failing merge keeps the guest", mergeFails},
+		{"a merge moves the guest's things and ends the guest", merge},
+		{"sign-out ends the session, and a late response revives nothing", signOut},
+		{"sign-out of a provisional user ends their token", signOutProvisional},
+		{"a deleted user's token makes no row again", resurrection},
+		{"sign-out everywhere ends permanent tokens", signOutEverywhere},
+		{"app shell: six fetches and a post make one user", appShell},
+		{"an act on one replica is known on the other", actThenOther},
+		{"readers write nothing", readers},
+	}
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) { s.run(t, newTown(t, open)) })
+	}
+}
+
+// A town is a site on two replicas, and the rows that its app keeps.
+type town struct {
+	t        *testing.T
+	stores   [2]walkin.Store
+	replicas [2]*walkin.Middleware
+	sites    [2]http.Handler
+
+	mu      sync.Mutex
+	notes   map[uuid.UUID]int // the app's rows: notes by owner
+	rows    int               // Persisted events
+	upgrade func(context.Context, walkin.Change) error
+	merge   func(context.Context, walkin.Change) error
+}
+
+func newTown(t *testing.T, open Opener) *town {
+	t.Helper()
+	n := &town{t: t, notes: make(map[uuid.UUID]int)}
+	handle := open(t)
+	for i := range n.replicas {
+		n.stores[i] = handle(t)
+		m, err := walkin.New(walkin.Config{
+			Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+			Store: n.stores[i],
+			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
+				if n.upgrade != nil {
+					return n.upgrade(ctx, c)
+				}
+				return nil
+			},
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				if n.merge != nil {
+					return n.merge(ctx, c)
+				}
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				n.notes[c.UserID] += n.notes[c.GuestID]
+				delete(n.notes, c.GuestID)
+				return nil
+			},
+			OnEvent: func(_ context.Context, e walkin.Event) {
+				if e.Outcome == walkin.Persisted {
+					n.mu.Lock()
+					n.rows++
+					n.mu.Unlock()
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.replicas[i] = m
+		n.sites[i] = m.Handler(n.routes(m))
+	}
+	return n
+}
+
+func (n *town) routes(m *walkin.Middleware) http.Handler {
+	who := func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := walkin.FromContext(r.Context()); ok {
+			fmt.Fprintf(w, "%s anonymous=%t", c.UserID, c.Anonymous)
+			return
+		}
+		fmt.Fprint(w, "nobody")
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", who)
+	mux.Handle("POST /note", m.RequireUser()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		n.mu.Lock()
+		n.notes[c.UserID]++
+		n.mu.Unlock()
+		who(w, r)
+	})))
+	mux.Handle("GET /members", m.RequirePermanent()(http.HandlerFunc(who)))
+	mux.Handle("POST /members", m.RequirePermanent()(http.HandlerFunc(who)))
+	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
+		p := walkin.Proof{Provider: "test", Subject: r.PostFormValue("name"), Method: "pwd"}
+		if r.PostFormValue("conflict") == "reject" {
+			p.Conflict = walkin.ConflictReject
+		}
+		outcome, err := m.Continue(w, r, p)
+		if err != nil {
+			m.Refuse(w, r, err)
+			return
+		}
+		fmt.Fprint(w, outcome)
+	})
+	mux.Handle("POST /out", m.SignOutHandler())
+	return mux
+}
+
+// browser returns a new visitor in front of the first replica.
+func (n *town) browser() *walkintest.Client { return walkintest.NewClient(n.t, n.sites[0]) }
+
+func text(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// want checks a response's status and the beginning of its text.
+func (n *town) want(r *http.Response, status int, prefix string) string {
+	n.t.Helper()
+	got := text(n.t, r)
+	if r.StatusCode != status || !strings.HasPrefix(got, prefix) {
+		n.t.Fatalf("got %d %q, want %d %q…", r.StatusCode, got, status, prefix)
+	}
+	return got
+}
+
+func name(s string) url.Values { return url.Values{"name": {s}} }
+
+// act makes the visitor a row and returns their ID.
+func (n *town) act(c *walkintest.Client) uuid.UUID {
+	n.t.Helper()
+	got := n.want(c.Act("/note", nil), http.StatusOK, "")
+	id, rest, _ := strings.Cut(got, " ")
+	if rest != "anonymous=true" && rest != "anonymous=false" {
+		n.t.Fatalf("got %q, want a user", got)
+	}
+	return uuid.MustParse(id)
+}
+
+func (n *town) notesOf(id uuid.UUID) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.notes[id]
+}
+
+// isNobody presents a token in the cookie of that name, everywhere.
+func (n *town) isNobody(cookie, token string) {
+	n.t.Helper()
+	for i, site := range n.sites {
+		c := walkintest.NewClient(n.t, site)
+		c.SetCookie(cookie, token)
+		r := c.Act("/note", nil)
+		if r.StatusCode != http.StatusUnauthorized {
+			n.t.Errorf("replica %d: acting with the old token: got %d %q, want 401", i, r.StatusCode, text(n.t, r))
+		}
+		if len(r.Header["Set-Cookie"]) > 0 {
+			n.t.Errorf("replica %d: acting with the old token set a cookie: %q", i, r.Header["Set-Cookie"])
+		}
+		// It acted, so this replica has looked; from now on it does not even read.
+		if got := text(n.t, c.Fetch("/")); got != "nobody" {
+			n.t.Errorf("replica %d: reading with the old token: got %q, want nobody", i, got)
+		}
+		if r := c.Fetch("/members"); r.StatusCode != http.StatusUnauthorized {
+			n.t.Errorf("replica %d: the guard with the old token: got %d, want 401", i, r.StatusCode)
+		}
+	}
+}
+
+func fixation(t *testing.T, n *town) {
+	victim := n.browser()
+	victim.Visit("/")
+	n.act(victim)
+	stolen := victim.Cookie(anonCookie)
+	for _, site := range n.sites { // the attacker has used it everywhere
+		attacker := walkintest.NewClient(t, site)
+		attacker.SetCookie(anonCookie, stolen)
+		n.want(attacker.Act("/note", nil), http.StatusOK, "")
+	}
+	n.want(victim.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.isNobody(anonCookie, stolen)
+	n.want(victim.Act("/members", nil), http.StatusOK, "")
+}
+
+func fixationProvisional(t *testing.T, n *town) {
+	victim := n.browser()
+	victim.Visit("/")
+	planted := victim.Cookie(anonCookie) // nobody has acted yet
+	n.want(victim.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.isNobody(anonCookie, planted)
+}
+
+// due makes the visitor's token old enough for a renewal, by presenting it to
+// a replica that renews at once.
+func (n *town) impatient(store walkin.Store) http.Handler {
+	n.t.Helper()
+	m, err := walkin.New(walkin.Config{
+		Keys:       []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+		Store:      store,
+		RenewAfter: time.Nanosecond,
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return m.Handler(n.routes(m))
+}
+
+// stall serves a request and keeps the response back.
+func stall(t *testing.T, c *walkintest.Client, r *http.Request) *http.Response {
+	t.Helper()
+	c.Carry(r)
+	response, err := c.Serve(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+func navigation(c *walkintest.Client, path string) *http.Request {
+	r := c.NewRequest(http.MethodGet, path, nil)
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("Accept", "text/html")
+	return r
+}
+
+func lateRenewal(t *testing.T, n *town) {
+	c := n.browser()
+	c.Visit("/")
+	id := n.act(c)
+	slow := c.On(n.impatient(n.stores[1]))
+	late := stall(t, slow, navigation(slow, "/"))
+	if len(late.Cookies()) != 1 {
+		t.Fatalf("the stalled response renews nothing: %v", late.Cookies())
+	}
+	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	c.Keep(late)
+	n.want(c.Fetch("/"), http.StatusOK, id.String()+" anonymous=false")
+	n.want(c.On(n.sites[1]).Act("/members", nil), http.StatusOK, id.String())
+}
+
+func lateMint(t *testing.T, n *town) {
+	owner := n.browser()
+	n.want(owner.Act("/prove", name("ann")), http.StatusOK, "")
+
+	c := n.browser()
+	late := stall(t, c, navigation(c, "/"))
+	n.want(c.Act("/prove", name("ann")), http.StatusOK, "")
+	c.Keep(late)
+	if c.Cookie(anonCookie) == "" {
+		t.Fatal("the stalled response minted nothing")
+	}
+	n.want(c.Fetch("/"), http.StatusOK, text(t, owner.Fetch("/")))
+	n.want(c.Act("/members", nil), http.StatusOK, "")
+}
+
+func postFromOutside(t *testing.T, n *town) {
+	for _, site := range []string{"cross-site", "same-site"} {
+		c := n.browser()
+		r := c.NewRequest(http.MethodPost, "/note", nil)
+		r.Header.Set("Sec-Fetch-Site", site)
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Sec-Fetch-Dest", "document")
+		r.Header.Set("Origin", "https://evil.example")
+		response := c.Do(r)
+		if response.StatusCode != http.StatusUnauthorized || len(response.Cookies()) > 0 {
+			t.Errorf("%s: got %d and %v, want 401 and no cookie", site, response.StatusCode, response.Cookies())
+		}
+	}
+	if n.rows != 0 {
+		t.Errorf("got %d rows, want none", n.rows)
+	}
+}
+
+func twentyVisitors(t *testing.T, n *town) {
+	const visitors = 20
+	var (
+		wg      sync.WaitGroup
+		clients [visitors]*walkintest.Client
+		ids     [visitors]uuid.UUID
+		status  [visitors]int
+	)
+	for i := range clients {
+		clients[i] = n.browser().On(n.sites[i%2])
+		clients[i].Visit("/")
+		ids[i] = n.act(clients[i])
+	}
+	for i, c := range clients {
+		wg.Go(func() {
+			status[i] = c.Act("/prove", url.Values{"name": {"ann"}, "conflict": {"reject"}}).StatusCode
+		})
+	}
+	wg.Wait()
+	won := 0
+	for i, c := range clients {
+		kind := "anonymous=true"
+		switch status[i] {
+		case http.StatusOK:
+			won++
+			kind = "anonymous=false"
+		case http.StatusConflict:
+		default:
+			t.Errorf("visitor %d: got status %d, want 200 or 409", i, status[i])
+		}
+		n.want(c.Fetch("/"), http.StatusOK, ids[i].String()+" "+kind)
+		if n.notesOf(ids[i]) != 1 {
+			t.Errorf("visitor %d: got %d notes, want 1", i, n.notesOf(ids[i]))
+		}
+	}
+	if won != 1 {
+		t.Errorf("got %d winners, want 1", won)
+	}
+}
+
+func doubleClick(t *testing.T, n *town) {
+	for round := range 5 {
+		c := n.browser()
+		c.Visit("/")
+		id := n.act(c)
+		subject := name(fmt.Sprint("ann", round))
+		var wg sync.WaitGroup
+		var answers [2]*http.Response
+		for i := range answers {
+			wg.Go(func() { answers[i] = c.On(n.sites[i]).Act("/prove", subject) })
+		}
+		wg.Wait()
+		for _, a := range answers {
+			if a.StatusCode != http.StatusOK {
+				t.Errorf("got %d %q, want 200", a.StatusCode, text(t, a))
+			}
+		}
+		n.want(c.Act("/members", nil), http.StatusOK, id.String())
+		identities, err := n.stores[0].Identities(t.Context(), id)
+		if err != nil || len(identities) != 1 {
+			t.Errorf("got identities %v, %v; want one", identities, err)
+		}
+	}
+}
+
+func sameID(t *testing.T, n *town) {
+	c := n.browser()
+	c.Visit("/")
+	id := n.act(c)
+	old := c.Cookie(anonCookie)
+	if r := c.Act("/members", nil); r.StatusCode != http.StatusForbidden {
+		t.Errorf("anonymous at the guard: got %d, want 403", r.StatusCode)
+	}
+	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(c.Act("/members", nil), http.StatusOK, id.String()+" anonymous=false")
+	if n.notesOf(id) != 1 {
+		t.Errorf("got %d notes under the ID, want 1", n.notesOf(id))
+	}
+	n.isNobody(anonCookie, old)
+}
+
+func (n *town) stillAnonymous(c *walkintest.Client, id uuid.UUID) {
+	n.t.Helper()
+	for _, site := range n.sites {
+		n.want(c.On(site).Fetch("/"), http.StatusOK, id.String()+" anonymous=true")
+		n.want(c.On(site).Act("/note", nil), http.StatusOK, id.String()+" anonymous=true")
+	}
+	if _, err := n.stores[1].Identity(n.t.Context(), "test", "ann"); !errors.Is(err, walkin.ErrNotFound) {
+		n.t.Errorf("the identity: got %v, want ErrNotFound", err)
+	}
+}
+
+func hookFails(t *testing.T, n *town) {
+	n.upgrade = func(context.Context, walkin.Change) error { return errors.New("the app says no") }
+	c := n.browser()
+	c.Visit("/")
+	id := n.act(c)
+	n.want(c.Act("/prove", name("ann")), http.StatusInternalServerError, "")
+	n.stillAnonymous(c, id)
+	n.upgrade = nil
+	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+}
+
+func hookPanics(t *testing.T, n *town) {
+	n.upgrade = func(context.Context, walkin.Change) error { panic("the app has a bug") }
+	c := n.browser()
+	c.Visit("/")
+	id := n.act(c)
+	r := c.NewRequest(http.MethodPost, "/prove", strings.NewReader("name=ann"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	c.Carry(r)
+	if _, err := c.Serve(r); err == nil || !strings.Contains(err.Error(), "the app has a bug") {
+		t.Fatalf("got %v, want the panic", err)
+	}
+	n.stillAnonymous(c, id)
+}
+
+func mergeFails(t *testing.T, n *town) {
+	owner := n.browser()
+	n.want(owner.Act("/prove", name("ann")), http.StatusOK, "")
+	guest := n.browser()
+	guest.Visit("/")
+	id := n.act(guest)
+	n.merge = func(context.Context, walkin.Change) error { return errors.New("the app could not move it") }
+	n.want(guest.Act("/prove", name("ann")), http.StatusInternalServerError, "")
+	for _, site := range n.sites {
+		n.want(guest.On(site).Act("/note", nil), http.StatusOK, id.String()+" anonymous=true")
+	}
+	if n.notesOf(id) != 3 {
+		t.Errorf("got %d notes of the guest, want 3", n.notesOf(id))
+	}
+}
+
+func merge(t *testing.T, n *town) {
+	owner := n.browser()
+	owner.Visit("/")
+	id := n.act(owner)
+	n.want(owner.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+
+	guest := n.browser()
+	guest.Visit("/")
+	guestID := n.act(guest)
+	old := guest.Cookie(anonCookie)
+	n.want(guest.On(n.sites[1]).Act("/prove", name("ann")), http.StatusOK, "merged")
+	n.want(guest.Act("/members", nil), http.StatusOK, id.String())
+	if n.notesOf(id) != 2 || n.notesOf(guestID) != 0 {
+		t.Errorf("got %d and %d notes, want 2 of the owner and none of the guest", n.notesOf(id), n.notesOf(guestID))
+	}
+	n.isNobody(anonCookie, old)
+	n.want(owner.Act("/members", nil), http.StatusOK, id.String()) // the owner's other session lives on
+}
+
+func signOut(t *testing.T, n *town) {
+	c := n.browser()
+	c.Visit("/")
+	n.act(c)
+	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	old := c.Cookie(permCookie)
+	slow := c.On(n.impatient(n.stores[1]))
+	late := stall(t, slow, navigation(slow, "/"))
+	if len(late.Cookies()) != 1 {
+		t.Fatalf("the stalled response renews nothing: %v", late.Cookies())
+	}
+
+	out := c.Act("/out", nil)
+	n.want(out, http.StatusSeeOther, "")
+	cleared := map[string]bool{}
+	for _, cookie := range out.Cookies() {
+		if cookie.MaxAge < 0 && cookie.Path == "/" && cookie.Secure && cookie.HttpOnly && cookie.SameSite == http.SameSiteLaxMode {
+			cleared[cookie.Name] = true
+		}
+	}
+	if !cleared[anonCookie] || !cleared[permCookie] {
+		t.Errorf("got cookies %v, want both cleared with the attributes they were set with", out.Cookies())
+	}
+	c.Keep(late)
+	n.isNobody(permCookie, old)
+	n.isNobody(permCookie, c.Cookie(permCookie)) // the one of the late response
+}
+
+func signOutProvisional(t *testing.T, n *town) {
+	c := n.browser()
+	c.Visit("/")
+	old := c.Cookie(anonCookie)
+	r := c.NewRequest(http.MethodPost, "/out", nil)
+	n.want(c.Do(r), http.StatusSeeOther, "")
+	if len(c.Cookies()) > 0 {
+		t.Errorf("the jar still holds %v", c.Cookies())
+	}
+	n.isNobody(anonCookie, old)
+}
+
+func resurrection(t *testing.T, n *town) {
+	provisional := n.browser()
+	provisional.Visit("/")
+	before := provisional.Cookie(anonCookie)
+	id := n.act(provisional)
+	after := provisional.Cookie(anonCookie)
+	if err := n.replicas[1].DeleteUser(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{before, after} {
+		n.isNobody(anonCookie, token)
+	}
+	if _, err := n.stores[0].User(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+		t.Errorf("the deleted user: got %v, want ErrNotFound", err)
+	}
+}
+
+func signOutEverywhere(t *testing.T, n *town) {
+	c := n.browser()
+	c.Visit("/")
+	id := n.act(c)
+	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	if err := n.replicas[1].SignOutEverywhere(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	n.isNobody(permCookie, c.Cookie(permCookie))
+}
+
+func appShell(t *testing.T, n *town) {
+	c := n.browser()
+	for range 6 {
+		if r := c.Fetch("/"); len(r.Cookies()) > 0 {
+			t.Fatalf("a fetch minted: %v", r.Cookies())
+		}
+	}
+	id := n.act(c)
+	for i := range 4 {
+		n.want(c.On(n.sites[i%2]).Fetch("/"), http.StatusOK, id.String())
+		n.want(c.On(n.sites[i%2]).Act("/note", nil), http.StatusOK, id.String())
+	}
+	if n.rows != 1 {
+		t.Errorf("got %d rows, want 1", n.rows)
+	}
+}
+
+func actThenOther(t *testing.T, n *town) {
+	c := n.browser()
+	c.Visit("/")
+	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, "") // replica 1 learns: no row yet
+	id := n.act(c)
+	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, id.String())
+	n.want(c.On(n.sites[1]).Act("/note", nil), http.StatusOK, id.String())
+}
+
+func readers(t *testing.T, n *town) {
+	for range 50 {
+		c := n.browser()
+		c.Visit("/")
+		c.Visit("/")
+		c.On(n.sites[1]).Fetch("/")
+		c.On(n.impatient(n.stores[0])).Visit("/") // a renewal of a provisional token
+		id, _, _ := strings.Cut(text(t, c.Fetch("/")), " ")
+		if _, err := n.stores[1].User(t.Context(), uuid.MustParse(id)); !errors.Is(err, walkin.ErrNotFound) {
+			t.Fatalf("a reader's row: got %v, want ErrNotFound", err)
+		}
+	}
+	if n.rows != 0 {
+		t.Errorf("got %d rows, want none", n.rows)
+	}
+}

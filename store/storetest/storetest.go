@@ -1,0 +1,19 @@
+// Package storetest is the conformance suite of walkin.Store. A store that
+// passes Run keeps the promises that walkin makes to a site's visitors.
+package storetest
+
+import (
+	"testing"
+
+	"github.com/walkin-go/walkin"
+)
+
+// An Opener makes an empty database and returns what opens a handle on it.
+// Handles that are opened twice are two replicas over one database. It cleans
+// up after itself with t.Cleanup.
+type Opener func(t *testing.T) (open func(t *testing.T) walkin.Store)
+
+// Run runs the whole suite.
+func Run(t *testing.T, open Opener) {
+	t.Run("scenarios", func(t *testing.T) { runScenarios(t, open) })
+}

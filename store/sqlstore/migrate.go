@@ -1,0 +1,116 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// Migrations holds the schema as numbered .sql files, a folder per dialect:
+// migrations/sqlite, migrations/postgres, migrations/mysql. They are plain SQL;
+// a tool that reads goose's files takes them as they are, if the app would
+// rather not call [Store.Migrate].
+//
+//go:embed migrations
+var Migrations embed.FS
+
+// Migrate brings the tables to the version of this package, and changes nothing
+// when they are. Replicas may call it together: one migrates, the others wait.
+// On MySQL, which cannot undo a CREATE TABLE, a migration that fails in the
+// middle is left for a person.
+func (s *Store) Migrate(ctx context.Context) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return wrap(ctx, err)
+	}
+	defer conn.Close()
+	if err := s.migrate(ctx, conn); err != nil {
+		return fmt.Errorf("sqlstore: migrating: %w", errors.Join(ctx.Err(), err))
+	}
+	return nil
+}
+
+// lockName is one number and one name for all replicas.
+const (
+	lockNumber = 8_275_361_109 // PostgreSQL's advisory locks are numbered
+	lockName   = "walkin_migrate"
+)
+
+func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
+	if s.dialect.name == "mysql" {
+		// A lock of the connection: DDL commits, and would free any other.
+		var got sql.NullInt64
+		if err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(?, 60)`, lockName).Scan(&got); err != nil {
+			return err
+		}
+		if got.Int64 != 1 {
+			return errors.New("another process has been migrating for a minute")
+		}
+		defer func() {
+			_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT RELEASE_LOCK(?)`, lockName)
+		}()
+	}
+	tx, err := conn.BeginTx(ctx, nil) // on SQLite immediate, and so alone
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if s.dialect.name == "postgres" {
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, lockNumber); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS walkin_migrations (version integer NOT NULL PRIMARY KEY)`); err != nil {
+		return err
+	}
+	var version int
+	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM walkin_migrations`).Scan(&version); err != nil {
+		return err
+	}
+	folder := path.Join("migrations", s.dialect.name)
+	files, err := fs.ReadDir(Migrations, folder) // in the order of their numbers
+	if err != nil {
+		return err
+	}
+	for i, file := range files {
+		if i < version {
+			continue
+		}
+		text, err := fs.ReadFile(Migrations, path.Join(folder, file.Name()))
+		if err != nil {
+			return err
+		}
+		for _, statement := range statements(string(text)) {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", file.Name(), err)
+			}
+		}
+		if _, err := tx.ExecContext(ctx, s.dialect.sql(`INSERT INTO walkin_migrations (version) VALUES (?)`), i+1); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// statements splits one of our own files: there a semicolon at the end of a
+// line ends a statement, and a line that begins with -- is a comment.
+func statements(text string) []string {
+	var all []string
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), "--") {
+			continue
+		}
+		b.WriteString(line)
+		if strings.HasSuffix(strings.TrimSpace(line), ";") {
+			all = append(all, strings.TrimSuffix(strings.TrimSpace(b.String()), ";"))
+			b.Reset()
+		}
+	}
+	return all
+}

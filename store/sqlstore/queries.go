@@ -1,0 +1,51 @@
+package sqlstore
+
+// queries are the statements of a store, fitted to its dialect once.
+type queries struct {
+	lookup                                                     string
+	insertUser, user, lockUser, setAnonymous, seen, deleteUser string
+	tombstone, insertTombstone                                 string
+	insertSession, renewSession, deleteSession, deleteSessions string
+	identity, identities, insertIdentity, setSecret            string
+	deleteIdentity, deleteIdentities                           string
+}
+
+func newQueries(d dialect) queries {
+	return queries{
+		// Session, user and tombstone by primary key, in one round trip.
+		lookup: d.sql(`
+			SELECT s.created_at, s.renewed_at, s.expires_at,
+				EXISTS (SELECT 1 FROM walkin_users WHERE id = ?),
+				EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?)
+			FROM (SELECT 1 AS one) AS one
+			LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?`),
+
+		insertUser: d.sql(`
+			{{insert}} INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{skip}}`),
+		user:         d.sql(`SELECT anonymous, created_at, seen_at FROM walkin_users WHERE id = ?`),
+		lockUser:     d.sql(`SELECT anonymous, created_at, seen_at FROM walkin_users WHERE id = ? {{for update}}`),
+		setAnonymous: d.sql(`UPDATE walkin_users SET anonymous = ? WHERE id = ?`),
+		seen:         d.sql(`UPDATE walkin_users SET seen_at = ? WHERE id = ?`),
+		deleteUser:   d.sql(`DELETE FROM walkin_users WHERE id = ?`),
+
+		tombstone: d.sql(`SELECT 1 FROM walkin_tombstones WHERE user_id = ?`),
+		insertTombstone: d.sql(`
+			{{insert}} INTO walkin_tombstones (user_id, merged_into, deleted_at, expires_at) VALUES (?, ?, ?, ?) {{skip}}`),
+
+		insertSession: d.sql(`
+			{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),
+		renewSession:   d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
+		deleteSession:  d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND user_id = ?`),
+		deleteSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ?`),
+
+		identity: d.sql(`SELECT user_id, secret, created_at FROM walkin_identities WHERE provider = ? AND subject = ?`),
+		identities: d.sql(`
+			SELECT provider, subject, secret, created_at FROM walkin_identities WHERE user_id = ?
+			ORDER BY created_at, provider, subject`),
+		insertIdentity: d.sql(`
+			{{insert}} INTO walkin_identities (provider, subject, user_id, secret, created_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),
+		setSecret:        d.sql(`UPDATE walkin_identities SET secret = ? WHERE provider = ? AND subject = ?`),
+		deleteIdentity:   d.sql(`DELETE FROM walkin_identities WHERE provider = ? AND subject = ? AND user_id = ?`),
+		deleteIdentities: d.sql(`DELETE FROM walkin_identities WHERE user_id = ?`),
+	}
+}

@@ -75,7 +75,7 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 		} else if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		return m.cfg.Store.DeleteSessions(ctx, c.UserID, c.SessionID)
+		return m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
 	})
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 // SignOutEverywhere ends all sessions of a user. On other replicas their tokens
 // act no more at once and read no more after Config.RecheckAfter.
 func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) error {
-	if err := m.cfg.Store.DeleteSessions(ctx, userID); err != nil {
+	if err := m.cfg.Store.DeleteSessions(ctx, userID, uuid.Nil); err != nil {
 		return err
 	}
 	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
@@ -164,7 +164,7 @@ func (m *Middleware) Unlink(r *http.Request, provider, subject string) error {
 		if err := store.DeleteIdentity(ctx, c.UserID, provider, subject); err != nil {
 			return err
 		}
-		return m.endOthers(ctx, *c)
+		return store.DeleteSessions(ctx, c.UserID, c.SessionID)
 	})
 	if err != nil {
 		if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
@@ -174,16 +174,4 @@ func (m *Middleware) Unlink(r *http.Request, provider, subject string) error {
 	}
 	m.emit(r, Event{Outcome: Unlinked, UserID: c.UserID, SessionID: c.SessionID, Provider: provider})
 	return nil
-}
-
-// endOthers ends all sessions of a user but this one.
-func (m *Middleware) endOthers(ctx context.Context, c Claims) error {
-	s, err := m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
-	if err != nil {
-		return err
-	}
-	if err := m.cfg.Store.DeleteSessions(ctx, c.UserID); err != nil {
-		return err
-	}
-	return m.cfg.Store.CreateSession(ctx, s)
 }

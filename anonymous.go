@@ -124,7 +124,8 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	if err != nil {
 		return nil, refusalOf(err)
 	}
-	switch err := m.persist(r.Context(), c, now); {
+	created, err := m.persist(r.Context(), c, now)
+	switch {
 	case errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")
 		if v.entry != nil {
@@ -137,7 +138,9 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	if fresh {
 		m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
 	}
-	m.emit(r, Event{Outcome: Persisted, UserID: c.UserID, SessionID: c.SessionID})
+	if created {
+		m.emit(r, Event{Outcome: Persisted, UserID: c.UserID, SessionID: c.SessionID})
+	}
 	if v.bearer {
 		c.ExpiresAt = v.claims.Load().ExpiresAt // a bearer's token is not replaced
 		v.claims.Store(&c)
@@ -147,7 +150,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	return m.cookies.carry(token, c, now), nil
 }
 
-func (m *Middleware) persist(ctx context.Context, c Claims, now time.Time) error {
+func (m *Middleware) persist(ctx context.Context, c Claims, now time.Time) (created bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	return m.cfg.Store.Persist(ctx,

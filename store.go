@@ -60,11 +60,11 @@ type Store interface {
 
 	// Persist creates an anonymous user and their first session together.
 	// It is idempotent: when the user and the session are there already, as
-	// when two replicas do the same, it changes nothing and returns nil.
-	// When the user is there without this session, or was deleted, it
-	// changes nothing and returns ErrSuperseded: an old token never opens a
-	// new session.
-	Persist(ctx context.Context, user User, session Session) error
+	// when two replicas do the same, it changes nothing, and created is
+	// false. When the user is there without this session, or was deleted,
+	// it changes nothing and returns ErrSuperseded: an old token never
+	// opens a new session.
+	Persist(ctx context.Context, user User, session Session) (created bool, err error)
 
 	// CreateUser creates a user who has no session yet. A user ID that is
 	// taken or was deleted is ErrSuperseded.
@@ -94,10 +94,12 @@ type Store interface {
 	// user's, is ErrSuperseded: a renewal never revives what has ended.
 	RenewSession(ctx context.Context, session Session) error
 
-	// DeleteSessions ends the named sessions of a user, or all of them when
-	// none is named. Sessions that are not there, or are another user's,
-	// are passed over.
-	DeleteSessions(ctx context.Context, userID uuid.UUID, sessionIDs ...uuid.UUID) error
+	// DeleteSession ends a session of a user. One that is not there, or is
+	// another user's, is passed over.
+	DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error
+
+	// DeleteSessions ends all sessions of a user but one; with uuid.Nil, all.
+	DeleteSessions(ctx context.Context, userID, except uuid.UUID) error
 
 	// Identity returns the identity of a provider and subject, compared byte
 	// for byte, or ErrNotFound.

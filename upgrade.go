@@ -279,7 +279,7 @@ func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
 	}
 	// All sessions: whoever else holds a token of this user, planted or
 	// copied, is not the one who just proved who they are.
-	if err := store.DeleteSessions(ctx, user.ID); err != nil {
+	if err := store.DeleteSessions(ctx, user.ID, uuid.Nil); err != nil {
 		return err
 	}
 	return s.hook(ctx, s.m.cfg.OnUpgrade)
@@ -293,7 +293,7 @@ func (s *settlement) link(ctx context.Context, user User) error {
 	if err := s.attach(ctx); err != nil {
 		return err
 	}
-	return s.m.cfg.Store.DeleteSessions(ctx, user.ID, s.visitor.SessionID)
+	return s.m.cfg.Store.DeleteSession(ctx, user.ID, s.visitor.SessionID)
 }
 
 func notRecent() *Refusal {
@@ -307,7 +307,7 @@ func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome
 	s.change.Outcome, s.change.UserID = outcome, owned.UserID
 	s.change.Identity.UserID, s.change.Identity.CreatedAt = owned.UserID, owned.CreatedAt
 	if s.endsOld && s.visitor.UserID == owned.UserID {
-		if err := s.m.cfg.Store.DeleteSessions(ctx, owned.UserID, s.visitor.SessionID); err != nil {
+		if err := s.m.cfg.Store.DeleteSession(ctx, owned.UserID, s.visitor.SessionID); err != nil {
 			return err
 		}
 	}
@@ -339,7 +339,7 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 			return err
 		}
 	default:
-		if err := store.DeleteSessions(ctx, guest.ID, s.visitor.SessionID); err != nil {
+		if err := store.DeleteSession(ctx, guest.ID, s.visitor.SessionID); err != nil {
 			return err
 		}
 	}

@@ -143,21 +143,21 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 }
 
 // Persist implements walkin.Store.
-func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Session) error {
+func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer leave()
 	if old, ok := s.sessions[session.ID]; ok && old.UserID == user.ID {
-		return nil
+		return false, nil
 	}
 	if _, taken := s.sessions[session.ID]; taken || s.known(user.ID) {
-		return walkin.ErrSuperseded
+		return false, walkin.ErrSuperseded
 	}
 	put(t, s.users, user.ID, user)
 	put(t, s.sessions, session.ID, session)
-	return nil
+	return true, nil
 }
 
 // CreateUser implements walkin.Store.
@@ -265,15 +265,28 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 	return nil
 }
 
+// DeleteSession implements walkin.Store.
+func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
+	t, leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if s.sessions[sessionID].UserID == userID {
+		remove(t, s.sessions, sessionID)
+	}
+	return nil
+}
+
 // DeleteSessions implements walkin.Store.
-func (s *Store) DeleteSessions(ctx context.Context, userID uuid.UUID, sessionIDs ...uuid.UUID) error {
+func (s *Store) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	for id, session := range s.sessions {
-		if session.UserID == userID && (len(sessionIDs) == 0 || slices.Contains(sessionIDs, id)) {
+		if session.UserID == userID && id != except {
 			remove(t, s.sessions, id)
 		}
 	}

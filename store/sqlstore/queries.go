@@ -36,7 +36,7 @@ func newQueries(d dialect) queries {
 			{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),
 		renewSession:   d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
 		deleteSession:  d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND user_id = ?`),
-		deleteSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ?`),
+		deleteSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?`),
 
 		identity: d.sql(`SELECT user_id, secret, created_at FROM walkin_identities WHERE provider = ? AND subject = ?`),
 		identities: d.sql(`

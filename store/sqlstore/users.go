@@ -29,9 +29,9 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 }
 
 // Persist implements walkin.Store.
-func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Session) error {
-	return s.InTx(ctx, func(ctx context.Context) error {
-		created, err := s.insertUser(ctx, user)
+func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
+	err = s.InTx(ctx, func(ctx context.Context) error {
+		created, err = s.insertUser(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -41,6 +41,7 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 		}
 		return s.CreateSession(ctx, session)
 	})
+	return created && err == nil, err
 }
 
 // CreateUser implements walkin.Store.
@@ -129,7 +130,10 @@ func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 		}
 		// Their sessions and identities go by the foreign keys too, where
 		// those are enforced; this does not depend on it.
-		for _, query := range []string{s.q.deleteSessions, s.q.deleteIdentities, s.q.deleteUser} {
+		if err := s.DeleteSessions(ctx, t.UserID, uuid.Nil); err != nil {
+			return err
+		}
+		for _, query := range []string{s.q.deleteIdentities, s.q.deleteUser} {
 			if _, err := s.exec(ctx, query, id); err != nil {
 				return err
 			}
@@ -171,20 +175,16 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 	})
 }
 
+// DeleteSession implements walkin.Store.
+func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
+	_, err := s.exec(ctx, s.q.deleteSession, s.dialect.id(sessionID), s.dialect.id(userID))
+	return err
+}
+
 // DeleteSessions implements walkin.Store.
-func (s *Store) DeleteSessions(ctx context.Context, userID uuid.UUID, sessionIDs ...uuid.UUID) error {
-	if len(sessionIDs) == 0 {
-		_, err := s.exec(ctx, s.q.deleteSessions, s.dialect.id(userID))
-		return err
-	}
-	return s.InTx(ctx, func(ctx context.Context) error {
-		for _, id := range sessionIDs {
-			if _, err := s.exec(ctx, s.q.deleteSession, s.dialect.id(id), s.dialect.id(userID)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func (s *Store) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
+	_, err := s.exec(ctx, s.q.deleteSessions, s.dialect.id(userID), s.dialect.id(except))
+	return err
 }
 
 // Identity implements walkin.Store.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ var contract = []contractCase{
 	{"DeleteUser takes sessions and identities along, twice is fine", deleteUser},
 	{"CreateSession needs its user and a free ID", createSession},
 	{"RenewSession moves two times and SeenAt, and revives nothing", renewSession},
-	{"DeleteSessions ends the named or all, of that user only", deleteSessions},
+	{"DeleteSession ends one, DeleteSessions all but one, of that user only", deleteSessions},
 	{"an identity is compared byte for byte", identityBytes},
 	{"a secret is any bytes up to 64 KB", secrets},
 	{"of twenty claims of one identity, one succeeds", identityParallel},
@@ -76,7 +77,8 @@ func newUser(t *testing.T) (walkin.User, walkin.Session) {
 func persisted(t *testing.T, s walkin.Store) (walkin.User, walkin.Session) {
 	t.Helper()
 	user, session := newUser(t)
-	ok(t, s.Persist(t.Context(), user, session))
+	_, err := s.Persist(t.Context(), user, session)
+	ok(t, err)
 	return user, session
 }
 
@@ -170,7 +172,11 @@ func persist(t *testing.T, a, b walkin.Store) {
 	changed.SeenAt = start.Add(48 * time.Hour)
 	later := session
 	later.ExpiresAt = start.Add(48 * time.Hour)
-	ok(t, b.Persist(t.Context(), changed, later))
+	again, err := b.Persist(t.Context(), changed, later)
+	ok(t, err)
+	if again {
+		t.Error("the second Persist says that it created the user")
+	}
 	got, err := a.Lookup(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	sameSession(t, got, session) // nothing changed
@@ -180,12 +186,14 @@ func persist(t *testing.T, a, b walkin.Store) {
 
 	second := session
 	second.ID = uuid.New()
-	is(t, b.Persist(t.Context(), user, second), walkin.ErrSuperseded)
+	_, err = b.Persist(t.Context(), user, second)
+	is(t, err, walkin.ErrSuperseded)
 	_, err = a.Lookup(t.Context(), user.ID, second.ID)
 	is(t, err, walkin.ErrSuperseded)
 
-	ok(t, a.DeleteSessions(t.Context(), user.ID)) // as an upgrade does
-	is(t, b.Persist(t.Context(), user, session), walkin.ErrSuperseded)
+	ok(t, a.DeleteSessions(t.Context(), user.ID, uuid.Nil)) // as an upgrade does
+	_, err = b.Persist(t.Context(), user, session)
+	is(t, err, walkin.ErrSuperseded)
 	_, err = a.Lookup(t.Context(), user.ID, session.ID)
 	is(t, err, walkin.ErrSuperseded)
 }
@@ -193,13 +201,15 @@ func persist(t *testing.T, a, b walkin.Store) {
 func persistDeleted(t *testing.T, a, b walkin.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
-	is(t, b.Persist(t.Context(), user, session), walkin.ErrSuperseded)
-	_, err := b.User(t.Context(), user.ID)
+	_, err := b.Persist(t.Context(), user, session)
+	is(t, err, walkin.ErrSuperseded)
+	_, err = b.User(t.Context(), user.ID)
 	is(t, err, walkin.ErrNotFound)
 
 	never, session := newUser(t)
 	ok(t, a.DeleteUser(t.Context(), tombstone(never.ID)))
-	is(t, b.Persist(t.Context(), never, session), walkin.ErrSuperseded)
+	_, err = b.Persist(t.Context(), never, session)
+	is(t, err, walkin.ErrSuperseded)
 	_, err = b.User(t.Context(), never.ID)
 	is(t, err, walkin.ErrNotFound)
 }
@@ -219,11 +229,19 @@ func together(n int, a, b walkin.Store, f func(i int, s walkin.Store)) {
 
 func persistParallel(t *testing.T, a, b walkin.Store) {
 	user, session := newUser(t)
+	var creations atomic.Int32
 	together(20, a, b, func(_ int, s walkin.Store) {
-		if err := s.Persist(t.Context(), user, session); err != nil {
+		created, err := s.Persist(t.Context(), user, session)
+		if err != nil {
 			t.Errorf("got %v", err)
 		}
+		if created {
+			creations.Add(1)
+		}
 	})
+	if n := creations.Load(); n != 1 {
+		t.Errorf("got %d creations, want 1", n)
+	}
 	_, err := a.Lookup(t.Context(), user.ID, session.ID)
 	ok(t, err)
 }
@@ -236,7 +254,7 @@ func persistRacesDelete(t *testing.T, a, b walkin.Store) {
 			if i == 3 {
 				err = s.DeleteUser(t.Context(), tombstone(user.ID))
 			} else {
-				err = s.Persist(t.Context(), user, session)
+				_, err = s.Persist(t.Context(), user, session)
 			}
 			if err != nil && !errors.Is(err, walkin.ErrSuperseded) {
 				t.Errorf("got %v", err)
@@ -329,7 +347,7 @@ func renewSession(t *testing.T, a, b walkin.Store) {
 	foreign := asked
 	foreign.UserID = stranger.ID
 	is(t, a.RenewSession(t.Context(), foreign), walkin.ErrSuperseded)
-	ok(t, a.DeleteSessions(t.Context(), user.ID, session.ID))
+	ok(t, a.DeleteSession(t.Context(), user.ID, session.ID))
 	is(t, b.RenewSession(t.Context(), asked), walkin.ErrSuperseded)
 	_, err = a.Lookup(t.Context(), user.ID, session.ID)
 	is(t, err, walkin.ErrSuperseded)
@@ -343,21 +361,26 @@ func deleteSessions(t *testing.T, a, b walkin.Store) {
 	ok(t, a.CreateSession(t.Context(), third))
 	bystander, other := persisted(t, a)
 
-	ok(t, b.DeleteSessions(t.Context(), user.ID, first.ID, other.ID, uuid.New()))
+	for _, id := range []uuid.UUID{first.ID, other.ID, uuid.New()} {
+		ok(t, b.DeleteSession(t.Context(), user.ID, id))
+	}
 	_, err := a.Lookup(t.Context(), user.ID, first.ID)
 	is(t, err, walkin.ErrSuperseded)
 	for _, s := range []walkin.Session{second, third, other} {
 		_, err := a.Lookup(t.Context(), s.UserID, s.ID)
 		ok(t, err)
 	}
-	ok(t, b.DeleteSessions(t.Context(), user.ID))
-	for _, s := range []walkin.Session{second, third} {
-		_, err := a.Lookup(t.Context(), s.UserID, s.ID)
-		is(t, err, walkin.ErrSuperseded)
-	}
+	ok(t, b.DeleteSessions(t.Context(), user.ID, second.ID))
+	_, err = a.Lookup(t.Context(), user.ID, second.ID)
+	ok(t, err)
+	_, err = a.Lookup(t.Context(), user.ID, third.ID)
+	is(t, err, walkin.ErrSuperseded)
+	ok(t, b.DeleteSessions(t.Context(), user.ID, uuid.Nil))
+	_, err = a.Lookup(t.Context(), user.ID, second.ID)
+	is(t, err, walkin.ErrSuperseded)
 	_, err = a.Lookup(t.Context(), bystander.ID, other.ID)
 	ok(t, err)
-	ok(t, b.DeleteSessions(t.Context(), uuid.New()))
+	ok(t, b.DeleteSessions(t.Context(), uuid.New(), uuid.Nil))
 }
 
 func identityBytes(t *testing.T, a, b walkin.Store) {
@@ -488,11 +511,12 @@ var errApp = errors.New("the app says no")
 func everything(t *testing.T, s walkin.Store, ctx context.Context, user walkin.User, session walkin.Session) {
 	t.Helper()
 	fresh, freshSession := newUser(t)
-	ok(t, s.Persist(ctx, fresh, freshSession))
+	_, err := s.Persist(ctx, fresh, freshSession)
+	ok(t, err)
 	ok(t, s.SetAnonymous(ctx, user.ID, false))
 	ok(t, s.CreateIdentity(ctx, identityOf(user, "new")))
 	ok(t, s.SetSecret(ctx, "test", "old", []byte("changed")))
-	ok(t, s.DeleteSessions(ctx, user.ID))
+	ok(t, s.DeleteSessions(ctx, user.ID, uuid.Nil))
 	session.ID = uuid.New()
 	ok(t, s.CreateSession(ctx, session))
 	ok(t, s.DeleteUser(ctx, tombstone(uuid.New())))
@@ -574,7 +598,8 @@ func txIsolation(t *testing.T, a, b walkin.Store) {
 		}
 	})
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
-		ok(t, a.Persist(ctx, user, session))
+		_, err := a.Persist(ctx, user, session)
+		ok(t, err)
 		if _, err := a.Lookup(ctx, user.ID, session.ID); err != nil {
 			t.Errorf("the transaction does not see its own row: %v", err)
 		}
@@ -607,8 +632,9 @@ func cancelled(t *testing.T, a, b walkin.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	user, session := newUser(t)
-	is(t, a.Persist(ctx, user, session), context.Canceled)
-	_, err := a.Lookup(ctx, user.ID, session.ID)
+	_, err := a.Persist(ctx, user, session)
+	is(t, err, context.Canceled)
+	_, err = a.Lookup(ctx, user.ID, session.ID)
 	is(t, err, context.Canceled)
 	_, err = b.Lookup(t.Context(), user.ID, session.ID)
 	is(t, err, walkin.ErrNotFound)

@@ -1,0 +1,185 @@
+// Package testserver starts the real servers that tests talk to, from what is
+// installed: throw-away ones, on a Unix socket, gone with the test.
+package testserver
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Missing skips the test, since name is not there; or fails it when the comma
+// list in WALKIN_TEST_REQUIRE names it.
+func Missing(t testing.TB, name, reason string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("WALKIN_TEST_REQUIRE"), ","), name) {
+		t.Fatalf("%s is required: %s", name, reason)
+	}
+	t.Skipf("no %s: %s", name, reason)
+}
+
+// Postgres starts a PostgreSQL server and returns the folder of its socket. Its
+// superuser is walkin, without a password; there is a database postgres.
+func Postgres(t testing.TB) (socket string) {
+	t.Helper()
+	initdb := find(t, "postgres", "initdb", "/usr/lib/postgresql/*/bin")
+	postgres := filepath.Join(filepath.Dir(initdb), "postgres")
+	s := newServer(t, "postgres")
+	data := filepath.Join(s.dir, "data")
+	s.run(t, initdb, "-D", data, "-U", "walkin", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
+	s.start(t, postgres, "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off",
+		"-c", "full_page_writes=off", "-c", "max_connections=200")
+	s.wait(t, func() bool {
+		// Its last line says what the server is doing.
+		status, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+		return err == nil && bytes.HasSuffix(bytes.TrimSpace(status), []byte("ready"))
+	})
+	return s.dir
+}
+
+// MariaDB starts a MariaDB server and returns its socket. Its user root has no
+// password.
+func MariaDB(t testing.TB) (socket string) {
+	t.Helper()
+	install := find(t, "mariadb", "mariadb-install-db", "/usr/bin")
+	mariadbd := find(t, "mariadb", "mariadbd", "/usr/sbin")
+	s := newServer(t, "mysql")
+	data := filepath.Join(s.dir, "data")
+	s.run(t, install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
+	socket = filepath.Join(s.dir, "socket")
+	s.start(t, mariadbd, "--no-defaults", "--datadir="+data, "--socket="+socket, "--skip-networking",
+		"--pid-file="+filepath.Join(s.dir, "pid"), "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M",
+		"--max-connections=200")
+	s.wait(t, func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	})
+	return socket
+}
+
+// find returns the newest program of that name in the folders or on the path.
+func find(t testing.TB, server, program, folders string) string {
+	t.Helper()
+	if path, err := exec.LookPath(program); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err == nil && filepath.Base(path) == program {
+			return path
+		}
+	}
+	found, _ := filepath.Glob(filepath.Join(folders, program)) // the pattern is fine
+	if len(found) == 0 {
+		Missing(t, server, program+" is not installed")
+	}
+	return found[len(found)-1]
+}
+
+// A server is a process of its own user in a folder of its own.
+type server struct {
+	dir  string
+	attr *syscall.SysProcAttr
+	log  bytes.Buffer
+	done chan struct{} // closed when the process has ended
+}
+
+// newServer makes the folder. Servers refuse to run as root; then it is given
+// to account, or to nobody.
+func newServer(t testing.TB, account string) *server {
+	t.Helper()
+	// Not t.TempDir: the name of a socket has 107 bytes at most.
+	dir, err := os.MkdirTemp("", "walkin-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	// The signal comes when the thread that started the process ends, so
+	// start holds on to it.
+	s := &server{dir: dir, attr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, done: make(chan struct{})}
+	if os.Getuid() != 0 {
+		return s
+	}
+	u, err := user.Lookup(account)
+	if err != nil {
+		if u, err = user.Lookup("nobody"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	s.attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	if err := os.Chown(dir, int(uid), int(gid)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *server) command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(name, args...)
+	c.Dir = s.dir
+	c.SysProcAttr = s.attr
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TZ=UTC"}
+	c.Stdout, c.Stderr = &s.log, &s.log
+	return c
+}
+
+func (s *server) run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if err := s.command(name, args...).Run(); err != nil {
+		t.Fatalf("%s: %v\n%s", filepath.Base(name), err, &s.log)
+	}
+}
+
+// start runs the server until the test ends.
+func (s *server) start(t testing.TB, name string, args ...string) {
+	t.Helper()
+	c := s.command(name, args...)
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(s.done)
+		err := c.Start()
+		started <- err
+		if err == nil {
+			_ = c.Wait() // it is killed
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(fmt.Errorf("%s: %w", filepath.Base(name), err))
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill() // nothing in it is worth a shutdown
+		<-s.done
+	})
+}
+
+// wait waits for the server to be ready.
+func (s *server) wait(t testing.TB, ready func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for {
+		if ready() {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-s.done:
+			t.Fatalf("the server ended:\n%s", &s.log)
+		case <-deadline:
+			t.Fatal("the server does not listen after 30 seconds")
+		}
+	}
+}

@@ -27,6 +27,7 @@ const (
 	SignedOut Outcome = "signed_out" // a session ended, or all of a user's
 	Deleted   Outcome = "deleted"    // a user was deleted
 	Refused   Outcome = "refused"    // a visitor was refused; Reason says why
+	Swept     Outcome = "swept"      // anonymous users who stayed away were deleted; Count says how many
 	Failed    Outcome = "failed"     // something broke and the request went on; Reason says what
 )
 
@@ -39,6 +40,7 @@ type Event struct {
 	GuestID   uuid.UUID // the anonymous user who is gone, with Merged
 	SessionID uuid.UUID
 	Provider  string // of the identity, where there is one
+	Count     int    // of Swept
 	Err       error  // what caused it, where there is a cause
 }
 

@@ -12,14 +12,15 @@ import (
 
 // A dialect is what differs between databases.
 type dialect struct {
-	name      string // of its folder of migrations
-	isolation sql.IsolationLevel
-	insert    string // begins an INSERT that passes over rows that are there
-	skip      string // ends it
-	forUpdate string // locks the rows of a SELECT until the transaction ends
-	numbered  bool   // placeholders are $1, not ?
-	nativeID  bool   // a uuid type that takes a uuid.UUID
-	unixTime  bool   // times are integers of microseconds
+	name       string // of its folder of migrations
+	isolation  sql.IsolationLevel
+	insert     string // begins an INSERT that passes over rows that are there
+	skip       string // ends it
+	forUpdate  string // locks the rows of a SELECT until the transaction ends
+	skipLocked string // the same, passing over rows that are locked
+	numbered   bool   // placeholders are $1, not ?
+	nativeID   bool   // a uuid type that takes a uuid.UUID
+	unixTime   bool   // times are integers of microseconds
 }
 
 var dialects = map[Dialect]dialect{
@@ -29,18 +30,19 @@ var dialects = map[Dialect]dialect{
 	},
 	PostgreSQL: {
 		name: "postgres", isolation: sql.LevelReadCommitted,
-		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE",
+		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
 		numbered: true, nativeID: true,
 	},
 	MySQL: {
 		name: "mysql", isolation: sql.LevelReadCommitted,
-		insert: "INSERT IGNORE", forUpdate: "FOR UPDATE",
+		insert: "INSERT IGNORE", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED",
 	},
 }
 
 // sql fits a query to the dialect.
 func (d dialect) sql(query string) string {
-	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate).Replace(query)
+	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
+		"{{skip locked}}", d.skipLocked).Replace(query)
 	query = strings.Join(strings.Fields(query), " ")
 	if !d.numbered {
 		return query

@@ -2,12 +2,16 @@ package sqlstore
 
 // queries are the statements of a store, fitted to its dialect once.
 type queries struct {
-	lookup                                                     string
+	lookup string
+
 	insertUser, user, lockUser, setAnonymous, seen, deleteUser string
+	away, expiredSessions, expiredTombstones                   string
 	tombstone, insertTombstone                                 string
+
 	insertSession, renewSession, deleteSession, deleteSessions string
-	identity, identities, insertIdentity, setSecret            string
-	deleteIdentity, deleteIdentities                           string
+
+	identity, identities, insertIdentity, setSecret string
+	deleteIdentity, deleteIdentities                string
 }
 
 func newQueries(d dialect) queries {
@@ -27,6 +31,19 @@ func newQueries(d dialect) queries {
 		setAnonymous: d.sql(`UPDATE walkin_users SET anonymous = ? WHERE id = ?`),
 		seen:         d.sql(`UPDATE walkin_users SET seen_at = ? WHERE id = ?`),
 		deleteUser:   d.sql(`DELETE FROM walkin_users WHERE id = ?`),
+
+		away: d.sql(`
+			SELECT id, created_at, seen_at FROM walkin_users u
+			WHERE anonymous = TRUE AND seen_at < ? AND (seen_at, id) > (?, ?)
+				AND NOT EXISTS (SELECT 1 FROM walkin_identities WHERE user_id = u.id)
+			ORDER BY seen_at, id LIMIT ? {{skip locked}}`),
+		// The table in between is for MySQL, which takes no LIMIT otherwise.
+		expiredSessions: d.sql(`
+			DELETE FROM walkin_sessions WHERE id IN (SELECT id FROM
+				(SELECT id FROM walkin_sessions WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
+		expiredTombstones: d.sql(`
+			DELETE FROM walkin_tombstones WHERE user_id IN (SELECT user_id FROM
+				(SELECT user_id FROM walkin_tombstones WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
 
 		tombstone: d.sql(`SELECT 1 FROM walkin_tombstones WHERE user_id = ?`),
 		insertTombstone: d.sql(`

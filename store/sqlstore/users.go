@@ -160,17 +160,21 @@ func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error
 // RenewSession implements walkin.Store.
 func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		n, err := s.exec(ctx, s.q.renewSession, s.dialect.time(session.RenewedAt), s.dialect.time(session.ExpiresAt),
-			s.dialect.id(session.ID), s.dialect.id(session.UserID))
+		// The user first, as everywhere: who locks in one order never
+		// deadlocks. An error undoes it.
+		_, err := s.exec(ctx, s.q.seen, s.dialect.time(session.RenewedAt), s.dialect.id(session.UserID))
 		if err != nil {
 			return err
 		}
-		if n == 0 { // gone, or on MySQL renewed to the same microsecond
-			if _, err := s.Lookup(ctx, session.UserID, session.ID); err != nil {
-				return walkin.ErrSuperseded
-			}
+		n, err := s.exec(ctx, s.q.renewSession, s.dialect.time(session.RenewedAt), s.dialect.time(session.ExpiresAt),
+			s.dialect.id(session.ID), s.dialect.id(session.UserID))
+		if err != nil || n > 0 {
+			return err
 		}
-		_, err = s.exec(ctx, s.q.seen, s.dialect.time(session.RenewedAt), s.dialect.id(session.UserID))
+		// Gone, or on MySQL renewed to the same microsecond.
+		if _, err = s.Lookup(ctx, session.UserID, session.ID); errors.Is(err, walkin.ErrNotFound) {
+			err = walkin.ErrSuperseded
+		}
 		return err
 	})
 }

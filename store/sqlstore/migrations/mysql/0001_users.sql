@@ -7,7 +7,7 @@ CREATE TABLE walkin_users (
 	anonymous  boolean     NOT NULL,
 	created_at datetime(6) NOT NULL,
 	seen_at    datetime(6) NOT NULL,
-	KEY walkin_users_away (anonymous, seen_at)
+	KEY walkin_users_away (anonymous, seen_at, id)
 ) ENGINE = InnoDB;
 
 CREATE TABLE walkin_sessions (
@@ -17,6 +17,7 @@ CREATE TABLE walkin_sessions (
 	renewed_at datetime(6) NOT NULL,
 	expires_at datetime(6) NOT NULL,
 	KEY walkin_sessions_user (user_id),
+	KEY walkin_sessions_expired (expires_at),
 	FOREIGN KEY (user_id) REFERENCES walkin_users (id) ON DELETE CASCADE
 ) ENGINE = InnoDB;
 

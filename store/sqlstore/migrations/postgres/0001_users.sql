@@ -8,7 +8,7 @@ CREATE TABLE walkin_users (
 );
 
 -- For the sweep: anonymous users by how long they have been away.
-CREATE INDEX walkin_users_away ON walkin_users (seen_at) WHERE anonymous;
+CREATE INDEX walkin_users_away ON walkin_users (seen_at, id) WHERE anonymous = TRUE;
 
 CREATE TABLE walkin_sessions (
 	id         uuid        NOT NULL PRIMARY KEY,
@@ -19,6 +19,7 @@ CREATE TABLE walkin_sessions (
 );
 
 CREATE INDEX walkin_sessions_user ON walkin_sessions (user_id);
+CREATE INDEX walkin_sessions_expired ON walkin_sessions (expires_at);
 
 CREATE TABLE walkin_identities (
 	provider   text COLLATE "C" NOT NULL,

@@ -10,7 +10,7 @@ CREATE TABLE walkin_users (
 ) WITHOUT ROWID;
 
 -- For the sweep: anonymous users by how long they have been away.
-CREATE INDEX walkin_users_away ON walkin_users (seen_at) WHERE anonymous;
+CREATE INDEX walkin_users_away ON walkin_users (seen_at, id) WHERE anonymous = TRUE;
 
 CREATE TABLE walkin_sessions (
 	id         BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -21,6 +21,7 @@ CREATE TABLE walkin_sessions (
 ) WITHOUT ROWID;
 
 CREATE INDEX walkin_sessions_user ON walkin_sessions (user_id);
+CREATE INDEX walkin_sessions_expired ON walkin_sessions (expires_at);
 
 CREATE TABLE walkin_identities (
 	provider   TEXT    NOT NULL,

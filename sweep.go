@@ -1,0 +1,166 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A Sweeper is a [Store] that [Middleware.Sweep] can sweep.
+type Sweeper interface {
+	Store
+
+	// Away returns anonymous users without an identity who were last seen
+	// before a time, the longest away first, beginning behind the user
+	// after; at most limit of them. The zero User begins at the start.
+	//
+	// It is called inside InTx and locks those it returns until the end.
+	// Users whom another transaction has locked are passed over, where the
+	// database can do that: whoever holds them may be saving them.
+	Away(ctx context.Context, before time.Time, after User, limit int) ([]User, error)
+
+	// DeleteAway deletes users that Away returned in this transaction, with
+	// their sessions, and leaves no tombstones: no token of theirs can be
+	// alive.
+	DeleteAway(ctx context.Context, users []User) error
+
+	// DeleteExpired deletes sessions and tombstones that expired before a
+	// time, at most about limit of each, and returns how many went.
+	DeleteExpired(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// SweepOptions say what [Middleware.Sweep] takes. The zero value sweeps whoever
+// has been away for 30 days, or for as long as a token can live.
+type SweepOptions struct {
+	// InactiveFor is how long a user was not seen. Zero is 30 days, or what
+	// a token can live where that is longer; less than that is an error,
+	// since their next visit would still be welcome.
+	InactiveFor time.Duration
+
+	// Batch is how many users go in one transaction. Zero is 1,000.
+	Batch int
+
+	// Keep sees the users of a batch in the transaction that deletes them,
+	// and returns those to spare. The app deletes or archives there what
+	// its foreign keys do not. An error undoes the batch and ends the
+	// sweep. Nil spares nobody.
+	Keep func(ctx context.Context, users []uuid.UUID) (keep []uuid.UUID, err error)
+
+	// DryRun counts and asks Keep, and deletes nothing.
+	DryRun bool
+}
+
+// Sweep deletes anonymous users who have stayed away, never one with an
+// identity, in batches that block nobody, and returns how many went. Several
+// replicas may sweep at once. A user who comes back during the sweep survives
+// whole or is gone whole. What expired, sessions and tombstones, goes too.
+//
+// It needs a store that is a [Sweeper]; those of this project are.
+func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, err error) {
+	store, ok := m.cfg.Store.(Sweeper)
+	if !ok {
+		return 0, fmt.Errorf("walkin: a store of type %T cannot be swept", m.cfg.Store)
+	}
+	// A renewal is written when a token is older than RenewAfter, so a user
+	// was seen up to that much later than the store knows.
+	least := m.cfg.Lifetime + m.cfg.RenewAfter + 2*leeway
+	orDefault(&opts.InactiveFor, max(30*24*time.Hour, least))
+	orDefault(&opts.Batch, 1000)
+	if opts.InactiveFor < least {
+		return 0, fmt.Errorf("walkin: SweepOptions.InactiveFor is %v; a token can live %v", opts.InactiveFor, least)
+	}
+	if opts.Batch < 0 {
+		return 0, errors.New("walkin: SweepOptions.Batch is negative")
+	}
+	now := time.Now()
+	var last User
+	for more := true; more && err == nil; {
+		var n int
+		n, last, more, err = m.sweepBatch(ctx, store, opts, now.Add(-opts.InactiveFor), last)
+		swept += n
+	}
+	for more := !opts.DryRun; more && err == nil; {
+		var n int
+		n, err = store.DeleteExpired(ctx, now.Add(-2*leeway), opts.Batch)
+		more = n > 0
+	}
+	if !opts.DryRun && (swept > 0 || err != nil) {
+		m.tell(ctx, Event{Outcome: Swept, Count: swept, Err: err})
+	}
+	return swept, err
+}
+
+// sweepBatch takes one batch, and returns how many went, the last user that was
+// looked at, and whether there may be more.
+func (m *Middleware) sweepBatch(ctx context.Context, store Sweeper, opts SweepOptions, before time.Time, after User) (swept int, last User, more bool, err error) {
+	err = store.InTx(ctx, func(ctx context.Context) error {
+		users, err := store.Away(ctx, before, after, opts.Batch)
+		if err != nil || len(users) == 0 {
+			swept, more = 0, false
+			return err
+		}
+		last, more = users[len(users)-1], true
+		if opts.Keep != nil {
+			if users, err = spare(ctx, opts.Keep, users); err != nil {
+				return err
+			}
+		}
+		swept = len(users)
+		if opts.DryRun || swept == 0 {
+			return nil
+		}
+		return store.DeleteAway(ctx, users)
+	})
+	if err != nil {
+		return 0, last, false, err
+	}
+	return swept, last, more, nil
+}
+
+// spare returns the users without those that keep names.
+func spare(ctx context.Context, keep func(context.Context, []uuid.UUID) ([]uuid.UUID, error), users []User) ([]User, error) {
+	ids := make([]uuid.UUID, len(users))
+	for i, user := range users {
+		ids[i] = user.ID
+	}
+	kept, err := keep(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("walkin: SweepOptions.Keep: %w", err)
+	}
+	spared := make(map[uuid.UUID]bool, len(kept))
+	for _, id := range kept {
+		spared[id] = true
+	}
+	var rest []User
+	for _, user := range users {
+		if !spared[user.ID] {
+			rest = append(rest, user)
+		}
+	}
+	return rest, nil
+}
+
+// RunSweeper sweeps at once and then every so often until ctx ends, and returns
+// ctx's error. A sweep that fails is an event and a line in the log, and the
+// next one tries again. Run it in a goroutine of the app's; on every replica is
+// fine.
+func (m *Middleware) RunSweeper(ctx context.Context, every time.Duration, opts SweepOptions) error {
+	if every <= 0 {
+		return errors.New("walkin: RunSweeper needs an interval above zero")
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if _, err := m.Sweep(ctx, opts); err != nil && ctx.Err() == nil {
+			m.tell(ctx, Event{Outcome: Failed, Reason: "sweep", Err: err})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

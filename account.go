@@ -35,7 +35,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil {
 		return crossOrigin()
 	}
-	v := m.visit(r)
+	v := m.visit(w, r)
 	now := time.Now()
 	// The cookie that did not count goes too: a guest left behind in it must
 	// not be found by the next person at this computer.
@@ -122,7 +122,7 @@ func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identi
 // with a proof within Config.RecentProof, and refuses cross-origin requests.
 // The last identity stays, with a 409: without one nobody could sign in again.
 func (m *Middleware) Unlink(r *http.Request, provider, subject string) error {
-	v := m.visit(r)
+	v := m.visit(nil, r)
 	c := v.claims.Load()
 	switch {
 	case !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil:

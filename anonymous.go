@@ -41,7 +41,7 @@ const (
 // a cross-site post, a bot, a visitor whose token was superseded a moment ago,
 // or while the store is down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
-	v := m.visit(r)
+	v := m.visit(w, r)
 	if c := v.claims.Load(); c != nil {
 		if !c.Provisional {
 			return *c, nil

@@ -10,11 +10,12 @@ import (
 // An entry is a token that verified. Its claims never change; what is known
 // about its session does.
 type entry struct {
-	claims  Claims
-	access  bool         // an access token: good as a bearer, never in a cookie
-	checked atomic.Int64 // unix nanoseconds of the last look-up that found the session alive; 0: none yet
-	dead    atomic.Bool  // the session has ended; this is final
-	hits    atomic.Uint32
+	claims   Claims
+	access   bool         // an access token: good as a bearer, never in a cookie
+	checked  atomic.Int64 // unix nanoseconds of the last look-up that found the session alive; 0: none yet
+	dead     atomic.Bool  // the session has ended; this is final
+	renewing atomic.Bool  // a request is issuing the token anew
+	hits     atomic.Uint32
 }
 
 // checkedWithin reports whether the session was found alive in the last d.

@@ -287,10 +287,11 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			return
 		}
 		v.response = &response{ResponseWriter: w, cookies: []*http.Cookie{cookie}}
-		done := false
+		minted, done := v.claims.Load(), false
 		defer func() {
-			if !done && rowMade && !v.response.committed {
-				m.undo(r.Context(), *v.claims.Load())
+			// Only who was minted for this request, and is nobody else yet.
+			if !done && rowMade && !v.response.committed && v.claims.Load() == minted {
+				m.undo(r.Context(), *minted)
 			}
 		}()
 		next.ServeHTTP(v.response.writer(), r)
@@ -380,6 +381,12 @@ func isRenewable(r *http.Request) bool {
 // renew issues the visitor's token anew and returns its cookie, or nil when
 // that cannot be done now: then they go on with the one they have.
 func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
+	// Of requests that come together, as the pieces of a page do, one renews.
+	old := v.entry
+	if !old.renewing.CompareAndSwap(false, true) {
+		return nil
+	}
+	defer old.renewing.Store(false)
 	c := m.dated(*v.claims.Load(), now)
 	s, err := m.lookup(r.Context(), c)
 	switch {
@@ -388,8 +395,10 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 		err = nil
 	case err == nil:
 		c.Provisional = false
-		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter/2 {
-			break // a parallel request was faster; one write a day is enough
+		// One write a day is enough: a parallel request may have been faster,
+		// or its cookie not have arrived. Tokens have whole seconds.
+		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter-time.Second {
+			break
 		}
 		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
 		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)

@@ -122,8 +122,25 @@ func (p *response) WriteString(s string) (int, error) {
 // FlushError is what http.ResponseController looks for. Without it, it would
 // unwrap and flush the header past us.
 func (p *response) FlushError() error {
+	if !canFlush(p.ResponseWriter) {
+		return http.ErrNotSupported // and the header has not gone out
+	}
 	p.commit(http.StatusOK)
 	return http.NewResponseController(p.ResponseWriter).Flush()
+}
+
+// canFlush reports whether http.ResponseController could flush w.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch inner := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = inner.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 var errDropped = errors.New("walkin: the session data could not be saved")

@@ -41,7 +41,7 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			v := m.visit(r)
+			v := m.visit(w, r)
 			if visitFrom(r.Context()) != v {
 				r = r.WithContext(v) // what Ensure finds out must be known when we save
 			}

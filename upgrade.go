@@ -85,7 +85,7 @@ type Change struct {
 // begins, from one goroutine, leave Cache-Control alone after it, and answer
 // with a redirect.
 func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (Outcome, error) {
-	v := m.visit(r)
+	v := m.visit(w, r)
 	switch {
 	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
 		strings.Contains(p.Provider+p.Subject, "\x00"):

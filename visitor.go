@@ -135,13 +135,29 @@ func (m *Middleware) lookup(ctx context.Context, c Claims) (Session, error) {
 	return m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
 }
 
-// visit returns what Handler found about the request, or looks now when the
-// request did not come through it.
-func (m *Middleware) visit(r *http.Request) *visit {
+// visit returns what Handler found about the request. When it left nothing in
+// the context, or the request did not come through it, visit looks now: first
+// at what this very response sets already, by an earlier Ensure or Continue,
+// and then at the request.
+func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 	if v := visitFrom(r.Context()); v != nil && v.m == m {
 		return v
 	}
-	return m.newVisit(r, m.look(r, time.Now()))
+	now := time.Now()
+	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
+		set := http.Response{Header: w.Header()}
+		for _, as := range [...]carrier{asPermanent, asAnonymous} {
+			for _, c := range set.Cookies() {
+				if c.Name != m.cookies.name(as == asAnonymous) || c.Value == "" {
+					continue
+				}
+				if f := m.judge(r, c.Value, m.cache.get(c.Value), now, as); f.standing == live {
+					return m.newVisit(r, f)
+				}
+			}
+		}
+	}
+	return m.newVisit(r, m.look(r, now))
 }
 
 func (m *Middleware) newVisit(r *http.Request, f finding) *visit {

@@ -1,0 +1,1427 @@
+package walkin_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/textproto"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// TestSharedCache holds that a response with a cookie of ours is kept out of
+// every cache, whatever the handler said, and says so once.
+func TestSharedCache(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file.txt"), []byte("some text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	public := func(h http.Header) {
+		h.Set("Cache-Control", "public, max-age=600")
+		h.Set("CDN-Cache-Control", "max-age=600")
+		h.Set("Surrogate-Control", "max-age=600")
+		h.Set("Expires", "Fri, 01 Jan 2100 00:00:00 GMT")
+		h.Set("Vary", "Accept-Encoding")
+	}
+	behind := func(next http.Handler) http.Handler { // as a file server with a cache policy in front
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			public(w.Header())
+			next.ServeHTTP(w, r)
+		})
+	}
+	upstream := httptest.NewServer(behind(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "upstream", Value: "1"})
+		fmt.Fprint(w, "from upstream")
+	})))
+	defer upstream.Close()
+	target, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "page.html", time.Unix(1e9, 0), strings.NewReader("<p>content"))
+	}
+	tests := []struct {
+		name    string
+		handler http.Handler
+		path    string
+		ranges  string
+		status  int
+	}{
+		{"write", behind(http.HandlerFunc(who)), "/", "", 200},
+		{"nothing written", behind(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), "/", "", 200},
+		{"two lines of Cache-Control", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Cache-Control"] = []string{"public", "s-maxage=600"}
+			w.Header().Set("Vary", "Accept-Encoding")
+			w.WriteHeader(http.StatusOK)
+		}), "/", "", 200},
+		{"FileServer", behind(http.FileServer(http.Dir(dir))), "/file.txt", "", 200},
+		{"FileServer 404", behind(http.FileServer(http.Dir(dir))), "/missing.txt", "", 404},
+		{"FileServer 416", behind(http.FileServer(http.Dir(dir))), "/file.txt", "bytes=9999-", 416},
+		{"ReverseProxy", httputil.NewSingleHostReverseProxy(target), "/", "", 200},
+		{"ReverseProxy behind a policy", behind(httputil.NewSingleHostReverseProxy(target)), "/", "", 200},
+		{"ServeContent", behind(http.HandlerFunc(content)), "/", "", 200},
+		{"ServeContent 206", behind(http.HandlerFunc(content)), "/", "bytes=0-2", 206},
+		{"http.Error 404", behind(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no", http.StatusNotFound)
+		})), "/", "", 404},
+		{"http.Error 500", behind(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no", http.StatusInternalServerError)
+		})), "/", "", 500},
+		{"redirect 301", behind(http.RedirectHandler("/elsewhere", http.StatusMovedPermanently)), "/", "", 301},
+		{"redirect 308", behind(http.RedirectHandler("/elsewhere", http.StatusPermanentRedirect)), "/", "", 308},
+		{"redirect 303", behind(http.RedirectHandler("/elsewhere", http.StatusSeeOther)), "/", "", 303},
+		{"204", behind(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNoContent)
+		})), "/", "", 204},
+	}
+	for _, proto := range protocols {
+		for _, tt := range tests {
+			t.Run(proto+" "+tt.name, func(t *testing.T) {
+				s := newSite(t, renewAlways)
+				v := serve(t, s.Handler(tt.handler), proto)
+				for _, moment := range []string{"mint", "renewal"} {
+					var extra []string
+					if tt.ranges != "" {
+						extra = []string{"Range", tt.ranges}
+					}
+					r := v.visit(tt.path, extra...)
+					if r.StatusCode != tt.status {
+						t.Errorf("%s: got status %d, want %d", moment, r.StatusCode, tt.status)
+					}
+					if got := len(named(r, anonName)); got != 1 {
+						t.Errorf("%s: got %d cookies of ours, want 1: %q", moment, got, r.Header["Set-Cookie"])
+					}
+					if got := r.Header["Cache-Control"]; !slices.Equal(got, []string{"private, no-store"}) {
+						t.Errorf("%s: got Cache-Control %q, want one: private, no-store", moment, got)
+					}
+					for _, name := range []string{"CDN-Cache-Control", "Surrogate-Control", "Expires"} {
+						if got := r.Header.Values(name); len(got) > 0 {
+							t.Errorf("%s: got %s %q, want none", moment, name, got)
+						}
+					}
+					vary := strings.Join(r.Header["Vary"], ", ")
+					if strings.Count(vary, "Cookie") != 1 || !strings.Contains(vary, "Accept-Encoding") {
+						t.Errorf("%s: got Vary %q, want Cookie added to Accept-Encoding", moment, vary)
+					}
+				}
+				if got, want := s.outcomes(), "minted renewed"; got != want {
+					t.Errorf("got events %q, want %q", got, want)
+				}
+			})
+		}
+	}
+}
+
+func TestVaryIsNotRepeated(t *testing.T) {
+	for _, tt := range []struct{ given, want string }{
+		{"", "Cookie"},
+		{"*", "*"},
+		{"Cookie", "Cookie"},
+		{"accept, cookie", "accept, cookie"},
+		{"Accept-Cookies", "Accept-Cookies|Cookie"},
+	} {
+		c := newSite(t).browser(func(w http.ResponseWriter, _ *http.Request) {
+			if tt.given != "" {
+				w.Header().Set("Vary", tt.given)
+			}
+		})
+		if got := strings.Join(c.Visit("/").Header["Vary"], "|"); got != tt.want {
+			t.Errorf("%q: got Vary %q, want %q", tt.given, got, tt.want)
+		}
+	}
+}
+
+// TestStreaming holds that a handler streams as it would without us, with the
+// cookie in the header block.
+func TestStreaming(t *testing.T) {
+	for _, proto := range protocols {
+		t.Run(proto+" Flush before Write", func(t *testing.T) {
+			for name, flush := range map[string]func(http.ResponseWriter) error{
+				"Flusher":    func(w http.ResponseWriter) error { w.(http.Flusher).Flush(); return nil },
+				"controller": func(w http.ResponseWriter) error { return http.NewResponseController(w).Flush() },
+			} {
+				read := make(chan bool)
+				s := newSite(t)
+				v := serve(t, s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					if err := flush(w); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+					select {
+					case <-read: // the client has the header, and no byte was written
+					case <-r.Context().Done():
+					}
+					fmt.Fprint(w, "data: 1\n\n")
+				})), proto)
+				r, err := v.client.Do(v.request(http.MethodGet, "/"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(named(r, anonName)) != 1 || r.Header.Get("Cache-Control") != "private, no-store" {
+					t.Errorf("%s: got header %v, want the cookie in it", name, r.Header)
+				}
+				close(read)
+				if b, err := io.ReadAll(r.Body); string(b) != "data: 1\n\n" || err != nil {
+					t.Errorf("%s: got %q, %v, want the event", name, b, err)
+				}
+				r.Body.Close()
+			}
+		})
+		t.Run(proto+" ResponseController", func(t *testing.T) {
+			control := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				rc := http.NewResponseController(w)
+				soon := time.Now().Add(time.Minute)
+				fmt.Fprint(w, rc.SetReadDeadline(soon), rc.SetWriteDeadline(soon), rc.EnableFullDuplex(), rc.Flush())
+			})
+			got := body(t, serve(t, newSite(t).Handler(control), proto).visit("/"))
+			want := body(t, serve(t, control, proto).visit("/"))
+			if got != want {
+				t.Errorf("got %q, want %q as without us", got, want)
+			}
+		})
+	}
+	t.Run("Hijack", func(t *testing.T) {
+		for name, hijack := range map[string]func(http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error){
+			"Hijacker": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) { return w.(http.Hijacker).Hijack() },
+			"controller": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+				return http.NewResponseController(w).Hijack()
+			},
+		} {
+			v := serve(t, newSite(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, rw, err := hijack(w)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				defer conn.Close()
+				fmt.Fprint(rw, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				_ = rw.Flush()
+			})), protocols[0])
+			if got := body(t, v.visit("/")); got != "ok" {
+				t.Errorf("%s: got %q, want what the handler wrote", name, got)
+			}
+		}
+	})
+	t.Run("the cookie is there before ReadFrom", func(t *testing.T) {
+		file, err := os.Open("go.mod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		for name, send := range map[string]func(http.ResponseWriter, *http.Request){
+			"io.Copy":      func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, file) },
+			"ServeContent": func(w http.ResponseWriter, r *http.Request) { http.ServeContent(w, r, "go.mod", time.Time{}, file) },
+		} {
+			p := newFake()
+			s := newSite(t)
+			s.Handler(http.HandlerFunc(send)).ServeHTTP(p.with(canReadFrom), s.navigation("/"))
+			if !slices.Contains(p.calls, "ReadFrom with cookie") {
+				t.Errorf("%s: got calls %q, want ReadFrom with cookie", name, p.calls)
+			}
+		}
+	})
+	t.Run("TimeoutHandler", func(t *testing.T) {
+		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				<-r.Context().Done()
+			}
+			who(w, r)
+		})
+		s := newSite(t)
+		for name, h := range map[string]http.Handler{
+			"inside":  s.Handler(http.TimeoutHandler(slow, 50*time.Millisecond, "late")),
+			"outside": http.TimeoutHandler(s.Handler(slow), 50*time.Millisecond, "late"),
+		} {
+			v := serve(t, h, protocols[0])
+			if r := v.visit("/slow"); r.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("%s: got %d, want 503", name, r.StatusCode)
+			}
+			v.client.Jar, _ = cookiejar.New(nil)
+			r := v.visit("/")
+			if got := body(t, r); r.StatusCode != http.StatusOK || !strings.HasSuffix(got, "anonymous=true") || len(named(r, anonName)) != 1 {
+				t.Errorf("%s: got %d %q %v, want a visitor with a cookie", name, r.StatusCode, got, r.Header)
+			}
+		}
+		if n := s.store.rows(t); n != 0 {
+			t.Errorf("got %d rows, want none", n)
+		}
+	})
+}
+
+// TestOptionalInterfaces holds that a handler finds exactly the interfaces of
+// the writer inside, for all 16 combinations, and that each works.
+func TestOptionalInterfaces(t *testing.T) {
+	wrappers := map[string]func(*site, http.Handler) http.Handler{
+		"a cookie to set":                   func(s *site, h http.Handler) http.Handler { return s.Handler(h) },
+		"session data":                      func(s *site, h http.Handler) http.Handler { return s.LoadAndSave(scs.New())(h) },
+		"a cookie to set, and session data": func(s *site, h http.Handler) http.Handler { return s.Handler(s.LoadAndSave(scs.New())(h)) },
+	}
+	for name, wrap := range wrappers {
+		for has := range abilities(16) {
+			s := newSite(t)
+			withCookie := ""
+			if strings.Contains(name, "cookie") {
+				withCookie = " with cookie"
+			}
+			p := newFake()
+			// Each ability on a request of its own, since each commits.
+			for _, ask := range []abilities{0, canFlush, canHijack, canReadFrom, canPush} {
+				*p = *newFake()
+				wrap(s, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					f, flusher := w.(http.Flusher)
+					h, hijacker := w.(http.Hijacker)
+					rf, readerFrom := w.(io.ReaderFrom)
+					pu, pusher := w.(http.Pusher)
+					for i, got := range []bool{flusher, hijacker, readerFrom, pusher} {
+						if want := has&(1<<i) != 0; got != want {
+							t.Errorf("%s: writer %04b: ability %d: got %t, want %t", name, has, i, got, want)
+						}
+					}
+					switch {
+					case has&ask == 0:
+					case ask == canFlush:
+						f.Flush()
+					case ask == canHijack:
+						_, _, _ = h.Hijack()
+					case ask == canReadFrom:
+						_, _ = rf.ReadFrom(strings.NewReader("text"))
+					case ask == canPush:
+						_ = pu.Push("/style.css", nil)
+					}
+				})).ServeHTTP(p.with(has), s.navigation("/"))
+				want := map[abilities]string{canFlush: "Flush" + withCookie, canHijack: "Hijack", canReadFrom: "ReadFrom" + withCookie, canPush: "Push"}[ask]
+				if has&ask != 0 && !slices.Equal(p.calls, []string{want}) {
+					t.Errorf("%s: writer %04b: got calls %q, want %q", name, has, p.calls, want)
+				}
+			}
+		}
+	}
+}
+
+// TestFailedFlush holds that a flush which the writer does not know is not yet
+// the moment at which the header goes out.
+func TestFailedFlush(t *testing.T) {
+	p := newFake()
+	s := newSite(t)
+	s.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("got %v, want ErrNotSupported", err)
+		}
+		w.Header().Set("Cache-Control", "public, max-age=600")
+		w.WriteHeader(http.StatusOK)
+	})).ServeHTTP(p.with(0), s.navigation("/"))
+	if got := p.header["Cache-Control"]; !slices.Equal(got, []string{"private, no-store"}) {
+		t.Errorf("got Cache-Control %q beside %q, want private, no-store", got, p.header["Set-Cookie"])
+	}
+}
+
+// TestEarlyHints holds that a 103 carries nothing of ours and the answer
+// carries the cookie once.
+func TestEarlyHints(t *testing.T) {
+	for _, proto := range protocols {
+		t.Run(proto, func(t *testing.T) {
+			s := newSite(t, renewAlways)
+			v := serve(t, s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Link", "</style.css>; rel=preload; as=style")
+				w.WriteHeader(http.StatusEarlyHints)
+				w.WriteHeader(http.StatusProcessing)
+				w.Header().Set("Cache-Control", "public, max-age=600")
+				who(w, r)
+			})), proto)
+			for _, moment := range []string{"mint", "renewal"} {
+				var hints []int
+				trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+					hints = append(hints, code)
+					if h.Get("Link") == "" {
+						t.Errorf("%s: got a %d without the handler's Link", moment, code)
+					}
+					for _, name := range []string{"Set-Cookie", "Cache-Control", "Vary"} {
+						if got := h.Values(name); len(got) > 0 {
+							t.Errorf("%s: got %s %q in a %d, want none", moment, name, got, code)
+						}
+					}
+					return nil
+				}}
+				r := v.request(http.MethodGet, "/")
+				answer := v.do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+				if !slices.Equal(hints, []int{103, 102}) {
+					t.Errorf("%s: got hints %v, want 103 and 102", moment, hints)
+				}
+				if n := len(named(answer, anonName)); answer.StatusCode != 200 || n != 1 || answer.Header.Get("Cache-Control") != "private, no-store" {
+					t.Errorf("%s: got %d with %d cookies and %v, want 200 with one", moment, answer.StatusCode, n, answer.Header)
+				}
+			}
+		})
+	}
+}
+
+// TestNotModified holds that a 304 and a HEAD carry no cookie, and that the
+// next 200 does.
+func TestNotModified(t *testing.T) {
+	for _, proto := range protocols {
+		t.Run(proto, func(t *testing.T) {
+			s := newSite(t, renewAlways)
+			v := serve(t, s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("ETag", `"1"`)
+				w.Header().Set("Cache-Control", "public, max-age=60")
+				http.ServeContent(w, r, "page.html", time.Time{}, strings.NewReader("page"))
+			})), proto)
+			untouched := func(what string, r *http.Response, status int) {
+				t.Helper()
+				if r.StatusCode != status || len(r.Header["Set-Cookie"]) > 0 || r.Header.Get("Cache-Control") != "public, max-age=60" || r.Header.Get("Vary") != "" {
+					t.Errorf("%s: got %d %v, want %d and nothing of ours", what, r.StatusCode, r.Header, status)
+				}
+			}
+			untouched("304 to nobody", v.visit("/", "If-None-Match", `"1"`), http.StatusNotModified)
+			untouched("HEAD of nobody", v.do(v.request(http.MethodHead, "/")), http.StatusOK)
+			if n := len(named(v.visit("/"), anonName)); n != 1 {
+				t.Fatalf("the first 200: got %d cookies, want 1", n)
+			}
+			untouched("304", v.visit("/", "If-None-Match", `"1"`), http.StatusNotModified)
+			untouched("HEAD", v.do(v.request(http.MethodHead, "/")), http.StatusOK)
+			if n := len(named(v.visit("/"), anonName)); n != 1 {
+				t.Errorf("the 200 after the 304: got %d cookies, want a renewal", n)
+			}
+		})
+	}
+}
+
+// TestAssetsUntouched holds that the answer to a browser that loads a piece of
+// a page is, byte for byte, what it would be without us.
+func TestAssetsUntouched(t *testing.T) {
+	asset := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.Header().Set("ETag", `"1"`)
+		http.ServeContent(w, r, "logo.svg", time.Unix(1e9, 0), strings.NewReader("<svg/>"))
+	})
+	insecure := func(c *walkin.Config) { c.Insecure = true }
+	var store *faultyStore
+	fresh := newSite(t, insecure)
+	store = fresh.store
+	due := newSite(t, insecure, renewAlways, func(c *walkin.Config) { c.Store = store })
+	servers := map[string]*httptest.Server{
+		"fresh": httptest.NewServer(fresh.Handler(asset)),
+		"due":   httptest.NewServer(due.Handler(asset)),
+	}
+	without := httptest.NewServer(asset)
+	defer without.Close()
+
+	cookies := map[string]string{"nobody": "", "another app's": "theme=dark", "forged": "walkin-anon=a.b.c"}
+	c := fresh.browser(fresh.routes().ServeHTTP)
+	c.Visit("/")
+	cookies["provisional"] = "walkin-anon=" + c.Cookie("walkin-anon")
+	c.Act("/note", nil)
+	cookies["anonymous"] = "walkin-anon=" + c.Cookie("walkin-anon")
+	other := fresh.browser(fresh.routes().ServeHTTP)
+	other.Act("/note", nil)
+	old := other.Cookie("walkin-anon")
+	fresh.prove(other, "ann")
+	cookies["superseded"] = "walkin-anon=" + old
+	cookies["permanent"] = "walkin=" + other.Cookie("walkin")
+	cookies["both kinds"] = cookies["permanent"] + "; " + cookies["anonymous"]
+
+	dests := []string{"image", "style", "script", "font", "audio", "video", "track", "manifest", "worker", "serviceworker", "sharedworker", "report", "xslt", "json"}
+	for age, server := range servers {
+		defer server.Close()
+		for visitor, cookie := range cookies {
+			for _, dest := range dests {
+				got := rawResponse(t, server, dest, "no-cors", cookie)
+				if want := rawResponse(t, without, dest, "no-cors", cookie); got != want {
+					t.Errorf("%s, %s cookie, %s: got\n%s\nwant\n%s", dest, visitor, age, got, want)
+				}
+			}
+		}
+	}
+	// Nor is a page touched when there is nothing to write.
+	for _, visitor := range []string{"provisional", "anonymous", "permanent", "both kinds"} {
+		got := rawResponse(t, servers["fresh"], "document", "navigate", cookies[visitor])
+		if want := rawResponse(t, without, "document", "navigate", cookies[visitor]); got != want {
+			t.Errorf("a page, %s cookie: got\n%s\nwant\n%s", visitor, got, want)
+		}
+	}
+}
+
+var dateLine = regexp.MustCompile(`(?m)^Date: .*\r\n`)
+
+// rawResponse returns the bytes that come over the wire, but the date.
+func rawResponse(t *testing.T, server *httptest.Server, dest, mode, cookie string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	lines := "GET /logo.svg HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\nUser-Agent: " + walkintest.UserAgent +
+		"\r\nAccept: text/html,*/*\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: " + mode + "\r\nSec-Fetch-Dest: " + dest + "\r\n"
+	if cookie != "" {
+		lines += "Cookie: " + cookie + "\r\n"
+	}
+	if _, err := io.WriteString(conn, lines+"\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dateLine.ReplaceAllString(string(b), "")
+}
+
+// TestWriterPassedThrough holds that the handler gets the very same writer when
+// there is nothing to write.
+func TestWriterPassedThrough(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.SignInURL = "/sign-in" })
+	c := s.browser(s.routes().ServeHTTP)
+	c.Visit("/")
+	provisional := c.Cookie(anonName)
+	c.Act("/note", nil)
+	anonymous := c.Cookie(anonName)
+	p := s.browser(s.routes().ServeHTTP)
+	s.prove(p, "ann")
+	permanent := p.Cookie(permName)
+
+	page := func(r *http.Request) { *r = *s.navigation(r.URL.Path) }
+	tests := []struct {
+		name    string
+		method  string
+		path    string
+		change  func(*http.Request)
+		same    bool
+		visitor string
+	}{
+		{"fetch of nobody", "GET", "/", nil, true, ""},
+		{"page of nobody", "GET", "/", page, false, ""},
+		{"act of nobody", "POST", "/", nil, false, ""},
+		{"act of nobody at the sign-in form", "POST", "/sign-in", nil, true, ""},
+		{"post of nobody from elsewhere", "POST", "/", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, true, ""},
+		{"page of a provisional user", "GET", "/", page, true, anonName + "=" + provisional},
+		{"page of an anonymous user", "GET", "/", page, true, anonName + "=" + anonymous},
+		{"act of an anonymous user", "POST", "/", nil, true, anonName + "=" + anonymous},
+		{"page of a permanent user", "GET", "/", page, true, permName + "=" + permanent},
+		{"act of a permanent user", "POST", "/", nil, true, permName + "=" + permanent},
+		{"bearer", "POST", "/", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+anonymous) }, true, ""},
+		{"bearer of a provisional user", "GET", "/", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+provisional) }, true, ""},
+		{"bearer that is not ours", "POST", "/", func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, true, ""},
+		{"two values of one name", "GET", "/", page, true, anonName + "=a; " + anonName + "=b"},
+	}
+	for _, tt := range tests {
+		r := s.request(tt.method, tt.path)
+		if tt.change != nil {
+			tt.change(r)
+		}
+		if tt.visitor != "" {
+			r.Header.Set("Cookie", tt.visitor)
+		}
+		rec := httptest.NewRecorder()
+		called := false
+		s.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			called = true
+			if got := w == http.ResponseWriter(rec); got != tt.same {
+				t.Errorf("%s: got the same writer %t, want %t", tt.name, got, tt.same)
+			}
+		})).ServeHTTP(rec, r)
+		if !called {
+			t.Errorf("%s: the handler was not called", tt.name)
+		}
+	}
+}
+
+// TestPanicAfterMint holds that a panic drops the connection as it would
+// without us, and leaves no row that nobody can come back to.
+func TestPanicAfterMint(t *testing.T) {
+	crash := func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/abort":
+			panic(http.ErrAbortHandler)
+		case "/crash":
+			panic("a bug of the app")
+		case "/late":
+			w.(http.Flusher).Flush()
+			panic("a bug of the app, after the header")
+		}
+		who(w, r)
+	}
+	persist := func(c *walkin.Config) { c.PersistOnMint = true }
+	dropped := func(t *testing.T, v *visitor, r *http.Request) {
+		t.Helper()
+		answer, err := v.client.Do(r)
+		if err == nil {
+			answer.Body.Close()
+			t.Errorf("%s %s: got %d, want a dropped connection", r.Method, r.URL.Path, answer.StatusCode)
+		}
+	}
+	for _, proto := range protocols {
+		for _, path := range []string{"/abort", "/crash"} {
+			t.Run(proto+" a visit that makes a row "+path, func(t *testing.T) {
+				s := newSite(t, persist)
+				v := serve(t, s.Handler(http.HandlerFunc(crash)), proto)
+				dropped(t, v, v.request(http.MethodGet, path))
+				s.wantRows(0)
+			})
+			t.Run(proto+" an act "+path, func(t *testing.T) {
+				s := newSite(t)
+				v := serve(t, s.Handler(http.HandlerFunc(crash)), proto)
+				dropped(t, v, v.act(path))
+				s.wantRows(0)
+				if got := body(t, v.do(v.act("/"))); !strings.HasSuffix(got, "anonymous=true") {
+					t.Errorf("the next act: got %q, want a new user", got)
+				}
+				s.wantRows(1)
+			})
+		}
+		t.Run(proto+" the first act of a user who has a cookie", func(t *testing.T) {
+			s := newSite(t)
+			v := serve(t, s.Handler(http.HandlerFunc(crash)), proto)
+			before := body(t, v.visit("/"))
+			dropped(t, v, v.act("/crash"))
+			if got := body(t, v.do(v.act("/"))); got != before {
+				t.Errorf("the next act: got %q, want %q still", got, before)
+			}
+			s.wantRows(1)
+		})
+	}
+	t.Run("after the header the visitor has the cookie, and stays", func(t *testing.T) {
+		s := newSite(t, persist)
+		v := serve(t, s.Handler(http.HandlerFunc(crash)), protocols[0])
+		r, err := v.client.Do(v.request(http.MethodGet, "/late"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		s.wantRows(1)
+		if got := body(t, v.do(v.act("/"))); !strings.HasSuffix(got, "anonymous=true") {
+			t.Errorf("got %q, want the same user to go on", got)
+		}
+		s.wantRows(1)
+	})
+}
+
+// TestPanicAfterSignIn holds that a panic undoes what was minted for the
+// request, and never who the visitor has become since.
+func TestPanicAfterSignIn(t *testing.T) {
+	for _, conflict := range []walkin.Conflict{walkin.ConflictSignIn, walkin.ConflictMerge} {
+		s := newSite(t, merging)
+		owner := s.browser(s.routes().ServeHTTP)
+		s.prove(owner, "ann")
+		r := s.form("/sign-in", url.Values{})
+		_, err := walkintest.NewClient(t, s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "pwd", Conflict: conflict}); err != nil {
+				t.Error(err)
+			}
+			panic("the template is broken")
+		}))).Serve(r)
+		if err == nil || !strings.Contains(err.Error(), "the template is broken") {
+			t.Errorf("conflict %d: got %v, want the handler's panic", conflict, err)
+		}
+		if r := owner.Act("/members", nil); r.StatusCode != http.StatusOK {
+			t.Errorf("conflict %d: the owner of the account afterwards: got %d, want 200", conflict, r.StatusCode)
+		}
+		if _, err := s.store.Identity(t.Context(), "test", "ann"); err != nil {
+			t.Errorf("conflict %d: the owner's identity: %v", conflict, err)
+		}
+	}
+	t.Run("a sign-out", func(t *testing.T) {
+		s := newSite(t)
+		_, err := walkintest.NewClient(t, s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := s.SignOut(w, r); err != nil {
+				t.Error(err)
+			}
+			panic("the template is broken")
+		}))).Serve(s.form("/out", nil))
+		if err == nil || !strings.Contains(err.Error(), "the template is broken") {
+			t.Errorf("got %v, want the handler's panic", err)
+		}
+	})
+}
+
+// TestHandlersCookies holds that a handler's own cookies stay, and that two of
+// our name never occur.
+func TestHandlersCookies(t *testing.T) {
+	s := newSite(t, renewAlways)
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+		want    []string // names in order
+	}{
+		{"nothing written", func(http.ResponseWriter, *http.Request) {}, []string{anonName}},
+		{"cookies of its own", func(w http.ResponseWriter, r *http.Request) {
+			http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+			http.SetCookie(w, &http.Cookie{Name: anonName + "-of-mine", Value: "1"})
+			http.SetCookie(w, &http.Cookie{Name: "a", Value: anonName + "=x"})
+		}, []string{"theme", anonName + "-of-mine", "a", anonName}},
+		{"one of our name", func(w http.ResponseWriter, r *http.Request) {
+			http.SetCookie(w, &http.Cookie{Name: anonName, Value: "planted"})
+			http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+			w.WriteHeader(http.StatusOK)
+		}, []string{"theme", anonName}},
+		{"Ensure after the mint", func(w http.ResponseWriter, r *http.Request) {
+			for range 2 {
+				if _, err := s.Ensure(w, r); err != nil {
+					t.Error(err)
+				}
+			}
+		}, []string{anonName}},
+		{"Continue after the mint", func(w http.ResponseWriter, r *http.Request) {
+			for _, subject := range []string{"cookies-1", "cookies-2"} {
+				if _, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: subject, StateChecked: true}); err != nil {
+					t.Error(err)
+				}
+			}
+		}, []string{anonName, permName}},
+	}
+	for _, tt := range tests {
+		for _, moment := range []string{"mint", "renewal"} {
+			c := s.browser(who)
+			if moment == "renewal" {
+				c.Visit("/")
+			}
+			if tt.name == "Continue after the mint" {
+				s.forget("test", "cookies-1", "cookies-2")
+			}
+			var got []string
+			r := c.On(s.Handler(tt.handler)).Visit("/")
+			for _, cookie := range r.Cookies() {
+				got = append(got, cookie.Name)
+			}
+			slices.Sort(got)
+			slices.Sort(tt.want)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("%s, %s: got cookies %q, want %q", tt.name, moment, got, tt.want)
+			}
+			for _, cookie := range named(r, anonName) {
+				if cookie.Value == "planted" {
+					t.Errorf("%s, %s: the handler's cookie won over ours", tt.name, moment)
+				}
+			}
+		}
+	}
+}
+
+// TestWebSocket holds, as far as net/http alone can, that a handshake reads
+// the claims and writes nothing.
+func TestWebSocket(t *testing.T) {
+	s := newSite(t, renewAlways)
+	handshake := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			s.routes().ServeHTTP(w, r)
+			return
+		}
+		// As coder/websocket does: the status first, then the connection.
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		c, ok := walkin.FromContext(r.Context())
+		w.Header().Set("X-Who", fmt.Sprint(ok, c.Anonymous))
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.Close()
+	})
+	connect := func(v *visitor) *http.Response {
+		return v.visit("/", "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13",
+			"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-Fetch-Mode", "websocket", "Sec-Fetch-Dest", "websocket")
+	}
+	check := func(what string, r *http.Response, who string) {
+		t.Helper()
+		if r.StatusCode != http.StatusSwitchingProtocols || len(r.Header["Set-Cookie"]) > 0 || r.Header.Get("Cache-Control") != "" || r.Header.Get("X-Who") != who {
+			t.Errorf("%s: got %d %v, want 101 for %q and no cookie", what, r.StatusCode, r.Header, who)
+		}
+	}
+	v := serve(t, s.Handler(handshake), protocols[0])
+	check("nobody", connect(v), "false false")
+	v.visit("/")
+	check("a provisional user", connect(v), "true true")
+	s.wantRows(0)
+	v.do(v.act("/note"))
+	check("an anonymous user", connect(v), "true true")
+	s.wantRows(1)
+	v.do(v.act("/prove?name=ann"))
+	check("a permanent user", connect(v), "true false")
+}
+
+// The pieces that the tests of this package share.
+
+const (
+	anonName = "__Host-walkin-anon"
+	permName = "__Host-walkin"
+)
+
+// siteSecret signs the tokens of all sites in these tests.
+var siteSecret = []byte("a secret that is only of this test")
+
+// A site is a small site with walkin in front, and what walkin said about it.
+type site struct {
+	*walkin.Middleware
+	t     *testing.T
+	store *faultyStore
+
+	mu     sync.Mutex
+	events []walkin.Event
+}
+
+// newSite returns a site over a store of its own, unless a change gives it
+// another one.
+func newSite(t *testing.T, changes ...func(*walkin.Config)) *site {
+	t.Helper()
+	s := &site{t: t}
+	cfg := walkin.Config{
+		Keys:  []walkin.Key{{Secret: siteSecret}},
+		Store: &faultyStore{Store: memstore.New()},
+		OnEvent: func(_ context.Context, e walkin.Event) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.events = append(s.events, e)
+		},
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	m, err := walkin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Middleware, s.store = m, cfg.Store.(*faultyStore)
+	return s
+}
+
+// renewAlways makes every token due for a renewal.
+func renewAlways(c *walkin.Config) { c.RenewAfter = 1 }
+
+// merging gives the site an OnMerge.
+func merging(c *walkin.Config) {
+	c.OnMerge = func(context.Context, walkin.Change) error { return nil }
+}
+
+// browser returns a new visitor of the site, in front of h.
+func (s *site) browser(h http.HandlerFunc) *walkintest.Client {
+	return walkintest.NewClient(s.t, s.Handler(h))
+}
+
+// who tells the visitor who they are.
+func who(w http.ResponseWriter, r *http.Request) {
+	if c, ok := walkin.FromContext(r.Context()); ok {
+		fmt.Fprintf(w, "%s anonymous=%t", c.UserID, c.Anonymous)
+		return
+	}
+	fmt.Fprint(w, "nobody")
+}
+
+// routes returns the site's handlers.
+func (s *site) routes() *http.ServeMux {
+	prove := func(w http.ResponseWriter, r *http.Request) {
+		outcome, err := s.Continue(w, r, proofOf(r))
+		if err != nil {
+			s.Refuse(w, r, err)
+			return
+		}
+		fmt.Fprint(w, outcome)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", who)
+	mux.Handle("/note", s.RequireUser()(http.HandlerFunc(who)))
+	mux.Handle("/members", s.RequirePermanent()(http.HandlerFunc(who)))
+	mux.HandleFunc("POST /prove", prove)
+	mux.HandleFunc("GET /callback", prove)
+	mux.HandleFunc("/ensure", func(w http.ResponseWriter, r *http.Request) {
+		c, err := s.Ensure(w, r)
+		if err != nil {
+			s.Refuse(w, r, err)
+			return
+		}
+		fmt.Fprintf(w, "%s anonymous=%t", c.UserID, c.Anonymous)
+	})
+	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
+		token, err := s.AccessToken(r.Context(), "walkin", 0)
+		if err != nil {
+			s.Refuse(w, r, err)
+			return
+		}
+		fmt.Fprint(w, token)
+	})
+	mux.HandleFunc("POST /unlink", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.Unlink(r, "test", r.FormValue("name")); err != nil {
+			s.Refuse(w, r, err)
+		}
+	})
+	mux.Handle("/out", s.SignOutHandler())
+	return mux
+}
+
+// proofOf reads from a request what was proven, as no app should.
+func proofOf(r *http.Request) walkin.Proof {
+	conflicts := map[string]walkin.Conflict{"merge": walkin.ConflictMerge, "sign-in": walkin.ConflictSignIn, "reject": walkin.ConflictReject}
+	return walkin.Proof{
+		Provider: "test", Subject: r.FormValue("name"), Method: "pwd", Secret: []byte(r.FormValue("secret")),
+		New: r.FormValue("new") != "", StateChecked: r.FormValue("state") != "", Conflict: conflicts[r.FormValue("conflict")],
+	}
+}
+
+// prove lets a visitor prove who they are.
+func (s *site) prove(c *walkintest.Client, name string, more ...string) string {
+	s.t.Helper()
+	form := url.Values{"name": {name}}
+	for i := 0; i < len(more); i += 2 {
+		form.Set(more[i], more[i+1])
+	}
+	r := c.On(s.Handler(s.routes())).Act("/prove", form)
+	if r.StatusCode != http.StatusOK {
+		s.t.Fatalf("proving %q: got %d %q, want 200", name, r.StatusCode, body(s.t, r))
+	}
+	return body(s.t, r)
+}
+
+// forget removes identities and lets their names be free again.
+func (s *site) forget(provider string, subjects ...string) {
+	s.t.Helper()
+	for _, subject := range subjects {
+		identity, err := s.store.Identity(s.t.Context(), provider, subject)
+		if err == nil {
+			err = s.store.DeleteIdentity(s.t.Context(), identity.UserID, provider, subject)
+		}
+		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// request returns what a script of the page sends; navigation what a browser
+// sends for a page, and form for a form of it.
+func (s *site) request(method, path string) *http.Request {
+	return walkintest.NewClient(s.t, nil).NewRequest(method, path, nil)
+}
+
+func (s *site) navigation(path string) *http.Request {
+	r := s.request(http.MethodGet, path)
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	return r
+}
+
+func (s *site) form(path string, values url.Values) *http.Request {
+	r := walkintest.NewClient(s.t, nil).NewRequest(http.MethodPost, path, strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("Origin", "https://app.example")
+	return r
+}
+
+// told returns the events since the last call.
+func (s *site) told() []walkin.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events := s.events
+	s.events = nil
+	return events
+}
+
+// outcomes returns what happened since the last call, with its reasons.
+func (s *site) outcomes() string {
+	var words []string
+	for _, e := range s.told() {
+		word := string(e.Outcome)
+		if e.Reason != "" {
+			word += ":" + e.Reason
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
+
+// wantRows checks how many users the store knows.
+func (s *site) wantRows(want int) {
+	s.t.Helper()
+	if got := s.store.rows(s.t); got != want {
+		s.t.Errorf("got %d rows, want %d", got, want)
+	}
+}
+
+// body returns the text of a response, as often as it is asked.
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(b))
+	return string(b)
+}
+
+// named returns a response's cookies of a name.
+func named(r *http.Response, name string) []*http.Cookie {
+	return slices.DeleteFunc(r.Cookies(), func(c *http.Cookie) bool { return c.Name != name })
+}
+
+// A faultyStore is a store that counts its calls and can fail, hang or be slow.
+type faultyStore struct {
+	walkin.Store
+
+	mu    sync.Mutex
+	fault error         // what every call returns; errHang lets it wait for its context
+	at    string        // if set, only this call does, or "commit"
+	delay time.Duration // of every call
+	calls map[string]int
+	users map[uuid.UUID]bool // ever made
+}
+
+var errHang = errors.New("hang")
+
+// be makes the store fail with err from now on, or work when err is nil.
+func (s *faultyStore) be(err error) { s.failAt("", err) }
+
+// failAt makes one method of the store fail, or the commit of transactions.
+func (s *faultyStore) failAt(name string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at, s.fault = name, err
+}
+
+// count returns how often methods were called, all of them when none is named,
+// and starts anew.
+func (s *faultyStore) count(names ...string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for name, calls := range s.calls {
+		if len(names) == 0 || slices.Contains(names, name) {
+			n += calls
+		}
+	}
+	s.calls = nil
+	return n
+}
+
+// writes are the methods that change something.
+var writes = []string{"Persist", "CreateUser", "SetAnonymous", "DeleteUser", "CreateSession", "RenewSession",
+	"DeleteSession", "DeleteSessions", "CreateIdentity", "SetSecret", "DeleteIdentity"}
+
+func (s *faultyStore) call(ctx context.Context, name string) error {
+	s.mu.Lock()
+	if s.calls == nil {
+		s.calls = make(map[string]int)
+	}
+	s.calls[name]++
+	fault, delay := s.fault, s.delay
+	if s.at != "" && s.at != name {
+		fault = nil
+	}
+	s.mu.Unlock()
+	if errors.Is(fault, errHang) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if delay > 0 {
+		time.Sleep(delay)
+	}
+	return fault
+}
+
+func (s *faultyStore) made(id uuid.UUID, err error) error {
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.users == nil {
+			s.users = make(map[uuid.UUID]bool)
+		}
+		s.users[id] = true
+	}
+	return err
+}
+
+// rows returns how many of the users that were made are there.
+func (s *faultyStore) rows(t *testing.T) int {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for id := range s.users {
+		switch _, err := s.Store.User(t.Context(), id); {
+		case err == nil:
+			n++
+		case !errors.Is(err, walkin.ErrNotFound):
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+func (s *faultyStore) InTx(ctx context.Context, fn func(context.Context) error) error {
+	if err := s.call(ctx, "InTx"); err != nil {
+		return err
+	}
+	return s.Store.InTx(ctx, func(ctx context.Context) error {
+		if err := fn(ctx); err != nil {
+			return err
+		}
+		if s.at == "commit" {
+			return s.fault
+		}
+		return nil
+	})
+}
+
+func (s *faultyStore) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	if err := s.call(ctx, "Lookup"); err != nil {
+		return walkin.Session{}, err
+	}
+	return s.Store.Lookup(ctx, user, session)
+}
+
+func (s *faultyStore) Persist(ctx context.Context, user walkin.User, session walkin.Session) (bool, error) {
+	if err := s.call(ctx, "Persist"); err != nil {
+		return false, err
+	}
+	created, err := s.Store.Persist(ctx, user, session)
+	return created, s.made(user.ID, err)
+}
+
+func (s *faultyStore) CreateUser(ctx context.Context, user walkin.User) error {
+	if err := s.call(ctx, "CreateUser"); err != nil {
+		return err
+	}
+	return s.made(user.ID, s.Store.CreateUser(ctx, user))
+}
+
+func (s *faultyStore) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+	if err := s.call(ctx, "User"); err != nil {
+		return walkin.User{}, err
+	}
+	return s.Store.User(ctx, id)
+}
+
+func (s *faultyStore) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
+	if err := s.call(ctx, "SetAnonymous"); err != nil {
+		return err
+	}
+	return s.Store.SetAnonymous(ctx, id, anonymous)
+}
+
+func (s *faultyStore) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) error {
+	if err := s.call(ctx, "DeleteUser"); err != nil {
+		return err
+	}
+	return s.Store.DeleteUser(ctx, tombstone)
+}
+
+func (s *faultyStore) CreateSession(ctx context.Context, session walkin.Session) error {
+	if err := s.call(ctx, "CreateSession"); err != nil {
+		return err
+	}
+	return s.Store.CreateSession(ctx, session)
+}
+
+func (s *faultyStore) RenewSession(ctx context.Context, session walkin.Session) error {
+	if err := s.call(ctx, "RenewSession"); err != nil {
+		return err
+	}
+	return s.Store.RenewSession(ctx, session)
+}
+
+func (s *faultyStore) DeleteSession(ctx context.Context, user, session uuid.UUID) error {
+	if err := s.call(ctx, "DeleteSession"); err != nil {
+		return err
+	}
+	return s.Store.DeleteSession(ctx, user, session)
+}
+
+func (s *faultyStore) DeleteSessions(ctx context.Context, user, except uuid.UUID) error {
+	if err := s.call(ctx, "DeleteSessions"); err != nil {
+		return err
+	}
+	return s.Store.DeleteSessions(ctx, user, except)
+}
+
+func (s *faultyStore) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+	if err := s.call(ctx, "Identity"); err != nil {
+		return walkin.Identity{}, err
+	}
+	return s.Store.Identity(ctx, provider, subject)
+}
+
+func (s *faultyStore) Identities(ctx context.Context, user uuid.UUID) ([]walkin.Identity, error) {
+	if err := s.call(ctx, "Identities"); err != nil {
+		return nil, err
+	}
+	return s.Store.Identities(ctx, user)
+}
+
+func (s *faultyStore) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+	if err := s.call(ctx, "CreateIdentity"); err != nil {
+		return err
+	}
+	return s.Store.CreateIdentity(ctx, identity)
+}
+
+func (s *faultyStore) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
+	if err := s.call(ctx, "SetSecret"); err != nil {
+		return err
+	}
+	return s.Store.SetSecret(ctx, provider, subject, secret)
+}
+
+func (s *faultyStore) DeleteIdentity(ctx context.Context, user uuid.UUID, provider, subject string) error {
+	if err := s.call(ctx, "DeleteIdentity"); err != nil {
+		return err
+	}
+	return s.Store.DeleteIdentity(ctx, user, provider, subject)
+}
+
+// protocols are what a visitor may speak.
+var protocols = []string{"HTTP/1.1", "HTTP/2.0"}
+
+// A visitor is a browser's worth of client in front of a real server.
+type visitor struct {
+	t      *testing.T
+	client *http.Client
+	url    string
+	proto  string
+}
+
+// serve starts a server for h and returns a visitor with an empty jar.
+func serve(t *testing.T, h http.Handler, proto string) *visitor {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.EnableHTTP2 = proto == "HTTP/2.0"
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := server.Client()
+	client.Jar = jar
+	client.Timeout = 10 * time.Second
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &visitor{t, client, server.URL, proto}
+}
+
+// request returns a navigation, for the test to change.
+func (v *visitor) request(method, path string, header ...string) *http.Request {
+	v.t.Helper()
+	r, err := http.NewRequestWithContext(v.t.Context(), method, v.url+path, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	r.Header.Set("User-Agent", walkintest.UserAgent)
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+func (v *visitor) act(path string) *http.Request { return v.request(http.MethodPost, path) }
+
+// do sends a request and reads the whole answer.
+func (v *visitor) do(r *http.Request) *http.Response {
+	v.t.Helper()
+	answer, err := v.client.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.Proto != v.proto {
+		v.t.Errorf("got %s, want %s", answer.Proto, v.proto)
+	}
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		return answer
+	}
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(b))
+	return answer
+}
+
+func (v *visitor) visit(path string, header ...string) *http.Response {
+	v.t.Helper()
+	return v.do(v.request(http.MethodGet, path, header...))
+}
+
+// abilities are the optional interfaces of a ResponseWriter.
+type abilities int
+
+const (
+	canFlush abilities = 1 << iota
+	canHijack
+	canReadFrom
+	canPush
+)
+
+// A fakeWriter records which of its methods were called, and whether our
+// cookie was in the header by then.
+type fakeWriter struct {
+	header http.Header
+	calls  []string
+}
+
+func newFake() *fakeWriter { return &fakeWriter{header: make(http.Header)} }
+
+func (p *fakeWriter) Header() http.Header         { return p.header }
+func (p *fakeWriter) WriteHeader(int)             {}
+func (p *fakeWriter) Write(b []byte) (int, error) { return len(b), nil }
+
+func (p *fakeWriter) called(name string) {
+	if len(p.header["Set-Cookie"]) > 0 {
+		name += " with cookie"
+	}
+	p.calls = append(p.calls, name)
+}
+
+type (
+	flusher    struct{ p *fakeWriter }
+	hijacker   struct{ p *fakeWriter }
+	readerFrom struct{ p *fakeWriter }
+	pusher     struct{ p *fakeWriter }
+)
+
+func (f flusher) Flush() { f.p.called("Flush") }
+
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.p.called("Hijack")
+	return nil, nil, nil
+}
+
+func (f readerFrom) ReadFrom(r io.Reader) (int64, error) {
+	f.p.called("ReadFrom")
+	return io.Copy(io.Discard, r)
+}
+
+func (p pusher) Push(string, *http.PushOptions) error {
+	p.p.called("Push")
+	return nil
+}
+
+// with returns a writer with these abilities and no others.
+func (p *fakeWriter) with(a abilities) http.ResponseWriter {
+	type (
+		fh struct {
+			flusher
+			hijacker
+		}
+		rp struct {
+			readerFrom
+			pusher
+		}
+	)
+	f, h, r, s := flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}
+	switch a {
+	case 0:
+		return p
+	case 1:
+		return struct {
+			*fakeWriter
+			flusher
+		}{p, f}
+	case 2:
+		return struct {
+			*fakeWriter
+			hijacker
+		}{p, h}
+	case 3:
+		return struct {
+			*fakeWriter
+			fh
+		}{p, fh{f, h}}
+	case 4:
+		return struct {
+			*fakeWriter
+			readerFrom
+		}{p, r}
+	case 5:
+		return struct {
+			*fakeWriter
+			flusher
+			readerFrom
+		}{p, f, r}
+	case 6:
+		return struct {
+			*fakeWriter
+			hijacker
+			readerFrom
+		}{p, h, r}
+	case 7:
+		return struct {
+			*fakeWriter
+			fh
+			readerFrom
+		}{p, fh{f, h}, r}
+	case 8:
+		return struct {
+			*fakeWriter
+			pusher
+		}{p, s}
+	case 9:
+		return struct {
+			*fakeWriter
+			flusher
+			pusher
+		}{p, f, s}
+	case 10:
+		return struct {
+			*fakeWriter
+			hijacker
+			pusher
+		}{p, h, s}
+	case 11:
+		return struct {
+			*fakeWriter
+			fh
+			pusher
+		}{p, fh{f, h}, s}
+	case 12:
+		return struct {
+			*fakeWriter
+			rp
+		}{p, rp{r, s}}
+	case 13:
+		return struct {
+			*fakeWriter
+			flusher
+			rp
+		}{p, f, rp{r, s}}
+	case 14:
+		return struct {
+			*fakeWriter
+			hijacker
+			rp
+		}{p, h, rp{r, s}}
+	}
+	return struct {
+		*fakeWriter
+		fh
+		rp
+	}{p, fh{f, h}, rp{r, s}}
+}

@@ -1,0 +1,873 @@
+package walkin_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// The four ways to mint, in the order of the tables below.
+var policies = [...]walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff}
+
+func minting(p walkin.Mint) func(*walkin.Config) { return func(c *walkin.Config) { c.Mint = p } }
+
+// over lets a site share another one's store: another replica of it.
+func over(s *site) func(*walkin.Config) { return func(c *walkin.Config) { c.Store = s.store } }
+
+// tries serves a request and returns what walkin said about it. Whatever it
+// said, the handler runs once, the cookie and the row agree with it, and
+// nobody gets a permanent cookie.
+func (s *site) tries(t *testing.T, r *http.Request) string {
+	t.Helper()
+	s.told()
+	before, calls, known := s.store.rows(t), 0, false
+	rec := httptest.NewRecorder()
+	s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		_, known = walkin.FromContext(r.Context())
+	})).ServeHTTP(rec, r)
+	said := s.outcomes()
+	cookie, row := strings.Contains(said, "minted") || strings.Contains(said, "persisted") || strings.Contains(said, "renewed"), strings.Contains(said, "persisted")
+	if calls != 1 || rec.Code != http.StatusOK {
+		t.Errorf("%q: got %d and %d calls of the handler, want 200 and 1", said, rec.Code, calls)
+	}
+	if got := len(named(rec.Result(), anonName)) == 1; got != cookie || len(rec.Result().Cookies()) > 1 {
+		t.Errorf("%q: got cookies %v", said, rec.Result().Cookies())
+	}
+	if got := s.store.rows(t) - before; got != map[bool]int{true: 1}[row] {
+		t.Errorf("%q: got %d new rows", said, got)
+	}
+	if wanted := !strings.Contains(said, "skipped"); known != wanted {
+		t.Errorf("%q: got claims %t, want %t", said, known, wanted)
+	}
+	return said
+}
+
+// with returns a request with other header fields; an empty value removes one.
+func with(r *http.Request, header ...string) *http.Request {
+	for i := 0; i < len(header); i += 2 {
+		if r.Header.Del(header[i]); header[i+1] != "" {
+			r.Header.Set(header[i], header[i+1])
+		}
+	}
+	return r
+}
+
+// noSFS is a browser of old, which says nothing about a request.
+var noSFS = []string{"Sec-Fetch-Site", "", "Sec-Fetch-Mode", "", "Sec-Fetch-Dest", ""}
+
+// TestMint is the whole table of who gets a user, and who a row, for visitors
+// without a cookie.
+func TestMint(t *testing.T) {
+	page := func(header ...string) func(*site) *http.Request {
+		return func(s *site) *http.Request { return with(s.navigation("/"), header...) }
+	}
+	at := func(path string) func(*site) *http.Request {
+		return func(s *site) *http.Request { return s.navigation(path) }
+	}
+	fetch := func(method string, header ...string) func(*site) *http.Request {
+		return func(s *site) *http.Request { return with(s.request(method, "/"), header...) }
+	}
+	form := func(path string, header ...string) func(*site) *http.Request {
+		return func(s *site) *http.Request { return with(s.form(path, url.Values{}), header...) }
+	}
+	same := func(reason string) [4]string {
+		return [4]string{"skipped:" + reason, "skipped:" + reason, "skipped:" + reason, "skipped:mint_off"}
+	}
+	visit := [4]string{"minted", "skipped:no_act", "skipped:no_act", "skipped:mint_off"}
+	act := [4]string{"minted persisted", "minted persisted", "skipped:on_demand", "skipped:mint_off"}
+	unjudged := func(reason string) [4]string { // MintOff comes first
+		return [4]string{reason + ",cookie_not_judged", reason + ",cookie_not_judged", reason + ",cookie_not_judged", reason + ",mint_off"}
+	}
+	bearer := func(reason string) [4]string {
+		all := unjudged(reason)
+		for i := range all {
+			all[i] = "skipped:" + all[i]
+		}
+		return all
+	}
+
+	tests := []struct {
+		name    string
+		request func(*site) *http.Request
+		want    [4]string
+	}{
+		// Pages.
+		{"navigation, typed", page("Sec-Fetch-Site", "none"), visit},
+		{"navigation, same-origin link", page(), visit},
+		{"navigation, link from elsewhere", page("Sec-Fetch-Site", "cross-site"), visit},
+		{"navigation, link from a sibling", page("Sec-Fetch-Site", "same-site"), visit},
+		{"navigation of an old browser", page(noSFS...), visit},
+		{"navigation with Basic of a staging site", page("Authorization", "Basic dTpw"), visit},
+		{"GET of an old browser for JSON", page(append(noSFS, "Accept", "application/json")...), same("not_a_page")},
+		{"GET of a program", page(append(noSFS, "Accept", "")...), same("not_a_page")},
+
+		// Pieces of pages.
+		{"fetch", fetch("GET"), same("not_a_page")},
+		{"fetch that accepts HTML", fetch("GET", "Accept", "text/html"), same("not_a_page")},
+		{"fetch from elsewhere", fetch("GET", "Sec-Fetch-Site", "cross-site"), same("not_a_page")},
+		{"image", fetch("GET", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"), same("not_a_page")},
+		{"script", fetch("GET", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script"), same("not_a_page")},
+		{"iframe", page("Sec-Fetch-Dest", "iframe"), same("embedded")},
+		{"iframe elsewhere", page("Sec-Fetch-Dest", "iframe", "Sec-Fetch-Site", "cross-site"), same("embedded")},
+		{"frame", page("Sec-Fetch-Dest", "frame"), same("embedded")},
+		{"embed", page("Sec-Fetch-Dest", "embed"), same("embedded")},
+		{"object", page("Sec-Fetch-Dest", "object"), same("embedded")},
+
+		// Acts.
+		{"POST, same-origin", fetch("POST"), act},
+		{"PUT, same-origin", fetch("PUT"), act},
+		{"PATCH, same-origin", fetch("PATCH"), act},
+		{"DELETE, same-origin", fetch("DELETE"), act},
+		{"form, same-origin", form("/"), act},
+		{"POST by a bookmarklet", fetch("POST", "Sec-Fetch-Site", "none"), act},
+		{"POST, same origin by Origin only", fetch("POST", append(noSFS, "Origin", "https://app.example")...), act},
+		{"POST of a program that says nothing", fetch("POST", noSFS...), act},
+		{"POST with Basic of a staging site", fetch("POST", "Authorization", "Basic dTpw"), act},
+		{"POST from elsewhere", fetch("POST", "Sec-Fetch-Site", "cross-site"), same("cross_site")},
+		{"form from elsewhere", form("/", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"), same("cross_site")},
+		{"form from a sibling", form("/", "Sec-Fetch-Site", "same-site", "Origin", "https://other.example"), same("cross_site")},
+		{"DELETE from elsewhere", fetch("DELETE", "Sec-Fetch-Site", "cross-site"), same("cross_site")},
+		{"POST, another Origin", fetch("POST", append(noSFS, "Origin", "https://evil.example")...), same("cross_site")},
+		{"POST, another port", fetch("POST", append(noSFS, "Origin", "https://app.example:8443")...), same("cross_site")},
+		{"POST, Origin null", fetch("POST", append(noSFS, "Origin", "null")...), same("cross_site")},
+		{"POST, unreadable Origin", fetch("POST", append(noSFS, "Origin", "https://a b")...), same("cross_site")},
+		{"POST, unknown Sec-Fetch-Site", fetch("POST", "Sec-Fetch-Site", "moon"), same("cross_site")},
+		{"the sign-up form", form("/sign-up"), [4]string{"skipped:credential_form", "skipped:credential_form", "skipped:on_demand", "skipped:mint_off"}},
+		{"the sign-in form", form("/sign-in"), [4]string{"skipped:credential_form", "skipped:credential_form", "skipped:on_demand", "skipped:mint_off"}},
+		{"the sign-in page", at("/sign-in"), visit},
+
+		// Methods.
+		{"HEAD", page2("HEAD"), same("method")},
+		{"OPTIONS", page2("OPTIONS"), same("method")},
+		{"TRACE", page2("TRACE"), same("method")},
+		{"CONNECT", page2("CONNECT"), same("method")},
+		{"PROPFIND", page2("PROPFIND"), same("method")},
+		{"QUERY", page2("QUERY"), same("method")},
+		{"get, in lower case", page2("get"), same("method")},
+		{"post, in lower case", page2("post"), same("method")},
+		{"CORS preflight", fetch("OPTIONS", "Access-Control-Request-Method", "POST", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"), same("method")},
+
+		// Machines.
+		{"WebSocket handshake", page("Upgrade", "websocket", "Connection", "Upgrade"), same("protocol_upgrade")},
+		{"health check", at("/healthz"), same("machine_path")},
+		{"robots.txt", at("/robots.txt"), same("machine_path")},
+		{"favicon", at("/favicon.ico"), same("machine_path")},
+		{"well-known", at("/.well-known/security.txt"), same("machine_path")},
+		{"not quite a health check", at("/healthz2"), visit},
+		{"POST to a health check", form("/healthz"), same("machine_path")},
+		{"prefetch", page("Sec-Purpose", "prefetch"), same("prefetch")},
+		{"bot", page("User-Agent", ""), [4]string{"skipped:bot", "skipped:no_act", "skipped:no_act", "skipped:mint_off"}},
+		{"bot of old", page(append(noSFS, "User-Agent", "")...), [4]string{"skipped:bot", "skipped:no_act", "skipped:no_act", "skipped:mint_off"}},
+		{"bot that posts", fetch("POST", "User-Agent", ""), [4]string{"skipped:bot", "skipped:bot", "skipped:on_demand", "skipped:mint_off"}},
+
+		// Bearers.
+		{"bearer of something else, page", page("Authorization", "Bearer secret-api-key"), bearer("malformed")},
+		{"bearer of something else, act", fetch("POST", "Authorization", "Bearer secret-api-key"), bearer("malformed")},
+		{"bearer in lower case", fetch("POST", "Authorization", "bearer secret-api-key"), bearer("malformed")},
+		{"empty bearer", fetch("POST", "Authorization", "Bearer "), bearer("malformed")},
+	}
+	for _, tt := range tests {
+		for i, policy := range policies {
+			t.Run(fmt.Sprint(tt.name, "/", policy), func(t *testing.T) {
+				s := newSite(t, minting(policy), func(c *walkin.Config) { c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in" })
+				if got := s.tries(t, tt.request(s)); got != tt.want[i] {
+					t.Errorf("got %q, want %q", got, tt.want[i])
+				}
+			})
+		}
+	}
+}
+
+// page2 returns a navigation by another method.
+func page2(method string) func(*site) *http.Request {
+	return func(s *site) *http.Request {
+		r := s.navigation("/")
+		r.Method = method
+		return r
+	}
+}
+
+// A baggage is what a visitor may bring along, as a Cookie header.
+type baggage struct {
+	name   string
+	cookie string
+	reason string // why nobody, in front of the reason for no new user
+	kind   string // "nothing", "dead", "unjudged", "provisional", "live"
+}
+
+// luggage returns everything that a visitor of s can bring.
+func luggage(t *testing.T, s *site) []baggage {
+	t.Helper()
+	visitor := func(s *site) *walkintest.Client { return s.browser(s.routes().ServeHTTP) }
+
+	c := visitor(s)
+	c.Visit("/")
+	provisional := c.Cookie(anonName)
+	row := visitor(s)
+	row.Act("/note", nil)
+	anonymous := row.Cookie(anonName)
+	gone := visitor(s)
+	gone.Act("/note", nil)
+	superseded := gone.Cookie(anonName)
+	s.prove(gone, "gone")
+	supersededPermanent := gone.Cookie(permName)
+	gone.Act("/out", nil)
+	ann := visitor(s)
+	s.prove(ann, "ann")
+	permanent := ann.Cookie(permName)
+
+	var expired, expiredPermanent string
+	synctest.Test(t, func(t *testing.T) { // where the year is 2000
+		old := newSite(t)
+		c := visitor(old)
+		c.Visit("/")
+		expired = c.Cookie(anonName)
+		old.prove(c, "ann")
+		expiredPermanent = c.Cookie(permName)
+	})
+	foreign := visitor(newSite(t, func(c *walkin.Config) { c.Keys[0].Secret = []byte("a secret of some other replica there") }))
+	foreign.Visit("/")
+	otherKey := foreign.Cookie(anonName)
+	forge := func(token string) string { // another first letter of the signature
+		i := strings.LastIndexByte(token, '.') + 1
+		letter := "A"
+		if token[i] == 'A' {
+			letter = "B"
+		}
+		return token[:i] + letter + token[i+1:]
+	}
+	anon, perm := anonName+"=", permName+"="
+	return []baggage{
+		{"no cookie", "", "", "nothing"},
+		{"another app's cookie", "theme=dark", "", "nothing"},
+		{"a cookie of nearly our name", "__host-walkin-anon=x; walkin-anon=y; __Host-walkin-anon2=z", "", "nothing"},
+		{"malformed", anon + "x", "malformed", "dead"},
+		{"empty", anon, "malformed", "dead"},
+		{"forged", anon + forge(anonymous), "forged", "dead"},
+		{"forged, permanent", perm + forge(permanent), "forged", "dead"},
+		{"expired", anon + expired, "expired", "dead"},
+		{"expired, permanent", perm + expiredPermanent, "expired", "dead"},
+		{"superseded", anon + superseded, "superseded", "dead"},
+		{"superseded, permanent", perm + supersededPermanent, "superseded", "dead"},
+		{"superseded in both", perm + supersededPermanent + "; " + anon + superseded, "superseded", "dead"},
+		{"anonymous token in the permanent cookie", perm + anonymous, "wrong_cookie", "dead"},
+		{"permanent token in the anonymous cookie", anon + permanent, "wrong_cookie", "dead"},
+		{"two values", anon + anonymous + "; " + anon + provisional, "duplicate_cookie", "unjudged"},
+		{"two values, permanent", perm + permanent + "; " + perm + "x", "duplicate_cookie", "unjudged"},
+		{"two values, permanent, and a live anonymous one", perm + permanent + "; " + perm + "x; " + anon + anonymous, "duplicate_cookie", "unjudged"},
+		{"3,001 cookies", strings.Repeat("a=b; ", 3000) + anon + anonymous, "duplicate_cookie", "unjudged"},
+		{"3,001 cookies, none of ours", strings.Repeat("a=b; ", 3000) + "a=b", "duplicate_cookie", "unjudged"},
+		{"unknown key", anon + otherKey, "unknown_key", "unjudged"},
+		{"unknown key, permanent, and a live anonymous one", perm + otherKey + "; " + anon + anonymous, "unknown_key", "unjudged"},
+		{"provisional", anon + provisional, "", "provisional"},
+		{"anonymous", anon + anonymous, "", "live"},
+		{"the same value twice", anon + anonymous + "; " + anon + anonymous, "", "live"},
+		{"permanent", perm + permanent, "", "live"},
+		{"both kinds", anon + anonymous + "; " + perm + permanent, "", "live"},
+		{"superseded permanent, live anonymous", perm + supersededPermanent + "; " + anon + anonymous, "", "live"},
+		{"forged permanent, live anonymous", perm + forge(permanent) + "; " + anon + anonymous, "", "live"},
+	}
+}
+
+// TestMintOverCookies is the rest of the table: what a visitor brings along
+// decides whether there may be a new user.
+func TestMintOverCookies(t *testing.T) {
+	want := map[string]map[string][4]string{
+		"nothing": {
+			"page":               {"minted", "no_act", "no_act", "mint_off"},
+			"fetch":              {"not_a_page", "not_a_page", "not_a_page", "mint_off"},
+			"act":                {"minted persisted", "minted persisted", "on_demand", "mint_off"},
+			"act from elsewhere": {"cross_site", "cross_site", "cross_site", "mint_off"},
+		},
+		"dead": { // the device has a cookie of ours, so a page replaces it; a click may have raced an upgrade
+			"page":               {"minted", "minted", "minted", "mint_off"},
+			"fetch":              {"not_a_page", "not_a_page", "not_a_page", "mint_off"},
+			"act":                {"stale_cookie", "stale_cookie", "stale_cookie", "mint_off"},
+			"act from elsewhere": {"cross_site", "cross_site", "cross_site", "mint_off"},
+		},
+		"unjudged": {
+			"page":               {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
+			"fetch":              {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
+			"act":                {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
+			"act from elsewhere": {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
+		},
+		"provisional": {"act": {"persisted", "persisted", "persisted", "persisted"}},
+	}
+	requests := map[string]func(*site) *http.Request{
+		"page":  func(s *site) *http.Request { return s.navigation("/") },
+		"fetch": func(s *site) *http.Request { return s.request(http.MethodGet, "/") },
+		"act":   func(s *site) *http.Request { return s.request(http.MethodPost, "/") },
+		"act from elsewhere": func(s *site) *http.Request {
+			return with(s.request(http.MethodPost, "/"), "Sec-Fetch-Site", "cross-site")
+		},
+	}
+	for i, policy := range policies {
+		home := newSite(t)
+		for _, brought := range luggage(t, home) {
+			for _, name := range []string{"page", "fetch", "act from elsewhere", "act"} {
+				t.Run(fmt.Sprint(brought.name, "/", name, "/", policy), func(t *testing.T) {
+					s := newSite(t, over(home), minting(policy)) // another replica each time, with nothing in its cache
+					r := requests[name](s)
+					if brought.cookie != "" {
+						r.Header.Set("Cookie", brought.cookie)
+					}
+					want := want[brought.kind][name][i]
+					if want != "" && !strings.Contains(want, "minted") && !strings.Contains(want, "persisted") {
+						want = "skipped:" + strings.TrimPrefix(brought.reason+","+want, ",")
+					}
+					if got := s.tries(t, r); got != want {
+						t.Errorf("got %q, want %q", got, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestClockSkew holds that a token from a clock that is ahead is left alone.
+func TestClockSkew(t *testing.T) {
+	now := newSite(t)
+	c := now.browser(who)
+	c.Visit("/")
+	token := c.Cookie(anonName)
+	synctest.Test(t, func(t *testing.T) { // where the year is 2000
+		s := newSite(t)
+		for _, r := range []*http.Request{s.navigation("/"), s.request(http.MethodPost, "/")} {
+			r.Header.Set("Cookie", anonName+"="+token)
+			if got, want := s.tries(t, r), "skipped:clock_skew,cookie_not_judged"; got != want {
+				t.Errorf("%s: got %q, want %q", r.Method, got, want)
+			}
+		}
+	})
+}
+
+// TestFirstLoad holds that the requests of one page's first load make at most
+// one anonymous user, and no row.
+func TestFirstLoad(t *testing.T) {
+	s := newSite(t)
+	replica := newSite(t, over(s))
+	for range 20 {
+		c := s.browser(who)
+		requests := []*http.Request{s.navigation("/")}
+		for i := range 8 {
+			r := s.request(http.MethodGet, fmt.Sprint("/part", i))
+			switch i % 4 {
+			case 1:
+				with(r, "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image")
+			case 2:
+				with(r, "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script")
+			case 3:
+				with(r, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe")
+			}
+			requests = append(requests, r)
+		}
+		var wg sync.WaitGroup
+		answers := make([]*http.Response, len(requests))
+		for i, r := range requests {
+			browser := c
+			if i%2 == 1 {
+				browser = c.On(replica.Handler(http.HandlerFunc(who)))
+			}
+			wg.Go(func() { answers[i], _ = browser.Serve(r) })
+		}
+		wg.Wait()
+		cookies := 0
+		for _, answer := range answers {
+			cookies += len(answer.Cookies())
+		}
+		if cookies != 1 {
+			t.Fatalf("got %d cookies, want 1", cookies)
+		}
+	}
+	s.wantRows(0)
+	if n := s.store.count(); n > 0 {
+		t.Errorf("got %d calls of the store, want none", n)
+	}
+}
+
+// TestAppShell holds that an app whose pages come from elsewhere makes one user,
+// with the first act.
+func TestAppShell(t *testing.T) {
+	for _, policy := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct} {
+		s := newSite(t, minting(policy))
+		c := s.browser(s.routes().ServeHTTP)
+		for range 6 {
+			if got := body(t, c.Fetch("/")); got != "nobody" {
+				t.Fatalf("a fetch: got %q, want nobody", got)
+			}
+		}
+		id := body(t, c.Do(s.request(http.MethodPost, "/note")))
+		for range 3 {
+			if got := body(t, c.Fetch("/")); got != id {
+				t.Errorf("a later fetch: got %q, want %q", got, id)
+			}
+			if got := body(t, c.Do(s.request(http.MethodDelete, "/note"))); got != id {
+				t.Errorf("a later act: got %q, want %q", got, id)
+			}
+		}
+		s.wantRows(1)
+	}
+}
+
+// TestCrawlers holds that robots get no user, by whatever well-known name they
+// go, and that people's browsers all get one.
+func TestCrawlers(t *testing.T) {
+	robots := []string{
+		"",
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+		"Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile Safari/537.36 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+		"Googlebot-Image/1.0",
+		"Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
+		"Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",
+		"Mozilla/5.0 (compatible; Baiduspider/2.0; +http://www.baidu.com/search/spider.html)",
+		"Mozilla/5.0 (compatible; Yahoo! Slurp; http://help.yahoo.com/help/us/ysearch/slurp)",
+		"DuckDuckBot/1.1; (+http://duckduckgo.com/duckduckbot.html)",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_5) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.1.1 Safari/605.1.15 (Applebot/0.1; +http://www.apple.com/go/applebot)",
+		"facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+		"Twitterbot/1.0",
+		"LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
+		"Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+		"Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
+		"TelegramBot (like TwitterBot)",
+		"WhatsApp/2.23.20.0",
+		"Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)",
+		"Mozilla/5.0 (compatible; SemrushBot/7~bl; +http://www.semrush.com/bot.html)",
+		"Mozilla/5.0 (compatible; MJ12bot/v1.4.8; http://mj12bot.com/)",
+		"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+		"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0; +claudebot@anthropic.com)",
+		"CCBot/2.0 (https://commoncrawl.org/faq/)",
+		"Mozilla/5.0 (Linux; Android 5.0) AppleWebKit/537.36 (KHTML, like Gecko) Mobile Safari/537.36 (compatible; Bytespider; spider-feedback@bytedance.com)",
+		"Mozilla/5.0 (compatible; PetalBot;+https://webmaster.petalsearch.com/site/petalbot)",
+		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/141.0.0.0 Safari/537.36",
+		"Mozilla/5.0 (compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)",
+		"Pingdom.com_bot_version_1.4_(http://www.pingdom.com/)",
+		"ia_archiver (+http://www.alexa.com/site/help/webmasters; crawler@alexa.com)",
+		"Feedfetcher-Google; (+http://www.google.com/feedfetcher.html; 1 subscribers)",
+		"kube-probe/1.31",
+		"ELB-HealthChecker/2.0",
+		"GoogleHC/1.0",
+	}
+	browsers := []string{
+		walkintest.UserAgent,
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36 OPR/124.0.0.0",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 12_5_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1",
+		"Mozilla/5.0 (iPad; CPU OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/141.0 Mobile/15E148 Safari/604.1",
+		"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile Safari/537.36",
+		"Mozilla/5.0 (Linux; Android 9; CUBOT_X19) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0.4844.88 Mobile Safari/537.36",
+		"Mozilla/5.0 (Linux; Android 13; SAMSUNG SM-A536B) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/22A3354 Instagram 350.0.0.0 (iPhone16,2; iOS 18_0; de_DE; scale=3.00)",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/22A3354 [FBAN/FBIOS;FBAV/480.0.0.0;FBDV/iPhone16,2]",
+		"Mozilla/5.0 (Linux; Android 14; Pixel 8 Build/UD1A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/141.0.0.0 Mobile Safari/537.36",
+		"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
+		"Mozilla/5.0 (PlayStation; PlayStation 5/6.50) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/15.4 Safari/605.1.15",
+		"Opera/9.80 (Android; Opera Mini/36.2.2254/191.256; U; en) Presto/2.12.423 Version/12.16",
+	}
+	for _, extra := range [][]string{nil, noSFS} {
+		for _, agent := range robots {
+			s := newSite(t)
+			page := with(with(s.navigation("/"), extra...), "User-Agent", agent)
+			if got := s.tries(t, page); got != "skipped:bot" {
+				t.Errorf("robot %q: got %q, want skipped:bot", agent, got)
+			}
+			if strings.HasPrefix(agent, "WhatsApp") {
+				continue // a preview, which looks like a program, and never posts
+			}
+			act := with(with(s.request(http.MethodPost, "/"), extra...), "User-Agent", agent)
+			if got := s.tries(t, act); got != "skipped:bot" {
+				t.Errorf("robot %q acts: got %q, want skipped:bot", agent, got)
+			}
+		}
+		for _, agent := range browsers {
+			s := newSite(t)
+			if got := s.tries(t, with(with(s.navigation("/"), extra...), "User-Agent", agent)); got != "minted" {
+				t.Errorf("browser %q: got %q, want minted", agent, got)
+			}
+		}
+	}
+	// A program that posts is somebody's program at work.
+	for _, agent := range []string{"curl/8.14.1", "Go-http-client/2.0", "python-requests/2.32.3", "okhttp/4.12.0"} {
+		s := newSite(t)
+		page := with(with(s.navigation("/"), noSFS...), "User-Agent", agent)
+		if got := s.tries(t, page); got != "skipped:bot" {
+			t.Errorf("program %q: got %q, want skipped:bot", agent, got)
+		}
+		act := with(with(s.request(http.MethodPost, "/"), noSFS...), "User-Agent", agent)
+		if got := s.tries(t, act); got != "minted persisted" {
+			t.Errorf("program %q acts: got %q, want minted persisted", agent, got)
+		}
+	}
+	t.Run("the app's own check", func(t *testing.T) {
+		s := newSite(t, func(c *walkin.Config) { c.IsBot = func(r *http.Request) bool { return r.URL.Path == "/trap" } })
+		if got := s.tries(t, s.navigation("/trap")); got != "skipped:bot" {
+			t.Errorf("got %q, want skipped:bot", got)
+		}
+		if got := s.tries(t, with(s.navigation("/"), "User-Agent", robots[1])); got != "minted" {
+			t.Errorf("got %q, want minted", got)
+		}
+	})
+	t.Run("a robot with a live cookie goes on", func(t *testing.T) {
+		s := newSite(t)
+		c := s.browser(who)
+		id := body(t, c.Visit("/"))
+		r := with(s.navigation("/"), "User-Agent", robots[1])
+		c.Carry(r)
+		if answer, _ := c.Serve(r); body(t, answer) != id {
+			t.Errorf("got %q, want %q", body(t, answer), id)
+		}
+	})
+}
+
+// TestProbes holds that ten thousand probes make nothing: no cookie, no row,
+// no question to the store.
+func TestProbes(t *testing.T) {
+	s := newSite(t)
+	h := s.Handler(http.HandlerFunc(who))
+	probes := []*http.Request{
+		with(page2("HEAD")(s), "User-Agent", "curl/8.14.1"),
+		page2("HEAD")(s),
+		page2("OPTIONS")(s),
+		s.navigation("/healthz"),
+		with(s.request("GET", "/"), append(noSFS, "User-Agent", "kube-probe/1.31")...),
+		with(s.request("GET", "/"), append(noSFS, "User-Agent", "kube-probe/1.31", "Accept", "")...),
+		with(s.request("GET", "/"), append(noSFS, "User-Agent", "ELB-HealthChecker/2.0", "Accept", "")...),
+		with(s.request("HEAD", "/"), append(noSFS, "User-Agent", "Wget/1.25.0")...), // wget --spider
+		with(s.request("GET", "/"), append(noSFS, "User-Agent", "", "Accept", "")...),
+		with(s.request("GET", "/readyz"), noSFS...),
+	}
+	for range 1000 {
+		for _, r := range probes {
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, r)
+			if rec.Code != http.StatusOK || len(rec.Result().Header) > 1 { // net/http's Content-Type
+				t.Fatalf("%s %s: got %d %v, want nothing of ours", r.Method, r.URL.Path, rec.Code, rec.Result().Header)
+			}
+		}
+	}
+	s.wantRows(0)
+	if n := s.store.count(); n > 0 {
+		t.Errorf("got %d calls of the store, want none", n)
+	}
+	for _, e := range s.told() {
+		if e.Outcome != walkin.Skipped {
+			t.Fatalf("got %v, want skipped", e)
+		}
+	}
+}
+
+// TestPrefetch holds that what is asked for ahead of a person makes no user
+// and renews nothing, in every spelling.
+func TestPrefetch(t *testing.T) {
+	spellings := [][2]string{
+		{"Sec-Purpose", "prefetch"},
+		{"Sec-Purpose", "prefetch;prerender"},
+		{"Sec-Purpose", "prefetch;anonymous-client-ip"},
+		{"Sec-Purpose", "Prefetch; Prerender"},
+		{"Purpose", "prefetch"},
+		{"Purpose", "prerender"},
+		{"Purpose", "preview"},
+		{"X-Purpose", "preview"},
+		{"X-Purpose", "instant-prefetch"},
+		{"X-Moz", "prefetch"},
+	}
+	for _, header := range spellings {
+		s := newSite(t, renewAlways, func(c *walkin.Config) { c.PersistOnMint = true })
+		ahead := func() *http.Request { return with(s.navigation("/"), header[:]...) }
+		if got := s.tries(t, ahead()); got != "skipped:prefetch" {
+			t.Errorf("%q: got %q, want skipped:prefetch", header, got)
+		}
+		c := s.browser(who)
+		id := body(t, c.Visit("/"))
+		s.told()
+		if r := c.Do(ahead()); body(t, r) != id || len(r.Cookies()) > 0 || s.outcomes() != "" {
+			t.Errorf("%q: got %q and %v, want the visitor and no cookie", header, body(t, r), r.Cookies())
+		}
+		if c.Visit("/"); s.outcomes() != "renewed" {
+			t.Errorf("%q: the page itself did not renew", header)
+		}
+	}
+}
+
+// TestPersistOnMint holds that with it a visit is a row at once, and that a
+// page is served all the same when that fails.
+func TestPersistOnMint(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.PersistOnMint = true })
+	if got := s.tries(t, s.navigation("/")); got != "minted persisted" {
+		t.Errorf("got %q, want minted persisted", got)
+	}
+	if got := s.tries(t, s.request(http.MethodGet, "/")); got != "skipped:not_a_page" {
+		t.Errorf("a fetch: got %q, want skipped:not_a_page", got)
+	}
+	s.store.be(errDown)
+	c := s.browser(who)
+	if r := c.Visit("/"); body(t, r) != "nobody" || len(r.Cookies()) > 0 {
+		t.Errorf("with the store down: got %q and %v, want nobody and no cookie", body(t, r), r.Cookies())
+	}
+	if got := s.outcomes(); got != "failed:store_down" {
+		t.Errorf("with the store down: got %q, want failed:store_down", got)
+	}
+	s.store.be(nil)
+	s.wantRows(1)
+}
+
+// TestMintOff holds that those who are there go on: their acts make rows and
+// their tokens are renewed.
+func TestMintOff(t *testing.T) {
+	on := newSite(t)
+	c := on.browser(who)
+	c.Visit("/")
+	off := newSite(t, over(on), renewAlways, minting(walkin.MintOff))
+	c = c.On(off.Handler(off.routes()))
+	c.Visit("/")
+	c.Act("/note", nil)
+	c.Visit("/")
+	if got, want := off.outcomes(), "renewed persisted renewed"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := off.prove(c, "ann"); got != "upgraded" {
+		t.Errorf("got %q, want upgraded", got)
+	}
+	if got := off.prove(off.browser(who), "bob"); got != "signed_up" {
+		t.Errorf("a new visitor who signs up: got %q, want signed_up", got)
+	}
+}
+
+// TestActsFromElsewhere holds that a post from another site makes no row of a
+// provisional user, unless the app trusts that site.
+func TestActsFromElsewhere(t *testing.T) {
+	trusting := http.NewCrossOriginProtection()
+	if err := trusting.AddTrustedOrigin("https://partner.example"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, origin, want string
+		protection         *http.CrossOriginProtection
+	}{
+		{"not trusted", "https://partner.example", "", nil},
+		{"trusted", "https://partner.example", "persisted", trusting},
+		{"another one", "https://evil.example", "", trusting},
+	} {
+		s := newSite(t, func(c *walkin.Config) { c.CrossOrigin = tt.protection })
+		c := s.browser(who)
+		c.Visit("/")
+		r := with(s.form("/", nil), "Sec-Fetch-Site", "cross-site", "Origin", tt.origin)
+		c.Carry(r)
+		if got := s.tries(t, r); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+		// To mint it takes more: the browser may be holding a cookie back.
+		if got := s.tries(t, with(s.form("/", nil), "Sec-Fetch-Site", "cross-site", "Origin", tt.origin)); got != "skipped:cross_site" {
+			t.Errorf("%s, nobody: got %q, want skipped:cross_site", tt.name, got)
+		}
+	}
+}
+
+// TestCredentialForms holds that a post to the pages where visitors prove who
+// they are makes no row of theirs.
+func TestCredentialForms(t *testing.T) {
+	for _, path := range []string{"/sign-up", "/sign-in"} {
+		s := newSite(t, func(c *walkin.Config) { c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in" })
+		c := s.browser(who)
+		if got := body(t, c.Act(path, nil)); got != "nobody" {
+			t.Errorf("%s: nobody: got %q, want nobody", path, got)
+		}
+		id := body(t, c.Visit(path))
+		for range 3 { // wrong passwords
+			if got := body(t, c.Act(path, nil)); got != id {
+				t.Errorf("%s: got %q, want %q", path, got, id)
+			}
+		}
+		s.wantRows(0)
+		c.Act("/elsewhere", nil)
+		s.wantRows(1)
+	}
+}
+
+// TestPartitioned holds that an iframe elsewhere gets a user where the app is
+// made for that, and that the cookies then stay in their partition.
+func TestPartitioned(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.Partitioned = true })
+	c := s.browser(who)
+	r := c.Do(with(s.navigation("/"), "Sec-Fetch-Dest", "iframe", "Sec-Fetch-Site", "cross-site"))
+	line := r.Header.Get("Set-Cookie")
+	for _, part := range []string{"__Host-walkin-anon-chips=", "; Secure", "; SameSite=None", "; Partitioned", "; HttpOnly", "; Path=/"} {
+		if !strings.Contains(line, part) {
+			t.Errorf("got %q, want %s in it", line, part)
+		}
+	}
+	if got := s.outcomes(); got != "minted" {
+		t.Errorf("got %q, want minted", got)
+	}
+	// A post of the iframe's own page is same-origin.
+	if c.Act("/", nil); s.outcomes() != "persisted" {
+		t.Error("an act in the iframe made no row")
+	}
+}
+
+// TestEnsure holds what a handler gets that asks for a user, whoever asks.
+func TestEnsure(t *testing.T) {
+	tests := []struct {
+		name    string
+		request func(*site) *http.Request
+		kind    string // of what the visitor brings; "" is nothing
+		want    map[walkin.Mint]string
+		status  int
+	}{
+		{"page", func(s *site) *http.Request { return s.navigation("/ensure") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "minted persisted", walkin.MintOnAct: "skipped:no_act minted persisted", walkin.MintOnDemand: "skipped:no_act minted persisted"}, 200},
+		{"page, link from elsewhere", func(s *site) *http.Request { return with(s.navigation("/ensure"), "Sec-Fetch-Site", "cross-site") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "minted persisted", walkin.MintOnAct: "skipped:no_act minted persisted"}, 200},
+		{"fetch", func(s *site) *http.Request { return s.request("GET", "/ensure") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:not_a_page minted persisted", walkin.MintOnDemand: "skipped:not_a_page minted persisted"}, 200},
+		{"GET of a program", func(s *site) *http.Request { return with(s.request("GET", "/ensure"), noSFS...) }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:not_a_page minted persisted", walkin.MintOnDemand: "skipped:not_a_page minted persisted"}, 200},
+		{"fetch from elsewhere", func(s *site) *http.Request { return with(s.request("GET", "/ensure"), "Sec-Fetch-Site", "cross-site") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:not_a_page refused:cross_origin", walkin.MintOnDemand: "skipped:not_a_page refused:cross_origin"}, 403},
+		{"iframe elsewhere", func(s *site) *http.Request {
+			return with(s.navigation("/ensure"), "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "iframe")
+		}, "nothing", map[walkin.Mint]string{walkin.MintOnVisit: "skipped:embedded refused:cross_origin"}, 403},
+		{"act", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "minted persisted", walkin.MintOnAct: "minted persisted", walkin.MintOnDemand: "skipped:on_demand minted persisted"}, 200},
+		{"act from elsewhere", func(s *site) *http.Request { return with(s.request("POST", "/ensure"), "Sec-Fetch-Site", "cross-site") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:cross_site refused:cross_origin", walkin.MintOnDemand: "skipped:cross_site refused:cross_origin"}, 403},
+		{"MintOff", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOff: "skipped:mint_off refused:mint_off"}, 401},
+		{"HEAD", func(s *site) *http.Request { return with(s.request("HEAD", "/ensure")) }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:method refused:method"}, 401},
+		{"bot", func(s *site) *http.Request { return with(s.request("POST", "/ensure"), "User-Agent", "") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:bot refused:bot", walkin.MintOnDemand: "skipped:on_demand refused:bot"}, 401},
+		{"prefetch", func(s *site) *http.Request { return with(s.navigation("/ensure"), "Sec-Purpose", "prefetch") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:prefetch refused:prefetch"}, 401},
+		{"WebSocket", func(s *site) *http.Request { return with(s.request("GET", "/ensure"), "Upgrade", "websocket") }, "nothing", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:protocol_upgrade refused:protocol_upgrade"}, 401},
+		{"page with a dead cookie", func(s *site) *http.Request { return s.navigation("/ensure") }, "dead", map[walkin.Mint]string{
+			walkin.MintOnVisit: "minted persisted", walkin.MintOnDemand: "minted persisted"}, 200},
+		{"fetch with a dead cookie", func(s *site) *http.Request { return s.request("GET", "/ensure") }, "dead", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:?,not_a_page refused:?", walkin.MintOnDemand: "skipped:?,not_a_page refused:?"}, 401},
+		{"act with a dead cookie", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "dead", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:?,stale_cookie refused:?", walkin.MintOnDemand: "skipped:?,stale_cookie refused:?"}, 401},
+		{"page with a cookie that cannot be judged", func(s *site) *http.Request { return s.navigation("/ensure") }, "unjudged", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:?,cookie_not_judged refused:?"}, 401},
+		{"act with a cookie that cannot be judged", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "unjudged", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:?,cookie_not_judged refused:?", walkin.MintOnDemand: "skipped:?,cookie_not_judged refused:?"}, 401},
+		{"post from elsewhere of a provisional user", func(s *site) *http.Request { return with(s.request("POST", "/ensure"), "Sec-Fetch-Site", "cross-site") }, "provisional", map[walkin.Mint]string{
+			walkin.MintOnVisit: "refused:cross_origin", walkin.MintOff: "refused:cross_origin"}, 403},
+		{"page of a provisional user", func(s *site) *http.Request { return s.navigation("/ensure") }, "provisional", map[walkin.Mint]string{
+			walkin.MintOnVisit: "persisted"}, 200},
+		{"page of a live user", func(s *site) *http.Request { return s.navigation("/ensure") }, "live", map[walkin.Mint]string{
+			walkin.MintOnVisit: "", walkin.MintOff: ""}, 200},
+		{"act of a live user", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "live", map[walkin.Mint]string{
+			walkin.MintOnVisit: "", walkin.MintOff: ""}, 200},
+	}
+	home := newSite(t)
+	brought := luggage(t, home)
+	for _, tt := range tests {
+		for policy, want := range tt.want {
+			for _, b := range brought {
+				if b.kind != tt.kind {
+					continue
+				}
+				t.Run(fmt.Sprint(tt.name, "/", b.name, "/", policy), func(t *testing.T) {
+					s := newSite(t, over(home), minting(policy))
+					want := strings.ReplaceAll(want, "?", b.reason)
+					r := tt.request(s)
+					if b.cookie != "" {
+						r.Header.Set("Cookie", b.cookie)
+					}
+					before := s.store.rows(t)
+					rec := httptest.NewRecorder()
+					s.Handler(s.routes()).ServeHTTP(rec, r)
+					got := s.outcomes()
+					if got != want || rec.Code != tt.status {
+						t.Errorf("got %d %q, want %d %q", rec.Code, got, tt.status, want)
+					}
+					row := strings.Contains(want, "persisted")
+					if n := s.store.rows(t) - before; n != map[bool]int{true: 1}[row] {
+						t.Errorf("got %d new rows", n)
+					}
+					cookies := rec.Result().Cookies()
+					if row && (len(cookies) != 1 || rec.Header().Get("Cache-Control") != "private, no-store") || !row && len(cookies) > 0 {
+						t.Errorf("got cookies %v and %v", cookies, rec.Header())
+					}
+					if rec.Code != http.StatusOK {
+						return
+					}
+					id, _, _ := strings.Cut(rec.Body.String(), " ")
+					if _, err := s.store.User(t.Context(), uuid.MustParse(id)); err != nil {
+						t.Errorf("the user whom Ensure returned: %v", err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestEnsureTwice holds that a request makes one user, however often the app
+// asks: in a middleware of its own, and again in the handler.
+func TestEnsureTwice(t *testing.T) {
+	for _, policy := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct, walkin.MintOnDemand} {
+		for _, r := range []*http.Request{newSite(t).navigation("/"), newSite(t).request(http.MethodGet, "/"), newSite(t).request(http.MethodPost, "/")} {
+			s := newSite(t, minting(policy))
+			var ids [2]uuid.UUID
+			c := s.browser(func(w http.ResponseWriter, r *http.Request) {
+				for i := range ids {
+					claims, err := s.Ensure(w, r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					ids[i] = claims.UserID
+				}
+			})
+			answer := c.Do(r)
+			if ids[0] != ids[1] || len(answer.Cookies()) != 1 {
+				t.Errorf("policy %d, %s %s: got users %v and %d cookies, want one", policy, r.Method, r.Header.Get("Sec-Fetch-Mode"), ids, len(answer.Cookies()))
+			}
+			s.wantRows(1)
+		}
+	}
+}
+
+// TestEnsureTooLate holds that nobody is made a row whose cookie cannot be
+// delivered.
+func TestEnsureTooLate(t *testing.T) {
+	s := newSite(t)
+	var got error
+	s.browser(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "the response has begun")
+		_, got = s.Ensure(w, r)
+	}).Visit("/")
+	if got == nil {
+		t.Error("got no error, want one")
+	}
+	s.wantRows(0)
+}
+
+// TestEnsureWithBearer holds that a program is made a row under the token it
+// has, and gets no cookie.
+func TestEnsureWithBearer(t *testing.T) {
+	s := newSite(t)
+	c := s.browser(who)
+	id := body(t, c.Visit("/"))
+	token := c.Cookie(anonName)
+	program := s.browser(s.routes().ServeHTTP)
+	for range 2 {
+		r := with(program.NewRequest(http.MethodGet, "/ensure", nil), append(noSFS, "Authorization", "Bearer "+token)...)
+		answer := program.Do(r)
+		if got := body(t, answer); got != id || len(answer.Header["Set-Cookie"]) > 0 {
+			t.Errorf("got %q and %v, want %q and no cookie", got, answer.Header, id)
+		}
+	}
+	s.wantRows(1)
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -79,6 +80,45 @@ func (d database) store(t *testing.T) (*sqlstore.Store, *sql.DB) {
 	return s, cfg.DB
 }
 
+// sql writes the placeholders of the dialect.
+func (d database) sql(query string) string {
+	if d.dialect != sqlstore.PostgreSQL {
+		return query
+	}
+	for n := 1; strings.Contains(query, "?"); n++ {
+		query = strings.Replace(query, "?", fmt.Sprint("$", n), 1)
+	}
+	return query
+}
+
+// bind binds an ID as the docs say.
+func (d database) bind(id uuid.UUID) any {
+	if d.dialect == sqlstore.PostgreSQL {
+		return id
+	}
+	return id[:]
+}
+
+// createNotes makes a table of the app's own, with a foreign key to the users.
+func createNotes(t *testing.T, d database, db *sql.DB) {
+	t.Helper()
+	column := map[sqlstore.Dialect]string{
+		sqlstore.SQLite: "blob", sqlstore.PostgreSQL: "uuid", sqlstore.MySQL: "binary(16)"}[d.dialect]
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE notes (n integer, user_id "+column+
+		" NOT NULL, FOREIGN KEY (user_id) REFERENCES walkin_users (id) ON DELETE CASCADE)"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// notes counts a user's notes.
+func (d database) notes(t *testing.T, db *sql.DB, id uuid.UUID) (n int) {
+	t.Helper()
+	if err := db.QueryRowContext(t.Context(), d.sql("SELECT COUNT(*) FROM notes WHERE user_id = ?"), d.bind(id)).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // A server hands out databases.
 type server func(t *testing.T) database
 
@@ -125,6 +165,7 @@ func testServer(t *testing.T, server server) {
 	})
 	t.Run("eight replicas migrate together", func(t *testing.T) { migrateTogether(t, server(t)) })
 	t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, server(t)) })
+	t.Run("a process killed at any step leaves nothing half done", func(t *testing.T) { crashes(t, server(t)) })
 }
 
 func migrateTogether(t *testing.T, d database) {
@@ -155,22 +196,7 @@ func moveNotes(t *testing.T, d database) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	bind := func(id uuid.UUID) any { return id[:] }
-	column, one, two := "binary(16)", "?", "?"
-	switch d.dialect {
-	case sqlstore.PostgreSQL:
-		bind = func(id uuid.UUID) any { return id }
-		column, one, two = "uuid", "$1", "$2"
-	case sqlstore.SQLite:
-		column = "blob"
-	}
-	exec := func(query string, args ...any) {
-		t.Helper()
-		if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec("CREATE TABLE notes (n integer, user_id " + column + " NOT NULL, FOREIGN KEY (user_id) REFERENCES walkin_users (id) ON DELETE CASCADE)")
+	createNotes(t, d, db)
 
 	var fail bool
 	wk, err := walkin.New(walkin.Config{
@@ -180,7 +206,7 @@ func moveNotes(t *testing.T, d database) {
 			if !ok {
 				return errors.New("no transaction")
 			}
-			_, err := tx.ExecContext(ctx, "UPDATE notes SET user_id = "+one+" WHERE user_id = "+two, bind(c.UserID), bind(c.GuestID))
+			_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
 			if err == nil && fail {
 				err = errors.New("the app has second thoughts")
 			}
@@ -201,13 +227,7 @@ func moveNotes(t *testing.T, d database) {
 		c, _ := walkin.FromContext(r.Context())
 		who = c.UserID
 	}))
-	count := func(id uuid.UUID) (n int) {
-		t.Helper()
-		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM notes WHERE user_id = "+one, bind(id)).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
+	count := func(id uuid.UUID) int { return d.notes(t, db, id) }
 
 	owner := walkintest.NewClient(t, site)
 	owner.Act("/", nil)
@@ -219,7 +239,9 @@ func moveNotes(t *testing.T, d database) {
 	guest.Act("/", nil)
 	guestID := who
 	for i := range 1000 {
-		exec("INSERT INTO notes VALUES ("+one+", "+two+")", i, bind(guestID))
+		if _, err := db.ExecContext(t.Context(), d.sql("INSERT INTO notes VALUES (?, ?)"), i, d.bind(guestID)); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	fail = true

@@ -1,0 +1,238 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store/sqlstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// A crash is what the child process is told: where the database is, whose
+// browser it is, and before which call of the store it is to be killed.
+type crash struct {
+	Dialect     sqlstore.Dialect
+	Driver, DSN string
+	Cookie      string
+	Subject     string
+	Step        int64
+}
+
+const (
+	crashEnv    = "WALKIN_TEST_CRASH"
+	crashCookie = "__Host-walkin-anon"
+)
+
+// dying is a store whose process is killed before its nth call.
+type dying struct {
+	walkin.Store
+	left atomic.Int64
+}
+
+func (d *dying) step() {
+	if d.left.Add(-1) == 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // until it arrives
+	}
+}
+
+func (d *dying) InTx(ctx context.Context, fn func(context.Context) error) error {
+	d.step()
+	err := d.Store.InTx(ctx, func(ctx context.Context) error {
+		err := fn(ctx)
+		d.step() // everything is done, and nothing committed
+		return err
+	})
+	d.step() // committed, and nobody told
+	return err
+}
+
+func (d *dying) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	d.step()
+	return d.Store.Lookup(ctx, user, session)
+}
+
+func (d *dying) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+	d.step()
+	return d.Store.User(ctx, id)
+}
+
+func (d *dying) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+	d.step()
+	return d.Store.Identity(ctx, provider, subject)
+}
+
+func (d *dying) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
+	d.step()
+	return d.Store.SetAnonymous(ctx, id, anonymous)
+}
+
+func (d *dying) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+	d.step()
+	return d.Store.CreateIdentity(ctx, identity)
+}
+
+func (d *dying) DeleteSessions(ctx context.Context, user, except uuid.UUID) error {
+	d.step()
+	return d.Store.DeleteSessions(ctx, user, except)
+}
+
+func (d *dying) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) error {
+	d.step()
+	return d.Store.DeleteUser(ctx, tombstone)
+}
+
+func (d *dying) CreateSession(ctx context.Context, session walkin.Session) error {
+	d.step()
+	return d.Store.CreateSession(ctx, session)
+}
+
+// A noteSite is a site whose notes have a foreign key to the users.
+type noteSite struct {
+	http.Handler
+	who uuid.UUID // of the last request
+}
+
+func newNoteSite(t *testing.T, store walkin.Store, d database) *noteSite {
+	t.Helper()
+	n := new(noteSite)
+	wk, err := walkin.New(walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
+		OnMerge: func(ctx context.Context, c walkin.Change) error {
+			tx, _ := sqlstore.Tx(ctx)
+			_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+			return err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Handler = wk.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		n.who = c.UserID
+		if r.URL.Path != "/prove" {
+			return
+		}
+		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.PostFormValue("name"), Method: "pwd"}); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	}))
+	return n
+}
+
+// TestCrashChild is the process that is killed; it does nothing by itself.
+func TestCrashChild(t *testing.T) {
+	text := os.Getenv(crashEnv)
+	if text == "" {
+		t.SkipNow()
+	}
+	var c crash
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		t.Fatal(err)
+	}
+	d := database{dialect: c.Dialect, driver: c.Driver, dsn: c.DSN}
+	s, _ := d.store(t)
+	store := &dying{Store: s}
+	store.left.Store(c.Step)
+	client := walkintest.NewClient(t, newNoteSite(t, store, d))
+	client.SetCookie(crashCookie, c.Cookie)
+	if r := client.Act("/prove", url.Values{"name": {c.Subject}}); r.StatusCode != http.StatusOK {
+		t.Errorf("got status %d", r.StatusCode)
+	}
+}
+
+// crashes kills a process at each step of an upgrade and of a merge. Afterwards
+// it happened whole or not at all, and the visitor can try again.
+func crashes(t *testing.T, d database) {
+	store, db := d.store(t)
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	createNotes(t, d, db)
+	for _, kind := range []string{"upgrade", "merge"} {
+		for step := int64(1); ; step++ {
+			if died := crashAt(t, d, store, db, kind, step); !died {
+				if step < 8 {
+					t.Errorf("%s: only %d steps", kind, step-1)
+				}
+				break
+			}
+		}
+	}
+}
+
+func crashAt(t *testing.T, d database, store *sqlstore.Store, db *sql.DB, kind string, step int64) (died bool) {
+	t.Helper()
+	site := newNoteSite(t, store, d)
+	subject := fmt.Sprintf("%s at %d", kind, step)
+	prove := url.Values{"name": {subject}}
+	var owner uuid.UUID
+	if kind == "merge" {
+		c := walkintest.NewClient(t, site)
+		c.Act("/prove", prove)
+		c.Act("/", nil)
+		owner = site.who
+	}
+	visitor := walkintest.NewClient(t, site)
+	visitor.Act("/", nil)
+	id := site.who
+	if owner == uuid.Nil {
+		owner = id
+	}
+	if _, err := db.ExecContext(t.Context(), d.sql("INSERT INTO notes VALUES (1, ?)"), d.bind(id)); err != nil {
+		t.Fatal(err)
+	}
+
+	text, err := json.Marshal(crash{d.dialect, d.driver, d.dsn, visitor.Cookie(crashCookie), subject, step})
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashChild$")
+	child.Env = append(os.Environ(), crashEnv+"="+string(text))
+	out, err := child.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		status, _ := exit.Sys().(syscall.WaitStatus)
+		died = status.Signaled() && status.Signal() == syscall.SIGKILL
+	}
+	if err != nil && !died {
+		t.Fatalf("%s: the child failed by itself: %v\n%s", subject, err, out)
+	}
+
+	// Whole, or not at all.
+	visitor.Act("/", nil)
+	alive := site.who == id
+	_, err = store.Identity(t.Context(), "test", subject)
+	attached := err == nil
+	user, err := store.User(t.Context(), id)
+	there := err == nil
+	switch {
+	case kind == "upgrade" && alive && !attached && user.Anonymous:
+	case kind == "upgrade" && !alive && attached && !user.Anonymous:
+	case kind == "merge" && alive && there && d.notes(t, db, id) == 1 && d.notes(t, db, owner) == 0:
+	case kind == "merge" && !alive && !there && d.notes(t, db, id) == 0 && d.notes(t, db, owner) == 1:
+	default:
+		t.Errorf("%s: half: old token alive=%t, identity attached=%t, user there=%t anonymous=%t, notes %d and %d",
+			subject, alive, attached, there, user.Anonymous, d.notes(t, db, id), d.notes(t, db, owner))
+	}
+	// And the visitor tries again, or signs in, and has their note.
+	if r := visitor.Act("/prove", prove); r.StatusCode != http.StatusOK {
+		t.Errorf("%s: trying again: got status %d", subject, r.StatusCode)
+	}
+	visitor.Act("/", nil)
+	if site.who != owner || d.notes(t, db, owner) != 1 {
+		t.Errorf("%s: afterwards: got user %v with %d notes, want %v with 1", subject, site.who, d.notes(t, db, owner), owner)
+	}
+	return died
+}

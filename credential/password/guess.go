@@ -1,0 +1,105 @@
+package password
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+// guess returns the identity of a name and its stored hash when the password is
+// right. It is one of the attempts that are limited: counted before its hash,
+// so that a hundred at once get as far as a hundred in a row, and taken back
+// when it was right. Those that wait for their turn do not count yet, or people
+// who know their password would stand in each other's way.
+func (p *Password) guess(r *http.Request, name, password string) (walkin.Identity, phc, error) {
+	attempt := p.limits.attempt(name, p.origin(r))
+	if wait := p.limits.wait(attempt); wait > 0 {
+		return walkin.Identity{}, phc{}, tooMany(wait)
+	}
+	identity, stored, known, err := p.lookUp(r.Context(), name)
+	if err != nil {
+		return walkin.Identity{}, phc{}, err
+	}
+	err = p.gate.turn(r.Context(), func() error {
+		if wait := p.limits.take(attempt); wait > 0 {
+			return tooMany(wait)
+		}
+		switch right := p.hashes.matches(stored, password); {
+		case !known:
+			return mismatch("unknown_name")
+		case !right:
+			return mismatch("wrong_password")
+		}
+		p.limits.giveBack(attempt)
+		return nil
+	})
+	return identity, stored, err
+}
+
+// lookUp returns what is stored of a name. An unknown name has a hash, too,
+// which takes as long as others and is no password's: so neither the answer nor
+// the time tells who is known. Until a hash with another cost is renewed, its
+// own time tells it.
+func (p *Password) lookUp(ctx context.Context, name string) (identity walkin.Identity, stored phc, known bool, err error) {
+	identity, err = p.store.Identity(ctx, Provider, name)
+	switch {
+	case errors.Is(err, walkin.ErrNotFound):
+		return walkin.Identity{}, p.hashes.nobodys, false, nil
+	case err != nil:
+		return walkin.Identity{}, phc{}, false, storeDown(err)
+	}
+	stored, err = parsePHC(string(identity.Secret))
+	if err != nil {
+		return walkin.Identity{}, phc{}, false, fmt.Errorf("walkin: password: a stored hash: %w", err)
+	}
+	return identity, stored, true, nil
+}
+
+func mismatch(reason string) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason,
+		Message: "That name and password do not match."}
+}
+
+// renew gives an identity the hash of a password. It compares what is stored
+// with what was proven, while it holds the user's lock: a renewed hash of the
+// old password must not undo a change to a new one.
+func (p *Password) renew(ctx context.Context, proven walkin.Identity, password string) error {
+	secret, err := p.newHash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return p.store.InTx(ctx, func(ctx context.Context) error {
+		_, err := p.store.User(ctx, proven.UserID)
+		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+			return err
+		}
+		stored, err := p.store.Identity(ctx, Provider, proven.Subject)
+		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+			return err
+		}
+		if err != nil || stored.UserID != proven.UserID || !bytes.Equal(stored.Secret, proven.Secret) {
+			return &walkin.Refusal{Status: http.StatusConflict, Reason: "raced",
+				Message: "Your password was changed at the same moment. Please try again."}
+		}
+		return p.store.SetSecret(ctx, Provider, proven.Subject, secret)
+	})
+}
+
+// newHash returns the PHC string of a password, for a store to keep.
+func (p *Password) newHash(ctx context.Context, password string) (secret []byte, err error) {
+	err = p.gate.turn(ctx, func() error {
+		secret = p.hashes.hash(password)
+		return nil
+	})
+	return secret, err
+}
+
+func storeDown(err error) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second,
+		Message: "We cannot check your password at the moment. Please try again in a few seconds."}
+}

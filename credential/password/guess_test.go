@@ -1,0 +1,181 @@
+package password_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/walkin-go/walkin/credential/password"
+)
+
+func TestRenewal(t *testing.T) {
+	current := password.Cost{Time: 2, Memory: 32 << 10, Threads: 1}
+	for _, tt := range []struct {
+		name  string
+		cost  password.Cost
+		renew bool
+	}{
+		{"the same", current, false},
+		{"more of both", password.Cost{Time: 3, Memory: 64 << 10, Threads: 1}, false},
+		{"more memory, fewer passes, as much work", password.Cost{Time: 1, Memory: 64 << 10, Threads: 1}, false},
+		{"other threads", password.Cost{Time: 2, Memory: 32 << 10, Threads: 4}, false},
+		{"less memory", password.Cost{Time: 2, Memory: 19 << 10, Threads: 1}, true},
+		{"less memory, more passes", password.Cost{Time: 10, Memory: 19 << 10, Threads: 1}, true},
+		{"more memory, less work", password.Cost{Time: 1, Memory: 60 << 10, Threads: 1}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, func(cfg *password.Config) { cfg.Cost = tt.cost })
+			s.signUp(t, name, secret)
+			before := s.stored(t, name)
+			now := newSite(t, func(cfg *password.Config) { cfg.Store, cfg.Cost = s.store, current })
+			for range 2 {
+				if _, err := now.SignIn(form(t, name, secret)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after := s.stored(t, name)
+			cost, _, _, _, err := password.ParsePHC(after)
+			if renewed := after != before; err != nil || renewed != tt.renew || renewed && cost != current {
+				t.Errorf("renewed: %v, to %v, %v", renewed, cost, err)
+			}
+			if n, want := now.hashes.Load(), map[bool]int64{false: 2, true: 3}[tt.renew]; n != want {
+				t.Errorf("hashed %d times, want %d", n, want)
+			}
+		})
+	}
+}
+
+func TestRenewalFails(t *testing.T) {
+	old := newSite(t, nil)
+	old.signUp(t, name, secret)
+	before := old.stored(t, name)
+	var log strings.Builder
+	s := newSite(t, func(cfg *password.Config) {
+		cfg.Store = &broken{old.store, nil, errors.New("disk full")}
+		cfg.Cost = password.Cost{Time: 3, Memory: 19456, Threads: 1}
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	if _, err := s.SignIn(form(t, name, secret)); err != nil {
+		t.Errorf("the sign-in failed with it: %v", err)
+	}
+	if old.stored(t, name) != before {
+		t.Error("the transaction was not undone")
+	}
+	if got := log.String(); !strings.Contains(got, "disk full") || strings.Contains(got, name) || strings.Contains(got, secret) {
+		t.Errorf("got log %q", got)
+	}
+}
+
+// While a hash is renewed, its owner changes the password elsewhere: the old
+// one must not come back.
+func TestRenewalDoesNotUndoAChange(t *testing.T) {
+	old := newSite(t, nil)
+	old.signUp(t, name, secret)
+	s := newSite(t, func(cfg *password.Config) {
+		cfg.Store, cfg.Cost = old.store, password.Cost{Time: 3, Memory: 19456, Threads: 1}
+	})
+	s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+		if time == 3 {
+			if err := old.Change(form(t, "", ""), name, secret, "another horse battery"); err != nil {
+				t.Error(err)
+			}
+		}
+		return quick(password, salt, time, memory, threads, keyLen)
+	})
+	if _, err := s.SignIn(form(t, name, secret)); err != nil {
+		t.Error(err)
+	}
+	_, err := old.SignIn(form(t, name, secret))
+	refusal(t, err, http.StatusUnauthorized, "wrong_password")
+	if _, err := old.SignIn(form(t, name, "another horse battery")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChange(t *testing.T) {
+	const next = "another horse battery"
+	s := newSite(t, nil)
+	s.signUp(t, name, secret)
+	change := func(name, current, next string) error { return s.Change(form(t, "", ""), name, current, next) }
+	refusal(t, change(name, "wrong horse battery", next), http.StatusUnauthorized, "wrong_password", next)
+	refusal(t, change("bob", secret, next), http.StatusUnauthorized, "unknown_name", next)
+	refusal(t, change(name, secret, "short"), http.StatusUnprocessableEntity, "password_short")
+	refusal(t, change(name, "", next), http.StatusUnprocessableEntity, "no_password")
+	refusal(t, change("", secret, next), http.StatusUnprocessableEntity, "no_name")
+	if err := change(" ANN@example.com", secret, next); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.SignIn(form(t, name, secret))
+	refusal(t, err, http.StatusUnauthorized, "wrong_password")
+	if _, err := s.SignIn(form(t, name, next)); err != nil {
+		t.Error(err)
+	}
+	for range 8 { // two wrong ones are above
+		refusal(t, change(name, secret, next), http.StatusUnauthorized, "wrong_password")
+	}
+	refusal(t, change(name, next, secret), http.StatusTooManyRequests, "too_many_attempts")
+
+	down := errors.New("disk full")
+	s = newSite(t, func(cfg *password.Config) { cfg.Store = &broken{s.store, nil, down} })
+	if err := change(name, next, secret); !errors.Is(err, down) {
+		t.Errorf("got %v", err)
+	} else {
+		refusal(t, err, http.StatusServiceUnavailable, "store_down")
+	}
+}
+
+// Of ten sign-ins at once, two hash, three wait, and five are asked to come
+// back; who stops waiting costs no hash.
+func TestHashesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(cfg *password.Config) { cfg.Hashes, cfg.Waiting = 2, 3 })
+		gate := make(chan struct{})
+		var running, most atomic.Int64
+		s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+			s.hashes.Add(1)
+			if n := running.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			gate <- struct{}{}
+			running.Add(-1)
+			return quick(password, salt, time, memory, threads, keyLen)
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		errs := make(chan error, 10)
+		signUp := func(ctx context.Context) {
+			go func() {
+				_, err := s.SignUp(form(t, name, secret).WithContext(ctx))
+				errs <- err
+			}()
+			synctest.Wait()
+		}
+		for range 4 {
+			signUp(t.Context())
+		}
+		signUp(ctx)
+		for range 5 {
+			signUp(t.Context())
+			if r := refusal(t, <-errs, http.StatusServiceUnavailable, "busy"); r.RetryAfter <= 0 {
+				t.Error("no Retry-After")
+			}
+		}
+		cancel()
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		for range 4 {
+			<-gate
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		if most.Load() != 2 || s.hashes.Load() != 4 {
+			t.Errorf("%d hashes, %d at once, want 4 and 2", s.hashes.Load(), most.Load())
+		}
+	})
+}

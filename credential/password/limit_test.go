@@ -1,0 +1,283 @@
+package password_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/password"
+)
+
+const tooMany = "too_many_attempts"
+
+// fails makes n failed sign-ins from an address, and returns how many of them
+// were not limited.
+func (s *site) fails(t *testing.T, n int, name, addr string) int {
+	t.Helper()
+	allowed := 0
+	for range n {
+		_, err := s.SignIn(from(form(t, name, "wrong horse battery"), addr))
+		if r, ok := errors.AsType[*walkin.Refusal](err); ok && r.Reason != tooMany {
+			allowed++
+		} else if !ok {
+			t.Fatal(err)
+		}
+	}
+	return allowed
+}
+
+func TestNameAndNetwork(t *testing.T) {
+	for _, known := range []bool{true, false} { // neither limit tells
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, nil)
+			if known {
+				s.signUp(t, name, secret)
+			}
+			hashed := s.hashes.Load()
+			if n := s.fails(t, 30, name, "192.0.2.1:1"); n != 10 {
+				t.Errorf("%d guesses in a row, want 10", n)
+			}
+			if n := s.hashes.Load() - hashed; n != 10 {
+				t.Errorf("hashed %d times, want 10", n)
+			}
+			_, err := s.SignIn(from(form(t, name, secret), "192.0.2.99:1"))
+			if r := refusal(t, err, http.StatusTooManyRequests, tooMany); r.RetryAfter != 90*time.Second ||
+				r.Message != "There were too many failed attempts. Please wait 2 minutes and try again." {
+				t.Errorf("got %v, %q", r.RetryAfter, r.Message)
+			}
+			if n := s.fails(t, 1, "bob", "192.0.2.1:1"); n != 1 {
+				t.Error("another name is limited, too")
+			}
+			if n := s.fails(t, 1, name, "198.51.100.1:1"); n != 1 {
+				t.Error("another network is limited, too")
+			}
+			time.Sleep(89 * time.Second)
+			if n := s.fails(t, 1, name, "192.0.2.1:1"); n != 0 {
+				t.Error("forgiven early")
+			}
+			time.Sleep(time.Second)
+			if n := s.fails(t, 2, name, "192.0.2.1:1"); n != 1 {
+				t.Errorf("after 90 s: %d guesses, want 1", n)
+			}
+			time.Sleep(15 * time.Minute)
+			if n := s.fails(t, 30, name, "192.0.2.1:1"); n != 10 {
+				t.Errorf("after 15 minutes: %d guesses, want 10", n)
+			}
+		})
+	}
+}
+
+func TestAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.signUp(t, name, secret)
+		allowed := 0
+		for i := range 100 {
+			allowed += s.fails(t, 1, fmt.Sprintf("user%d", i), "192.0.2.1:1")
+		}
+		if allowed != 50 {
+			t.Errorf("%d guesses, want 50", allowed)
+		}
+		_, err := s.SignIn(from(form(t, name, secret), "192.0.2.1:1"))
+		if r := refusal(t, err, http.StatusTooManyRequests, tooMany); r.RetryAfter != 18*time.Second {
+			t.Errorf("got %v", r.RetryAfter)
+		}
+		if _, err := s.SignIn(from(form(t, name, secret), "192.0.2.2:1")); err != nil {
+			t.Errorf("the neighbour: %v", err)
+		}
+		time.Sleep(18 * time.Second)
+		if _, err := s.SignIn(from(form(t, name, secret), "192.0.2.1:1")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Nine networks cannot lock the owner of a name out, and any number of them
+// gets a hundred guesses.
+func TestName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.signUp(t, name, secret)
+		allowed := 0
+		for i := range 30 {
+			allowed += s.fails(t, 20, name, fmt.Sprintf("10.0.%d.1:1", i))
+			if i == 8 {
+				if _, err := s.SignIn(form(t, name, secret)); err != nil {
+					t.Errorf("locked out: %v", err)
+				}
+			}
+		}
+		if allowed != 100 {
+			t.Errorf("%d guesses, want 100", allowed)
+		}
+		_, err := s.SignIn(form(t, name, secret))
+		if r := refusal(t, err, http.StatusTooManyRequests, tooMany); r.RetryAfter != 36*time.Second {
+			t.Errorf("got %v", r.RetryAfter)
+		}
+	})
+}
+
+// What is over the limit does not make the wait longer, and neither does
+// what was right.
+func TestOnlyFailuresCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.signUp(t, name, secret)
+		s.fails(t, 9, name, "192.0.2.1:1")
+		for range 100 {
+			if _, err := s.SignIn(form(t, name, secret)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.fails(t, 1000, name, "192.0.2.1:1"); n != 1 {
+			t.Errorf("%d more guesses, want 1", n)
+		}
+		time.Sleep(90 * time.Second)
+		if _, err := s.SignIn(form(t, name, secret)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestSuccessLeavesNothingBehind(t *testing.T) {
+	s := newSite(t, nil)
+	s.signUp(t, name, secret)
+	if _, err := s.SignIn(form(t, name, secret)); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Remembered(); n != 0 {
+		t.Errorf("%d counts are kept", n)
+	}
+}
+
+func TestParallelGuesses(t *testing.T) {
+	s := newSite(t, func(cfg *password.Config) { cfg.Waiting = 100 })
+	s.signUp(t, name, secret)
+	s.hashes.Store(0)
+	var wrong atomic.Int64
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() { wrong.Add(int64(s.fails(t, 1, name, "192.0.2.1:1"))) })
+	}
+	all.Wait()
+	if wrong.Load() != 10 || s.hashes.Load() != 10 {
+		t.Errorf("%d guesses were answered and %d hashed, want 10", wrong.Load(), s.hashes.Load())
+	}
+}
+
+// Many tabs of one person who knows the password.
+func TestParallelSignIns(t *testing.T) {
+	s := newSite(t, func(cfg *password.Config) { cfg.Hashes, cfg.Waiting = 2, 100 })
+	s.signUp(t, name, secret)
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if _, err := s.SignIn(form(t, name, secret)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestOrigins(t *testing.T) {
+	for _, tt := range []struct {
+		name, first, second string
+		same                bool
+	}{
+		{"one address", "192.0.2.1:1", "192.0.2.1:2", true},
+		{"two addresses", "192.0.2.1:1", "192.0.2.2:1", false},
+		{"v4 in v6", "192.0.2.1:1", "[::ffff:192.0.2.1]:1", true},
+		{"one /64", "[2001:db8:1:1::1]:1", "[2001:db8:1:1:ffff::2]:1", true},
+		{"two /64s", "[2001:db8:1:1::1]:1", "[2001:db8:1:2::1]:1", false},
+		{"zones", "[fe80::1%eth0]:1", "[fe80::1%eth1]:1", true},
+		{"one socket", "@", "@", true},
+		{"a socket and nothing", "@", "", false},
+		{"a socket and an address", "@", "192.0.2.1:1", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, func(cfg *password.Config) { cfg.PerAddress = password.Limit{Failures: 1, Per: time.Hour} })
+			s.fails(t, 1, "ann", tt.first)
+			if same := s.fails(t, 1, "bob", tt.second) == 0; same != tt.same {
+				t.Errorf("the same: %v, want %v", same, tt.same)
+			}
+		})
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	s := newSite(t, func(cfg *password.Config) { cfg.PerNameAndNetwork = password.Limit{Failures: 1, Per: time.Hour} })
+	for _, tt := range []struct {
+		name, addr string
+		want       int
+	}{
+		{"v4", "192.0.2.1:1", 1},
+		{"its /24", "192.0.2.254:1", 0},
+		{"the next /24", "192.0.3.1:1", 1},
+		{"v6", "[2001:db8:1:1::1]:1", 1},
+		{"its /48", "[2001:db8:1:ffff::1]:1", 0},
+		{"the next /48", "[2001:db8:2:1::1]:1", 1},
+	} {
+		if got := s.fails(t, 1, "ann", tt.addr); got != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestClientAddr(t *testing.T) {
+	s := newSite(t, func(cfg *password.Config) {
+		cfg.PerAddress = password.Limit{Failures: 1, Per: time.Hour}
+		cfg.ClientAddr = func(r *http.Request) netip.Addr {
+			addr, _ := netip.ParseAddr(r.Header.Get("X-Real-Ip"))
+			return addr
+		}
+	})
+	for i, tt := range []struct {
+		header string
+		want   bool
+	}{
+		{"198.51.100.1", true},
+		{"198.51.100.1", false},
+		{"198.51.100.2", true},
+		{"unknown", true}, // counts as the proxy
+		{"garbage", false},
+		{"198.51.100.3", true},
+	} {
+		r := form(t, "", "")
+		r.Header.Set("X-Real-Ip", tt.header)
+		if got := s.Fail(r, fmt.Sprint(i)); got != tt.want {
+			t.Errorf("%d %s: allowed: %v, want %v", i, tt.header, got, tt.want)
+		}
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	s := newSite(t, nil)
+	if most := s.FloodNames(1_000_000); most != password.MaxNames {
+		t.Errorf("%d counts were kept, want %d", most, password.MaxNames)
+	}
+}
+
+// Old counts go when new ones come, flood or not.
+func TestMemoryIsFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		for i := range 100 {
+			s.Fail(form(t, "", ""), fmt.Sprint(i))
+		}
+		for range 3 {
+			time.Sleep(time.Hour)
+			s.Fail(form(t, "", ""), "ann")
+		}
+		if n := s.Remembered(); n > 6 {
+			t.Errorf("%d counts are kept", n)
+		}
+	})
+}

@@ -1,0 +1,139 @@
+// Package password lets visitors sign up and sign in with a name and a
+// password. A [Password] is a [walkin.Credential], for UpgradeHandler and
+// SignInHandler:
+//
+//	passwords, err := password.New(password.Config{Store: store})
+//	…
+//	mux.Handle("/upgrade", wk.UpgradeHandler(passwords, page))
+//	mux.Handle("/signin", wk.SignInHandler(passwords, page))
+//
+// The name is a user name or an e-mail address. An address is a login name here
+// and nothing more: nobody has shown that it is theirs, so send nothing private
+// to it, and match no other account by it.
+//
+// # What is stored
+//
+// An argon2id hash (RFC 9106) with a salt of its own, as a PHC string, in the
+// secret of the identity. Hashes of another system can be moved in as they are
+// when they are argon2id strings; weaker ones are replaced when their owner
+// signs in. Names and passwords are in no error and no log.
+//
+// # Guessing
+//
+// Failed sign-ins are limited by where they come from and by the name they are
+// for, see [Limit]. An unknown name and a wrong password get the same answer
+// after the same work. What a stranger can learn is that a name is taken, by
+// signing up with it; that is so wherever people choose their names.
+//
+// The counts are kept in memory, by each process for itself: n replicas allow
+// n times the guesses, and a restart forgets.
+//
+// # What it does not do
+//
+// It sends no mail, resets no forgotten password, and asks no service whether
+// a password has leaked. It limits guesses, not sign-ups: of those, only as
+// many run at once as [Config] lets hash at once.
+package password
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+
+	"github.com/walkin-go/walkin"
+)
+
+// Provider is the provider of all identities of this package. Their subject is
+// the name, in the one spelling that [Password] gives it.
+const Provider = "password"
+
+// A Password signs people up and in by name and password. Make one with [New].
+// Its methods may be called concurrently; it starts no goroutine.
+type Password struct {
+	store                    walkin.Store
+	nameField, passwordField string
+	minLength                int
+	clientAddr               func(*http.Request) netip.Addr
+	log                      *slog.Logger
+	common                   map[string]struct{}
+	hashes                   *hasher
+	gate                     *gate
+	limits                   *limiter
+}
+
+var _ walkin.Credential = (*Password)(nil)
+
+// SignUp implements [walkin.Credential]: it reads a name and a new password,
+// and returns a proof with the password's hash. Whether the name is free is
+// for Continue to find out. What the visitor can mend is a *[walkin.Refusal]:
+// 422 for a name or password that will not do; 400, 413 or 415 for a form that
+// is none; 503 when too many hash at once.
+func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
+	name, password, err := p.read(r)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	if err := p.check(name, password); err != nil {
+		return walkin.Proof{}, err
+	}
+	secret, err := p.newHash(r.Context(), password)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	return walkin.Proof{Provider: Provider, Subject: name, Method: "pwd", Secret: secret, New: true}, nil
+}
+
+// SignIn implements [walkin.Credential]: it reads a name and its password. It
+// refuses as SignUp does, and with 401 when the two do not belong together,
+// 429 when there were too many failures, 503 when the store does not answer.
+// The Reason of a 401 tells the owner "unknown_name" from "wrong_password"; to
+// the visitor they are the same. Any other error is a stored hash that cannot
+// be used.
+func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
+	name, password, err := p.read(r)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	identity, stored, err := p.guess(r, name, password)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	if stored.weakerThan(p.hashes.cost) {
+		// They are who they say, whatever becomes of this.
+		if err := p.renew(r.Context(), identity, password); err != nil {
+			p.log.LogAttrs(r.Context(), slog.LevelWarn, "walkin: password: a weak hash was not renewed", slog.Any("error", err))
+		}
+	}
+	// The secret matters when the identity is deleted before Continue has it:
+	// then it is made anew, and its owner still knows its password.
+	return walkin.Proof{Provider: Provider, Subject: name, Method: "pwd", Secret: identity.Secret}, nil
+}
+
+// Change replaces the password of a name by next, for somebody who knows the
+// current one; the request is only asked where it comes from. It refuses as
+// SignUp and SignIn do, a wrong current password counts as a failed sign-in,
+// and 409 is for a password that changed at the same moment.
+//
+// It ends no session: call SignOutEverywhere for that.
+func (p *Password) Change(r *http.Request, name, current, next string) error {
+	name, err := normalise(name)
+	if err != nil {
+		return err
+	}
+	if err := checkTyped(current); err != nil {
+		return err
+	}
+	if err := p.check(name, next); err != nil {
+		return err
+	}
+	identity, _, err := p.guess(r, name, current)
+	if err != nil {
+		return err
+	}
+	err = p.renew(r.Context(), identity, next)
+	if _, refused := errors.AsType[*walkin.Refusal](err); err == nil || refused {
+		return err
+	}
+	return storeDown(err)
+}

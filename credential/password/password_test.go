@@ -1,0 +1,319 @@
+package password_test
+
+import (
+	"context"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+const (
+	name   = "ann@example.com"
+	secret = "correct horse battery"
+)
+
+// A site is a Password over a store in memory, with a quick hash that counts.
+type site struct {
+	*password.Password
+	store  *memstore.Store
+	hashes atomic.Int64
+}
+
+func newSite(t *testing.T, change func(*password.Config)) *site {
+	t.Helper()
+	s := &site{store: memstore.New()}
+	cfg := password.Config{Store: s.store}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	if s.Password, err = password.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+		s.hashes.Add(1)
+		return quick(password, salt, time, memory, threads, keyLen)
+	})
+	return s
+}
+
+func quick(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+	sum := sha512.Sum512(fmt.Appendf(nil, "%x %x %d %d %d", password, salt, time, memory, threads))
+	return sum[:keyLen]
+}
+
+// own stores what a sign-up proved.
+func (s *site) own(t *testing.T, proof walkin.Proof) {
+	t.Helper()
+	user := walkin.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now(), SeenAt: time.Now()}
+	err := errors.Join(s.store.CreateUser(t.Context(), user), s.store.CreateIdentity(t.Context(), walkin.Identity{
+		Provider: proof.Provider, Subject: proof.Subject, Secret: proof.Secret, UserID: user.ID, CreatedAt: time.Now()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *site) signUp(t *testing.T, name, secret string) {
+	t.Helper()
+	proof, err := s.SignUp(form(t, name, secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.own(t, proof)
+}
+
+func (s *site) stored(t *testing.T, name string) string {
+	t.Helper()
+	identity, err := s.store.Identity(t.Context(), password.Provider, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(identity.Secret)
+}
+
+// form is a posted form, from 192.0.2.1.
+func form(t testing.TB, name, secret string) *http.Request {
+	return post(t, "application/x-www-form-urlencoded", url.Values{"email": {name}, "password": {secret}}.Encode())
+}
+
+func post(t testing.TB, contentType, body string) *http.Request {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("Content-Type", contentType)
+	return r
+}
+
+func from(r *http.Request, addr string) *http.Request {
+	r.RemoteAddr = addr
+	return r
+}
+
+// refusal checks that err is a refusal with the status and reason, that it
+// has a sentence for the visitor, and that it quotes nothing they typed.
+func refusal(t testing.TB, err error, status int, reason string, typed ...string) *walkin.Refusal {
+	t.Helper()
+	r, ok := errors.AsType[*walkin.Refusal](err)
+	if !ok {
+		t.Fatalf("got error %v, want a refusal", err)
+	}
+	if r.Status != status || r.Reason != reason {
+		t.Errorf("got %d %s, want %d %s", r.Status, r.Reason, status, reason)
+	}
+	if !strings.HasSuffix(r.Message, ".") {
+		t.Errorf("message %q is no sentence", r.Message)
+	}
+	for _, s := range append(typed, name, secret) {
+		if len(s) > 2 && strings.Contains(r.Error()+r.Message, s) {
+			t.Errorf("%q quotes what was typed", r.Error()+" / "+r.Message)
+		}
+	}
+	return r
+}
+
+func TestNewNamesEveryMistake(t *testing.T) {
+	_, err := password.New(password.Config{
+		NameField: "x", PasswordField: "x", MinLength: 7, Hashes: -1,
+		Cost:       password.Cost{Time: 1, Memory: 19456, Threads: 1},
+		PerAddress: password.Limit{Failures: -1, Per: time.Hour}, PerNameAndNetwork: password.Limit{Failures: 1},
+		PerName: password.Limit{Failures: 1, Per: 25 * time.Hour},
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"Store", "NameField", "MinLength", "Hashes", "Cost: with Time 1, Memory is at least 47104",
+		"PerAddress", "PerNameAndNetwork", "PerName:"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %q", want, err)
+		}
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !strings.HasPrefix(line, "walkin: password: ") {
+			t.Errorf("%q does not say where it comes from", line)
+		}
+	}
+}
+
+// The real argon2id, end to end: sign-up and sign-in by one request.
+func TestSignUpThenSignInWithOneRequest(t *testing.T) {
+	store := memstore.New()
+	p, err := password.New(password.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := form(t, " Ann@Example.com", secret)
+	proof, err := p.SignUp(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if proof.Provider != "password" || proof.Subject != name || proof.Method != "pwd" || !proof.New || proof.StateChecked {
+		t.Errorf("got proof %+v", proof)
+	}
+	if !strings.HasPrefix(string(proof.Secret), "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("got secret %q", proof.Secret)
+	}
+	cost, salt, sum, _, err := password.ParsePHC(string(proof.Secret))
+	if err != nil || cost != (password.Cost{Time: 2, Memory: 19456, Threads: 1}) || len(salt) != 16 || len(sum) != 32 {
+		t.Errorf("got cost %v, %d bytes of salt, %d of hash, %v", cost, len(salt), len(sum), err)
+	}
+	(&site{store: store}).own(t, proof)
+	known, err := p.SignIn(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known.Provider != "password" || known.Subject != name || known.Method != "pwd" || known.New {
+		t.Errorf("got proof %+v", known)
+	}
+}
+
+func TestUnknownAndWrongAreTheSame(t *testing.T) {
+	s := newSite(t, nil)
+	s.signUp(t, name, secret)
+	var cost [2]string
+	var got [2]*walkin.Refusal
+	for i, tt := range []struct{ name, reason string }{{name, "wrong_password"}, {"bob@example.com", "unknown_name"}} {
+		calls := 0
+		s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+			calls++
+			cost[i] = fmt.Sprint(len(password), len(salt), time, memory, threads, keyLen)
+			return quick(password, salt, time, memory, threads, keyLen)
+		})
+		_, err := s.SignIn(form(t, tt.name, "wrong horse battery"))
+		got[i] = refusal(t, err, http.StatusUnauthorized, tt.reason, tt.name)
+		if calls != 1 {
+			t.Errorf("%s: hashed %d times", tt.reason, calls)
+		}
+	}
+	if cost[0] != cost[1] {
+		t.Errorf("a wrong password costs %s, an unknown name %s", cost[0], cost[1])
+	}
+	got[0].Reason, got[1].Reason = "", ""
+	if *got[0] != *got[1] {
+		t.Errorf("got %+v and %+v", *got[0], *got[1])
+	}
+}
+
+// The dummy hash is nobody's, even if a password had it.
+func TestUnknownNameNeverMatches(t *testing.T) {
+	s := newSite(t, nil)
+	s.SetIDKey(func(_, _ []byte, _, _ uint32, _ uint8, keyLen uint32) []byte { return make([]byte, keyLen) })
+	_, err := s.SignIn(form(t, name, secret))
+	refusal(t, err, http.StatusUnauthorized, "unknown_name")
+}
+
+// A broken is a store with faults.
+type broken struct {
+	*memstore.Store
+	identity, setSecret error
+}
+
+func (b *broken) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+	if b.identity != nil {
+		return walkin.Identity{}, b.identity
+	}
+	return b.Store.Identity(ctx, provider, subject)
+}
+
+func (b *broken) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
+	return errors.Join(b.setSecret, b.Store.SetSecret(ctx, provider, subject, secret))
+}
+
+func TestStoreDown(t *testing.T) {
+	down := errors.New("connection refused")
+	s := newSite(t, func(cfg *password.Config) { cfg.Store = &broken{cfg.Store.(*memstore.Store), down, nil} })
+	for range 20 { // not counted: nobody learned anything
+		_, err := s.SignIn(form(t, name, secret))
+		if r := refusal(t, err, http.StatusServiceUnavailable, "store_down"); !errors.Is(err, down) || r.RetryAfter <= 0 {
+			t.Fatalf("got %v, retry after %v", err, r.RetryAfter)
+		}
+	}
+	if n := s.hashes.Load(); n != 0 {
+		t.Errorf("hashed %d times", n)
+	}
+}
+
+func TestStoredHashThatCannotBeUsed(t *testing.T) {
+	for _, stored := range []string{
+		"", "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+		"$argon2id$v=19$m=4294967295,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+	} {
+		s := newSite(t, nil)
+		s.own(t, walkin.Proof{Provider: password.Provider, Subject: name, Secret: []byte(stored)})
+		_, err := s.SignIn(form(t, name, secret))
+		if _, refused := errors.AsType[*walkin.Refusal](err); err == nil || refused {
+			t.Errorf("%q: got %v, want an error that is no refusal", stored, err)
+		}
+		if n := s.hashes.Load(); n != 0 {
+			t.Errorf("%q: hashed %d times", stored, n)
+		}
+		if stored != "" && strings.Contains(err.Error(), stored) {
+			t.Errorf("%q is quoted", stored)
+		}
+	}
+}
+
+func TestWithMiddleware(t *testing.T) {
+	s := newSite(t, func(cfg *password.Config) {
+		cfg.ClientAddr = func(r *http.Request) netip.Addr { return netip.MustParseAddr("198.51.100.7") }
+	})
+	var reasons []string
+	wk, err := walkin.New(walkin.Config{
+		Store: s.store, UpgradeURL: "/upgrade", SignInURL: "/signin",
+		Keys: []walkin.Key{{Secret: []byte("0123456789abcdef0123456789abcdef")}},
+		OnEvent: func(_ context.Context, e walkin.Event) {
+			if e.Outcome == walkin.Refused {
+				reasons = append(reasons, e.Reason)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/upgrade", wk.UpgradeHandler(s, nil))
+	mux.Handle("/signin", wk.SignInHandler(s, nil))
+	handler := wk.Handler(mux)
+	act := func(path, name, secret string) *http.Response {
+		return walkintest.NewClient(t, handler).Act(path, url.Values{"email": {name}, "password": {secret}})
+	}
+	for _, tt := range []struct {
+		name, path, user, secret string
+		status                   int
+	}{
+		{"sign up", "/upgrade", name, secret, 303},
+		{"a name that is taken", "/upgrade", name, "another horse battery", 409},
+		{"who forgot they had signed up", "/upgrade", name, secret, 303},
+		{"sign in", "/signin", name, secret, 303},
+		{"a wrong password", "/signin", name, "another horse battery", 401},
+		{"an unknown name", "/signin", "bob", secret, 401},
+		{"a weak password", "/upgrade", "bob", "password1", 422},
+	} {
+		if got := act(tt.path, tt.user, tt.secret).StatusCode; got != tt.status {
+			t.Errorf("%s: got %d, want %d", tt.name, got, tt.status)
+		}
+	}
+	for range 8 {
+		act("/signin", name, "another horse battery")
+	}
+	response := act("/signin", name, secret)
+	if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") != "90" {
+		t.Errorf("after ten failures: got %d, Retry-After %q", response.StatusCode, response.Header.Get("Retry-After"))
+	}
+	got := strings.Join(reasons, " ")
+	want := "identity_taken wrong_password unknown_name password_common" + strings.Repeat(" wrong_password", 8) + " too_many_attempts"
+	if got != want {
+		t.Errorf("events:\n got %s\nwant %s", got, want)
+	}
+}

@@ -130,7 +130,7 @@ func (m *Middleware) Unlink(r *http.Request, provider, subject string) error {
 	case c == nil:
 		return m.noUser(v, "no_user")
 	case c.Anonymous:
-		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", page: m.cfg.UpgradeURL}
+		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL}
 	case time.Since(c.ProvenAt) > m.cfg.RecentProof:
 		return notRecent()
 	}

@@ -75,7 +75,7 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 	case v.reason != "":
 		reason = v.reason
 	}
-	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, page: m.cfg.SignInURL}
+	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: m.cfg.SignInURL}
 }
 
 func crossOrigin() *Refusal {

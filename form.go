@@ -54,11 +54,8 @@ func (m *Middleware) UpgradeHandler(c Credential, page func(http.ResponseWriter,
 			return err
 		}
 		known, signInErr := c.SignIn(r)
-		if refusal, ok := errors.AsType[*Refusal](signInErr); ok && refusal.Status == http.StatusTooManyRequests {
-			return signInErr
-		}
 		if signInErr != nil {
-			return err // a wrong password says no more than that the name is taken
+			return err // a wrong password, or one guess too many, says no more than that the name is taken
 		}
 		known.Conflict = ConflictReject
 		_, err = m.Continue(w, r, known)

@@ -24,7 +24,8 @@ type Refusal struct {
 	Reason string
 
 	// Message is for the visitor: what happened and what they can do, in a
-	// sentence. Empty is a general one for the status.
+	// sentence. Empty is a general one for the status; it is filled in
+	// before a page or Config.OnRefuse sees the refusal.
 	Message string
 
 	// RetryAfter, when above zero, is sent as Retry-After in whole seconds.
@@ -33,8 +34,9 @@ type Refusal struct {
 	// Err is what caused it, for the owner alone; may be nil.
 	Err error
 
-	// page is where a person is sent instead: Config.UpgradeURL or SignInURL.
-	page string
+	// Page is the local path where a person is sent instead of being shown
+	// the message, such as Config.UpgradeURL; empty is nowhere.
+	Page string
 }
 
 // Error tells status and reason. It is for logs, not for visitors.
@@ -49,23 +51,43 @@ func (e *Refusal) Error() string {
 // Unwrap returns Err.
 func (e *Refusal) Unwrap() error { return e.Err }
 
-// refusalOf turns any error into the refusal that a visitor is answered with.
+// refusalOf turns any error into the refusal that a visitor is answered with,
+// status and message filled in.
 func refusalOf(err error) *Refusal {
+	var e Refusal
 	refusal, ok := errors.AsType[*Refusal](err)
 	switch {
-	case ok && refusal.Status != 0:
-		return refusal
 	case ok:
-		complete := *refusal
-		complete.Status = http.StatusForbidden
-		return &complete
+		e = *refusal
 	case errors.Is(err, ErrIdentityTaken):
-		return &Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
+		e = Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
 			Message: "That already belongs to another account. You can sign in to it instead."}
 	case errors.Is(err, ErrSuperseded), errors.Is(err, ErrNotFound):
-		return &Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: err}
+		e = Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: err}
+	default:
+		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
 	}
-	return &Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
+	if e.Status == 0 {
+		e.Status = http.StatusForbidden
+	}
+	if e.Message == "" {
+		e.Message = generalMessage(e.Status)
+	}
+	return &e
+}
+
+func generalMessage(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "Please sign in, or reload the page and try again."
+	case http.StatusForbidden:
+		return "You may not do this."
+	case http.StatusTooManyRequests:
+		return "That was a lot at once. Please wait a little and try again."
+	case http.StatusServiceUnavailable:
+		return "This does not work at the moment. Please try again in a few seconds."
+	}
+	return "Something went wrong. Please try again."
 }
 
 func storeDown(err error) *Refusal {
@@ -91,7 +113,7 @@ func (m *Middleware) RequirePermanent() func(http.Handler) http.Handler {
 		if !c.Anonymous {
 			return nil
 		}
-		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", page: m.cfg.UpgradeURL,
+		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL,
 			Message: "An account is needed for this."}
 	})
 }
@@ -130,12 +152,12 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	if ok {
 		return rule(c)
 	}
-	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", page: m.cfg.SignInURL}
+	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.SignInURL}
 	if v := visitFrom(r.Context()); v != nil && v.reason != "" {
 		refusal.Reason = v.reason
 	}
-	if refusal.page == "" {
-		refusal.page = m.cfg.UpgradeURL
+	if refusal.Page == "" {
+		refusal.Page = m.cfg.UpgradeURL
 	}
 	return refusal
 }
@@ -152,19 +174,27 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		m.cfg.OnRefuse(w, r, refusal)
 		return
 	}
+	refusal.ServeHTTP(w, r)
+}
+
+// ServeHTTP is the default answer: for people the way to Page, or a plain page
+// with the message; for programs a problem document. A Config.OnRefuse that
+// wants another page for some leaves the rest to it.
+func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e = refusalOf(e)
 	person := wantsPage(r)
-	if person && refusal.page != "" && refusal.page != r.URL.Path {
-		http.Redirect(w, r, withReturnTo(refusal.page, wayBack(r)), http.StatusSeeOther)
+	if person && e.Page != "" && e.Page != r.URL.Path {
+		http.Redirect(w, r, withReturnTo(e.Page, wayBack(r)), http.StatusSeeOther)
 		return
 	}
-	if refusal.Status == http.StatusUnauthorized {
+	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110 §11.6.1 wants one
 	}
 	if person {
-		writePage(w, refusal)
+		writePage(w, e)
 		return
 	}
-	writeProblem(w, refusal)
+	writeProblem(w, e)
 }
 
 // refused tells the owner, and sets the header fields that every refusal has.
@@ -174,24 +204,6 @@ func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Re
 	if refusal.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
 	}
-}
-
-// explain returns the message for the visitor.
-func (e *Refusal) explain() string {
-	if e.Message != "" {
-		return e.Message
-	}
-	switch e.Status {
-	case http.StatusUnauthorized:
-		return "Please sign in, or reload the page and try again."
-	case http.StatusForbidden:
-		return "You may not do this."
-	case http.StatusTooManyRequests:
-		return "That was a lot at once. Please wait a little and try again."
-	case http.StatusServiceUnavailable:
-		return "This does not work at the moment. Please try again in a few seconds."
-	}
-	return "Something went wrong. Please try again."
 }
 
 func writeProblem(w http.ResponseWriter, e *Refusal) {
@@ -205,7 +217,7 @@ func writeProblem(w http.ResponseWriter, e *Refusal) {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
-	}{"about:blank", http.StatusText(e.Status), e.Status, e.explain()})
+	}{"about:blank", http.StatusText(e.Status), e.Status, e.Message})
 }
 
 var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
@@ -225,7 +237,7 @@ func writePage(w http.ResponseWriter, e *Refusal) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(e.Status)
-	_ = refusalPage.Execute(w, struct{ Title, Detail string }{http.StatusText(e.Status), e.explain()})
+	_ = refusalPage.Execute(w, struct{ Title, Detail string }{http.StatusText(e.Status), e.Message})
 }
 
 // wantsPage reports whether a person looks at the answer.
@@ -247,7 +259,7 @@ func accepts(r *http.Request, mediaType string) bool {
 // post cannot be repeated, the page that it came from.
 func wayBack(r *http.Request) string {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return r.URL.RequestURI()
+		return strings.TrimSuffix(r.URL.RequestURI(), "?")
 	}
 	from, err := url.Parse(r.Header.Get("Referer"))
 	if err != nil || from.Host != r.Host {

@@ -390,6 +390,48 @@ func TestOnRefuse(t *testing.T) {
 	}
 }
 
+// TestRefusalAnswers holds that a refusal of the app's own answers as a guard's
+// does, by itself too, and sends people where it says.
+func TestRefusalAnswers(t *testing.T) {
+	plain := &walkin.Refusal{Message: "Not today."}
+	elsewhere := &walkin.Refusal{Status: http.StatusPaymentRequired, Message: "Not today.", Page: "/plans?from=wall"}
+	s := newSite(t)
+	for _, tt := range []struct {
+		name    string
+		refusal *walkin.Refusal
+		path    string
+		person  bool
+		status  int
+		target  string
+	}{
+		{"program", plain, "/a", false, 403, ""},
+		{"person", plain, "/a", true, 403, ""},
+		{"program, a page", elsewhere, "/a", false, 402, ""},
+		{"person, a page", elsewhere, "/a?b=c", true, 303, "/plans?from=wall&return_to=%2Fa%3Fb%3Dc"},
+	} {
+		for how, answer := range map[string]func(http.ResponseWriter, *http.Request){
+			"Refuse":    func(w http.ResponseWriter, r *http.Request) { s.Refuse(w, r, tt.refusal) },
+			"ServeHTTP": tt.refusal.ServeHTTP,
+		} {
+			r := s.request(http.MethodGet, tt.path)
+			if tt.person {
+				r = s.navigation(tt.path)
+			}
+			rec := httptest.NewRecorder()
+			answer(rec, r)
+			if rec.Code != tt.status || rec.Header().Get("Location") != tt.target {
+				t.Errorf("%s, %s: got %d to %q, want %d to %q", tt.name, how, rec.Code, rec.Header().Get("Location"), tt.status, tt.target)
+			}
+			if tt.status != http.StatusSeeOther && !strings.Contains(rec.Body.String(), "Not today.") {
+				t.Errorf("%s, %s: got %q, want the message", tt.name, how, rec.Body)
+			}
+		}
+	}
+	if plain.Status != 0 {
+		t.Errorf("got status %d in the app's refusal, want it left alone", plain.Status)
+	}
+}
+
 // A nameCredential knows people by a name and a word, both in the clear. It is
 // for tests alone.
 type nameCredential struct {
@@ -671,11 +713,13 @@ func TestForms(t *testing.T) {
 		h, _ := s.forms(credential)
 		bob := s.browser(h.ServeHTTP)
 		bob.Act("/sign-up", words("name", "bob", "word", "builder"))
-		for _, path := range []string{"/sign-in", "/sign-up"} { // the second asks as the first does
-			r := s.browser(h.ServeHTTP).Act(path, words("name", "bob", "word", "builder"))
-			if r.StatusCode != 429 || r.Header.Get("Retry-After") != "60" {
-				t.Errorf("%s: got %d, Retry-After %q, want 429, 60", path, r.StatusCode, r.Header.Get("Retry-After"))
-			}
+		r := s.browser(h.ServeHTTP).Act("/sign-in", words("name", "bob", "word", "builder"))
+		if r.StatusCode != 429 || r.Header.Get("Retry-After") != "60" {
+			t.Errorf("sign-in: got %d, Retry-After %q, want 429, 60", r.StatusCode, r.Header.Get("Retry-After"))
+		}
+		// Signing up with a name that is taken is no more than that.
+		if r := s.browser(h.ServeHTTP).Act("/sign-up", words("name", "bob", "word", "builder")); r.StatusCode != 409 {
+			t.Errorf("sign-up: got %d, want 409", r.StatusCode)
 		}
 	})
 	t.Run("a failure of ours", func(t *testing.T) {

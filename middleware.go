@@ -111,8 +111,9 @@ type Config struct {
 	UpgradeURL string
 	SignInURL  string
 
-	// OnRefuse answers refused requests. Nil is a problem document for
-	// programs and a page or a redirect for people.
+	// OnRefuse answers refused requests; Retry-After and Cache-Control are
+	// set already. Nil is Refusal.ServeHTTP: a problem document for
+	// programs, a page or a redirect for people.
 	OnRefuse func(w http.ResponseWriter, r *http.Request, refusal *Refusal)
 
 	// OnEvent is told what walkin does. It runs during the request and may

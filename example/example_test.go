@@ -1,0 +1,730 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A visit to the site without a browser: what anybody can do with curl.
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the site's own log
+	os.Exit(m.Run())
+}
+
+func newServer(t *testing.T) *httptest.Server {
+	t.Helper()
+	handler, db, err := open(t.Context(), filepath.Join(t.TempDir(), "notes.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		server.Close()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+const chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+
+// A person has a cookie jar. With browser they send what a browser sends.
+type person struct {
+	t       *testing.T
+	base    string
+	http    *http.Client
+	browser bool
+	referer string
+}
+
+func newPerson(t *testing.T, server *httptest.Server) *person {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &person{t: t, base: server.URL, http: &http.Client{
+		Jar:           jar,
+		Transport:     server.Client().Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func newBrowser(t *testing.T, server *httptest.Server) *person {
+	t.Helper()
+	p := newPerson(t, server)
+	p.browser = true
+	return p
+}
+
+type answer struct {
+	status   int
+	location string
+	header   http.Header
+	body     string
+}
+
+func (p *person) do(method, path string, form url.Values) answer {
+	p.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if p.browser {
+		r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+		r.Header.Set("User-Agent", chrome)
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Sec-Fetch-Dest", "document")
+		r.Header.Set("Sec-Fetch-User", "?1")
+		r.Header.Set("Sec-Fetch-Site", "none")
+		if method == http.MethodPost {
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			r.Header.Set("Origin", p.base)
+		}
+		if p.referer != "" {
+			r.Header.Set("Referer", p.base+p.referer)
+		}
+	}
+	res, err := p.http.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header.Get("Location"), res.Header, string(b)}
+}
+
+func (p *person) get(path string) answer { p.t.Helper(); return p.do("GET", path, nil) }
+
+func (p *person) post(path string, pairs ...string) answer {
+	p.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return p.do("POST", path, form)
+}
+
+// must ends the test unless the answer has the status and leads to the place.
+func (a answer) must(t *testing.T, status int, location string) answer {
+	t.Helper()
+	if a.status != status || a.location != location {
+		t.Fatalf("got %d to %q, want %d to %q\n%s", a.status, a.location, status, location, a.body)
+	}
+	return a
+}
+
+func (a answer) has(t *testing.T, words ...string) answer {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(a.body, w) {
+			t.Errorf("%q is not in\n%s", w, a.body)
+		}
+	}
+	return a
+}
+
+func (a answer) lacks(t *testing.T, words ...string) answer {
+	t.Helper()
+	for _, w := range words {
+		if strings.Contains(a.body, w) {
+			t.Errorf("%q is in\n%s", w, a.body)
+		}
+	}
+	return a
+}
+
+type who struct {
+	ID          string `json:"id"`
+	IsAnonymous bool   `json:"is_anonymous"`
+}
+
+func (p *person) whoami() who {
+	p.t.Helper()
+	var w who
+	a := p.get("/whoami").must(p.t, 200, "")
+	if err := json.Unmarshal([]byte(a.body), &w); err != nil {
+		p.t.Fatalf("%v in %q", err, a.body)
+	}
+	return w
+}
+
+var noteID = regexp.MustCompile(`/notes/([a-z0-9]+)/publish`)
+
+// write adds a note and returns its ID.
+func (p *person) write(text string) string {
+	p.t.Helper()
+	p.post("/notes", "text", text).must(p.t, 303, "/")
+	found := noteID.FindStringSubmatch(p.get("/").has(p.t, html.EscapeString(text)).body) // the newest is first
+	if found == nil {
+		p.t.Fatal("the new note has no way to publish it")
+	}
+	return found[1]
+}
+
+const secret = "seven lemons on a sill"
+
+func (p *person) upgrade(email string) *person {
+	p.t.Helper()
+	p.post("/upgrade", "email", email, "password", secret).must(p.t, 303, "/")
+	return p
+}
+
+func TestWalk(t *testing.T) {
+	for _, browser := range []bool{false, true} {
+		t.Run(fmt.Sprintf("browser=%v", browser), func(t *testing.T) {
+			server := newServer(t)
+			ann := newPerson(t, server)
+			ann.browser = browser
+
+			id := ann.write("hi")
+			guest := ann.whoami()
+			if !guest.IsAnonymous {
+				t.Fatalf("got %+v after a first note, want somebody anonymous", guest)
+			}
+			back := "/notes/" + id + "/publish"
+			if browser {
+				ann.get(back).must(t, 303, "/upgrade?return_to="+url.QueryEscape(back))
+				ann.get("/upgrade?return_to="+url.QueryEscape(back)).must(t, 200, "").has(t, `name="return_to" value="`+back+`"`, "Publishing takes an account", "1 note")
+			} else {
+				problem := ann.post(back).must(t, 403, "")
+				if got := problem.header.Get("Content-Type"); got != "application/problem+json" {
+					t.Errorf("got a refusal of type %q, want a problem document", got)
+				}
+			}
+			newPerson(t, server).get("/p/"+id).must(t, 404, "")
+
+			ann.post("/upgrade", "email", "ann@example.com", "password", secret, "return_to", back).must(t, 303, back)
+			if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
+				t.Fatalf("got %+v after the upgrade, want %s and not anonymous", got, guest.ID)
+			}
+			ann.referer = "/upgrade"
+			if a := ann.get(back).must(t, 200, "").has(t, "Publish this note?", "ann@example.com"); browser {
+				a.has(t, "Your account is ready")
+			}
+			ann.referer = "/"
+			ann.get(back).lacks(t, "Your account is ready")
+			ann.post(back).must(t, 303, "/p/"+id)
+			ann.post(back).must(t, 303, "/p/"+id) // a second click
+			ann.get(back).must(t, 303, "/p/"+id)
+			newPerson(t, server).get("/p/"+id).must(t, 200, "").has(t, "hi", "Somebody wrote this")
+			ann.get("/p/"+id).has(t, "This is yours")
+			newPerson(t, server).get("/").has(t, "Lately published", "/p/"+id)
+
+			ann.post("/signout").must(t, 303, "/")
+			newPerson(t, server).get("/whoami").must(t, 401, "")
+			ann.get("/").lacks(t, "ann@example.com", "/notes/"+id)
+			ann.post("/signin", "email", "ann@example.com", "password", "wrong horse").has(t, "Error: Sign in", `value="ann@example.com"`).lacks(t, "wrong horse")
+			ann.post("/signin", "email", "ann@example.com", "password", secret).must(t, 303, "/")
+			if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
+				t.Errorf("got %+v after signing in, want %s and not anonymous", got, guest.ID)
+			}
+			ann.get("/").has(t, "/p/"+id, "ann@example.com")
+
+			ann.post("/notes/"+id+"/unpublish").must(t, 303, "/#note-"+id)
+			newPerson(t, server).get("/p/"+id).must(t, 404, "")
+			ann.post("/notes/"+id, "text", "hello instead").must(t, 303, "/#note-"+id)
+			ann.get("/").has(t, "hello instead")
+			ann.post("/notes/"+id+"/delete").must(t, 303, "/")
+			ann.get("/").lacks(t, "hello instead")
+		})
+	}
+}
+
+// Every route, and what it says to whom.
+func TestRoutes(t *testing.T) {
+	server := newServer(t)
+	ann := newPerson(t, server)
+	drafted := ann.write("a draft of Ann's")
+	public := ann.write("a public note of Ann's")
+	ann.upgrade("ann@example.com")
+	ann.post("/notes/"+public+"/publish").must(t, 303, "/p/"+public)
+
+	guest := newPerson(t, server)
+	mine := guest.write("a guest's note")
+	anonymousBrowser := newBrowser(t, server)
+	browsers := anonymousBrowser.write("a note from a browser")
+	permanent := newPerson(t, server)
+	permanent.write("another's note")
+	permanent.upgrade("bob@example.com")
+	nobody := func() *person { return newPerson(t, server) }
+	long := strings.Repeat("ä", maxText)
+
+	for _, c := range []struct {
+		name     string
+		who      *person
+		method   string
+		path     string
+		form     []string
+		status   int
+		location string
+		body     string
+	}{
+		{"front page, nobody", nobody(), "GET", "/", nil, 200, "", "Write it in the margin"},
+		{"front page, guest", guest, "GET", "/", nil, 200, "", "only this browser opens your 1 note"},
+		{"front page, permanent", permanent, "GET", "/", nil, 200, "", "Signed in as <b>bob@example.com</b>"},
+		{"front page, first visit of a browser", newBrowser(t, server), "GET", "/", nil, 200, "", "You are <b>Guest "},
+		{"another page", guest, "GET", "/elsewhere", nil, 404, "", "Nothing is written here"},
+		{"another method", guest, "DELETE", "/notes", nil, 405, "", ""},
+
+		{"note, nobody", nobody(), "POST", "/notes", []string{"text", "hi"}, 303, "/", ""},
+		{"note, empty", guest, "POST", "/notes", []string{"text", " \r\n "}, 422, "", "nothing in this note yet"},
+		{"note, no text", guest, "POST", "/notes", nil, 422, "", "nothing in this note yet"},
+		{"note, as long as allowed", nobody(), "POST", "/notes", []string{"text", long}, 303, "/", ""},
+		{"note, too long", guest, "POST", "/notes", []string{"text", long + "!"}, 422, "", "has 5,001 characters; 5,000 is the most"},
+		{"note, too long keeps what was typed", guest, "POST", "/notes", []string{"text", long + "!"}, 422, "", long + "!</textarea>"},
+		{"note, far too long", guest, "POST", "/notes", []string{"text", strings.Repeat("x", maxBody)}, 413, "", "That is too much"},
+		{"note, markup", nobody(), "POST", "/notes", []string{"text", "<script>alert(1)</script>"}, 303, "/", ""},
+		{"the address of a refused note", guest, "GET", "/notes", nil, 303, "/", ""},
+
+		{"publish, guest's program", guest, "POST", "/notes/" + mine + "/publish", nil, 403, "", `"status":403`},
+		{"publish, nobody's program", nobody(), "POST", "/notes/" + drafted + "/publish", nil, 403, "", `"status":403`},
+		{"publish, guest's browser", anonymousBrowser, "GET", "/notes/" + browsers + "/publish", nil, 303,
+			"/upgrade?return_to=%2Fnotes%2F" + browsers + "%2Fpublish", ""},
+		{"publish, guest's browser by POST", anonymousBrowser, "POST", "/notes/" + browsers + "/publish", nil, 303, "/upgrade", ""},
+		{"publish, somebody else's note", permanent, "POST", "/notes/" + drafted + "/publish", nil, 404, "", "Nothing is written here"},
+		{"publish page, somebody else's note", permanent, "GET", "/notes/" + drafted + "/publish", nil, 404, "", ""},
+		{"publish, no such note", permanent, "POST", "/notes/none/publish", nil, 404, "", ""},
+		{"take back, somebody else's note", permanent, "POST", "/notes/" + public + "/unpublish", nil, 404, "", ""},
+		{"edit page, own note", guest, "GET", "/notes/" + mine, nil, 200, "", "a guest&#39;s note</textarea>"},
+		{"edit page, somebody else's note", guest, "GET", "/notes/" + drafted, nil, 404, "", ""},
+		{"edit page, nobody", nobody(), "GET", "/notes/" + drafted, nil, 401, "", ""},
+		{"edit, somebody else's note", guest, "POST", "/notes/" + drafted, []string{"text", "mine now"}, 404, "", ""},
+		{"edit, empty", guest, "POST", "/notes/" + mine, []string{"text", ""}, 422, "", "nothing in this note yet"},
+		{"delete, somebody else's note", permanent, "POST", "/notes/" + drafted + "/delete", nil, 404, "", ""},
+
+		{"public page, stranger", nobody(), "GET", "/p/" + public, nil, 200, "", "Somebody wrote this"},
+		{"public page, its writer", ann, "GET", "/p/" + public, nil, 200, "", "This is yours"},
+		{"public page of a draft, stranger", nobody(), "GET", "/p/" + drafted, nil, 404, "", ""},
+		{"public page of a draft, its writer", ann, "GET", "/p/" + drafted, nil, 404, "", ""},
+		{"public page, no such note", nobody(), "GET", "/p/none", nil, 404, "", "Nothing is written here"},
+
+		{"whoami, nobody", nobody(), "GET", "/whoami", nil, 401, "", `"status":401`},
+		{"whoami, guest", guest, "GET", "/whoami", nil, 200, "", `"is_anonymous":true}`},
+		{"whoami, permanent", permanent, "GET", "/whoami", nil, 200, "", `"is_anonymous":false}`},
+
+		{"upgrade page, nobody", nobody(), "GET", "/upgrade", nil, 200, "", "Create an account"},
+		{"upgrade page, guest", guest, "GET", "/upgrade", nil, 200, "", "Your 1 note will be in it"},
+		{"upgrade page, permanent", permanent, "GET", "/upgrade?return_to=/p/" + public, nil, 303, "/p/" + public, ""},
+		{"upgrade, no password", guest, "POST", "/upgrade", []string{"email", "cy@example.com"}, 422, "", `id="error"`},
+		{"upgrade, short password", guest, "POST", "/upgrade", []string{"email", "cy@example.com", "password", "abc"}, 422, "", `value="cy@example.com"`},
+		{"upgrade, no e-mail", guest, "POST", "/upgrade", []string{"password", secret}, 422, "", `id="error"`},
+		{"upgrade, no form", guest, "POST", "/upgrade", nil, 422, "", `id="error"`},
+		{"upgrade, taken", guest, "POST", "/upgrade", []string{"email", "ann@example.com", "password", "not what Ann chose"}, 409, "", "has an account with this address already"},
+		{"upgrade, taken, other letters", guest, "POST", "/upgrade", []string{"email", "Ann@Example.com", "password", "not what Ann chose"}, 409, "", ""},
+		{"sign-in page, guest", guest, "GET", "/signin?return_to=/p/x", nil, 200, "", `name="return_to" value="/p/x"`},
+		{"sign-in page, permanent", permanent, "GET", "/signin", nil, 303, "/", ""},
+		{"sign-in, unknown", guest, "POST", "/signin", []string{"email", "nobody@example.com", "password", secret}, 401, "", `id="error"`},
+		{"sign-out page, guest with notes", guest, "GET", "/signout", nil, 200, "", "You would lose your note"},
+		{"sign-out page, permanent", permanent, "GET", "/signout", nil, 200, "", "Your notes stay in your account"},
+		{"sign-out, nobody", nobody(), "POST", "/signout", nil, 303, "/", ""},
+
+		{"public keys", nobody(), "GET", "/.well-known/jwks.json", nil, 200, "", `"keys":[{`},
+		{"style sheet", nobody(), "GET", "/static/style.css", nil, 200, "", "--paper"},
+		{"no listing of files", nobody(), "GET", "/static/", nil, 404, "", ""},
+		{"no such file", nobody(), "GET", "/static/none.css", nil, 404, "", ""},
+		{"no templates", nobody(), "GET", "/templates/home.html", nil, 404, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := c.who.t
+			c.who.t = t
+			defer func() { c.who.t = before }()
+			var a answer
+			if c.method == "POST" {
+				a = c.who.post(c.path, c.form...)
+			} else {
+				a = c.who.do(c.method, c.path, nil)
+			}
+			a.must(t, c.status, c.location).has(t, c.body)
+			if strings.Contains(a.body, "<script>") {
+				t.Error("a note's markup is alive")
+			}
+		})
+	}
+
+	t.Run("nobody lost anything", func(t *testing.T) {
+		ann.get("/notes/"+drafted).must(t, 200, "").has(t, "a draft of Ann")
+		ann.get("/p/"+public).must(t, 200, "")
+		if !guest.whoami().IsAnonymous {
+			t.Error("a refused upgrade made the guest permanent")
+		}
+	})
+}
+
+// A browser that posts from the front page comes back to it after the upgrade.
+func TestPublishPostedAsGuest(t *testing.T) {
+	ann := newBrowser(t, newServer(t))
+	id := ann.write("hi")
+	ann.referer = "/"
+	ann.post("/notes/"+id+"/publish").must(t, 303, "/upgrade?return_to=%2F")
+	ann.referer = "/notes/" + id + "/publish" // signed out in another tab while the page was open
+	ann.post("/notes/"+id+"/publish").must(t, 303, "/upgrade?return_to=%2Fnotes%2F"+id+"%2Fpublish")
+}
+
+func TestTwentyVisitorsOneAddress(t *testing.T) {
+	for _, same := range []bool{false, true} {
+		t.Run(fmt.Sprintf("same password=%v", same), func(t *testing.T) {
+			server := newServer(t)
+			var people [20]*person
+			for i := range people {
+				people[i] = newPerson(t, server)
+				people[i].write(fmt.Sprintf("note %d", i))
+			}
+			var answers [20]answer
+			var wg sync.WaitGroup
+			start := make(chan struct{})
+			for i, p := range people {
+				password := secret
+				if !same {
+					password += fmt.Sprint(i)
+				}
+				wg.Go(func() {
+					<-start
+					answers[i] = p.post("/upgrade", "email", "one@example.com", "password", password)
+				})
+			}
+			close(start)
+			wg.Wait()
+			counts := map[int]int{}
+			for i, a := range answers {
+				counts[a.status]++
+				w := people[i].whoami()
+				if won := a.status == 303; w.IsAnonymous == won {
+					t.Errorf("visitor %d got %d and is_anonymous %v", i, a.status, w.IsAnonymous)
+				}
+				people[i].get("/").has(t, fmt.Sprintf("note %d", i))
+			}
+			if counts[303] != 1 || counts[409] != 19 {
+				t.Errorf("got %v, want one 303 and nineteen 409", counts)
+			}
+		})
+	}
+}
+
+func TestDoubleClick(t *testing.T) {
+	ann := newPerson(t, newServer(t))
+	ann.write("hi")
+	before := ann.whoami()
+	var answers [2]answer
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() { answers[i] = ann.post("/upgrade", "email", "ann@example.com", "password", secret) })
+	}
+	wg.Wait()
+	for _, a := range answers {
+		a.must(t, 303, "/")
+	}
+	if got := ann.whoami(); got.ID != before.ID || got.IsAnonymous {
+		t.Errorf("got %+v, want %s and not anonymous", got, before.ID)
+	}
+	ann.get("/").has(t, "hi")
+}
+
+func TestMerge(t *testing.T) {
+	server := newServer(t)
+	home := newPerson(t, server)
+	home.write("written at home")
+	home.upgrade("ann@example.com")
+
+	work := newPerson(t, server)
+	id := work.write("written at work")
+	work.get("/signin").has(t, "The 1 note you wrote here will come along")
+	work.post("/signin", "email", "ann@example.com", "password", secret).must(t, 303, "/")
+	if got, want := work.whoami(), home.whoami(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	work.get("/").has(t, "written at home", "written at work")
+	home.get("/").has(t, "written at home", "written at work")
+	home.post("/notes/"+id+"/publish").must(t, 303, "/p/"+id)
+}
+
+func TestReturnTo(t *testing.T) {
+	server := newServer(t)
+	ann := newPerson(t, server)
+	for _, bad := range []string{
+		"//evil.example", `/\evil.example`, "/%5cevil.example", "/\t/evil.example", "https:evil.example",
+		"https://evil.example/", "javascript:alert(1)", "/a/../%5cevil.example", "/\r\nSet-Cookie:x=y", "evil",
+	} {
+		for _, page := range []string{"/upgrade", "/signin"} {
+			ann.get(page+"?return_to="+url.QueryEscape(bad)).must(t, 200, "").has(t, `name="return_to" value="/"`).lacks(t, "evil")
+		}
+		ann.post("/signout", "return_to", bad).must(t, 303, "/")
+	}
+	ann.post("/upgrade", "email", "ann@example.com", "password", secret, "return_to", "//evil.example").must(t, 303, "/")
+	ann.post("/signin", "email", "ann@example.com", "password", secret, "return_to", `/\evil.example`).must(t, 303, "/")
+	newPerson(t, server).post("/signin", "email", "ann@example.com", "password", secret, "return_to", "/p/x?y=1#z").must(t, 303, "/p/x?y=1#z")
+}
+
+func TestCrossSite(t *testing.T) {
+	server := newServer(t)
+	ann := newPerson(t, server)
+	id := ann.write("hi")
+	ann.upgrade("ann@example.com")
+	for _, path := range []string{"/notes/" + id + "/delete", "/signout", "/signin", "/upgrade"} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+path, strings.NewReader("email=eve@example.com&password=eve+eve+eve+eve"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		r.Header.Set("Origin", "https://evil.example")
+		res, err := ann.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 403 {
+			t.Errorf("%s from elsewhere: got %d, want 403", path, res.StatusCode)
+		}
+	}
+	ann.get("/").has(t, "ann@example.com", "/notes/"+id)
+}
+
+func TestNoCookies(t *testing.T) {
+	server := newServer(t)
+	p := newBrowser(t, server)
+	p.http.Jar, p.referer = nil, "/"
+	p.post("/notes", "text", "a thought").must(t, 307, "/notes?again")
+	p.post("/notes?again", "text", "a thought").must(t, 403, "").has(t, "keeps no cookies", "a thought</textarea>")
+
+	// One that only had none yet, as after a prerendered page, notices nothing.
+	q := newBrowser(t, server)
+	q.referer = "/"
+	q.post("/notes", "text", "a thought").must(t, 307, "/notes?again")
+	q.post("/notes?again", "text", "a thought").must(t, 303, "/")
+	q.get("/").has(t, "a thought")
+}
+
+// Whoever writes for an hour and was signed out meanwhile gets their text back.
+func TestSignedOutMeanwhile(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	ann.write("hi")
+	ann.upgrade("ann@example.com")
+	old := newBrowser(t, server)
+	base, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.http.Jar.SetCookies(base, ann.http.Jar.Cookies(base))
+	ann.post("/signout").must(t, 303, "/")
+	old.post("/notes", "text", "what took an hour").must(t, 401, "").has(t, "not kept yet", "what took an hour</textarea>")
+	old.browser = false
+	old.post("/notes", "text", "more").must(t, 401, "").has(t, `"status":401`)
+}
+
+func TestHeaders(t *testing.T) {
+	server := newServer(t)
+	ann := newPerson(t, server)
+	ann.write("hi")
+	for _, path := range []string{"/", "/upgrade", "/signin", "/nowhere", "/static/style.css", "/whoami"} {
+		h := ann.get(path).header
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "frame-ancestors 'none'",
+			"X-Content-Type-Options":  "nosniff",
+			"Referrer-Policy":         "same-origin",
+		} {
+			if got := h.Get(name); !strings.Contains(got, want) {
+				t.Errorf("%s: %s is %q, want %q in it", path, name, got, want)
+			}
+		}
+		if got := h.Get("Content-Security-Policy"); strings.Contains(got, "unsafe") || !strings.HasPrefix(got, "default-src 'none'") {
+			t.Errorf("%s: the policy is %q", path, got)
+		}
+	}
+	if got := ann.get("/").header.Get("Cache-Control"); !strings.Contains(got, "no-store") {
+		t.Errorf("a page with private notes has Cache-Control %q", got)
+	}
+	link := regexp.MustCompile(`/static/style\.css\?v=\w+`).FindString(ann.get("/").body)
+	if got := ann.get(link).header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+		t.Errorf("the style sheet has Cache-Control %q", got)
+	}
+}
+
+// A restart forgets nobody: the users are in the database and the keys beside it.
+func TestRestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "notes with ? and #.db")
+	var handler http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	defer server.Close()
+	ann := newPerson(t, server)
+	var before who
+	for i := range 2 {
+		var db io.Closer
+		var err error
+		handler, db, err = open(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			ann.write("hi")
+			before = ann.whoami()
+		} else if got := ann.whoami(); got != before {
+			t.Errorf("got %+v, want %+v", got, before)
+		}
+		ann.get("/").has(t, "hi")
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(file + ".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o600 {
+		t.Errorf("the key file has mode %o, want 600", got)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without its database the site says so, and takes nobody's cookie away.
+func TestDatabaseGone(t *testing.T) {
+	handler, db, err := open(t.Context(), filepath.Join(t.TempDir(), "notes.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	ann := newBrowser(t, server)
+	ann.write("hi")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []answer{
+		ann.get("/").must(t, 500, "").has(t, "Something went wrong"),
+		ann.post("/notes", "text", "more").must(t, 503, ""),
+	} {
+		if got := a.header["Set-Cookie"]; got != nil {
+			t.Errorf("it sets %q", got)
+		}
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	dir := t.TempDir()
+	if _, _, err := open(t.Context(), filepath.Join(dir, "missing", "notes.db")); err == nil {
+		t.Error("a database in a folder that is not there: no error")
+	}
+	file := filepath.Join(dir, "notes.db")
+	if err := os.WriteFile(file+".key", []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := open(t.Context(), file); err == nil {
+		t.Error("a key file with something else in it: no error")
+	}
+}
+
+func TestRun(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx, "127.0.0.1:0", filepath.Join(t.TempDir(), "notes.db"), in)
+		in.CloseWithError(err)
+		done <- err
+	}()
+	line := make([]byte, 1024)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).Find(line[:n])
+	if address == nil || bytes.Count(line[:n], []byte("\n")) != 1 {
+		t.Fatalf("it says %q, want one line with the address", line[:n])
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", string(address), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("it stopped with %v", err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestNoteParts(t *testing.T) {
+	long := strings.Repeat("word ", 50) + "end"
+	for _, c := range []struct{ name, text, title, heading, body string }{
+		{"one line", "Buy lemons", "Buy lemons", "Buy lemons", ""},
+		{"heading and text", "Lemons\nSeven of them.\n\nToday.", "Lemons", "Lemons", "Seven of them.\n\nToday."},
+		{"one long line", long, strings.TrimSpace(long[:60]) + "…", "", long},
+		{"long line first", long + "\nmore", strings.TrimSpace(long[:60]) + "…", "", long + "\nmore"},
+		{"no spaces", strings.Repeat("ü", 300), strings.Repeat("ü", 64) + "…", "", strings.Repeat("ü", 300)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := note{Text: c.text}
+			if got := n.Title(); got != c.title {
+				t.Errorf("got title %q, want %q", got, c.title)
+			}
+			if got := n.Heading(); got != c.heading {
+				t.Errorf("got heading %q, want %q", got, c.heading)
+			}
+			if got := n.Body(); got != c.body {
+				t.Errorf("got body %q, want %q", got, c.body)
+			}
+		})
+	}
+}
+
+func TestAgo(t *testing.T) {
+	now := time.Date(2026, 3, 2, 10, 30, 0, 0, time.Local)
+	for _, c := range []struct {
+		then time.Time
+		want string
+	}{
+		{now.Add(-59 * time.Second), "just now"},
+		{now.Add(time.Second), "just now"}, // another clock
+		{now.Add(-2 * time.Hour), "today, 08:30"},
+		{now.Add(-11 * time.Hour), "yesterday, 23:30"},
+		{now.AddDate(0, 0, -2), "28 February"},
+		{now.AddDate(-1, 0, 0), "2 March 2025"},
+	} {
+		if got := ago(c.then, now); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 5000: "5,000", 12_003: "12,003", 1_000_000: "1,000,000"} {
+		if got := thousands(n); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

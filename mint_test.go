@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
@@ -334,21 +335,40 @@ func TestMintOverCookies(t *testing.T) {
 	}
 }
 
-// TestClockSkew holds that a token from a clock that is ahead is left alone.
+// TestClockSkew holds that clocks half a minute apart do no harm, and that a
+// token from one that is far ahead is left alone.
 func TestClockSkew(t *testing.T) {
-	now := newSite(t)
-	c := now.browser(who)
-	c.Visit("/")
-	token := c.Cookie(anonName)
-	synctest.Test(t, func(t *testing.T) { // where the year is 2000
-		s := newSite(t)
-		for _, r := range []*http.Request{s.navigation("/"), s.request(http.MethodPost, "/")} {
-			r.Header.Set("Cookie", anonName+"="+token)
-			if got, want := s.tries(t, r), "skipped:clock_skew,cookie_not_judged"; got != want {
-				t.Errorf("%s: got %q, want %q", r.Method, got, want)
+	const skewed = "skipped:clock_skew,cookie_not_judged"
+	for _, tt := range []struct {
+		ahead     time.Duration
+		kind      string
+		page, act string
+	}{
+		{30 * time.Second, "provisional", "", "persisted"},
+		{59 * time.Second, "provisional", "", "persisted"},
+		{62 * time.Second, "provisional", skewed, skewed},
+		{5 * time.Minute, "provisional", skewed, skewed},
+		{5 * time.Minute, "anonymous", skewed, skewed},
+		{5 * time.Minute, "permanent", skewed, skewed},
+	} {
+		var token string
+		synctest.Test(t, func(t *testing.T) { // both of these begin at the same moment
+			time.Sleep(tt.ahead)
+			token = resident(newSite(t), tt.kind).Cookie(cookieOf(tt.kind))
+		})
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			for _, try := range []struct {
+				request *http.Request
+				want    string
+			}{{s.navigation("/"), tt.page}, {s.request(http.MethodPost, "/"), tt.act}} {
+				try.request.Header.Set("Cookie", cookieOf(tt.kind)+"="+token)
+				if got := s.tries(t, try.request); got != try.want {
+					t.Errorf("%s, %v ahead, %s: got %q, want %q", tt.kind, tt.ahead, try.request.Method, got, try.want)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // TestFirstLoad holds that the requests of one page's first load make at most
@@ -868,6 +888,21 @@ func TestEnsureWithBearer(t *testing.T) {
 		if got := body(t, answer); got != id || len(answer.Header["Set-Cookie"]) > 0 {
 			t.Errorf("got %q and %v, want %q and no cookie", got, answer.Header, id)
 		}
+	}
+	s.wantRows(1)
+}
+
+// TestWrappedTwice holds that a part of the site which is wrapped once more is
+// treated once.
+func TestWrappedTwice(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.PersistOnMint = true })
+	c := s.browser(s.Handler(http.HandlerFunc(who)).ServeHTTP)
+	r := c.Visit("/")
+	if got := s.outcomes(); got != "minted persisted" || len(r.Cookies()) != 1 {
+		t.Errorf("got events %q and cookies %v, want one user", got, r.Cookies())
+	}
+	if got := body(t, c.Fetch("/")); got != body(t, r) {
+		t.Errorf("got %q, want %q", got, body(t, r))
 	}
 	s.wantRows(1)
 }

@@ -14,8 +14,8 @@ import (
 // or a ReverseProxy had to say about caching.
 type response struct {
 	http.ResponseWriter
-	cookies   []*http.Cookie // by name, set at commit
-	before    func() bool    // runs at commit; false: it has answered, and the handler's answer is dropped
+	cookies   []*http.Cookie        // by name, set at commit
+	before    func(status int) bool // runs at commit; false: it has answered, and the handler's answer is dropped
 	committed bool
 	dropped   bool
 }
@@ -37,7 +37,7 @@ func (p *response) commit(status int) {
 		return
 	}
 	p.committed = true
-	if p.before != nil && !p.before() {
+	if p.before != nil && !p.before(status) {
 		p.dropped = true
 		return
 	}

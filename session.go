@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"time"
 
@@ -54,14 +55,19 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 				m.Refuse(w, r, storeDown(err))
 				return
 			}
-			r = r.WithContext(ctx)
+			r = r.WithContext(context.WithValue(ctx, loadedKey{data}, true))
 			p := &response{ResponseWriter: w}
-			p.before = func() bool {
-				if err := data.save(w, r, v); err != nil {
-					m.Refuse(w, r, err)
-					return false
+			header := w.Header().Clone()
+			p.before = func(status int) bool {
+				err := data.save(w, r, v, status)
+				if err == nil {
+					return true
 				}
-				return true
+				// Nothing that was said about the answer holds for this one.
+				clear(w.Header())
+				maps.Copy(w.Header(), header)
+				m.Refuse(w, r, err)
+				return false
 			}
 			next.ServeHTTP(p.writer(), r)
 			p.commit(http.StatusOK)
@@ -81,8 +87,11 @@ type sessionData struct {
 
 var _ scs.CtxStore = (*sessionData)(nil)
 
+// loadedKey marks the context that holds a manager's data.
+type loadedKey struct{ *sessionData }
+
 // save keeps what the handlers of a request changed.
-func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit, status int) error {
 	if d.sm.Status(r.Context()) != scs.Modified {
 		return nil
 	}
@@ -94,11 +103,14 @@ func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit) err
 		return nil
 	}
 	if c.Provisional {
+		if len(d.sm.Keys(r.Context())) == 0 {
+			return nil // an idle timeout calls every session modified; a reader stays one
+		}
 		cookie, err := d.m.makeRow(r, v)
 		if err != nil {
 			return err
 		}
-		if cookie != nil {
+		if cookie != nil && status != http.StatusNotModified { // see response.commit; the next answer brings it
 			d.m.setCookies(w, v, cookie)
 		}
 	}
@@ -232,6 +244,20 @@ func (m *Middleware) pickUp(ctx context.Context, session uuid.UUID) ([]carried, 
 func (m *Middleware) putDown(ctx context.Context, all []carried, session uuid.UUID) error {
 	for _, c := range all {
 		if err := c.data.commit(ctx, c.data.key(session), c.text, c.expiry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget empties what a request has loaded, when its visitor turned out to be
+// somebody else: it must not be saved as theirs.
+func (m *Middleware) forget(ctx context.Context) error {
+	for _, d := range m.managers() {
+		if ctx.Value(loadedKey{d}) == nil {
+			continue
+		}
+		if err := d.sm.Clear(ctx); err != nil {
 			return err
 		}
 	}

@@ -121,6 +121,11 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		v.entry.dead.Store(true)
 		m.drop(r.Context(), s.visitor.SessionID)
 	}
+	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
+		if err := m.forget(r.Context()); err != nil {
+			return "", storeDown(err)
+		}
+	}
 	m.remember(v, s.token, s.claims, s.now)
 	if !v.bearer {
 		m.setCookies(w, v, m.cookies.carry(s.token, s.claims, s.now), m.cookies.clear(m.cookies.anonymous))

@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// isBot reports whether the request looks like it comes from something else
-// than a person's browser. It believes what the request says of itself: a
+// IsBot reports whether the request looks like it comes from something else
+// than a person's browser. It is the default of Config.IsBot, exported for one
+// that knows more. It believes what the request says of itself: a
 // robot that passes for a browser gets what a browser gets. So the lists need
 // not be complete; it is enough that crawlers, probes and previews, which are
 // most of a site's robots, cost no users.
@@ -16,9 +17,9 @@ import (
 // is somebody's program at work, and its owner may script a site with curl.
 // Without a User-Agent there is nobody to give the benefit of the doubt.
 //
-// Only names are looked for, and only in the first 512 bytes: less than a
+// Only names are looked for, and only in the first 512 bytes: about a
 // microsecond for a browser, a few for the longest header.
-func isBot(r *http.Request) bool {
+func IsBot(r *http.Request) bool {
 	var buf [512]byte
 	ua := newAgent(buf[:copy(buf[:], r.UserAgent())])
 	switch {
@@ -102,7 +103,7 @@ func (a *agent) withoutInnocents() agent {
 // be a robot with every method; the shape finds the rest. At least 3 bytes each.
 var crawlers = []string{
 	"bot", "crawl", "spider", "slurp", "scrape", "scraping", "scrapy", "archiv", "nutch", "larbin", "httrack", "fetcher",
-	"inspect", "verification", "linkcheck", "link check", "-agent", "playwright", "selenium", "puppeteer", "headless", "phantomjs",
+	"inspect", "verification", "linkcheck", "link check", "-agent",
 	"subscribers", "firefox mutant", "duplexweb", // feed readers say for how many; Daum's, "MSIE or Firefox mutant"; Google's assistant
 	"preview/", "web preview", "link preview", "linkpreview", "page-preview", "facebookexternal", "meta-external",
 	"thumbnail", "thumbshot", "webthumb", "imageproxy", "google favicon",
@@ -122,8 +123,10 @@ var innocents = []string{
 }
 
 // libraries are HTTP clients that name a platform like a browser (the JDK's
-// with ") java/1"; phones have another "java/"), or an address: "+http".
+// with ") java/1"; phones have another "java/"), or an address: "+http"; and
+// browsers that a program drives.
 var libraries = []string{
+	"headless", "playwright", "selenium", "puppeteer", "phantomjs",
 	"+http", "curl/", "wget", "libwww-perl", "python", "httpclient", "okhttp", "axios", "winhttp", "powershell", "grpc", ") java/1",
 }
 

@@ -59,14 +59,14 @@ func TestIsBot(t *testing.T) {
 		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.7204.168 Safari/537.36 DatadogSynthetics",
 		"Mozilla/5.0 (Linux; Android 11; moto g power (2022)) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/119.0.0.0 Mobile Safari/537.36 Chrome-Lighthouse",
 		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/96.0.4664.45 Safari/537.36 PTST/211202.211915",
-		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/141.0.0.0 Safari/537.36",
-		"Mozilla/5.0 (Unknown; Linux x86_64) AppleWebKit/538.1 (KHTML, like Gecko) PhantomJS/2.1.1 Safari/538.1",
 		"Scrapy/2.11.2 (+https://scrapy.org)",
 		"Mozilla/4.5 (compatible; HTTrack 3.0x; Windows 98)",
 		"Mozilla/5.00 (Nikto/2.1.5) (Evasions:None) (Test:Port Check)",
 		"W3C-checklink/5.0.0 libwww-perl/6.67 linkcheck",
 	}
 	programs := []string{
+		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/141.0.0.0 Safari/537.36",
+		"Mozilla/5.0 (Unknown; Linux x86_64) AppleWebKit/538.1 (KHTML, like Gecko) PhantomJS/2.1.1 Safari/538.1",
 		"curl/8.14.1",
 		"curl/7.10.2 (powerpc-apple-darwin7.0) libcurl/7.10.2 OpenSSL/0.9.7b zlib/1.1.4",
 		"Wget/1.25.0 (linux-gnu)",
@@ -171,10 +171,10 @@ func TestIsBot(t *testing.T) {
 	} {
 		for _, agent := range group.agents {
 			for _, agent := range []string{agent, strings.ToUpper(agent)} {
-				if got := isBot(requestBy(http.MethodGet, agent)); got != group.reads {
+				if got := IsBot(requestBy(http.MethodGet, agent)); got != group.reads {
 					t.Errorf("%s %q reads: got %t, want %t", group.name, agent, got, group.reads)
 				}
-				if got := isBot(requestBy(http.MethodPost, agent)); got != group.changes {
+				if got := IsBot(requestBy(http.MethodPost, agent)); got != group.changes {
 					t.Errorf("%s %q changes something: got %t, want %t", group.name, agent, got, group.changes)
 				}
 			}
@@ -186,7 +186,7 @@ func TestIsBot(t *testing.T) {
 func TestIsBotByFrom(t *testing.T) {
 	r := requestBy(http.MethodGet, chromeAgent)
 	r.Header.Set("From", "googlebot(at)googlebot.com")
-	if !isBot(r) {
+	if !IsBot(r) {
 		t.Error("got false, want true")
 	}
 }
@@ -206,11 +206,11 @@ func TestIsBotCostsLittle(t *testing.T) {
 		if name == "crawler" {
 			most = 20 // to make sure that it is one
 		}
-		if got := testing.AllocsPerRun(100, func() { isBot(r) }); got > most {
+		if got := testing.AllocsPerRun(100, func() { IsBot(r) }); got > most {
 			t.Errorf("%s: got %v allocations, want %v at most", name, got, most)
 		}
 	}
-	if isBot(requestBy(http.MethodGet, chromeAgent+strings.Repeat(" ", 512)+"bot")) {
+	if IsBot(requestBy(http.MethodGet, chromeAgent+strings.Repeat(" ", 512)+"bot")) {
 		t.Error("a word behind the first 512 bytes was read")
 	}
 }
@@ -222,7 +222,7 @@ func FuzzIsBot(f *testing.F) {
 		f.Add(agent)
 	}
 	f.Fuzz(func(t *testing.T, agent string) {
-		get, post := isBot(requestBy(http.MethodGet, agent)), isBot(requestBy(http.MethodPost, agent))
+		get, post := IsBot(requestBy(http.MethodGet, agent)), IsBot(requestBy(http.MethodPost, agent))
 		if post && !get {
 			t.Errorf("%q is a robot only when it posts", agent)
 		}
@@ -235,10 +235,10 @@ func FuzzIsBot(f *testing.F) {
 			}
 			return r
 		}, strings.ToValidUTF8(agent, "?"))
-		if isBot(requestBy(http.MethodGet, swapped)) != isBot(requestBy(http.MethodGet, strings.ToValidUTF8(agent, "?"))) {
+		if IsBot(requestBy(http.MethodGet, swapped)) != IsBot(requestBy(http.MethodGet, strings.ToValidUTF8(agent, "?"))) {
 			t.Errorf("%q and %q are not the same", agent, swapped)
 		}
-		if len(agent) > 512 && isBot(requestBy(http.MethodGet, agent[:512])) != get {
+		if len(agent) > 512 && IsBot(requestBy(http.MethodGet, agent[:512])) != get {
 			t.Errorf("%q depends on what is behind its first 512 bytes", agent)
 		}
 	})
@@ -248,6 +248,6 @@ func BenchmarkIsBot(b *testing.B) {
 	r := requestBy(http.MethodGet, chromeAgent)
 	b.ReportAllocs()
 	for b.Loop() {
-		isBot(r)
+		IsBot(r)
 	}
 }

@@ -72,7 +72,7 @@ type Config struct {
 	CrossOrigin *http.CrossOriginProtection
 
 	// IsBot reports whether a request is a robot's, which gets no user yet.
-	// Nil is a short list of words in the User-Agent and its shape.
+	// Nil is the function IsBot.
 	IsBot func(*http.Request) bool
 
 	// AppClaims returns claims of the app's own for the user in c, when a
@@ -169,7 +169,7 @@ func New(cfg Config) (*Middleware, error) {
 		cfg.CrossOrigin = http.NewCrossOriginProtection()
 	}
 	if cfg.IsBot == nil {
-		cfg.IsBot = isBot
+		cfg.IsBot = IsBot
 	}
 	log := cfg.Logger
 	if log == nil {

@@ -502,8 +502,8 @@ func TestCrawlers(t *testing.T) {
 			if got := s.tries(t, page); got != "skipped:bot" {
 				t.Errorf("robot %q: got %q, want skipped:bot", agent, got)
 			}
-			if strings.HasPrefix(agent, "WhatsApp") {
-				continue // a preview, which looks like a program, and never posts
+			if strings.HasPrefix(agent, "WhatsApp") || strings.Contains(agent, "Headless") {
+				continue // one looks like a program, and never posts; the other is driven by one
 			}
 			act := with(with(s.request(http.MethodPost, "/"), extra...), "User-Agent", agent)
 			if got := s.tries(t, act); got != "skipped:bot" {

@@ -63,9 +63,14 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 				if err == nil {
 					return true
 				}
-				// Nothing that was said about the answer holds for this one.
+				// Nothing that was said about the answer holds for this one,
+				// but who the visitor has become does.
+				set := w.Header()["Set-Cookie"]
 				clear(w.Header())
 				maps.Copy(w.Header(), header)
+				if len(set) > 0 {
+					w.Header()["Set-Cookie"] = set
+				}
 				m.Refuse(w, r, err)
 				return false
 			}

@@ -90,7 +90,7 @@ func (c *Client) NewRequest(method, path string, body io.Reader) *http.Request {
 	if err != nil {
 		c.t.Fatalf("walkintest: %v", err)
 	}
-	r := httptest.NewRequestWithContext(c.t.Context(), method, target.String(), body)
+	r := httptest.NewRequest(method, target.String(), body)
 	r.Header.Set("User-Agent", UserAgent)
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("Sec-Fetch-Mode", "cors")

@@ -1,0 +1,173 @@
+package walkin_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/walkin-go/walkin"
+
+// TestDependencies holds what an app gets into its binary by importing the
+// root: the standard library and a handful of modules, each with its reason.
+// And nothing of ours: every other package points here.
+func TestDependencies(t *testing.T) {
+	allowed := []string{
+		"github.com/lestrrat-go/jwx/v2", // signatures and keys, in token.go alone
+		"github.com/google/uuid",        // user and session IDs
+		"github.com/alexedwards/scs/v2", // server-side session data, in session.go
+		"golang.org/x/crypto",           // Argon2, for credential/password; jwx has it too
+
+		// What jwx needs, and nothing of ours imports.
+		"github.com/lestrrat-go/blackmagic",
+		"github.com/lestrrat-go/httpcc",
+		"github.com/lestrrat-go/httprc",
+		"github.com/lestrrat-go/iter",
+		"github.com/lestrrat-go/option",
+
+		"golang.org/x/sys", // x/crypto's look at the processor
+	}
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Standard,Module", ".")
+	list.Env = append(os.Environ(), "GOWORK=off") // as the users of the module see it
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	packages := 0
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; packages++ {
+		var p struct {
+			ImportPath string
+			Standard   bool
+			Module     *struct{ Path string }
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case p.Standard || p.ImportPath == module || isOursWithin(p.ImportPath, "internal"):
+		case isOursWithin(p.ImportPath, ""):
+			t.Errorf("the root depends on %s; every arrow points at the root", p.ImportPath)
+		case p.Module == nil || !slices.Contains(allowed, p.Module.Path):
+			t.Errorf("the root depends on %s; a new dependency has its reason in docs/decisions.md and its line here", p.ImportPath)
+		}
+	}
+	if packages < 50 {
+		t.Errorf("go list named %d packages; this test has looked at nothing", packages)
+	}
+}
+
+// TestTokenAloneImportsJWX holds that a successor to jwx, which is no longer
+// maintained, is a change of one file.
+func TestTokenAloneImportsJWX(t *testing.T) {
+	found := false
+	for file, imports := range importsOf(t, ".") {
+		for _, imported := range imports {
+			if !strings.HasPrefix(imported, "github.com/lestrrat-go/jwx") {
+				continue
+			}
+			found = true
+			if file != "token.go" {
+				t.Errorf("%s imports %s; only token.go may", file, imported)
+			}
+		}
+	}
+	if !found {
+		t.Error("nothing imports jwx; this test has looked at nothing, or is no longer needed")
+	}
+}
+
+// TestRoomsImportTheRoot holds that a store, a credential or another package
+// of ours imports the root, and never a package beside it: whoever takes one
+// gets that one. The example and the benchmarks are apps, and import like them.
+func TestRoomsImportTheRoot(t *testing.T) {
+	apps := []string{"example", "bench"}
+	// The suite for stores walks through a browser-like client.
+	also := map[string][]string{"store/storetest": {"walkintest"}}
+
+	rooms := 0
+	err := filepath.WalkDir(".", func(dir string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case !d.IsDir():
+			return nil
+		case dir != "." && strings.ContainsAny(d.Name()[:1], "._"), d.Name() == "testdata", d.Name() == "internal", slices.Contains(apps, dir):
+			return filepath.SkipDir
+		}
+		room := filepath.ToSlash(dir)
+		for file, imports := range importsOf(t, dir) {
+			if room == "." {
+				continue // TestDependencies
+			}
+			rooms++
+			for _, imported := range imports {
+				shared := strings.Contains(imported+"/", "/internal/") // what two rooms share
+				if !isOursWithin(imported, "") || shared || isOursWithin(imported, room) {
+					continue
+				}
+				if imported != module && !slices.Contains(also[room], strings.TrimPrefix(imported, module+"/")) {
+					t.Errorf("%s imports %s; packages of ours import the root and not each other", path.Join(room, file), imported)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rooms == 0 {
+		t.Error("no file of ours beside the root was looked at")
+	}
+}
+
+// isOursWithin reports whether a package is in the given folder of the
+// repository, of whatever module.
+func isOursWithin(imported, folder string) bool {
+	within := path.Join(module, folder)
+	return imported == within || strings.HasPrefix(imported, within+"/")
+}
+
+// importsOf returns what the Go files in dir import, tests excepted.
+func importsOf(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := map[string][]string{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(file)
+		imports[name] = []string{}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			imports[name] = append(imports[name], imported)
+		}
+	}
+	return imports
+}

@@ -1,0 +1,57 @@
+# make check is what CI runs and what a change must pass. Go, make and git are
+# enough; tests that need more skip and say so, see CONTRIBUTING.md.
+
+GO       ?= go
+FUZZTIME ?= 30s
+
+# The race detector needs a C compiler. CI insists on it.
+RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
+
+.NOTPARALLEL:
+.PHONY: check gofmt vet fix staticcheck promises race test fuzz
+
+check: gofmt vet fix staticcheck promises race
+	@echo "== all good"
+
+# "work" is every package of every module in go.work.
+
+gofmt:
+	@echo "== gofmt"
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; \
+	test -z "$$files" || { echo "not formatted by gofmt:"; echo "$$files"; exit 1; }
+
+vet:
+	@echo "== go vet"
+	@$(GO) vet work
+
+fix:
+	@echo "== go fix"
+	@diff=$$($(GO) fix -diff work); status=$$?; \
+	test -z "$$diff" || { echo "$$diff"; echo "go fix work would change this"; exit 1; }; \
+	exit $$status
+
+# Its version is in internal/tools/go.mod.
+staticcheck:
+	@echo "== staticcheck"
+	@$(GO) tool staticcheck work
+
+promises:
+	@echo "== docs/promises.md"
+	@$(GO) test -count=1 ./internal/promises
+
+race:
+	@echo "== go test $(RACE)"
+	@test -n "$(RACE)" || echo "without the race detector, which needs a C compiler"
+	@$(GO) test $(RACE) -shuffle=on work
+
+test:
+	@$(GO) test work
+
+# Every fuzz target of every module, each for FUZZTIME.
+fuzz:
+	@targets=$$($(GO) test -list '^Fuzz' work) || { echo "$$targets"; exit 1; }; \
+	echo "$$targets" | awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "== $$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done

@@ -2,6 +2,8 @@ package walkin
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -99,4 +101,77 @@ func (v *visit) Value(key any) any {
 func visitFrom(ctx context.Context) *visit {
 	v, _ := ctx.Value(visitKey{}).(*visit)
 	return v
+}
+
+// A payload is the JSON of the claims, in the shape of the field.
+type payload struct {
+	Issuer    string          `json:"iss"`
+	Subject   uuid.UUID       `json:"sub"`
+	Audience  string          `json:"aud"`
+	ExpiresAt int64           `json:"exp"`
+	IssuedAt  int64           `json:"iat"`
+	SessionID uuid.UUID       `json:"session_id"`
+	Role      string          `json:"role"`
+	Anonymous *bool           `json:"is_anonymous"` // a pointer, since a missing flag is not "false"
+	AMR       []proven        `json:"amr"`
+	Prov      bool            `json:"prov,omitempty"`
+	App       json.RawMessage `json:"app,omitempty"`
+}
+
+type proven struct {
+	Method string `json:"method"`
+	At     int64  `json:"timestamp"`
+}
+
+// judge checks claims that were signed by one of our keys: another service may
+// share the key, so nothing about them is taken for granted.
+func (r *keyring) judge(p payload, now time.Time) (Claims, standing, string) {
+	issued, expires := time.Unix(p.IssuedAt, 0), time.Unix(p.ExpiresAt, 0)
+	switch {
+	case p.Issuer != r.issuer, p.Audience != r.audience:
+		return Claims{}, invalid, "foreign"
+	case p.Subject == uuid.Nil, p.SessionID == uuid.Nil, p.Anonymous == nil, p.IssuedAt == 0, p.ExpiresAt == 0,
+		len(p.AMR) != 1, p.Prov && !*p.Anonymous:
+		return Claims{}, invalid, "incomplete"
+	case now.After(expires.Add(leeway)):
+		return Claims{}, invalid, "expired"
+	case issued.After(now.Add(leeway)):
+		// Ours, and from a clock ahead of this one: to mint over it would
+		// take the visitor's identity away.
+		return Claims{}, unverifiable, "clock_skew"
+	}
+	c := Claims{
+		UserID: p.Subject, SessionID: p.SessionID,
+		Anonymous: *p.Anonymous, Provisional: p.Prov,
+		IssuedAt: issued, ExpiresAt: expires, App: string(p.App),
+	}
+	if !c.Anonymous {
+		c.Method, c.ProvenAt = p.AMR[0].Method, time.Unix(p.AMR[0].At, 0)
+	}
+	return c, live, ""
+}
+
+// appClaims returns the text of the app's claims for c.
+func (m *Middleware) appClaims(ctx context.Context, c Claims) (string, error) {
+	if m.cfg.AppClaims == nil {
+		return "", nil
+	}
+	app, err := m.cfg.AppClaims(ctx, c)
+	if err != nil {
+		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
+	}
+	if len(app) == 0 {
+		return "", nil
+	}
+	for name := range app {
+		switch name {
+		case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "app":
+			return "", fmt.Errorf("walkin: Config.AppClaims returned %q, which is a claim of walkin's own", name)
+		}
+	}
+	text, err := json.Marshal(app)
+	if err != nil {
+		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
+	}
+	return string(text), nil
 }

@@ -251,10 +251,16 @@ func TestStreaming(t *testing.T) {
 			}
 			who(w, r)
 		})
+		timeout := func(h http.Handler) http.Handler {
+			mux := http.NewServeMux()
+			mux.Handle("/", http.TimeoutHandler(h, time.Minute, "late"))
+			mux.Handle("/slow", http.TimeoutHandler(h, time.Millisecond, "late"))
+			return mux
+		}
 		s := newSite(t)
 		for name, h := range map[string]http.Handler{
-			"inside":  s.Handler(http.TimeoutHandler(slow, 50*time.Millisecond, "late")),
-			"outside": http.TimeoutHandler(s.Handler(slow), 50*time.Millisecond, "late"),
+			"inside":  s.Handler(timeout(slow)),
+			"outside": timeout(s.Handler(slow)),
 		} {
 			v := serve(t, h, protocols[0])
 			if r := v.visit("/slow"); r.StatusCode != http.StatusServiceUnavailable {

@@ -2,7 +2,6 @@ package walkin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -367,72 +366,6 @@ func (m *Middleware) undo(ctx context.Context, c Claims) {
 	}
 }
 
-// isRenewable reports whether a response to r is one that may carry a cookie
-// which nobody waits for.
-func isRenewable(r *http.Request) bool {
-	switch {
-	case r.Method != http.MethodGet && !(isAct(r) && isSameOrigin(r)):
-		return false
-	case isAsset(r), isPrefetch(r.Header), r.Header.Get("Upgrade") != "":
-		return false
-	}
-	return true
-}
-
-// renew issues the visitor's token anew and returns its cookie, or nil when
-// that cannot be done now: then they go on with the one they have.
-func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
-	// Of requests that come together, as the pieces of a page do, one renews.
-	old := v.entry
-	if !old.renewing.CompareAndSwap(false, true) {
-		return nil
-	}
-	defer old.renewing.Store(false)
-	c := m.dated(*v.claims.Load(), now)
-	s, err := m.lookup(r.Context(), c)
-	switch {
-	case errors.Is(err, ErrNotFound) && c.Provisional:
-		// Nobody acted yet: there is nothing to write.
-		err = nil
-	case err == nil:
-		c.Provisional = false
-		// One write a day is enough: a parallel request may have been faster,
-		// or its cookie not have arrived. Tokens have whole seconds.
-		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter-time.Second {
-			break
-		}
-		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
-		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-		err = m.cfg.Store.RenewSession(ctx, s)
-		cancel()
-	}
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
-		v.entry.dead.Store(true)
-		v.become(superseded, "superseded")
-		return nil
-	}
-	var token string
-	if err == nil {
-		token, c, err = m.issue(r.Context(), c)
-	}
-	if err != nil {
-		// Fails open: the token they have is still good.
-		m.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: c.UserID, SessionID: c.SessionID, Err: err})
-		return nil
-	}
-	m.remember(v, token, c, now)
-	m.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
-	return m.cookies.carry(token, c, now)
-}
-
-// remember makes a token that we just issued the visitor's.
-func (m *Middleware) remember(v *visit, token string, c Claims, now time.Time) {
-	v.entry = m.cache.add(token, c, false)
-	v.entry.checked.Store(now.UnixNano())
-	v.standing, v.reason = live, ""
-	v.claims.Store(&v.entry.claims)
-}
-
 // setCookies puts cookies on a response that may or may not be wrapped.
 func (m *Middleware) setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
 	if v.response == nil {
@@ -453,29 +386,4 @@ func (m *Middleware) skipped(r *http.Request, f finding, reason string) {
 		reason = f.reason + "," + reason
 	}
 	m.emit(r, Event{Outcome: Skipped, Reason: reason})
-}
-
-// appClaims returns the text of the app's claims for c.
-func (m *Middleware) appClaims(ctx context.Context, c Claims) (string, error) {
-	if m.cfg.AppClaims == nil {
-		return "", nil
-	}
-	app, err := m.cfg.AppClaims(ctx, c)
-	if err != nil {
-		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
-	}
-	if len(app) == 0 {
-		return "", nil
-	}
-	for name := range app {
-		switch name {
-		case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "app":
-			return "", fmt.Errorf("walkin: Config.AppClaims returned %q, which is a claim of walkin's own", name)
-		}
-	}
-	text, err := json.Marshal(app)
-	if err != nil {
-		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
-	}
-	return string(text), nil
 }

@@ -665,6 +665,29 @@ func TestSessionSaveFails(t *testing.T) {
 			s.wantData(c, "cart=1 book")
 		}
 	})
+	t.Run("after the upgrade", func(t *testing.T) {
+		// Who the visitor became is done and stays, so its cookie must not be
+		// lost with the answer: their old token is nobody's.
+		for _, kind := range kinds {
+			s := newSCSSite(t, "CtxStore", false)
+			c := s.visitor(kind)
+			r := c.On(s.Handler(s.inside(func(w http.ResponseWriter, r *http.Request) {
+				if _, err := s.Continue(w, r, proofOf(r)); err != nil {
+					t.Error(err)
+				}
+				s.fail["commit"] = errors.New("the disk is full")
+				s.sm.Put(r.Context(), "flash", "welcome")
+				w.Header().Set("Location", "/")
+				w.WriteHeader(http.StatusSeeOther)
+			}))).Act("/prove", words("name", "new"))
+			if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Location") != "" {
+				t.Errorf("%s: got %d %v, want 503", kind, r.StatusCode, r.Header)
+			}
+			if got := s.claims(c); got.Anonymous || got.UserID != s.userOf("new") {
+				t.Errorf("%s: got %+v afterwards, want who they became", kind, got)
+			}
+		}
+	})
 	t.Run("the end of the old data", func(t *testing.T) {
 		s := newSCSSite(t, "CtxStore", true)
 		c := s.visitor("anonymous")

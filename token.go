@@ -2,7 +2,6 @@ package walkin
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -15,14 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
@@ -331,26 +328,6 @@ func newKeyring(keys []Key, issuer, audience string) (*keyring, error) {
 	return r, err
 }
 
-// A payload is the JSON of the claims, in the shape of the field.
-type payload struct {
-	Issuer    string          `json:"iss"`
-	Subject   uuid.UUID       `json:"sub"`
-	Audience  string          `json:"aud"`
-	ExpiresAt int64           `json:"exp"`
-	IssuedAt  int64           `json:"iat"`
-	SessionID uuid.UUID       `json:"session_id"`
-	Role      string          `json:"role"`
-	Anonymous *bool           `json:"is_anonymous"` // a pointer, since a missing flag is not "false"
-	AMR       []proven        `json:"amr"`
-	Prov      bool            `json:"prov,omitempty"`
-	App       json.RawMessage `json:"app,omitempty"`
-}
-
-type proven struct {
-	Method string `json:"method"`
-	At     int64  `json:"timestamp"`
-}
-
 // issue signs a token for c.
 func (r *keyring) issue(c Claims, typ, audience string) (string, error) {
 	method, at := c.Method, c.ProvenAt
@@ -429,34 +406,6 @@ func (r *keyring) verify(token string, bearer bool, now time.Time) (c Claims, ac
 	return c, access, s, reason
 }
 
-// judge checks claims that were signed by one of our keys: another service may
-// share the key, so nothing about them is taken for granted.
-func (r *keyring) judge(p payload, now time.Time) (Claims, standing, string) {
-	issued, expires := time.Unix(p.IssuedAt, 0), time.Unix(p.ExpiresAt, 0)
-	switch {
-	case p.Issuer != r.issuer, p.Audience != r.audience:
-		return Claims{}, invalid, "foreign"
-	case p.Subject == uuid.Nil, p.SessionID == uuid.Nil, p.Anonymous == nil, p.IssuedAt == 0, p.ExpiresAt == 0,
-		len(p.AMR) != 1, p.Prov && !*p.Anonymous:
-		return Claims{}, invalid, "incomplete"
-	case now.After(expires.Add(leeway)):
-		return Claims{}, invalid, "expired"
-	case issued.After(now.Add(leeway)):
-		// Ours, and from a clock ahead of this one: to mint over it would
-		// take the visitor's identity away.
-		return Claims{}, unverifiable, "clock_skew"
-	}
-	c := Claims{
-		UserID: p.Subject, SessionID: p.SessionID,
-		Anonymous: *p.Anonymous, Provisional: p.Prov,
-		IssuedAt: issued, ExpiresAt: expires, App: string(p.App),
-	}
-	if !c.Anonymous {
-		c.Method, c.ProvenAt = p.AMR[0].Method, time.Unix(p.AMR[0].At, 0)
-	}
-	return c, live, ""
-}
-
 // foreign reports whether a header has exactly the form that ours have, with
 // a key ID that is not among ours: a token of a replica with other keys, or of
 // a key that was removed. It looks at the form alone; nothing is parsed.
@@ -480,42 +429,4 @@ func (r *keyring) foreign(header string) bool {
 	}
 	id, ok := strings.CutSuffix(rest, `","typ":"`+typeSession+`"}`)
 	return ok && len(id) <= maxKeyID && validKeyIDBytes(id) && !r.ids[id]
-}
-
-// JWKSHandler serves the public keys as a JWKS (RFC 7517), so that PostgREST,
-// Hasura or another service can verify a visitor's token. HMAC secrets are
-// never in it: with those alone the set is empty.
-func (m *Middleware) JWKSHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
-			return
-		}
-		w.Header().Set("Content-Type", "application/jwk-set+json")
-		w.Header().Set("Cache-Control", "public, max-age=300") // a new key is out before it signs for long
-		_, _ = w.Write(m.keys.jwks)
-	})
-}
-
-// AccessToken signs a short token for the visitor of ctx, for another service
-// that is named by audience: the claims of the cookie with a life of ttl, an
-// hour at most, and 5 minutes when zero. Nobody is ErrNotFound. With
-// Config.Audience itself it is a bearer token for this app. It ends with its
-// session where the session is asked for, and by ttl everywhere.
-func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.Duration) (string, error) {
-	c, ok := FromContext(ctx)
-	switch {
-	case !ok:
-		return "", ErrNotFound
-	case audience == "":
-		return "", errors.New("walkin: an access token needs an audience")
-	case ttl < 0 || ttl > maxAccess:
-		return "", fmt.Errorf("walkin: an access token lives %v at most, not %v", maxAccess, ttl)
-	case ttl == 0:
-		ttl = 5 * time.Minute
-	}
-	c.IssuedAt = time.Now()
-	c.ExpiresAt = c.IssuedAt.Add(ttl)
-	return m.keys.issue(c, typeAccess, audience)
 }

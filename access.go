@@ -1,0 +1,47 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// JWKSHandler serves the public keys as a JWKS (RFC 7517), so that PostgREST,
+// Hasura or another service can verify a visitor's token. HMAC secrets are
+// never in it: with those alone the set is empty.
+func (m *Middleware) JWKSHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			return
+		}
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		w.Header().Set("Cache-Control", "public, max-age=300") // a new key is out before it signs for long
+		_, _ = w.Write(m.keys.jwks)
+	})
+}
+
+// AccessToken signs a short token for the visitor of ctx, for another service
+// that is named by audience: the claims of the cookie with a life of ttl, an
+// hour at most, and 5 minutes when zero. Nobody is ErrNotFound. With
+// Config.Audience itself it is a bearer token for this app. It ends with its
+// session where the session is asked for, and by ttl everywhere.
+func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.Duration) (string, error) {
+	c, ok := FromContext(ctx)
+	switch {
+	case !ok:
+		return "", ErrNotFound
+	case audience == "":
+		return "", errors.New("walkin: an access token needs an audience")
+	case ttl < 0 || ttl > maxAccess:
+		return "", fmt.Errorf("walkin: an access token lives %v at most, not %v", maxAccess, ttl)
+	case ttl == 0:
+		ttl = 5 * time.Minute
+	}
+	c.IssuedAt = time.Now()
+	c.ExpiresAt = c.IssuedAt.Add(ttl)
+	return m.keys.issue(c, typeAccess, audience)
+}

@@ -5,6 +5,7 @@ package testserver
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -61,7 +62,11 @@ func MariaDB(t testing.TB) (socket string) {
 		"--pid-file="+filepath.Join(s.dir, "pid"), "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M",
 		"--max-connections=200")
 	s.wait(t, func() bool {
-		_, err := os.Stat(socket)
+		// The file is there before the server listens.
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			conn.Close()
+		}
 		return err == nil
 	})
 	return socket

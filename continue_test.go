@@ -604,7 +604,14 @@ func TestUpgradeEndsOtherSessions(t *testing.T) {
 	s := newHookedSite(t)
 	c := resident(s.site, "anonymous")
 	copied := carrying(s.site, anonName, c.Cookie(anonName))
+	other := walkin.Session{ID: uuid.New(), UserID: s.claims(c).UserID, ExpiresAt: time.Now().Add(day)} // however it came about
+	if err := s.store.CreateSession(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
 	s.prove(c, "ann")
+	if _, err := s.store.Lookup(t.Context(), other.UserID, other.ID); !errors.Is(err, walkin.ErrSuperseded) {
+		t.Errorf("another session of the user after the upgrade: got %v, want ErrSuperseded", err)
+	}
 	if r := act(copied, "/note"); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a copy of the anonymous token after the upgrade: got %d, want 401", r.StatusCode)
 	}

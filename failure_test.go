@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -222,6 +223,37 @@ func TestStoreDownForms(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestStoreDownOutsideHandler holds the same for calls that no Handler stands
+// around: they look by themselves, and believe nothing unchecked.
+func TestStoreDownOutsideHandler(t *testing.T) {
+	for _, kind := range kinds {
+		s := newSite(t)
+		c := resident(s, kind)
+		s.store.be(errDown)
+		for name, call := range map[string]func(http.ResponseWriter, *http.Request) error{
+			"SignOut": s.SignOut,
+			"Ensure":  func(w http.ResponseWriter, r *http.Request) error { _, err := s.Ensure(w, r); return err },
+			"Unlink":  func(_ http.ResponseWriter, r *http.Request) error { return s.Unlink(r, "test", "ann") },
+			"Continue": func(w http.ResponseWriter, r *http.Request) error {
+				_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "new"})
+				return err
+			},
+		} {
+			r := s.form("/", nil)
+			c.Carry(r)
+			rec := httptest.NewRecorder()
+			refusal, ok := errors.AsType[*walkin.Refusal](call(rec, r))
+			if !ok || refusal.Status != http.StatusServiceUnavailable || len(rec.Header()) > 0 {
+				t.Errorf("%s, %s: got %v and header %v, want 503 and nothing written", kind, name, refusal, rec.Header())
+			}
+		}
+		s.store.be(nil)
+		if r := c.Act("/note", nil); r.StatusCode != http.StatusOK {
+			t.Errorf("%s, when the store returned: got %d, want 200", kind, r.StatusCode)
+		}
 	}
 }
 
@@ -595,6 +627,51 @@ func TestRenewalFails(t *testing.T) {
 	s.store.be(nil)
 	if r := c.Visit("/"); body(t, r) != id || len(r.Cookies()) != 1 {
 		t.Errorf("the next one: got %q and %v, want a renewal", body(t, r), r.Cookies())
+	}
+}
+
+// TestRenewalOfTheEnded holds that no token is issued anew for a session that
+// ended on another replica a moment ago, though this one may still trust it.
+func TestRenewalOfTheEnded(t *testing.T) {
+	for _, kind := range kinds[1:] {
+		s := newSite(t)
+		replica := newSite(t, over(s), renewAlways)
+		c := resident(s, kind).On(replica.Handler(replica.routes()))
+		if r := c.Visit("/"); len(r.Cookies()) != 1 {
+			t.Fatalf("%s: got cookies %v, want a renewal", kind, r.Cookies())
+		}
+		if err := s.SignOutEverywhere(t.Context(), replica.claims(c).UserID); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if r := c.Visit("/note"); r.StatusCode != http.StatusUnauthorized || len(named(r, cookieOf(kind))) > 0 && kind == "permanent" {
+				t.Errorf("%s: got %d and %v, want 401 and no renewal", kind, r.StatusCode, r.Cookies())
+			}
+		}
+	}
+}
+
+// TestSessionOver holds that a token ends with its session, also when the
+// token itself would last longer.
+func TestSessionOver(t *testing.T) {
+	for _, kind := range kinds[1:] {
+		s := newSite(t)
+		c := resident(s, kind)
+		claims := s.claims(c)
+		for _, ago := range []time.Duration{30 * time.Second, 2 * time.Minute} {
+			err := s.store.RenewSession(t.Context(), walkin.Session{ID: claims.SessionID, UserID: claims.UserID,
+				RenewedAt: time.Now().Add(-time.Hour), ExpiresAt: time.Now().Add(-ago)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := http.StatusOK // within the leeway
+			if ago > time.Minute {
+				want = http.StatusUnauthorized
+			}
+			if r := c.Act("/note", nil); r.StatusCode != want || len(r.Cookies()) > 0 {
+				t.Errorf("%s, over for %v: got %d and %v, want %d and no cookie", kind, ago, r.StatusCode, r.Cookies(), want)
+			}
+		}
 	}
 }
 

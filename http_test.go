@@ -649,6 +649,21 @@ func TestPanicAfterSignIn(t *testing.T) {
 			t.Errorf("conflict %d: the owner's identity: %v", conflict, err)
 		}
 	}
+	t.Run("an upgrade", func(t *testing.T) {
+		s := newSite(t)
+		c := s.browser(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "pwd"}); err != nil {
+				t.Error(err)
+			}
+			panic("the template is broken")
+		})
+		if _, err := c.Serve(s.form("/sign-up", nil)); err == nil {
+			t.Error("got no panic, want the handler's")
+		}
+		if got := s.prove(s.browser(who), "ann"); got != "signed_in" {
+			t.Errorf("proving it again: got %q, want signed_in, to who they became", got)
+		}
+	})
 	t.Run("a sign-out", func(t *testing.T) {
 		s := newSite(t)
 		_, err := walkintest.NewClient(t, s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -892,6 +892,54 @@ func TestEnsureWithBearer(t *testing.T) {
 	s.wantRows(1)
 }
 
+// TestLostAct holds that a visitor whose first act succeeded without an answer
+// goes on, and gets the cookie that they missed with the next page or fetch.
+func TestLostAct(t *testing.T) {
+	s := newSite(t)
+	c := resident(s, "provisional")
+	id := body(t, c.Fetch("/"))
+	r := s.request(http.MethodPost, "/note")
+	c.Carry(r)
+	if lost, err := c.Serve(r); err != nil || body(t, lost) != id {
+		t.Fatalf("got %v, %v, want an act of %q", lost, err, id)
+	}
+	replica := newSite(t, over(s)) // the one that answers next has not seen the act
+	c = c.On(replica.Handler(replica.routes()))
+	if r := c.Fetch("/"); len(r.Cookies()) != 1 || body(t, r) != id {
+		t.Errorf("the next fetch: got %q and %v, want %q and the cookie", body(t, r), r.Cookies(), id)
+	}
+	if got := replica.claims(c); got.Provisional {
+		t.Errorf("got %+v, want a user with a row", got)
+	}
+	if r := c.Fetch("/"); len(r.Cookies()) != 0 {
+		t.Errorf("the fetch after it: got %v, want no cookie", r.Cookies())
+	}
+	s.wantRows(1)
+}
+
+// TestDeletedMeanwhile holds that a visitor who is deleted while they act for
+// the first time is nobody, and makes no row.
+func TestDeletedMeanwhile(t *testing.T) {
+	for _, path := range []string{"/", "/note", "/ensure"} {
+		s := newSite(t)
+		c := resident(s, "provisional")
+		s.store.failAt("Persist", walkin.ErrSuperseded) // as it says when the look before it was too early
+		r := c.Do(c.NewRequest(http.MethodPost, path, nil))
+		want := http.StatusUnauthorized
+		if path == "/" {
+			want = http.StatusOK
+		}
+		if r.StatusCode != want || len(r.Cookies()) > 0 || path == "/" && body(t, r) != "nobody" {
+			t.Errorf("%s: got %d %q and %v, want %d and nobody", path, r.StatusCode, body(t, r), r.Cookies(), want)
+		}
+		s.store.be(nil)
+		if got := body(t, c.Fetch("/")); got != "nobody" {
+			t.Errorf("%s: reading afterwards: got %q, want nobody", path, got)
+		}
+		s.wantRows(0)
+	}
+}
+
 // TestWrappedTwice holds that a part of the site which is wrapped once more is
 // treated once.
 func TestWrappedTwice(t *testing.T) {

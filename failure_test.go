@@ -643,9 +643,9 @@ func TestRenewalOfTheEnded(t *testing.T) {
 		if err := s.SignOutEverywhere(t.Context(), replica.claims(c).UserID); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			if r := c.Visit("/note"); r.StatusCode != http.StatusUnauthorized || len(named(r, cookieOf(kind))) > 0 && kind == "permanent" {
-				t.Errorf("%s: got %d and %v, want 401 and no renewal", kind, r.StatusCode, r.Cookies())
+		for what, r := range map[string]*http.Response{"the page": c.Visit("/note"), "a fetch of it": c.Fetch("/note")} {
+			if r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
+				t.Errorf("%s, %s: got %d and %v, want 401 and no renewal", kind, what, r.StatusCode, r.Cookies())
 			}
 		}
 	}

@@ -81,6 +81,7 @@ type visit struct {
 	claims atomic.Pointer[Claims] // nil: nobody; what it points to never changes
 
 	m        *Middleware // nil when made by NewContext
+	handled  bool        // by Handler: what was to be decided is
 	standing standing    // how the visitor's token was found
 	reason   string      // why, for the owner's events
 	bearer   bool        // the token came in the Authorization header

@@ -41,11 +41,12 @@ const maxForm = 64 << 10 // bytes
 // the status; programs, and a nil page, get a problem document.
 //
 // An identity that is taken is signed in to when the form proves it after all
-// and the visitor has no other user to lose: so a second click, and somebody
-// who forgot that they had signed up, both arrive. Everyone else gets 409.
-func (m *Middleware) UpgradeHandler(c Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
+// and the visitor is its owner or nobody: so a second click, and somebody who
+// forgot that they had signed up, both arrive. An anonymous visitor gets 409,
+// and the way to sign in, which says what becomes of their guest.
+func (m *Middleware) UpgradeHandler(credential Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
 	return m.form(page, func(w http.ResponseWriter, r *http.Request) error {
-		proof, err := c.SignUp(r)
+		proof, err := credential.SignUp(r)
 		if err != nil {
 			return err
 		}
@@ -53,11 +54,17 @@ func (m *Middleware) UpgradeHandler(c Credential, page func(http.ResponseWriter,
 		if !errors.Is(err, ErrIdentityTaken) || !proof.New {
 			return err
 		}
-		known, signInErr := c.SignIn(r)
+		known, signInErr := credential.SignIn(r)
 		if signInErr != nil {
 			return err // a wrong password, or one guess too many, says no more than that the name is taken
 		}
-		known.Conflict = ConflictReject
+		c := m.visit(w, r).claims.Load()
+		if c != nil {
+			owned, ownerErr := m.cfg.Store.Identity(r.Context(), known.Provider, known.Subject)
+			if ownerErr != nil || owned.UserID != c.UserID {
+				return err
+			}
+		}
 		_, err = m.Continue(w, r, known)
 		return err
 	})

@@ -634,6 +634,7 @@ func TestForms(t *testing.T) {
 		{"a name that is taken", "nobody", []step{{"/sign-up", words("name", "bob", "word", "open"), 409, `form name="bob" That already belongs`}}, ""},
 		{"a name that is taken, by a guest", "anonymous", []step{{"/sign-up", words("name", "bob", "word", "open"), 409, `form name="bob" That already belongs`}}, ""},
 		{"forgot that they had signed up", "nobody", []step{{"/sign-up", words("name", "bob", "word", "builder"), 303, "/"}}, "signed_in"},
+		{"forgot, and has only looked around since", "provisional", []step{{"/sign-up", words("name", "bob", "word", "builder"), 409, `form name="bob" That already belongs`}}, ""},
 		{"forgot, and would lose a guest", "anonymous", []step{{"/sign-up", words("name", "bob", "word", "builder"), 409, `form name="bob" That already belongs`}}, ""},
 		{"a wrong word, then the right one", "nobody", []step{
 			{"/sign-in", words("name", "bob", "word", "open"), 401, `form name="bob" That is not it.`},

@@ -252,7 +252,7 @@ func validDomain(s string) bool {
 // visitor costs a map look-up; only when there is a cookie to set is w wrapped.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if v := visitFrom(r.Context()); v != nil && v.m == m {
+		if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled {
 			next.ServeHTTP(w, r) // wrapped twice
 			return
 		}
@@ -270,6 +270,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			}
 		}
 		v := m.newVisit(r, f)
+		v.handled = true
 		r = r.WithContext(v)
 		if f.standing == unreachable {
 			// Fails closed: an unsafe request, or one of a permanent user whose

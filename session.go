@@ -28,8 +28,8 @@ import (
 // is not kept, so use a guard or [Middleware.Ensure] first.
 //
 // Call it while setting up, before the site is served: it puts itself in front
-// of sm.Store. sm's own Lifetime, IdleTimeout and Codec hold; sm.Cookie does
-// not. Of two requests of one session that save at once, the last one wins.
+// of sm.Store. sm's own Lifetime, IdleTimeout and Codec hold; sm.Cookie and
+// sm.Iterate do not. Of two requests of one session that save at once, the last one wins.
 func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http.Handler {
 	data := &sessionData{m: m, sm: sm, inner: sm.Store}
 	if already, ok := sm.Store.(*sessionData); ok && already.m == m {

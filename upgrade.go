@@ -53,7 +53,8 @@ const (
 	// stays the guest's, out of reach, until the guest is swept.
 	ConflictSignIn
 
-	// ConflictReject is ErrIdentityTaken.
+	// ConflictReject is ErrIdentityTaken. A visitor who never acted, and so
+	// has nothing to lose, is signed in all the same.
 	ConflictReject
 )
 
@@ -326,9 +327,15 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 		conflict = s.m.cfg.Conflict
 	}
 	switch {
+	case !known:
+		// A guest who never acted has nothing to move, nothing to lose, and no
+		// session to end; the tombstone ends their token.
+		if err := store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)); err != nil {
+			return err
+		}
 	case conflict == ConflictReject:
 		return ErrIdentityTaken
-	case conflict == ConflictMerge && known && s.m.cfg.OnMerge != nil:
+	case conflict == ConflictMerge && s.m.cfg.OnMerge != nil:
 		s.change.GuestID = guest.ID
 		if err := s.signIn(ctx, owned, Merged); err != nil {
 			return err
@@ -337,12 +344,6 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 			return err
 		}
 		return store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)) // after the data moved
-	case !known:
-		// A guest who never acted has nothing to move and no session to end;
-		// the tombstone ends their token.
-		if err := store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)); err != nil {
-			return err
-		}
 	default:
 		if err := store.DeleteSession(ctx, guest.ID, s.visitor.SessionID); err != nil {
 			return err

@@ -8,11 +8,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,7 +94,7 @@ type server struct {
 }
 
 // newServer makes the folder. Servers refuse to run as root; then it is given
-// to account, or to nobody.
+// to account, or to nobody, and they run as that.
 func newServer(t testing.TB, account string) *server {
 	t.Helper()
 	// Not t.TempDir: the name of a socket has 107 bytes at most.
@@ -105,28 +103,7 @@ func newServer(t testing.TB, account string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	// The signal comes when the thread that started the process ends, so
-	// start holds on to it.
-	s := &server{dir: dir, attr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, done: make(chan struct{})}
-	if os.Getuid() != 0 {
-		return s
-	}
-	u, err := user.Lookup(account)
-	if err != nil {
-		if u, err = user.Lookup("nobody"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	s.attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	if err := os.Chown(dir, int(uid), int(gid)); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return &server{dir: dir, attr: attributes(t, account, dir), done: make(chan struct{})}
 }
 
 func (s *server) command(name string, args ...string) *exec.Cmd {
@@ -151,7 +128,7 @@ func (s *server) start(t testing.TB, name string, args ...string) {
 	c := s.command(name, args...)
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread()
+		runtime.LockOSThread() // attributes says why
 		defer runtime.UnlockOSThread()
 		defer close(s.done)
 		err := c.Start()

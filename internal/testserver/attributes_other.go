@@ -1,0 +1,12 @@
+//go:build !linux
+
+package testserver
+
+import (
+	"syscall"
+	"testing"
+)
+
+// attributes does nothing where this is not Linux: the server runs as whoever
+// tests.
+func attributes(testing.TB, string, string) *syscall.SysProcAttr { return nil }

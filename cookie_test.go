@@ -1,7 +1,6 @@
 package walkin_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -182,6 +181,6 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 	}
 	if n := s.store.count("Lookup"); n > 10 {
-		t.Errorf("got %d look-ups for 100 returns within RecheckAfter, want hardly any: %s", n, fmt.Sprint("the cache forgot a regular"))
+		t.Errorf("got %d look-ups for 100 returns within RecheckAfter, want hardly any: the cache forgot a regular", n)
 	}
 }

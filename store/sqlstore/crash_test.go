@@ -158,10 +158,7 @@ func TestCrashChild(t *testing.T) {
 // crashes kills a process at each step of an upgrade and of a merge. Afterwards
 // it happened whole or not at all, and the visitor can try again.
 func crashes(t *testing.T, d database) {
-	store, db := d.store(t)
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	store, db := d.migrated(t)
 	createNotes(t, d, db)
 	for _, kind := range []string{"upgrade", "merge"} {
 		for step := int64(1); ; step++ {

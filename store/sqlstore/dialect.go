@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"database/sql"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,29 +19,45 @@ type dialect struct {
 	skip       string // ends it
 	forUpdate  string // locks the rows of a SELECT until the transaction ends
 	skipLocked string // the same, passing over rows that are locked
+	readTime   string // selects the column $1, a time
 	numbered   bool   // placeholders are $1, not ?
 	nativeID   bool   // a uuid type that takes a uuid.UUID
-	unixTime   bool   // times are integers of microseconds
+	prepare    bool   // the driver prepares nothing by itself, and it pays
+
+	// time binds a time. All databases keep microseconds.
+	time func(time.Time) any
 }
 
 var dialects = map[Dialect]dialect{
 	SQLite: {
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
-		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", unixTime: true,
+		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", readTime: "$1", prepare: true,
+		time: func(t time.Time) any { return t.UnixMicro() },
 	},
 	PostgreSQL: {
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
-		numbered: true, nativeID: true,
+		readTime: "$1", numbered: true, nativeID: true,
+		time: func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
 	},
 	MySQL: {
 		name: "mysql", isolation: sql.LevelReadCommitted,
-		insert: "INSERT IGNORE", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED",
+		// IGNORE would cut what is too long, so nothing too long gets here.
+		insert: "INSERT IGNORE", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
+		// As text both ways: a time.Time would pass through the zone in the
+		// app's DSN, where some hours come twice a year and some never.
+		readTime: "CAST($1 AS char)",
+		time:     func(t time.Time) any { return t.UTC().Format(mysqlTime) },
 	},
 }
 
+const mysqlTime = "2006-01-02 15:04:05.000000"
+
+var timeColumn = regexp.MustCompile(`{{time (\S+)}}`)
+
 // sql fits a query to the dialect.
 func (d dialect) sql(query string) string {
+	query = timeColumn.ReplaceAllString(query, d.readTime)
 	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
 		"{{skip locked}}", d.skipLocked).Replace(query)
 	query = strings.Join(strings.Fields(query), " ")
@@ -67,28 +84,20 @@ func (d dialect) id(id uuid.UUID) any {
 	return id[:]
 }
 
-// time binds a time. All databases keep microseconds.
-func (d dialect) time(t time.Time) any {
-	if d.unixTime {
-		return t.UnixMicro()
-	}
-	return t.UTC().Truncate(time.Microsecond)
-}
-
 // A moment reads a time as any of the dialects returns it.
 type moment struct{ *time.Time }
 
 // Scan implements sql.Scanner.
 func (m moment) Scan(v any) error {
 	switch v := v.(type) {
-	case nil:
+	case nil: // of a session that is not there
 		*m.Time = time.Time{}
 	case int64:
 		*m.Time = time.UnixMicro(v).UTC()
 	case time.Time:
 		*m.Time = v.UTC()
-	case []byte: // MySQL without parseTime
-		t, err := time.ParseInLocation("2006-01-02 15:04:05.999999", string(v), time.UTC)
+	case []byte:
+		t, err := time.ParseInLocation(mysqlTime, string(v), time.UTC)
 		if err != nil {
 			return fmt.Errorf("sqlstore: a time that is none: %w", err)
 		}

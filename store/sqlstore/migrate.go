@@ -29,7 +29,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return wrap(ctx, err)
 	}
 	defer conn.Close()
-	if err := s.migrate(ctx, conn); err != nil {
+	if err := again(ctx, func() error { return s.migrate(ctx, conn) }); err != nil {
 		return fmt.Errorf("sqlstore: migrating: %w", errors.Join(ctx.Err(), err))
 	}
 	return nil
@@ -55,7 +55,20 @@ func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 			_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT RELEASE_LOCK(?)`, lockName)
 		}()
 	}
-	tx, err := conn.BeginTx(ctx, nil) // on SQLite immediate, and so alone
+	if s.dialect.name == "sqlite" {
+		// The app's rows would stay when their user goes, and nobody would
+		// know until much later. Better not to start.
+		var on bool
+		if err := conn.QueryRowContext(ctx, `PRAGMA foreign_keys`).Scan(&on); err != nil {
+			return err
+		}
+		if !on {
+			return errors.New("foreign keys are off; the DSN needs _pragma=foreign_keys(1) or its like")
+		}
+	}
+	// On SQLite this is immediate, and so alone. On PostgreSQL it must be READ
+	// COMMITTED, to see after the lock what another process did before.
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,8 @@ type queries struct {
 	away, expiredSessions, expiredTombstones                   string
 	tombstone, insertTombstone                                 string
 
-	insertSession, renewSession, deleteSession, deleteSessions string
+	insertFirstSession, insertSession, renewSession  string
+	deleteSession, deleteSessions, deleteAllSessions string
 
 	identity, identities, insertIdentity, setSecret string
 	deleteIdentity, deleteIdentities                string
@@ -18,7 +19,7 @@ func newQueries(d dialect) queries {
 	return queries{
 		// Session, user and tombstone by primary key, in one round trip.
 		lookup: d.sql(`
-			SELECT s.created_at, s.renewed_at, s.expires_at,
+			SELECT s.id IS NOT NULL, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
 				EXISTS (SELECT 1 FROM walkin_users WHERE id = ?),
 				EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?)
 			FROM (SELECT 1 AS one) AS one
@@ -26,15 +27,17 @@ func newQueries(d dialect) queries {
 
 		insertUser: d.sql(`
 			{{insert}} INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{skip}}`),
-		user:         d.sql(`SELECT anonymous, created_at, seen_at FROM walkin_users WHERE id = ?`),
-		lockUser:     d.sql(`SELECT anonymous, created_at, seen_at FROM walkin_users WHERE id = ? {{for update}}`),
+		user:         d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}} FROM walkin_users WHERE id = ?`),
+		lockUser:     d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}} FROM walkin_users WHERE id = ? {{for update}}`),
 		setAnonymous: d.sql(`UPDATE walkin_users SET anonymous = ? WHERE id = ?`),
 		seen:         d.sql(`UPDATE walkin_users SET seen_at = ? WHERE id = ?`),
 		deleteUser:   d.sql(`DELETE FROM walkin_users WHERE id = ?`),
 
+		// seen_at >= ? follows from what is beside it, but not for MySQL, which
+		// would read everybody from the start for each batch.
 		away: d.sql(`
-			SELECT id, created_at, seen_at FROM walkin_users u
-			WHERE anonymous = TRUE AND seen_at < ? AND (seen_at, id) > (?, ?)
+			SELECT id, {{time created_at}}, {{time seen_at}} FROM walkin_users u
+			WHERE anonymous = TRUE AND seen_at < ? AND seen_at >= ? AND (seen_at, id) > (?, ?)
 				AND NOT EXISTS (SELECT 1 FROM walkin_identities WHERE user_id = u.id)
 			ORDER BY seen_at, id LIMIT ? {{skip locked}}`),
 		// The table in between is for MySQL, which takes no LIMIT otherwise.
@@ -49,15 +52,21 @@ func newQueries(d dialect) queries {
 		insertTombstone: d.sql(`
 			{{insert}} INTO walkin_tombstones (user_id, merged_into, deleted_at, expires_at) VALUES (?, ?, ?, ?) {{skip}}`),
 
+		// Of a user who was stored by the statement before, unless deleted.
+		insertFirstSession: d.sql(`
+			{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
+			SELECT ?, ?, ?, ?, ? FROM (SELECT 1 AS one) AS one
+			WHERE NOT EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?) {{skip}}`),
 		insertSession: d.sql(`
 			{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),
-		renewSession:   d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
-		deleteSession:  d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND user_id = ?`),
-		deleteSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?`),
+		renewSession:      d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
+		deleteSession:     d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND user_id = ?`),
+		deleteSessions:    d.sql(`DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?`),
+		deleteAllSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ?`),
 
-		identity: d.sql(`SELECT user_id, secret, created_at FROM walkin_identities WHERE provider = ? AND subject = ?`),
+		identity: d.sql(`SELECT user_id, secret, {{time created_at}} FROM walkin_identities WHERE provider = ? AND subject = ?`),
 		identities: d.sql(`
-			SELECT provider, subject, secret, created_at FROM walkin_identities WHERE user_id = ?
+			SELECT provider, subject, secret, {{time created_at}} FROM walkin_identities WHERE user_id = ?
 			ORDER BY created_at, provider, subject`),
 		insertIdentity: d.sql(`
 			{{insert}} INTO walkin_identities (provider, subject, user_id, secret, created_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),

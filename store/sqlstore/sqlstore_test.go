@@ -5,147 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
+	"time"
 
-	_ "github.com/go-sql-driver/mysql"
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/internal/testserver"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/store/storetest"
-	"github.com/walkin-go/walkin/walkintest"
-	_ "modernc.org/sqlite"
 )
-
-// databases numbers the databases that tests make on one server.
-var databases atomic.Int64
-
-func openPool(t *testing.T, driver, dsn string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	db.SetMaxOpenConns(16)
-	return db
-}
-
-// create makes a database, or in PostgreSQL the faster SCHEMA, and returns its
-// name.
-func create(t *testing.T, admin *sql.DB, what string) string {
-	t.Helper()
-	name := fmt.Sprintf("walkin_test_%d_%d", os.Getpid(), databases.Add(1))
-	if _, err := admin.ExecContext(t.Context(), "CREATE "+what+" "+name); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
-// A database is an empty one, for one test.
-type database struct {
-	dialect sqlstore.Dialect
-	driver  string
-	dsn     string
-}
-
-// pool returns one more pool on the database: that of another process.
-func (d database) pool(t *testing.T) *sql.DB {
-	t.Helper()
-	db := openPool(t, d.driver, d.dsn)
-	if d.dialect == sqlstore.SQLite {
-		db.SetMaxOpenConns(1)
-	}
-	return db
-}
-
-// store returns one more store on the database, not migrated, and its pool.
-func (d database) store(t *testing.T) (*sqlstore.Store, *sql.DB) {
-	t.Helper()
-	cfg := sqlstore.Config{Dialect: d.dialect, DB: d.pool(t)}
-	if d.dialect == sqlstore.SQLite {
-		cfg.Reader = openPool(t, d.driver, d.dsn)
-	}
-	s, err := sqlstore.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, cfg.DB
-}
-
-// sql writes the placeholders of the dialect.
-func (d database) sql(query string) string {
-	if d.dialect != sqlstore.PostgreSQL {
-		return query
-	}
-	for n := 1; strings.Contains(query, "?"); n++ {
-		query = strings.Replace(query, "?", fmt.Sprint("$", n), 1)
-	}
-	return query
-}
-
-// bind binds an ID as the docs say.
-func (d database) bind(id uuid.UUID) any {
-	if d.dialect == sqlstore.PostgreSQL {
-		return id
-	}
-	return id[:]
-}
-
-// createNotes makes a table of the app's own, with a foreign key to the users.
-func createNotes(t *testing.T, d database, db *sql.DB) {
-	t.Helper()
-	column := map[sqlstore.Dialect]string{
-		sqlstore.SQLite: "blob", sqlstore.PostgreSQL: "uuid", sqlstore.MySQL: "binary(16)"}[d.dialect]
-	if _, err := db.ExecContext(t.Context(), "CREATE TABLE notes (n integer, user_id "+column+
-		" NOT NULL, FOREIGN KEY (user_id) REFERENCES walkin_users (id) ON DELETE CASCADE)"); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// notes counts a user's notes.
-func (d database) notes(t *testing.T, db *sql.DB, id uuid.UUID) (n int) {
-	t.Helper()
-	if err := db.QueryRowContext(t.Context(), d.sql("SELECT COUNT(*) FROM notes WHERE user_id = ?"), d.bind(id)).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// A server hands out databases.
-type server func(t *testing.T) database
-
-func sqlite(*testing.T) server {
-	return func(t *testing.T) database {
-		file := filepath.Join(t.TempDir(), "walkin.db")
-		return database{dialect: sqlstore.SQLite, driver: "sqlite", dsn: "file:" + file +
-			"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)" +
-			"&_pragma=synchronous(NORMAL)&_txlock=immediate"}
-	}
-}
-
-func postgres(t *testing.T) server {
-	dsn := "host=" + testserver.Postgres(t) + " user=walkin dbname=postgres search_path="
-	admin := openPool(t, "pgx", dsn+"public")
-	return func(t *testing.T) database {
-		return database{dialect: sqlstore.PostgreSQL, driver: "pgx", dsn: dsn + create(t, admin, "SCHEMA")}
-	}
-}
-
-func mariadb(t *testing.T) server {
-	dsn := "root@unix(" + testserver.MariaDB(t) + ")/"
-	admin := openPool(t, "mysql", dsn)
-	return func(t *testing.T) database {
-		return database{dialect: sqlstore.MySQL, driver: "mysql", dsn: dsn + create(t, admin, "DATABASE")}
-	}
-}
 
 func TestSQLite(t *testing.T)     { testServer(t, sqlite(t)) }
 func TestPostgreSQL(t *testing.T) { testServer(t, postgres(t)) }
@@ -156,116 +24,195 @@ func testServer(t *testing.T, server server) {
 	storetest.Run(t, func(t *testing.T) func(*testing.T) walkin.Store {
 		d := server(t)
 		return func(t *testing.T) walkin.Store {
-			s, _ := d.store(t)
-			if err := s.Migrate(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			s, _ := d.migrated(t)
 			return s
 		}
 	})
 	t.Run("eight replicas migrate together", func(t *testing.T) { migrateTogether(t, server(t)) })
 	t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, server(t)) })
+	t.Run("two stores do not mix their transactions", func(t *testing.T) { twoStores(t, server(t), server(t)) })
+	t.Run("settings of the driver change nothing", func(t *testing.T) { driverSettings(t, server) })
+	t.Run("a connection that breaks undoes its transaction", func(t *testing.T) { brokenConnection(t, server(t)) })
 	t.Run("a process killed at any step leaves nothing half done", func(t *testing.T) { crashes(t, server(t)) })
 }
 
-func migrateTogether(t *testing.T, d database) {
-	var wg sync.WaitGroup
-	for range 8 {
-		s, _ := d.store(t)
-		wg.Go(func() {
-			if err := s.Migrate(t.Context()); err != nil {
-				t.Errorf("got %v", err)
+func TestNew(t *testing.T) {
+	db := sqlite(t)(t).pool(t)
+	many := sqlite(t)(t).pool(t)
+	many.SetMaxOpenConns(2)
+	for _, c := range []struct {
+		name string
+		cfg  sqlstore.Config
+		want []string // part of the error, one for each mistake; none for none
+	}{
+		{"nothing", sqlstore.Config{}, []string{"Config.Dialect", "Config.DB is nil"}},
+		{"no such dialect", sqlstore.Config{Dialect: 9, DB: db}, []string{"Config.Dialect"}},
+		{"no pool", sqlstore.Config{Dialect: sqlstore.MySQL}, []string{"Config.DB is nil"}},
+		{"several writers on SQLite", sqlstore.Config{Dialect: sqlstore.SQLite, DB: many}, []string{"SetMaxOpenConns(1)"}},
+		{"one writer on SQLite", sqlstore.Config{Dialect: sqlstore.SQLite, DB: db, Reader: many}, nil},
+		{"several elsewhere", sqlstore.Config{Dialect: sqlstore.PostgreSQL, DB: many}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := sqlstore.New(c.cfg)
+			if (err == nil) != (len(c.want) == 0) || (s == nil) != (err != nil) {
+				t.Fatalf("got %v, %v; want mistakes %q", s, err, c.want)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got %q, want %q in it", err, want)
+				}
 			}
 		})
 	}
-	wg.Wait()
-	s, db := d.store(t)
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Errorf("migrating again: got %v", err)
-	}
-	var n int
-	if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM walkin_migrations").Scan(&n); err != nil || n == 0 {
-		t.Errorf("got %d migrations, %v", n, err)
-	}
 }
 
-// moveNotes has an app with a foreign key to walkin_users: of a thousand notes
-// all move with the merge, or none.
-func moveNotes(t *testing.T, d database) {
-	s, db := d.store(t)
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	createNotes(t, d, db)
+func visitor(at time.Time) (walkin.User, walkin.Session) {
+	user := walkin.User{ID: uuid.Must(uuid.NewV7()), Anonymous: true, CreatedAt: at, SeenAt: at}
+	return user, walkin.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
+}
 
-	var fail bool
-	wk, err := walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
-		OnMerge: func(ctx context.Context, c walkin.Change) error {
-			tx, ok := sqlstore.Tx(ctx)
-			if !ok {
-				return errors.New("no transaction")
-			}
-			_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
-			if err == nil && fail {
-				err = errors.New("the app has second thoughts")
-			}
-			return err
-		},
-	})
+func ok(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var who uuid.UUID
-	site := wk.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/prove" {
-			if _, err := wk.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "pwd"}); err != nil {
-				wk.Refuse(w, r, err)
+}
+
+// twoStores has two stores over two databases: a transaction of the one is none
+// of the other, and Tx is the inner one's.
+func twoStores(t *testing.T, one, two database) {
+	a, _ := one.migrated(t)
+	b, _ := two.migrated(t)
+	user, session := visitor(time.Now())
+	_, err := b.Persist(t.Context(), user, session)
+	ok(t, err)
+	errNo := errors.New("no")
+	err = a.InTx(t.Context(), func(ctx context.Context) error {
+		outer, _ := sqlstore.Tx(ctx)
+		ok(t, b.InTx(ctx, func(ctx context.Context) error {
+			if inner, is := sqlstore.Tx(ctx); !is || inner == outer {
+				t.Error("Tx is not the inner store's transaction")
 			}
-			return
-		}
-		c, _ := walkin.FromContext(r.Context())
-		who = c.UserID
-	}))
-	count := func(id uuid.UUID) int { return d.notes(t, db, id) }
+			if _, err := a.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+				t.Errorf("the outer store's user: got %v, want ErrNotFound", err)
+			}
+			return b.SetAnonymous(ctx, user.ID, false)
+		}))
+		return errNo
+	})
+	if !errors.Is(err, errNo) {
+		t.Fatalf("got %v, want the error of the outer function", err)
+	}
+	got, err := b.User(t.Context(), user.ID)
+	ok(t, err)
+	if got.Anonymous {
+		t.Error("the outer transaction undid what the other store had committed")
+	}
+	if _, is := sqlstore.Tx(t.Context()); is {
+		t.Error("there is a transaction outside of one")
+	}
+}
 
-	owner := walkintest.NewClient(t, site)
-	owner.Act("/", nil)
-	ownerID := who
-	if r := owner.Act("/prove", nil); r.StatusCode != http.StatusOK {
-		t.Fatalf("the upgrade: got %d", r.StatusCode)
+// driverSettings holds that the app may set up its driver as it likes: times
+// and IDs are the same to replicas that do it in different ways.
+func driverSettings(t *testing.T, server server) {
+	settings := map[sqlstore.Dialect][]string{
+		sqlstore.SQLite: {"_time_format=sqlite", "_inttotime=1"},
+		sqlstore.PostgreSQL: {"timezone=Asia/Tokyo", "default_query_exec_mode=simple_protocol", "default_query_exec_mode=exec",
+			"default_transaction_isolation=serializable"},
+		sqlstore.MySQL: {"parseTime=true", "loc=America%2FNew_York", "parseTime=true&loc=America%2FNew_York",
+			"clientFoundRows=true", "interpolateParams=true", "time_zone=%27%2B05%3A00%27"},
 	}
-	guest := walkintest.NewClient(t, site)
-	guest.Act("/", nil)
-	guestID := who
-	for i := range 1000 {
-		if _, err := db.ExecContext(t.Context(), d.sql("INSERT INTO notes VALUES (?, ?)"), i, d.bind(guestID)); err != nil {
-			t.Fatal(err)
-		}
+	d := server(t)
+	plain, _ := d.migrated(t)
+	for _, setting := range settings[d.dialect] {
+		t.Run(setting, func(t *testing.T) {
+			d := d
+			if strings.Contains(d.dsn, "?") {
+				d.dsn += "&" + setting
+			} else {
+				d.dsn += "?" + setting
+			}
+			set, _ := d.store(t)
+			for _, hour := range []time.Time{
+				time.Date(2026, time.March, 8, 2, 30, 0, 1000, time.UTC),    // New York has no such hour
+				time.Date(2026, time.November, 1, 6, 30, 0, 1000, time.UTC), // there, the second half past one
+			} {
+				user, session := visitor(hour)
+				created, err := set.Persist(t.Context(), user, session)
+				ok(t, err)
+				again, err := set.Persist(t.Context(), user, session)
+				ok(t, err)
+				if !created || again {
+					t.Errorf("Persist twice: got %t and %t, want true and false", created, again)
+				}
+				ok(t, set.RenewSession(t.Context(), session))
+				ok(t, set.SetAnonymous(t.Context(), user.ID, true))
+				identity := walkin.Identity{Provider: "test", Subject: "änn'\\ " + fmt.Sprint(setting, hour), UserID: user.ID,
+					Secret: []byte("\x00\xff'\\"), CreatedAt: hour}
+				ok(t, set.CreateIdentity(t.Context(), identity))
+				if err := set.CreateIdentity(t.Context(), identity); !errors.Is(err, walkin.ErrIdentityTaken) {
+					t.Errorf("again: got %v, want ErrIdentityTaken", err)
+				}
+				for _, s := range []*sqlstore.Store{set, plain} {
+					got, err := s.Lookup(t.Context(), user.ID, session.ID)
+					ok(t, err)
+					if got != session {
+						t.Errorf("got %v, want %v", got, session)
+					}
+					found, err := s.Identity(t.Context(), identity.Provider, identity.Subject)
+					ok(t, err)
+					if string(found.Secret) != string(identity.Secret) || !found.CreatedAt.Equal(hour) || found.UserID != user.ID {
+						t.Errorf("got %v, want %v", found, identity)
+					}
+				}
+			}
+		})
 	}
+}
 
-	fail = true
-	if r := guest.Act("/prove", nil); r.StatusCode != http.StatusInternalServerError {
-		t.Errorf("a merge that fails: got %d", r.StatusCode)
+// brokenConnection has the server end the connection in the middle, as a
+// fail-over does. SQLite has no server.
+func brokenConnection(t *testing.T, d database) {
+	suicide := map[sqlstore.Dialect]string{
+		sqlstore.PostgreSQL: "SELECT pg_terminate_backend(pg_backend_pid())",
+		sqlstore.MySQL:      "KILL CONNECTION_ID()",
+	}[d.dialect]
+	if suicide == "" {
+		t.Skip("there is no connection to break")
 	}
-	if g, o := count(guestID), count(ownerID); g != 1000 || o != 0 {
-		t.Errorf("after a merge that failed: got %d and %d notes, want all with the guest", g, o)
+	s, _ := d.migrated(t)
+	user, session := visitor(time.Now())
+	_, err := s.Persist(t.Context(), user, session)
+	ok(t, err)
+	var broken error
+	err = s.InTx(t.Context(), func(ctx context.Context) error {
+		ok(t, s.SetAnonymous(ctx, user.ID, false))
+		tx, _ := sqlstore.Tx(ctx)
+		_, _ = tx.ExecContext(ctx, suicide) // nobody is there to answer
+		broken = s.DeleteSessions(ctx, user.ID, uuid.Nil)
+		return nil // as a hook that looks at no error
+	})
+	if err == nil || broken == nil {
+		t.Errorf("got %v in the transaction and %v from it, want errors", broken, err)
 	}
-	fail = false
-	if r := guest.Act("/prove", nil); r.StatusCode != http.StatusOK {
-		t.Errorf("the merge: got %d", r.StatusCode)
+	got, err := s.User(t.Context(), user.ID)
+	ok(t, err)
+	if !got.Anonymous {
+		t.Error("the transaction was not undone")
 	}
-	if g, o := count(guestID), count(ownerID); g != 0 || o != 1000 {
-		t.Errorf("after the merge: got %d and %d notes, want all with the owner", g, o)
-	}
-	guest.Act("/", nil)
-	if who != ownerID {
-		t.Errorf("after the merge: got %v, want the owner", who)
-	}
-	if err := wk.DeleteUser(t.Context(), ownerID); err != nil {
-		t.Fatal(err)
-	}
-	if o := count(ownerID); o != 0 {
-		t.Errorf("got %d notes of a deleted user, want none", o)
+	_, err = s.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+}
+
+// TestPoolIsTheCallers holds that a closed pool is an error, and that the store
+// closes none.
+func TestPoolIsTheCallers(t *testing.T) {
+	s, db := sqlite(t)(t).migrated(t)
+	ok(t, db.PingContext(t.Context()))
+	ok(t, db.Close())
+	user, session := visitor(time.Now())
+	if _, err := s.Persist(t.Context(), user, session); err == nil || errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("with a closed pool: got %v, want an error", err)
 	}
 }

@@ -18,8 +18,8 @@ func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, l
 	if after.ID == uuid.Nil {
 		after.SeenAt = time.Unix(0, 0) // MySQL knows no year 1
 	}
-	rows, err := s.writer(ctx).QueryContext(ctx, s.q.away, s.dialect.time(before),
-		s.dialect.time(after.SeenAt), s.dialect.id(after.ID), limit)
+	last := s.dialect.time(after.SeenAt)
+	rows, err := s.from(ctx).QueryContext(ctx, s.q.away, s.dialect.time(before), last, last, s.dialect.id(after.ID), limit)
 	if err != nil {
 		return nil, wrap(ctx, err)
 	}

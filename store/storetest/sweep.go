@@ -25,6 +25,7 @@ func runSweep(t *testing.T, open Opener) {
 		{"two replicas sweep together, each user once", sweepTogether},
 		{"a user who comes back survives whole or is gone whole", sweepReturning},
 		{"what expired goes too", sweepExpired},
+		{"the first tombstone stays", sweepTombstone},
 		{"less than a token can live is an error", sweepTooSoon},
 	}
 	for _, c := range cases {
@@ -211,6 +212,17 @@ func sweepExpired(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store)
 	_, err = stores[1].Lookup(t.Context(), old, session.ID)
 	is(t, err, walkin.ErrNotFound) // forgotten
 	_, err = stores[1].Lookup(t.Context(), fresh, session.ID)
+	is(t, err, walkin.ErrSuperseded)
+}
+
+func sweepTombstone(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+	id := uuid.New()
+	for i, left := range []time.Duration{day, -day} {
+		ok(t, stores[i].DeleteUser(t.Context(), walkin.Tombstone{UserID: id, DeletedAt: start, ExpiresAt: time.Now().Add(left)}))
+	}
+	_, err := m.Sweep(t.Context(), walkin.SweepOptions{})
+	ok(t, err)
+	_, err = stores[1].Lookup(t.Context(), id, uuid.New())
 	is(t, err, walkin.ErrSuperseded)
 }
 

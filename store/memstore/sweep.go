@@ -1,0 +1,82 @@
+package memstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+var _ walkin.Sweeper = (*Store)(nil)
+
+// Away implements walkin.Sweeper.
+func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
+	_, leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	owners := make(map[uuid.UUID]bool)
+	for _, identity := range s.identities {
+		owners[identity.UserID] = true
+	}
+	var users []walkin.User
+	for _, user := range s.users {
+		if user.Anonymous && !owners[user.ID] && user.SeenAt.Before(before) && byAbsence(user, after) > 0 {
+			users = append(users, user)
+		}
+	}
+	slices.SortFunc(users, byAbsence)
+	return users[:min(limit, len(users))], nil
+}
+
+func byAbsence(a, b walkin.User) int {
+	return cmp.Or(a.SeenAt.Compare(b.SeenAt), bytes.Compare(a.ID[:], b.ID[:]))
+}
+
+// DeleteAway implements walkin.Sweeper.
+func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
+	t, leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	gone := make(map[uuid.UUID]bool)
+	for _, user := range users {
+		gone[user.ID] = true
+		remove(t, s.users, user.ID)
+	}
+	for id, session := range s.sessions {
+		if gone[session.UserID] {
+			remove(t, s.sessions, id)
+		}
+	}
+	return nil
+}
+
+// DeleteExpired implements walkin.Sweeper.
+func (s *Store) DeleteExpired(ctx context.Context, before time.Time, _ int) (int, error) {
+	t, leave, err := s.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	n := 0
+	for id, session := range s.sessions {
+		if session.ExpiresAt.Before(before) {
+			remove(t, s.sessions, id)
+			n++
+		}
+	}
+	for id, tombstone := range s.tombstones {
+		if tombstone.ExpiresAt.Before(before) {
+			remove(t, s.tombstones, id)
+			n++
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,123 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+const (
+	maxName   = 255      // bytes of a provider or subject
+	maxSecret = 64 << 10 // bytes
+)
+
+var (
+	errName   = fmt.Errorf("sqlstore: a provider and a subject are text without NUL of at most %d bytes", maxName)
+	errSecret = fmt.Errorf("sqlstore: a secret has at most %d bytes", maxSecret)
+)
+
+// canName reports whether both names can be kept. What does not fit is refused
+// and never cut to fit: that would be another person's name. And what
+// PostgreSQL cannot keep as text is refused everywhere, so that a test on SQLite
+// tells. Nobody has such a name; it may well be asked for, by a stranger.
+func canName(provider, subject string) bool {
+	for _, s := range []string{provider, subject} {
+		if len(s) > maxName || !utf8.ValidString(s) || strings.Contains(s, "\x00") {
+			return false
+		}
+	}
+	return true
+}
+
+// Identity implements walkin.Store.
+func (s *Store) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+	if !canName(provider, subject) {
+		return walkin.Identity{}, walkin.ErrNotFound
+	}
+	identity := walkin.Identity{Provider: provider, Subject: subject}
+	row := s.from(ctx).QueryRowContext(ctx, s.q.identity, provider, subject)
+	err := row.Scan(&identity.UserID, &identity.Secret, moment{&identity.CreatedAt})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return walkin.Identity{}, walkin.ErrNotFound
+	case err != nil:
+		return walkin.Identity{}, wrap(ctx, err)
+	}
+	return identity, nil
+}
+
+// Identities implements walkin.Store.
+func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]walkin.Identity, error) {
+	rows, err := s.from(ctx).QueryContext(ctx, s.q.identities, s.dialect.id(userID))
+	if err != nil {
+		return nil, wrap(ctx, err)
+	}
+	defer rows.Close()
+	var identities []walkin.Identity
+	for rows.Next() {
+		identity := walkin.Identity{UserID: userID}
+		if err := rows.Scan(&identity.Provider, &identity.Subject, &identity.Secret, moment{&identity.CreatedAt}); err != nil {
+			return nil, wrap(ctx, err)
+		}
+		identities = append(identities, identity)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, wrap(ctx, err)
+	}
+	return identities, nil
+}
+
+// CreateIdentity implements walkin.Store.
+func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+	switch {
+	case !canName(identity.Provider, identity.Subject):
+		return errName
+	case len(identity.Secret) > maxSecret:
+		return errSecret
+	}
+	return s.InTx(ctx, func(ctx context.Context) error {
+		if _, err := s.User(ctx, identity.UserID); err != nil { // and locks them
+			return err
+		}
+		n, err := s.exec(ctx, s.q.insertIdentity, identity.Provider, identity.Subject, s.dialect.id(identity.UserID),
+			identity.Secret, s.dialect.time(identity.CreatedAt))
+		if err == nil && n == 0 {
+			err = walkin.ErrIdentityTaken
+		}
+		return err
+	})
+}
+
+// SetSecret implements walkin.Store.
+func (s *Store) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
+	switch {
+	case !canName(provider, subject):
+		return walkin.ErrNotFound
+	case len(secret) > maxSecret:
+		return errSecret
+	}
+	n, err := s.exec(ctx, s.q.setSecret, secret, provider, subject)
+	if err != nil || n > 0 {
+		return err
+	}
+	_, err = s.Identity(ctx, provider, subject) // MySQL counts a secret that was so already as none
+	return err
+}
+
+// DeleteIdentity implements walkin.Store.
+func (s *Store) DeleteIdentity(ctx context.Context, userID uuid.UUID, provider, subject string) error {
+	if !canName(provider, subject) {
+		return walkin.ErrNotFound
+	}
+	n, err := s.exec(ctx, s.q.deleteIdentity, provider, subject, s.dialect.id(userID))
+	if err == nil && n == 0 {
+		err = walkin.ErrNotFound
+	}
+	return err
+}

@@ -1,0 +1,295 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+var errApp = errors.New("the app says no")
+
+// everything does one of each in a transaction, and returns users whom nobody
+// must have heard of if it is undone.
+func everything(ctx context.Context, t *testing.T, s walkin.Store, user walkin.User, session walkin.Session) []uuid.UUID {
+	t.Helper()
+	visitor, first := newUser(t)
+	_, err := s.Persist(ctx, visitor, first)
+	ok(t, err)
+	member, _ := newUser(t)
+	ok(t, s.CreateUser(ctx, member))
+	stranger := uuid.New()
+	ok(t, s.DeleteUser(ctx, tombstone(stranger)))
+
+	ok(t, s.SetAnonymous(ctx, user.ID, false))
+	ok(t, s.CreateIdentity(ctx, identityOf(user, "new")))
+	ok(t, s.SetSecret(ctx, "test", "old", []byte("changed")))
+	renewed := session
+	renewed.RenewedAt, renewed.ExpiresAt = start.Add(24*time.Hour), start.Add(48*time.Hour)
+	ok(t, s.RenewSession(ctx, renewed))
+	second := session
+	second.ID = uuid.New()
+	ok(t, s.CreateSession(ctx, second))
+	ok(t, s.DeleteSession(ctx, user.ID, session.ID))
+	ok(t, s.DeleteSessions(ctx, user.ID, uuid.Nil))
+	ok(t, s.DeleteIdentity(ctx, user.ID, "test", "new"))
+	ok(t, s.DeleteUser(ctx, tombstone(user.ID)))
+	return []uuid.UUID{visitor.ID, member.ID, stranger}
+}
+
+func nothingHappened(t *testing.T, s walkin.Store, user walkin.User, session walkin.Session, strangers []uuid.UUID) {
+	t.Helper()
+	got, err := s.User(t.Context(), user.ID)
+	ok(t, err)
+	sameUser(t, got, user)
+	live, err := s.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+	sameSession(t, live, session)
+	identities, err := s.Identities(t.Context(), user.ID)
+	ok(t, err)
+	if len(identities) != 1 || identities[0].Subject != "old" || string(identities[0].Secret) != "s" {
+		t.Errorf("got identities %+v, want the old one as it was", identities)
+	}
+	for _, id := range strangers {
+		_, err = s.Lookup(t.Context(), id, session.ID)
+		is(t, err, walkin.ErrNotFound)
+	}
+}
+
+func txError(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
+	var strangers []uuid.UUID
+	err := a.InTx(t.Context(), func(ctx context.Context) error {
+		strangers = everything(ctx, t, a, user, session)
+		return errApp
+	})
+	is(t, err, errApp)
+	nothingHappened(t, b, user, session, strangers)
+	nothingHappened(t, a, user, session, strangers)
+}
+
+func txPanic(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
+	var strangers []uuid.UUID
+	func() {
+		defer func() {
+			if p := recover(); p != "a bug" {
+				t.Errorf("got panic %v, want the hook's own", p)
+			}
+		}()
+		_ = a.InTx(t.Context(), func(ctx context.Context) error {
+			strangers = everything(ctx, t, a, user, session)
+			panic("a bug")
+		})
+	}()
+	nothingHappened(t, b, user, session, strangers)
+	nothingHappened(t, a, user, session, strangers)
+}
+
+func txNested(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
+	var strangers []uuid.UUID
+	err := a.InTx(t.Context(), func(ctx context.Context) error {
+		ok(t, a.InTx(ctx, func(ctx context.Context) error {
+			strangers = everything(ctx, t, a, user, session)
+			return nil
+		}))
+		return errApp
+	})
+	is(t, err, errApp)
+	nothingHappened(t, b, user, session, strangers)
+}
+
+// txRefused holds that a transaction may pass over what the store refused, and
+// commit the rest. PostgreSQL would not, after an error of its own.
+func txRefused(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	other, otherSession := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(other, "ann")))
+	deleted, deletedSession := newUser(t)
+	ok(t, a.DeleteUser(t.Context(), tombstone(deleted.ID)))
+	fresh, freshSession := newUser(t)
+	freshSession.ID = otherSession.ID
+
+	foreign := otherSession
+	foreign.UserID, foreign.RenewedAt = user.ID, start.Add(24*time.Hour)
+	second := session
+	second.ID = uuid.New()
+	nobody := session
+	nobody.ID, nobody.UserID = uuid.New(), uuid.New()
+	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
+		_, err := a.Persist(ctx, deleted, deletedSession)
+		is(t, err, walkin.ErrSuperseded)
+		_, err = a.Persist(ctx, fresh, freshSession)
+		is(t, err, walkin.ErrSuperseded)
+		_, err = a.Persist(ctx, user, second)
+		is(t, err, walkin.ErrSuperseded)
+		is(t, a.CreateUser(ctx, deleted), walkin.ErrSuperseded)
+		is(t, a.CreateUser(ctx, user), walkin.ErrSuperseded)
+		is(t, a.CreateSession(ctx, nobody), walkin.ErrNotFound)
+		is(t, a.CreateSession(ctx, otherSession), walkin.ErrSuperseded)
+		is(t, a.RenewSession(ctx, foreign), walkin.ErrSuperseded)
+		is(t, a.CreateIdentity(ctx, identityOf(user, "ann")), walkin.ErrIdentityTaken)
+		is(t, a.CreateIdentity(ctx, identityOf(deleted, "bea")), walkin.ErrNotFound)
+		_, err = a.Identity(ctx, "test", "a\x00b")
+		is(t, err, walkin.ErrNotFound)
+		is(t, a.DeleteIdentity(ctx, user.ID, "test", "ann"), walkin.ErrNotFound)
+		is(t, a.SetAnonymous(ctx, deleted.ID, false), walkin.ErrNotFound)
+		return a.SetAnonymous(ctx, user.ID, false)
+	}))
+	for _, id := range []uuid.UUID{deleted.ID, fresh.ID} {
+		_, err := b.User(t.Context(), id)
+		is(t, err, walkin.ErrNotFound)
+	}
+	user.Anonymous = false
+	got, err := b.User(t.Context(), user.ID)
+	ok(t, err)
+	sameUser(t, got, user)
+	live, err := b.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+	sameSession(t, live, session)
+	_, err = b.Lookup(t.Context(), user.ID, second.ID)
+	is(t, err, walkin.ErrSuperseded)
+	live, err = b.Lookup(t.Context(), other.ID, otherSession.ID)
+	ok(t, err)
+	sameSession(t, live, otherSession)
+}
+
+func txEnded(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
+	for _, want := range []error{nil, errApp} {
+		var kept context.Context
+		err := a.InTx(t.Context(), func(ctx context.Context) error {
+			kept = ctx
+			return want
+		})
+		is(t, err, want)
+		together(4, a, a, func(int, walkin.Store) {
+			if a.SetAnonymous(kept, user.ID, false) == nil || a.DeleteUser(kept, tombstone(user.ID)) == nil {
+				t.Error("a call with the context of a transaction that has ended says that it did something")
+			}
+		})
+	}
+	nothingHappened(t, b, user, session, nil)
+}
+
+func txIsolation(t *testing.T, a, b walkin.Store) {
+	user, session := newUser(t)
+	inside, looked := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(looked)
+		<-inside
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		// The other handle sees nothing yet, or has to wait.
+		if _, err := b.Lookup(ctx, user.ID, session.ID); !errors.Is(err, walkin.ErrNotFound) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want ErrNotFound before the commit", err)
+		}
+	})
+	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
+		_, err := a.Persist(ctx, user, session)
+		ok(t, err)
+		if _, err := a.Lookup(ctx, user.ID, session.ID); err != nil {
+			t.Errorf("the transaction does not see its own row: %v", err)
+		}
+		close(inside)
+		<-looked
+		return nil
+	}))
+	wg.Wait()
+	_, err := b.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+}
+
+func txCancelled(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var strangers []uuid.UUID
+	err := a.InTx(ctx, func(ctx context.Context) error {
+		strangers = everything(ctx, t, a, user, session)
+		cancel()
+		return nil
+	})
+	is(t, err, context.Canceled)
+	nothingHappened(t, b, user, session, strangers)
+	nothingHappened(t, a, user, session, strangers)
+	persisted(t, a) // the handle goes on
+}
+
+func txWait(t *testing.T, a, b walkin.Store) {
+	user, _ := persisted(t, a)
+	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
+		_, err := a.User(ctx, user.ID)
+		ok(t, err)
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		err = b.InTx(short, func(ctx context.Context) error {
+			_, err := b.User(ctx, user.ID)
+			return err
+		})
+		is(t, err, context.DeadlineExceeded)
+		if waited := time.Since(began); waited > 2*time.Second {
+			t.Errorf("waited for %v after the context had ended", waited)
+		}
+		return a.SetAnonymous(ctx, user.ID, false)
+	}))
+	ok(t, b.SetAnonymous(t.Context(), user.ID, true)) // both go on
+}
+
+func cancelled(t *testing.T, a, b walkin.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	user, session := newUser(t)
+	_, err := a.Persist(ctx, user, session)
+	is(t, err, context.Canceled)
+	_, err = a.Lookup(ctx, user.ID, session.ID)
+	is(t, err, context.Canceled)
+	_, err = b.Lookup(t.Context(), user.ID, session.ID)
+	is(t, err, walkin.ErrNotFound)
+}
+
+func txLock(t *testing.T, a, b walkin.Store) {
+	user, _ := persisted(t, a)
+	// Each turns the flag around, by what it read. With a lost update the flag
+	// would not be what an even number of turns leaves.
+	together(20, a, b, func(_ int, s walkin.Store) {
+		err := s.InTx(t.Context(), func(ctx context.Context) error {
+			got, err := s.User(ctx, user.ID)
+			if err != nil {
+				return err
+			}
+			identities, err := s.Identities(ctx, user.ID)
+			if err != nil {
+				return err
+			}
+			if (len(identities)%2 == 0) != got.Anonymous {
+				t.Errorf("flag %t with %d identities: somebody else was inside", got.Anonymous, len(identities))
+			}
+			if err := s.CreateIdentity(ctx, identityOf(user, fmt.Sprint(len(identities)))); err != nil {
+				return err
+			}
+			return s.SetAnonymous(ctx, user.ID, !got.Anonymous)
+		})
+		if err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+	identities, err := b.Identities(t.Context(), user.ID)
+	ok(t, err)
+	if len(identities) != 20 {
+		t.Errorf("got %d identities, want 20", len(identities))
+	}
+}

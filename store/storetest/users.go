@@ -1,0 +1,270 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+func created(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")))
+	for _, s := range []walkin.Store{a, b} {
+		got, err := s.User(t.Context(), user.ID)
+		ok(t, err)
+		sameUser(t, got, user)
+		live, err := s.Lookup(t.Context(), user.ID, session.ID)
+		ok(t, err)
+		sameSession(t, live, session)
+		identity, err := s.Identity(t.Context(), "test", "ann")
+		ok(t, err)
+		if identity.UserID != user.ID || identity.Provider != "test" || identity.Subject != "ann" || string(identity.Secret) != "s" {
+			t.Errorf("got identity %+v", identity)
+		}
+		sameTime(t, "identity", identity.CreatedAt, start)
+	}
+}
+
+func times(t *testing.T, a, b walkin.Store) {
+	for _, at := range []time.Time{
+		time.Date(2001, time.January, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2150, time.December, 31, 23, 59, 59, 999999000, time.UTC),
+		time.Date(2026, time.March, 8, 2, 30, 0, 0, time.UTC),    // New York has no such hour
+		time.Date(2026, time.November, 1, 1, 30, 0, 0, time.UTC), // and has this one twice
+		time.Date(2026, time.March, 8, 2, 30, 0, 0, time.FixedZone("", -5*3600)),
+	} {
+		user, session := newUser(t)
+		user.CreatedAt, user.SeenAt = at, at.Add(time.Minute)
+		// Expired before it began: to judge that is not the store's.
+		session.CreatedAt, session.RenewedAt, session.ExpiresAt = at, at.Add(time.Hour), at.Add(-time.Hour)
+		_, err := a.Persist(t.Context(), user, session)
+		ok(t, err)
+		identity := identityOf(user, at.String())
+		identity.CreatedAt = at
+		ok(t, a.CreateIdentity(t.Context(), identity))
+
+		gotUser, err := b.User(t.Context(), user.ID)
+		ok(t, err)
+		sameUser(t, gotUser, user)
+		gotSession, err := b.Lookup(t.Context(), user.ID, session.ID)
+		ok(t, err)
+		sameSession(t, gotSession, session)
+		gotIdentity, err := b.Identity(t.Context(), identity.Provider, identity.Subject)
+		ok(t, err)
+		sameTime(t, "identity", gotIdentity.CreatedAt, at)
+		for _, got := range []time.Time{gotUser.CreatedAt, gotUser.SeenAt, gotSession.CreatedAt, gotSession.RenewedAt,
+			gotSession.ExpiresAt, gotIdentity.CreatedAt} {
+			if got.Location() != time.UTC {
+				t.Errorf("got %v, want it in UTC", got)
+			}
+		}
+	}
+}
+
+func lookup(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	_, other := persisted(t, a)
+	_, err := b.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+	_, err = b.Lookup(t.Context(), user.ID, uuid.New())
+	is(t, err, walkin.ErrSuperseded)
+	_, err = b.Lookup(t.Context(), user.ID, other.ID) // somebody else's
+	is(t, err, walkin.ErrSuperseded)
+	_, err = b.Lookup(t.Context(), uuid.New(), session.ID)
+	is(t, err, walkin.ErrNotFound)
+	never := uuid.New()
+	ok(t, a.DeleteUser(t.Context(), tombstone(never)))
+	_, err = b.Lookup(t.Context(), never, session.ID)
+	is(t, err, walkin.ErrSuperseded)
+}
+
+func persist(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	changed := user
+	changed.SeenAt = start.Add(48 * time.Hour)
+	later := session
+	later.ExpiresAt = start.Add(48 * time.Hour)
+	again, err := b.Persist(t.Context(), changed, later)
+	ok(t, err)
+	if again {
+		t.Error("the second Persist says that it created the user")
+	}
+	got, err := a.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+	sameSession(t, got, session) // nothing changed
+	same, err := a.User(t.Context(), user.ID)
+	ok(t, err)
+	sameUser(t, same, user)
+
+	second := session
+	second.ID = uuid.New()
+	_, err = b.Persist(t.Context(), user, second)
+	is(t, err, walkin.ErrSuperseded)
+	_, err = a.Lookup(t.Context(), user.ID, second.ID)
+	is(t, err, walkin.ErrSuperseded)
+
+	ok(t, a.DeleteSessions(t.Context(), user.ID, uuid.Nil)) // as an upgrade does
+	_, err = b.Persist(t.Context(), user, session)
+	is(t, err, walkin.ErrSuperseded)
+	_, err = a.Lookup(t.Context(), user.ID, session.ID)
+	is(t, err, walkin.ErrSuperseded)
+}
+
+func persistDeleted(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
+	_, err := b.Persist(t.Context(), user, session)
+	is(t, err, walkin.ErrSuperseded)
+	_, err = b.User(t.Context(), user.ID)
+	is(t, err, walkin.ErrNotFound)
+
+	never, session := newUser(t)
+	ok(t, a.DeleteUser(t.Context(), tombstone(never.ID)))
+	_, err = b.Persist(t.Context(), never, session)
+	is(t, err, walkin.ErrSuperseded)
+	_, err = b.User(t.Context(), never.ID)
+	is(t, err, walkin.ErrNotFound)
+}
+
+func persistParallel(t *testing.T, a, b walkin.Store) {
+	user, session := newUser(t)
+	var creations atomic.Int32
+	together(20, a, b, func(_ int, s walkin.Store) {
+		created, err := s.Persist(t.Context(), user, session)
+		if err != nil {
+			t.Errorf("got %v", err)
+		}
+		if created {
+			creations.Add(1)
+		}
+	})
+	if n := creations.Load(); n != 1 {
+		t.Errorf("got %d creations, want 1", n)
+	}
+	_, err := a.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+}
+
+func persistRacesDelete(t *testing.T, a, b walkin.Store) {
+	for range 25 {
+		user, session := newUser(t)
+		together(4, a, b, func(i int, s walkin.Store) {
+			var err error
+			if i == 3 {
+				err = s.DeleteUser(t.Context(), tombstone(user.ID))
+			} else {
+				_, err = s.Persist(t.Context(), user, session)
+			}
+			if err != nil && !errors.Is(err, walkin.ErrSuperseded) {
+				t.Errorf("got %v", err)
+			}
+		})
+		_, err := a.User(t.Context(), user.ID)
+		is(t, err, walkin.ErrNotFound)
+		_, err = b.Lookup(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSuperseded)
+	}
+}
+
+func persistTaken(t *testing.T, a, b walkin.Store) {
+	owner, taken := persisted(t, a)
+	user, session := newUser(t)
+	session.ID = taken.ID
+	created, err := b.Persist(t.Context(), user, session)
+	is(t, err, walkin.ErrSuperseded)
+	if created {
+		t.Error("a Persist that failed says that it created the user")
+	}
+	_, err = a.User(t.Context(), user.ID)
+	is(t, err, walkin.ErrNotFound)
+	got, err := a.Lookup(t.Context(), owner.ID, taken.ID)
+	ok(t, err)
+	sameSession(t, got, taken)
+}
+
+func deleteRaces(t *testing.T, a, b walkin.Store) {
+	for range 10 {
+		user, session := persisted(t, a)
+		together(10, a, b, func(i int, s walkin.Store) {
+			var err error
+			switch i / 2 {
+			case 0:
+				err = s.DeleteUser(t.Context(), tombstone(user.ID))
+			case 1:
+				err = s.RenewSession(t.Context(), session)
+			case 2:
+				second := session
+				second.ID = uuid.New()
+				err = s.CreateSession(t.Context(), second)
+			case 3:
+				err = s.CreateIdentity(t.Context(), identityOf(user, fmt.Sprint(i)))
+			case 4:
+				if err = s.SetAnonymous(t.Context(), user.ID, false); err == nil {
+					err = s.DeleteSessions(t.Context(), user.ID, session.ID)
+				}
+			}
+			if err != nil && !errors.Is(err, walkin.ErrSuperseded) && !errors.Is(err, walkin.ErrNotFound) {
+				t.Errorf("call %d: got %v", i, err)
+			}
+		})
+		_, err := b.User(t.Context(), user.ID)
+		is(t, err, walkin.ErrNotFound)
+		_, err = b.Lookup(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSuperseded)
+		for i := range 10 {
+			_, err = b.Identity(t.Context(), "test", fmt.Sprint(i))
+			is(t, err, walkin.ErrNotFound)
+		}
+	}
+}
+
+func createUser(t *testing.T, a, b walkin.Store) {
+	user, session := newUser(t)
+	user.Anonymous = false
+	ok(t, a.CreateUser(t.Context(), user))
+	got, err := b.User(t.Context(), user.ID)
+	ok(t, err)
+	sameUser(t, got, user)
+	is(t, b.CreateUser(t.Context(), user), walkin.ErrSuperseded)
+	_, err = b.Lookup(t.Context(), user.ID, session.ID)
+	is(t, err, walkin.ErrSuperseded)
+	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
+	is(t, b.CreateUser(t.Context(), user), walkin.ErrSuperseded)
+}
+
+func setAnonymous(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	for _, anonymous := range []bool{false, false, true} { // to what it is already, too
+		ok(t, a.SetAnonymous(t.Context(), user.ID, anonymous))
+		user.Anonymous = anonymous
+		got, err := b.User(t.Context(), user.ID)
+		ok(t, err)
+		sameUser(t, got, user)
+	}
+	_, err := b.Lookup(t.Context(), user.ID, session.ID)
+	ok(t, err)
+	is(t, a.SetAnonymous(t.Context(), uuid.New(), false), walkin.ErrNotFound)
+}
+
+func deleteUser(t *testing.T, a, b walkin.Store) {
+	user, session := persisted(t, a)
+	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")))
+	bystander, other := persisted(t, a)
+	for range 2 {
+		ok(t, b.DeleteUser(t.Context(), tombstone(user.ID)))
+		_, err := a.User(t.Context(), user.ID)
+		is(t, err, walkin.ErrNotFound)
+		_, err = a.Lookup(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSuperseded)
+		_, err = a.Identity(t.Context(), "test", "ann")
+		is(t, err, walkin.ErrNotFound)
+	}
+	ok(t, a.CreateIdentity(t.Context(), identityOf(bystander, "ann"))) // free again
+	_, err := b.Lookup(t.Context(), bystander.ID, other.ID)
+	ok(t, err)
+}

@@ -2,185 +2,253 @@ package walkin_test
 
 import (
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/store/memstore"
-	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestDuplicateCookies holds that a browser which cannot be is nobody, and is
-// not minted over.
+// TestWrongCookie holds that a token counts in the cookie of its kind alone, on
+// a replica that knows it as on one that does not, and as a bearer.
+func TestWrongCookie(t *testing.T) {
+	s := newSite(t)
+	var tokens [3]string // by kind
+	for i, kind := range kinds {
+		tokens[i] = resident(s, kind).Cookie(cookieOf(kind))
+	}
+	cookie := func(anonymous, permanent string) string {
+		var all []string
+		if anonymous != "" {
+			all = append(all, anonName+"="+anonymous)
+		}
+		if permanent != "" {
+			all = append(all, permName+"="+permanent)
+		}
+		return strings.Join(all, "; ")
+	}
+	provisional, anonymous, permanent := tokens[0], tokens[1], tokens[2]
+	nobody := ""
+	for _, tt := range []struct {
+		name   string
+		cookie string
+		want   string // the token of whom
+	}{
+		{"provisional in its own", cookie(provisional, ""), provisional},
+		{"anonymous in its own", cookie(anonymous, ""), anonymous},
+		{"permanent in its own", cookie("", permanent), permanent},
+		{"each in its own: the permanent one counts", cookie(anonymous, permanent), permanent},
+		{"provisional in the permanent one", cookie("", provisional), nobody},
+		{"anonymous in the permanent one", cookie("", anonymous), nobody},
+		{"permanent in the anonymous one", cookie(permanent, ""), nobody},
+		{"each in the other", cookie(permanent, anonymous), nobody},
+		{"anonymous in both", cookie(anonymous, anonymous), anonymous},
+		{"permanent in both", cookie(permanent, permanent), permanent},
+		{"anonymous in the permanent one, a provisional one beside it", cookie(provisional, anonymous), provisional},
+		{"permanent in the anonymous one, garbage beside it", cookie(permanent, "x"), nobody},
+	} {
+		cold := newSite(t, over(s))
+		for name, s := range map[string]*site{"known": s, "unknown": cold} {
+			for _, r := range []*http.Request{s.request(http.MethodGet, "/"), s.request(http.MethodPost, "/prove-nothing")} {
+				if tt.want == provisional && r.Method == http.MethodPost {
+					continue // it would not be provisional any more
+				}
+				r.Header.Set("Cookie", tt.cookie)
+				met := s.meet(t, r)
+				if got := met.known; got != (tt.want != nobody) || got && met.claims.UserID != userOf(t, tt.want) {
+					t.Errorf("%s, %s, %s: got %v", tt.name, name, r.Method, met.claims)
+				}
+				if len(met.Header["Set-Cookie"]) > 0 {
+					t.Errorf("%s, %s, %s: got cookies %v", tt.name, name, r.Method, met.Header["Set-Cookie"])
+				}
+			}
+		}
+	}
+	for i, kind := range kinds { // a bearer may be of either kind
+		r := s.request(http.MethodGet, "/")
+		brings(r, "bearer", tokens[i])
+		if met := s.meet(t, r); met.claims.UserID != userOf(t, tokens[i]) {
+			t.Errorf("%s as a bearer: got %v", kind, met.claims)
+		}
+	}
+}
+
+// TestDuplicateCookies holds that of two values of one name none counts, that
+// too many cookies are no cookies, and that neither is minted over or cleared.
+// Everything else is read as net/http reads it.
 func TestDuplicateCookies(t *testing.T) {
 	s := newSite(t)
-	one, two := s.browser(who), s.browser(who)
-	id := body(t, one.Act("/", nil))
-	two.Act("/", nil)
-	a, b := anonName+"="+one.Cookie(anonName), anonName+"="+two.Cookie(anonName)
+	one, two := resident(s, "anonymous").Cookie(anonName), resident(s, "anonymous").Cookie(anonName)
+	permanent := resident(s, "permanent").Cookie(permName)
+	a, b, p := anonName+"="+one, anonName+"="+two, permName+"="+permanent
+	many := func(n int) string { return strings.Repeat("x=1; ", n) }
+
+	const (
+		visitor = "visitor"   // whose token a is
+		owner   = "owner"     // whose token p is
+		first   = "first"     // nobody yet, and a page view mints
+		nobody  = "hands off" // nobody, and nothing is set
+	)
 	for _, tt := range []struct {
-		name    string
-		cookies []string
-		want    string
+		name  string
+		lines []string
+		want  string
 	}{
-		{"one", []string{a}, id},
-		{"the same twice", []string{a + "; " + a}, id},
-		{"the same twice in two fields", []string{a, a}, id},
-		{"among others", []string{"x=1; " + a + "; y=2"}, id},
-		{"two values", []string{a + "; " + b}, "nobody"},
-		{"two values in two fields", []string{a, b}, "nobody"},
-		{"a value and an empty one", []string{a + "; " + anonName + "="}, "nobody"},
-		{"two permanent ones", []string{permName + "=x; " + permName + "=y; " + a}, "nobody"},
-		{"3,001 cookies", []string{a + strings.Repeat("; x=1", 3000)}, "nobody"},
-		{"a megabyte", []string{a + "; x=" + strings.Repeat("x", 1<<20)}, id},
-		{"a megabyte of semicolons", []string{a + strings.Repeat(";", 1<<20)}, "nobody"},
+		{"one", []string{a}, visitor},
+		{"the same twice", []string{a + "; " + a}, visitor},
+		{"the same in two fields", []string{a, a}, visitor},
+		{"the same a hundred times", []string{strings.Repeat(a+"; ", 100)}, visitor},
+		{"the same in quotes", []string{a + "; " + anonName + `="` + one + `"`}, visitor},
+		{"among others", []string{"x=1; " + a + "; y=2"}, visitor},
+		{"without a space", []string{"x=1;" + a + ";y=2"}, visitor},
+		{"in the second field", []string{"x=1", a}, visitor},
+		{"behind an empty field", []string{"", a}, visitor},
+		{"behind a piece that is no cookie", []string{"; =; nonsense; " + a}, visitor},
+		{"behind one of ours that net/http does not read", []string{anonName + `=a\b; ` + a}, visitor},
+		{"before one of ours that net/http does not read", []string{a + "; " + anonName + "=ü"}, visitor},
+		{"behind the version of RFC 2965", []string{"$Version=1; " + a}, visitor},
+
+		{"two values", []string{a + "; " + b}, nobody},
+		{"two values in the other order", []string{b + "; " + a}, nobody},
+		{"two values in two fields", []string{a, b}, nobody},
+		{"two values, one of them empty", []string{a + "; " + anonName + "="}, nobody},
+		{"two values, the first empty", []string{anonName + "=; " + a}, nobody},
+		{"two values, one without =", []string{anonName + "; " + a}, nobody},
+		{"two values, one with a space", []string{a + "; " + anonName + "= " + one}, nobody},
+		{"two values, both garbage", []string{anonName + "=x; " + anonName + "=y"}, nobody},
+		{"two values, far apart", []string{a, strings.Repeat("x=1; ", 2000), b}, nobody},
+		{"three values", []string{a + "; " + a + "; " + b}, nobody},
+		{"two permanent values", []string{p + "; " + permName + "=x"}, nobody},
+		{"two permanent values, and a visitor", []string{p + "; " + permName + "=x; " + a}, nobody},
+		{"two values beside a permanent one", []string{a + "; " + b + "; " + p}, owner},
+
+		{"3,000 cookies", []string{many(2999) + a}, visitor},
+		{"3,001 cookies", []string{many(3000) + a}, nobody},
+		{"3,001 cookies, ours first", []string{a + "; " + many(3000)}, nobody},
+		{"3,001 cookies in 3,001 fields", append(slices.Repeat([]string{"x=1"}, 3000), a), nobody},
+		{"3,001 cookies, none of ours", []string{many(3001)}, nobody},
+		{"1 MB of semicolons", []string{strings.Repeat(";", 1<<20)}, nobody},
+		{"1 MB of semicolons behind", []string{a + strings.Repeat(";", 1<<20)}, nobody},
+		{"1 MB of spaces", []string{strings.Repeat(" ", 1<<20) + a}, visitor},
+		{"1 MB of another app's cookie", []string{a + "; x=" + strings.Repeat("x", 1<<20)}, visitor},
+		{"1 MB of ours", []string{anonName + "=" + strings.Repeat("x", 1<<20)}, first},
+		{"1 MB of ours, twice", []string{anonName + "=" + strings.Repeat("x", 1<<20) + "; " + anonName + "=" + strings.Repeat("y", 1<<20)}, nobody},
+		{"the token in 1 MB of quotes", []string{anonName + `="` + strings.Repeat(`"`, 1<<20) + one + `"`}, first},
+
+		// What passes for our name somewhere else.
+		{"lower case", []string{strings.ToLower(anonName) + "=" + one}, first},
+		{"upper case", []string{strings.ToUpper(anonName) + "=" + one}, first},
+		{"a space of Unicode in front", []string{"\u2000" + a}, first},
+		{"a space of Latin-1 in front", []string{"\xa0" + a}, first},
+		{"a vertical tab in front", []string{"\v" + a}, first},
+		{"a NUL in front", []string{"\x00" + a}, first},
+		{"in quotes", []string{`"` + anonName + `"=` + one}, first},
+		{"percent-encoded", []string{"%5F%5FHost-walkin-anon=" + one}, first},
+		{"nameless", []string{"=" + a}, first},
+		{"inside of another value", []string{"x=" + a}, first},
+		{"inside of a quoted value", []string{`x="1; ` + a + `; y"`}, visitor}, // net/http knows no such quotes
+		{"with a comma", []string{"x=1, " + a}, first},
+		{"a $Path behind", []string{a + "; $Path=/; $Domain=.example"}, visitor},
+		{"another mode's name", []string{"walkin-anon=" + one + "; __Secure-walkin-anon=" + one + "; __Host-walkin-anon-chips=" + one}, first},
 	} {
-		r := s.navigation("/")
-		r.Header["Cookie"] = tt.cookies
-		answer, err := s.browser(who).Serve(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := body(t, answer); got != tt.want || len(answer.Header["Set-Cookie"]) > 0 {
-			t.Errorf("%s: got %q and %v, want %q and no cookie", tt.name, got, answer.Header["Set-Cookie"], tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			cold := newSite(t, over(s))
+			for name, s := range map[string]*site{"known": s, "unknown": cold} {
+				for _, r := range []*http.Request{s.navigation("/"), s.request(http.MethodGet, "/")} {
+					r.Header["Cookie"] = tt.lines
+					met := s.meet(t, r)
+					set := met.Cookies()
+					mints := tt.want == first && r.Header.Get("Sec-Fetch-Mode") == "navigate"
+					switch {
+					case tt.want == visitor && met.claims.UserID != userOf(t, one),
+						tt.want == owner && met.claims.UserID != userOf(t, permanent),
+						tt.want == nobody && met.known,
+						tt.want == first && met.known != mints:
+						t.Errorf("%s, %s: got %v, want the %s", name, r.Header.Get("Sec-Fetch-Mode"), met.claims, tt.want)
+					case len(set) != map[bool]int{true: 1}[mints]:
+						t.Errorf("%s, %s: got %v", name, r.Header.Get("Sec-Fetch-Mode"), met.Header["Set-Cookie"])
+					}
+				}
+				if tt.want == nobody { // acting is nobody's act, and is refused where somebody is needed
+					r := s.request(http.MethodPost, "/note")
+					r.Header["Cookie"] = tt.lines
+					s.store.count()
+					rec := s.browser(s.routes().ServeHTTP)
+					answer, err := rec.Serve(r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if answer.StatusCode != http.StatusUnauthorized || len(answer.Header["Set-Cookie"]) > 0 || s.store.count() > 0 {
+						t.Errorf("%s, acting: got %d and %v, want 401, no cookie, and the store left alone", name, answer.StatusCode, answer.Header["Set-Cookie"])
+					}
+				}
+			}
+		})
 	}
 }
 
-// FuzzCookieHeader holds that we read a Cookie header exactly as net/http does.
+// FuzzCookieHeader holds that a Cookie header is read exactly as net/http reads
+// it, whether a value is known or not, and that two values are a conflict.
 func FuzzCookieHeader(f *testing.F) {
 	const name = anonName
-	for _, seed := range []string{
-		"", name + "=a", " " + name + " =a", name + `="a"`, name + "=a; " + name + "=b", name + "=a\\b; " + name + "=c",
-		name, name + "=", name + "= a ", "x=1;" + name + "=a;;", "=" + name + "=a", "$Version=1; " + name + "=a", name + "=a\tb",
-		"\u2000" + name + "=a", name + "=" + strings.Repeat("é", 3), strings.Repeat(";", 3001), name + "=a\n" + name + "=b", name + `="`, name + `=""`,
+	for _, line := range []string{
+		"", name + "=a", " " + name + " =a", "\t" + name + "\t=a\t", name + `="a"`, name + `=""a""`, name + `="`, name + `=""`, name + `="a`,
+		name, name + "=", name + "= a ", name + "==a", name + "=a=b", name + "=a\tb", name + "=a b", name + "=a,b", name + "=a\x00",
+		name + "=a; " + name + "=a", name + "=a; " + name + "=b", name + "=a\\b; " + name + "=c", name + "=a;" + name + "=\x7f", name + "=; " + name + "=a",
+		"x=1;" + name + "=a;;", ";;; ;" + name + "=a", "=" + name + "=a", "$Version=1; " + name + "=a", name + "=a; $Path=/", "x=\"1; " + name + "=a; y\"",
+		"\u2000" + name + "=a", "\xa0" + name + "=a", "\r\n" + name + "=a\r\n", name + "\u00a0=a", name + "=" + strings.Repeat("é", 3), "(" + name + ")=a",
+		strings.ToLower(name) + "=a", permName + "=a", name + "2=a", "2" + name + "=a",
 	} {
-		f.Add(seed, "")
-		f.Add("x=1", seed)
-		f.Add(name+"=a", seed)
+		f.Add(line, "", uint16(0), "a")
+		f.Add("x=1", line, uint16(0), "b")
+		f.Add(name+"=a", line, uint16(0), "a")
+		f.Add(line, line, uint16(2990), "")
 	}
-	f.Fuzz(func(t *testing.T, first, second string) {
-		r := &http.Request{Header: http.Header{"Cookie": {first, second}}}
-		values := map[string]bool{}
-		var last string
-		for _, c := range r.CookiesNamed(name) {
+	for _, n := range []uint16{2997, 2998, 2999, 3000, 3001} {
+		f.Add(name+"=a", "x=1", n, "a")
+	}
+	f.Fuzz(func(t *testing.T, first, second string, more uint16, known string) {
+		h := http.Header{"Cookie": {first, second}}
+		if more > 0 {
+			h["Cookie"] = append(h["Cookie"], strings.Repeat(";", int(more%4000)))
+		}
+		values := make(map[string]bool)
+		for _, c := range (&http.Request{Header: h}).CookiesNamed(name) {
 			values[c.Value] = true
-			last = c.Value
 		}
-		tooMany := strings.Count(first, ";")+strings.Count(second, ";")+2 > 3000
-		value, one, conflict := walkin.FindCookie(r.Header, name)
+		count := 0
+		for _, line := range h["Cookie"] {
+			count += 1 + strings.Count(line, ";")
+		}
+		want := "none"
 		switch {
-		case tooMany || len(values) > 1:
-			if !conflict {
-				t.Errorf("%q, %q: got %q, want a conflict", first, second, value)
-			}
+		case count > 3000 || len(values) > 1: // net/http says nothing of the former, and we mind
+			want = "conflict"
 		case len(values) == 1:
-			if !one || value != last {
-				t.Errorf("%q, %q: got %t %q, want %q", first, second, one, value, last)
+			for value := range values {
+				want = "one " + value
 			}
-		case one || conflict:
-			t.Errorf("%q, %q: got %q, want none", first, second, value)
+		}
+		say := func(value string, one, conflict bool) string {
+			switch {
+			case one && conflict:
+				return "both"
+			case one:
+				return "one " + value
+			case conflict:
+				return "conflict"
+			}
+			return "none"
+		}
+		if got := say(walkin.FindCookie(h, name)); got != want {
+			t.Errorf("%q: got %q, want %q", h["Cookie"], got, want)
+		}
+		if len(known) < 3 || strings.ContainsFunc(known, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`";\`, r) }) {
+			return // no token, so never known
+		}
+		value, hit, one, conflict := walkin.FindKnownCookie(h, name, known)
+		if got := say(value, one, conflict); got != want || hit != (one && value == known) {
+			t.Errorf("%q, knowing %q: got %q, a hit: %t; want %q", h["Cookie"], known, got, hit, want)
 		}
 	})
-}
-
-// returnPaths are what a form may bring in return_to, and whether it is a path
-// of this site.
-var returnPaths = map[string]bool{
-	"/": true, "/a": true, "/a?b=c": true, "/a?b=c#d": true, "/a/b/": true, "/a?u=https://x/y": true, "/%C3%A9": true, "/a%20b": true, "/a:b": true,
-	"": false, "a": false, "//evil.example": false, `/\evil.example`: false, `/\/evil.example`: false, "/%5cevil.example": false,
-	"/%5Cevil.example": false, "/%2f%2fevil.example": false, "/%2fevil.example": false, "/\tevil.example": false, "/\t/evil.example": false, "/\n/evil.example": false, "/\r\nLocation: x": false,
-	"https:evil.example": false, "https://evil.example": false, "https:/evil.example": false, "/a/../%5cevil.example": false,
-	"/a/..//evil.example": false, "/%255cevil.example": false, "/.//evil.example": false, "//user@evil.example": false, "javascript:alert(1)": false,
-	" /a": false, "/a b": false, "/é": false, "/\x00": false, "/a\\b": false, "/%0d%0aLocation:x": false, "///evil.example": false, "http:///x": false,
-}
-
-func TestReturnPaths(t *testing.T) {
-	for path, good := range returnPaths {
-		want := "/default"
-		if good {
-			want = path
-		}
-		if got := walkin.LocalPath(path, "/default"); got != want {
-			t.Errorf("%q: got %q, want %q", path, got, want)
-		}
-	}
-	// And through a form.
-	m := must(walkin.New(walkin.Config{Keys: []walkin.Key{hmacKey}, Store: memstore.New()}))
-	for path, good := range returnPaths {
-		c := walkintest.NewClient(t, m.Handler(m.SignOutHandler()))
-		got := c.Act("/out", url.Values{"return_to": {path}}).Header.Get("Location")
-		if want := map[bool]string{true: path, false: "/"}[good]; got != want {
-			t.Errorf("signing out with %q: got %q, want %q", path, got, want)
-		}
-	}
-}
-
-// FuzzReturnTo holds that what is accepted stays on the site, however a browser
-// reads it.
-func FuzzReturnTo(f *testing.F) {
-	for path := range returnPaths {
-		f.Add(path)
-	}
-	base := must(url.Parse("https://app.example/page"))
-	f.Fuzz(func(t *testing.T, s string) {
-		path := walkin.LocalPath(s, "")
-		if path == "" {
-			return
-		}
-		if path != s {
-			t.Fatalf("%q became %q", s, path)
-		}
-		// A browser drops tabs and line breaks, and reads \ as /; a proxy may
-		// decode once.
-		for _, reading := range []string{path, must2(url.PathUnescape(path))} {
-			reading = strings.NewReplacer("\t", "", "\n", "", "\r", "", `\`, "/").Replace(reading)
-			u, err := base.Parse(reading)
-			if err != nil {
-				continue
-			}
-			if u.Scheme != "https" || u.Host != "app.example" || u.User != nil {
-				t.Errorf("%q read as %q leads to %s", s, reading, u)
-			}
-			if strings.HasPrefix(reading, "//") {
-				t.Errorf("%q is read as %q", s, reading)
-			}
-		}
-		for i := range len(path) {
-			if path[i] < ' ' || path[i] == 0x7f {
-				t.Errorf("%q has a control byte", s)
-			}
-		}
-	})
-}
-
-func must2(s string, err error) string {
-	if err != nil {
-		return "/"
-	}
-	return s
-}
-
-// TestCacheIsBounded holds that tokens which come once do not push out one
-// that keeps coming, and that the cache is no way around expiry or liveness.
-func TestCacheIsBounded(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.CacheSize = 1024 })
-	regular := s.browser(who)
-	regular.Act("/", nil)
-	id := body(t, regular.Fetch("/"))
-	regular.Fetch("/")
-	regular.Fetch("/")
-	s.store.count()
-	for range 100 {
-		for range 100 {
-			s.browser(who).Visit("/")
-		}
-		if got := body(t, regular.Fetch("/")); got != id {
-			t.Fatalf("got %q, want %q", got, id)
-		}
-	}
-	if n := s.store.count("Lookup"); n > 10 {
-		t.Errorf("got %d look-ups for 100 returns within RecheckAfter, want hardly any: the cache forgot a regular", n)
-	}
 }

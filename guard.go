@@ -307,13 +307,26 @@ func localPath(s, fallback string) string {
 		if strings.Contains(u.Path, "//") {
 			return fallback
 		}
-		again, err := url.PathUnescape(u.Path)
-		if err != nil {
-			break
-		}
-		u.Path = again
+		u.Path = unescape(u.Path)
 	}
 	return s
+}
+
+// unescape decodes what is percent-encoded and leaves the rest, as many servers
+// do where url.PathUnescape gives up: one stray % must not hide the others.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if i+2 < len(s) && s[i] == '%' {
+			if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(c))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // safeReturn is where a form leads when it is done.

@@ -195,7 +195,8 @@ func newKey(k Key) (*key, error) {
 		case len(bytes.Trim(k.Secret, string(k.Secret[:1]))) == 0:
 			return nil, errors.New("its secret is one byte repeated; random bytes are needed")
 		}
-		key.alg, key.private, key.public = jwa.HS256, k.Secret, k.Secret
+		secret := bytes.Clone(k.Secret) // the caller may wipe it
+		key.alg, key.private, key.public = jwa.HS256, secret, secret
 		// The fingerprint of a random secret tells nobody anything.
 		sum := sha256.Sum256(append([]byte("walkin key id\x00"), k.Secret...))
 		key.id = strings.TrimPrefix(k.ID+"."+base64.RawURLEncoding.EncodeToString(sum[:9]), ".")
@@ -203,15 +204,22 @@ func newKey(k Key) (*key, error) {
 		if len(private) != ed25519.PrivateKeySize {
 			return nil, errors.New("its Ed25519 key has a wrong length")
 		}
+		private = bytes.Clone(private)
 		key.alg, key.private, key.public = jwa.EdDSA, private, private.Public()
 	case *ecdsa.PrivateKey:
 		if private == nil || private.Curve != elliptic.P256() {
 			return nil, errors.New("its ECDSA key is not on P-256")
 		}
+		if private.D == nil {
+			return nil, errors.New("its ECDSA key has no private part")
+		}
 		key.alg, key.private, key.public = jwa.ES256, private, &private.PublicKey
 	case *rsa.PrivateKey:
-		if private == nil || private.N.BitLen() < minRSABits {
+		if private == nil || private.N == nil || private.N.BitLen() < minRSABits {
 			return nil, fmt.Errorf("its RSA key is shorter than %d bits", minRSABits)
+		}
+		if private.D == nil {
+			return nil, errors.New("its RSA key has no private part")
 		}
 		key.alg, key.private, key.public = jwa.RS256, private, &private.PublicKey
 	default:
@@ -237,6 +245,13 @@ func newKey(k Key) (*key, error) {
 	}
 	if key.verifier, err = jws.NewVerifier(key.alg); err != nil {
 		return nil, err
+	}
+	// A key whose halves do not belong together would sign what no replica
+	// takes.
+	probe := []byte("walkin")
+	signature, err := key.signer.Sign(probe, key.private)
+	if err != nil || key.verifier.Verify(probe, signature, key.public) != nil {
+		return nil, errors.New("what it signs does not verify")
 	}
 	return key, nil
 }
@@ -369,6 +384,10 @@ func (r *keyring) verify(token string, bearer bool, now time.Time) (c Claims, ac
 	if len(token) > maxToken {
 		return Claims{}, false, invalid, "too_long"
 	}
+	// encoding/base64 passes over line breaks, also when it is strict.
+	if strings.ContainsAny(token, "\r\n") {
+		return Claims{}, false, invalid, "malformed"
+	}
 	header, rest, _ := strings.Cut(token, ".")
 	body, signature, ok := strings.Cut(rest, ".")
 	if !ok {
@@ -418,7 +437,11 @@ func (r *keyring) foreign(header string) bool {
 	if err != nil {
 		return false
 	}
-	alg, rest, ok := strings.Cut(strings.TrimPrefix(string(text[:n]), `{"alg":"`), `","kid":"`)
+	rest, ok := strings.CutPrefix(string(text[:n]), `{"alg":"`)
+	if !ok {
+		return false
+	}
+	alg, rest, ok := strings.Cut(rest, `","kid":"`)
 	if !ok {
 		return false
 	}

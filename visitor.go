@@ -178,14 +178,14 @@ func (v *visit) become(s standing, reason string) {
 // 6750 §2.1). Other schemes, such as the Basic of a staging site, are not ours
 // to look at.
 func bearer(h http.Header) (string, bool) {
-	const scheme = "bearer "
 	values := h["Authorization"]
 	if len(values) == 0 {
 		return "", false
 	}
-	value := values[0]
-	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+	// The blank behind a scheme without a token does not survive the way.
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "bearer") {
 		return "", false
 	}
-	return strings.TrimLeft(value[len(scheme):], " "), true
+	return strings.TrimLeft(token, " "), true
 }

@@ -1,0 +1,295 @@
+package walkin
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/uuid"
+)
+
+// tokens returns n texts that look like tokens. The cache minds nothing but
+// their last letters, which a signature makes random.
+func tokens(seed uint64, n int) []string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	random := rand.New(rand.NewPCG(seed, 0))
+	all := make([]string, n)
+	for i := range all {
+		b := []byte("header.payload.")
+		b = strconv.AppendUint(b, seed<<32+uint64(i), 36)
+		for range 4 {
+			b = append(b, letters[random.IntN(len(letters))])
+		}
+		all[i] = string(b)
+	}
+	return all
+}
+
+// size returns how many tokens a cache holds.
+func (c *cache) size() int {
+	n := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.RLock()
+		n += len(s.probation.young) + len(s.probation.old) + len(s.kept.young) + len(s.kept.old)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
+// TestCacheSize holds that the cache never has more entries than it was given,
+// whatever comes how often, and makes use of what it was given. The size is
+// rounded down to a multiple of 256, four maps in each of 64 shards; 256 is the
+// least.
+func TestCacheSize(t *testing.T) {
+	for _, tt := range []struct{ size, limit int }{
+		{1, 256}, {255, 256}, {256, 256}, {511, 256}, {512, 512}, {1000, 768}, {4096, 4096},
+	} {
+		for visits := range 3 {
+			c := newCache(tt.size)
+			most := 0
+			for i, token := range tokens(1, 2*tt.limit+1000) {
+				c.add(token, Claims{}, false)
+				for range visits {
+					if c.get(token) == nil {
+						t.Fatalf("size %d: a token was forgotten at once", tt.size)
+					}
+				}
+				if i%256 == 0 {
+					most = max(most, c.size())
+				}
+			}
+			most = max(most, c.size())
+			half := tt.limit / 2 // of each kind: those on probation, and those that were kept
+			if visits < 2 && most > half || most > tt.limit {
+				t.Errorf("size %d, %d visits: got %d entries, want %d at most", tt.size, visits, most, tt.limit)
+			}
+			if most < half*6/10 { // a young generation may just have begun
+				t.Errorf("size %d, %d visits: got %d entries, want about %d: the shards are uneven", tt.size, visits, most, half)
+			}
+		}
+	}
+}
+
+// TestCacheKeepsRegulars holds that a token which keeps coming is not pushed
+// out by any number of tokens that come once.
+func TestCacheKeepsRegulars(t *testing.T) {
+	c := newCache(4096)
+	regulars := tokens(1, 100)
+	entries := make(map[string]*entry)
+	for _, token := range regulars {
+		entries[token] = c.add(token, Claims{UserID: uuid.New()}, false)
+		c.get(token)
+		c.get(token) // the second return
+	}
+	for i, token := range tokens(2, 20_000) {
+		c.add(token, Claims{}, false)
+		if i%2 == 0 {
+			c.get(token) // came back once
+		}
+	}
+	for _, token := range regulars {
+		if e := c.get(token); e != entries[token] {
+			t.Fatalf("a regular was forgotten: got %v", e)
+		}
+	}
+	if once := tokens(3, 1)[0]; c.add(once, Claims{}, false) == nil || c.get(once) == nil {
+		t.Error("a newcomer is not remembered after the flood")
+	}
+
+	// Regulars make way for other regulars, and those who still come stay.
+	faithful := regulars[0]
+	for _, token := range tokens(4, 5_000) {
+		c.add(token, Claims{}, false)
+		c.get(token)
+		c.get(token)
+		if c.get(faithful) == nil {
+			t.Fatal("a token that comes between any two others was forgotten")
+		}
+	}
+	if got := c.get(regulars[1]); got != nil {
+		t.Errorf("a token that stayed away is still there: %v", got)
+	}
+}
+
+// TestCacheSpelling holds that only the very text of a token finds its entry,
+// that adding it again changes nothing, and that no larger text is kept alive.
+func TestCacheSpelling(t *testing.T) {
+	c := newCache(0)
+	header := "x=1; name=" + tokens(1, 1)[0] + "; y=" + strings.Repeat("y", 1<<20)
+	token := header[len("x=1; name="):strings.LastIndex(header, "; y=")]
+	e := c.add(token, Claims{App: "first"}, false)
+	if again := c.add(strings.Clone(token), Claims{App: "second"}, true); again != e || e.claims.App != "first" || e.access {
+		t.Errorf("adding it again: got %v, want the first entry", again)
+	}
+	for range 3 { // on probation, and kept
+		for _, other := range []string{"", "a", "ab", "abc", token + "=", " " + token, token + " ", token[1:], token[:len(token)-1], strings.ToUpper(token)} {
+			if got := c.get(other); got != nil {
+				t.Errorf("%q finds %v", other, got)
+			}
+		}
+		if got := c.get(token); got != e {
+			t.Errorf("got %v, want the entry", got)
+		}
+	}
+	s := c.shard(token)
+	for key := range s.kept.young {
+		if start := unsafe.StringData(key); start == unsafe.StringData(token) {
+			t.Error("the cache keeps a whole Cookie header alive")
+		}
+	}
+	if len(s.kept.young) != 1 || c.size() != 1 {
+		t.Errorf("got %d entries and %d kept, want 1", c.size(), len(s.kept.young))
+	}
+	var none *cache
+	if got := none.get(token); got != nil {
+		t.Errorf("no cache: got %v", got)
+	}
+}
+
+// TestCacheConcurrently holds that many requests at once agree on one entry of
+// a token as long as it is there, and that each finds the claims of its own.
+func TestCacheConcurrently(t *testing.T) {
+	c := newCache(1024)
+	all := tokens(1, 2000)
+	users := make(map[string]uuid.UUID, len(all))
+	for _, token := range all {
+		users[token] = uuid.New()
+	}
+	var found, wrong atomic.Int64
+	var wg sync.WaitGroup
+	for worker := range 4 * runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(worker), 0))
+			for range 3000 {
+				// Few come often, many seldom.
+				token := all[min(random.IntN(len(all)), random.IntN(len(all)), random.IntN(len(all)))]
+				e := c.get(token)
+				if e == nil {
+					e = c.add(token, Claims{UserID: users[token]}, false)
+				} else {
+					found.Add(1)
+				}
+				if e.claims.UserID != users[token] {
+					wrong.Add(1)
+				}
+				e.checked.Store(int64(worker))
+			}
+		})
+	}
+	wg.Wait()
+	if wrong.Load() > 0 || found.Load() == 0 {
+		t.Errorf("got %d hits and %d of them another user's", found.Load(), wrong.Load())
+	}
+	if n := c.size(); n > 1024 {
+		t.Errorf("got %d entries, want 1,024 at most", n)
+	}
+
+	// All add one token at the same moment.
+	var entries sync.Map
+	for range 16 {
+		wg.Go(func() { entries.Store(c.add("header.payload.signature", Claims{}, false), true) })
+	}
+	wg.Wait()
+	n := 0
+	entries.Range(func(any, any) bool { n++; return true })
+	if n != 1 {
+		t.Errorf("got %d entries of one token", n)
+	}
+}
+
+// aliveStore is a store in which every session is alive.
+type aliveStore struct{ Store }
+
+func (aliveStore) Lookup(_ context.Context, user, session uuid.UUID) (Session, error) {
+	return Session{ID: session, UserID: user, ExpiresAt: time.Now().Add(maxLifetime)}, nil
+}
+
+// TestCacheIsNoWayAround holds that what is remembered of a token saves no
+// check but that of its signature: its time, what carried it, and its session
+// are looked at all the same.
+func TestCacheIsNoWayAround(t *testing.T) {
+	m, err := New(Config{Keys: []Key{{Secret: []byte("a secret that is only of this test")}}, Store: aliveStore{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	base := Claims{UserID: uuid.New(), SessionID: uuid.New(), IssuedAt: now, ExpiresAt: now.Add(time.Hour), ProvenAt: now, Method: "pwd"}
+	guest := base
+	guest.Anonymous, guest.Method, guest.ProvenAt = true, "", time.Time{}
+	issue := func(c Claims, typ string) string {
+		token, err := m.keys.issue(c, typ, m.cfg.Audience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	permanent, anonymous := issue(base, typeSession), issue(guest, typeSession)
+	access, guestAccess := issue(base, typeAccess), issue(guest, typeAccess)
+
+	ask := func(carrier, token string, at time.Time) string {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if r.Header.Set("Authorization", "Bearer "+token); carrier != "bearer" {
+			r.Header = http.Header{"Cookie": {carrier + "=" + token}}
+		}
+		if f := m.look(r, at); f.standing != live {
+			return f.reason
+		}
+		return "live"
+	}
+	in, late := now, now.Add(time.Hour+leeway+time.Second)
+	for _, tt := range []struct {
+		name, carrier, token string
+		at                   time.Time
+		want                 string
+	}{
+		{"permanent, in its cookie", m.cookies.permanent, permanent, in, "live"},
+		{"permanent, in the other", m.cookies.anonymous, permanent, in, "wrong_cookie"},
+		{"permanent, bearer", "bearer", permanent, in, "live"},
+		{"anonymous, in its cookie", m.cookies.anonymous, anonymous, in, "live"},
+		{"anonymous, in the other", m.cookies.permanent, anonymous, in, "wrong_cookie"},
+		{"access token, bearer", "bearer", access, in, "live"},
+		{"access token, permanent cookie", m.cookies.permanent, access, in, "wrong_cookie"},
+		{"access token, anonymous cookie", m.cookies.anonymous, access, in, "wrong_cookie"},
+		{"guest's access token, bearer", "bearer", guestAccess, in, "live"},
+		{"guest's access token, anonymous cookie", m.cookies.anonymous, guestAccess, in, "wrong_cookie"},
+		{"guest's access token, permanent cookie", m.cookies.permanent, guestAccess, in, "wrong_cookie"},
+		{"permanent, at its last second", m.cookies.permanent, permanent, late.Add(-2 * time.Second), "live"},
+		{"permanent, late", m.cookies.permanent, permanent, late, "expired"},
+		{"permanent, late, bearer", "bearer", permanent, late, "expired"},
+		{"anonymous, late", m.cookies.anonymous, anonymous, late, "expired"},
+		{"access token, late", "bearer", access, late, "expired"},
+	} {
+		for _, token := range []string{permanent, anonymous, access, guestAccess} {
+			if m.cache.get(token) == nil {
+				ask("bearer", token, in) // and now it is known
+			}
+		}
+		if got := ask(tt.carrier, tt.token, tt.at); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+
+	// A session that ended is over, however lately it was seen alive.
+	e := m.cache.get(permanent)
+	e.checked.Store(now.UnixNano())
+	e.dead.Store(true)
+	if got := ask(m.cookies.permanent, permanent, now); got != "superseded" {
+		t.Errorf("a dead session: got %q, want superseded", got)
+	}
+	// A clock that is set back does not make an old look a new one.
+	e = m.cache.get(anonymous)
+	e.checked.Store(now.Add(time.Hour).UnixNano())
+	if e.checkedWithin(time.Minute, now) || !e.checkedWithin(time.Minute, now.Add(time.Hour+59*time.Second)) || e.checkedWithin(time.Minute, now.Add(time.Hour+time.Minute)) {
+		t.Error("a look in an hour counts now, or not in its minute")
+	}
+}

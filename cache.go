@@ -56,7 +56,8 @@ type generations struct {
 
 func newCache(size int) *cache {
 	c := new(cache)
-	// Four maps a shard: together they hold size entries at most.
+	// Four maps a shard: together they hold size entries at most, or one each
+	// where size is less than that.
 	limit := max(size/cacheShards/4, 1)
 	for i := range c.shards {
 		c.shards[i].probation.limit = limit

@@ -131,6 +131,8 @@ func (r *keyring) judge(p payload, now time.Time) (Claims, standing, string) {
 	switch {
 	case p.Issuer != r.issuer, p.Audience != r.audience:
 		return Claims{}, invalid, "foreign"
+	case p.Role != roleClaim, len(p.App) > 0 && p.App[0] != '{':
+		return Claims{}, invalid, "foreign"
 	case p.Subject == uuid.Nil, p.SessionID == uuid.Nil, p.Anonymous == nil, p.IssuedAt == 0, p.ExpiresAt == 0,
 		len(p.AMR) != 1, p.Prov && !*p.Anonymous:
 		return Claims{}, invalid, "incomplete"

@@ -123,7 +123,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// CacheSize is how many verified tokens are remembered, of about 1 KB
-	// each. Zero is 32,768.
+	// each. Zero is 32,768; the least is 256.
 	CacheSize int
 }
 

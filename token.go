@@ -2,6 +2,7 @@ package walkin
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,9 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,6 +62,18 @@ type Key struct {
 	// [Middleware.JWKSHandler].
 	Private crypto.Signer
 }
+
+// String names the key and hides the rest, so that a Config which is printed or
+// logged gives nothing away.
+func (k Key) String() string {
+	return "walkin.Key(" + strconv.Quote(k.ID) + ")"
+}
+
+// GoString is String, for %#v.
+func (k Key) GoString() string { return k.String() }
+
+// LogValue is String, for log/slog.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // ParseJWKS reads keys from a JSON Web Key Set (RFC 7517) that holds secrets
 // or private keys, and nothing public: a set with a public key in it is
@@ -303,6 +318,7 @@ func newKeyring(keys []Key, issuer, audience string) (*keyring, error) {
 	}
 	public := []jwk.Key{} // "keys":[] rather than null
 	var errs []error
+	names := make(map[string]bool)
 	if len(keys) == 0 {
 		errs = append(errs, errors.New("walkin: Config.Keys is empty; KeyFile makes a first key"))
 	}
@@ -312,10 +328,11 @@ func newKeyring(keys []Key, issuer, audience string) (*keyring, error) {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: %w", i, err))
 			continue
-		case r.ids[key.id]:
-			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: its ID %q is taken by an earlier key", i, key.id))
+		case r.ids[key.id], k.ID != "" && names[k.ID]:
+			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: its ID %q is taken by an earlier key", i, cmp.Or(k.ID, key.id)))
 			continue
 		}
+		names[k.ID] = true
 		r.ids[key.id] = true
 		r.session[key.header(typeSession)] = key
 		r.access[key.header(typeAccess)] = key

@@ -1080,6 +1080,7 @@ func TestWeakKeys(t *testing.T) {
 		{"one private key twice", []walkin.Key{{Private: ed}, {Private: ed}}, "Config.Keys[1]: its ID"},
 		{"two private keys of one ID", []walkin.Key{{ID: "a", Private: ed}, {ID: "a", Private: other}}, "Config.Keys[1]: its ID"},
 		{"two kinds of one ID", []walkin.Key{{ID: "a", Private: ed}, {ID: "a", Private: keyOf(t, "ES256", 0).Private}}, "Config.Keys[1]: its ID"},
+		{"a secret and a private key of one ID", named("main"), "Config.Keys[1]: its ID"},
 		{"a good one and a bad one", []walkin.Key{{Secret: siteSecret}, {Secret: siteSecret[:31]}}, "Config.Keys[1]: its secret"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -1088,10 +1089,9 @@ func TestWeakKeys(t *testing.T) {
 		})
 	}
 	for name, keys := range map[string][]walkin.Key{
-		"32 bytes":                               {{Secret: siteSecret[:32]}},
-		"IDs":                                    {{ID: strings.Repeat("k", 64), Secret: siteSecret}, {ID: "a.b_c-D9", Private: ed}},
-		"all together":                           {keyOf(t, "HS256", 0), keyOf(t, "EdDSA", 0), keyOf(t, "ES256", 0), keyOf(t, "RS256", 0)},
-		"an ID of a secret and of a private key": named("main"), // the secret's is longer on the wire
+		"32 bytes":     {{Secret: siteSecret[:32]}},
+		"IDs":          {{ID: strings.Repeat("k", 64), Secret: siteSecret}, {ID: "a.b_c-D9", Private: ed}},
+		"all together": {keyOf(t, "HS256", 0), keyOf(t, "EdDSA", 0), keyOf(t, "ES256", 0), keyOf(t, "RS256", 0)},
 	} {
 		s := newSite(t, signedBy(keys...))
 		if c := s.browser(who); body(t, c.Visit("/")) != body(t, c.On(newSite(t, signedBy(keys...), over(s)).Handler(http.HandlerFunc(who))).Fetch("/")) {
@@ -2069,4 +2069,19 @@ func FuzzToken(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestKeyHidesItself holds that printing a Config gives no key away.
+func TestKeyHidesItself(t *testing.T) {
+	secret := "a secret that nobody may ever see"
+	cfg := walkin.Config{Keys: []walkin.Key{{ID: "mine", Secret: []byte(secret)}}}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", cfg.Keys[0], "config", cfg)
+	for _, text := range []string{
+		fmt.Sprint(cfg), fmt.Sprintf("%v", cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), fmt.Sprintf("%s", cfg.Keys[0]), log.String(),
+	} {
+		if strings.Contains(text, secret) || strings.Contains(text, fmt.Sprint([]byte(secret))) || !strings.Contains(text, "mine") {
+			t.Errorf("got %q", text)
+		}
+	}
 }

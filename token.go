@@ -225,6 +225,7 @@ func newKey(k Key) (*key, error) {
 		if private == nil || private.Curve != elliptic.P256() {
 			return nil, errors.New("its ECDSA key is not on P-256")
 		}
+		//lint:ignore SA1019 whether it is there is all that is asked; Bytes panics when it is not
 		if private.D == nil {
 			return nil, errors.New("its ECDSA key has no private part")
 		}

@@ -2078,7 +2078,7 @@ func TestKeyHidesItself(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", cfg.Keys[0], "config", cfg)
 	for _, text := range []string{
-		fmt.Sprint(cfg), fmt.Sprintf("%v", cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), fmt.Sprintf("%s", cfg.Keys[0]), log.String(),
+		fmt.Sprint(cfg), fmt.Sprintf("%v", cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), cfg.Keys[0].String(), log.String(),
 	} {
 		if strings.Contains(text, secret) || strings.Contains(text, fmt.Sprint([]byte(secret))) || !strings.Contains(text, "mine") {
 			t.Errorf("got %q", text)

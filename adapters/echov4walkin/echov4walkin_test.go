@@ -1,0 +1,191 @@
+package echov4walkin_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/echov4walkin"
+	"github.com/walkin-go/walkin/adapters/internal/suite"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+func TestSuite(t *testing.T) {
+	suite.Run(t, suite.Stack{New: app, OnRefuse: echov4walkin.OnRefuse, Logs: true, Sockets: true})
+}
+
+func app(a *suite.App) http.Handler {
+	wk := a.Walkin
+	who := func(c echo.Context) error {
+		a.Ran()
+		return c.String(http.StatusOK, suite.Who(echov4walkin.Claims(c)))
+	}
+	log := func(where string) echo.MiddlewareFunc {
+		return func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c echo.Context) error {
+				err := next(c)
+				a.Log(where, c.Response().Status, int(c.Response().Size))
+				return err
+			}
+		}
+	}
+	e := echo.New()
+	e.Logger.SetOutput(io.Discard)
+	e.HTTPErrorHandler = errorPages(e)
+	e.Use(log("outside"), middleware.RecoverWithConfig(middleware.RecoverConfig{DisablePrintStack: true}),
+		echov4walkin.Handler(wk), log("inside"))
+	both := []string{http.MethodGet, http.MethodPost}
+
+	e.Match(both, "/", who)
+	e.GET("/std", echo.WrapHandler(suite.Handler(a)))
+	e.Match(both, "/user", who, echov4walkin.RequireUser(wk))
+	e.Match(both, "/permanent", who, echov4walkin.RequirePermanent(wk))
+	e.GET("/rule", who, echov4walkin.Require(wk, a.Rule))
+	e.Group("/group", echov4walkin.RequirePermanent(wk)).GET("/page", who)
+	e.Match(both, "/ensure", func(c echo.Context) error {
+		claims, err := echov4walkin.Ensure(wk, c)
+		if err != nil {
+			return fmt.Errorf("adding a note: %w", err)
+		}
+		a.Ran()
+		return c.String(http.StatusOK, suite.Who(claims, true))
+	})
+	e.Match(both, "/continue", func(c echo.Context) error {
+		outcome, err := echov4walkin.Continue(wk, c, a.Proof(c.Request()))
+		if err != nil {
+			return err
+		}
+		return c.String(http.StatusOK, string(outcome))
+	})
+	e.GET("/refuse", func(echo.Context) error { return suite.Gone })
+	e.Match(both, "/sign-up", echov4walkin.WrapHandler(wk.UpgradeHandler(a.Credential(), a.Page)))
+	e.Match(both, "/sign-out", echov4walkin.WrapHandler(wk.SignOutHandler()))
+	e.GET("/count", func(c echo.Context) error {
+		return c.String(http.StatusOK, a.Count(c.Request().Context()))
+	}, echov4walkin.WrapMiddleware(wk.LoadAndSave(a.Sessions)))
+
+	public := func(path string, answer echo.HandlerFunc) {
+		e.GET(path, func(c echo.Context) error {
+			suite.Public(c.Response().Header())
+			return answer(c)
+		})
+	}
+	public("/public", func(c echo.Context) error { return c.String(http.StatusOK, "for everyone") })
+	public("/nothing", func(echo.Context) error { return nil })
+	public("/empty", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	public("/unchanged", func(c echo.Context) error { return c.NoContent(http.StatusNotModified) })
+	e.GET("/error", func(echo.Context) error { return echo.NewHTTPError(http.StatusTeapot, "as the suite wants") })
+	e.Match(both, "/panic", func(echo.Context) error { a.Ran(); panic("as the suite wants") })
+
+	e.GET("/events", func(c echo.Context) error {
+		c.Response().Header().Set("Content-Type", "text/event-stream")
+		flush := http.NewResponseController(c.Response()).Flush
+		if err := flush(); err != nil {
+			return err
+		}
+		for event := range a.Events {
+			if _, err := fmt.Fprintf(c.Response(), "data: %s\n\n", event); err != nil {
+				return err
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e.GET("/controller", func(c echo.Context) error {
+		_, err := io.WriteString(c.Response(), suite.Control(c.Response()))
+		return err
+	})
+	e.GET("/gorilla", echo.WrapHandler(suite.Socket(gorilla)))
+	e.GET("/coder", echo.WrapHandler(suite.Socket(coder)))
+	return e
+}
+
+// TestResponse holds that c.Response is echo's own throughout, and its hooks
+// cannot make a response with a cookie one for caches.
+func TestResponse(t *testing.T) {
+	a := suite.NewApp(t)
+	var outside, inside http.ResponseWriter
+	e := echo.New()
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			outside = c.Response()
+			return next(c)
+		}
+	}, echov4walkin.Handler(a.Walkin))
+	e.GET("/", func(c echo.Context) error {
+		inside = c.Response()
+		c.Response().Before(func() { suite.Public(c.Response().Header()) })
+		return c.String(http.StatusOK, "text")
+	})
+	client := walkintest.NewClient(t, e)
+	for _, want := range []string{"private, no-store", "public, max-age=600"} {
+		if got := client.Visit("/").Header.Get("Cache-Control"); got != want {
+			t.Errorf("got Cache-Control %q, want %q", got, want)
+		}
+		if inside != outside {
+			t.Errorf("got another response inside of walkin than outside")
+		}
+	}
+}
+
+// TestRefusalAfterAnswer holds that nothing is added to an answer that has been
+// given.
+func TestRefusalAfterAnswer(t *testing.T) {
+	a := suite.NewApp(t)
+	e := echo.New()
+	e.Use(echov4walkin.Handler(a.Walkin))
+	e.GET("/", func(c echo.Context) error {
+		if err := c.String(http.StatusOK, "text"); err != nil {
+			return err
+		}
+		return suite.Gone
+	})
+	response := walkintest.NewClient(t, e).Fetch("/")
+	if got, err := io.ReadAll(response.Body); string(got) != "text" || err != nil {
+		t.Errorf("got %q, %v, want the text alone", got, err)
+	}
+}
+
+// TestDefaultErrorHandler holds that a refusal left to echo gets its status and
+// its message without any code of the app's.
+func TestDefaultErrorHandler(t *testing.T) {
+	a := suite.NewApp(t, func(c *walkin.Config) { c.OnRefuse = echov4walkin.OnRefuse })
+	e := echo.New()
+	e.Use(echov4walkin.Handler(a.Walkin))
+	e.GET("/", func(echo.Context) error { return nil }, echov4walkin.RequirePermanent(a.Walkin))
+	response := walkintest.NewClient(t, e).Visit("/")
+	got, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"message":"An account is needed for this."}` + "\n"; response.StatusCode != http.StatusForbidden || string(got) != want {
+		t.Errorf("got %d %q, want 403 %q", response.StatusCode, got, want)
+	}
+}
+
+// errorPages is the app's own error handler.
+func errorPages(e *echo.Echo) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		if c.Response().Committed {
+			return
+		}
+		if refusal, ok := errors.AsType[*walkin.Refusal](err); ok {
+			_ = c.String(refusal.Status, suite.OwnPage(refusal))
+			return
+		}
+		if failed, ok := errors.AsType[*echo.HTTPError](err); ok && failed.Code == http.StatusTeapot {
+			suite.Public(c.Response().Header())
+			_ = c.String(http.StatusTeapot, suite.ErrorPage)
+			return
+		}
+		e.DefaultHTTPErrorHandler(err, c)
+	}
+}

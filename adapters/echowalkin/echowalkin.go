@@ -1,0 +1,172 @@
+// Package echowalkin puts walkin into echo v5: [Handler] on the site, guards on
+// routes and groups, [Claims] in handlers, and walkin's forms with
+// [WrapHandler].
+//
+//	e := echo.New()
+//	e.Use(echowalkin.Handler(wk), middleware.RequestLogger(), middleware.Recover())
+//	e.POST("/notes", addNote)
+//	e.POST("/publish", publish, echowalkin.RequirePermanent(wk))
+//	e.Any("/sign-up", echowalkin.WrapHandler(wk.UpgradeHandler(passwords, page)))
+//
+// It does what echo.WrapMiddleware does and three things more. The response
+// stays echo's own, with its status, size and hooks, and walkin's writer goes
+// below it, only when there is a cookie to set. It is gone again when a handler
+// panics, so that no error page carries the cookie of a user who was undone.
+// And an error page that echo writes after all middleware is kept out of caches
+// when it carries a cookie.
+//
+// A visitor who is refused is answered by walkin, as under net/http. To answer
+// with echo's HTTPErrorHandler instead, see [OnRefuse].
+package echowalkin
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/internal/bridge"
+)
+
+// Handler is walkin's Handler for echo. Use it before all other middleware.
+//
+// Handlers return the errors of [Ensure] and [Continue], and a *walkin.Refusal
+// of their own: Handler answers with them, as the guards do. All other errors
+// are echo's.
+func Handler(m *walkin.Middleware) echo.MiddlewareFunc {
+	wrap := WrapMiddleware(m.Handler)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return wrap(func(c *echo.Context) error {
+			err := next(c)
+			if !isRefusal(err) {
+				return err
+			}
+			if response, _ := echo.UnwrapResponse(c.Response()); response != nil && response.Committed {
+				return err
+			}
+			w := bridge.New(c.Response())
+			m.Refuse(w, c.Request(), err)
+			return refused(w)
+		})
+	}
+}
+
+// RequireUser is walkin's guard for echo: it stops the chain for nobody.
+func RequireUser(m *walkin.Middleware) echo.MiddlewareFunc { return WrapMiddleware(m.RequireUser()) }
+
+// RequirePermanent stops the chain for all but permanent users.
+func RequirePermanent(m *walkin.Middleware) echo.MiddlewareFunc {
+	return WrapMiddleware(m.RequirePermanent())
+}
+
+// Require stops the chain for everyone about whom rule returns an error.
+func Require(m *walkin.Middleware, rule func(walkin.Claims) error) echo.MiddlewareFunc {
+	return WrapMiddleware(m.Require(rule))
+}
+
+// Claims returns the claims of the visitor, or false for nobody. Code that
+// knows nothing of echo finds them in c.Request().Context().
+func Claims(c *echo.Context) (walkin.Claims, bool) { return walkin.FromContext(c.Request().Context()) }
+
+// Ensure is walkin's Ensure. Return its error: [Handler] answers with it.
+func Ensure(m *walkin.Middleware, c *echo.Context) (walkin.Claims, error) {
+	return m.Ensure(c.Response(), c.Request())
+}
+
+// Continue is walkin's Continue. Return its error: [Handler] answers with it.
+func Continue(m *walkin.Middleware, c *echo.Context, p walkin.Proof) (walkin.Outcome, error) {
+	return m.Continue(c.Response(), c.Request(), p)
+}
+
+// OnRefuse is for walkin.Config.OnRefuse: it leaves refusals to the app's
+// HTTPErrorHandler. The middleware that refused returns an *echo.HTTPError with
+// the refusal's status and message, in which errors.As finds the
+// *walkin.Refusal: for its Page, or to call its ServeHTTP for walkin's own
+// answer. Where a handler of walkin's was not mounted with this package, walkin
+// answers.
+func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
+	bridge.OnRefuse(w, r, refusal)
+}
+
+// WrapHandler is echo.WrapHandler for the handlers of walkin, such as
+// UpgradeHandler: it also returns their refusals to [OnRefuse].
+func WrapHandler(h http.Handler) echo.HandlerFunc {
+	serve := echo.WrapHandler(h)
+	return func(c *echo.Context) error {
+		own := c.Response()
+		w := bridge.New(own)
+		c.SetResponse(w)
+		defer c.SetResponse(own)
+		if err := serve(c); err != nil {
+			return err
+		}
+		return refused(w)
+	}
+}
+
+// WrapMiddleware makes an echo middleware of one of walkin's for net/http: of
+// LoadAndSave, or of anything else that calls the next handler or answers
+// itself.
+func WrapMiddleware(mw func(http.Handler) http.Handler) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) (err error) {
+			between := bridge.New(c.Response())
+			var response *echo.Response // with a writer of walkin's below it
+			serve := func(w http.ResponseWriter, r *http.Request) {
+				c.SetRequest(r)
+				if w == http.ResponseWriter(between) {
+					err = next(c)
+					return
+				}
+				own := c.Response()
+				if response, _ = echo.UnwrapResponse(own); response == nil {
+					// Some middleware's writer lacks the Unwrap that echo asks for.
+					c.SetResponse(w)
+					defer c.SetResponse(own)
+					err = next(c)
+					return
+				}
+				below := response.ResponseWriter
+				response.ResponseWriter, between.ResponseWriter = w, below
+				// Also after a panic: who recovers outside must not send the
+				// cookie of a user that is about to be undone.
+				defer func() { response.ResponseWriter = below }()
+				if err = next(c); !response.Committed {
+					between.Pause()
+				}
+			}
+			mw(http.HandlerFunc(serve)).ServeHTTP(between, c.Request())
+			switch {
+			case response == nil:
+			case between.Refusal() != nil:
+				response.Committed, response.Size = false, 0 // what echo takes for sent was dropped
+			case between.Late():
+				response.ResponseWriter = between
+			}
+			if between.Refusal() != nil {
+				return refused(between)
+			}
+			return err
+		}
+	}
+}
+
+// refused returns the refusal that OnRefuse left to the app, or nil.
+func refused(w *bridge.Writer) error {
+	refusal := w.Refusal()
+	if refusal == nil {
+		return nil
+	}
+	return echo.NewHTTPError(refusal.Status, refusal.Message).Wrap(refusal)
+}
+
+// isRefusal reports whether err is one of walkin's that nobody has answered
+// yet; an *echo.HTTPError is the app's to answer.
+func isRefusal(err error) bool {
+	if _, ok := errors.AsType[*echo.HTTPError](err); ok {
+		return false
+	}
+	_, ok := errors.AsType[*walkin.Refusal](err)
+	return ok || errors.Is(err, walkin.ErrIdentityTaken)
+}

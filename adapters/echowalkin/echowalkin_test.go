@@ -1,0 +1,213 @@
+package echowalkin_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"github.com/labstack/echo/v5"
+	"github.com/labstack/echo/v5/middleware"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/echowalkin"
+	"github.com/walkin-go/walkin/adapters/internal/suite"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+func TestSuite(t *testing.T) {
+	suite.Run(t, suite.Stack{New: app, OnRefuse: echowalkin.OnRefuse, Logs: true, Sockets: true})
+}
+
+func app(a *suite.App) http.Handler {
+	wk := a.Walkin
+	who := func(c *echo.Context) error {
+		a.Ran()
+		return c.String(http.StatusOK, suite.Who(echowalkin.Claims(c)))
+	}
+	log := func(where string) echo.MiddlewareFunc {
+		return func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c *echo.Context) error {
+				err := next(c)
+				response, status := echo.ResolveResponseStatus(c.Response(), err)
+				a.Log(where, status, int(response.Size))
+				return err
+			}
+		}
+	}
+	e := echo.New()
+	e.Logger = slog.New(slog.DiscardHandler)
+	e.HTTPErrorHandler = errorPages
+	e.Use(log("outside"), middleware.RecoverWithConfig(middleware.RecoverConfig{DisablePrintStack: true}),
+		echowalkin.Handler(wk), log("inside"))
+	both := []string{http.MethodGet, http.MethodPost}
+
+	e.Match(both, "/", who)
+	e.GET("/std", echo.WrapHandler(suite.Handler(a)))
+	e.Match(both, "/user", who, echowalkin.RequireUser(wk))
+	e.Match(both, "/permanent", who, echowalkin.RequirePermanent(wk))
+	e.GET("/rule", who, echowalkin.Require(wk, a.Rule))
+	e.Group("/group", echowalkin.RequirePermanent(wk)).GET("/page", who)
+	e.Match(both, "/ensure", func(c *echo.Context) error {
+		claims, err := echowalkin.Ensure(wk, c)
+		if err != nil {
+			return fmt.Errorf("adding a note: %w", err)
+		}
+		a.Ran()
+		return c.String(http.StatusOK, suite.Who(claims, true))
+	})
+	e.Match(both, "/continue", func(c *echo.Context) error {
+		outcome, err := echowalkin.Continue(wk, c, a.Proof(c.Request()))
+		if err != nil {
+			return err
+		}
+		return c.String(http.StatusOK, string(outcome))
+	})
+	e.GET("/refuse", func(*echo.Context) error { return suite.Gone })
+	e.Match(both, "/sign-up", echowalkin.WrapHandler(wk.UpgradeHandler(a.Credential(), a.Page)))
+	e.Match(both, "/sign-out", echowalkin.WrapHandler(wk.SignOutHandler()))
+	e.GET("/count", func(c *echo.Context) error {
+		return c.String(http.StatusOK, a.Count(c.Request().Context()))
+	}, echowalkin.WrapMiddleware(wk.LoadAndSave(a.Sessions)))
+
+	public := func(path string, answer echo.HandlerFunc) {
+		e.GET(path, func(c *echo.Context) error {
+			suite.Public(c.Response().Header())
+			return answer(c)
+		})
+	}
+	public("/public", func(c *echo.Context) error { return c.String(http.StatusOK, "for everyone") })
+	public("/nothing", func(*echo.Context) error { return nil })
+	public("/empty", func(c *echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	public("/unchanged", func(c *echo.Context) error { return c.NoContent(http.StatusNotModified) })
+	e.GET("/error", func(*echo.Context) error { return echo.NewHTTPError(http.StatusTeapot, "as the suite wants") })
+	e.Match(both, "/panic", func(*echo.Context) error { a.Ran(); panic("as the suite wants") })
+
+	e.GET("/events", func(c *echo.Context) error {
+		c.Response().Header().Set("Content-Type", "text/event-stream")
+		flush := http.NewResponseController(c.Response()).Flush
+		if err := flush(); err != nil {
+			return err
+		}
+		for event := range a.Events {
+			if _, err := fmt.Fprintf(c.Response(), "data: %s\n\n", event); err != nil {
+				return err
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e.GET("/controller", func(c *echo.Context) error {
+		_, err := io.WriteString(c.Response(), suite.Control(c.Response()))
+		return err
+	})
+	e.GET("/gorilla", echo.WrapHandler(suite.Socket(gorilla)))
+	e.GET("/coder", echo.WrapHandler(suite.Socket(coder)))
+	return e
+}
+
+// TestResponse holds that c.Response is echo's own throughout, and its hooks
+// cannot make a response with a cookie one for caches.
+func TestResponse(t *testing.T) {
+	a := suite.NewApp(t)
+	var outside, inside http.ResponseWriter
+	e := echo.New()
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error {
+			outside = c.Response()
+			return next(c)
+		}
+	}, echowalkin.Handler(a.Walkin))
+	e.GET("/", func(c *echo.Context) error {
+		inside = c.Response()
+		c.Response().(*echo.Response).Before(func() { suite.Public(c.Response().Header()) })
+		return c.String(http.StatusOK, "text")
+	})
+	client := walkintest.NewClient(t, e)
+	for _, want := range []string{"private, no-store", "public, max-age=600"} {
+		if got := client.Visit("/").Header.Get("Cache-Control"); got != want {
+			t.Errorf("got Cache-Control %q, want %q", got, want)
+		}
+		if inside != outside {
+			t.Errorf("got another response inside of walkin than outside")
+		}
+	}
+}
+
+// TestRefusalAfterAnswer holds that nothing is added to an answer that has been
+// given.
+func TestRefusalAfterAnswer(t *testing.T) {
+	a := suite.NewApp(t)
+	e := echo.New()
+	e.Use(echowalkin.Handler(a.Walkin))
+	e.GET("/", func(c *echo.Context) error {
+		if err := c.String(http.StatusOK, "text"); err != nil {
+			return err
+		}
+		return suite.Gone
+	})
+	response := walkintest.NewClient(t, e).Fetch("/")
+	if got, err := io.ReadAll(response.Body); string(got) != "text" || err != nil {
+		t.Errorf("got %q, %v, want the text alone", got, err)
+	}
+}
+
+// TestDefaultErrorHandler holds that a refusal left to echo gets its status and
+// its message without any code of the app's.
+func TestDefaultErrorHandler(t *testing.T) {
+	a := suite.NewApp(t, func(c *walkin.Config) { c.OnRefuse = echowalkin.OnRefuse })
+	e := echo.New()
+	e.Use(echowalkin.Handler(a.Walkin))
+	e.GET("/", func(*echo.Context) error { return nil }, echowalkin.RequirePermanent(a.Walkin))
+	response := walkintest.NewClient(t, e).Visit("/")
+	got, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"message":"An account is needed for this."}` + "\n"; response.StatusCode != http.StatusForbidden || string(got) != want {
+		t.Errorf("got %d %q, want 403 %q", response.StatusCode, got, want)
+	}
+}
+
+// bare is a writer without the Unwrap that echo asks for.
+type bare struct{ http.ResponseWriter }
+
+func TestWriterWithoutUnwrap(t *testing.T) {
+	a := suite.NewApp(t)
+	e := echo.New()
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error {
+			c.SetResponse(bare{c.Response()})
+			return next(c)
+		}
+	}, echowalkin.Handler(a.Walkin))
+	e.GET("/", func(c *echo.Context) error {
+		suite.Public(c.Response().Header())
+		return c.String(http.StatusOK, suite.Who(echowalkin.Claims(c)))
+	})
+	response := walkintest.NewClient(t, e).Visit("/")
+	if got := response.Header.Get("Cache-Control"); len(response.Cookies()) != 1 || got != "private, no-store" {
+		t.Errorf("got %d cookies with Cache-Control %q, want one for no cache", len(response.Cookies()), got)
+	}
+}
+
+// errorPages is the app's own error handler.
+func errorPages(c *echo.Context, err error) {
+	if response, _ := echo.UnwrapResponse(c.Response()); response != nil && response.Committed {
+		return
+	}
+	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok {
+		_ = c.String(refusal.Status, suite.OwnPage(refusal))
+		return
+	}
+	if echo.StatusCode(err) == http.StatusTeapot {
+		suite.Public(c.Response().Header())
+		_ = c.String(http.StatusTeapot, suite.ErrorPage)
+		return
+	}
+	echo.DefaultHTTPErrorHandler(false)(c, err)
+}

@@ -1,0 +1,164 @@
+// Package ginwalkin puts walkin into gin: [Handler] on the engine, guards on
+// routes and groups, [Claims] in handlers, and walkin's forms with [WrapH].
+//
+//	r := gin.New()
+//	r.Use(ginwalkin.Handler(wk), gin.Logger(), gin.Recovery())
+//	r.POST("/notes", addNote)
+//	r.POST("/publish", ginwalkin.RequirePermanent(wk), publish)
+//	r.Any("/sign-up", ginwalkin.WrapH(wk.UpgradeHandler(passwords, page)))
+//
+// gin's own gin.WrapH does for a handler of walkin's too; what gin has no
+// helper for is a middleware. c.Writer stays gin's own unless there is a cookie
+// to set, and keeps count of status and size in any case. What walkin does not
+// see are gin's redirects for a trailing slash: they run no middleware.
+//
+// A visitor who is refused is answered by walkin, as under net/http, and the
+// chain is aborted. To answer in the app's own way, see [OnRefuse].
+package ginwalkin
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/internal/bridge"
+)
+
+// Handler is walkin's Handler for gin. Use it before all middleware that
+// compresses, caches or renders errors.
+func Handler(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.Handler) }
+
+// RequireUser is walkin's guard for gin: it aborts the chain for nobody.
+func RequireUser(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequireUser()) }
+
+// RequirePermanent aborts the chain for all but permanent users.
+func RequirePermanent(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequirePermanent()) }
+
+// Require aborts the chain for everyone about whom rule returns an error.
+func Require(m *walkin.Middleware, rule func(walkin.Claims) error) gin.HandlerFunc {
+	return Wrap(m.Require(rule))
+}
+
+// Claims returns the claims of the visitor, or false for nobody. Code that
+// knows nothing of gin finds them in c.Request.Context(); c itself carries them
+// only with gin's Engine.ContextWithFallback.
+func Claims(c *gin.Context) (walkin.Claims, bool) { return walkin.FromContext(c.Request.Context()) }
+
+// Ensure is walkin's Ensure. Its error is for [Refuse].
+func Ensure(m *walkin.Middleware, c *gin.Context) (walkin.Claims, error) {
+	return m.Ensure(c.Writer, c.Request)
+}
+
+// Continue is walkin's Continue. Its error is for [Refuse].
+func Continue(m *walkin.Middleware, c *gin.Context, p walkin.Proof) (walkin.Outcome, error) {
+	return m.Continue(c.Writer, c.Request, p)
+}
+
+// Refuse answers with an error of Ensure or Continue, or with a *walkin.Refusal
+// of the app's own, as the guards do, and aborts the chain.
+func Refuse(m *walkin.Middleware, c *gin.Context, err error) {
+	w := bridge.New(c.Writer)
+	m.Refuse(w, c.Request, err)
+	abort(c, w)
+}
+
+// OnRefuse is for walkin.Config.OnRefuse: it leaves refusals to the app's own
+// error handling. The chain is aborted with the *walkin.Refusal in c.Errors and
+// its status in c.Writer, and nothing is written: a middleware used before the
+// refusal writes the page, or calls the refusal's ServeHTTP for walkin's.
+// Without one the visitor gets the status alone. Where a handler of walkin's
+// was not mounted with this package, walkin answers.
+func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
+	bridge.OnRefuse(w, r, refusal)
+}
+
+// WrapH is gin.WrapH for the handlers of walkin, such as UpgradeHandler: it also
+// aborts the chain when they refuse.
+func WrapH(h http.Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		w := bridge.New(c.Writer)
+		h.ServeHTTP(w, c.Request)
+		if w.Refusal() != nil {
+			abort(c, w)
+		}
+	}
+}
+
+// Wrap makes a gin middleware of one of walkin's for net/http: of LoadAndSave,
+// or of anything else that calls the next handler or answers itself.
+func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		own, between, passed := c.Writer, bridge.New(c.Writer), false
+		next := func(w http.ResponseWriter, r *http.Request) {
+			passed = true
+			c.Request = r
+			if w == http.ResponseWriter(between) {
+				c.Next()
+				return
+			}
+			c.Writer = &writer{own, w, between}
+			// Also after a panic: who recovers outside must not send the
+			// cookie of a user that is about to be undone.
+			defer func() { c.Writer = own }()
+			c.Next()
+			if !own.Written() {
+				between.Pause()
+				w.WriteHeader(own.Status()) // sends nothing yet: gin's writer only notes it
+			}
+		}
+		mw(http.HandlerFunc(next)).ServeHTTP(between, c.Request)
+		switch {
+		case between.Refusal() != nil || !passed:
+			abort(c, between)
+		case between.Late():
+			c.Writer = &writer{own, between, between}
+		}
+	}
+}
+
+// abort ends the chain after a refusal, which walkin has answered unless it is
+// the app's to do.
+func abort(c *gin.Context, w *bridge.Writer) {
+	if refusal := w.Refusal(); refusal != nil {
+		_ = c.Error(refusal)
+		c.Status(refusal.Status)
+	}
+	c.Abort()
+}
+
+// A writer is gin's own with walkin in front of what goes out. gin decides when
+// that is: a status is only noted until then, and may change.
+type writer struct {
+	gin.ResponseWriter
+	walkin  http.ResponseWriter // ends in ResponseWriter
+	between *bridge.Writer
+}
+
+func (w *writer) WriteHeaderNow() {
+	if !w.Written() {
+		w.walkin.WriteHeader(w.Status())
+		if w.between.Refusal() == nil { // else that has become the answer
+			w.ResponseWriter.WriteHeaderNow()
+		}
+	}
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	w.WriteHeaderNow()
+	return w.walkin.Write(b)
+}
+
+func (w *writer) WriteString(s string) (int, error) {
+	w.WriteHeaderNow()
+	return io.WriteString(w.walkin, s)
+}
+
+func (w *writer) Flush() {
+	w.WriteHeaderNow()
+	w.ResponseWriter.Flush()
+}
+
+// Unwrap lets http.ResponseController find deadlines and full duplex.
+func (w *writer) Unwrap() http.ResponseWriter { return w.walkin }

@@ -1,0 +1,163 @@
+package ginwalkin_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/ginwalkin"
+	"github.com/walkin-go/walkin/adapters/internal/suite"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.TestMode)
+	m.Run()
+}
+
+func TestSuite(t *testing.T) {
+	suite.Run(t, suite.Stack{New: app, OnRefuse: ginwalkin.OnRefuse, Logs: true, Sockets: true})
+}
+
+func app(a *suite.App) http.Handler {
+	wk := a.Walkin
+	who := func(c *gin.Context) {
+		a.Ran()
+		c.String(http.StatusOK, suite.Who(ginwalkin.Claims(c)))
+	}
+	log := func(where string) gin.HandlerFunc {
+		return func(c *gin.Context) {
+			c.Next()
+			a.Log(where, c.Writer.Status(), c.Writer.Size())
+		}
+	}
+	r := gin.New()
+	r.Use(log("outside"), gin.RecoveryWithWriter(io.Discard), errorPages,
+		ginwalkin.Handler(wk), log("inside"))
+	both := []string{http.MethodGet, http.MethodPost}
+
+	r.Match(both, "/", who)
+	r.GET("/std", gin.WrapH(suite.Handler(a)))
+	r.Match(both, "/user", ginwalkin.RequireUser(wk), who)
+	r.Match(both, "/permanent", ginwalkin.RequirePermanent(wk), who)
+	r.GET("/rule", ginwalkin.Require(wk, a.Rule), who)
+	r.Group("/group", ginwalkin.RequirePermanent(wk)).GET("/page", who)
+	r.Match(both, "/ensure", func(c *gin.Context) {
+		claims, err := ginwalkin.Ensure(wk, c)
+		if err != nil {
+			ginwalkin.Refuse(wk, c, err)
+			return
+		}
+		a.Ran()
+		c.String(http.StatusOK, suite.Who(claims, true))
+	})
+	r.Match(both, "/continue", func(c *gin.Context) {
+		outcome, err := ginwalkin.Continue(wk, c, a.Proof(c.Request))
+		if err != nil {
+			ginwalkin.Refuse(wk, c, err)
+			return
+		}
+		c.String(http.StatusOK, string(outcome))
+	})
+	r.GET("/refuse", func(c *gin.Context) { ginwalkin.Refuse(wk, c, suite.Gone) })
+	r.Match(both, "/sign-up", ginwalkin.WrapH(wk.UpgradeHandler(a.Credential(), a.Page)))
+	r.Match(both, "/sign-out", ginwalkin.WrapH(wk.SignOutHandler()))
+	r.GET("/count", ginwalkin.Wrap(wk.LoadAndSave(a.Sessions)), func(c *gin.Context) {
+		c.String(http.StatusOK, a.Count(c.Request.Context()))
+	})
+
+	public := func(c *gin.Context) { suite.Public(c.Writer.Header()) }
+	noted := func(c *gin.Context) { c.Status(http.StatusAccepted) } // gin sends nothing yet
+	r.GET("/public", noted, public, func(c *gin.Context) { c.String(http.StatusOK, "for everyone") })
+	r.GET("/nothing", public)
+	r.GET("/empty", public, func(c *gin.Context) { c.Status(http.StatusNoContent) })
+	r.GET("/unchanged", public, func(c *gin.Context) { c.Status(http.StatusNotModified) })
+	r.GET("/error", func(c *gin.Context) { _ = c.Error(errors.New("as the suite wants")) })
+	r.Match(both, "/panic", func(*gin.Context) { a.Ran(); panic("as the suite wants") })
+
+	r.GET("/events", func(c *gin.Context) {
+		c.Header("Content-Type", "text/event-stream")
+		c.Writer.Flush()
+		c.Stream(func(io.Writer) bool {
+			event, ok := <-a.Events
+			if ok {
+				c.SSEvent("message", event)
+			}
+			return ok
+		})
+	})
+	r.GET("/controller", func(c *gin.Context) { _, _ = c.Writer.WriteString(suite.Control(c.Writer)) })
+	r.GET("/gorilla", gin.WrapF(suite.Socket(gorilla)))
+	r.GET("/coder", gin.WrapF(suite.Socket(coder)))
+	return r
+}
+
+// TestWriter holds that c.Writer is gin's own where walkin has nothing to set,
+// and again when walkin is done.
+func TestWriter(t *testing.T) {
+	a := suite.NewApp(t)
+	var outside, inside, after gin.ResponseWriter
+	r := gin.New()
+	r.Use(func(c *gin.Context) {
+		outside = c.Writer
+		c.Next()
+		after = c.Writer
+	}, ginwalkin.Handler(a.Walkin))
+	r.GET("/", func(c *gin.Context) {
+		inside = c.Writer
+		c.String(http.StatusOK, "text")
+	})
+	client := walkintest.NewClient(t, r)
+	for _, moment := range []string{"first visit", "return"} {
+		client.Visit("/")
+		if got, want := inside == outside, moment == "return"; got != want {
+			t.Errorf("%s: got gin's own writer %t, want %t", moment, got, want)
+		}
+		if after != outside {
+			t.Errorf("%s: got another writer after walkin than before", moment)
+		}
+	}
+}
+
+// TestOnRefuseAlone holds what OnRefuse says of an app without error pages: the
+// status alone, and the refusal in c.Errors.
+func TestOnRefuseAlone(t *testing.T) {
+	a := suite.NewApp(t, func(c *walkin.Config) { c.OnRefuse = ginwalkin.OnRefuse })
+	var left []*gin.Error
+	r := gin.New()
+	r.Use(func(c *gin.Context) { c.Next(); left = c.Errors }, ginwalkin.Handler(a.Walkin))
+	r.GET("/", ginwalkin.RequirePermanent(a.Walkin), func(*gin.Context) { a.Ran() })
+	response := walkintest.NewClient(t, r).Visit("/")
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusForbidden || len(body) > 0 {
+		t.Errorf("got %d %q, want 403 alone", response.StatusCode, body)
+	}
+	if len(left) != 1 {
+		t.Fatalf("got errors %v, want one", left)
+	}
+	if refusal, ok := errors.AsType[*walkin.Refusal](left[0]); !ok || refusal.Reason != "anonymous" || refusal.Page != "/sign-up" {
+		t.Errorf("got error %v, want the refusal of an anonymous user", left[0])
+	}
+}
+
+// errorPages renders what the handlers left in c.Errors, as apps do.
+func errorPages(c *gin.Context) {
+	c.Next()
+	last := c.Errors.Last()
+	if last == nil {
+		return
+	}
+	if refusal, ok := errors.AsType[*walkin.Refusal](last.Err); ok {
+		c.String(refusal.Status, suite.OwnPage(refusal))
+		return
+	}
+	suite.Public(c.Writer.Header())
+	c.String(http.StatusTeapot, suite.ErrorPage)
+}

@@ -137,6 +137,7 @@ func TestContinue(t *testing.T) {
 		{"no name", "anonymous", true, []string{""}, "422", asBefore, "", ""},
 		{"a name of 256 bytes", "anonymous", true, []string{strings.Repeat("n", 256)}, "422", asBefore, "", ""},
 		{"a name with a NUL", "anonymous", true, []string{"a\x00b"}, "422", asBefore, "", ""},
+		{"a name that is not UTF-8", "anonymous", true, []string{"a\xffb"}, "422", asBefore, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,9 +31,11 @@ import (
 // The context bounds the call: when it ends, so does the wait, and the error
 // wraps the context's. Times are the caller's: a store compares no time with a
 // clock of its own, since the clocks of two machines differ. A store may round
-// times to the microsecond. Errors are the sentinels of this package or wrap
-// the driver's. All methods may be called concurrently, also from several
-// processes over one database.
+// times to the microsecond and returns them in UTC. Names are UTF-8 without NUL.
+// What is called with the context of a transaction that has ended does nothing
+// and fails. Errors are the sentinels of this package or wrap the driver's. All
+// methods may be called concurrently, also from several processes over one
+// database.
 //
 // The package storetest holds every rule of this page as a test.
 type Store interface {
@@ -111,8 +113,8 @@ type Store interface {
 
 	// CreateIdentity attaches an identity to a user. Of any number of calls
 	// for one provider and subject, on any number of replicas, one
-	// succeeds and the others get ErrIdentityTaken. A user who is not there
-	// is ErrNotFound.
+	// succeeds and the others get ErrIdentityTaken, also of the same user. A
+	// user who is not there is ErrNotFound.
 	CreateIdentity(ctx context.Context, identity Identity) error
 
 	// SetSecret replaces the secret of an identity, or returns ErrNotFound.
@@ -144,8 +146,8 @@ type Session struct {
 // An Identity is a proven way to recognise a user: the pair of provider and
 // subject is unique.
 type Identity struct {
-	Provider  string // "password", "email", an OIDC issuer; at most 255 bytes
-	Subject   string // unique at the provider; at most 255 bytes, compared byte for byte
+	Provider  string // "password", "email", an OIDC issuer; at most 255 bytes of UTF-8, no NUL
+	Subject   string // unique at the provider; the same, compared byte for byte
 	UserID    uuid.UUID
 	Secret    []byte // the credential's own, such as a password hash; may be empty; at most 64 KB
 	CreatedAt time.Time
@@ -169,6 +171,6 @@ var (
 	// gone, or goes on under another session.
 	ErrSuperseded = errors.New("walkin: session superseded")
 
-	// ErrIdentityTaken: the identity belongs to another user.
+	// ErrIdentityTaken: the identity has an owner.
 	ErrIdentityTaken = errors.New("walkin: identity taken")
 )

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -16,8 +17,8 @@ import (
 // identity names. [Middleware.Continue] believes it, so only what was proven
 // may go in: an address that nobody verified is not an identity.
 type Proof struct {
-	Provider string // who vouches: "password", "email", an OIDC issuer; 1 to 255 bytes
-	Subject  string // the name there; 1 to 255 bytes, compared byte for byte
+	Provider string // who vouches: "password", "email", an OIDC issuer; 1 to 255 bytes of UTF-8, no NUL
+	Subject  string // the name there; the same, compared byte for byte
 	Method   string // how it was proven, RFC 8176: "pwd", "otp", "hwk", "fed"
 
 	// Secret is stored with an identity that is new, in the same
@@ -89,7 +90,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	v := m.visit(w, r)
 	switch {
 	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
-		strings.Contains(p.Provider+p.Subject, "\x00"):
+		strings.Contains(p.Provider+p.Subject, "\x00") || !utf8.ValidString(p.Provider) || !utf8.ValidString(p.Subject):
 		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
 	case !isAct(r) && !p.StateChecked:
 		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}

@@ -38,9 +38,9 @@ type Dialect uint8
 
 // The databases that a [Store] speaks to.
 const (
-	SQLite     Dialect = iota + 1 // 3.35 or later
-	PostgreSQL                    // 12 or later
-	MySQL                         // 8.0.19 or later, and MariaDB 10.6 or later
+	SQLite Dialect = iota + 1
+	PostgreSQL
+	MySQL // and MariaDB; for the sweep, one that knows SKIP LOCKED
 )
 
 // Config says where the tables are. The pools are the caller's: they are used

@@ -41,9 +41,10 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	// not be found by the next person at this computer.
 	ended := []finding{{standing: v.standing, entry: v.entry}}
 	if !v.bearer {
+		permanent, anonymous := m.cookies.find(r.Header, m.cache)
 		ended = append(ended,
-			m.lookCookie(r, now, asPermanent),
-			m.lookCookie(r, now, asAnonymous))
+			m.judgeCookie(r, permanent, now, asPermanent),
+			m.judgeCookie(r, anonymous, now, asAnonymous))
 	}
 	for _, f := range ended {
 		switch f.standing {

@@ -211,7 +211,7 @@ func (m *Middleware) whyNotMint(r *http.Request, s standing, demanded bool) stri
 		// There is a token that could not be judged, or two: to mint over it
 		// could take a live user away.
 		return "cookie_not_judged"
-	case r.Header.Get("Upgrade") != "":
+	case header(r, "Upgrade") != "":
 		return "protocol_upgrade" // many WebSocket libraries drop the cookie
 	case isPrefetch(r.Header):
 		return "prefetch"
@@ -256,7 +256,7 @@ func (m *Middleware) whyNotByVisit(r *http.Request, s standing, demanded bool) s
 	visit := m.whyNotVisit(r)
 	switch {
 	case demanded && s == absent:
-		if r.Header.Get("Sec-Fetch-Site") != "" && visit != "" && !isSameOrigin(r) {
+		if header(r, "Sec-Fetch-Site") != "" && visit != "" && !isSameOrigin(r) {
 			return "cross_site"
 		}
 		return ""
@@ -275,7 +275,7 @@ func (m *Middleware) whyNotByVisit(r *http.Request, s standing, demanded bool) s
 // whyNotVisit reports whether a person opens a page, by what browsers say
 // themselves (Fetch Metadata) and else by what they accept.
 func (m *Middleware) whyNotVisit(r *http.Request) string {
-	mode, dest, site := r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest"), r.Header.Get("Sec-Fetch-Site")
+	mode, dest, site := header(r, "Sec-Fetch-Mode"), header(r, "Sec-Fetch-Dest"), header(r, "Sec-Fetch-Site")
 	switch {
 	case mode == "" && dest == "" && site == "":
 		if !accepts(r, "text/html") {
@@ -296,14 +296,14 @@ func (m *Middleware) whyNotVisit(r *http.Request) string {
 // site, so that the browser sent all the cookies it has. Clients that say
 // nothing of the kind are no browsers and carry no victim's cookies.
 func isSameOrigin(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
+	switch header(r, "Sec-Fetch-Site") {
 	case "same-origin", "none":
 		return true
 	case "":
 	default:
 		return false
 	}
-	origin := r.Header.Get("Origin")
+	origin := header(r, "Origin")
 	if origin == "" {
 		return true
 	}
@@ -315,7 +315,11 @@ func isSameOrigin(r *http.Request) bool {
 // never come.
 func isPrefetch(h http.Header) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		switch v := strings.ToLower(h.Get(name)); {
+		values := h[name]
+		if len(values) == 0 {
+			continue
+		}
+		switch v := strings.ToLower(values[0]); {
 		case strings.Contains(v, "prefetch"), strings.Contains(v, "prerender"), v == "preview":
 			return true
 		}
@@ -335,9 +339,18 @@ func isMachinePath(path string) bool {
 
 // isAsset reports whether a browser loads a piece of a page.
 func isAsset(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Dest") {
+	switch header(r, "Sec-Fetch-Dest") {
 	case "", "document", "empty", "iframe", "frame":
 		return false
 	}
 	return true
+}
+
+// header is r.Header.Get for a name that is spelt as net/http does, which a
+// request without a user asks for by the dozen.
+func header(r *http.Request, name string) string {
+	if values := r.Header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

@@ -24,10 +24,11 @@ func IsBot(r *http.Request) bool {
 	ua := newAgent(buf[:copy(buf[:], r.UserAgent())])
 	switch {
 	case len(ua.text) == 0,
-		r.Header.Get("From") != "": // RFC 9110, 10.1.2: robots should send it; browsers never do
+		header(r, "From") != "": // RFC 9110, 10.1.2: robots should send it; browsers never do
 		return true
 	case ua.hasAny(crawlers):
-		if rest := ua.withoutInnocents(); rest.hasAny(crawlers) {
+		var buf [512]byte
+		if rest := ua.withoutInnocents(buf[:0]); rest.hasAny(crawlers) {
 			return true
 		}
 	}
@@ -87,13 +88,25 @@ func (a *agent) isBrowserShaped() bool {
 // withoutInnocents returns a without names of things that only sound like a
 // crawler: the model of an Android device, of which there are tens of
 // thousands (Logicom M bot 54, Spider 8), and the innocents.
-func (a *agent) withoutInnocents() agent {
-	text := a.text
+// The text of it is in buf, which has room for a's.
+func (a *agent) withoutInnocents(buf []byte) agent {
+	text := append(buf, a.text...)
 	if device, rest, _ := bytes.Cut(text, []byte{')'}); bytes.Contains(device, []byte("android")) {
 		text = rest
 	}
 	for _, name := range innocents {
-		text = bytes.ReplaceAll(text, []byte(name), []byte{' '})
+		// The conversions do not allocate: no name has more than 32 bytes.
+		// The text only gets shorter, so it is its own buffer.
+		kept, rest := text[:0], text
+		for {
+			i := bytes.Index(rest, []byte(name))
+			if i < 0 {
+				break
+			}
+			kept = append(append(kept, rest[:i]...), ' ')
+			rest = rest[i+len(name):]
+		}
+		text = append(kept, rest...)
 	}
 	return newAgent(text)
 }

@@ -1,6 +1,7 @@
 package walkin
 
 import (
+	"hash/maphash"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,10 +35,13 @@ func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
 // Tokens are many and most come once, so a token first has to come back: new
 // ones go to probation and move to the kept part on their second visit. A
 // flood of genuine tokens that are each used once turns over probation alone.
+// A token that fell out of probation is recognised by the doorkeeper when it
+// comes back, however many came in between.
 // Both parts are two generations of a map: when the young one is full, the
 // old one is dropped whole. That is coarse, but a hit costs no list to keep in
 // order and so no write that two cores would fight over.
 type cache struct {
+	seed   maphash.Seed // so that nobody can aim at another's place with the doorkeeper
 	shards [cacheShards]shard
 }
 
@@ -47,6 +51,7 @@ type shard struct {
 	mu        sync.RWMutex
 	probation generations
 	kept      generations
+	door      doorkeeper
 }
 
 type generations struct {
@@ -55,13 +60,14 @@ type generations struct {
 }
 
 func newCache(size int) *cache {
-	c := new(cache)
+	c := &cache{seed: maphash.MakeSeed()}
 	// Four maps a shard: together they hold size entries at most, or one each
 	// where size is less than that.
 	limit := max(size/cacheShards/4, 1)
 	for i := range c.shards {
 		c.shards[i].probation.limit = limit
 		c.shards[i].kept.limit = limit
+		c.shards[i].door.limit = limit * doorTokens
 	}
 	return c
 }
@@ -121,16 +127,65 @@ func (c *cache) add(token string, claims Claims, access bool) *entry {
 		return e
 	}
 	e := &entry{claims: claims, access: access}
-	s.probation.add(strings.Clone(token), e)
+	if s.door.cameBefore(maphash.String(c.seed, token)) {
+		s.kept.add(strings.Clone(token), e)
+	} else {
+		s.probation.add(strings.Clone(token), e)
+	}
 	return e
 }
 
 func (g *generations) add(token string, e *entry) {
 	if len(g.young) >= g.limit {
-		g.old, g.young = g.young, nil
+		// The map of the generation that goes serves the one that comes: it
+		// has its size already, so nothing is made or moved any more.
+		g.old, g.young = g.young, g.old
+		clear(g.young)
 	}
 	if g.young == nil {
 		g.young = make(map[string]*entry)
 	}
 	g.young[token] = e
+}
+
+// A doorkeeper remembers that a token came, long after its entry went: two
+// generations of a Bloom filter. It decides where a verified token is kept and
+// nothing else. Taking one new token in a thousand for an old one, it costs
+// that one a place among the kept.
+type doorkeeper struct {
+	young, old []uint64
+	count      int // of tokens in young
+	limit      int // of each
+}
+
+const (
+	doorTokens = 64 // that a generation remembers, for each entry of one of the maps
+	doorBits   = 16 // for each token: of a full cache the doorkeeper is a fifteenth
+	doorProbes = 6
+)
+
+// cameBefore reports whether a token with this hash came before, and notes that
+// it came now.
+func (d *doorkeeper) cameBefore(hash uint64) bool {
+	if d.young == nil || d.count >= d.limit {
+		d.young, d.old, d.count = d.old, d.young, 0
+		if d.young == nil {
+			d.young = make([]uint64, d.limit*doorBits/64)
+		}
+		clear(d.young)
+	}
+	bits := uint64(len(d.young)) * 64
+	at, step := hash&(1<<32-1), hash>>32|1
+	inYoung, inOld := true, d.old != nil
+	for range doorProbes {
+		word, bit := at%bits/64, uint64(1)<<(at%64)
+		inYoung = inYoung && d.young[word]&bit != 0
+		inOld = inOld && d.old[word]&bit != 0
+		d.young[word] |= bit
+		at += step
+	}
+	if !inYoung {
+		d.count++
+	}
+	return inYoung || inOld
 }

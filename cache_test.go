@@ -70,7 +70,8 @@ func TestCacheSize(t *testing.T) {
 			}
 			most = max(most, c.size())
 			half := tt.limit / 2 // of each kind: those on probation, and those that were kept
-			if visits < 2 && most > half || most > tt.limit {
+			// The doorkeeper takes a few that are new for some that came before.
+			if visits < 2 && most > half+half/8 || most > tt.limit {
 				t.Errorf("size %d, %d visits: got %d entries, want %d at most", tt.size, visits, most, tt.limit)
 			}
 			if most < half*6/10 { // a young generation may just have begun

@@ -78,43 +78,64 @@ func (k cookies) cookie(name, value string) *http.Cookie {
 // maxCookies is how many cookies net/http reads; with more it reads none.
 const maxCookies = 3000
 
-// findCookie returns the value of the named cookie without parsing the others,
-// with net/http's verdict on every header. found is absent when there is none,
-// live for one value, and conflicting for two different ones, or for so many
-// cookies that net/http would not look: no browser sends either.
-//
-// A value that is in the cache comes with its entry, and its bytes need no
-// look: they were fine when it went in.
-func findCookie(h http.Header, name string, known *cache) (value string, e *entry, found standing) {
+// A carried cookie is what a request brought under one name: absent when
+// there is none, live for one value, and conflicting for two different ones,
+// or for so many cookies that net/http would not look. No browser sends either.
+type carriedCookie struct {
+	standing standing
+	value    string
+	entry    *entry // of the value, when it is in the cache
+}
+
+// find returns our two cookies without parsing the others, with net/http's
+// verdict on every header. It reads the header once: most of it is the token.
+func (k *cookies) find(h http.Header, known *cache) (permanent, anonymous carriedCookie) {
 	lines := h["Cookie"]
-	count := 0
+	size := 0
 	for _, line := range lines {
-		count += strings.Count(line, ";") + 1
+		size += len(line) + 1
 	}
-	if count > maxCookies {
-		return "", nil, conflicting
+	if size > maxCookies { // a cookie has a byte at least, so count only then
+		count := 0
+		for _, line := range lines {
+			count += strings.Count(line, ";") + 1
+		}
+		if count > maxCookies {
+			permanent.standing, anonymous.standing = conflicting, conflicting
+			return permanent, anonymous
+		}
 	}
 	for _, line := range lines {
-		for rest, more := line, true; more; {
+		for more := true; more; {
 			var part string
-			part, rest, more = strings.Cut(rest, ";")
+			part, line, more = strings.Cut(line, ";")
 			n, v, _ := strings.Cut(trim(part), "=")
-			if trim(n) != name {
-				continue
-			}
-			v = unquote(v)
-			it := known.get(v)
-			switch {
-			case it == nil && !validCookieValue(v):
-				// net/http passes over it and takes the next one.
-			case found == absent:
-				value, e, found = v, it, live
-			case v != value:
-				return "", nil, conflicting
+			switch trim(n) {
+			case k.permanent:
+				permanent.take(unquote(v), known)
+			case k.anonymous:
+				anonymous.take(unquote(v), known)
 			}
 		}
 	}
-	return value, e, found
+	return permanent, anonymous
+}
+
+// take adds a value of the name. One that is in the cache comes with its
+// entry, and its bytes need no look: they were fine when it went in.
+func (c *carriedCookie) take(value string, known *cache) {
+	if c.standing == conflicting {
+		return
+	}
+	e := known.get(value)
+	switch {
+	case e == nil && !validCookieValue(value):
+		// net/http passes over it and takes the next one.
+	case c.standing == absent:
+		*c = carriedCookie{live, value, e}
+	case value != c.value:
+		*c = carriedCookie{standing: conflicting}
+	}
 }
 
 func trim(s string) string {

@@ -9,18 +9,20 @@ import (
 // LocalPath is localPath, for its fuzz test.
 var LocalPath = localPath
 
-// FindCookie is findCookie without a cache, in words.
+// FindCookie finds one cookie without a cache, in words.
 func FindCookie(h http.Header, name string) (value string, one, conflict bool) {
-	value, _, found := findCookie(h, name, nil)
-	return value, found == live, found == conflicting
+	k := cookies{permanent: name}
+	it, _ := k.find(h, nil)
+	return it.value, it.standing == live, it.standing == conflicting
 }
 
 // FindKnownCookie is FindCookie with a cache that knows a token.
 func FindKnownCookie(h http.Header, name, known string) (value string, hit, one, conflict bool) {
 	c := newCache(0)
 	c.add(known, Claims{}, false)
-	value, e, found := findCookie(h, name, c)
-	return value, e != nil, found == live, found == conflicting
+	k := cookies{permanent: name}
+	it, _ := k.find(h, c)
+	return it.value, it.entry != nil, it.standing == live, it.standing == conflicting
 }
 
 // Verify returns the claims that a token alone is good for, whatever became of

@@ -195,6 +195,8 @@ type key struct {
 	public   any // for verifier; the secret itself for HS256
 	signer   jws.Signer
 	verifier jws.Verifier
+
+	session, access string // the first segments of its tokens
 }
 
 func newKey(k Key) (*key, error) {
@@ -269,6 +271,7 @@ func newKey(k Key) (*key, error) {
 	if err != nil || key.verifier.Verify(probe, signature, key.public) != nil {
 		return nil, errors.New("what it signs does not verify")
 	}
+	key.session, key.access = key.header(typeSession), key.header(typeAccess)
 	return key, nil
 }
 
@@ -335,8 +338,8 @@ func newKeyring(keys []Key, issuer, audience string) (*keyring, error) {
 		}
 		names[k.ID] = true
 		r.ids[key.id] = true
-		r.session[key.header(typeSession)] = key
-		r.access[key.header(typeAccess)] = key
+		r.session[key.session] = key
+		r.access[key.access] = key
 		if r.signing == nil {
 			r.signing = key
 		}
@@ -377,7 +380,11 @@ func (r *keyring) issue(c Claims, typ, audience string) (string, error) {
 		return "", fmt.Errorf("walkin: writing a token: %w", err)
 	}
 	b := make([]byte, 0, 256+len(body)*3/2)
-	b = append(b, r.signing.header(typ)...)
+	header := r.signing.session
+	if typ == typeAccess {
+		header = r.signing.access
+	}
+	b = append(b, header...)
 	b = append(b, '.')
 	b = base64.RawURLEncoding.AppendEncode(b, body)
 	signature, err := r.signing.signer.Sign(b, r.signing.private)

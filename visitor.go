@@ -48,17 +48,14 @@ func (m *Middleware) look(r *http.Request, now time.Time) finding {
 		}
 		return f
 	}
-	permanent := m.lookCookie(r, now, asPermanent)
-	switch permanent.standing {
-	case absent, superseded, invalid:
-	default:
-		return permanent
+	one, other := m.cookies.find(r.Header, m.cache)
+	if one.standing != absent {
+		permanent := m.judgeCookie(r, one, now, asPermanent)
+		if other.standing == absent || permanent.standing != superseded && permanent.standing != invalid {
+			return permanent
+		}
 	}
-	anonymous := m.lookCookie(r, now, asAnonymous)
-	if anonymous.standing == absent {
-		return permanent
-	}
-	return anonymous
+	return m.judgeCookie(r, other, now, asAnonymous)
 }
 
 // A carrier is what brought a token. The token's kind must agree with it.
@@ -74,16 +71,14 @@ func (k carrier) fits(e *entry) bool {
 	return k == asBearer || !e.access && e.claims.Anonymous == (k == asAnonymous)
 }
 
-func (m *Middleware) lookCookie(r *http.Request, now time.Time, as carrier) finding {
-	value, e, found := findCookie(r.Header, m.cookies.name(as == asAnonymous), m.cache)
-	if found != live {
-		f := finding{standing: found}
-		if found == conflicting {
-			f.reason = "duplicate_cookie"
-		}
-		return f
+func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, now time.Time, as carrier) finding {
+	switch c.standing {
+	case live:
+		return m.judge(r, c.value, c.entry, now, as)
+	case conflicting:
+		return finding{standing: conflicting, reason: "duplicate_cookie"}
 	}
-	return m.judge(r, value, e, now, as)
+	return finding{standing: c.standing}
 }
 
 // judge tells what a token is worth on this request; e is its cache entry, if

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check gofmt vet fix staticcheck promises race test fuzz
+.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench
 
 check: gofmt vet fix staticcheck promises race
 	@echo "== all good"
@@ -55,3 +55,7 @@ fuzz:
 		echo "== $$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
+
+# Measures beside our peers and rewrites the tables of docs/performance.md.
+bench:
+	@cd bench && $(GO) run ./table -write ../docs/performance.md

@@ -26,8 +26,9 @@ import (
 	"github.com/walkin-go/walkin/adapters/internal/bridge"
 )
 
-// Handler is walkin's Handler for gin. Use it before all middleware that
-// compresses, caches or renders errors.
+// Handler is walkin's Handler for gin. Use it before what compresses or caches.
+// What renders c.Errors may stand before it: an answer given there is kept out
+// of caches, too, when it carries a cookie.
 func Handler(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.Handler) }
 
 // RequireUser is walkin's guard for gin: it aborts the chain for nobody.
@@ -66,8 +67,8 @@ func Refuse(m *walkin.Middleware, c *gin.Context, err error) {
 
 // OnRefuse is for walkin.Config.OnRefuse: it leaves refusals to the app's own
 // error handling. The chain is aborted with the *walkin.Refusal in c.Errors and
-// its status in c.Writer, and nothing is written: a middleware used before the
-// refusal writes the page, or calls the refusal's ServeHTTP for walkin's.
+// its status in c.Writer, and nothing is written: a middleware used before
+// [Handler] writes the page, or calls the refusal's ServeHTTP for walkin's.
 // Without one the visitor gets the status alone. Where a handler of walkin's
 // was not mounted with this package, walkin answers.
 func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {

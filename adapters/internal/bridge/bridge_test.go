@@ -28,8 +28,11 @@ func TestLateAnswer(t *testing.T) {
 		{"Write", true, true, func(w *bridge.Writer) { _, _ = io.WriteString(w, "text") }, private, []string{"app=1", "ours=1"}},
 		{"Flush", true, true, func(w *bridge.Writer) { w.Flush() }, private, []string{"app=1", "ours=1"}},
 		{"a 304", true, true, func(w *bridge.Writer) { w.WriteHeader(http.StatusNotModified) }, "public", []string{"app=1"}},
-		{"early hints first", true, true, func(w *bridge.Writer) { w.WriteHeader(http.StatusEarlyHints); w.WriteHeader(http.StatusNotFound) },
-			private, []string{"app=1", "ours=1"}},
+		{"early hints first", true, true, func(w *bridge.Writer) {
+			w.WriteHeader(http.StatusEarlyHints)
+			w.Header().Set("Cache-Control", "public")
+			w.WriteHeader(http.StatusNotFound)
+		}, private, []string{"app=1", "ours=1"}},
 		{"no cookie", true, false, func(w *bridge.Writer) { w.WriteHeader(http.StatusNotFound) }, "public", []string{"app=1"}},
 		{"no pause", false, true, func(w *bridge.Writer) { w.WriteHeader(http.StatusNotFound) }, "public", []string{"app=1", "ours=1"}},
 	} {

@@ -90,7 +90,14 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 // SignOutEverywhere ends all sessions of a user. On other replicas their tokens
 // act no more at once and read no more after Config.RecheckAfter.
 func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) error {
-	if err := m.cfg.Store.DeleteSessions(ctx, userID, uuid.Nil); err != nil {
+	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		// The lock: a sign-in that has begun ends first, and its session too.
+		if _, err := m.cfg.Store.User(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		return m.cfg.Store.DeleteSessions(ctx, userID, uuid.Nil)
+	})
+	if err != nil {
 		return err
 	}
 	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})

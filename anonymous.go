@@ -44,7 +44,7 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 	v := m.visit(w, r)
 	if c := v.claims.Load(); c != nil {
 		if !c.Provisional {
-			return *c, nil
+			return m.ensureAlive(r, v, *c)
 		}
 		if isAct(r) && m.cfg.CrossOrigin.Check(r) != nil {
 			return Claims{}, crossOrigin()
@@ -63,6 +63,25 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 		m.setCookies(w, v, cookie)
 	}
 	return *v.claims.Load(), nil
+}
+
+// ensureAlive looks at the store before a handler acts as a user by a safe
+// request, which Handler may have let pass on an earlier look.
+func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, error) {
+	if !isSafe(r) {
+		return c, nil
+	}
+	switch _, err := m.lookup(r.Context(), c); {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+		v.become(superseded, "superseded")
+		if v.entry != nil {
+			v.entry.dead.Store(true)
+		}
+		return Claims{}, refusalOf(ErrSuperseded)
+	case err != nil:
+		return Claims{}, storeDown(err)
+	}
+	return c, nil
 }
 
 // noUser is the refusal of a visitor who is nobody and stays so.

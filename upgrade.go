@@ -98,10 +98,14 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", crossOrigin()
 	case v.standing == unreachable:
 		return "", storeDown(nil)
+	case v.standing == conflicting, v.reason == "clock_skew", v.standing == foreign:
+		// Whose request this is cannot be told here and now: a new account for
+		// somebody who has one would take theirs away.
+		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason}
 	case v.response != nil && v.response.committed:
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
-	s := &settlement{m: m, proof: p, now: time.Now()}
+	s := &settlement{m: m, proof: p, now: time.Now(), unjudged: v.standing == unverifiable}
 	if c := v.claims.Load(); c != nil {
 		s.visitor = *c
 	}
@@ -130,7 +134,10 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	}
 	m.remember(v, s.token, s.claims, s.now)
 	if !v.bearer {
-		m.setCookies(w, v, m.cookies.carry(s.token, s.claims, s.now), m.cookies.clear(m.cookies.anonymous))
+		m.setCookies(w, v, m.cookies.carry(s.token, s.claims, s.now))
+		if !s.unjudged {
+			m.setCookies(w, v, m.cookies.clear(m.cookies.anonymous))
+		}
 	}
 	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
 		SessionID: s.claims.SessionID, Provider: p.Provider})
@@ -143,10 +150,11 @@ var errRaced = errors.New("walkin: another request was faster")
 // A settlement is one run of Continue. settle may run more than once, so each
 // run sets everything anew.
 type settlement struct {
-	m       *Middleware
-	proof   Proof
-	visitor Claims // who the request is from; zero for nobody
-	now     time.Time
+	m        *Middleware
+	proof    Proof
+	visitor  Claims // who the request is from; zero for nobody
+	now      time.Time
+	unjudged bool // the request has a token under a key that this replica lacks
 
 	change  Change
 	claims  Claims // of the new session
@@ -181,6 +189,13 @@ func (s *settlement) settle(ctx context.Context) error {
 	}
 
 	switch {
+	case free && nobody && s.visitor.UserID != uuid.Nil:
+		// They were somebody when the request came in: a click that raced an
+		// upgrade or a sign-out must not open a second account.
+		return errRaced
+	case free && nobody && s.unjudged:
+		// They may well be somebody, whom another replica knows.
+		return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
 	case free && nobody:
 		err = s.signUp(ctx)
 	case free && user.Anonymous:
@@ -330,7 +345,14 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 	switch {
 	case !known:
 		// A guest who never acted has nothing to move, nothing to lose, and no
-		// session to end; the tombstone ends their token.
+		// session to end; the tombstone ends their token. That they never did
+		// is made sure of: one who acts at this moment on another replica is
+		// a guest with data, and asked about again.
+		if err := store.CreateUser(ctx, guest); errors.Is(err, ErrSuperseded) {
+			return errRaced
+		} else if err != nil {
+			return err
+		}
 		if err := store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)); err != nil {
 			return err
 		}

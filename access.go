@@ -26,9 +26,10 @@ func (m *Middleware) JWKSHandler() http.Handler {
 
 // AccessToken signs a short token for the visitor of ctx, for another service
 // that is named by audience: the claims of the cookie with a life of ttl, an
-// hour at most, and 5 minutes when zero. Nobody is ErrNotFound. With
-// Config.Audience itself it is a bearer token for this app. It ends with its
-// session where the session is asked for, and by ttl everywhere.
+// hour at most, and 5 minutes when zero. Nobody is ErrNotFound, a session that
+// has ended ErrSuperseded. With Config.Audience itself it is a bearer token for
+// this app. It ends with its session where the session is asked for, and by ttl
+// everywhere.
 func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.Duration) (string, error) {
 	c, ok := FromContext(ctx)
 	switch {
@@ -40,6 +41,15 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 		return "", fmt.Errorf("walkin: an access token lives %v at most, not %v", maxAccess, ttl)
 	case ttl == 0:
 		ttl = 5 * time.Minute
+	}
+	// Issuing is like a renewal: it always looks, since nobody who verifies the
+	// token elsewhere will.
+	switch _, err := m.lookup(ctx, c); {
+	case errors.Is(err, ErrNotFound) && c.Provisional:
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+		return "", ErrSuperseded
+	case err != nil:
+		return "", storeDown(err)
 	}
 	c.IssuedAt = time.Now()
 	c.ExpiresAt = c.IssuedAt.Add(ttl)

@@ -46,8 +46,11 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 			m.judgeCookie(r, permanent, now, asPermanent),
 			m.judgeCookie(r, anonymous, now, asAnonymous))
 	}
+	unjudged := false
 	for _, f := range ended {
 		switch f.standing {
+		case unverifiable:
+			unjudged = true
 		case unreachable:
 			return storeDown(f.err) // fails closed: the session would still be alive
 		case live:
@@ -59,6 +62,12 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	v.become(superseded, "signed_out")
 	if !v.bearer {
 		m.setCookies(w, v, m.cookies.clear(m.cookies.permanent), m.cookies.clear(m.cookies.anonymous))
+	}
+	if unjudged {
+		// The browser forgets it, as was asked; but a session that only
+		// another replica can name may go on, and that is not a success.
+		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_key", RetryAfter: 5 * time.Second,
+			Message: "This browser is signed out. We could not end the session everywhere; please sign in and out once more later."}
 	}
 	return nil
 }

@@ -265,8 +265,8 @@ func (m *Middleware) whyNotByAct(r *http.Request, s standing, demanded bool) str
 		return ""
 	case m.cfg.Mint == MintOnDemand:
 		return "on_demand"
-	case r.URL.Path == m.cfg.SignInURL || r.URL.Path == m.cfg.UpgradeURL:
-		return "credential_form" // it decides by itself who the visitor becomes
+	case m.isCredentialForm(r):
+		return "credential_form"
 	}
 	return ""
 }

@@ -352,8 +352,15 @@ func (m *Middleware) unminted(r *http.Request, err error) error {
 // isOwnAct reports whether the visitor acts on the site itself, or on one that
 // the app trusts, outside of the forms that decide who they become.
 func (m *Middleware) isOwnAct(r *http.Request) bool {
-	return isAct(r) && r.URL.Path != m.cfg.UpgradeURL && r.URL.Path != m.cfg.SignInURL &&
-		m.cfg.CrossOrigin.Check(r) == nil
+	return isAct(r) && !m.isCredentialForm(r) && m.cfg.CrossOrigin.Check(r) == nil
+}
+
+// isCredentialForm reports whether the request goes to a form that decides by
+// itself who the visitor becomes.
+func (m *Middleware) isCredentialForm(r *http.Request) bool {
+	upgrade, _, _ := strings.Cut(m.cfg.UpgradeURL, "?")
+	signIn, _, _ := strings.Cut(m.cfg.SignInURL, "?")
+	return r.URL.Path == upgrade || r.URL.Path == signIn
 }
 
 // undo removes the user that was made for a request whose handler panicked

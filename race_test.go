@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/walkintest"
 )
 
 // endedMeanwhile ends the visitor's sessions after Handler has looked: what
@@ -79,6 +80,11 @@ func TestUnknownKeyMakesNoAccount(t *testing.T) {
 	}
 	if r := prove("nobody's"); r.StatusCode != http.StatusUnauthorized || len(r.Header["Set-Cookie"]) > 0 || s.store.rows(t) != rows {
 		t.Errorf("a free identity: got %d and %v", r.StatusCode, r.Header["Set-Cookie"])
+	}
+	out := walkintest.NewClient(t, other.Handler(other.SignOutHandler()))
+	out.SetCookie(anonName, c.Cookie(anonName))
+	if r := out.Act("/", nil); r.StatusCode != http.StatusServiceUnavailable || out.Cookie(anonName) != "" {
+		t.Errorf("signing out: got %d and a jar with %q, want 503 and an empty one", r.StatusCode, out.Cookie(anonName))
 	}
 	if got := body(t, c.Fetch("/")); got != id {
 		t.Errorf("back where the key is: got %q, want %q", got, id)

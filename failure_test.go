@@ -697,3 +697,48 @@ func TestCancelled(t *testing.T) {
 		}
 	})
 }
+
+// TestHangingStore holds that readers wait for a store that hangs once, and
+// not each for themselves, and that it is asked again soon.
+func TestHangingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		c := resident(s, "anonymous")
+		id := body(t, c.Fetch("/"))
+		time.Sleep(25 * time.Hour) // due for a renewal too
+		s.store.be(errHang)
+		for i, want := range []time.Duration{3 * time.Second, 0, 0} {
+			start := time.Now()
+			if got := body(t, c.Fetch("/")); got != id {
+				t.Errorf("reading: got %q, want %q", got, id)
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("read %d: took %v, want %v", i, took, want)
+			}
+		}
+		s.store.be(nil)
+		s.store.count()
+		time.Sleep(2 * time.Second)
+		if got := body(t, c.Fetch("/")); got != id || s.store.count("Lookup") == 0 {
+			t.Errorf("when it is back: got %q, or no look-up", got)
+		}
+	})
+}
+
+// TestShorterLifetime holds that a token lives no longer than Config.Lifetime
+// says now: tombstones and sweeps go by that.
+func TestShorterLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(c *walkin.Config) { c.Lifetime = 60 * 24 * time.Hour })
+		c := s.browser(who)
+		c.Act("/", nil)
+		shorter := newSite(t, over(s), func(c *walkin.Config) { c.Lifetime = 24 * time.Hour })
+		if got := body(t, c.On(shorter.Handler(http.HandlerFunc(who))).Fetch("/")); got == "nobody" {
+			t.Error("a fresh token: got nobody")
+		}
+		time.Sleep(25 * time.Hour)
+		if got := body(t, c.On(shorter.Handler(http.HandlerFunc(who))).Fetch("/")); got != "nobody" {
+			t.Errorf("past the new lifetime: got %q, want nobody", got)
+		}
+	})
+}

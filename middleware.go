@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -130,6 +131,7 @@ type Config struct {
 const (
 	maxLifetime  = 400 * 24 * time.Hour
 	storeTimeout = 3 * time.Second // for one look-up: a store that hangs is a store that is down
+	downPause    = time.Second     // how long readers believe that it still is
 )
 
 // Middleware gives the visitors of a site their users. It is safe for
@@ -140,6 +142,8 @@ type Middleware struct {
 	keys    *keyring
 	cookies cookies
 	cache   *cache
+
+	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
 
 	mu   sync.Mutex
 	data []*sessionData // of LoadAndSave

@@ -24,7 +24,7 @@ func isRenewable(r *http.Request) bool {
 func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 	// Of requests that come together, as the pieces of a page do, one renews.
 	old := v.entry
-	if !old.renewing.CompareAndSwap(false, true) {
+	if m.isDown(now) || !old.renewing.CompareAndSwap(false, true) {
 		return nil
 	}
 	defer old.renewing.Store(false)

@@ -92,7 +92,9 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		e = m.cache.add(token, c, access)
 	}
 	switch {
-	case now.After(e.claims.ExpiresAt.Add(leeway)):
+	case now.After(e.claims.ExpiresAt.Add(leeway)), now.After(e.claims.IssuedAt.Add(m.cfg.Lifetime + leeway)):
+		// The second says the same, unless Config.Lifetime was longer when the
+		// token was issued: tombstones and sweeps go by what it is now.
 		return finding{standing: invalid, reason: "expired"}
 	case !as.fits(e):
 		return finding{standing: invalid, reason: "wrong_cookie"}
@@ -100,6 +102,9 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		return finding{standing: superseded, reason: "superseded", entry: e}
 	case isSafe(r) && e.checkedWithin(m.cfg.RecheckAfter, now):
 		return finding{standing: live, entry: e}
+	}
+	if e.claims.Anonymous && isSafe(r) && m.isDown(now) {
+		return finding{standing: live, entry: e} // as below, without the wait
 	}
 	s, err := m.lookup(r.Context(), e.claims)
 	switch {
@@ -118,11 +123,18 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		return finding{standing: superseded, reason: "superseded", entry: e}
 	case e.claims.Anonymous && isSafe(r):
 		// Fails open: a reader without an account is who their signed token
-		// says, and a site whose store is down goes on being read.
+		// says, and a site whose store is down goes on being read. Others need
+		// not wait for a store that hangs.
+		if r.Context().Err() == nil {
+			m.downUntil.Store(time.Now().Add(downPause).UnixNano())
+		}
 		return finding{standing: live, entry: e}
 	}
 	return finding{standing: unreachable, reason: "store_down", entry: e, err: err}
 }
+
+// isDown reports whether a look-up failed just now.
+func (m *Middleware) isDown(now time.Time) bool { return now.UnixNano() < m.downUntil.Load() }
 
 func (m *Middleware) lookup(ctx context.Context, c Claims) (Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)

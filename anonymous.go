@@ -36,10 +36,11 @@ const (
 // [Middleware.Handler] need it only where Config.Mint has not done so before:
 // on a GET, with MintOnDemand, or to serve programs that send no cookies.
 //
-// Call it before the response begins, from one goroutine, and leave
-// Cache-Control alone after it. The error is a *[Refusal] for [Middleware.Refuse]: there can be no user for
-// a cross-site post, a bot, a visitor whose token was superseded a moment ago,
-// or while the store is down.
+// Call it before the response begins, from one goroutine, and, where Config.Mint
+// is not MintOnDemand, leave Cache-Control alone after it. The error is a
+// *[Refusal] for [Middleware.Refuse]: there can be no user for a cross-site post,
+// a bot, a visitor whose token was superseded a moment ago, or while the store is
+// down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
 	v := m.visit(w, r)
 	if c := v.claims.Load(); c != nil {
@@ -52,7 +53,7 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 	} else if reason := m.whyNotMint(r, v.standing, true); reason != "" {
 		return Claims{}, m.noUser(v, reason)
 	}
-	if v.response != nil && v.response.committed {
+	if v.response != nil && v.response.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
 	}
 	cookie, err := m.makeRow(r, v)

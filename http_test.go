@@ -23,6 +23,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -783,6 +784,85 @@ func TestWebSocket(t *testing.T) {
 	s.wantRows(1)
 	v.do(v.act("/prove?name=ann"))
 	check("a permanent user", connect(v), "true false")
+}
+
+// TestEnsureBeforeFiles holds that a cookie which a handler asked for is kept
+// out of caches and off a 304, whatever a file server does after it.
+func TestEnsureBeforeFiles(t *testing.T) {
+	s := newSite(t, minting(walkin.MintOnDemand))
+	files := http.FileServerFS(fstest.MapFS{"a.txt": {Data: []byte("a"), ModTime: time.Unix(1e9, 0)}})
+	h := s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.Ensure(w, r); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Cache-Control", "public, max-age=600")
+		files.ServeHTTP(w, r)
+	}))
+	for _, tt := range []struct {
+		path, since string
+		status      int
+		cookies     int
+	}{
+		{"/a.txt", "", http.StatusOK, 1},
+		{"/none", "", http.StatusNotFound, 1},
+		{"/a.txt", time.Now().UTC().Format(http.TimeFormat), http.StatusNotModified, 0},
+	} {
+		r := s.navigation(tt.path)
+		if tt.since != "" {
+			r.Header.Set("If-Modified-Since", tt.since)
+		}
+		answer, err := walkintest.NewClient(t, h).Serve(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode != tt.status || len(answer.Cookies()) != tt.cookies {
+			t.Errorf("%s: got %d and %d cookies, want %d and %d", tt.path, answer.StatusCode, len(answer.Cookies()), tt.status, tt.cookies)
+		}
+		if got := answer.Header["Cache-Control"]; tt.cookies > 0 && !slices.Equal(got, []string{"private, no-store"}) {
+			t.Errorf("%s: got Cache-Control %q, want private, no-store", tt.path, got)
+		}
+	}
+}
+
+// TestWithheldCookie holds that a row whose cookie a 304 could not carry does
+// not stay.
+func TestWithheldCookie(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.PersistOnMint = true })
+	r := s.browser(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }).Visit("/")
+	if len(r.Cookies()) > 0 {
+		t.Errorf("got cookies %v on a 304", r.Cookies())
+	}
+	s.forgotten(t)
+}
+
+// forgotten holds that no user is left whom a mint has made.
+func (s *site) forgotten(t *testing.T) {
+	t.Helper()
+	for _, e := range s.told() {
+		if _, err := s.store.User(t.Context(), e.UserID); e.Outcome == walkin.Minted && !errors.Is(err, walkin.ErrNotFound) {
+			t.Errorf("user %v: got %v, want ErrNotFound", e.UserID, err)
+		}
+	}
+}
+
+// TestTimeoutHandler holds that a handler which goes on after its time is up
+// shares nothing with the answer that went out without it.
+func TestTimeoutHandler(t *testing.T) {
+	s := newSite(t)
+	entered, over := make(chan struct{}), make(chan struct{})
+	h := s.Handler(http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(over)
+		close(entered)
+		for range 100 {
+			_, _ = s.Continue(w, r.WithContext(context.WithoutCancel(r.Context())), walkin.Proof{Provider: "test", Subject: "ann", Method: "pwd"})
+		}
+	}), time.Nanosecond, "too late"))
+	r := s.browser(h.ServeHTTP).Act("/", nil)
+	<-entered
+	<-over
+	if r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("got %d, want 503", r.StatusCode)
+	}
 }
 
 // The pieces that the tests of this package share.

@@ -287,15 +287,19 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			m.Refuse(w, r, err)
 			return
 		}
-		if cookie == nil {
+		if cookie == nil && !m.mayDemand(r, v) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		v.response = &response{ResponseWriter: w, cookies: []*http.Cookie{cookie}}
+		v.response = &response{ResponseWriter: w}
+		if cookie != nil {
+			v.response.cookies = []*http.Cookie{cookie}
+		}
 		minted, done := v.claims.Load(), false
 		defer func() {
 			// Only who was minted for this request, and is nobody else yet.
-			if !done && rowMade && !v.response.committed && v.claims.Load() == minted {
+			lost := !done && !v.response.begun() || v.response.withheld
+			if rowMade && lost && v.claims.Load() == minted {
 				m.undo(r.Context(), *minted)
 			}
 		}()
@@ -353,6 +357,17 @@ func (m *Middleware) unminted(r *http.Request, err error) error {
 	return nil
 }
 
+// mayDemand reports whether the handler is likely to call Ensure on a visitor
+// whom the store does not know. Then the response is wrapped in advance, so that
+// the cookie is kept off a 304, and out of caches whatever a FileServer says.
+func (m *Middleware) mayDemand(r *http.Request, v *visit) bool {
+	if m.cfg.Mint != MintOnDemand || isAsset(r) || header(r, "Upgrade") != "" || v.bearer {
+		return false
+	}
+	c := v.claims.Load()
+	return c == nil || c.Provisional
+}
+
 // isOwnAct reports whether the visitor acts on the site itself, or on one that
 // the app trusts, outside of the forms that decide who they become.
 func (m *Middleware) isOwnAct(r *http.Request) bool {
@@ -367,8 +382,9 @@ func (m *Middleware) isCredentialForm(r *http.Request) bool {
 	return r.URL.Path == upgrade || r.URL.Path == signIn
 }
 
-// undo removes the user that was made for a request whose handler panicked
-// before the visitor got their cookie: nobody can ever come back to them.
+// undo removes the user that was made for a request whose visitor did not get
+// the cookie, since the handler panicked before or answered with a 304: nobody
+// can ever come back to them.
 func (m *Middleware) undo(ctx context.Context, c Claims) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // A response is a ResponseWriter that still has cookies to set. They go into
@@ -14,14 +15,29 @@ import (
 // or a ReverseProxy had to say about caching.
 type response struct {
 	http.ResponseWriter
-	cookies   []*http.Cookie        // by name, set at commit
-	before    func(status int) bool // runs at commit; false: it has answered, and the handler's answer is dropped
+	before func(status int) bool // runs at commit; false: it has answered, and the handler's answer is dropped
+
+	// A handler behind an http.TimeoutHandler may still ask for a cookie
+	// while the answer goes out without it.
+	mu        sync.Mutex
+	cookies   []*http.Cookie // by name, set at commit
 	committed bool
-	dropped   bool
+	withheld  bool // it was committed with a status that must not carry the cookies
+
+	dropped bool
+}
+
+// begun reports whether the header has gone out.
+func (p *response) begun() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.committed
 }
 
 // set replaces what would be set under the same name.
 func (p *response) set(c *http.Cookie) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i, old := range p.cookies {
 		if old.Name == c.Name {
 			p.cookies[i] = c
@@ -33,6 +49,8 @@ func (p *response) set(c *http.Cookie) {
 
 // commit runs once, before the header goes out with the given status.
 func (p *response) commit(status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.committed {
 		return
 	}
@@ -45,8 +63,10 @@ func (p *response) commit(status int) {
 	case http.StatusNotModified:
 		// A cache merges the header of a 304 into what it has stored (RFC
 		// 9111 §4.3.4), and would hand the cookie on.
+		p.withheld = true
 		return
 	case http.StatusSwitchingProtocols:
+		p.withheld = true
 		return
 	}
 	if len(p.cookies) > 0 {

@@ -29,7 +29,8 @@ import (
 //
 // Call it while setting up, before the site is served: it puts itself in front
 // of sm.Store. sm's own Lifetime, IdleTimeout and Codec hold; sm.Cookie and
-// sm.Iterate do not. Of two requests of one session that save at once, the last one wins.
+// sm.Iterate do not. Of two requests of one session that save at once, the last
+// one wins.
 func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http.Handler {
 	data := &sessionData{m: m, sm: sm, inner: sm.Store}
 	if already, ok := sm.Store.(*sessionData); ok && already.m == m {
@@ -236,7 +237,11 @@ func (m *Middleware) pickUp(ctx context.Context, session uuid.UUID) ([]carried, 
 		}
 		expiry, _, err := d.sm.Codec.Decode(text)
 		if err != nil {
-			return nil, err
+			// A type that was renamed, for example. Fails open: the data is
+			// lost to the app as it is, and must not keep anybody from
+			// signing in.
+			m.tell(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: session, Err: err})
+			continue
 		}
 		all = append(all, carried{d, text, expiry})
 	}

@@ -977,3 +977,23 @@ func TestSessionMethodsWithoutContext(t *testing.T) {
 	}
 	s.wantData(c, "cart=1 book")
 }
+
+// TestSessionUndecodable holds that data which the app can no longer read, as of
+// a type that it renamed, keeps nobody from signing in.
+func TestSessionUndecodable(t *testing.T) {
+	eachStore(t, func(t *testing.T, open opener) {
+		s := open(t)
+		c := s.visitor("anonymous")
+		s.put(c, "cart", "1 book")
+		s.shelf.mu.Lock()
+		for key, item := range s.shelf.items {
+			item.text = []byte("of another age")
+			s.shelf.items[key] = item
+		}
+		s.shelf.mu.Unlock()
+		if got := body(t, c.Act("/prove", words("name", "new"))); got != "upgraded" {
+			t.Errorf("got %q, want upgraded", got)
+		}
+		s.wantData(c, "")
+	})
+}

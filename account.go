@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -134,12 +135,13 @@ func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identi
 	return identities, err
 }
 
-// Unlink removes an identity of the visitor and ends their other sessions,
-// since one of them may have been opened with it. It needs a permanent visitor
-// with a proof within Config.RecentProof, and refuses cross-origin requests.
-// The last identity stays, with a 409: without one nobody could sign in again.
-func (m *Middleware) Unlink(r *http.Request, provider, subject string) error {
-	v := m.visit(nil, r)
+// Unlink removes an identity of the visitor and ends all their sessions, since
+// one of them may have been opened with it; this browser goes on with a new one.
+// It needs a permanent visitor with a proof within Config.RecentProof, and
+// refuses cross-origin requests. The last identity stays, with a 409: without one
+// nobody could sign in again. Call it as [Middleware.Continue].
+func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, subject string) error {
+	v := m.visit(w, r)
 	c := v.claims.Load()
 	switch {
 	case !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil:
@@ -150,45 +152,54 @@ func (m *Middleware) Unlink(r *http.Request, provider, subject string) error {
 		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL}
 	case time.Since(c.ProvenAt) > m.cfg.RecentProof:
 		return notRecent()
+	case v.response != nil && v.response.begun():
+		return errors.New("walkin: Unlink was called after the response began")
 	}
-	store := m.cfg.Store
-	err := store.InTx(r.Context(), func(ctx context.Context) error {
-		// The lock: two requests must not each remove what the other left.
-		if _, err := store.User(ctx, c.UserID); err != nil {
-			return err
+	s := &settlement{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: time.Now()}
+	if err := m.cfg.Store.InTx(r.Context(), s.unlink); err != nil {
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
+			return err // their session has just ended
 		}
-		// The session is looked at again under it: it may have just ended.
-		if _, err := store.Lookup(ctx, c.UserID, c.SessionID); err != nil {
-			return err
-		}
-		identities, err := store.Identities(ctx, c.UserID)
-		if err != nil {
-			return err
-		}
-		var others []Identity
-		for _, identity := range identities {
-			if identity.Provider != provider || identity.Subject != subject {
-				others = append(others, identity)
-			}
-		}
-		switch {
-		case len(others) == len(identities):
-			return &Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
-		case len(others) == 0:
-			return &Refusal{Status: http.StatusConflict, Reason: "last_identity",
-				Message: "This is the only way you can sign in. Add another one first."}
-		}
-		if err := store.DeleteIdentity(ctx, c.UserID, provider, subject); err != nil {
-			return err
-		}
-		return store.DeleteSessions(ctx, c.UserID, c.SessionID)
-	})
-	if err != nil {
-		if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
-			return err
-		}
-		return storeDown(err)
+		return s.translate(err)
 	}
-	m.emit(r, Event{Outcome: Unlinked, UserID: c.UserID, SessionID: c.SessionID, Provider: provider})
+	m.goOn(w, r, v, s)
 	return nil
+}
+
+// unlink does it, in the transaction of ctx.
+func (s *settlement) unlink(ctx context.Context) error {
+	store, c := s.m.cfg.Store, s.visitor
+	// The lock: two requests must not each remove what the other left.
+	if _, err := store.User(ctx, c.UserID); err != nil {
+		return err
+	}
+	// The session is looked at again under it: it may have just ended.
+	if _, err := store.Lookup(ctx, c.UserID, c.SessionID); err != nil {
+		return err
+	}
+	identities, err := store.Identities(ctx, c.UserID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(identities, func(identity Identity) bool {
+		return identity.Provider == s.proof.Provider && identity.Subject == s.proof.Subject
+	})
+	switch {
+	case i < 0:
+		return &Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
+	case len(identities) == 1:
+		return &Refusal{Status: http.StatusConflict, Reason: "last_identity",
+			Message: "This is the only way you can sign in. Add another one first."}
+	}
+	if err := store.DeleteIdentity(ctx, c.UserID, s.proof.Provider, s.proof.Subject); err != nil {
+		return err
+	}
+	s.change, s.endsOld = Change{Outcome: Unlinked, UserID: c.UserID}, true
+	if s.data, err = s.m.pickUp(ctx, c.SessionID); err != nil {
+		return err
+	}
+	if err := store.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {
+		return err
+	}
+	return s.open(ctx)
 }

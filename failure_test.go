@@ -236,7 +236,7 @@ func TestStoreDownOutsideHandler(t *testing.T) {
 		for name, call := range map[string]func(http.ResponseWriter, *http.Request) error{
 			"SignOut": s.SignOut,
 			"Ensure":  func(w http.ResponseWriter, r *http.Request) error { _, err := s.Ensure(w, r); return err },
-			"Unlink":  func(_ http.ResponseWriter, r *http.Request) error { return s.Unlink(r, "test", "ann") },
+			"Unlink":  func(w http.ResponseWriter, r *http.Request) error { return s.Unlink(w, r, "test", "ann") },
 			"Continue": func(w http.ResponseWriter, r *http.Request) error {
 				_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "new"})
 				return err

@@ -297,7 +297,7 @@ func TestGuardWithNewContext(t *testing.T) {
 	if c, err := s.Ensure(httptest.NewRecorder(), r); err != nil || c.UserID == permanent.UserID {
 		t.Errorf("Ensure: got %v, %v, want a new user", c, err)
 	}
-	if err := s.Unlink(with(r, "Sec-Fetch-Site", "same-origin"), "test", "ann"); err == nil {
+	if err := s.Unlink(httptest.NewRecorder(), with(r, "Sec-Fetch-Site", "same-origin"), "test", "ann"); err == nil {
 		t.Error("Unlink: got no error, want one")
 	}
 }

@@ -965,7 +965,7 @@ func (s *site) routes() *http.ServeMux {
 		fmt.Fprint(w, token)
 	})
 	mux.HandleFunc("POST /unlink", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.Unlink(r, "test", r.FormValue("name")); err != nil {
+		if err := s.Unlink(w, r, "test", r.FormValue("name")); err != nil {
 			s.Refuse(w, r, err)
 		}
 	})

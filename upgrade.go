@@ -122,26 +122,32 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	if err != nil {
 		return "", s.translate(err)
 	}
-
-	if v.entry != nil && s.endsOld {
-		v.entry.dead.Store(true)
-		m.drop(r.Context(), s.visitor.SessionID)
-	}
 	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
 		if err := m.forget(r.Context()); err != nil {
 			return "", storeDown(err)
 		}
 	}
+	m.goOn(w, r, v, s)
+	return s.change.Outcome, nil
+}
+
+// goOn hands the visitor the session that a settlement has opened.
+func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *settlement) {
+	if v.entry != nil && s.endsOld {
+		v.entry.dead.Store(true)
+		m.drop(r.Context(), s.visitor.SessionID)
+	}
 	m.remember(v, s.token, s.claims, s.now)
-	if !v.bearer {
+	if v.bearer {
+		w.Header().Set("Cache-Control", "no-store")
+	} else {
 		m.setCookies(w, v, m.cookies.carry(s.token, s.claims, s.now))
 		if !s.unjudged {
 			m.setCookies(w, v, m.cookies.clear(m.cookies.anonymous))
 		}
 	}
 	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
-		SessionID: s.claims.SessionID, Provider: p.Provider})
-	return s.change.Outcome, nil
+		SessionID: s.claims.SessionID, Provider: s.proof.Provider})
 }
 
 // errRaced asks for the whole transaction again.
@@ -396,6 +402,9 @@ func (s *settlement) open(ctx context.Context) error {
 	}
 	c := s.m.dated(Claims{UserID: s.change.UserID, SessionID: id, Method: s.proof.Method}, s.now)
 	c.ProvenAt = c.IssuedAt
+	if s.change.Outcome == Unlinked {
+		c.ProvenAt = s.visitor.ProvenAt // nothing was proven
+	}
 	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
 		s.hookErr = err
 		return err

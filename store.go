@@ -18,7 +18,7 @@ import (
 // A user is anonymous until an identity is attached to them. A session is one
 // browser's state; it belongs to one user and dies with them. A tombstone
 // remembers that a user ID was deleted, so that a token which is still out
-// there cannot bring the user back.
+// there cannot bring the user back. A ticket is a record that can be used once.
 //
 // # Transactions
 //
@@ -124,6 +124,23 @@ type Store interface {
 	// or is another user's, is ErrNotFound. That the last one stays is not
 	// the store's to know.
 	DeleteIdentity(ctx context.Context, userID uuid.UUID, provider, subject string) error
+
+	// PutTicket keeps a ticket, in place of the one with the same key.
+	// replaced reports whether there was one, also one that has expired: of
+	// any number of calls for a key that is new, exactly one gets false.
+	PutTicket(ctx context.Context, ticket Ticket) (replaced bool, err error)
+
+	// TryTicket spends one of a ticket's tries and returns it with those that
+	// are left. Of any number of calls, as many succeed as the ticket has
+	// tries; all others, and those for a ticket that is not there or has
+	// expired at now, get ErrNotFound. A try that is spent inside InTx comes
+	// back when that is undone, so spend it outside.
+	TryTicket(ctx context.Context, key string, now time.Time) (Ticket, error)
+
+	// TakeTicket deletes a ticket and returns it: of any number of calls one
+	// gets it, all others, and those for a ticket that is not there or has
+	// expired at now, get ErrNotFound.
+	TakeTicket(ctx context.Context, key string, now time.Time) (Ticket, error)
 }
 
 // A User is one row per user, anonymous or permanent.
@@ -162,9 +179,20 @@ type Tombstone struct {
 	ExpiresAt  time.Time // from then on the store may forget it
 }
 
+// A Ticket is a record for single use that expires by itself: a code that was
+// sent, with the guesses it takes; the state of an OAuth round trip; a form kept
+// at a guard. Whoever puts one binds it to a session by its key or its data: it
+// outlives its session and its user, and is then of use to nobody.
+type Ticket struct {
+	Key       string // 1 to 255 bytes of UTF-8, no NUL, compared byte for byte; never a secret as it is
+	Data      []byte // at most 128 KB
+	Tries     int    // for TryTicket; at most 1,000
+	ExpiresAt time.Time
+}
+
 // What a Store answers besides success.
 var (
-	// ErrNotFound: there is no such user or identity.
+	// ErrNotFound: there is no such user, identity or ticket.
 	ErrNotFound = errors.New("walkin: not found")
 
 	// ErrSuperseded: the session has ended, or the user it belongs to is

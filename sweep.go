@@ -27,8 +27,8 @@ type Sweeper interface {
 	// alive.
 	DeleteAway(ctx context.Context, users []User) error
 
-	// DeleteExpired deletes sessions and tombstones that expired before a
-	// time, at most about limit of each, and returns how many went.
+	// DeleteExpired deletes sessions, tombstones and tickets that expired
+	// before a time, at most about limit of each, and returns how many went.
 	DeleteExpired(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
@@ -56,7 +56,7 @@ type SweepOptions struct {
 // Sweep deletes anonymous users who have stayed away, never one with an
 // identity, in batches that block nobody, and returns how many went. Several
 // replicas may sweep at once. A user who comes back during the sweep survives
-// whole or is gone whole. What expired, sessions and tombstones, goes too.
+// whole or is gone whole. What expired, such as sessions and tickets, goes too.
 //
 // It needs a store that is a [Sweeper]; those of this project are.
 func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, err error) {

@@ -25,6 +25,7 @@ type Store struct {
 	sessions   map[uuid.UUID]walkin.Session
 	identities map[name]walkin.Identity
 	tombstones map[uuid.UUID]walkin.Tombstone
+	tickets    map[string]walkin.Ticket
 }
 
 var _ walkin.Store = (*Store)(nil)
@@ -39,6 +40,7 @@ func New() *Store {
 		sessions:   make(map[uuid.UUID]walkin.Session),
 		identities: make(map[name]walkin.Identity),
 		tombstones: make(map[uuid.UUID]walkin.Tombstone),
+		tickets:    make(map[string]walkin.Ticket),
 	}
 }
 

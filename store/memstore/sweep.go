@@ -78,5 +78,11 @@ func (s *Store) DeleteExpired(ctx context.Context, before time.Time, _ int) (int
 			n++
 		}
 	}
+	for key, ticket := range s.tickets {
+		if ticket.ExpiresAt.Before(before) {
+			remove(t, s.tickets, key)
+			n++
+		}
+	}
 	return n, nil
 }

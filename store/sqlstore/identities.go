@@ -22,12 +22,12 @@ var (
 	errSecret = fmt.Errorf("sqlstore: a secret has at most %d bytes", maxSecret)
 )
 
-// canName reports whether both names can be kept. What does not fit is refused
+// canName reports whether names can be kept. What does not fit is refused
 // and never cut to fit: that would be another person's name. And what
 // PostgreSQL cannot keep as text is refused everywhere, so that a test on SQLite
 // tells. Nobody has such a name; it may well be asked for, by a stranger.
-func canName(provider, subject string) bool {
-	for _, s := range []string{provider, subject} {
+func canName(names ...string) bool {
+	for _, s := range names {
 		if len(s) > maxName || !utf8.ValidString(s) || strings.Contains(s, "\x00") {
 			return false
 		}

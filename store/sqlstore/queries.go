@@ -13,6 +13,8 @@ type queries struct {
 
 	identity, identities, insertIdentity, setSecret string
 	deleteIdentity, deleteIdentities                string
+
+	ticket, lockTicket, insertTicket, tryTicket, deleteTicket, expiredTickets string
 }
 
 func newQueries(d dialect) queries {
@@ -73,5 +75,15 @@ func newQueries(d dialect) queries {
 		setSecret:        d.sql(`UPDATE walkin_identities SET secret = ? WHERE provider = ? AND subject = ?`),
 		deleteIdentity:   d.sql(`DELETE FROM walkin_identities WHERE provider = ? AND subject = ? AND user_id = ?`),
 		deleteIdentities: d.sql(`DELETE FROM walkin_identities WHERE user_id = ?`),
+
+		ticket:     d.sql(`SELECT data, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ?`),
+		lockTicket: d.sql(`SELECT data, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ? {{for update}}`),
+		insertTicket: d.sql(`
+			{{insert}} INTO walkin_tickets (name, data, tries, expires_at) VALUES (?, ?, ?, ?) {{skip}}`),
+		tryTicket:    d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND tries > 0 AND expires_at > ?`),
+		deleteTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ?`),
+		expiredTickets: d.sql(`
+			DELETE FROM walkin_tickets WHERE name IN (SELECT name FROM
+				(SELECT name FROM walkin_tickets WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
 	}
 }

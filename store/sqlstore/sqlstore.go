@@ -3,8 +3,8 @@
 //
 // # Tables
 //
-// walkin_users, walkin_sessions, walkin_identities and walkin_tombstones are
-// made by [Store.Migrate]. The app's own tables may refer to walkin_users (id),
+// walkin_users, walkin_sessions, walkin_identities, walkin_tombstones and
+// walkin_tickets are made by [Store.Migrate]. The app's own tables may refer to walkin_users (id),
 // ON DELETE CASCADE if their rows are to go with the user.
 //
 // IDs are uuid in PostgreSQL, binary(16) in MySQL and 16-byte blobs in SQLite.

@@ -203,8 +203,19 @@ func sweepExpired(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store)
 	old, fresh := uuid.New(), uuid.New()
 	ok(t, stores[0].DeleteUser(t.Context(), walkin.Tombstone{UserID: old, DeletedAt: start, ExpiresAt: time.Now().Add(-day)}))
 	ok(t, stores[0].DeleteUser(t.Context(), walkin.Tombstone{UserID: fresh, DeletedAt: start, ExpiresAt: time.Now().Add(day)}))
+	for key, left := range map[string]time.Duration{"old": -day, "fresh": day} {
+		_, err := stores[0].PutTicket(t.Context(), walkin.Ticket{Key: key, ExpiresAt: time.Now().Add(left)})
+		ok(t, err)
+	}
 	_, err := m.Sweep(t.Context(), walkin.SweepOptions{})
 	ok(t, err)
+	for key, want := range map[string]bool{"old": false, "fresh": true} {
+		replaced, err := stores[1].PutTicket(t.Context(), walkin.Ticket{Key: key, ExpiresAt: time.Now()})
+		ok(t, err)
+		if replaced != want {
+			t.Errorf("the %s ticket: got %t, want %t", key, replaced, want)
+		}
+	}
 	_, err = stores[1].Lookup(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	_, err = stores[1].Lookup(t.Context(), user.ID, expired.ID)

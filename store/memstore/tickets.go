@@ -1,0 +1,76 @@
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/walkin-go/walkin"
+)
+
+// What sqlstore refuses is refused here.
+const (
+	maxData  = 128 << 10 // bytes
+	maxTries = 1000
+)
+
+var errTicket = fmt.Errorf("memstore: a ticket has a key of 1 to %d bytes of text without NUL, at most %d bytes of data, "+
+	"and 0 to %d tries", maxName, maxData, maxTries)
+
+// PutTicket implements walkin.Store.
+func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) (replaced bool, err error) {
+	t, leave, err := s.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if !fits(ticket) {
+		return false, errTicket
+	}
+	_, replaced = s.tickets[ticket.Key]
+	ticket.Data = bytes.Clone(ticket.Data)
+	ticket.ExpiresAt = moment(ticket.ExpiresAt)
+	put(t, s.tickets, ticket.Key, ticket)
+	return replaced, nil
+}
+
+func fits(ticket walkin.Ticket) bool {
+	key := ticket.Key
+	return key != "" && len(key) <= maxName && utf8.ValidString(key) && !strings.Contains(key, "\x00") &&
+		len(ticket.Data) <= maxData && ticket.Tries >= 0 && ticket.Tries <= maxTries
+}
+
+// TryTicket implements walkin.Store.
+func (s *Store) TryTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	t, leave, err := s.enter(ctx)
+	if err != nil {
+		return walkin.Ticket{}, err
+	}
+	defer leave()
+	ticket, ok := s.tickets[key]
+	if !ok || ticket.Tries == 0 || !now.Before(ticket.ExpiresAt) {
+		return walkin.Ticket{}, walkin.ErrNotFound
+	}
+	ticket.Tries--
+	put(t, s.tickets, key, ticket)
+	ticket.Data = bytes.Clone(ticket.Data)
+	return ticket, nil
+}
+
+// TakeTicket implements walkin.Store.
+func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	t, leave, err := s.enter(ctx)
+	if err != nil {
+		return walkin.Ticket{}, err
+	}
+	defer leave()
+	ticket, ok := s.tickets[key]
+	if !ok || !now.Before(ticket.ExpiresAt) {
+		return walkin.Ticket{}, walkin.ErrNotFound
+	}
+	remove(t, s.tickets, key)
+	return ticket, nil
+}

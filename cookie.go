@@ -8,9 +8,11 @@ import (
 
 // Two cookies, one for each kind of user. Code that handles anonymous users
 // writes only the anonymous one, so a late response of an anonymous request
-// can never sign anybody out.
+// can never sign anybody out. A third one, of Bind, says nothing about who the
+// visitor is.
 type cookies struct {
 	anonymous, permanent string // names
+	binding              string // the name of Bind's
 	domain               string
 	insecure             bool
 	partitioned          bool
@@ -31,6 +33,7 @@ func newCookies(cfg Config) cookies {
 	return cookies{
 		anonymous: prefix + "walkin-anon" + suffix,
 		permanent: prefix + "walkin" + suffix,
+		binding:   prefix + "walkin-bind" + suffix,
 		domain:    cfg.Domain, insecure: cfg.Insecure, partitioned: cfg.Partitioned,
 	}
 }

@@ -1,0 +1,98 @@
+package walkin
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+)
+
+const (
+	boundFor    = 15 * time.Minute
+	boundLength = 26 // of rand.Text
+)
+
+// Bind names the browser that a credential's round trip is bound to, between
+// the request that starts it, as when a code is sent or a provider is asked, and
+// the one that completes it: there the name is among [Middleware.Bound]. It goes
+// into the key or the data of a [Ticket]; a log may show it.
+//
+// It is the visitor's session, and so ends with it: what was asked for before an
+// upgrade completes nothing after it. For nobody it is a cookie of 15 minutes,
+// which is set on w, so that nobody needs a user to sign in.
+//
+// Starting is an act of the visitor's own: a safe method is refused with 405 and
+// a cross-origin request with 403. Call it before the response begins. The error
+// is a *[Refusal] for [Middleware.Refuse].
+func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error) {
+	v := m.visit(w, r)
+	switch {
+	case !isAct(r):
+		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
+	case m.cfg.CrossOrigin.Check(r) != nil:
+		return "", crossOrigin()
+	case v.standing == unreachable:
+		return "", storeDown(nil)
+	case v.standing == conflicting:
+		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason}
+	case v.response != nil && v.response.begun():
+		return "", errors.New("walkin: Bind was called after the response began")
+	}
+	if c := v.claims.Load(); c != nil {
+		return boundToSession(*c), nil
+	}
+	value, ok := m.cookies.bound(r)
+	if !ok {
+		value = rand.Text()
+	}
+	// Set anew each time: the last round trip that was started gets its full
+	// time, and an earlier one in another tab still completes.
+	cookie := m.cookies.cookie(m.cookies.binding, value)
+	cookie.MaxAge = int(boundFor.Seconds())
+	m.setCookies(w, v, cookie)
+	return boundToCookie(value), nil
+}
+
+// Bound returns the names under which the visitor's browser may have been bound
+// by [Middleware.Bind], at most two; none is a browser that started nothing. A
+// visitor who was nobody at the start may have become an anonymous user since,
+// by a page view in between, but nothing more: a sign-in ends what nobody began.
+func (m *Middleware) Bound(r *http.Request) []string {
+	var names []string
+	c := m.visit(nil, r).claims.Load()
+	if c != nil {
+		names = append(names, boundToSession(*c))
+	}
+	if c == nil || c.Anonymous {
+		if value, ok := m.cookies.bound(r); ok {
+			names = append(names, boundToCookie(value))
+		}
+	}
+	return names
+}
+
+func boundToSession(c Claims) string { return "session:" + c.SessionID.String() }
+
+// boundToCookie hashes the value: who reads the store must not be able to send it.
+func boundToCookie(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return "cookie:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// bound returns the value of the binding cookie, if there is one that we may
+// have set.
+func (k cookies) bound(r *http.Request) (string, bool) {
+	values := r.CookiesNamed(k.binding)
+	if len(values) == 0 || len(values[0].Value) != boundLength {
+		return "", false
+	}
+	// Two different ones, which no browser sends for a __Host- cookie: somebody
+	// may have planted one of them.
+	if slices.ContainsFunc(values, func(c *http.Cookie) bool { return c.Value != values[0].Value }) {
+		return "", false
+	}
+	return values[0].Value, true
+}

@@ -110,11 +110,34 @@ func (m *Middleware) RequireUser() func(http.Handler) http.Handler {
 // looked before the guard. On a safe one they may be Config.RecheckAfter old.
 func (m *Middleware) RequirePermanent() func(http.Handler) http.Handler {
 	return m.guard(func(c Claims) error {
-		if !c.Anonymous {
-			return nil
+		if c.Anonymous {
+			return m.anonymous()
 		}
-		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL,
-			Message: "An account is needed for this."}
+		return nil
+	})
+}
+
+func (m *Middleware) anonymous() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL,
+		Message: "An account is needed for this."}
+}
+
+// RequireRecent lets permanent users through who proved who they are within the
+// time given, for what must not be done from a browser that somebody left open.
+// Others get 403 and are sent to Config.SignInURL when there is one, where a
+// sign-in to the same account is the proof; anonymous users and nobody are
+// refused as by RequirePermanent.
+func (m *Middleware) RequireRecent(within time.Duration) func(http.Handler) http.Handler {
+	return m.guard(func(c Claims) error {
+		switch {
+		case c.Anonymous:
+			return m.anonymous()
+		case time.Since(c.ProvenAt) > within:
+			refusal := notRecent()
+			refusal.Page = m.cfg.SignInURL
+			return refusal
+		}
+		return nil
 	})
 }
 

@@ -34,9 +34,11 @@ func TestGuards(t *testing.T) {
 		return &walkin.Refusal{Status: http.StatusPaymentRequired, Reason: "secret: unpaid", Message: "Please renew your plan.", RetryAfter: 1500 * time.Millisecond, Err: errors.New("secret: invoice 7")}
 	}
 	guards := map[string]func(*site) func(http.Handler) http.Handler{
-		"user":      func(s *site) func(http.Handler) http.Handler { return s.RequireUser() },
-		"permanent": func(s *site) func(http.Handler) http.Handler { return s.RequirePermanent() },
-		"rule":      func(s *site) func(http.Handler) http.Handler { return s.Require(rule) },
+		"user":        func(s *site) func(http.Handler) http.Handler { return s.RequireUser() },
+		"permanent":   func(s *site) func(http.Handler) http.Handler { return s.RequirePermanent() },
+		"recent":      func(s *site) func(http.Handler) http.Handler { return s.RequireRecent(time.Hour) },
+		"more recent": func(s *site) func(http.Handler) http.Handler { return s.RequireRecent(-time.Second) },
+		"rule":        func(s *site) func(http.Handler) http.Handler { return s.Require(rule) },
 		"no rule": func(s *site) func(http.Handler) http.Handler {
 			return s.Require(func(walkin.Claims) error { return nil })
 		},
@@ -56,6 +58,12 @@ func TestGuards(t *testing.T) {
 		{"permanent", "provisional", 403, "sign-up", "anonymous", "account"},
 		{"permanent", "anonymous", 403, "sign-up", "anonymous", "account"},
 		{"permanent", "permanent", 200, "", "", ""},
+		{"recent", "nobody", 401, "sign-in", "no_user", "sign in"},
+		{"recent", "anonymous", 403, "sign-up", "anonymous", "account"},
+		{"recent", "permanent", 200, "", "", ""},
+		{"more recent", "nobody", 401, "sign-in", "no_user", "sign in"},
+		{"more recent", "provisional", 403, "sign-up", "anonymous", "account"},
+		{"more recent", "permanent", 403, "sign-in", "not_recent", "sign in again"},
 		{"rule", "nobody", 401, "sign-in", "no_user", "sign in"},
 		{"rule", "anonymous", 403, "", "rule", "may not"},
 		{"rule", "permanent", 402, "", "secret: unpaid", "Please renew your plan."},
@@ -130,7 +138,7 @@ func TestGuards(t *testing.T) {
 						continue
 					}
 					target := map[string]string{"sign-in": urls[0], "sign-up": urls[1]}[tt.page]
-					if tt.page == "sign-in" && target == "" {
+					if tt.status == http.StatusUnauthorized && target == "" {
 						target = urls[1]
 					}
 					if target != "" {

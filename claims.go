@@ -104,29 +104,9 @@ func visitFrom(ctx context.Context) *visit {
 	return v
 }
 
-// A payload is the JSON of the claims, in the shape of the field.
-type payload struct {
-	Issuer    string          `json:"iss"`
-	Subject   uuid.UUID       `json:"sub"`
-	Audience  string          `json:"aud"`
-	ExpiresAt int64           `json:"exp"`
-	IssuedAt  int64           `json:"iat"`
-	SessionID uuid.UUID       `json:"session_id"`
-	Role      string          `json:"role"`
-	Anonymous *bool           `json:"is_anonymous"` // a pointer, since a missing flag is not "false"
-	AMR       []proven        `json:"amr"`
-	Prov      bool            `json:"prov,omitempty"`
-	App       json.RawMessage `json:"app,omitempty"`
-}
-
-type proven struct {
-	Method string `json:"method"`
-	At     int64  `json:"timestamp"`
-}
-
 // judge checks claims that were signed by one of our keys: another service may
 // share the key, so nothing about them is taken for granted.
-func (r *keyring) judge(p payload, now time.Time) (Claims, standing, string) {
+func (r *keyring) judge(p *payload, now time.Time) (Claims, standing, string) {
 	issued, expires := time.Unix(p.IssuedAt, 0), time.Unix(p.ExpiresAt, 0)
 	switch {
 	case p.Issuer != r.issuer, p.Audience != r.audience:

@@ -1,0 +1,71 @@
+package walkin_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+// somePayloads are claims of every shape.
+func somePayloads() []walkin.Claims {
+	at := time.Unix(1_795_000_000, 0)
+	var all []walkin.Claims
+	for _, app := range []string{"", `{}`, `{"plan":"pro","n":[1,2.5,null],"a\u003cb":"ü\n"}`, `{"deep":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`} {
+		for _, c := range []walkin.Claims{
+			{Anonymous: true, Provisional: true}, {Anonymous: true},
+			{Method: "pwd", ProvenAt: at.Add(-time.Hour)}, {Method: "", ProvenAt: at}, {Method: `o"t\p<&>`, ProvenAt: at}, {Method: "häh\x00\xff\u2028\x7f", ProvenAt: at},
+		} {
+			c.UserID, c.SessionID, c.IssuedAt, c.ExpiresAt, c.App = uuid.Must(uuid.NewV7()), uuid.New(), at, at.Add(time.Hour), app
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// TestPayloadSpelling holds that a token is written as encoding/json would, and
+// that what we write without an escape is read without it.
+func TestPayloadSpelling(t *testing.T) {
+	for _, names := range [][2]string{{"walkin", "walkin"}, {"https://app.example/?a=1&b=2", `"Ä"\`}} {
+		for _, c := range somePayloads() {
+			got, want, err := walkin.Payload(c, names[0], names[1])
+			if err != nil || string(got) != string(want) {
+				t.Errorf("got %s, %v, want %s", got, err, want)
+			}
+			ours, read, reference := walkin.ParsePayload(got, names[0], names[1])
+			if plain := !strings.ContainsAny(c.Method, "\"\x00"); ours != plain || read != reference {
+				t.Errorf("%s: got ours=%t %s, want %t %s", got, ours, read, plain, reference)
+			}
+		}
+	}
+	c := somePayloads()[0]
+	c.App = `{"a":1},"sub":"x"`
+	if _, _, err := walkin.Payload(c, "walkin", "walkin"); err == nil {
+		t.Error("app claims that are more than a value: got no error, want one")
+	}
+}
+
+func FuzzPayload(f *testing.F) {
+	for _, c := range somePayloads() {
+		text, _, err := walkin.Payload(c, "walkin", "walkin")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+		for old, other := range map[string]string{
+			`"exp":1`: `"exp":0`, `"iat":`: `"iat":-`, `"iat":1`: `"iat":9999999999999999991`, `false`: `null`, `}]`: `},{}]`,
+			`"amr"`: `"exp":1,"amr"`, `,"app":{`: `,"app":{},"sub":{`, "-": "", `}`: `}}`, `"role":"a`: `"role":"A`, `"sub":"0`: `"sub":"{0`,
+		} {
+			f.Add([]byte(strings.Replace(string(text), old, other, 1)))
+		}
+		f.Add([]byte(strings.ToUpper(string(text))))
+		f.Add(text[:len(text)-1])
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if ours, got, want := walkin.ParsePayload(text, "walkin", "walkin"); ours && got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	})
+}

@@ -42,7 +42,8 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	// not be found by the next person at this computer.
 	ended := []finding{{standing: v.standing, entry: v.entry}}
 	if !v.bearer {
-		permanent, anonymous := m.cookies.find(r.Header, m.cache)
+		var permanent, anonymous carriedCookie
+		m.cookies.find(r.Header, m.cache, &permanent, &anonymous)
 		ended = append(ended,
 			m.judgeCookie(r, permanent, now, asPermanent),
 			m.judgeCookie(r, anonymous, now, asAnonymous))

@@ -1,7 +1,9 @@
 package walkin
 
 import (
+	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,12 +13,17 @@ import (
 // An entry is a token that verified. Its claims never change; what is known
 // about its session does.
 type entry struct {
+	token    string
 	claims   Claims
 	access   bool         // an access token: good as a bearer, never in a cookie
 	checked  atomic.Int64 // unix nanoseconds of the last look-up that found the session alive; 0: none yet
 	dead     atomic.Bool  // the session has ended; this is final
 	renewing atomic.Bool  // a request is issuing the token anew
-	hits     atomic.Uint32
+
+	settled atomic.Int64 // until when, by Middleware.clock, a safe request with it needs no judging
+
+	hits atomic.Uint32 // on probation
+	used atomic.Bool   // among the kept, since it was last passed over
 }
 
 // checkedWithin reports whether the session was found alive in the last d.
@@ -25,127 +32,136 @@ func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
 	return age >= 0 && age < int64(d)
 }
 
-// A cache remembers tokens that verified, so that a returning visitor costs a
-// map look-up. It only ever saves work: whatever it forgets is verified again,
+// A cache remembers tokens that verified, so that a returning visitor costs no
+// signature. It only ever saves work: whatever it forgets is verified again,
 // and what it remembers is still checked for expiry and for its session.
 //
-// The key is the exact text of the token, so another spelling of the same
-// token is never found here.
+// It is a table of small sets. The last letters of a token, which are of its
+// signature and so random, choose its set and serve as its tag there; a hit is
+// the exact text of the token, so another spelling of the same token is never
+// found here. Reading takes no lock and, for a token that is in constant use,
+// writes nothing, so that cores do not fight.
 //
 // Tokens are many and most come once, so a token first has to come back: new
-// ones go to probation and move to the kept part on their second visit. A
-// flood of genuine tokens that are each used once turns over probation alone.
-// A token that fell out of probation is recognised by the doorkeeper when it
-// comes back, however many came in between.
-// Both parts are two generations of a map: when the young one is full, the
-// old one is dropped whole. That is coarse, but a hit costs no list to keep in
-// order and so no write that two cores would fight over.
+// ones go to probation and are kept from their second return on. A flood of
+// genuine tokens that are each used once turns over probation alone. A token
+// that fell out of probation is recognised by the doorkeeper when it comes
+// back, however many came in between.
 type cache struct {
-	seed   maphash.Seed // so that nobody can aim at another's place with the doorkeeper
-	shards [cacheShards]shard
+	seed maphash.Seed // so that nobody can aim at another's place with the doorkeeper
+	sets []set
 }
 
-const cacheShards = 64
+const (
+	ways      = 16 // places of a set
+	probation = 4  // the first of them; the others are for the kept
+	tagLength = 8  // letters
+)
 
-type shard struct {
-	mu        sync.RWMutex
-	probation generations
-	kept      generations
-	door      doorkeeper
-}
+type set struct {
+	tags    [ways]atomic.Uint64 // 0: the place is empty
+	entries [ways]atomic.Pointer[entry]
 
-type generations struct {
-	young, old map[string]*entry
-	limit      int // of each
+	mu           sync.Mutex // for what follows, and for all changes
+	oldest, hand uint8      // of those on probation, and of the kept
+	door         doorkeeper
 }
 
 func newCache(size int) *cache {
-	c := &cache{seed: maphash.MakeSeed()}
-	// Four maps a shard: together they hold size entries at most, or one each
-	// where size is less than that.
-	limit := max(size/cacheShards/4, 1)
-	for i := range c.shards {
-		c.shards[i].probation.limit = limit
-		c.shards[i].kept.limit = limit
-		c.shards[i].door.limit = limit * doorTokens
-	}
-	return c
+	return &cache{seed: maphash.MakeSeed(), sets: make([]set, max(size, minCache)/ways)}
 }
 
-// shard picks by two letters near the end, out of the signature: nobody can
-// choose them, and they cost no look at the rest.
-func (c *cache) shard(token string) *shard {
-	n := len(token)
-	return &c.shards[(uint(token[n-2])*31+uint(token[n-3]))%cacheShards]
+const minCache = 256
+
+// find returns the set of a token, and its tag.
+func (c *cache) find(token string) (*set, uint64) {
+	tag := binary.LittleEndian.Uint64([]byte(token[len(token)-tagLength:]))
+	i, _ := bits.Mul64(tag*0x9e3779b97f4a7c15, uint64(len(c.sets))) // spreads letters over all bits
+	return &c.sets[i], tag
 }
 
 // get returns the entry of a token, or nil. A nil cache is empty.
 func (c *cache) get(token string) *entry {
-	if c == nil || len(token) < 3 {
+	if c == nil || len(token) < tagLength {
 		return nil
 	}
-	s := c.shard(token)
-	s.mu.RLock()
-	e, settled := s.find(token)
-	s.mu.RUnlock()
-	if e == nil || settled || e.hits.Add(1) < 2 {
-		return e
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.kept.young[token]; !ok {
-		// The text of a token that came in may be a piece of a whole
-		// Cookie header; only the token is kept.
-		s.kept.add(strings.Clone(token), e)
-		delete(s.kept.old, token)
-		delete(s.probation.young, token)
-		delete(s.probation.old, token)
+	s, tag := c.find(token)
+	e, place := s.get(token, tag)
+	switch {
+	case e == nil:
+	case place >= probation:
+		if !e.used.Load() {
+			e.used.Store(true)
+		}
+	case e.hits.Add(1) >= 2:
+		s.keep(e, tag)
 	}
 	return e
 }
 
-// find returns the entry, and whether it stands where it may stay.
-func (s *shard) find(token string) (e *entry, settled bool) {
-	if e := s.kept.young[token]; e != nil {
-		return e, true
-	}
-	for _, m := range [...]map[string]*entry{s.probation.young, s.kept.old, s.probation.old} {
-		if e := m[token]; e != nil {
-			return e, false
+func (s *set) get(token string, tag uint64) (e *entry, place int) {
+	for i := range s.tags {
+		if s.tags[i].Load() != tag {
+			continue
+		}
+		if e := s.entries[i].Load(); e != nil && e.token == token {
+			return e, i
 		}
 	}
-	return nil, false
+	return nil, 0
 }
 
 // add remembers a token and returns its entry: the one that is there already
 // when another request was faster.
 func (c *cache) add(token string, claims Claims, access bool) *entry {
-	s := c.shard(token)
+	s, tag := c.find(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, _ := s.find(token); e != nil {
+	if e, _ := s.get(token, tag); e != nil {
 		return e
 	}
-	e := &entry{claims: claims, access: access}
+	// The text of a token that came in may be a piece of a whole Cookie header;
+	// only the token is kept.
+	e := &entry{token: strings.Clone(token), claims: claims, access: access}
 	if s.door.cameBefore(maphash.String(c.seed, token)) {
-		s.kept.add(strings.Clone(token), e)
+		s.put(s.leastUsed(), e, tag)
 	} else {
-		s.probation.add(strings.Clone(token), e)
+		s.put(int(s.oldest), e, tag)
+		s.oldest = (s.oldest + 1) % probation
 	}
 	return e
 }
 
-func (g *generations) add(token string, e *entry) {
-	if len(g.young) >= g.limit {
-		// The map of the generation that goes serves the one that comes: it
-		// has its size already, so nothing is made or moved any more.
-		g.old, g.young = g.young, g.old
-		clear(g.young)
+// keep moves an entry from probation to the kept.
+func (s *set) keep(e *entry, tag uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range probation {
+		if s.entries[i].Load() == e {
+			s.put(i, nil, 0)
+			s.put(s.leastUsed(), e, tag)
+			return
+		}
 	}
-	if g.young == nil {
-		g.young = make(map[string]*entry)
+}
+
+// leastUsed returns a place among the kept: an empty one, or that of an entry
+// which was not used since the hand last passed over it.
+func (s *set) leastUsed() int {
+	for {
+		i := probation + int(s.hand)
+		s.hand = (s.hand + 1) % (ways - probation)
+		if e := s.entries[i].Load(); e == nil || !e.used.CompareAndSwap(true, false) {
+			return i
+		}
 	}
-	g.young[token] = e
+}
+
+// put needs no order of its two steps: who reads between them finds an entry
+// that is not of the token they look for, or none.
+func (s *set) put(place int, e *entry, tag uint64) {
+	s.tags[place].Store(tag)
+	s.entries[place].Store(e)
 }
 
 // A doorkeeper remembers that a token came, long after its entry went: two
@@ -153,32 +169,31 @@ func (g *generations) add(token string, e *entry) {
 // nothing else. Taking one new token in a thousand for an old one, it costs
 // that one a place among the kept.
 type doorkeeper struct {
-	young, old []uint64
+	young, old *[doorWords]uint64
 	count      int // of tokens in young
-	limit      int // of each
 }
 
 const (
-	doorTokens = 64 // that a generation remembers, for each entry of one of the maps
-	doorBits   = 16 // for each token: of a full cache the doorkeeper is a fifteenth
+	doorTokens = 16 * ways // that a generation remembers
+	doorBits   = 16        // for each token: of a full cache the doorkeepers are a fifteenth
+	doorWords  = doorTokens * doorBits / 64
 	doorProbes = 6
 )
 
 // cameBefore reports whether a token with this hash came before, and notes that
 // it came now.
 func (d *doorkeeper) cameBefore(hash uint64) bool {
-	if d.young == nil || d.count >= d.limit {
+	if d.young == nil || d.count >= doorTokens {
 		d.young, d.old, d.count = d.old, d.young, 0
 		if d.young == nil {
-			d.young = make([]uint64, d.limit*doorBits/64)
+			d.young = new([doorWords]uint64)
 		}
-		clear(d.young)
+		clear(d.young[:])
 	}
-	bits := uint64(len(d.young)) * 64
 	at, step := hash&(1<<32-1), hash>>32|1
 	inYoung, inOld := true, d.old != nil
 	for range doorProbes {
-		word, bit := at%bits/64, uint64(1)<<(at%64)
+		word, bit := at%(doorWords*64)/64, uint64(1)<<(at%64)
 		inYoung = inYoung && d.young[word]&bit != 0
 		inOld = inOld && d.old[word]&bit != 0
 		d.young[word] |= bit

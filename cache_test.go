@@ -37,45 +37,41 @@ func tokens(seed uint64, n int) []string {
 // size returns how many tokens a cache holds.
 func (c *cache) size() int {
 	n := 0
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.RLock()
-		n += len(s.probation.young) + len(s.probation.old) + len(s.kept.young) + len(s.kept.old)
-		s.mu.RUnlock()
+	for i := range c.sets {
+		for j := range c.sets[i].entries {
+			if c.sets[i].entries[j].Load() != nil {
+				n++
+			}
+		}
 	}
 	return n
 }
 
 // TestCacheSize holds that the cache never has more entries than it was given,
 // whatever comes how often, and makes use of what it was given. The size is
-// rounded down to a multiple of 256, four maps in each of 64 shards; 256 is the
-// least.
+// rounded down to a multiple of 16, the places of a set; 256 is the least.
 func TestCacheSize(t *testing.T) {
 	for _, tt := range []struct{ size, limit int }{
-		{1, 256}, {255, 256}, {256, 256}, {511, 256}, {512, 512}, {1000, 768}, {4096, 4096},
+		{1, 256}, {255, 256}, {256, 256}, {271, 256}, {272, 272}, {1000, 992}, {4096, 4096},
 	} {
 		for visits := range 3 {
 			c := newCache(tt.size)
-			most := 0
-			for i, token := range tokens(1, 2*tt.limit+1000) {
+			for _, token := range tokens(1, 10*tt.limit+1000) {
 				c.add(token, Claims{}, false)
 				for range visits {
 					if c.get(token) == nil {
 						t.Fatalf("size %d: a token was forgotten at once", tt.size)
 					}
 				}
-				if i%256 == 0 {
-					most = max(most, c.size())
-				}
 			}
-			most = max(most, c.size())
-			half := tt.limit / 2 // of each kind: those on probation, and those that were kept
-			// The doorkeeper takes a few that are new for some that came before.
-			if visits < 2 && most > half+half/8 || most > tt.limit {
-				t.Errorf("size %d, %d visits: got %d entries, want %d at most", tt.size, visits, most, tt.limit)
+			// Who came once or twice is on probation, unless the doorkeeper took
+			// them for somebody who came before.
+			least, most := tt.limit*probation/ways*9/10, tt.limit*3/4
+			if visits == 2 {
+				least, most = tt.limit*9/10*(ways-probation)/ways, tt.limit
 			}
-			if most < half*6/10 { // a young generation may just have begun
-				t.Errorf("size %d, %d visits: got %d entries, want about %d: the shards are uneven", tt.size, visits, most, half)
+			if got := c.size(); got < least || got > most {
+				t.Errorf("size %d, %d visits: got %d entries, want %d to %d", tt.size, visits, got, least, most)
 			}
 		}
 	}
@@ -109,7 +105,7 @@ func TestCacheKeepsRegulars(t *testing.T) {
 
 	// Regulars make way for other regulars, and those who still come stay.
 	faithful := regulars[0]
-	for _, token := range tokens(4, 5_000) {
+	for _, token := range tokens(4, 20_000) {
 		c.add(token, Claims{}, false)
 		c.get(token)
 		c.get(token)
@@ -142,14 +138,12 @@ func TestCacheSpelling(t *testing.T) {
 			t.Errorf("got %v, want the entry", got)
 		}
 	}
-	s := c.shard(token)
-	for key := range s.kept.young {
-		if start := unsafe.StringData(key); start == unsafe.StringData(token) {
-			t.Error("the cache keeps a whole Cookie header alive")
-		}
+	if unsafe.StringData(e.token) == unsafe.StringData(token) {
+		t.Error("the cache keeps a whole Cookie header alive")
 	}
-	if len(s.kept.young) != 1 || c.size() != 1 {
-		t.Errorf("got %d entries and %d kept, want 1", c.size(), len(s.kept.young))
+	s, tag := c.find(token)
+	if _, place := s.get(token, tag); place < probation || c.size() != 1 {
+		t.Errorf("got %d entries and it at place %d, want one among the kept", c.size(), place)
 	}
 	var none *cache
 	if got := none.get(token); got != nil {
@@ -242,7 +236,9 @@ func TestCacheIsNoWayAround(t *testing.T) {
 		if r.Header.Set("Authorization", "Bearer "+token); carrier != "bearer" {
 			r.Header = http.Header{"Cookie": {carrier + "=" + token}}
 		}
-		if f := m.look(r, at); f.standing != live {
+		var b brought
+		b.read(r.Header, m)
+		if f := m.look(r, &b, at); f.standing != live {
 			return f.reason
 		}
 		return "live"

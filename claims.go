@@ -100,6 +100,9 @@ func (v *visit) Value(key any) any {
 }
 
 func visitFrom(ctx context.Context) *visit {
+	if v, ok := ctx.(*visit); ok {
+		return v // nothing wrapped it in between
+	}
 	v, _ := ctx.Value(visitKey{}).(*visit)
 	return v
 }

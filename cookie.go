@@ -92,7 +92,7 @@ type carriedCookie struct {
 
 // find returns our two cookies without parsing the others, with net/http's
 // verdict on every header. It reads the header once: most of it is the token.
-func (k *cookies) find(h http.Header, known *cache) (permanent, anonymous carriedCookie) {
+func (k *cookies) find(h http.Header, known *cache, permanent, anonymous *carriedCookie) {
 	lines := h["Cookie"]
 	size := 0
 	for _, line := range lines {
@@ -105,23 +105,29 @@ func (k *cookies) find(h http.Header, known *cache) (permanent, anonymous carrie
 		}
 		if count > maxCookies {
 			permanent.standing, anonymous.standing = conflicting, conflicting
-			return permanent, anonymous
+			return
 		}
 	}
 	for _, line := range lines {
 		for more := true; more; {
-			var part string
-			part, line, more = strings.Cut(line, ";")
-			n, v, _ := strings.Cut(trim(part), "=")
-			switch trim(n) {
+			part := line
+			end := strings.IndexByte(line, ';')
+			if more = end >= 0; more {
+				part, line = line[:end], line[end+1:]
+			}
+			part = trim(part)
+			name, value := part, ""
+			if end = strings.IndexByte(part, '='); end >= 0 {
+				name, value = trim(part[:end]), part[end+1:]
+			}
+			switch name {
 			case k.permanent:
-				permanent.take(unquote(v), known)
+				permanent.take(unquote(value), known)
 			case k.anonymous:
-				anonymous.take(unquote(v), known)
+				anonymous.take(unquote(value), known)
 			}
 		}
 	}
-	return permanent, anonymous
 }
 
 // take adds a value of the name. One that is in the cache comes with its

@@ -14,7 +14,8 @@ var LocalPath = localPath
 // FindCookie finds one cookie without a cache, in words.
 func FindCookie(h http.Header, name string) (value string, one, conflict bool) {
 	k := cookies{permanent: name}
-	it, _ := k.find(h, nil)
+	var it, other carriedCookie
+	k.find(h, nil, &it, &other)
 	return it.value, it.standing == live, it.standing == conflicting
 }
 
@@ -23,7 +24,8 @@ func FindKnownCookie(h http.Header, name, known string) (value string, hit, one,
 	c := newCache(0)
 	c.add(known, Claims{}, false)
 	k := cookies{permanent: name}
-	it, _ := k.find(h, c)
+	var it, other carriedCookie
+	k.find(h, c, &it, &other)
 	return it.value, it.entry != nil, it.standing == live, it.standing == conflicting
 }
 
@@ -39,7 +41,8 @@ func (m *Middleware) Verify(token string, bearer bool, now time.Time) (Claims, e
 
 // Remembers reports whether a token is in the cache.
 func (m *Middleware) Remembers(token string) bool {
-	e, _ := m.cache.shard(token).find(token)
+	s, tag := m.cache.find(token)
+	e, _ := s.get(token, tag)
 	return e != nil
 }
 

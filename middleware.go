@@ -142,6 +142,7 @@ type Middleware struct {
 	keys    *keyring
 	cookies cookies
 	cache   *cache
+	began   time.Time
 
 	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
 
@@ -227,7 +228,7 @@ func New(cfg Config) (*Middleware, error) {
 	if cfg.Insecure {
 		log.Warn("walkin: Config.Insecure is set: cookies travel without encryption; never use it outside localhost")
 	}
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize)}, nil
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize), began: time.Now()}, nil
 }
 
 func orDefault[T comparable](field *T, value T) {
@@ -253,15 +254,26 @@ func validDomain(s string) bool {
 //
 // Wrap the whole site, outside of what compresses or caches. A request without
 // a user and without the right to one passes through untouched; a returning
-// visitor costs a map look-up; only when there is a cookie to set is w wrapped.
+// visitor costs a look-up in memory; only when there is a cookie to set is w wrapped.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var b brought
+		b.read(r.Header, m)
+		if e := m.returning(r, &b); e != nil {
+			// What nearly every request is, and all there is to it.
+			v := &visit{Context: r.Context(), m: m, handled: true, standing: live, entry: e}
+			v.claims.Store(&e.claims)
+			next.ServeHTTP(w, r.WithContext(v))
+			return
+		}
 		if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled {
 			next.ServeHTTP(w, r) // wrapped twice
 			return
 		}
-		now := time.Now()
-		f := m.look(r, now)
+		var f finding // absent
+		if !b.nothing() {
+			f = m.look(r, &b, time.Now())
+		}
 
 		var whyNot string
 		if f.standing != live && f.standing != unreachable {
@@ -282,12 +294,14 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			m.Refuse(w, r, storeDown(f.err))
 			return
 		}
+		now := time.Now()
 		cookie, rowMade, err := m.decide(r, v, f, whyNot == "", now)
 		if err != nil {
 			m.Refuse(w, r, err)
 			return
 		}
 		if cookie == nil && !m.mayDemand(r, v) {
+			m.settle(f, v, now)
 			next.ServeHTTP(w, r)
 			return
 		}

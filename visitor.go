@@ -32,6 +32,65 @@ type finding struct {
 	err      error
 }
 
+// What a request brought: a bearer's token, or our cookies.
+type brought struct {
+	bearer               bool
+	token                string
+	permanent, anonymous carriedCookie
+}
+
+func (b *brought) read(h http.Header, m *Middleware) {
+	if b.token, b.bearer = bearer(h); !b.bearer {
+		m.cookies.find(h, m.cache, &b.permanent, &b.anonymous)
+	}
+}
+
+func (b *brought) nothing() bool {
+	return !b.bearer && b.permanent.standing == absent && b.anonymous.standing == absent
+}
+
+// returning returns the entry of a visitor who was judged a moment ago, and
+// whose request has nothing to write. It is a short way through look and Handler
+// to what they said then, and nil leaves it to them.
+func (m *Middleware) returning(r *http.Request, b *brought) *entry {
+	e, as := b.permanent.entry, asPermanent
+	if b.permanent.standing == absent {
+		e, as = b.anonymous.entry, asAnonymous
+	}
+	if e == nil || !as.fits(e) || !isSafe(r) || e.dead.Load() {
+		return nil
+	}
+	if left := e.settled.Load() - m.clock(); left <= 0 || left > int64(m.cfg.RecheckAfter) {
+		return nil
+	}
+	return e
+}
+
+// settle lets the requests that follow take the short way: until the session is
+// to be looked at again, or the token is over or due for renewal.
+func (m *Middleware) settle(f finding, v *visit, now time.Time) {
+	if f.standing != live || f.bearer || f.settled || v.claims.Load() != &f.entry.claims {
+		return
+	}
+	e := f.entry
+	if m.cfg.Mint == MintOnDemand && e.claims.Provisional {
+		return // their response may have to be wrapped, see mayDemand
+	}
+	left := min(
+		m.cfg.RecheckAfter-now.Sub(time.Unix(0, e.checked.Load())),
+		e.claims.ExpiresAt.Add(leeway).Sub(now),
+		e.claims.IssuedAt.Add(m.cfg.Lifetime+leeway).Sub(now),
+		e.claims.IssuedAt.Add(m.cfg.RenewAfter).Sub(now))
+	if left > 0 {
+		e.settled.Store(m.clock() + int64(left))
+	}
+}
+
+// clock returns nanoseconds that nobody sets forth or back. It is cheaper than
+// time.Now and does not count while a machine sleeps, so what goes by it is
+// bounded by RecheckAfter.
+func (m *Middleware) clock() int64 { return int64(time.Since(m.began)) }
+
 // look finds out whose request this is. Nothing is written.
 //
 // A bearer token rules alone: a client that sends one means that user, and a
@@ -39,23 +98,22 @@ type finding struct {
 // one that is over (superseded, invalid) leaves the choice to the anonymous
 // one, but one that cannot be judged does not: fails closed, since the
 // visitor may well be that permanent user.
-func (m *Middleware) look(r *http.Request, now time.Time) finding {
-	if token, ok := bearer(r.Header); ok {
-		f := m.judge(r, token, m.cache.get(token), now, asBearer)
+func (m *Middleware) look(r *http.Request, b *brought, now time.Time) finding {
+	if b.bearer {
+		f := m.judge(r, b.token, m.cache.get(b.token), now, asBearer)
 		f.bearer = true
 		if f.standing != live && f.standing != unreachable {
 			f.standing = foreign
 		}
 		return f
 	}
-	one, other := m.cookies.find(r.Header, m.cache)
-	if one.standing != absent {
-		permanent := m.judgeCookie(r, one, now, asPermanent)
-		if other.standing == absent || permanent.standing != superseded && permanent.standing != invalid {
+	if b.permanent.standing != absent {
+		permanent := m.judgeCookie(r, b.permanent, now, asPermanent)
+		if b.anonymous.standing == absent || permanent.standing != superseded && permanent.standing != invalid {
 			return permanent
 		}
 	}
-	return m.judgeCookie(r, other, now, asAnonymous)
+	return m.judgeCookie(r, b.anonymous, now, asAnonymous)
 }
 
 // A carrier is what brought a token. The token's kind must agree with it.
@@ -164,7 +222,9 @@ func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 			}
 		}
 	}
-	return m.newVisit(r, m.look(r, now))
+	var b brought
+	b.read(r.Header, m)
+	return m.newVisit(r, m.look(r, &b, now))
 }
 
 func (m *Middleware) newVisit(r *http.Request, f finding) *visit {

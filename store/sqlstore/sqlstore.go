@@ -68,7 +68,9 @@ type Store struct {
 	reader  *sql.DB
 	q       queries
 
-	lookup atomic.Pointer[sql.Stmt] // see Lookup
+	lookup   atomic.Pointer[sql.Stmt] // see Lookup
+	arrivals queue
+	together []multitude
 }
 
 var _ walkin.Store = (*Store)(nil)
@@ -91,6 +93,7 @@ func New(cfg Config) (*Store, error) {
 		return nil, errors.Join(errs...)
 	}
 	s := &Store{dialect: d, db: cfg.DB, reader: cfg.Reader, q: newQueries(d)}
+	s.together = s.newMultitudes()
 	if s.reader == nil {
 		s.reader = s.db
 	}

@@ -12,14 +12,14 @@ import (
 // Whatever locks more than one row locks the user's first: who locks in one
 // order never deadlocks.
 
-// Persist implements walkin.Store.
+// persist does for one visitor what Persist promises.
 //
 // A DeleteUser at the same moment stores the user before it leaves the
 // tombstone, so the two meet at the user's primary key: whichever comes second
 // waits there for the other to commit. That is why the tombstone is looked for
 // by the next statement, which sees what was committed meanwhile, and not by
 // the first.
-func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
+func (s *Store) persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {
 		created, err = s.insertUser(ctx, user)
 		if err != nil {
@@ -43,7 +43,7 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 	return created && err == nil, err
 }
 
-// CreateUser implements walkin.Store. Of the tombstone, see Persist.
+// CreateUser implements walkin.Store. Of the tombstone, see persist.
 func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		created, err := s.insertUser(ctx, user)

@@ -1,0 +1,159 @@
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store/sqlstore"
+)
+
+// TestTogether holds that of visitors who become rows at the same moment, on two
+// replicas, each gets the answer that is theirs, whoever they share a
+// transaction with.
+func TestTogether(t *testing.T) {
+	for _, server := range servers {
+		t.Run(server.name, func(t *testing.T) {
+			d := server.start(t)(t)
+			a, db := d.migrated(t)
+			b, _ := d.store(t)
+			stores := []*sqlstore.Store{a, b}
+
+			_, taken := visitor(time.Now())
+			user, _ := visitor(time.Now())
+			taken.UserID = user.ID
+			_, err := a.Persist(t.Context(), user, taken)
+			ok(t, err)
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+
+			const fresh, others = 60, 10
+			var wg sync.WaitGroup
+			var created [fresh]atomic.Int32
+			var refused []uuid.UUID
+			for i := range fresh {
+				user, session := visitor(time.Now())
+				for _, s := range stores { // a double click
+					wg.Go(func() {
+						is, err := s.Persist(t.Context(), user, session)
+						if err != nil {
+							t.Errorf("a new visitor: got %v", err)
+						}
+						if is {
+							created[i].Add(1)
+						}
+					})
+				}
+			}
+			for i := range others {
+				deleted, session := visitor(time.Now())
+				ok(t, a.DeleteUser(t.Context(), walkin.Tombstone{UserID: deleted.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+				second, secondSession := visitor(time.Now())
+				secondSession.ID = taken.ID
+				away, awaySession := visitor(time.Now())
+				refused = append(refused, deleted.ID, second.ID)
+				for name, f := range map[string]func() error{
+					"a deleted user": func() error { _, err := stores[i%2].Persist(t.Context(), deleted, session); return err },
+					"a taken session": func() error {
+						_, err := stores[i%2].Persist(t.Context(), second, secondSession)
+						return err
+					},
+				} {
+					wg.Go(func() {
+						if err := f(); !errors.Is(err, walkin.ErrSuperseded) {
+							t.Errorf("%s: got %v, want ErrSuperseded", name, err)
+						}
+					})
+				}
+				wg.Go(func() {
+					if _, err := stores[i%2].Persist(gone, away, awaySession); !errors.Is(err, context.Canceled) {
+						t.Errorf("a visitor who left: got %v, want context.Canceled", err)
+					}
+				})
+			}
+			wg.Wait()
+			for i := range created {
+				if n := created[i].Load(); n != 1 {
+					t.Errorf("visitor %d was created %d times, want once", i, n)
+				}
+			}
+			for _, id := range refused {
+				if _, err := b.User(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+					t.Errorf("a refused visitor: got %v, want no row", err)
+				}
+			}
+			var sessions, users int
+			ok(t, db.QueryRowContext(t.Context(), `SELECT COUNT(*), COUNT(DISTINCT user_id) FROM walkin_sessions`).Scan(&sessions, &users))
+			if most := fresh + 1 + others; sessions < fresh+1 || sessions > most || users != sessions {
+				t.Errorf("got %d sessions of %d users, want %d to %d of as many", sessions, users, fresh+1, most)
+			}
+		})
+	}
+}
+
+// TestTogetherNotHeldUp holds that a visitor whose row is locked by somebody
+// else's transaction keeps nobody waiting but themselves, and that those behind
+// them do go together.
+func TestTogetherNotHeldUp(t *testing.T) {
+	for _, server := range servers[1:] { // SQLite has one writer, and everybody waits for it
+		t.Run(server.name, func(t *testing.T) {
+			d := server.start(t)(t)
+			a, db := d.migrated(t)
+			b, _ := d.store(t)
+			stuck, session := visitor(time.Now())
+			var waiting sync.WaitGroup
+			ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
+				ok(t, b.CreateUser(ctx, stuck))
+				waiting.Go(func() {
+					if _, err := a.Persist(t.Context(), stuck, session); !errors.Is(err, walkin.ErrSuperseded) {
+						t.Errorf("the one who waits: got %v, want ErrSuperseded", err)
+					}
+				})
+				var others sync.WaitGroup
+				for range 200 {
+					others.Go(func() {
+						user, session := visitor(time.Now())
+						created, err := a.Persist(t.Context(), user, session)
+						if !created || err != nil {
+							t.Errorf("another visitor: got %t, %v", created, err)
+						}
+					})
+				}
+				others.Wait() // before the lock goes
+				return nil
+			}))
+			waiting.Wait()
+			if d.dialect != sqlstore.PostgreSQL {
+				return
+			}
+			var transactions int
+			ok(t, db.QueryRowContext(t.Context(), `SELECT COUNT(DISTINCT xmin::text) FROM walkin_users`).Scan(&transactions))
+			if transactions > 100 {
+				t.Errorf("got %d transactions for 201 visitors, want far fewer", transactions)
+			}
+		})
+	}
+}
+
+// TestTogetherFails holds that a database that is gone is an error for each.
+func TestTogetherFails(t *testing.T) {
+	s, db := sqlite(t)(t).migrated(t)
+	db.Close()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			user, session := visitor(time.Now())
+			created, err := s.Persist(t.Context(), user, session)
+			if created || err == nil || !strings.Contains(err.Error(), "closed") {
+				t.Errorf("got %t, %v, want the database's error", created, err)
+			}
+		})
+	}
+	wg.Wait()
+}

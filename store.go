@@ -125,10 +125,18 @@ type Store interface {
 	// the store's to know.
 	DeleteIdentity(ctx context.Context, userID uuid.UUID, provider, subject string) error
 
-	// PutTicket keeps a ticket, in place of the one with the same key.
-	// replaced reports whether there was one, also one that has expired: of
-	// any number of calls for a key that is new, exactly one gets false.
-	PutTicket(ctx context.Context, ticket Ticket) (replaced bool, err error)
+	// PutTicket keeps a ticket, in place of the one with the same key if there
+	// is one.
+	PutTicket(ctx context.Context, ticket Ticket) error
+
+	// AddTicket keeps a ticket unless there is one with the same key that has
+	// not expired at now; added reports whether it did. Of any number of calls
+	// for one key, exactly one adds it.
+	AddTicket(ctx context.Context, ticket Ticket, now time.Time) (added bool, err error)
+
+	// Ticket returns a ticket, or ErrNotFound for one that is not there or has
+	// expired at now.
+	Ticket(ctx context.Context, key string, now time.Time) (Ticket, error)
 
 	// TryTicket spends one of a ticket's tries and returns it with those that
 	// are left. Of any number of calls, as many succeed as the ticket has

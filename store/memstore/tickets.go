@@ -21,7 +21,18 @@ var errTicket = fmt.Errorf("memstore: a ticket has a key of 1 to %d bytes of tex
 	"and 0 to %d tries", maxName, maxData, maxTries)
 
 // PutTicket implements walkin.Store.
-func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) (replaced bool, err error) {
+func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+	_, err := s.putTicket(ctx, ticket, func(walkin.Ticket) bool { return false })
+	return err
+}
+
+// AddTicket implements walkin.Store.
+func (s *Store) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Time) (added bool, err error) {
+	return s.putTicket(ctx, ticket, func(old walkin.Ticket) bool { return now.Before(old.ExpiresAt) })
+}
+
+// putTicket passes over one that is there and that spare is true for.
+func (s *Store) putTicket(ctx context.Context, ticket walkin.Ticket, spare func(old walkin.Ticket) bool) (done bool, err error) {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return false, err
@@ -30,11 +41,28 @@ func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) (replaced b
 	if !fits(ticket) {
 		return false, errTicket
 	}
-	_, replaced = s.tickets[ticket.Key]
+	if old, ok := s.tickets[ticket.Key]; ok && spare(old) {
+		return false, nil
+	}
 	ticket.Data = bytes.Clone(ticket.Data)
 	ticket.ExpiresAt = moment(ticket.ExpiresAt)
 	put(t, s.tickets, ticket.Key, ticket)
-	return replaced, nil
+	return true, nil
+}
+
+// Ticket implements walkin.Store.
+func (s *Store) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	_, leave, err := s.enter(ctx)
+	if err != nil {
+		return walkin.Ticket{}, err
+	}
+	defer leave()
+	ticket, ok := s.tickets[key]
+	if !ok || !now.Before(ticket.ExpiresAt) {
+		return walkin.Ticket{}, walkin.ErrNotFound
+	}
+	ticket.Data = bytes.Clone(ticket.Data)
+	return ticket, nil
 }
 
 func fits(ticket walkin.Ticket) bool {

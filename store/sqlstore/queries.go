@@ -14,7 +14,8 @@ type queries struct {
 	identity, identities, insertIdentity, setSecret string
 	deleteIdentity, deleteIdentities                string
 
-	ticket, lockTicket, insertTicket, tryTicket, deleteTicket, expiredTickets string
+	ticket, lockTicket, insertTicket, tryTicket       string
+	deleteTicket, deleteExpiredTicket, expiredTickets string
 }
 
 func newQueries(d dialect) queries {
@@ -80,8 +81,9 @@ func newQueries(d dialect) queries {
 		lockTicket: d.sql(`SELECT data, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ? {{for update}}`),
 		insertTicket: d.sql(`
 			{{insert}} INTO walkin_tickets (name, data, tries, expires_at) VALUES (?, ?, ?, ?) {{skip}}`),
-		tryTicket:    d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND tries > 0 AND expires_at > ?`),
-		deleteTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ?`),
+		tryTicket:           d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND tries > 0 AND expires_at > ?`),
+		deleteTicket:        d.sql(`DELETE FROM walkin_tickets WHERE name = ?`),
+		deleteExpiredTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ? AND expires_at <= ?`),
 		expiredTickets: d.sql(`
 			DELETE FROM walkin_tickets WHERE name IN (SELECT name FROM
 				(SELECT name FROM walkin_tickets WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),

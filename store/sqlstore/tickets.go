@@ -19,26 +19,54 @@ var errTicket = fmt.Errorf("sqlstore: a ticket has a key of 1 to %d bytes of tex
 	"and 0 to %d tries", maxName, maxData, maxTries)
 
 // PutTicket implements walkin.Store.
-func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) (replaced bool, err error) {
-	if ticket.Key == "" || !canName(ticket.Key) || len(ticket.Data) > maxData || ticket.Tries < 0 || ticket.Tries > maxTries {
-		return false, errTicket
+func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+	if !canTicket(ticket) {
+		return errTicket
 	}
-	err = s.InTx(ctx, func(ctx context.Context) error {
-		replaced = false
+	return s.InTx(ctx, func(ctx context.Context) error {
 		for {
-			n, err := s.exec(ctx, s.q.deleteTicket, ticket.Key)
-			if err != nil {
+			if _, err := s.exec(ctx, s.q.deleteTicket, ticket.Key); err != nil {
 				return err
 			}
-			replaced = replaced || n > 0
-			n, err = s.exec(ctx, s.q.insertTicket, ticket.Key, ticket.Data, ticket.Tries, s.dialect.time(ticket.ExpiresAt))
-			if err != nil || n > 0 {
+			if added, err := s.insertTicket(ctx, ticket); added || err != nil {
 				return err
 			}
 			// Another call was first, and has committed: this one is later.
 		}
 	})
-	return replaced, err
+}
+
+// AddTicket implements walkin.Store.
+func (s *Store) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Time) (added bool, err error) {
+	if !canTicket(ticket) {
+		return false, errTicket
+	}
+	err = s.InTx(ctx, func(ctx context.Context) error {
+		if _, err := s.exec(ctx, s.q.deleteExpiredTicket, ticket.Key, s.dialect.time(now)); err != nil {
+			return err
+		}
+		added, err = s.insertTicket(ctx, ticket)
+		return err
+	})
+	return added && err == nil, err
+}
+
+func canTicket(t walkin.Ticket) bool {
+	return t.Key != "" && canName(t.Key) && len(t.Data) <= maxData && t.Tries >= 0 && t.Tries <= maxTries
+}
+
+// insertTicket reports whether it made the row: false when there is one.
+func (s *Store) insertTicket(ctx context.Context, t walkin.Ticket) (added bool, err error) {
+	n, err := s.exec(ctx, s.q.insertTicket, t.Key, t.Data, t.Tries, s.dialect.time(t.ExpiresAt))
+	return n > 0, err
+}
+
+// Ticket implements walkin.Store.
+func (s *Store) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if !canName(key) {
+		return walkin.Ticket{}, walkin.ErrNotFound
+	}
+	return s.ticket(ctx, s.q.ticket, key, now)
 }
 
 // TryTicket implements walkin.Store.
@@ -54,7 +82,7 @@ func (s *Store) TryTicket(ctx context.Context, key string, now time.Time) (ticke
 		if n == 0 {
 			return walkin.ErrNotFound
 		}
-		ticket, err = s.ticket(ctx, s.q.ticket, key)
+		ticket, err = s.ticket(ctx, s.q.ticket, key, now)
 		return err
 	})
 	return ticket, err
@@ -66,11 +94,8 @@ func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (tick
 		return walkin.Ticket{}, walkin.ErrNotFound
 	}
 	err = s.InTx(ctx, func(ctx context.Context) error {
-		if ticket, err = s.ticket(ctx, s.q.lockTicket, key); err != nil {
+		if ticket, err = s.ticket(ctx, s.q.lockTicket, key, now); err != nil {
 			return err
-		}
-		if !now.Before(ticket.ExpiresAt) {
-			return walkin.ErrNotFound
 		}
 		_, err = s.exec(ctx, s.q.deleteTicket, key)
 		return err
@@ -81,15 +106,15 @@ func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (tick
 	return ticket, nil
 }
 
-// ticket reads one in the transaction of ctx.
-func (s *Store) ticket(ctx context.Context, query, key string) (walkin.Ticket, error) {
+// ticket reads one that has not expired.
+func (s *Store) ticket(ctx context.Context, query, key string, now time.Time) (walkin.Ticket, error) {
 	ticket := walkin.Ticket{Key: key}
 	err := s.from(ctx).QueryRowContext(ctx, query, key).Scan(&ticket.Data, &ticket.Tries, moment{&ticket.ExpiresAt})
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	case err == nil && now.Before(ticket.ExpiresAt):
+		return ticket, nil
+	case err == nil, errors.Is(err, sql.ErrNoRows):
 		return walkin.Ticket{}, walkin.ErrNotFound
-	case err != nil:
-		return walkin.Ticket{}, wrap(ctx, err)
 	}
-	return ticket, nil
+	return walkin.Ticket{}, wrap(ctx, err)
 }

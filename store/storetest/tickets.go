@@ -16,13 +16,24 @@ func ticket(key string) walkin.Ticket {
 	return walkin.Ticket{Key: key, Data: []byte("data"), Tries: 5, ExpiresAt: start.Add(10 * time.Minute)}
 }
 
-func putTicket(t *testing.T, s walkin.Store, ticket walkin.Ticket, want bool) {
+func addTicket(t *testing.T, s walkin.Store, ticket walkin.Ticket, now time.Time, want bool) {
 	t.Helper()
-	replaced, err := s.PutTicket(t.Context(), ticket)
+	added, err := s.AddTicket(t.Context(), ticket, now)
 	ok(t, err)
-	if replaced != want {
-		t.Errorf("%q replaced one: got %t, want %t", ticket.Key, replaced, want)
+	if added != want {
+		t.Errorf("%q was added: got %t, want %t", ticket.Key, added, want)
 	}
+}
+
+// noTicket holds that a key finds nothing, whatever it is asked for.
+func noTicket(t *testing.T, s walkin.Store, key string, now time.Time) {
+	t.Helper()
+	_, err := s.Ticket(t.Context(), key, now)
+	is(t, err, walkin.ErrNotFound)
+	_, err = s.TryTicket(t.Context(), key, now)
+	is(t, err, walkin.ErrNotFound)
+	_, err = s.TakeTicket(t.Context(), key, now)
+	is(t, err, walkin.ErrNotFound)
 }
 
 func sameTicket(t *testing.T, got, want walkin.Ticket) {
@@ -35,37 +46,35 @@ func sameTicket(t *testing.T, got, want walkin.Ticket) {
 }
 
 func ticketOnce(t *testing.T, a, b walkin.Store) {
-	_, err := a.TakeTicket(t.Context(), "one", start)
-	is(t, err, walkin.ErrNotFound)
-	_, err = a.TryTicket(t.Context(), "one", start)
-	is(t, err, walkin.ErrNotFound)
-
+	noTicket(t, a, "one", start)
 	want := ticket("one")
 	want.Data = []byte("a\x00\xff'")
-	putTicket(t, a, want, false)
-	putTicket(t, a, ticket("two"), false)
+	ok(t, a.PutTicket(t.Context(), want))
+	ok(t, a.PutTicket(t.Context(), ticket("two")))
 	want.Data[0] = 'b' // the caller's own again
 	want.Data = []byte("a\x00\xff'")
+	for range 2 {
+		got, err := a.Ticket(t.Context(), "one", start)
+		ok(t, err)
+		sameTicket(t, got, want)
+	}
 	got, err := b.TakeTicket(t.Context(), "one", start)
 	ok(t, err)
 	sameTicket(t, got, want)
 	for _, s := range []walkin.Store{a, b} {
-		_, err = s.TakeTicket(t.Context(), "one", start)
-		is(t, err, walkin.ErrNotFound)
-		_, err = s.TryTicket(t.Context(), "one", start)
-		is(t, err, walkin.ErrNotFound)
+		noTicket(t, s, "one", start)
 	}
-	putTicket(t, b, want, false) // the key is free again
+	ok(t, b.PutTicket(t.Context(), want)) // the key is free again
 	_, err = a.TakeTicket(t.Context(), "two", start)
 	ok(t, err)
 }
 
 func ticketReplaced(t *testing.T, a, b walkin.Store) {
 	first := ticket("code")
-	putTicket(t, a, first, false)
-	putTicket(t, b, first, true) // the very same
+	ok(t, a.PutTicket(t.Context(), first))
+	ok(t, b.PutTicket(t.Context(), first)) // the very same
 	second := walkin.Ticket{Key: "code", Data: []byte("new"), Tries: 1, ExpiresAt: start.Add(time.Hour)}
-	putTicket(t, b, second, true)
+	ok(t, b.PutTicket(t.Context(), second))
 	got, err := a.TakeTicket(t.Context(), "code", start.Add(30*time.Minute))
 	ok(t, err)
 	sameTicket(t, got, second)
@@ -74,7 +83,7 @@ func ticketReplaced(t *testing.T, a, b walkin.Store) {
 func ticketTries(t *testing.T, a, b walkin.Store) {
 	want := ticket("code")
 	want.Tries = 2
-	putTicket(t, a, want, false)
+	ok(t, a.PutTicket(t.Context(), want))
 	for _, s := range []walkin.Store{a, b} {
 		want.Tries--
 		got, err := s.TryTicket(t.Context(), "code", start)
@@ -89,19 +98,16 @@ func ticketTries(t *testing.T, a, b walkin.Store) {
 
 	none := ticket("state")
 	none.Tries = 0
-	putTicket(t, a, none, false)
+	ok(t, a.PutTicket(t.Context(), none))
 	_, err = b.TryTicket(t.Context(), "state", start)
 	is(t, err, walkin.ErrNotFound)
 }
 
 func ticketExpired(t *testing.T, a, b walkin.Store) {
 	old := ticket("code")
-	putTicket(t, a, old, false)
+	ok(t, a.PutTicket(t.Context(), old))
 	for _, now := range []time.Time{old.ExpiresAt, old.ExpiresAt.Add(100 * 365 * 24 * time.Hour)} {
-		_, err := b.TryTicket(t.Context(), "code", now)
-		is(t, err, walkin.ErrNotFound)
-		_, err = b.TakeTicket(t.Context(), "code", now)
-		is(t, err, walkin.ErrNotFound)
+		noTicket(t, b, "code", now)
 	}
 	_, err := b.TryTicket(t.Context(), "code", old.ExpiresAt.Add(-time.Second))
 	ok(t, err)
@@ -113,12 +119,12 @@ func ticketNames(t *testing.T, a, b walkin.Store) {
 	full := strings.Repeat("x", 255)
 	for _, key := range []string{"code", "Code", "code ", "cöde", full, `'"\%_`} {
 		want := ticket(key)
-		putTicket(t, a, want, false)
+		ok(t, a.PutTicket(t.Context(), want))
 	}
 	large := ticket("large")
 	large.Data = bytes.Repeat([]byte{0}, 128<<10)
 	large.Tries = 1000
-	putTicket(t, a, large, false)
+	ok(t, a.PutTicket(t.Context(), large))
 	got, err := b.TakeTicket(t.Context(), "large", start)
 	ok(t, err)
 	sameTicket(t, got, large)
@@ -134,19 +140,18 @@ func ticketNames(t *testing.T, a, b walkin.Store) {
 	} {
 		bad := ticket("bad")
 		change(&bad)
-		_, err := a.PutTicket(t.Context(), bad)
-		if err == nil || errors.Is(err, walkin.ErrNotFound) {
-			t.Errorf("%s: got %v, want an error that means nothing else", name, err)
+		_, added := a.AddTicket(t.Context(), bad, start)
+		for _, err := range []error{a.PutTicket(t.Context(), bad), added} {
+			if err == nil || errors.Is(err, walkin.ErrNotFound) {
+				t.Errorf("%s: got %v, want an error that means nothing else", name, err)
+			}
 		}
-		_, err = b.TakeTicket(t.Context(), bad.Key, start)
-		is(t, err, walkin.ErrNotFound)
-		_, err = b.TryTicket(t.Context(), bad.Key, start)
-		is(t, err, walkin.ErrNotFound)
+		noTicket(t, b, bad.Key, start)
 	}
 }
 
 func ticketTaken(t *testing.T, a, b walkin.Store) {
-	putTicket(t, a, ticket("state"), false)
+	ok(t, a.PutTicket(t.Context(), ticket("state")))
 	var got atomic.Int32
 	together(20, a, b, func(_ int, s walkin.Store) {
 		switch _, err := s.TakeTicket(t.Context(), "state", start); {
@@ -162,22 +167,59 @@ func ticketTaken(t *testing.T, a, b walkin.Store) {
 }
 
 func ticketFirst(t *testing.T, a, b walkin.Store) {
-	var first atomic.Int32
-	together(20, a, b, func(_ int, s walkin.Store) {
-		switch replaced, err := s.PutTicket(t.Context(), ticket("spent")); {
-		case err != nil:
-			t.Errorf("got %v", err)
-		case !replaced:
-			first.Add(1)
+	for _, left := range []time.Duration{0, -time.Hour} { // on nothing, and on one that expired
+		ok(t, a.PutTicket(t.Context(), walkin.Ticket{Key: "spent", ExpiresAt: start.Add(left)}))
+		if left == 0 {
+			_, err := a.TakeTicket(t.Context(), "spent", start.Add(-time.Hour))
+			ok(t, err)
 		}
-	})
-	if first.Load() != 1 {
-		t.Errorf("got %d that were first, want one", first.Load())
+		var first atomic.Int32
+		together(20, a, b, func(_ int, s walkin.Store) {
+			switch added, err := s.AddTicket(t.Context(), ticket("spent"), start); {
+			case err != nil:
+				t.Errorf("got %v", err)
+			case added:
+				first.Add(1)
+			}
+		})
+		if first.Load() != 1 {
+			t.Errorf("got %d that were first, want one", first.Load())
+		}
+		got, err := b.TakeTicket(t.Context(), "spent", start)
+		ok(t, err)
+		sameTicket(t, got, ticket("spent"))
 	}
 }
 
+func ticketLast(t *testing.T, a, b walkin.Store) {
+	together(20, a, b, func(i int, s walkin.Store) {
+		if err := s.PutTicket(t.Context(), walkin.Ticket{Key: "code", Tries: i, ExpiresAt: start.Add(time.Hour)}); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+	_, err := a.TakeTicket(t.Context(), "code", start)
+	ok(t, err)
+	noTicket(t, b, "code", start)
+}
+
+func ticketAdded(t *testing.T, a, b walkin.Store) {
+	first := ticket("pow")
+	addTicket(t, a, first, start, true)
+	second := walkin.Ticket{Key: "pow", Data: []byte("new"), ExpiresAt: start.Add(time.Hour)}
+	addTicket(t, b, second, start, false)
+	addTicket(t, b, second, first.ExpiresAt.Add(-time.Second), false)
+	got, err := a.Ticket(t.Context(), "pow", start)
+	ok(t, err)
+	sameTicket(t, got, first)
+	addTicket(t, b, second, first.ExpiresAt, true)
+	got, err = a.TakeTicket(t.Context(), "pow", first.ExpiresAt)
+	ok(t, err)
+	sameTicket(t, got, second)
+	addTicket(t, a, first, start, true)
+}
+
 func ticketGuesses(t *testing.T, a, b walkin.Store) {
-	putTicket(t, a, ticket("code"), false)
+	ok(t, a.PutTicket(t.Context(), ticket("code")))
 	var tried atomic.Int32
 	together(100, a, b, func(_ int, s walkin.Store) {
 		switch _, err := s.TryTicket(t.Context(), "code", start); {
@@ -193,14 +235,15 @@ func ticketGuesses(t *testing.T, a, b walkin.Store) {
 }
 
 func ticketTx(t *testing.T, a, b walkin.Store) {
-	putTicket(t, a, ticket("taken"), false)
-	putTicket(t, a, ticket("tried"), false)
+	ok(t, a.PutTicket(t.Context(), ticket("taken")))
+	ok(t, a.PutTicket(t.Context(), ticket("tried")))
 	is(t, a.InTx(t.Context(), func(ctx context.Context) error {
 		_, err := a.TakeTicket(ctx, "taken", start)
 		ok(t, err)
 		_, err = a.TryTicket(ctx, "tried", start)
 		ok(t, err)
-		_, err = a.PutTicket(ctx, ticket("new"))
+		ok(t, a.PutTicket(ctx, ticket("new")))
+		_, err = a.AddTicket(ctx, ticket("newer"), start)
 		ok(t, err)
 		return errApp
 	}), errApp)
@@ -210,6 +253,6 @@ func ticketTx(t *testing.T, a, b walkin.Store) {
 	got, err = b.TakeTicket(t.Context(), "tried", start)
 	ok(t, err)
 	sameTicket(t, got, ticket("tried"))
-	_, err = b.TakeTicket(t.Context(), "new", start)
-	is(t, err, walkin.ErrNotFound)
+	noTicket(t, b, "new", start)
+	noTicket(t, b, "newer", start)
 }

@@ -1,0 +1,373 @@
+// Package resume keeps what somebody was about to do when a guard stopped them:
+// an anonymous visitor posts a form that needs an account, signs up by any
+// credential, confirms, and the very same post goes through, once.
+//
+//	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store})
+//	…
+//	mux.Handle("/resume", keeper)
+//	mux.Handle("POST /publish", keeper.RequirePermanent()(publish))
+//
+// # What is kept, and for whom
+//
+// The body of a form of 64 KB at most, without files, for 15 minutes, in the
+// store. It belongs to the browser that sent it, by a cookie of its own that no
+// script can read, and a browser has one: a later form takes the place of an
+// earlier one. Only a person's own post of a page of this very site is kept, from
+// a visitor who is somebody; all others get the guard's refusal.
+//
+// Nothing goes through by itself. Once the visitor has an account they see a page
+// that asks, and their yes is a post of the same site. It reaches the same
+// handler through the same guards, with the form as it was and the visitor as
+// they are now: the same user after an upgrade, and the owner of the account
+// after a merge or a sign-in.
+//
+// # What it does not do
+//
+// Whoever uses the browser next, within the 15 minutes, is asked too: the page
+// names the path and shows nothing of the form, unless Config.Page does. Handlers
+// behind the guard get nothing but the form, its path and its query: no other
+// header of the first request comes back.
+package resume
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+// Config says where forms are kept. Middleware and Store are required.
+type Config struct {
+	Middleware *walkin.Middleware
+
+	// Store has the tickets; the one of walkin.Config.
+	Store walkin.Store
+
+	// Path is where the [Keeper] itself is served, the page that asks. Empty is
+	// "/resume".
+	Path string
+
+	// Page shows that page; nil is a plain one. Its form posts to Pending.Action,
+	// with no fields of its own: what was kept is what counts.
+	Page func(w http.ResponseWriter, r *http.Request, p Pending)
+
+	// Insecure and Domain are those of walkin.Config, for the cookie.
+	Insecure bool
+	Domain   string
+
+	// CrossOrigin is that of walkin.Config; nil is
+	// http.NewCrossOriginProtection().
+	CrossOrigin *http.CrossOriginProtection
+
+	// Logger is told when the store failed; nil is silence.
+	Logger *slog.Logger
+}
+
+// A Pending is a form that waits for its visitor's yes.
+type Pending struct {
+	Action string     // where the yes is to be posted
+	Form   url.Values // what the visitor had filled in; not to be trusted more than any form
+}
+
+// A Keeper keeps forms. Its ServeHTTP is the page that asks. Make one with [New].
+// Its methods may be called concurrently; it starts no goroutine.
+type Keeper struct {
+	cfg   Config
+	name  string // of the cookie
+	guard http.Handler
+}
+
+const (
+	maxForm = 64 << 10 // bytes
+	keepFor = 15 * time.Minute
+
+	// marker is the query of a yes.
+	marker = "walkin_resume"
+)
+
+// New returns a Keeper, or an error that names every mistake in cfg.
+func New(cfg Config) (*Keeper, error) {
+	var mistakes []error
+	if cfg.Middleware == nil {
+		mistakes = append(mistakes, errors.New("walkin: resume: Config.Middleware is required"))
+	}
+	if cfg.Store == nil {
+		mistakes = append(mistakes, errors.New("walkin: resume: Config.Store is required"))
+	}
+	if cfg.Path == "" {
+		cfg.Path = "/resume"
+	}
+	if u, err := url.Parse(cfg.Path); err != nil || u.Path != cfg.Path || !strings.HasPrefix(cfg.Path, "/") || strings.HasPrefix(cfg.Path, "//") {
+		mistakes = append(mistakes, fmt.Errorf("walkin: resume: Config.Path %q is not a local path like /resume", cfg.Path))
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	if cfg.Page == nil {
+		cfg.Page = page
+	}
+	if cfg.CrossOrigin == nil {
+		cfg.CrossOrigin = http.NewCrossOriginProtection()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	k := &Keeper{cfg: cfg, name: "__Host-walkin-resume"}
+	switch {
+	case cfg.Insecure:
+		k.name = "walkin-resume"
+	case cfg.Domain != "":
+		k.name = "__Secure-walkin-resume"
+	}
+	k.guard = cfg.Middleware.RequirePermanent()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	return k, nil
+}
+
+// A kept form is the data of a ticket.
+type kept struct {
+	Target string `json:"target"` // path and query
+	Type   string `json:"type"`   // of the content, with its charset
+	Body   []byte `json:"body"`
+}
+
+// RequirePermanent is the guard of that name of walkin.Middleware, and keeps the
+// form of an anonymous visitor whom it stops: they are sent to
+// walkin.Config.UpgradeURL with return_to set to Config.Path. Wrap the handler of
+// the form in it, inside of walkin.Middleware.Handler.
+func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		guarded := k.cfg.Middleware.RequirePermanent()(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, ok := walkin.FromContext(r.Context())
+			switch {
+			case r.Method != http.MethodPost:
+			case r.URL.Query().Has(marker) && ok && !c.Anonymous:
+				k.resume(w, r, guarded)
+				return
+			case r.URL.Query().Has(marker): // they have signed out meanwhile; what is kept stays so
+				k.sendAway(w, r)
+				return
+			case ok && c.Anonymous && k.isKeepable(r):
+				k.keep(w, r, guarded)
+				return
+			}
+			guarded.ServeHTTP(w, r)
+		})
+	}
+}
+
+// isKeepable reports whether a person sent a form of this site that is of a kind
+// and size to keep. Fails closed: what is not is refused by the guard, as without
+// us.
+func (k *Keeper) isKeepable(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" || r.ContentLength > maxForm || r.Body == nil {
+		return false
+	}
+	// A script would not follow to a page; and nobody may leave a form here for
+	// somebody else's yes.
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	person := mode == "navigate" || mode == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
+	return person && k.cfg.CrossOrigin.Check(r) == nil && r.Header.Get("Authorization") == ""
+}
+
+func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, guarded http.Handler) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	if err == nil && len(body) <= maxForm {
+		target := *r.URL
+		target.RawQuery = without(target.RawQuery, marker)
+		var data []byte
+		data, err = json.Marshal(kept{target.RequestURI(), r.Header.Get("Content-Type"), body})
+		if err == nil {
+			secret := rand.Text()
+			err = k.cfg.Store.PutTicket(r.Context(), walkin.Ticket{Key: key(secret), Data: data, ExpiresAt: time.Now().Add(keepFor)})
+			if err == nil {
+				k.setCookie(w, secret, int(keepFor.Seconds()))
+				k.sendAway(w, r)
+				return
+			}
+		}
+	}
+	if err != nil {
+		// They are no worse off than without us.
+		k.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: resume: a form was not kept", slog.Any("error", err))
+	}
+	guarded.ServeHTTP(w, r)
+}
+
+// sendAway is the guard's refusal, with a way back that leads to our page.
+func (k *Keeper) sendAway(w http.ResponseWriter, r *http.Request) {
+	r = r.Clone(r.Context())
+	r.Method, r.URL, r.Body = http.MethodGet, &url.URL{Path: k.cfg.Path}, http.NoBody
+	k.guard.ServeHTTP(w, r)
+}
+
+// resume lets a kept form through, after its visitor said yes.
+func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Handler) {
+	m := k.cfg.Middleware
+	if k.cfg.CrossOrigin.Check(r) != nil {
+		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusForbidden, Reason: "cross_origin"})
+		return
+	}
+	secret, ok := k.cookie(r)
+	if !ok {
+		m.Refuse(w, r, gone())
+		return
+	}
+	ctx := r.Context()
+	ticket, err := k.cfg.Store.Ticket(ctx, key(secret), time.Now())
+	var form kept
+	if err == nil {
+		err = json.Unmarshal(ticket.Data, &form)
+	}
+	if err == nil && form.Target != target(r) {
+		err = walkin.ErrNotFound // the form of another page
+	}
+	if err == nil {
+		// Whoever takes it lets it through: the second click finds nothing.
+		_, err = k.cfg.Store.TakeTicket(ctx, key(secret), time.Now())
+	}
+	switch {
+	case errors.Is(err, walkin.ErrNotFound):
+		k.setCookie(w, "", -1)
+		m.Refuse(w, r, gone())
+		return
+	case err != nil:
+		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second})
+		return
+	}
+	k.setCookie(w, "", -1)
+	r = r.Clone(ctx)
+	r.URL.RawQuery = without(r.URL.RawQuery, marker)
+	r.RequestURI = r.URL.RequestURI()
+	r.Form, r.PostForm = nil, nil
+	r.Header.Set("Content-Type", form.Type)
+	r.Header.Set("Content-Length", strconv.Itoa(len(form.Body)))
+	r.ContentLength, r.Body = int64(len(form.Body)), io.NopCloser(bytes.NewReader(form.Body))
+	guarded.ServeHTTP(w, r)
+}
+
+// ServeHTTP shows the page that asks. An anonymous visitor is sent on to sign up;
+// where nothing is kept it says so, with 404.
+func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m := k.cfg.Middleware
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+		return
+	}
+	pending, err := k.pending(r.Context(), r)
+	switch c, ok := walkin.FromContext(r.Context()); {
+	case errors.Is(err, walkin.ErrNotFound):
+		m.Refuse(w, r, gone())
+	case err != nil:
+		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second})
+	case !ok || c.Anonymous:
+		k.guard.ServeHTTP(w, r)
+	default:
+		k.cfg.Page(w, r, pending)
+	}
+}
+
+// pending returns what this browser has kept, or ErrNotFound.
+func (k *Keeper) pending(ctx context.Context, r *http.Request) (Pending, error) {
+	secret, ok := k.cookie(r)
+	if !ok {
+		return Pending{}, walkin.ErrNotFound
+	}
+	ticket, err := k.cfg.Store.Ticket(ctx, key(secret), time.Now())
+	if err != nil {
+		return Pending{}, err
+	}
+	var form kept
+	if err := json.Unmarshal(ticket.Data, &form); err != nil {
+		return Pending{}, walkin.ErrNotFound
+	}
+	values, _ := url.ParseQuery(string(form.Body)) // what could be read of it
+	separator := "?"
+	if strings.Contains(form.Target, "?") {
+		separator = "&"
+	}
+	return Pending{Action: form.Target + separator + marker + "=1", Form: values}, nil
+}
+
+func gone() *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusNotFound, Reason: "nothing_kept",
+		Message: "There is nothing left to finish here: it was sent already, or it is more than a quarter of an hour old."}
+}
+
+// key is what a ticket is found by. The store sees a hash: who reads it must not
+// be able to send the cookie.
+func key(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return "resume:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// target returns the path and query of a yes, without its marker.
+func target(r *http.Request) string {
+	u := *r.URL
+	u.RawQuery = without(u.RawQuery, marker)
+	return u.RequestURI()
+}
+
+// without removes a parameter from a query and leaves the rest as it is spelt.
+func without(query, name string) string {
+	var rest []string
+	for part := range strings.SplitSeq(query, "&") {
+		if key, _, _ := strings.Cut(part, "="); part != "" && key != name {
+			rest = append(rest, part)
+		}
+	}
+	return strings.Join(rest, "&")
+}
+
+func (k *Keeper) cookie(r *http.Request) (string, bool) {
+	values := r.CookiesNamed(k.name)
+	if len(values) != 1 || len(values[0].Value) != len(rand.Text()) {
+		return "", false // none, or more than a browser has
+	}
+	return values[0].Value, true
+}
+
+func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {
+	http.SetCookie(w, &http.Cookie{Name: k.name, Value: value, Path: "/", Domain: k.cfg.Domain, MaxAge: maxAge,
+		HttpOnly: true, Secure: !k.cfg.Insecure, SameSite: http.SameSiteLaxMode})
+	w.Header().Set("Cache-Control", "no-store")
+}
+
+var plain = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Go on where you were?</title>
+<h1>Go on where you were?</h1>
+<p>Before you signed in you were about to send a form to <code>{{.Path}}</code>. It has not been sent yet.
+<form method="post" action="{{.Action}}"><button>Send it now</button></form>
+<p><a href="/">Not now</a>
+</html>
+`))
+
+func page(w http.ResponseWriter, _ *http.Request, p Pending) {
+	path, _, _ := strings.Cut(p.Action, "?")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // their yes is their own
+	_ = plain.Execute(w, struct{ Path, Action string }{path, p.Action})
+}

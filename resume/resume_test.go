@@ -1,0 +1,434 @@
+package resume_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/resume"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// A site has one guarded form.
+type site struct {
+	*walkin.Middleware
+	t     *testing.T
+	store *failing
+	http.Handler
+
+	mu   sync.Mutex
+	sent []string // what reached the handler
+	told []string // reasons of refusals
+}
+
+// failing is a store that can be down.
+type failing struct {
+	*memstore.Store
+	down bool
+}
+
+var errDown = errors.New("the store is down")
+
+func (f *failing) PutTicket(ctx context.Context, t walkin.Ticket) error {
+	if f.down {
+		return errDown
+	}
+	return f.Store.PutTicket(ctx, t)
+}
+
+func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if f.down {
+		return walkin.Ticket{}, errDown
+	}
+	return f.Store.Ticket(ctx, key, now)
+}
+
+func newSite(t *testing.T, changes ...func(*resume.Config)) *site {
+	t.Helper()
+	s := &site{t: t, store: &failing{Store: memstore.New()}}
+	var err error
+	s.Middleware, err = walkin.New(walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s.store,
+		UpgradeURL: "/sign-up", OnMerge: func(context.Context, walkin.Change) error { return nil },
+		OnEvent: func(_ context.Context, e walkin.Event) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if e.Outcome == walkin.Refused {
+				s.told = append(s.told, e.Reason)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := resume.Config{Middleware: s.Middleware, Store: s.store}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	keeper, err := resume.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("/resume", keeper)
+	publish := keeper.RequirePermanent()(http.HandlerFunc(s.publish))
+	mux.Handle("/publish/{note}", publish)
+	mux.Handle("/other", publish)
+	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
+			s.Refuse(w, r, err)
+		}
+	})
+	mux.Handle("POST /out", s.SignOutHandler())
+	s.Handler = s.Middleware.Handler(mux)
+	return s
+}
+
+// publish notes all that it was sent.
+func (s *site) publish(w http.ResponseWriter, r *http.Request) {
+	c, _ := walkin.FromContext(r.Context())
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.t.Error(err)
+	}
+	r.Body = io.NopCloser(strings.NewReader(string(raw)))
+	if err := r.ParseForm(); err != nil {
+		s.t.Error(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = append(s.sent, fmt.Sprintf("%s %s %s note=%s length=%d type=%s body=%s form=%s",
+		c.UserID, r.Method, r.RequestURI, r.PathValue("note"), r.ContentLength, r.Header.Get("Content-Type"), raw, r.Form.Encode()))
+	fmt.Fprint(w, "published")
+}
+
+func (s *site) browser() *walkintest.Client {
+	c := walkintest.NewClient(s.t, s)
+	c.Visit("/")
+	return c
+}
+
+func (s *site) prove(c *walkintest.Client, name string) {
+	s.t.Helper()
+	if r := c.Act("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
+		s.t.Fatalf("proving %s: got %d", name, r.StatusCode)
+	}
+}
+
+func (s *site) user(c *walkintest.Client) string {
+	s.t.Helper()
+	var id string
+	c.On(s.Middleware.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		id = c.UserID.String()
+	}))).Visit("/")
+	return id
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+var note = url.Values{"title": {"My süß note"}, "tag": {"a", "b&c"}}
+
+const (
+	target = "/publish/7?draft=1&x=%2fy"
+	yes    = target + "&walkin_resume=1"
+)
+
+// TestResume is the whole way: a guest posts, is sent to sign up, says yes, and
+// the very same form goes through once, as the same user.
+func TestResume(t *testing.T) {
+	for _, way := range []string{"upgrade", "merge", "sign in"} {
+		t.Run(way, func(t *testing.T) {
+			s := newSite(t)
+			if way != "upgrade" {
+				s.prove(s.browser(), "ann")
+			}
+			c := s.browser()
+			guest := s.user(c)
+			r := c.Act(target, note)
+			if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != "/sign-up?return_to=%2Fresume" {
+				t.Fatalf("the guest's post: got %d to %q", r.StatusCode, got)
+			}
+			if r := c.Visit("/resume"); r.StatusCode != http.StatusSeeOther {
+				t.Errorf("the page, still a guest: got %d, want the way to sign up", r.StatusCode)
+			}
+			if r := c.Act(yes, nil); r.StatusCode != http.StatusSeeOther {
+				t.Errorf("a guest's yes: got %d, want the way to sign up", r.StatusCode)
+			}
+			s.prove(c, "ann")
+			r = c.Visit("/resume")
+			text := body(t, r)
+			if r.StatusCode != http.StatusOK || !strings.Contains(text, `action="/publish/7?draft=1&amp;x=%2fy&amp;walkin_resume=1"`) || strings.Contains(text, "note") {
+				t.Errorf("the page: got %d %q", r.StatusCode, text)
+			}
+			if r.Header.Get("Cache-Control") != "no-store" || !strings.Contains(r.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+				t.Errorf("the page: got headers %v", r.Header)
+			}
+			if len(s.sent) != 0 {
+				t.Fatalf("before the yes: got %q", s.sent)
+			}
+			user := s.user(c)
+			if (user == guest) != (way == "upgrade") {
+				t.Errorf("got user %s after %s", user, guest)
+			}
+			for i, want := range []int{http.StatusOK, http.StatusNotFound, http.StatusNotFound} {
+				if r := c.Act(yes, url.Values{"title": {"another"}}); r.StatusCode != want {
+					t.Errorf("yes %d: got %d, want %d", i, r.StatusCode, want)
+				}
+			}
+			want := fmt.Sprintf("%s POST %s note=7 length=%d type=application/x-www-form-urlencoded body=%s form=draft=1&%s&x=%%2Fy",
+				user, target, len(note.Encode()), note.Encode(), note.Encode())
+
+			if !slices.Equal(s.sent, []string{want}) {
+				t.Errorf("got  %q\nwant %q", s.sent, want)
+			}
+			if r := c.Visit("/resume"); r.StatusCode != http.StatusNotFound || c.Cookie("__Host-walkin-resume") != "" {
+				t.Errorf("afterwards: got %d and cookie %q", r.StatusCode, c.Cookie("__Host-walkin-resume"))
+			}
+		})
+	}
+}
+
+// TestNotKept holds what the guard refuses as if we were not there.
+func TestNotKept(t *testing.T) {
+	form := func(change func(*http.Request)) func(*walkintest.Client) *http.Request {
+		return func(c *walkintest.Client) *http.Request {
+			r := c.NewRequest(http.MethodPost, target, strings.NewReader(note.Encode()))
+			for name, value := range map[string]string{
+				"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html", "Sec-Fetch-Mode": "navigate",
+				"Sec-Fetch-Dest": "document", "Origin": "https://app.example",
+			} {
+				r.Header.Set(name, value)
+			}
+			change(r)
+			return r
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		request func(*walkintest.Client) *http.Request
+		status  int
+	}{
+		{"kept", form(func(*http.Request) {}), 303},
+		{"an old browser's", form(func(r *http.Request) { r.Header.Del("Sec-Fetch-Mode"); r.Header.Del("Sec-Fetch-Site") }), 303},
+		{"a script's", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors") }), 403},
+		{"a PUT", form(func(r *http.Request) { r.Method = http.MethodPut }), 303},
+		{"a GET", form(func(r *http.Request) { r.Method = http.MethodGet }), 303},
+		{"with files", form(func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") }), 303},
+		{"JSON", form(func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }), 303},
+		{"no type", form(func(r *http.Request) { r.Header.Del("Content-Type") }), 303},
+		{"64 KB", form(func(r *http.Request) {
+			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 64<<10)))
+			r.ContentLength = -1
+		}), 303},
+		{"more than 64 KB", form(func(r *http.Request) {
+			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 64<<10+1)))
+			r.ContentLength = -1
+		}), 303},
+		{"more than 64 KB, as it says", form(func(r *http.Request) { r.ContentLength = 64<<10 + 1 }), 303},
+		{"from a sister site", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }), 303},
+		{"from another site", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }), 303},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			c := s.browser()
+			c.Act("/", nil)
+			r := c.Do(tt.request(c))
+			want := tt.name == "kept" || tt.name == "an old browser's" || tt.name == "64 KB"
+			if got := c.Cookie("__Host-walkin-resume") != ""; got != want || r.StatusCode != tt.status || len(s.sent) > 0 {
+				t.Errorf("got kept %t and %d, want %t and %d", got, r.StatusCode, want, tt.status)
+			}
+			if !slices.Equal(s.told, []string{"anonymous"}) && !strings.Contains(tt.name, "another site") {
+				t.Errorf("the owner is told %q", s.told)
+			}
+		})
+	}
+	t.Run("nobody's", func(t *testing.T) {
+		s := newSite(t)
+		c := walkintest.NewClient(t, s)
+		r := form(func(r *http.Request) { r.Header.Set("User-Agent", "Googlebot/2.1") })(c)
+		if r := c.Do(r); c.Cookie("__Host-walkin-resume") != "" || len(s.sent) > 0 {
+			t.Errorf("got %d and a cookie", r.StatusCode)
+		}
+	})
+	t.Run("a permanent user's", func(t *testing.T) {
+		s := newSite(t)
+		c := s.browser()
+		s.prove(c, "ann")
+		if r := c.Act(target, note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || c.Cookie("__Host-walkin-resume") != "" {
+			t.Errorf("got %d, %q", r.StatusCode, s.sent)
+		}
+	})
+	t.Run("the store is down", func(t *testing.T) {
+		s := newSite(t)
+		c := s.browser()
+		c.Act("/", nil)
+		s.store.down = true
+		if r := c.Act(target, note); r.StatusCode != http.StatusSeeOther || c.Cookie("__Host-walkin-resume") != "" {
+			t.Errorf("got %d, want the guard's own answer", r.StatusCode)
+		}
+	})
+}
+
+// TestYes holds who may let a kept form through, and how often.
+func TestYes(t *testing.T) {
+	// ready returns a browser whose visitor has signed up with a form kept.
+	ready := func(t *testing.T) (*site, *walkintest.Client) {
+		s := newSite(t)
+		c := s.browser()
+		c.Act(target, note)
+		s.prove(c, "ann")
+		return s, c
+	}
+	act := func(c *walkintest.Client) *http.Request {
+		r := c.NewRequest(http.MethodPost, yes, nil)
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		return r
+	}
+	t.Run("a page of another site", func(t *testing.T) {
+		s, c := ready(t)
+		r := act(c)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		if r := c.Do(r); r.StatusCode != http.StatusForbidden || len(s.sent) > 0 {
+			t.Errorf("got %d, %q", r.StatusCode, s.sent)
+		}
+		if r := c.Do(act(c)); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+			t.Errorf("their own yes after it: got %d, %q", r.StatusCode, s.sent)
+		}
+	})
+	t.Run("a GET", func(t *testing.T) {
+		s, c := ready(t)
+		c.Visit(yes)
+		if len(s.sent) != 1 || !strings.Contains(s.sent[0], "body= ") { // a GET of the page itself, with nothing kept in it
+			t.Errorf("got %q", s.sent)
+		}
+	})
+	t.Run("on another path, or with another query", func(t *testing.T) {
+		s, c := ready(t)
+		for _, path := range []string{"/other?walkin_resume=1", "/publish/8?draft=1&x=%2fy&walkin_resume=1", "/publish/7?draft=2&walkin_resume=1", "/publish/7?walkin_resume=1"} {
+			if r := c.Act(path, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+				t.Errorf("%s: got %d, %q", path, r.StatusCode, s.sent)
+			}
+		}
+	})
+	t.Run("another browser of the same user", func(t *testing.T) {
+		s, _ := ready(t)
+		c := s.browser()
+		s.prove(c, "ann")
+		if r := c.Act(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+			t.Errorf("got %d, %q", r.StatusCode, s.sent)
+		}
+	})
+	t.Run("two cookies", func(t *testing.T) {
+		s, c := ready(t)
+		r := act(c)
+		r.AddCookie(&http.Cookie{Name: "__Host-walkin-resume", Value: strings.Repeat("A", 26)})
+		if r := c.Do(r); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+			t.Errorf("got %d, %q", r.StatusCode, s.sent)
+		}
+	})
+	t.Run("twenty at once", func(t *testing.T) {
+		s, c := ready(t)
+		var wg sync.WaitGroup
+		for range 20 {
+			r := act(c)
+			c.Carry(r)
+			wg.Go(func() {
+				if _, err := c.Serve(r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(s.sent) != 1 {
+			t.Errorf("it went through %d times", len(s.sent))
+		}
+	})
+	t.Run("after 15 minutes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, c := ready(t)
+			time.Sleep(15*time.Minute - time.Second)
+			if r := c.Visit("/resume"); r.StatusCode != http.StatusOK {
+				t.Errorf("just before: got %d", r.StatusCode)
+			}
+			time.Sleep(time.Second)
+			for _, r := range []*http.Response{c.Visit("/resume"), c.Do(act(c))} {
+				if r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+					t.Errorf("got %d, %q", r.StatusCode, s.sent)
+				}
+			}
+		})
+	})
+	t.Run("a second form takes the first one's place", func(t *testing.T) {
+		s := newSite(t)
+		c := s.browser()
+		c.Act(target, note)
+		c.Act("/other", url.Values{"b": {"2"}})
+		s.prove(c, "ann")
+		if r := c.Act(yes, nil); r.StatusCode != http.StatusNotFound {
+			t.Errorf("the first: got %d, want 404", r.StatusCode)
+		}
+	})
+	t.Run("the store is down", func(t *testing.T) {
+		s, c := ready(t)
+		s.store.down = true
+		for _, r := range []*http.Response{c.Visit("/resume"), c.Do(act(c))} {
+			if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || len(s.sent) > 0 {
+				t.Errorf("got %d, %q", r.StatusCode, s.sent)
+			}
+		}
+		s.store.down = false
+		if r := c.Do(act(c)); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+			t.Errorf("when it is back: got %d, %q", r.StatusCode, s.sent)
+		}
+	})
+	t.Run("a method that is none", func(t *testing.T) {
+		s := newSite(t)
+		if r := s.browser().Act("/resume", nil); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("got %d", r.StatusCode)
+		}
+	})
+}
+
+func TestNew(t *testing.T) {
+	_, err := resume.New(resume.Config{Path: "//evil"})
+	for _, part := range []string{"Config.Middleware", "Config.Store", "Config.Path"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("got %v, want it to name %s", err, part)
+		}
+	}
+	var shown resume.Pending
+	s := newSite(t, func(c *resume.Config) {
+		c.Insecure = true
+		c.Page = func(_ http.ResponseWriter, _ *http.Request, p resume.Pending) { shown = p }
+	})
+	c := s.browser()
+	r := c.Act(target, note)
+	s.prove(c, "ann")
+	c.Visit("/resume")
+	if shown.Action != yes || shown.Form.Encode() != note.Encode() {
+		t.Errorf("the app's page gets %+v", shown)
+	}
+	if set := r.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "walkin-resume=") || strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
+		t.Errorf("got %q", set)
+	}
+}

@@ -67,7 +67,7 @@ type result struct {
 	scene, alg, name string
 	cpus             int
 	time             []float64
-	floors           []float64 // of BenchmarkTarget: how many times its floor
+	floors           []float64 // of BenchmarkCost: how many times its floor
 	allocs           float64
 }
 
@@ -193,7 +193,7 @@ func ratio(it, unit *result) float64 {
 	return middle(all)
 }
 
-// median returns the median of what BenchmarkTarget reported, or NaN.
+// median returns the median of what BenchmarkCost reported, or NaN.
 func median(it *result) float64 {
 	if it == nil || len(it.floors) == 0 {
 		return math.NaN()
@@ -264,11 +264,11 @@ func (rs *results) markdown(versions string) string {
 		one, two := rs.find("Parallel", "HS256", name, 1), rs.find("Parallel", "HS256", name, 2)
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, format(ratio(one, unit)), format(ratio(one, two)))
 	}
-	b.WriteString("\n| in turn with its floor, in short batches | HS256 | EdDSA | ES256 | RS256 | any |\n|---|---|---|---|---|---|\n")
-	for _, name := range rs.names("Target") {
+	b.WriteString("\n| in turn with its floor, by processor time | HS256 | EdDSA | ES256 | RS256 | any |\n|---|---|---|---|---|---|\n")
+	for _, name := range rs.names("Cost") {
 		row := []string{name}
 		for _, alg := range algs {
-			row = append(row, format(median(rs.find("Target", alg, name, 0))))
+			row = append(row, format(median(rs.find("Cost", alg, name, 0))))
 		}
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench
+.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench load
 
 check: gofmt vet fix staticcheck promises race
 	@echo "== all good"
@@ -59,3 +59,7 @@ fuzz:
 # Measures beside our peers and rewrites the tables of docs/performance.md.
 bench:
 	@cd bench && $(GO) run ./table -write ../docs/performance.md
+
+# Lets a crowd at a small site on loopback, with walkin and without.
+load:
+	@cd bench && $(GO) run ./load -write ../docs/performance.md

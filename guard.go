@@ -206,7 +206,8 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e = refusalOf(e)
 	person := wantsPage(r)
-	if person && e.Page != "" && e.Page != r.URL.Path {
+	page, _, _ := strings.Cut(e.Page, "?")
+	if person && page != "" && page != r.URL.Path {
 		http.Redirect(w, r, withReturnTo(e.Page, wayBack(r)), http.StatusSeeOther)
 		return
 	}

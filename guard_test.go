@@ -788,3 +788,16 @@ func TestSeveralVisitorsOfAGuard(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestRefusalOfItsOwnPage holds that nobody is sent from a page to itself.
+func TestRefusalOfItsOwnPage(t *testing.T) {
+	for page, want := range map[string]int{
+		"/sign-in": http.StatusUnauthorized, "/sign-in?plan=pro": http.StatusUnauthorized, "/sign-in/now": http.StatusSeeOther, "/": http.StatusSeeOther,
+	} {
+		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.SignInURL = page })
+		c := s.browser(func(w http.ResponseWriter, r *http.Request) { s.RequireUser()(new(spy)).ServeHTTP(w, r) })
+		if r := c.Visit("/sign-in?a=1"); r.StatusCode != want {
+			t.Errorf("%s: got %d to %q, want %d", page, r.StatusCode, r.Header.Get("Location"), want)
+		}
+	}
+}

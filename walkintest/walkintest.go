@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -27,11 +29,15 @@ const UserAgent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Fire
 // network, so it works inside testing/synctest. Redirects are not followed.
 // Its methods fail the test when the handler panics, and may be called
 // concurrently.
+//
+// Every client has an address of its own, picked at random, so that a test with
+// many visitors does not meet Config.RowLimit by chance; see [Client.From].
 type Client struct {
 	t       testing.TB
 	handler http.Handler
 	jar     *cookiejar.Jar
 	origin  *url.URL
+	remote  string
 }
 
 // NewClient returns a client with an empty jar for the site that handler serves
@@ -42,7 +48,10 @@ func NewClient(t testing.TB, handler http.Handler) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Client{t: t, handler: handler, jar: jar, origin: &url.URL{Scheme: "https", Host: "app.example", Path: "/"}}
+	// One of 198.18.0.0/15, which RFC 2544 keeps for tests.
+	remote := netip.AddrFrom4([4]byte{198, byte(18 + rand.N(2)), byte(rand.N(256)), byte(rand.N(256))})
+	return &Client{t: t, handler: handler, jar: jar, origin: &url.URL{Scheme: "https", Host: "app.example", Path: "/"},
+		remote: netip.AddrPortFrom(remote, 1234).String()}
 }
 
 // On returns the same browser, with the same jar, in front of another handler:
@@ -50,6 +59,14 @@ func NewClient(t testing.TB, handler http.Handler) *Client {
 func (c *Client) On(handler http.Handler) *Client {
 	other := *c
 	other.handler = handler
+	return &other
+}
+
+// From returns the same browser, with the same jar, at another address: what an
+// http.Request has as its RemoteAddr, "192.0.2.1:1234".
+func (c *Client) From(remoteAddr string) *Client {
+	other := *c
+	other.remote = remoteAddr
 	return &other
 }
 
@@ -91,6 +108,7 @@ func (c *Client) NewRequest(method, path string, body io.Reader) *http.Request {
 		c.t.Fatalf("walkintest: %v", err)
 	}
 	r := httptest.NewRequest(method, target.String(), body)
+	r.RemoteAddr = c.remote
 	r.Header.Set("User-Agent", UserAgent)
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("Sec-Fetch-Mode", "cors")

@@ -80,15 +80,37 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 		return nil
 	}
 	c := e.claims
+	// A tombstone is as good as a row to whoever wants to fill a store, with
+	// a new cookie for each.
+	var taken takenRows
+	var full *Refusal
+	if c.Provisional {
+		taken, full = m.takeRow(r, now)
+	}
+	buried := false
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
+		buried = false
 		if _, err := m.cfg.Store.User(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
 			// There is no session to delete; the tombstone ends the token.
+			// Without room for one it ends in this browser and on this replica
+			// alone: a copy of it is a guest's who has made nothing, and
+			// nobody is kept from signing out.
+			if full != nil {
+				return nil
+			}
+			buried = true
 			return m.cfg.Store.DeleteUser(ctx, m.tombstone(c.UserID, uuid.Nil, now))
 		} else if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		return m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
 	})
+	if !buried {
+		m.returnRow(r, taken, now)
+	}
+	if full != nil {
+		m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit, UserID: c.UserID, SessionID: c.SessionID})
+	}
 	if err != nil {
 		return err
 	}

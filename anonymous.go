@@ -39,8 +39,8 @@ const (
 // Call it before the response begins, from one goroutine, and, where Config.Mint
 // is not MintOnDemand, leave Cache-Control alone after it. The error is a
 // *[Refusal] for [Middleware.Refuse]: there can be no user for a cross-site post,
-// a bot, a visitor whose token was superseded a moment ago, or while the store is
-// down.
+// a bot, a visitor whose token was superseded a moment ago, a new one where
+// Config.RowLimit is reached, or while the store is down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
 	v := m.visit(w, r)
 	if c := v.claims.Load(); c != nil {
@@ -139,12 +139,29 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		c = m.dated(*v.claims.Load(), now)
 	}
 	c.Provisional = false
-	// The token comes first: one that cannot be issued must leave no row.
+	taken, full := m.takeRow(r, now)
+	if full != nil {
+		if fresh {
+			return nil, full
+		}
+		// A visitor whose row is there, and whose new token got lost on its
+		// way, makes none and goes on.
+		if _, err := m.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
+			return nil, full
+		} else if err != nil && !errors.Is(err, ErrSuperseded) {
+			return nil, storeDown(err)
+		}
+	}
+	// The token comes before the row: one that cannot be issued must leave none.
 	token, c, err := m.issue(r.Context(), c)
 	if err != nil {
+		m.returnRow(r, taken, now)
 		return nil, refusalOf(err)
 	}
 	created, err := m.persist(r.Context(), c, now)
+	if err == nil && !created || errors.Is(err, ErrSuperseded) {
+		m.returnRow(r, taken, now)
+	}
 	switch {
 	case errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")

@@ -20,7 +20,7 @@ const (
 	Linked   Outcome = "linked"    // a permanent user got one more identity
 
 	Minted    Outcome = "minted"     // a visitor got an anonymous user ID
-	Skipped   Outcome = "skipped"    // a visitor without a user got none; Reason says why
+	Skipped   Outcome = "skipped"    // a visitor without a user, or a row, got none; Reason says why
 	Persisted Outcome = "persisted"  // an anonymous user became a row
 	Renewed   Outcome = "renewed"    // a token was issued anew
 	Unlinked  Outcome = "unlinked"   // a user removed an identity

@@ -3,6 +3,7 @@ package walkin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"html/template"
 	"math"
 	"net/http"
@@ -30,6 +31,13 @@ type Refusal struct {
 
 	// RetryAfter, when above zero, is sent as Retry-After in whole seconds.
 	RetryAfter time.Duration
+
+	// Limit, when not zero, is the limit that was reached, and Policy what
+	// it is called, in letters, digits, "_" and "-". They are sent, with
+	// RetryAfter, as RateLimit-Policy and RateLimit, in the form of
+	// draft-ietf-httpapi-ratelimit-headers-11.
+	Limit  Limit
+	Policy string
 
 	// Err is what caused it, for the owner alone; may be nil.
 	Err error
@@ -226,9 +234,16 @@ func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Re
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
 	w.Header().Set("Cache-Control", "no-store")
 	if refusal.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
+		w.Header().Set("Retry-After", wholeSeconds(refusal.RetryAfter))
+	}
+	if refusal.Limit.Count > 0 {
+		w.Header().Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%s", refusal.Policy, refusal.Limit.Count, wholeSeconds(refusal.Limit.Per)))
+		w.Header().Set("RateLimit", fmt.Sprintf("%q;r=0;t=%s", refusal.Policy, wholeSeconds(refusal.RetryAfter)))
 	}
 }
+
+// wholeSeconds rounds up: who comes back then must not be too early.
+func wholeSeconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 
 func writeProblem(w http.ResponseWriter, e *Refusal) {
 	h := w.Header()

@@ -910,6 +910,9 @@ func newSite(t *testing.T, changes ...func(*walkin.Config)) *site {
 	return s
 }
 
+// unlimited is for more visitors from one address than a household has.
+func unlimited(c *walkin.Config) { c.RowLimit = walkin.Limit{Count: -1} }
+
 // renewAlways makes every token due for a renewal.
 func renewAlways(c *walkin.Config) { c.RenewAfter = 1 }
 

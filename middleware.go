@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,6 +76,37 @@ type Config struct {
 	// Nil is the function IsBot.
 	IsBot func(*http.Request) bool
 
+	// TrustedProxies are the networks of the proxies in front of the app, its
+	// load balancer or CDN, which say in a header whom a request is from.
+	// Nobody else is believed. Nil is none: the address of a visitor is then
+	// the peer's, so that behind a proxy all visitors count as one.
+	// docs/bots.md has the settings for common ones.
+	TrustedProxies []netip.Prefix
+
+	// AddressHeader is the one header in which TrustedProxies name the
+	// client. Empty is X-Forwarded-For; "Forwarded" is RFC 7239's; any other
+	// name is one that holds a single address, such as CF-Connecting-IP.
+	// It has to be a header that the proxy sets itself on every request:
+	// one that it passes on is the visitor's own words. Needs TrustedProxies.
+	AddressHeader string
+
+	// RowLimit is how many rows visitors who have none may make, per
+	// address: an IPv4 address or an IPv6 /64, and four times as many per
+	// /48. Zero is 30 an hour; a negative Count is no limit. Page views do
+	// not count, and users who have a row never reach it. RowLimitOf returns
+	// the limit for a request where that is another one, as at a fair's
+	// booth, and the zero Limit elsewhere; nil is RowLimit everywhere. Each
+	// limit is counted by itself.
+	//
+	// At the limit a page is served without a user and an act is refused
+	// with 429, see docs/bots.md.
+	RowLimit   Limit
+	RowLimitOf func(*http.Request) Limit
+
+	// Limiter counts rows. Nil is NewLimiter(0), in which every replica
+	// counts for itself. While it fails, that is what happens, too.
+	Limiter Limiter
+
 	// AppClaims returns claims of the app's own for the user in c, when a
 	// token is issued; they come back in Claims.App, as a JSON object, and
 	// are as old as the token. An error, a name that walkin uses itself, or
@@ -130,6 +162,7 @@ type Config struct {
 
 const (
 	maxLifetime  = 400 * 24 * time.Hour
+	defaultRows  = 30
 	storeTimeout = 3 * time.Second // for one look-up: a store that hangs is a store that is down
 	downPause    = time.Second     // how long readers believe that it still is
 )
@@ -145,6 +178,10 @@ type Middleware struct {
 	began   time.Time
 
 	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
+
+	ownLimiter       Limiter      // in memory; Config.Limiter, or in its place while it fails
+	limiterDownUntil atomic.Int64 // as downUntil
+	proxySeen        atomic.Bool  // one that is not trusted, and the owner was told
 
 	mu   sync.Mutex
 	data []*sessionData // of LoadAndSave
@@ -163,6 +200,7 @@ func New(cfg Config) (*Middleware, error) {
 	orDefault(&cfg.Issuer, "walkin")
 	orDefault(&cfg.Audience, "walkin")
 	orDefault(&cfg.CacheSize, 1<<15)
+	orDefault(&cfg.RowLimit, Limit{Count: defaultRows, Per: time.Hour})
 	if cfg.Conflict == 0 {
 		cfg.Conflict = ConflictSignIn
 		if cfg.OnMerge != nil {
@@ -222,13 +260,32 @@ func New(cfg Config) (*Middleware, error) {
 	if cfg.CacheSize < 0 {
 		mistake("Config.CacheSize is %d, which is negative", cfg.CacheSize)
 	}
+	if cfg.AddressHeader != "" && len(cfg.TrustedProxies) == 0 {
+		mistake("Config.AddressHeader is %q without TrustedProxies, whose header it would be", cfg.AddressHeader)
+	}
+	orDefault(&cfg.AddressHeader, headerForwardedFor)
+	if !isFieldName(cfg.AddressHeader) {
+		mistake("Config.AddressHeader %q is not the name of a header", cfg.AddressHeader)
+	}
+	cfg.AddressHeader = http.CanonicalHeaderKey(cfg.AddressHeader)
+	cfg.TrustedProxies = trustedPrefixes(cfg.TrustedProxies, mistake)
+	if cfg.RowLimit.Count >= 0 {
+		if err := checkRowLimit(cfg.RowLimit); err != nil {
+			mistake("Config.RowLimit: %w", err)
+		}
+	}
+	ownLimiter := NewLimiter(0)
+	if cfg.Limiter == nil {
+		cfg.Limiter = ownLimiter
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	if cfg.Insecure {
 		log.Warn("walkin: Config.Insecure is set: cookies travel without encryption; never use it outside localhost")
 	}
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize), began: time.Now()}, nil
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize),
+		ownLimiter: ownLimiter, began: time.Now()}, nil
 }
 
 func orDefault[T comparable](field *T, value T) {
@@ -367,6 +424,10 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 // unminted lets a page be served to nobody when its visitor could not get a
 // user. Fails open: there is nothing to lose yet, and the next page asks anew.
 func (m *Middleware) unminted(r *http.Request, err error) error {
+	if refusal := refusalOf(err); refusal.Reason == reasonRowLimit {
+		m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit})
+		return nil
+	}
 	m.emit(r, Event{Outcome: Failed, Reason: refusalOf(err).Reason, Err: err})
 	return nil
 }

@@ -24,7 +24,8 @@ import (
 // Data is saved before the response's header goes out, as scs does; what a
 // handler puts after its first byte, or before a panic, is lost. A save that
 // fails is a 503 instead of the handler's answer. The first thing a provisional
-// user saves makes them a row. Nobody has no session: what their handlers put
+// user saves makes them a row; where Config.RowLimit is reached, it is not kept
+// on a GET and a 429 on an act. Nobody has no session: what their handlers put
 // is not kept, so use a guard or [Middleware.Ensure] first.
 //
 // Call it while setting up, before the site is served: it puts itself in front
@@ -113,6 +114,12 @@ func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit, sta
 			return nil // an idle timeout calls every session modified; a reader stays one
 		}
 		cookie, err := d.m.makeRow(r, v)
+		if err != nil && isSafe(r) && refusalOf(err).Reason == reasonRowLimit {
+			// Fails open: a crowd must not keep anybody from reading. What
+			// the page would have remembered of them is not kept.
+			d.m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit, UserID: c.UserID, SessionID: c.SessionID})
+			return nil
+		}
 		if err != nil {
 			return err
 		}

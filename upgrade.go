@@ -77,6 +77,7 @@ type Change struct {
 //   - Linked: a permanent user, a free identity; needs a proof within Config.RecentProof
 //
 // and otherwise ErrIdentityTaken, or a *[Refusal], both for [Middleware.Refuse].
+// SignedUp, and Upgraded of a visitor who never acted, count for Config.RowLimit.
 //
 // Everything happens in one transaction or not at all, hooks included. The
 // visitor gets a new session and its cookie; the old token is nobody's from
@@ -109,6 +110,14 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	if c := v.claims.Load(); c != nil {
 		s.visitor = *c
 	}
+	// A new account is a row, and one that no sweep takes away. Whether there
+	// will be one is known in the transaction only, where nobody waits for a
+	// limiter; so it is taken before, and refused or given back there. Signing
+	// in is never refused by it: a crowd must not keep an owner out.
+	var taken takenRows
+	if s.visitor.UserID == uuid.Nil || s.visitor.Provisional {
+		taken, s.full = m.takeRow(r, s.now)
+	}
 	var err error
 	// An identity that was free may be taken at the moment we attach it, and
 	// an owner deleted at the moment we lock them. Then the world has changed,
@@ -118,6 +127,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		if !errors.Is(err, errRaced) {
 			break
 		}
+	}
+	if !s.created {
+		m.returnRow(r, taken, s.now)
 	}
 	if err != nil {
 		return "", s.translate(err)
@@ -160,11 +172,13 @@ type settlement struct {
 	proof    Proof
 	visitor  Claims // who the request is from; zero for nobody
 	now      time.Time
-	unjudged bool // the request has a token under a key that this replica lacks
+	unjudged bool     // the request has a token under a key that this replica lacks
+	full     *Refusal // of a new row, where Config.RowLimit is reached; or nil
 
 	change  Change
 	claims  Claims // of the new session
 	token   string
+	created bool // a user, who had no row before
 	endsOld bool // the visitor's old session ended
 	data    []carried
 	hookErr error // what a hook returned
@@ -173,6 +187,7 @@ type settlement struct {
 // settle decides and does it, in the transaction of ctx.
 func (s *settlement) settle(ctx context.Context) error {
 	store, p := s.m.cfg.Store, s.proof
+	s.created = false
 	owned, err := store.Identity(ctx, p.Provider, p.Subject)
 	free := errors.Is(err, ErrNotFound)
 	if err != nil && !free {
@@ -278,13 +293,22 @@ func (s *settlement) signUp(ctx context.Context) error {
 		return err
 	}
 	s.change.Outcome, s.change.UserID = SignedUp, id
-	if err := s.m.cfg.Store.CreateUser(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
+	if err := s.create(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
 		return err
 	}
 	if err := s.attach(ctx); err != nil {
 		return err
 	}
 	return s.hook(ctx, s.m.cfg.OnUpgrade)
+}
+
+// create makes a permanent user their row, where there is room for one.
+func (s *settlement) create(ctx context.Context, user User) error {
+	if s.full != nil {
+		return s.full
+	}
+	s.created = true
+	return s.m.cfg.Store.CreateUser(ctx, user)
 }
 
 func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
@@ -296,7 +320,7 @@ func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
 		}
 	} else {
 		user.Anonymous = false
-		if err := store.CreateUser(ctx, user); errors.Is(err, ErrSuperseded) {
+		if err := s.create(ctx, user); errors.Is(err, ErrSuperseded) {
 			return errRaced // their first act made them a row meanwhile
 		} else if err != nil {
 			return err

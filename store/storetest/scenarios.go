@@ -79,6 +79,8 @@ func newTown(t *testing.T, open Opener) *town {
 		m, err := walkin.New(walkin.Config{
 			Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
 			Store: n.stores[i],
+			// Many visitors come from few addresses here.
+			RowLimit: walkin.Limit{Count: -1},
 			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
 				if n.upgrade != nil {
 					return n.upgrade(ctx, c)

@@ -1,0 +1,166 @@
+package walkin
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Limit is how often something may happen: Count times at once, and then once
+// more every Per divided by Count, so that a bucket that was emptied is full
+// again after Per. Any rate with any burst can be said like this.
+type Limit struct {
+	Count int
+	Per   time.Duration
+}
+
+// A Verdict is the answer of a [Limiter].
+type Verdict struct {
+	OK         bool          // it was taken
+	Remaining  int           // how many could be taken now, by another call
+	RetryAfter time.Duration // how long until that many can be taken; zero when OK
+}
+
+// A Limiter counts what may happen only so often, in a bucket for each key.
+// [NewLimiter] has one in the memory of a process; one that replicas share, in
+// Redis or a database, makes them count together.
+//
+// All methods may be called concurrently. Times are the caller's, and those of
+// two replicas differ. walkin never calls a limiter inside a transaction of the
+// [Store].
+type Limiter interface {
+	// Take takes n from the bucket of a key, if that many are there, and
+	// nothing otherwise: a Verdict that is not OK is no error. With n of
+	// zero it takes nothing and answers as for one. A negative n gives back
+	// what was taken; a bucket never holds more than limit.Count.
+	//
+	// It is atomic: of any number of calls, on any number of replicas, no
+	// more are OK than the limit allows. A key that was never heard of has a
+	// full bucket, so one whose bucket is full again may be forgotten. The
+	// arithmetic is [Limit.Take]; one key always comes with the same limit.
+	//
+	// The error says that the limiter does not work, or that n or limit make
+	// no sense; it names no key, since keys hold addresses. A limiter never
+	// refuses because it is full itself.
+	Take(ctx context.Context, key string, limit Limit, n int, now time.Time) (Verdict, error)
+}
+
+// Take is the arithmetic of a [Limiter], for those who write one. All that there
+// is to remember about a bucket is when it will be full again: fullAt, zero for
+// one that was never heard of. It returns that time after n were taken, or not,
+// and may be forgotten once it has passed. A Count or Per below one, a Count
+// that is above Per's nanoseconds, and an n above Count are errors.
+func (l Limit) Take(fullAt, now time.Time, n int) (time.Time, Verdict, error) {
+	if err := l.check(); err != nil {
+		return fullAt, Verdict{}, fmt.Errorf("walkin: %w", err)
+	}
+	if n > l.Count || n < -l.Count {
+		return fullAt, Verdict{}, fmt.Errorf("walkin: %d cannot be taken from a limit of %d", n, l.Count)
+	}
+	step := l.Per / time.Duration(l.Count)
+	// A clock that was set back, or a longer limit before this one, lets
+	// nobody wait for more than Per.
+	missing := min(max(fullAt.Sub(now), 0), l.Per)
+	after := max(missing+time.Duration(n)*step, 0)
+	if least := missing + time.Duration(max(n, 1))*step; n >= 0 && least > l.Per {
+		return now.Add(missing), Verdict{Remaining: int((l.Per - missing) / step), RetryAfter: least - l.Per}, nil
+	}
+	return now.Add(after), Verdict{OK: true, Remaining: min(int((l.Per-after)/step), l.Count)}, nil
+}
+
+func (l Limit) check() error {
+	if l.Count < 1 || l.Per <= 0 || l.Per < time.Duration(l.Count) {
+		return fmt.Errorf("a limit of %d per %v makes no sense", l.Count, l.Per)
+	}
+	return nil
+}
+
+const (
+	limiterKeys   = 1 << 17
+	limiterShards = 64
+)
+
+// NewLimiter returns a [Limiter] in the memory of this process. It remembers at
+// most so many keys, in about 40 bytes each; 0, or less, is 131,072, which is 5
+// MB. It never returns an error of its own, and starts nothing.
+//
+// When there are more keys than that, it forgets those whose buckets would be
+// full again soonest. So a flood of new keys pushes out itself and what was
+// hardly used. A bucket that was emptied stays until tens of thousands of others
+// are as empty, and whoever can do that has no need to. What is forgotten is
+// forgiven: the other way, a flood would lock everybody out.
+func NewLimiter(keys int) Limiter {
+	if keys <= 0 {
+		keys = limiterKeys
+	}
+	l := &memoryLimiter{seed: maphash.MakeSeed()}
+	for i := range l.shards {
+		l.shards[i] = limiterShard{fullAt: map[uint64]int64{}, most: max(keys/limiterShards, 2)}
+	}
+	return l
+}
+
+// A memoryLimiter knows keys by a hash with a seed of its own, so that nobody
+// can make two of them collide, or crowd a shard.
+type memoryLimiter struct {
+	seed   maphash.Seed
+	shards [limiterShards]limiterShard
+}
+
+type limiterShard struct {
+	mu     sync.Mutex
+	fullAt map[uint64]int64 // in Unix nanoseconds
+	most   int
+}
+
+func (l *memoryLimiter) Take(_ context.Context, key string, limit Limit, n int, now time.Time) (Verdict, error) {
+	hash := maphash.String(l.seed, key)
+	s := &l.shards[hash%limiterShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fullAt time.Time
+	at, known := s.fullAt[hash]
+	if known {
+		fullAt = time.Unix(0, at)
+	}
+	fullAt, verdict, err := limit.Take(fullAt, now, n)
+	switch {
+	case err != nil:
+		return Verdict{}, err
+	case !fullAt.After(now):
+		delete(s.fullAt, hash)
+		return verdict, nil
+	case !known && len(s.fullAt) >= s.most:
+		s.forget(now.UnixNano())
+	}
+	s.fullAt[hash] = fullAt.UnixNano()
+	return verdict, nil
+}
+
+// forget makes room: what is full again goes, and then, down to half, what will
+// be soonest. It costs a sort for as many new keys as there is room for then.
+func (s *limiterShard) forget(now int64) {
+	times := make([]int64, 0, len(s.fullAt))
+	for hash, at := range s.fullAt {
+		if at <= now {
+			delete(s.fullAt, hash)
+			continue
+		}
+		times = append(times, at)
+	}
+	tooMany := len(times) - s.most/2
+	if tooMany <= 0 {
+		return
+	}
+	slices.Sort(times)
+	last := times[tooMany-1]
+	for hash, at := range s.fullAt {
+		if at <= last && tooMany > 0 { // many may share the last time
+			delete(s.fullAt, hash)
+			tooMany--
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// The row limit is on what somebody without a row makes the store keep: an
+// anonymous user's row, a new account's, the tombstone of a guest who signs out
+// before they had a row. Page views, minting, renewals and everything that
+// users with a row do are free. So a carrier's thousands of customers behind one
+// address read, act and sign in, and wait only where they are new in a crowd.
+
+// neighbours is how many times the row limit of an IPv6 /64 its /48 has.
+const neighbours = 4
+
+// A bucket is one that a row is taken from.
+type bucket struct {
+	policy string
+	key    string
+	limit  Limit
+}
+
+// rowBuckets returns the buckets that a new row of this request counts in; none
+// when rows are not limited.
+func (m *Middleware) rowBuckets(r *http.Request) []bucket {
+	limit := m.cfg.RowLimit
+	if m.cfg.RowLimitOf != nil {
+		switch own := m.cfg.RowLimitOf(r); {
+		case own == Limit{}:
+		case own.Count >= 0 && checkRowLimit(own) != nil:
+			// Neither fails open nor locks the route: the site's limit holds.
+			m.emit(r, Event{Outcome: Failed, Reason: "row_limit_of", Err: fmt.Errorf("walkin: Config.RowLimitOf: %w", checkRowLimit(own))})
+		default:
+			limit = own
+		}
+	}
+	if limit.Count < 0 {
+		return nil
+	}
+	var buckets []bucket
+	for i, network := range m.ClientNetworks(r) {
+		b := bucket{policy: "rows", limit: limit}
+		if i > 0 {
+			b.policy, b.limit.Count = "rows-network", neighbours*limit.Count
+		}
+		// A bucket has one limit; a route with another has its own bucket.
+		b.key = fmt.Sprintf("%s:%d/%v:%s", b.policy, b.limit.Count, b.limit.Per, network)
+		buckets = append(buckets, b)
+	}
+	return buckets
+}
+
+func checkRowLimit(l Limit) error {
+	if l.Count > 1_000_000 {
+		return fmt.Errorf("a limit of %d is none; a negative Count says so", l.Count)
+	}
+	if err := l.check(); err != nil {
+		return err
+	}
+	return Limit{Count: neighbours * l.Count, Per: l.Per}.check()
+}
+
+// takenRows is a row that was taken from its buckets, for the case that none is
+// made. The zero value took nothing.
+type takenRows struct {
+	limiter Limiter
+	buckets []bucket
+}
+
+// takeRow takes one row from the visitor's networks, before it is made: so many
+// at once cannot all find room for one. The refusal is 429.
+func (m *Middleware) takeRow(r *http.Request, now time.Time) (takenRows, *Refusal) {
+	buckets := m.rowBuckets(r)
+	if len(buckets) == 0 {
+		return takenRows{}, nil
+	}
+	m.lookForProxy(r)
+	taken, full, wait, err := m.takeShared(r, buckets, now)
+	if err != nil {
+		// Neither opens nor closes: while the shared limiter is down, every
+		// process counts for itself. A site goes on taking new visitors, and
+		// a flood gets the limit once for each replica.
+		taken, full, wait, err = take(r.Context(), m.ownLimiter, buckets, now)
+	}
+	switch {
+	case err != nil: // a limiter in memory has none, and the limits were checked
+		return takenRows{}, refusalOf(err)
+	case full == nil:
+		return taken, nil
+	}
+	minutes := int((wait + time.Minute - 1) / time.Minute)
+	after := "a minute"
+	if minutes > 1 {
+		after = fmt.Sprintf("%d minutes", minutes)
+	}
+	return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: reasonRowLimit,
+		RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
+		Message: "There are many new visitors from your network just now. Please wait " + after + " and try again."}
+}
+
+const reasonRowLimit = "row_limit"
+
+// takeShared takes from Config.Limiter, unless it failed a moment ago: then
+// nobody waits for it.
+func (m *Middleware) takeShared(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+	if now.UnixNano() < m.limiterDownUntil.Load() {
+		return takenRows{}, nil, 0, errLimiterDown
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), limiterTimeout)
+	defer cancel()
+	taken, full, wait, err := take(ctx, m.cfg.Limiter, buckets, now)
+	if err != nil && r.Context().Err() == nil {
+		m.limiterDownUntil.Store(now.Add(downPause).UnixNano())
+		m.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
+	}
+	return taken, full, wait, err
+}
+
+var errLimiterDown = errors.New("walkin: the limiter failed a moment ago")
+
+const limiterTimeout = time.Second
+
+// take takes one from every bucket, or from none: then it returns which is
+// empty, and for how long. The small network comes first: a computer that is
+// over its own limit must not use up its neighbours'.
+func take(ctx context.Context, limiter Limiter, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+	taken := takenRows{limiter: limiter}
+	for i, b := range buckets {
+		verdict, err := limiter.Take(ctx, b.key, b.limit, 1, now)
+		if err != nil || !verdict.OK {
+			err = errors.Join(err, taken.giveBack(ctx, now))
+			return takenRows{}, &buckets[i], verdict.RetryAfter, err
+		}
+		taken.buckets = buckets[:i+1]
+	}
+	return taken, nil, 0, nil
+}
+
+// giveBack is for a row that was not made, for sure. Whatever may have been
+// made stays taken, above all when the client hung up on the store: otherwise a
+// robot would do so every time.
+func (t takenRows) giveBack(ctx context.Context, now time.Time) error {
+	if len(t.buckets) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limiterTimeout)
+	defer cancel()
+	var errs []error
+	for _, b := range t.buckets {
+		_, err := t.limiter.Take(ctx, b.key, b.limit, -1, now)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// returnRow gives back what was taken, and tells the owner when that fails: the
+// visitor's network is then one short for a while, and no more.
+func (m *Middleware) returnRow(r *http.Request, taken takenRows, now time.Time) {
+	if err := taken.giveBack(r.Context(), now); err != nil {
+		m.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
+	}
+}
+
+// lookForProxy tells the owner, once, that visitors seem to come through a proxy
+// which Config.TrustedProxies does not name: they all share its address, and its
+// row limit. It cannot be mended here: whoever wrote the header may be anybody.
+func (m *Middleware) lookForProxy(r *http.Request) {
+	if len(m.cfg.TrustedProxies) > 0 || m.proxySeen.Load() {
+		return
+	}
+	peer, ok := parsePeer(r.RemoteAddr)
+	if ok && !isInternal(peer) || header(r, headerForwardedFor) == "" && header(r, headerForwarded) == "" {
+		return
+	}
+	if m.proxySeen.CompareAndSwap(false, true) {
+		m.log.Warn("walkin: requests come through a proxy that Config.TrustedProxies does not name: all visitors count as one for Config.RowLimit")
+		m.emit(r, Event{Outcome: Failed, Reason: "proxy_not_trusted"})
+	}
+}

@@ -1,0 +1,160 @@
+package walkin_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store/storetest"
+)
+
+func TestLimiter(t *testing.T) {
+	storetest.RunLimiter(t, func(*testing.T) func(*testing.T) walkin.Limiter {
+		l := walkin.NewLimiter(0) // two replicas in one process share the one value
+		return func(*testing.T) walkin.Limiter { return l }
+	})
+}
+
+// TestLimitTake holds the promise of a limit over any stretch of time: Count,
+// and one more for each Per/Count that passed; and that nobody who waits for
+// RetryAfter waits in vain, or too long.
+func TestLimitTake(t *testing.T) {
+	for seed := range uint64(80) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		limit := walkin.Limit{Count: 1 + rnd.IntN(50), Per: time.Duration(1 + rnd.Int64N(int64(48*time.Hour)))}
+		step := limit.Per / time.Duration(limit.Count)
+		now, fullAt := time.Unix(1_800_000_000, 0), time.Time{}
+		var when []time.Time // of each that was taken
+		for range 300 {
+			now = now.Add(time.Duration(rnd.Int64N(int64(3*step) + 1)))
+			n := rnd.IntN(limit.Count + 1)
+			before := fullAt
+			next, v, err := limit.Take(fullAt, now, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fullAt = next
+			if v.OK != (v.RetryAfter == 0) || v.Remaining < 0 || v.Remaining > limit.Count {
+				t.Fatalf("%v: got %+v", limit, v)
+			}
+			if !v.OK {
+				if _, late, _ := limit.Take(before, now.Add(v.RetryAfter), n); !late.OK {
+					t.Fatalf("%v: %d were not there after %v", limit, n, v.RetryAfter)
+				}
+				if _, early, _ := limit.Take(before, now.Add(v.RetryAfter-1), n); early.OK {
+					t.Fatalf("%v: %d were there before %v", limit, n, v.RetryAfter)
+				}
+				continue
+			}
+			if _, again, _ := limit.Take(fullAt, now, min(v.Remaining+1, limit.Count)); again.OK != (v.Remaining == limit.Count) {
+				t.Fatalf("%v: %d remain, and one more is OK: %t", limit, v.Remaining, again.OK)
+			}
+			for range n {
+				when = append(when, now)
+			}
+		}
+		for i := range when {
+			for j := i; j < len(when); j++ {
+				if most := limit.Count + int(when[j].Sub(when[i])/step); j-i+1 > most {
+					t.Fatalf("%v: %d were taken within %v, want %d at most", limit, j-i+1, when[j].Sub(when[i]), most)
+				}
+			}
+		}
+	}
+}
+
+// heap returns the bytes in use.
+func heap() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// TestLimiterFlood holds that a flood of new addresses stays within the memory
+// that is promised, and that whoever emptied their bucket before it, or does so
+// within it, finds it empty after.
+func TestLimiterFlood(t *testing.T) {
+	flood := 1_000_000
+	if s := os.Getenv("WALKIN_TEST_FLOOD"); s != "" {
+		var err error
+		if flood, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const bound = 131_072 * 40
+	limit := walkin.Limit{Count: 30, Per: time.Hour}
+	now := time.Unix(1_800_000_000, 0)
+	before := heap()
+	l := walkin.NewLimiter(0)
+	take := func(key string, n int, want bool) {
+		t.Helper()
+		if v, err := l.Take(t.Context(), key, limit, n, now); err != nil || v.OK != want {
+			t.Fatalf("%s: got %+v and error %v, want OK %t", key, v, err, want)
+		}
+	}
+	var most int64
+	for i := range flood {
+		now = now.Add(100 * time.Microsecond) // 10,000 a second
+		take("flood "+strconv.Itoa(i), 1, true)
+		switch {
+		case i%1000 == 0 && i < 100_000:
+			take(fmt.Sprint("robot ", i), 30, true)
+		case i%(flood/8) == 0:
+			most = max(most, heap()-before)
+		}
+	}
+	most = max(most, heap()-before)
+	t.Logf("%d addresses: %d KB at most", flood, most>>10)
+	if most > bound {
+		t.Errorf("got %d bytes, want %d at most", most, bound)
+	}
+	for i := 0; i < 100_000; i += 1000 {
+		take(fmt.Sprint("robot ", i), 30, false)
+	}
+	take("somebody new", 30, true)
+	runtime.KeepAlive(l)
+}
+
+// TestLimiterFull holds that a flood which has more addresses than fit locks
+// nobody out: what is forgotten is forgiven.
+func TestLimiterFull(t *testing.T) {
+	for _, keys := range []int{-1, 1, 64, 1000} {
+		l := walkin.NewLimiter(keys)
+		limit := walkin.Limit{Count: 2, Per: time.Hour}
+		now := time.Unix(1_800_000_000, 0)
+		for i := range 10_000 {
+			// All of one moment, and all buckets empty.
+			if v, err := l.Take(t.Context(), strconv.Itoa(i), limit, 2, now); err != nil || !v.OK {
+				t.Fatalf("%d keys, address %d: got %+v and error %v", keys, i, v, err)
+			}
+		}
+	}
+}
+
+func BenchmarkLimiter(b *testing.B) {
+	limit := walkin.Limit{Count: 30, Per: time.Hour}
+	keys := make([]string, 1<<18) // twice what fits
+	for i := range keys {
+		keys[i] = "rows:30/1h0m0s:" + strconv.Itoa(i)
+	}
+	var mu sync.Mutex
+	worker := 0
+	l, now := walkin.NewLimiter(0), time.Now()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		mu.Lock()
+		i := worker * 7919
+		worker++
+		mu.Unlock()
+		for ; pb.Next(); i++ {
+			_, _ = l.Take(b.Context(), keys[i%len(keys)], limit, 1, now)
+		}
+	})
+}

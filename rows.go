@@ -114,7 +114,7 @@ func (m *Middleware) takeShared(r *http.Request, buckets []bucket, now time.Time
 	defer cancel()
 	taken, full, wait, err := take(ctx, m.cfg.Limiter, buckets, now)
 	if err != nil && r.Context().Err() == nil {
-		m.limiterDownUntil.Store(now.Add(downPause).UnixNano())
+		m.limiterDownUntil.Store(time.Now().Add(downPause).UnixNano())
 		m.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
 	}
 	return taken, full, wait, err

@@ -91,7 +91,8 @@ func newSite(name string, store walkin.Store) (*site, error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
 	var err error
-	s.wk, err = walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: secret}}, Store: store})
+	s.wk, err = walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: secret}}, Store: store,
+		RowLimit: walkin.Limit{Count: -1}}) // the whole crowd has one address
 	if err != nil {
 		return nil, err
 	}

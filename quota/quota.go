@@ -1,0 +1,335 @@
+// Package quota counts what a visitor may do before they sign up: three exports,
+// ten questions a day.
+//
+//	exports, err := quota.New(quota.Config{
+//		Middleware: wk, Store: store, UpgradeURL: "/sign-up",
+//		Name: "export", Limit: 3, Within: 24 * time.Hour,
+//	})
+//	…
+//	mux.Handle("POST /export", exports.Require()(export))
+//
+// Counts are in the store, so replicas count together: of twenty requests at
+// once, on any number of them, three go through. Permanent users are not counted,
+// unless [Config] says so; what somebody took as a guest then stays taken, since
+// their user ID does.
+//
+// # What it cannot do
+//
+// A user is a cookie, and cookies can be thrown away. [PerNetwork] counts the
+// address too, and with it everybody who shares it: an office, a school, the
+// customers of a mobile carrier. Where that is too harsh, give the network more
+// with Config.NetworkLimit, or ask for an account in the first place.
+package quota
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+// By says what is counted.
+type By uint8
+
+// They can be combined: PerUser|PerNetwork counts both, and both must have some
+// left.
+const (
+	// PerUser counts what a user takes. It is the zero Config's choice.
+	PerUser By = 1 << iota
+
+	// PerNetwork counts what comes from an IPv4 address or an IPv6 /64, and
+	// four times as much from a /48; see walkin.Middleware.ClientNetworks.
+	PerNetwork
+)
+
+// Config says what is counted. Middleware, Store, Name and Limit are required.
+type Config struct {
+	Middleware *walkin.Middleware
+
+	// Store has the counts, as tickets; the one of walkin.Config.
+	Store walkin.Store
+
+	// Name tells one quota from another: 1 to 64 of a–z 0–9 _ -
+	Name string
+
+	// Limit is how many may be taken, 1 to 1,000, in the time Within, which
+	// begins with the first. Zero for Within is 400 days.
+	Limit  int
+	Within time.Duration
+
+	// By is PerUser when zero.
+	By By
+
+	// NetworkLimit is the limit of a network; zero is Limit.
+	NetworkLimit int
+
+	// PermanentLimit is how many a permanent user may take; zero is any number,
+	// uncounted. What they took as a guest is kept, and counts against it,
+	// unless Forgive is set.
+	PermanentLimit int
+	Forgive        bool
+
+	// UpgradeURL is the local path of the page that anonymous visitors are sent
+	// to at the limit; empty shows a plain page.
+	UpgradeURL string
+
+	// Message is what they read there and in problem documents; empty is
+	// general words.
+	Message string
+}
+
+// A Quota counts one thing. Make one with [New]. Its methods may be called
+// concurrently; it starts no goroutine.
+type Quota struct{ cfg Config }
+
+// A Left is what a visitor has left.
+type Left struct {
+	// Count is how many more they may take, and Limit of how many. Count is
+	// math.MaxInt for somebody who is not counted.
+	Count, Limit int
+
+	// Until is when the counting begins anew; zero for somebody who has taken
+	// nothing yet, or is not counted.
+	Until time.Time
+}
+
+// New returns a Quota, or an error that names every mistake in cfg.
+func New(cfg Config) (*Quota, error) {
+	var mistakes []error
+	mistake := func(format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf("walkin: quota: "+format, args...))
+	}
+	if cfg.Middleware == nil {
+		mistake("Config.Middleware is required")
+	}
+	if cfg.Store == nil {
+		mistake("Config.Store is required")
+	}
+	if cfg.Name == "" || len(cfg.Name) > 64 || strings.Trim(cfg.Name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
+		mistake("Config.Name %.70q is not 1 to 64 of a–z 0–9 _ -", cfg.Name)
+	}
+	cfg.Within = cmp.Or(cfg.Within, 400*24*time.Hour)
+	cfg.By = cmp.Or(cfg.By, PerUser)
+	cfg.NetworkLimit = cmp.Or(cfg.NetworkLimit, cfg.Limit)
+	for name, n := range map[string]int{"Limit": cfg.Limit, "NetworkLimit": cfg.NetworkLimit, "PermanentLimit": max(cfg.PermanentLimit, 1)} {
+		if n < 1 || n > maxLimit {
+			mistake("Config.%s is %d, not 1 to %d", name, n, maxLimit)
+		}
+	}
+	if cfg.PermanentLimit < 0 {
+		mistake("Config.PermanentLimit is %d, which is negative", cfg.PermanentLimit)
+	}
+	if cfg.Within < time.Second {
+		mistake("Config.Within is %v, which is less than a second", cfg.Within)
+	}
+	if cfg.By > PerUser|PerNetwork {
+		mistake("Config.By is %d, which is none of the constants", cfg.By)
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	return &Quota{cfg}, nil
+}
+
+const maxLimit = 1000
+
+// Require takes one for each request before its handler runs, and refuses those
+// that have none left: see [Quota.Take]. HEAD and OPTIONS take nothing and pass;
+// a prefetch takes nothing and is refused, so that it costs nobody what they may
+// never look at. Put it on a POST: where it is on a GET, a link on another site
+// can use up what somebody has.
+func (q *Quota) Require() func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodHead, r.Method == http.MethodOptions:
+			case isPrefetch(r.Header):
+				q.cfg.Middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "prefetch"})
+				return
+			default:
+				if _, err := q.Take(w, r); err != nil {
+					q.cfg.Middleware.Refuse(w, r, err)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func isPrefetch(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		v := strings.ToLower(h.Get(name))
+		if strings.Contains(v, "prefetch") || strings.Contains(v, "prerender") || v == "preview" {
+			return true
+		}
+	}
+	return false
+}
+
+// Take takes one and returns what is left. The error is a *walkin.Refusal for
+// walkin.Middleware.Refuse: 429 with Retry-After at the limit, and otherwise
+// what walkin.Middleware.Ensure says, which Take calls first: a visitor who is
+// counted is a row. What was taken is not given back when the handler fails.
+//
+// While the store is down nothing can be taken: it fails closed.
+func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
+	c, err := q.cfg.Middleware.Ensure(w, r)
+	if err != nil {
+		return Left{}, err
+	}
+	counts, limit := q.counts(r, c)
+	if limit == 0 {
+		return unlimited(), nil
+	}
+	now := time.Now()
+	left := Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
+	// In one transaction: who has none left by one count must lose none by
+	// another.
+	err = q.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
+		left = Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
+		for _, count := range counts {
+			remaining, until, err := q.take(ctx, count, now)
+			if err != nil {
+				return err
+			}
+			if remaining < left.Count {
+				left.Count, left.Until = remaining, until
+			}
+		}
+		return nil
+	})
+	switch spent, ok := errors.AsType[errSpent](err); {
+	case ok:
+		return Left{Limit: limit, Until: spent.until}, q.refusal(c, spent.until.Sub(now))
+	case err != nil:
+		return Left{}, storeDown(err)
+	}
+	return left, nil
+}
+
+// A count is a ticket. Its tries begin at budget, so that what is gone of them is
+// what was taken, whatever the limit was then and is now.
+type count struct {
+	key   string
+	limit int
+}
+
+const budget = maxLimit
+
+// errSpent undoes what was taken, by this count and by those before it.
+type errSpent struct{ until time.Time }
+
+func (errSpent) Error() string { return "walkin: quota: none left" }
+
+// take takes one in the transaction of ctx, which holds the ticket until its end.
+func (q *Quota) take(ctx context.Context, c count, now time.Time) (remaining int, until time.Time, err error) {
+	store := q.cfg.Store
+	ticket, err := store.TryTicket(ctx, c.key, now)
+	if errors.Is(err, walkin.ErrNotFound) {
+		// There is none yet, or all of its tries are gone.
+		ticket = walkin.Ticket{Key: c.key, Tries: budget - 1, ExpiresAt: now.Add(q.cfg.Within)}
+		var added bool
+		if added, err = store.AddTicket(ctx, ticket, now); err == nil && !added {
+			// Unless another request has just added it.
+			ticket, err = store.TryTicket(ctx, c.key, now)
+		}
+	}
+	if errors.Is(err, walkin.ErrNotFound) {
+		if ticket, err = store.Ticket(ctx, c.key, now); err == nil {
+			err = errSpent{ticket.ExpiresAt}
+		}
+	}
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	if ticket.Tries < budget-c.limit {
+		return 0, time.Time{}, errSpent{ticket.ExpiresAt}
+	}
+	return c.left(ticket), ticket.ExpiresAt, nil
+}
+
+func (c count) left(t walkin.Ticket) int { return max(c.limit-(budget-t.Tries), 0) }
+
+// Remaining returns what the visitor has left, and takes nothing: for the page
+// that shows it. Nobody has what a new visitor from their network would have. The
+// error is a *walkin.Refusal: the store is down.
+func (q *Quota) Remaining(r *http.Request) (Left, error) {
+	c, _ := walkin.FromContext(r.Context())
+	counts, limit := q.counts(r, c)
+	if limit == 0 {
+		return unlimited(), nil
+	}
+	left := Left{Count: limit, Limit: limit}
+	for _, count := range counts {
+		ticket, err := q.cfg.Store.Ticket(r.Context(), count.key, time.Now())
+		switch {
+		case errors.Is(err, walkin.ErrNotFound):
+		case err != nil:
+			return Left{}, storeDown(err)
+		case count.left(ticket) < left.Count:
+			left.Count, left.Until = count.left(ticket), ticket.ExpiresAt
+		}
+	}
+	return left, nil
+}
+
+// counts returns what a visitor's request counts against, in the order in which
+// all requests lock them, and the limit that the visitor sees; zero for somebody
+// who is not counted.
+func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit int) {
+	nobody := c == walkin.Claims{}
+	permanent := !nobody && !c.Anonymous
+	limit = q.cfg.Limit
+	if permanent {
+		if limit = q.cfg.PermanentLimit; limit == 0 {
+			return nil, 0
+		}
+	}
+	key := func(kind, name string) string { return "quota:" + q.cfg.Name + ":" + kind + ":" + name }
+	if q.cfg.By&PerUser != 0 && !nobody {
+		kind := "user"
+		if permanent && q.cfg.Forgive {
+			kind = "member"
+		}
+		counts = append(counts, count{key(kind, c.UserID.String()), limit})
+	}
+	if q.cfg.By&PerNetwork != 0 && !permanent {
+		for i, network := range q.cfg.Middleware.ClientNetworks(r) {
+			n := q.cfg.NetworkLimit
+			if i > 0 {
+				n = min(4*n, maxLimit)
+			}
+			counts = append(counts, count{key("network", network), n})
+		}
+	}
+	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(a.key, b.key) })
+	return counts, limit
+}
+
+func unlimited() Left { return Left{Count: math.MaxInt, Limit: math.MaxInt} }
+
+func (q *Quota) refusal(c walkin.Claims, wait time.Duration) *walkin.Refusal {
+	refusal := &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "quota", Message: q.cfg.Message, RetryAfter: wait}
+	if c.Anonymous {
+		refusal.Page = q.cfg.UpgradeURL
+	}
+	if refusal.Message == "" {
+		refusal.Message = "You have used up what there is for now."
+		if c.Anonymous {
+			refusal.Message = "You have used up what there is without an account. Sign up to go on; what you made stays yours."
+		}
+	}
+	return refusal
+}
+
+func storeDown(err error) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
+}

@@ -1,0 +1,350 @@
+package quota_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/quota"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// A site has one thing that is counted, and a page that says what is left.
+type site struct {
+	t     *testing.T
+	m     *walkin.Middleware
+	store *failing
+	http.Handler
+	exports atomic.Int32
+
+	mu   sync.Mutex
+	told []string
+}
+
+// failing is a store whose tickets can be out of reach.
+type failing struct {
+	*memstore.Store
+	down atomic.Bool
+}
+
+var errDown = errors.New("the store is down")
+
+func (f *failing) TryTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if f.down.Load() {
+		return walkin.Ticket{}, errDown
+	}
+	return f.Store.TryTicket(ctx, key, now)
+}
+
+func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if f.down.Load() {
+		return walkin.Ticket{}, errDown
+	}
+	return f.Store.Ticket(ctx, key, now)
+}
+
+// newSite returns one replica of a site over store, nil for a new one.
+func newSite(t *testing.T, store *failing, cfg quota.Config) *site {
+	t.Helper()
+	if store == nil {
+		store = &failing{Store: memstore.New()}
+	}
+	s := &site{t: t, store: store}
+	var err error
+	s.m, err = walkin.New(walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
+		OnEvent: func(_ context.Context, e walkin.Event) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if e.Outcome == walkin.Refused {
+				s.told = append(s.told, e.Reason)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Middleware, cfg.Store = s.m, store
+	if cfg.Name == "" {
+		cfg.Name = "export"
+	}
+	q, err := quota.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("/export", q.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.exports.Add(1) })))
+	mux.HandleFunc("/left", func(w http.ResponseWriter, r *http.Request) {
+		left, err := q.Remaining(r)
+		if err != nil {
+			s.m.Refuse(w, r, err)
+			return
+		}
+		if left.Count == math.MaxInt {
+			fmt.Fprint(w, "any")
+			return
+		}
+		fmt.Fprintf(w, "%d of %d", left.Count, left.Limit)
+	})
+	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.m.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
+			s.m.Refuse(w, r, err)
+		}
+	})
+	s.Handler = s.m.Handler(mux)
+	return s
+}
+
+func (s *site) browser() *walkintest.Client {
+	c := walkintest.NewClient(s.t, s)
+	c.Visit("/")
+	return c
+}
+
+func (s *site) left(c *walkintest.Client) string {
+	s.t.Helper()
+	b, err := io.ReadAll(c.On(s).Fetch("/left").Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// export tries, and returns how many went through of n.
+func (s *site) export(c *walkintest.Client, n int) (good int) {
+	s.t.Helper()
+	for range n {
+		switch r := c.On(s).Act("/export", nil); r.StatusCode {
+		case http.StatusOK:
+			good++
+		case http.StatusTooManyRequests, http.StatusSeeOther:
+		default:
+			s.t.Fatalf("got %d", r.StatusCode)
+		}
+	}
+	return good
+}
+
+func (s *site) prove(c *walkintest.Client, name string) {
+	s.t.Helper()
+	if r := c.On(s).Act("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
+		s.t.Fatalf("proving: got %d", r.StatusCode)
+	}
+}
+
+func TestQuota(t *testing.T) {
+	s := newSite(t, nil, quota.Config{Limit: 3})
+	c := s.browser()
+	if got := s.left(walkintest.NewClient(t, s)); got != "3 of 3" {
+		t.Errorf("nobody: got %q", got)
+	}
+	for _, want := range []string{"3 of 3", "2 of 3", "1 of 3"} {
+		if got := s.left(c); got != want {
+			t.Errorf("got %q left, want %q", got, want)
+		}
+		if s.export(c, 1) != 1 {
+			t.Errorf("with %s left it was refused", want)
+		}
+	}
+	if got := s.export(c, 5); got != 0 || s.left(c) != "0 of 3" || s.exports.Load() != 3 {
+		t.Errorf("after three: got %d more, %s left", got, s.left(c))
+	}
+	if want := slices.Repeat([]string{"quota"}, 5); !slices.Equal(s.told, want) {
+		t.Errorf("the owner is told %q, want %q", s.told, want)
+	}
+	if got := s.export(s.browser(), 4); got != 3 {
+		t.Errorf("another visitor: got %d, want 3", got)
+	}
+}
+
+// TestTwentyAtOnce holds that of twenty tries on two replicas exactly as many go
+// through as there are.
+func TestTwentyAtOnce(t *testing.T) {
+	for _, by := range []quota.By{quota.PerUser, quota.PerNetwork, quota.PerUser | quota.PerNetwork} {
+		a := newSite(t, nil, quota.Config{Limit: 3, By: by})
+		b := newSite(t, a.store, quota.Config{Limit: 3, By: by})
+		c := a.browser()
+		c.Act("/", nil)
+		var wg sync.WaitGroup
+		for i := range 20 {
+			r := c.NewRequest(http.MethodPost, "/export", nil)
+			c.Carry(r)
+			wg.Go(func() {
+				if resp, err := c.On([]*site{a, b}[i%2]).Serve(r); err != nil || resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusTooManyRequests {
+					t.Errorf("got %v, %v", resp.StatusCode, err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := a.exports.Load() + b.exports.Load(); got != 3 {
+			t.Errorf("%d: got %d, want 3", by, got)
+		}
+	}
+}
+
+// TestNetwork holds what a fresh cookie does, and does not, reset.
+func TestNetwork(t *testing.T) {
+	from := func(s *site, address string) func(*walkintest.Client) int {
+		return func(c *walkintest.Client) int {
+			r := c.NewRequest(http.MethodPost, "/export", nil)
+			r.RemoteAddr = address
+			return c.On(s).Do(r).StatusCode
+		}
+	}
+	s := newSite(t, nil, quota.Config{Limit: 2, NetworkLimit: 3, By: quota.PerUser | quota.PerNetwork})
+	here, there := from(s, "192.0.2.7:1000"), from(s, "192.0.2.8:1000")
+	c := s.browser()
+	for i, want := range []int{200, 200, 429, 429} {
+		if got := here(c); got != want {
+			t.Errorf("try %d: got %d, want %d", i, got, want)
+		}
+	}
+	if got := here(s.browser()); got != 200 {
+		t.Errorf("a fresh cookie: got %d; the tries that were refused must not count", got)
+	}
+	if got := here(s.browser()); got != 429 {
+		t.Errorf("one more: got %d, want what the network has left, nothing", got)
+	}
+	second := s.browser()
+	if here(second) != 429 || there(second) != 200 || there(second) != 200 || there(second) != 429 {
+		t.Error("the refusal by the network took something from the user")
+	}
+}
+
+// TestNetworkV6 holds that one home's many addresses are one network, and a
+// rented range of homes has four times as much.
+func TestNetworkV6(t *testing.T) {
+	s := newSite(t, nil, quota.Config{Limit: 2, By: quota.PerNetwork})
+	good := 0
+	for i := range 30 {
+		c := s.browser()
+		r := c.NewRequest(http.MethodPost, "/export", nil)
+		r.RemoteAddr = fmt.Sprintf("[2001:db8:7:%x::%x]:1000", i/5, i)
+		if c.Do(r).StatusCode == http.StatusOK {
+			good++
+		}
+	}
+	if good != 8 {
+		t.Errorf("got %d of six homes' 30 tries, want 8", good)
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		cfg       quota.Config
+		left      string
+		afterward int
+	}{
+		{"unlimited", quota.Config{Limit: 3}, "any", 50},
+		{"kept", quota.Config{Limit: 3, PermanentLimit: 10}, "8 of 10", 8},
+		{"forgiven", quota.Config{Limit: 3, PermanentLimit: 10, Forgive: true}, "10 of 10", 10},
+		{"fewer than they took", quota.Config{Limit: 3, PermanentLimit: 1}, "0 of 1", 0},
+		{"by network, unlimited", quota.Config{Limit: 3, By: quota.PerNetwork}, "any", 50},
+		{"the most there is", quota.Config{Limit: 3, PermanentLimit: 1000}, "998 of 1000", 50},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, nil, tt.cfg)
+			c := s.browser()
+			s.export(c, 2)
+			s.prove(c, "ann")
+			if got := s.left(c); got != tt.left {
+				t.Errorf("got %q left, want %q", got, tt.left)
+			}
+			if got := s.export(c, 50); got != tt.afterward {
+				t.Errorf("got %d, want %d", got, tt.afterward)
+			}
+		})
+	}
+	t.Run("to the very end", func(t *testing.T) {
+		s := newSite(t, nil, quota.Config{Limit: 1000})
+		if got := s.export(s.browser(), 1003); got != 1000 {
+			t.Errorf("got %d, want 1000", got)
+		}
+	})
+}
+
+func TestWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil, quota.Config{Limit: 2, Within: time.Hour, UpgradeURL: "/sign-up"})
+		c := s.browser()
+		s.export(c, 1)
+		time.Sleep(40 * time.Minute)
+		s.export(c, 1)
+		r := c.NewRequest(http.MethodPost, "/export", nil) // a script
+		if r := c.Do(r); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Retry-After") != "1200" {
+			t.Errorf("got %d after %q seconds, want 429 and 1200: the rest of the hour", r.StatusCode, r.Header.Get("Retry-After"))
+		}
+		if r := c.Act("/export", nil); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/sign-up") {
+			t.Errorf("a person: got %d to %q, want the way to sign up", r.StatusCode, r.Header.Get("Location"))
+		}
+		time.Sleep(20 * time.Minute)
+		if got := s.left(c); got != "2 of 2" {
+			t.Errorf("an hour after the first: got %q left", got)
+		}
+		if got := s.export(c, 3); got != 2 {
+			t.Errorf("got %d, want 2", got)
+		}
+	})
+}
+
+// TestTakesNothing holds what is not counted.
+func TestTakesNothing(t *testing.T) {
+	s := newSite(t, nil, quota.Config{Limit: 3})
+	c := s.browser()
+	c.Act("/", nil)
+	for name, tt := range map[string]struct {
+		method, header, value string
+		want                  int
+	}{
+		"HEAD":           {http.MethodHead, "X-A", "", 200},
+		"OPTIONS":        {http.MethodOptions, "X-A", "", 200},
+		"prefetch":       {http.MethodGet, "Sec-Purpose", "prefetch;prerender", 503},
+		"an old one":     {http.MethodGet, "Purpose", "prefetch", 503},
+		"Firefox's":      {http.MethodGet, "X-Moz", "prefetch", 503},
+		"Safari preview": {http.MethodGet, "X-Purpose", "preview", 503},
+	} {
+		r := c.NewRequest(tt.method, "/export", nil)
+		r.Header.Set(tt.header, tt.value)
+		if got := c.Do(r).StatusCode; got != tt.want || s.left(c) != "3 of 3" {
+			t.Errorf("%s: got %d, %s left", name, got, s.left(c))
+		}
+	}
+	nobody := walkintest.NewClient(t, s)
+	r := nobody.NewRequest(http.MethodPost, "/export", nil)
+	r.Header.Set("User-Agent", "Googlebot/2.1")
+	before := s.exports.Load()
+	if got := nobody.Do(r).StatusCode; got != http.StatusUnauthorized || s.exports.Load() != before {
+		t.Errorf("a crawler: got %d", got)
+	}
+	s.store.down.Store(true)
+	if got := c.Act("/export", nil).StatusCode; got != http.StatusServiceUnavailable || s.exports.Load() != before {
+		t.Errorf("the store is down: got %d", got)
+	}
+	if got := c.Fetch("/left").StatusCode; got != http.StatusServiceUnavailable {
+		t.Errorf("the store is down: got %d", got)
+	}
+}
+
+func TestNew(t *testing.T) {
+	_, err := quota.New(quota.Config{Name: "Ä", Limit: 1001, NetworkLimit: -1, PermanentLimit: -1, Within: 1, By: 8})
+	for _, part := range []string{"Middleware", "Store", "Name", "Limit", "NetworkLimit", "PermanentLimit", "Within", "By"} {
+		if err == nil || !strings.Contains(err.Error(), "Config."+part) {
+			t.Errorf("got %v, want it to name Config.%s", err, part)
+		}
+	}
+}

@@ -139,7 +139,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		c = m.dated(*v.claims.Load(), now)
 	}
 	c.Provisional = false
-	taken, full := m.takeRow(r, now)
+	taken, full := m.takeRowOrAsk(r, now)
 	if full != nil {
 		if fresh {
 			return nil, full

@@ -103,6 +103,13 @@ type Config struct {
 	RowLimit   Limit
 	RowLimitOf func(*http.Request) Limit
 
+	// Challenge reports whether a visitor has just passed one, and is asked where
+	// RowLimit is reached, before the answer is 429: who has may make a row all
+	// the same, until there are twenty times as many. It decides once for each
+	// call: what was passed is spent. An error is told to OnEvent and is a no.
+	// Package challenge has one. Nil is no way past the limit.
+	Challenge func(*http.Request) (passed bool, err error)
+
 	// Limiter counts rows. Nil is NewLimiter(0), in which every replica
 	// counts for itself. While it fails, that is what happens, too.
 	Limiter Limiter

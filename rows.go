@@ -14,8 +14,10 @@ import (
 // users with a row do are free. So a carrier's thousands of customers behind one
 // address read, act and sign in, and wait only where they are new in a crowd.
 
-// neighbours is how many times the row limit of an IPv6 /64 its /48 has.
-const neighbours = 4
+const (
+	neighbours = 4  // how many times the row limit of an IPv6 /64 its /48 has
+	challenged = 20 // how many times the row limit there is for those who pass Config.Challenge
+)
 
 // A bucket is one that a row is taken from.
 type bucket struct {
@@ -24,9 +26,9 @@ type bucket struct {
 	limit  Limit
 }
 
-// rowBuckets returns the buckets that a new row of this request counts in; none
-// when rows are not limited.
-func (m *Middleware) rowBuckets(r *http.Request) []bucket {
+// rowBuckets returns the buckets that a new row of this request counts in, so
+// many times as large as the limit says; none when rows are not limited.
+func (m *Middleware) rowBuckets(r *http.Request, times int) []bucket {
 	limit := m.cfg.RowLimit
 	if m.cfg.RowLimitOf != nil {
 		switch own := m.cfg.RowLimitOf(r); {
@@ -41,11 +43,15 @@ func (m *Middleware) rowBuckets(r *http.Request) []bucket {
 	if limit.Count < 0 {
 		return nil
 	}
+	name := "rows"
+	if limit.Count *= times; times > 1 {
+		name = "rows-challenged"
+	}
 	var buckets []bucket
 	for i, network := range m.ClientNetworks(r) {
-		b := bucket{policy: "rows", limit: limit}
+		b := bucket{policy: name, limit: limit}
 		if i > 0 {
-			b.policy, b.limit.Count = "rows-network", neighbours*limit.Count
+			b.policy, b.limit.Count = name+"-network", neighbours*limit.Count
 		}
 		// A bucket has one limit; a route with another has its own bucket.
 		b.key = fmt.Sprintf("%s:%d/%v:%s", b.policy, b.limit.Count, b.limit.Per, network)
@@ -61,7 +67,7 @@ func checkRowLimit(l Limit) error {
 	if err := l.check(); err != nil {
 		return err
 	}
-	return Limit{Count: neighbours * l.Count, Per: l.Per}.check()
+	return Limit{Count: challenged * neighbours * l.Count, Per: l.Per}.check()
 }
 
 // takenRows is a row that was taken from its buckets, for the case that none is
@@ -74,7 +80,28 @@ type takenRows struct {
 // takeRow takes one row from the visitor's networks, before it is made: so many
 // at once cannot all find room for one. The refusal is 429.
 func (m *Middleware) takeRow(r *http.Request, now time.Time) (takenRows, *Refusal) {
-	buckets := m.rowBuckets(r)
+	return m.takeRowOf(r, m.rowBuckets(r, 1), now)
+}
+
+// takeRowOrAsk is takeRow for a visitor who can pass a challenge where there is
+// no room.
+func (m *Middleware) takeRowOrAsk(r *http.Request, now time.Time) (takenRows, *Refusal) {
+	taken, full := m.takeRow(r, now)
+	if full == nil || full.Reason != reasonRowLimit || m.cfg.Challenge == nil {
+		return taken, full
+	}
+	passed, err := m.cfg.Challenge(r)
+	if err != nil {
+		// Fails closed: they are told to wait, as without it.
+		m.emit(r, Event{Outcome: Failed, Reason: "challenge", Err: err})
+	}
+	if !passed || err != nil {
+		return takenRows{}, full
+	}
+	return m.takeRowOf(r, m.rowBuckets(r, challenged), now)
+}
+
+func (m *Middleware) takeRowOf(r *http.Request, buckets []bucket, now time.Time) (takenRows, *Refusal) {
 	if len(buckets) == 0 {
 		return takenRows{}, nil
 	}

@@ -707,3 +707,50 @@ func TestProxyNotTrusted(t *testing.T) {
 		})
 	}
 }
+
+// TestChallenge holds who gets past a row limit by a challenge, and how far.
+func TestChallenge(t *testing.T) {
+	for name, tt := range map[string]struct {
+		passed bool
+		err    error
+		want   int    // rows of 50 visitors
+		told   string // of the last one
+	}{
+		"passed":     {true, nil, 40, "refused:row_limit"}, // twenty times as many
+		"not passed": {false, nil, 2, "refused:row_limit"},
+		"broken":     {true, errors.New("no answer"), 2, "failed:challenge refused:row_limit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				s := newSite(t, rowsAnHour(2), func(c *walkin.Config) {
+					c.Challenge = func(*http.Request) (bool, error) { asked++; return tt.passed, tt.err }
+				})
+				for i := range 50 {
+					s.told()
+					want := http.StatusTooManyRequests
+					if asked != max(i-2, 0) {
+						t.Fatalf("visitor %d: asked %d times before", i, asked)
+					}
+					if i < tt.want+2 && (i < 2 || tt.passed && tt.err == nil && i < 42) {
+						want = http.StatusOK
+					}
+					if got := s.actFrom("203.0.113.7:1"); got != want {
+						t.Errorf("visitor %d: got %d, want %d", i, got, want)
+					}
+				}
+				if got := s.outcomes(); got != tt.told {
+					t.Errorf("the owner is told %q, want %q", got, tt.told)
+				}
+				want := tt.want
+				if tt.passed && tt.err == nil {
+					want = 42
+				}
+				s.wantRows(want)
+				if got := s.browser(who).From("203.0.113.7:1").Visit("/").StatusCode; got != http.StatusOK {
+					t.Errorf("a page view: got %d", got)
+				}
+			})
+		})
+	}
+}

@@ -116,7 +116,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	// in is never refused by it: a crowd must not keep an owner out.
 	var taken takenRows
 	if s.visitor.UserID == uuid.Nil || s.visitor.Provisional {
-		taken, s.full = m.takeRow(r, s.now)
+		taken, s.full = m.takeRowOrAsk(r, s.now)
 	}
 	var err error
 	// An identity that was free may be taken at the moment we attach it, and

@@ -1,0 +1,338 @@
+// Package challenge lets people past walkin.Config.RowLimit where many new
+// visitors come from one network, as behind a carrier's shared address, and makes
+// it dear for programs.
+//
+//	gate, err := challenge.New(challenge.Config{Key: key, Store: store})
+//	…
+//	wk, err := walkin.New(walkin.Config{
+//		…
+//		Challenge: gate.Passed,
+//		OnRefuse:  gate.OnRefuse(nil),
+//	})
+//	site.Handle("/challenge/", gate) // outside of wk.Handler: it makes nobody a user
+//	site.Handle("/", wk.Handler(mux))
+//
+// Nobody sees anything of it until the limit of their network is reached. Then
+// somebody who sends a form gets a page that solves the challenge in their
+// browser, and sends the same form once more: nothing they typed is lost, and
+// nothing of it is stored. What they solved is good for one row.
+//
+// # The challenge
+//
+// By default it is a proof of work, of our own and without any third party: the
+// browser looks for a number that makes the SHA-256 of a text begin with so many
+// zero bits. The text is signed, lives for two minutes, and counts once. The work
+// doubles with each eight solutions from a network within the hour, from about a
+// second on a slow phone to about a minute, so one who comes late in a crowd waits
+// longer, and one who makes rows by the thousand pays for each.
+//
+// [Turnstile] and [HCaptcha] are there instead; they see the visitor's browser,
+// and the page loads their script.
+//
+// # What it cannot do
+//
+// It does not tell people from programs. A program can do the work, and pay for
+// it; Config.RowLimit, twenty times as high for those who do, stays the end. People
+// without JavaScript are told to wait, as without it. A form with files cannot be
+// sent again by the page; its sender is told to go back and send it. A handler that
+// shows its own form again on a refusal, as walkin.Middleware.UpgradeHandler does,
+// shows no challenge.
+package challenge
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+// Config says what is asked. Key and Store are required.
+type Config struct {
+	// Key signs challenges: 32 random bytes at least, the same on all replicas,
+	// and of no other use.
+	Key []byte
+
+	// Store has what was solved, as tickets; the one of walkin.Config.
+	Store walkin.Store
+
+	// Captcha is asked instead of a proof of work: a [Turnstile] or an
+	// [HCaptcha]. Nil is the proof of work.
+	Captcha Captcha
+
+	// Path is where the [Gate] is served, with a slash at its end. Empty is
+	// "/challenge/".
+	Path string
+
+	// Networks returns what a request counts against, the smallest first; it is
+	// walkin.Middleware.ClientNetworks. Nil makes all visitors one network, and
+	// the work as hard for everybody as for the busiest.
+	Networks func(*http.Request) []string
+
+	// Limiter counts solutions, so that the work can become harder. Nil is
+	// walkin.NewLimiter(0), in which every replica counts for itself.
+	Limiter walkin.Limiter
+
+	// Insecure and Domain are those of walkin.Config, for the cookie.
+	Insecure bool
+	Domain   string
+}
+
+// A Gate challenges visitors. Its ServeHTTP is for what its page loads and sends.
+// Make one with [New]. Its methods may be called concurrently; it starts no
+// goroutine.
+type Gate struct {
+	cfg    Config
+	cookie string // its name
+	origin *http.CrossOriginProtection
+}
+
+const (
+	maxForm    = 64 << 10         // bytes
+	maxAnswer  = 8 << 10          // bytes of what the page sends
+	passFor    = 10 * time.Minute // how long a solution is good for its one row
+	passLength = 26               // of rand.Text
+)
+
+// New returns a Gate, or an error that names every mistake in cfg.
+func New(cfg Config) (*Gate, error) {
+	var mistakes []error
+	if len(cfg.Key) < 32 {
+		mistakes = append(mistakes, fmt.Errorf("walkin: challenge: Config.Key has %d bytes; 32 random ones are needed", len(cfg.Key)))
+	}
+	if cfg.Store == nil {
+		mistakes = append(mistakes, errors.New("walkin: challenge: Config.Store is required"))
+	}
+	if cfg.Path == "" {
+		cfg.Path = "/challenge/"
+	}
+	if u, err := url.Parse(cfg.Path); err != nil || u.Path != cfg.Path || !strings.HasPrefix(cfg.Path, "/") || strings.HasPrefix(cfg.Path, "//") || !strings.HasSuffix(cfg.Path, "/") {
+		mistakes = append(mistakes, fmt.Errorf("walkin: challenge: Config.Path %q is not a local path like /challenge/", cfg.Path))
+	}
+	if cfg.Captcha != nil {
+		if err := cfg.Captcha.check(); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("walkin: challenge: Config.Captcha: %w", err))
+		}
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	if cfg.Networks == nil {
+		cfg.Networks = func(*http.Request) []string { return []string{"all"} }
+	}
+	if cfg.Limiter == nil {
+		cfg.Limiter = walkin.NewLimiter(0)
+	}
+	cfg.Key = append([]byte(nil), cfg.Key...) // the caller may wipe it
+	g := &Gate{cfg: cfg, cookie: "__Host-walkin-pass", origin: http.NewCrossOriginProtection()}
+	switch {
+	case cfg.Insecure:
+		g.cookie = "walkin-pass"
+	case cfg.Domain != "":
+		g.cookie = "__Secure-walkin-pass"
+	}
+	return g, nil
+}
+
+// Passed is for walkin.Config.Challenge: it reports whether the visitor solved a
+// challenge a moment ago, and spends that.
+func (g *Gate) Passed(r *http.Request) (bool, error) {
+	values := r.CookiesNamed(g.cookie)
+	if len(values) != 1 || len(values[0].Value) != passLength {
+		return false, nil
+	}
+	switch _, err := g.cfg.Store.TakeTicket(r.Context(), passKey(values[0].Value), time.Now()); {
+	case errors.Is(err, walkin.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return true, nil
+}
+
+func passKey(value string) string {
+	sum := sha256.Sum256([]byte(value)) // who reads the store must not be able to send it
+	return "challenge:pass:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// OnRefuse is for walkin.Config.OnRefuse: it answers people whom the row limit
+// stopped with the page that challenges them, and leaves everything else to next,
+// or, when that is nil, to walkin.Refusal.ServeHTTP.
+func (g *Gate) OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Refusal)) func(http.ResponseWriter, *http.Request, *walkin.Refusal) {
+	if next == nil {
+		next = func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) { refusal.ServeHTTP(w, r) }
+	}
+	return func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
+		if refusal.Reason != "row_limit" || !wantsPage(r) {
+			next(w, r, refusal)
+			return
+		}
+		g.show(w, r, refusal)
+	}
+}
+
+func wantsPage(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return mode == "navigate" || mode == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+//go:embed solve.js work.js page.html
+var files embed.FS
+
+var page = template.Must(template.ParseFS(files, "page.html"))
+
+// A field is one of the form that is sent again.
+type field struct{ Name, Value string }
+
+// show writes the page. Its form is the one that was stopped.
+func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
+	fields, again := resend(r)
+	data := struct {
+		Path, Action, Method, Challenge, Message string
+		Bits                                     int
+		Fields                                   []field
+		Again                                    bool
+		Captcha                                  *widget
+	}{Path: g.cfg.Path, Action: r.URL.RequestURI(), Method: "post", Message: refusal.Message, Fields: fields, Again: again}
+	if r.Method == http.MethodGet {
+		data.Method = "get"
+	}
+	h := w.Header()
+	scripts, frames := "'self'", ""
+	if g.cfg.Captcha != nil {
+		one := g.cfg.Captcha.widget()
+		data.Captcha = &one
+		scripts += " " + one.origin
+		frames = "; frame-src " + one.origin
+	} else {
+		var err error
+		if data.Challenge, data.Bits, err = g.newWork(r); err != nil {
+			// Fails closed: they are told to wait, as without us.
+			refusal.ServeHTTP(w, r)
+			return
+		}
+	}
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+scripts+"; worker-src 'self'; connect-src 'self'; style-src 'unsafe-inline'"+
+		frames+"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	w.WriteHeader(refusal.Status)
+	_ = page.Execute(w, data)
+}
+
+// resend returns the fields of a form, and whether sending them is sending what
+// was stopped.
+func resend(r *http.Request) ([]field, bool) {
+	if r.Method == http.MethodGet {
+		return nil, true // the page itself, by its address
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.Method != http.MethodPost || r.Body == nil {
+		return nil, false
+	}
+	if r.ContentLength == 0 {
+		return nil, true
+	}
+	if r.PostForm != nil { // somebody has read it
+		return parsed(r), r.MultipartForm == nil
+	}
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, false
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	if err != nil || len(body) > maxForm {
+		return nil, false
+	}
+	var fields []field
+	for part := range strings.SplitSeq(string(body), "&") { // in their order
+		name, value, _ := strings.Cut(part, "=")
+		n, err1 := url.QueryUnescape(name)
+		v, err2 := url.QueryUnescape(value)
+		if err1 != nil || err2 != nil {
+			return nil, false
+		}
+		fields = append(fields, field{n, v})
+	}
+	return fields, true
+}
+
+func parsed(r *http.Request) []field {
+	var fields []field
+	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+		for _, value := range r.PostForm[name] {
+			fields = append(fields, field{name, value})
+		}
+	}
+	return fields
+}
+
+// ServeHTTP serves the page's scripts, and takes what they solved.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch name := strings.TrimPrefix(r.URL.Path, g.cfg.Path); name {
+	case "solve.js", "work.js":
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		http.ServeFileFS(w, r, files, name)
+	case "solved":
+		w.Header().Set("Cache-Control", "no-store")
+		if status := g.solved(w, r); status != http.StatusNoContent {
+			http.Error(w, http.StatusText(status), status)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// solved sets the pass when the solution holds, and returns the status.
+func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		return http.StatusMethodNotAllowed
+	}
+	if g.origin.Check(r) != nil {
+		return http.StatusForbidden
+	}
+	var answer struct{ Challenge, Solution string }
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAnswer)).Decode(&answer); err != nil {
+		return http.StatusBadRequest
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
+	var good bool
+	var err error
+	if g.cfg.Captcha != nil {
+		good, err = g.cfg.Captcha.verify(ctx, answer.Solution)
+	} else {
+		good, err = g.checkWork(ctx, r, answer.Challenge, answer.Solution)
+	}
+	switch {
+	case err != nil:
+		return http.StatusServiceUnavailable // fails closed; the page says to wait
+	case !good:
+		return http.StatusForbidden
+	}
+	pass := rand.Text()
+	ticket := walkin.Ticket{Key: passKey(pass), ExpiresAt: time.Now().Add(passFor)}
+	if err := g.cfg.Store.PutTicket(ctx, ticket); err != nil {
+		return http.StatusServiceUnavailable
+	}
+	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: pass, Path: "/", Domain: g.cfg.Domain, MaxAge: int(passFor.Seconds()),
+		HttpOnly: true, Secure: !g.cfg.Insecure, SameSite: http.SameSiteLaxMode})
+	return http.StatusNoContent
+}

@@ -1,0 +1,456 @@
+package challenge_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"math/bits"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/challenge"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+var key = []byte("a key that is only of these tests")
+
+// A site takes one row an hour from a network without a challenge.
+type site struct {
+	http.Handler
+	t    *testing.T
+	mu   sync.Mutex
+	sent []string
+	told []string
+}
+
+func newSite(t *testing.T, store walkin.Store, change func(*challenge.Config)) *site {
+	t.Helper()
+	s := &site{t: t}
+	var wk *walkin.Middleware
+	cfg := challenge.Config{Key: key, Store: store, Networks: func(r *http.Request) []string { return wk.ClientNetworks(r) }}
+	if change != nil {
+		change(&cfg)
+	}
+	gate, err := challenge.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wk, err = walkin.New(walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
+		RowLimit: walkin.Limit{Count: 1, Per: time.Hour}, Challenge: gate.Passed, OnRefuse: gate.OnRefuse(nil),
+		OnEvent: func(_ context.Context, e walkin.Event) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if e.Outcome == walkin.Failed {
+				s.told = append(s.told, e.Reason)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := http.NewServeMux()
+	outer.Handle("/challenge/", gate)
+	outer.Handle("/", wk.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			body, _ := io.ReadAll(r.Body)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.sent = append(s.sent, r.URL.RequestURI()+" "+string(body))
+		}
+	})))
+	s.Handler = outer
+	return s
+}
+
+// visitor is somebody new in a network that is full.
+func (s *site) visitor() *walkintest.Client {
+	s.t.Helper()
+	c := walkintest.NewClient(s.t, s).From("203.0.113.7:1")
+	c.Visit("/")
+	return c
+}
+
+// fill makes the one row that there is room for.
+func (s *site) fill() {
+	s.t.Helper()
+	if r := s.visitor().Act("/first", nil); r.StatusCode != http.StatusOK {
+		s.t.Fatalf("the first: got %d", r.StatusCode)
+	}
+	s.sent = nil
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+var challenged = regexp.MustCompile(`data-challenge="([^"]*)" data-bits="(\d+)"`)
+
+// challengeOf lets somebody post, and returns what they are asked.
+func (s *site) challengeOf(c *walkintest.Client) (text string, difficulty int) {
+	s.t.Helper()
+	r := c.Act("/notes?a=1", note)
+	page := body(s.t, r)
+	m := challenged.FindStringSubmatch(page)
+	if r.StatusCode != http.StatusTooManyRequests || m == nil {
+		s.t.Fatalf("got %d %q", r.StatusCode, page)
+	}
+	difficulty, err := strconv.Atoi(m[2])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return m[1], difficulty
+}
+
+var note = url.Values{"text": {"\nrain & <sun>\r\n\"x\""}, "submit": {"1"}}
+
+// solve does the work of a browser.
+func solve(text string, difficulty int) string {
+	for n := 0; ; n++ {
+		if solution := strconv.Itoa(n); zeros(text, solution) >= difficulty {
+			return solution
+		}
+	}
+}
+
+func zeros(text, solution string) int {
+	sum := sha256.Sum256([]byte(text + ":" + solution))
+	n := 0
+	for _, b := range sum {
+		n += bits.LeadingZeros8(b)
+		if b != 0 {
+			break
+		}
+	}
+	return n
+}
+
+// answer sends a solution and returns the status.
+func answer(c *walkintest.Client, text, solution string, header ...string) int {
+	b, _ := json.Marshal(map[string]string{"Challenge": text, "Solution": solution})
+	r := c.NewRequest(http.MethodPost, "/challenge/solved", strings.NewReader(string(b)))
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return c.Do(r).StatusCode
+}
+
+// TestPass is the whole way: a stranger in a crowd solves, and what they sent
+// goes on its way, once.
+func TestPass(t *testing.T) {
+	s := newSite(t, memstore.New(), nil)
+	s.fill()
+	c := s.visitor()
+	r := c.Act("/notes?a=1&b=%22", note)
+	page := body(t, r)
+	if r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Retry-After") == "" || r.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("got %d %v", r.StatusCode, r.Header)
+	}
+	for _, part := range []string{
+		`<form id="again" method="post" action="/notes?a=1&amp;b=%22">`, `<script src="/challenge/solve.js"></script>`,
+		"<textarea name=\"text\" hidden aria-hidden=\"true\">\n\nrain &amp; &lt;sun&gt;", `<textarea name="submit" hidden`, "<noscript>",
+	} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %q:\n%s", part, page)
+		}
+	}
+	if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") || !strings.Contains(csp, "script-src 'self';") {
+		t.Errorf("got policy %q", csp)
+	}
+	text, difficulty := s.challengeOf(c)
+	if difficulty != 17 {
+		t.Errorf("got %d bits, want 17", difficulty)
+	}
+	if got := answer(c, html.UnescapeString(text), solve(text, difficulty)); got != http.StatusNoContent {
+		t.Fatalf("the solution: got %d", got)
+	}
+	if r := c.Act("/notes?a=1&b=%22", note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || s.sent[0] != "/notes?a=1&b=%22 "+note.Encode() {
+		t.Errorf("sent again: got %d and %q", r.StatusCode, s.sent)
+	}
+	if r := c.Act("/more", nil); r.StatusCode != http.StatusOK {
+		t.Errorf("their next act, as somebody who has a row: got %d", r.StatusCode)
+	}
+	// What they solved is spent.
+	other := s.visitor()
+	other.SetCookie("__Host-walkin-pass", c.Cookie("__Host-walkin-pass"))
+	if r := other.Act("/notes", note); r.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("a second row by one solution: got %d", r.StatusCode)
+	}
+	if len(s.told) > 0 {
+		t.Errorf("the owner is told %q", s.told)
+	}
+}
+
+// TestWork holds which solutions are none.
+func TestWork(t *testing.T) {
+	store := memstore.New()
+	s := newSite(t, store, nil)
+	s.fill()
+	c := s.visitor()
+	text, difficulty := s.challengeOf(c)
+	solution := solve(text, difficulty)
+	unsolved := 0
+	for zeros(text, strconv.Itoa(unsolved)) >= difficulty {
+		unsolved++
+	}
+	payload, signature, _ := strings.Cut(text, ".")
+	foreign := newSite(t, memstore.New(), func(c *challenge.Config) { c.Key = []byte("a key of another site, just as long") })
+	foreign.fill()
+	theirs, theirBits := foreign.challengeOf(foreign.visitor())
+	for name, tt := range map[string]struct{ text, solution string }{
+		"not solved":          {text, strconv.Itoa(unsolved)},
+		"a leading zero":      {text, "0" + solution},
+		"a sign":              {text, "+" + solution},
+		"a space":             {text, " " + solution},
+		"not a number":        {text, "x"},
+		"nothing":             {text, ""},
+		"too large":           {text, "99999999999999999999"},
+		"no signature":        {payload, solve(payload, difficulty)},
+		"another's signature": {theirs, solve(theirs, theirBits)},
+		"changed":             {"B" + text[1:], solve("B"+text[1:], difficulty)},
+		"a signature of less": {payload + "." + signature[:10], solution},
+		"padded":              {text + "=", solution},
+		"no challenge":        {"", solution},
+	} {
+		if name == "changed" && text[0] == 'B' {
+			continue
+		}
+		if got := answer(c, tt.text, tt.solution); got != http.StatusForbidden {
+			t.Errorf("%s: got %d, want 403", name, got)
+		}
+	}
+	for name, header := range map[string][]string{"another site's": {"Sec-Fetch-Site", "cross-site"}, "a sister's": {"Sec-Fetch-Site", "same-site"}} {
+		if got := answer(c, text, solution, header...); got != http.StatusForbidden {
+			t.Errorf("%s: got %d, want 403", name, got)
+		}
+	}
+	if c.Cookie("__Host-walkin-pass") != "" {
+		t.Fatal("one of them got a pass")
+	}
+
+	// Twenty at once, on two replicas: one pass.
+	replica := newSite(t, store, nil)
+	var good atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 20 {
+		client := walkintest.NewClient(t, []*site{s, replica}[i%2])
+		wg.Go(func() {
+			if answer(client, text, solution) == http.StatusNoContent {
+				good.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if good.Load() != 1 {
+		t.Errorf("one solution was good for %d", good.Load())
+	}
+	if r := c.Do(c.NewRequest(http.MethodGet, "/challenge/solved", nil)); r.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("a GET: got %d", r.StatusCode)
+	}
+	for _, junk := range []string{"", "{", `{"Challenge":` + strings.Repeat(" ", 9000) + `""}`, "[]"} {
+		r := c.NewRequest(http.MethodPost, "/challenge/solved", strings.NewReader(junk))
+		if got := c.Do(r).StatusCode; got != http.StatusBadRequest {
+			t.Errorf("%.10q: got %d, want 400", junk, got)
+		}
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, memstore.New(), nil)
+		s.fill()
+		c := s.visitor()
+		text, difficulty := s.challengeOf(c)
+		solution := solve(text, difficulty)
+		time.Sleep(2 * time.Minute)
+		if got := answer(c, text, solution); got != http.StatusForbidden {
+			t.Errorf("after two minutes: got %d, want 403", got)
+		}
+		text, difficulty = s.challengeOf(c)
+		if got := answer(c, text, solve(text, difficulty)); got != http.StatusNoContent {
+			t.Fatalf("got %d", got)
+		}
+		pass := c.Cookie("__Host-walkin-pass")
+		time.Sleep(10 * time.Minute)
+		c.SetCookie("__Host-walkin-pass", pass) // a browser that keeps it longer
+		if r := c.Act("/notes", note); r.StatusCode != http.StatusTooManyRequests {
+			t.Errorf("a pass of ten minutes ago: got %d", r.StatusCode)
+		}
+	})
+}
+
+// TestCrowd holds that the work grows with what a network has solved, and that
+// another network's does not.
+func TestCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limiter := walkin.NewLimiter(0)
+		s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Limiter = limiter })
+		s.fill()
+		for _, want := range []int{17, 18, 19, 20, 21, 22, 22} {
+			if _, got := s.challengeOf(s.visitor()); got != want {
+				t.Errorf("got %d bits, want %d", got, want)
+			}
+			for range 8 {
+				_, _ = limiter.Take(t.Context(), "challenge:203.0.113.7", walkin.Limit{Count: 40, Per: time.Hour}, 1, time.Now())
+			}
+		}
+		far := walkintest.NewClient(t, s).From("198.51.100.1:1")
+		far.Visit("/")
+		far.Act("/first", nil)
+		other := walkintest.NewClient(t, s).From("198.51.100.1:1")
+		other.Visit("/")
+		if _, got := s.challengeOf(other); got != 17 {
+			t.Errorf("another network: got %d bits, want 17", got)
+		}
+		time.Sleep(time.Hour)
+		s.fill()
+		if _, got := s.challengeOf(s.visitor()); got != 17 {
+			t.Errorf("an hour later: got %d bits, want 17", got)
+		}
+	})
+}
+
+// TestNotChallenged holds who gets the plain refusal.
+func TestNotChallenged(t *testing.T) {
+	s := newSite(t, memstore.New(), nil)
+	s.fill()
+	for name, change := range map[string]func(*http.Request){
+		"a script":  func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors") },
+		"a program": func(r *http.Request) { r.Header.Del("Sec-Fetch-Mode"); r.Header.Set("Accept", "*/*") },
+	} {
+		c := s.visitor()
+		r := c.NewRequest(http.MethodPost, "/notes", strings.NewReader("a=b"))
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		change(r)
+		if got := c.Do(r); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: got %d %q", name, got.StatusCode, got.Header.Get("Content-Type"))
+		}
+	}
+	for name, change := range map[string]func(*http.Request){
+		"files":      func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") },
+		"a PUT":      func(r *http.Request) { r.Method = http.MethodPut },
+		"too large":  func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(strings.Repeat("a", 64<<10+1))) },
+		"bad escape": func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("a=%zz")) },
+	} {
+		c := s.visitor()
+		r := c.NewRequest(http.MethodPost, "/notes", strings.NewReader("a=b"))
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		change(r)
+		if page := body(t, c.Do(r)); strings.Contains(page, `id="again"`) || !strings.Contains(page, "data-challenge") {
+			t.Errorf("%s: got %q, want a challenge without a form to send again", name, page)
+		}
+	}
+	for path, want := range map[string]string{"/challenge/solve.js": "text/javascript; charset=utf-8", "/challenge/work.js": "text/javascript; charset=utf-8"} {
+		if r := s.visitor().Fetch(path); r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != want {
+			t.Errorf("%s: got %d %q", path, r.StatusCode, r.Header.Get("Content-Type"))
+		}
+	}
+	for _, path := range []string{"/challenge/", "/challenge/page.html", "/challenge/x"} {
+		if r := s.visitor().Fetch(path); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: got %d", path, r.StatusCode)
+		}
+	}
+}
+
+// TestCaptcha asks a stand-in for the two services, which cannot be reached from
+// a test: it is a fake, with the fields that their documentation names.
+func TestCaptcha(t *testing.T) {
+	var mu sync.Mutex
+	var asked url.Values
+	answers := map[string]string{
+		"good":    `{"success":true,"hostname":"app.example","action":"walkin"}`,
+		"host":    `{"success":true,"hostname":"evil.example","action":"walkin"}`,
+		"action":  `{"success":true,"hostname":"app.example","action":"login"}`,
+		"bad":     `{"success":false,"error-codes":["timeout-or-duplicate"]}`,
+		"secret":  `{"success":false,"error-codes":["invalid-input-secret"]}`,
+		"garbage": `<html>`,
+	}
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
+		}
+		asked = r.PostForm
+		if asked.Get("response") == "down" {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		fmt.Fprint(w, answers[asked.Get("response")])
+	}))
+	t.Cleanup(service.Close)
+	own := challenge.Turnstile{SiteKey: "site", Secret: "hush", Hostname: "app.example", Verify: service.URL}
+	for name, captcha := range map[string]challenge.Captcha{"Turnstile": own, "hCaptcha": challenge.HCaptcha(own)} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Captcha = captcha })
+			s.fill()
+			c := s.visitor()
+			r := c.Act("/notes", note)
+			page := body(t, r)
+			if !strings.Contains(page, `data-sitekey="site"`) || !strings.Contains(page, `data-callback="walkinSolved"`) || strings.Contains(page, "hush") || strings.Contains(page, `data-challenge="A`) {
+				t.Errorf("got %s", page)
+			}
+			if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-src https://") {
+				t.Errorf("got policy %q", csp)
+			}
+			for response, want := range map[string]int{
+				"": 403, "host": 403, "bad": 403, "action": map[string]int{"Turnstile": 403, "hCaptcha": 204}[name],
+				"secret": 503, "garbage": 503, "down": 503, "good": 204, strings.Repeat("x", 5000): 403,
+			} {
+				if got := answer(s.visitor(), "", response); got != want {
+					t.Errorf("%.10q: got %d, want %d", response, got, want)
+				}
+			}
+			if asked.Get("secret") != "hush" || asked.Get("sitekey") != "site" || asked.Has("remoteip") {
+				t.Errorf("the service was asked %v", asked)
+			}
+			if got := answer(c, "", "good"); got != http.StatusNoContent {
+				t.Fatalf("got %d", got)
+			}
+			if r := c.Act("/notes", note); r.StatusCode != http.StatusOK {
+				t.Errorf("sent again: got %d", r.StatusCode)
+			}
+		})
+	}
+}
+
+func TestNew(t *testing.T) {
+	_, err := challenge.New(challenge.Config{Key: make([]byte, 31), Path: "//evil/", Captcha: challenge.Turnstile{SiteKey: "x"}})
+	for _, part := range []string{"Config.Key", "Config.Store", "Config.Path", "Config.Captcha"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("got %v, want it to name %s", err, part)
+		}
+	}
+	for name, change := range map[string]func(*challenge.Config){
+		"walkin-pass":          func(c *challenge.Config) { c.Insecure = true },
+		"__Secure-walkin-pass": func(c *challenge.Config) { c.Domain = "app.example" },
+	} {
+		s := newSite(t, memstore.New(), change)
+		s.fill()
+		c := s.visitor()
+		text, difficulty := s.challengeOf(c)
+		if answer(c, text, solve(text, difficulty)); c.Cookie(name) == "" {
+			t.Errorf("got no cookie %s", name)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package challenge
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+// A challenge is base64url of its expiry, its difficulty and 16 random bytes, and
+// behind a dot their HMAC-SHA256: the server keeps nothing until it is solved. A
+// solution is a decimal number such that the SHA-256 of the challenge, a colon and
+// the number begins with so many zero bits.
+
+const (
+	leastBits = 17 // 130,000 hashes on average
+	mostBits  = 22 // 4,200,000
+	workFor   = 2 * time.Minute
+)
+
+// solutions is what a network may solve before the work is at its hardest: each
+// eighth makes it twice as hard.
+var solutions = walkin.Limit{Count: 8 * (mostBits - leastBits), Per: time.Hour}
+
+// newWork returns a challenge for whoever sent the request.
+func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error) {
+	verdict, err := g.cfg.Limiter.Take(r.Context(), g.network(r), solutions, 0, time.Now())
+	if err != nil {
+		return "", 0, err
+	}
+	difficulty = min(leastBits+(solutions.Count-verdict.Remaining)/8, mostBits)
+	var b [25]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(time.Now().Add(workFor).Unix()))
+	b[8] = byte(difficulty)
+	_, _ = rand.Read(b[9:]) // never fails, see crypto/rand
+	text = base64.RawURLEncoding.EncodeToString(b[:])
+	return text + "." + g.sign(text), difficulty, nil
+}
+
+func (g *Gate) network(r *http.Request) string {
+	networks := g.cfg.Networks(r)
+	return "challenge:" + networks[len(networks)-1] // the largest: a rented range is one crowd
+}
+
+func (g *Gate) sign(text string) string {
+	mac := hmac.New(sha256.New, g.cfg.Key)
+	mac.Write([]byte("walkin challenge\x00" + text))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// checkWork reports whether a solution holds, for the first time.
+func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, solution string) (bool, error) {
+	text, signature, ok := strings.Cut(challenge, ".")
+	if !ok || !hmac.Equal([]byte(signature), []byte(g.sign(text))) {
+		return false, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(b) != 25 {
+		return false, nil
+	}
+	now := time.Now()
+	expires := time.Unix(int64(binary.BigEndian.Uint64(b[:8])), 0)
+	if !now.Before(expires) || !isNumber(solution) || zeroBits(challenge, solution) < int(b[8]) {
+		return false, nil
+	}
+	// Only the exact text was signed, so of one challenge there is one key.
+	added, err := g.cfg.Store.AddTicket(ctx, walkin.Ticket{Key: "challenge:work:" + text, ExpiresAt: expires}, now)
+	if err != nil {
+		return false, fmt.Errorf("walkin: challenge: %w", err)
+	}
+	if !added {
+		return false, nil
+	}
+	// Whether there is room in the bucket makes no difference: the work is at its
+	// hardest then. Nor does a limiter that fails.
+	_, _ = g.cfg.Limiter.Take(ctx, g.network(r), solutions, 1, now)
+	return true, nil
+}
+
+// isNumber reports whether s is one, in its one spelling.
+func isNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 53) // what JavaScript counts exactly
+	return err == nil && strconv.FormatUint(n, 10) == s
+}
+
+func zeroBits(challenge, solution string) int {
+	sum := sha256.Sum256([]byte(challenge + ":" + solution))
+	return bits.LeadingZeros64(binary.BigEndian.Uint64(sum[:8]))
+}

@@ -77,6 +77,31 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
+// TestFullNeighbourhood holds that a computer which was refused for its
+// neighbours' sake has lost nothing of its own.
+func TestFullNeighbourhood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		for i := range 120 {
+			s.actFrom(fmt.Sprintf("[2001:db8:1:%x::1]:1", i%6))
+		}
+		c := s.browser(who).From("[2001:db8:1:ff::1]:1")
+		for range 40 {
+			r := c.Do(c.NewRequest(http.MethodPost, "/", nil))
+			if got := r.Header.Get("RateLimit"); r.StatusCode != http.StatusTooManyRequests || got != `"rows-network";r=0;t=30` {
+				t.Fatalf("got %d and RateLimit %s", r.StatusCode, got)
+			}
+			if got := r.Header.Get("RateLimit-Policy"); got != `"rows-network";q=120;w=3600` {
+				t.Fatalf("got RateLimit-Policy %s", got)
+			}
+		}
+		time.Sleep(30 * time.Second)
+		if r := c.Do(c.NewRequest(http.MethodPost, "/", nil)); r.StatusCode != http.StatusOK {
+			t.Errorf("after the wait: got %d, want 200", r.StatusCode)
+		}
+	})
+}
+
 // TestSpoofing holds that nobody chooses the bucket they count in.
 func TestSpoofing(t *testing.T) {
 	t.Run("untrusted peer", func(t *testing.T) {
@@ -191,7 +216,11 @@ func TestAtTheRowLimit(t *testing.T) {
 			t.Errorf("the next address: got %d, want 200", got)
 		}
 
-		time.Sleep(2*time.Minute - time.Nanosecond)
+		time.Sleep(500 * time.Millisecond)
+		if got := guest.Act("/note", nil).Header; got.Get("Retry-After") != "120" || got.Get("RateLimit") != `"rows";r=0;t=120` {
+			t.Errorf("119.5 s before: got %v, want 120", got)
+		}
+		time.Sleep(119*time.Second + 500*time.Millisecond - time.Nanosecond)
 		if got := guest.Act("/note", nil); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") != "1" {
 			t.Errorf("just before: got %d after %q, want 429 after 1", got.StatusCode, got.Header.Get("Retry-After"))
 		}
@@ -255,6 +284,12 @@ func TestNoRowNoCharge(t *testing.T) {
 		}},
 		{"signing out of a user", func(_ *testing.T, s *site) {
 			resident(s, "anonymous").From(here).On(s.SignOutHandler()).Act("/out", nil)
+		}},
+		{"signing out of a user with the token from before their row", func(_ *testing.T, s *site) {
+			c := resident(s, "provisional")
+			old := carrying(s, anonName, c.Cookie(anonName))
+			c.Act("/note", nil)
+			old.From(here).On(s.SignOutHandler()).Act("/out", nil)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -469,9 +504,16 @@ func TestRowLimitOf(t *testing.T) {
 				if wrong != (path == "/wrong" || path == "/huge") {
 					t.Errorf("the owner was told of a wrong limit: %t", wrong)
 				}
-				if path == "/booth" { // each by itself
-					if got := act("/"); got != http.StatusOK {
-						t.Errorf("elsewhere: got %d, want 200", got)
+				if path != "/booth" {
+					return
+				}
+				for i := range 5 { // each by itself
+					time.Sleep(time.Minute)
+					if got := act(path); got != http.StatusOK {
+						t.Errorf("at the booth: got %d, want 200", got)
+					}
+					if got, want := act("/"), []int{200, 200, 200, 429, 429}[i]; got != want {
+						t.Errorf("elsewhere, number %d: got %d, want %d", i, got, want)
 					}
 				}
 			})

@@ -140,6 +140,9 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 // DeleteUser deletes a user, anonymous or permanent, with their sessions and
 // identities, for ever: no token of theirs brings them back. What the app
 // stored about them is the app's to delete, or goes by its foreign keys.
+//
+// A guest without a row leaves a trace as well. Where visitors delete themselves,
+// let it be an act: it takes from Config.RowLimit before it gets here.
 func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err := m.cfg.Store.DeleteUser(ctx, m.tombstone(userID, uuid.Nil, time.Now())); err != nil {
 		return err

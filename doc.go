@@ -31,7 +31,8 @@
 //
 // It does not protect the app's own forms from cross-site requests: use
 // http.CrossOriginProtection for all of them, as walkin does for its own. It
-// does not tell people from robots with certainty, limit how often somebody
-// acts, send mail, or decide what an anonymous user may do: that is a guard's
-// work. It starts no goroutine, and writes to no log but Config.Logger.
+// does not tell people from robots with certainty, limit how often a user acts
+// (only how many users a network makes), send mail, or decide what an anonymous
+// user may do: that is a guard's work. It starts no goroutine, and writes to no
+// log but Config.Logger.
 package walkin

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -115,4 +117,27 @@ func ExampleNewContext() {
 	browse(c.Visit("/"))
 	// Output:
 	// 200 anonymous=true
+}
+
+// Behind a proxy, say which: otherwise all visitors have the proxy's address,
+// and share one row limit. The commonest mistake is to believe the first address
+// in the header, which is the visitor's own words.
+func ExampleMiddleware_ClientAddr() {
+	wk, err := walkin.New(walkin.Config{
+		Keys: exampleKeys, Store: memstore.New(),
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = "127.0.0.1:54321"
+	r.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.7") // the second is what nginx saw
+	fmt.Println(wk.ClientAddr(r))
+	r.RemoteAddr = "203.0.113.7:54321" // not through nginx
+	fmt.Println(wk.ClientAddr(r))
+	// Output:
+	// 203.0.113.7
+	// 203.0.113.7
 }

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// The row limit is on what somebody without a row makes the store keep: an
-// anonymous user's row, a new account's, the tombstone of a guest who signs out
-// before they had a row. Page views, minting, renewals and everything that
-// users with a row do are free. So a carrier's thousands of customers behind one
-// address read, act and sign in, and wait only where they are new in a crowd.
+// The row limit is on what somebody without a row makes the store keep, for the
+// asking: an anonymous user's row, the account of a chosen name (Proof.New), the
+// tombstone of a guest who signs out before they had a row. Page views, minting,
+// renewals, signing in and everything that users with a row do are free. So a
+// carrier's thousands of customers behind one address go on, and only who is new
+// in a crowd waits.
 
 const (
 	neighbours = 4  // how many times the row limit of an IPv6 /64 its /48 has

@@ -351,15 +351,15 @@ func TestEveryRowCounts(t *testing.T) {
 		}, 0, 429},
 		{"Ensure", func(s *site) int { return s.browser(s.routes().ServeHTTP).From(here).Fetch("/ensure").StatusCode }, 0, 429},
 		{"a sign-up of nobody", func(s *site) int {
-			return s.browser(s.routes().ServeHTTP).From(here).Act("/prove", url.Values{"name": {name()}}).StatusCode
+			return s.browser(s.routes().ServeHTTP).From(here).Act("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
 		}, 0, 429},
 		{"a sign-up of a guest", func(s *site) int {
 			c := s.browser(s.routes().ServeHTTP).From(here)
 			c.Visit("/")
-			return c.Act("/prove", url.Values{"name": {name()}}).StatusCode
+			return c.Act("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
 		}, 0, 429},
 		{"a sign-up outside of Handler", func(s *site) int {
-			return walkintest.NewClient(s.t, s.routes()).From(here).Act("/prove", url.Values{"name": {name()}}).StatusCode
+			return walkintest.NewClient(s.t, s.routes()).From(here).Act("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
 		}, 0, 429},
 		{"a guest who signs out", func(s *site) int { // outside of Handler; inside, it is an act
 			c := s.browser(s.routes().ServeHTTP).From(here)
@@ -408,7 +408,7 @@ func TestEveryRowCounts(t *testing.T) {
 }
 
 // TestSignInAtTheRowLimit holds that a crowd at an address keeps no owner out
-// of their account.
+// of their account, whether walkin has heard of it or not.
 func TestSignInAtTheRowLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	for _, guest := range []bool{false, true} {
@@ -422,6 +422,17 @@ func TestSignInAtTheRowLimit(t *testing.T) {
 			}
 			if got := s.prove(c, "ann"); got != "signed_in" {
 				t.Errorf("a guest %t: got %q, want signed_in", guest, got)
+			}
+		}
+		for i := range 3 { // to walkin they are new
+			c := s.browser(s.routes().ServeHTTP).From(here)
+			want := "signed_up"
+			if guest {
+				c.Visit("/")
+				want = "upgraded"
+			}
+			if got := s.prove(c, fmt.Sprint("of the app's own table ", i)); got != want {
+				t.Errorf("a guest %t: got %q, want %s", guest, got, want)
 			}
 		}
 		if got := s.actFrom(here); got != http.StatusTooManyRequests {

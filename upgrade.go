@@ -28,7 +28,8 @@ type Proof struct {
 	// New says that the visitor chose this identity just now and proved
 	// nothing about one that exists, as when they sign up with a name and a
 	// password. If it has an owner, whoever it is, the answer is
-	// ErrIdentityTaken.
+	// ErrIdentityTaken. Such accounts can be had by the million, so they
+	// count for Config.RowLimit, and others do not.
 	New bool
 
 	// Conflict decides for this proof what Config.Conflict decides for all.
@@ -77,7 +78,7 @@ type Change struct {
 //   - Linked: a permanent user, a free identity; needs a proof within Config.RecentProof
 //
 // and otherwise ErrIdentityTaken, or a *[Refusal], both for [Middleware.Refuse].
-// SignedUp, and Upgraded of a visitor who never acted, count for Config.RowLimit.
+// With Proof.New, a visitor who has no row yet takes one from Config.RowLimit.
 //
 // Everything happens in one transaction or not at all, hooks included. The
 // visitor gets a new session and its cookie; the old token is nobody's from
@@ -110,12 +111,14 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	if c := v.claims.Load(); c != nil {
 		s.visitor = *c
 	}
-	// A new account is a row, and one that no sweep takes away. Whether there
-	// will be one is known in the transaction only, where nobody waits for a
-	// limiter; so it is taken before, and refused or given back there. Signing
-	// in is never refused by it: a crowd must not keep an owner out.
+	// An account for the asking is a row, and one that no sweep takes away.
+	// Whether there will be one is known in the transaction only, where nobody
+	// waits for a limiter; so it is taken before, and refused or given back
+	// there. Whoever proved who they are is never refused for a crowd, also
+	// where they are new: to an app that has just put walkin in front of its
+	// accounts, all of their owners are.
 	var taken takenRows
-	if s.visitor.UserID == uuid.Nil || s.visitor.Provisional {
+	if p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
 		taken, s.full = m.takeRowOrAsk(r, s.now)
 	}
 	var err error

@@ -715,10 +715,7 @@ func TestLimitsTellNoAddress(t *testing.T) {
 			s.actFrom(proxy, "X-Forwarded-For", "2001:db8::7")
 		}
 	}
-	text := log.String()
-	for _, e := range s.told() {
-		text += fmt.Sprintf("%+v\n", e)
-	}
+	text := fmt.Sprintf("%s %+v", log.String(), s.told())
 	for _, address := range []string{"203.0.113", "2001:db8", "10.0.0"} {
 		if strings.Contains(text, address) {
 			t.Errorf("%s is in what the owner was told: %s", address, text)

@@ -27,8 +27,9 @@ type Sweeper interface {
 	// alive.
 	DeleteAway(ctx context.Context, users []User) error
 
-	// DeleteExpired deletes sessions, tombstones and tickets that expired
-	// before a time, at most about limit of each, and returns how many went.
+	// DeleteExpired deletes what expired before a time: sessions, their data
+	// where the store keeps it, tombstones and tickets. At most about limit of
+	// each; it returns how many went.
 	DeleteExpired(ctx context.Context, before time.Time, limit int) (int, error)
 }
 

@@ -15,7 +15,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store/sqlstore"
@@ -101,13 +103,36 @@ func (d *dying) CreateSession(ctx context.Context, session walkin.Session) error
 	return d.Store.CreateSession(ctx, session)
 }
 
-// A noteSite is a site whose notes have a foreign key to the users.
-type noteSite struct {
-	http.Handler
-	who uuid.UUID // of the last request
+// dyingData is the session data of the same process.
+type dyingData struct {
+	scs.CtxStore
+	*dying
 }
 
-func newNoteSite(t *testing.T, store walkin.Store, d database) *noteSite {
+func (d dyingData) FindCtx(ctx context.Context, key string) ([]byte, bool, error) {
+	d.step()
+	return d.CtxStore.FindCtx(ctx, key)
+}
+
+func (d dyingData) CommitCtx(ctx context.Context, key string, b []byte, expiry time.Time) error {
+	d.step()
+	return d.CtxStore.CommitCtx(ctx, key, b, expiry)
+}
+
+func (d dyingData) DeleteCtx(ctx context.Context, key string) error {
+	d.step()
+	return d.CtxStore.DeleteCtx(ctx, key)
+}
+
+// A noteSite is a site whose notes have a foreign key to the users, and which
+// keeps a draft in the session.
+type noteSite struct {
+	http.Handler
+	who   uuid.UUID // of the last request
+	draft string    // in its session
+}
+
+func newNoteSite(t *testing.T, store walkin.Store, data scs.CtxStore, d database) *noteSite {
 	t.Helper()
 	n := new(noteSite)
 	wk, err := walkin.New(walkin.Config{
@@ -121,16 +146,31 @@ func newNoteSite(t *testing.T, store walkin.Store, d database) *noteSite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Handler = wk.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	sm := scs.New()
+	sm.Store = data
+	n.Handler = wk.Handler(wk.LoadAndSave(sm)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _ := walkin.FromContext(r.Context())
-		n.who = c.UserID
-		if r.URL.Path != "/prove" {
+		n.who, n.draft = c.UserID, sm.GetString(r.Context(), "draft")
+		switch r.URL.Path {
+		case "/draft":
+			sm.Put(r.Context(), "draft", r.PostFormValue("text"))
 			return
+		default:
+			return
+		case "/prove":
 		}
 		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.PostFormValue("name"), Method: "pwd"}); err != nil {
 			wk.Refuse(w, r, err)
 		}
-	}))
+	})))
+	return n
+}
+
+// drafts counts the sessions of two users, who may be one, that have data.
+func (d database) drafts(t *testing.T, db *sql.DB, a, b uuid.UUID) (n int) {
+	t.Helper()
+	ok(t, db.QueryRowContext(t.Context(), d.sql(`SELECT COUNT(*) FROM walkin_session_data WHERE session_id IN
+		(SELECT id FROM walkin_sessions WHERE user_id = ? OR user_id = ?)`), d.bind(a), d.bind(b)).Scan(&n))
 	return n
 }
 
@@ -148,7 +188,7 @@ func TestCrashChild(t *testing.T) {
 	s, _ := d.store(t)
 	store := &dying{Store: s}
 	store.left.Store(c.Step)
-	client := walkintest.NewClient(t, newNoteSite(t, store, d))
+	client := walkintest.NewClient(t, newNoteSite(t, store, dyingData{s.Sessions(), store}, d))
 	client.SetCookie(crashCookie, c.Cookie)
 	if r := client.Act("/prove", url.Values{"name": {c.Subject}}); r.StatusCode != http.StatusOK {
 		t.Errorf("got status %d", r.StatusCode)
@@ -163,7 +203,7 @@ func crashes(t *testing.T, d database) {
 	for _, kind := range []string{"upgrade", "merge"} {
 		for step := int64(1); ; step++ {
 			if died := crashAt(t, d, store, db, kind, step); !died {
-				if step < 8 {
+				if step < 12 {
 					t.Errorf("%s: only %d steps", kind, step-1)
 				}
 				break
@@ -174,7 +214,7 @@ func crashes(t *testing.T, d database) {
 
 func crashAt(t *testing.T, d database, store *sqlstore.Store, db *sql.DB, kind string, step int64) (died bool) {
 	t.Helper()
-	site := newNoteSite(t, store, d)
+	site := newNoteSite(t, store, store.Sessions(), d)
 	subject := fmt.Sprintf("%s at %d", kind, step)
 	prove := url.Values{"name": {subject}}
 	var owner uuid.UUID
@@ -185,7 +225,7 @@ func crashAt(t *testing.T, d database, store *sqlstore.Store, db *sql.DB, kind s
 		owner = site.who
 	}
 	visitor := walkintest.NewClient(t, site)
-	visitor.Act("/", nil)
+	visitor.Act("/draft", url.Values{"text": {subject}})
 	id := site.who
 	if owner == uuid.Nil {
 		owner = id
@@ -225,11 +265,22 @@ func crashAt(t *testing.T, d database, store *sqlstore.Store, db *sql.DB, kind s
 		t.Errorf("%s: half: old token alive=%t, identity attached=%t, user there=%t anonymous=%t, notes %d and %d",
 			subject, alive, attached, there, user.Anonymous, d.notes(t, db, id), d.notes(t, db, owner))
 	}
+	// Whichever it was, the draft is with one session, and that is the one in
+	// the visitor's token if nothing happened.
+	if n := d.drafts(t, db, id, owner); n != 1 {
+		t.Errorf("%s: the draft is with %d sessions, want 1", subject, n)
+	}
+	if alive && site.draft != subject {
+		t.Errorf("%s: got draft %q, want it where it was", subject, site.draft)
+	}
 	// And the visitor tries again, or signs in, and has their note.
 	if r := visitor.Act("/prove", prove); r.StatusCode != http.StatusOK {
 		t.Errorf("%s: trying again: got status %d", subject, r.StatusCode)
 	}
 	visitor.Act("/", nil)
+	if alive && site.draft != subject {
+		t.Errorf("%s: afterwards: got draft %q, want it to have come along", subject, site.draft)
+	}
 	if site.who != owner || d.notes(t, db, owner) != 1 {
 		t.Errorf("%s: afterwards: got user %v with %d notes, want %v with 1", subject, site.who, d.notes(t, db, owner), owner)
 	}

@@ -19,6 +19,8 @@ type dialect struct {
 	skip       string // ends it
 	forUpdate  string // locks the rows of a SELECT until the transaction ends
 	skipLocked string // the same, passing over rows that are locked
+	forShare   string // keeps the rows of a SELECT from being deleted until the transaction ends
+	upsert     string // ends an INSERT that replaces the row of the session that is there
 	readTime   string // selects the column $1, a time
 	numbered   bool   // placeholders are $1, not ?
 	nativeID   bool   // a uuid type that takes a uuid.UUID
@@ -32,11 +34,13 @@ var dialects = map[Dialect]dialect{
 	SQLite: {
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", readTime: "$1", prepare: true,
-		time: func(t time.Time) any { return t.UnixMicro() },
+		upsert: "ON CONFLICT (session_id) DO UPDATE SET",
+		time:   func(t time.Time) any { return t.UnixMicro() },
 	},
 	PostgreSQL: {
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
+		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
 		readTime: "$1", numbered: true, nativeID: true,
 		time: func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
 	},
@@ -44,6 +48,7 @@ var dialects = map[Dialect]dialect{
 		name: "mysql", isolation: sql.LevelReadCommitted,
 		// IGNORE would cut what is too long, so nothing too long gets here.
 		insert: "INSERT IGNORE", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
+		forShare: "LOCK IN SHARE MODE", upsert: "ON DUPLICATE KEY UPDATE", // MariaDB has no FOR SHARE
 		// As text both ways: a time.Time would pass through the zone in the
 		// app's DSN, where some hours come twice a year and some never.
 		readTime: "CAST($1 AS char)",
@@ -59,7 +64,7 @@ var timeColumn = regexp.MustCompile(`{{time (\S+)}}`)
 func (d dialect) sql(query string) string {
 	query = timeColumn.ReplaceAllString(query, d.readTime)
 	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
-		"{{skip locked}}", d.skipLocked).Replace(query)
+		"{{skip locked}}", d.skipLocked, "{{for share}}", d.forShare, "{{upsert}}", d.upsert).Replace(query)
 	query = strings.Join(strings.Fields(query), " ")
 	if !d.numbered {
 		return query

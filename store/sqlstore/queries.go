@@ -2,10 +2,8 @@ package sqlstore
 
 // queries are the statements of a store, fitted to its dialect once.
 type queries struct {
-	lookup string
-
 	insertUser, user, lockUser, setAnonymous, seen, deleteUser string
-	away, expiredSessions, expiredTombstones                   string
+	away, expiredSessions, expiredTombstones, expiredData      string
 	tombstone, insertTombstone                                 string
 
 	insertFirstSession, insertSession, renewSession  string
@@ -16,18 +14,12 @@ type queries struct {
 
 	ticket, lockTicket, insertTicket, tryTicket       string
 	deleteTicket, deleteExpiredTicket, expiredTickets string
+
+	saveData, deleteData string
 }
 
 func newQueries(d dialect) queries {
 	return queries{
-		// Session, user and tombstone by primary key, in one round trip.
-		lookup: d.sql(`
-			SELECT s.id IS NOT NULL, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
-				EXISTS (SELECT 1 FROM walkin_users WHERE id = ?),
-				EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?)
-			FROM (SELECT 1 AS one) AS one
-			LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?`),
-
 		insertUser: d.sql(`
 			{{insert}} INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{skip}}`),
 		user:         d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}} FROM walkin_users WHERE id = ?`),
@@ -50,6 +42,9 @@ func newQueries(d dialect) queries {
 		expiredTombstones: d.sql(`
 			DELETE FROM walkin_tombstones WHERE user_id IN (SELECT user_id FROM
 				(SELECT user_id FROM walkin_tombstones WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
+		expiredData: d.sql(`
+			DELETE FROM walkin_session_data WHERE session_id IN (SELECT session_id FROM
+				(SELECT session_id FROM walkin_session_data WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
 
 		tombstone: d.sql(`SELECT 1 FROM walkin_tombstones WHERE user_id = ?`),
 		insertTombstone: d.sql(`
@@ -87,5 +82,25 @@ func newQueries(d dialect) queries {
 		expiredTickets: d.sql(`
 			DELETE FROM walkin_tickets WHERE name IN (SELECT name FROM
 				(SELECT name FROM walkin_tickets WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
+
+		saveData: d.sql(`
+			INSERT INTO walkin_session_data (session_id, data, expires_at)
+			SELECT id, ?, ? FROM walkin_sessions WHERE id = ? {{for share}}
+			{{upsert}} data = ?, expires_at = ?`),
+		deleteData: d.sql(`DELETE FROM walkin_session_data WHERE session_id = ?`),
 	}
 }
+
+// The two queries that requests without an act make. They are prepared, see
+// Store.queryPrepared.
+const (
+	// Session, user and tombstone by primary key, in one round trip.
+	lookupQuery = `
+		SELECT s.id IS NOT NULL, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
+			EXISTS (SELECT 1 FROM walkin_users WHERE id = ?),
+			EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?)
+		FROM (SELECT 1 AS one) AS one
+		LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?`
+
+	findDataQuery = `SELECT data FROM walkin_session_data WHERE session_id = ? AND expires_at > ?`
+)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"runtime"
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
@@ -14,7 +13,7 @@ import (
 func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
 	session := walkin.Session{ID: sessionID, UserID: userID}
 	user, id := s.dialect.id(userID), s.dialect.id(sessionID)
-	row, err := s.queryLookup(ctx, user, user, id, user)
+	row, err := s.queryPrepared(ctx, &s.lookup, user, user, id, user)
 	if err != nil {
 		return walkin.Session{}, wrap(ctx, err)
 	}
@@ -31,26 +30,18 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 	return walkin.Session{}, walkin.ErrNotFound
 }
 
-// queryLookup runs the one query that most requests make. It is prepared once
-// where that halves its time; pgx does so by itself, and a pooler in front of
-// PostgreSQL may not take it.
-func (s *Store) queryLookup(ctx context.Context, args ...any) (*sql.Row, error) {
-	if s.tx(ctx) != nil || !s.dialect.prepare {
-		return s.from(ctx).QueryRowContext(ctx, s.q.lookup, args...), nil
+// queryPrepared runs one of the queries that most requests make.
+func (s *Store) queryPrepared(ctx context.Context, q *prepared, args ...any) (*sql.Row, error) {
+	if s.tx(ctx) != nil {
+		return s.from(ctx).QueryRowContext(ctx, q.text, args...), nil
 	}
-	if stmt := s.lookup.Load(); stmt != nil {
-		return stmt.QueryRowContext(ctx, args...), nil
-	}
-	stmt, err := s.reader.PrepareContext(ctx, s.q.lookup)
+	stmt, err := q.on(ctx, s, s.reader)
 	if err != nil {
 		return nil, err
 	}
-	if !s.lookup.CompareAndSwap(nil, stmt) {
-		_ = stmt.Close() // another call was first
-		return s.lookup.Load().QueryRowContext(ctx, args...), nil
+	if stmt == nil {
+		return s.reader.QueryRowContext(ctx, q.text, args...), nil
 	}
-	// The pool closes it when it is closed; a store may be gone before that.
-	runtime.AddCleanup(s, func(stmt *sql.Stmt) { _ = stmt.Close() }, stmt)
 	return stmt.QueryRowContext(ctx, args...), nil
 }
 

@@ -4,8 +4,9 @@
 // # Tables
 //
 // walkin_users, walkin_sessions, walkin_identities, walkin_tombstones and
-// walkin_tickets are made by [Store.Migrate]. The app's own tables may refer to walkin_users (id),
-// ON DELETE CASCADE if their rows are to go with the user.
+// walkin_tickets and walkin_session_data are made by [Store.Migrate]. The app's own
+// tables may refer to walkin_users (id), ON DELETE CASCADE if their rows are to go
+// with the user.
 //
 // IDs are uuid in PostgreSQL, binary(16) in MySQL and 16-byte blobs in SQLite.
 // A uuid.UUID binds itself as text, which is right for PostgreSQL alone: in the
@@ -28,7 +29,6 @@ package sqlstore
 import (
 	"database/sql"
 	"errors"
-	"sync/atomic"
 
 	"github.com/walkin-go/walkin"
 )
@@ -68,9 +68,9 @@ type Store struct {
 	reader  *sql.DB
 	q       queries
 
-	lookup   atomic.Pointer[sql.Stmt] // see Lookup
-	arrivals queue
-	together []multitude
+	lookup, findData prepared
+	arrivals         queue
+	together         []multitude
 }
 
 var _ walkin.Store = (*Store)(nil)
@@ -94,6 +94,7 @@ func New(cfg Config) (*Store, error) {
 	}
 	s := &Store{dialect: d, db: cfg.DB, reader: cfg.Reader, q: newQueries(d)}
 	s.together = s.newMultitudes()
+	s.lookup.text, s.findData.text = d.sql(lookupQuery), d.sql(findDataQuery)
 	if s.reader == nil {
 		s.reader = s.db
 	}

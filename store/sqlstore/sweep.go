@@ -68,7 +68,7 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 // DeleteExpired implements walkin.Sweeper.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (int, error) {
 	total := 0
-	for _, query := range []string{s.q.expiredSessions, s.q.expiredTombstones, s.q.expiredTickets} {
+	for _, query := range []string{s.q.expiredSessions, s.q.expiredTombstones, s.q.expiredTickets, s.q.expiredData} {
 		n, err := s.exec(ctx, query, s.dialect.time(before), limit)
 		if err != nil {
 			return total, err

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/walkin-go/walkin"
@@ -174,8 +172,8 @@ func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 		ids = append(ids, user)
 	}
 	for _, one := range []*prepared{&q.insertUsers, &q.insertSessions, &q.countTombstones} {
-		if err := one.prepare(ctx, s); err != nil {
-			return err
+		if _, err := one.on(ctx, s, s.db); err != nil {
+			return wrap(ctx, err)
 		}
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
@@ -206,44 +204,6 @@ func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 	})
 }
 
-// A prepared statement is one where that pays, see dialect.prepare.
-type prepared struct {
-	query string
-	stmt  atomic.Pointer[sql.Stmt]
-}
-
-// prepare must come before the transaction: on SQLite that has the only
-// connection.
-func (p *prepared) prepare(ctx context.Context, s *Store) error {
-	if !s.dialect.prepare || p.stmt.Load() != nil {
-		return nil
-	}
-	stmt, err := s.db.PrepareContext(ctx, p.query)
-	if err != nil {
-		return wrap(ctx, err)
-	}
-	if !p.stmt.CompareAndSwap(nil, stmt) {
-		return stmt.Close() // another batch was first
-	}
-	// The pool closes it when it is closed; a store may be gone before that.
-	runtime.AddCleanup(s, func(stmt *sql.Stmt) { _ = stmt.Close() }, stmt)
-	return nil
-}
-
-func (p *prepared) exec(ctx context.Context, tx *sql.Tx, args []any) (sql.Result, error) {
-	if stmt := p.stmt.Load(); stmt != nil {
-		return tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
-	}
-	return tx.ExecContext(ctx, p.query, args...)
-}
-
-func (p *prepared) queryRow(ctx context.Context, tx *sql.Tx, args []any) *sql.Row {
-	if stmt := p.stmt.Load(); stmt != nil {
-		return tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
-	}
-	return tx.QueryRowContext(ctx, p.query, args...)
-}
-
 // A multitude is the statements for a number of rows. There are few such numbers,
 // so that the database has few texts to prepare.
 type multitude struct {
@@ -257,11 +217,11 @@ func (s *Store) newMultitudes() (all []multitude) {
 		m := &all[i]
 		m.rows = 2 << i
 		values := func(row string) string { return row + strings.Repeat(", "+row, m.rows-1) }
-		m.insertUsers.query = s.dialect.sql(`{{insert}} INTO walkin_users (id, anonymous, created_at, seen_at) VALUES ` +
+		m.insertUsers.text = s.dialect.sql(`{{insert}} INTO walkin_users (id, anonymous, created_at, seen_at) VALUES ` +
 			values("(?, ?, ?, ?)") + ` {{skip}}`)
-		m.insertSessions.query = s.dialect.sql(`{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES ` +
+		m.insertSessions.text = s.dialect.sql(`{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES ` +
 			values("(?, ?, ?, ?, ?)") + ` {{skip}}`)
-		m.countTombstones.query = s.dialect.sql(`SELECT COUNT(*) FROM walkin_tombstones WHERE user_id IN (` + values("?") + `)`)
+		m.countTombstones.text = s.dialect.sql(`SELECT COUNT(*) FROM walkin_tombstones WHERE user_id IN (` + values("?") + `)`)
 	}
 	return all
 }

@@ -1,0 +1,103 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/google/uuid"
+)
+
+// Sessions returns a store for the scs.SessionManager that is given to
+// walkin.Middleware.LoadAndSave. Its rows, in walkin_session_data, belong to the
+// sessions of s: they go with a session that ends and with a user who is deleted
+// or swept, and what expired goes with the sweep.
+//
+// It takes part in the transactions of s. An upgrade moves the data to the
+// user's new session, and a merge moves the guest's to the owner's new one, with
+// everything else or not at all; one that fails leaves the data where it was.
+//
+// What a session saves that has ended meanwhile, on another replica for example,
+// is dropped, and that is no error. No more than 16 MB fit on MySQL.
+//
+// Its keys are session IDs, so it works under LoadAndSave alone, and with
+// HashTokenInStore off; everything else is an error. Hashing would gain nothing
+// here: nobody gets in with a session ID, which is not a token.
+func (s *Store) Sessions() scs.CtxStore { return sessions{s} }
+
+type sessions struct{ s *Store }
+
+var errKey = errors.New("sqlstore: session data has a key that is no session ID: " +
+	"Store.Sessions works under walkin's LoadAndSave, with SessionManager.HashTokenInStore off")
+
+// sessionID reads a key, which is not repeated in the error.
+func sessionID(key string) (uuid.UUID, error) {
+	id, err := uuid.Parse(key)
+	if err != nil || id.String() != key {
+		return uuid.Nil, errKey
+	}
+	return id, nil
+}
+
+// FindCtx implements scs.CtxStore. Data that has expired is not found.
+func (d sessions) FindCtx(ctx context.Context, key string) (data []byte, found bool, err error) {
+	id, err := sessionID(key)
+	if err != nil {
+		return nil, false, err
+	}
+	s := d.s
+	row, err := s.queryPrepared(ctx, &s.findData, s.dialect.id(id), s.dialect.time(time.Now()))
+	if err != nil {
+		return nil, false, wrap(ctx, err)
+	}
+	err = row.Scan(&data)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, wrap(ctx, err)
+	}
+	return data, true, nil
+}
+
+// CommitCtx implements scs.CtxStore. The statement locks the session: while
+// another transaction is ending it, this one waits and then finds nothing to
+// belong to, where the foreign key alone would make an error of it.
+func (d sessions) CommitCtx(ctx context.Context, key string, data []byte, expiry time.Time) error {
+	id, err := sessionID(key)
+	if err != nil {
+		return err
+	}
+	if data == nil {
+		data = []byte{} // not NULL
+	}
+	s := d.s
+	at := s.dialect.time(expiry)
+	_, err = s.exec(ctx, s.q.saveData, data, at, s.dialect.id(id), data, at)
+	return err
+}
+
+// DeleteCtx implements scs.CtxStore.
+func (d sessions) DeleteCtx(ctx context.Context, key string) error {
+	id, err := sessionID(key)
+	if err != nil {
+		return err
+	}
+	_, err = d.s.exec(ctx, d.s.q.deleteData, d.s.dialect.id(id))
+	return err
+}
+
+// The methods of scs.Store, which know no context and so no transaction.
+// LoadAndSave does not call them.
+
+func (d sessions) Find(key string) ([]byte, bool, error) {
+	return d.FindCtx(context.Background(), key)
+}
+
+func (d sessions) Commit(key string, data []byte, expiry time.Time) error {
+	return d.CommitCtx(context.Background(), key, data, expiry)
+}
+
+func (d sessions) Delete(key string) error { return d.DeleteCtx(context.Background(), key) }

@@ -317,7 +317,8 @@ func dataInTx(t *testing.T, d database) {
 type dataSite struct {
 	*testing.T
 	database
-	db       *sql.DB
+	db       *sql.DB // of the first
+	dbs      [2]*sql.DB
 	stores   [2]*sqlstore.Store
 	replicas [2]*walkin.Middleware
 	sites    [2]http.Handler
@@ -326,15 +327,20 @@ type dataSite struct {
 	hook     func() error
 }
 
-func newDataSite(t *testing.T, d database, hashed bool) *dataSite {
+func newDataSite(t *testing.T, d database, hashed bool, changes ...func(*walkin.Config)) *dataSite {
 	t.Helper()
 	n := &dataSite{T: t, database: d, hook: func() error { return nil }}
-	n.stores[0], n.db = d.migrated(t)
-	n.stores[1], _ = d.store(t)
+	n.stores[0], n.dbs[0] = d.migrated(t)
+	n.stores[1], n.dbs[1] = d.store(t)
+	n.db = n.dbs[0]
 	hook := func(context.Context, walkin.Change) error { return n.hook() }
 	for i, store := range n.stores {
-		wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-			Store: store, OnUpgrade: hook, OnMerge: hook})
+		cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+			Store: store, OnUpgrade: hook, OnMerge: hook}
+		for _, change := range changes {
+			change(&cfg)
+		}
+		wk, err := walkin.New(cfg)
 		ok(t, err)
 		sm := scs.New()
 		sm.Store, sm.HashTokenInStore = store.Sessions(), hashed

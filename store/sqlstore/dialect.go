@@ -24,6 +24,8 @@ type dialect struct {
 	readTime   string // selects the column $1, a time
 	numbered   bool   // placeholders are $1, not ?
 	nativeID   bool   // a uuid type that takes a uuid.UUID
+	from       string // ends the search for users who are away, with the time it begins at once more
+	arrays     bool   // one placeholder can take many IDs
 	prepare    bool   // the driver prepares nothing by itself, and it pays
 
 	// time binds a time. All databases keep microseconds.
@@ -41,7 +43,7 @@ var dialects = map[Dialect]dialect{
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
-		readTime: "$1", numbered: true, nativeID: true,
+		readTime: "$1", numbered: true, nativeID: true, arrays: true,
 		time: func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
 	},
 	MySQL: {
@@ -49,6 +51,11 @@ var dialects = map[Dialect]dialect{
 		// IGNORE would cut what is too long, so nothing too long gets here.
 		insert: "INSERT IGNORE", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
 		forShare: "LOCK IN SHARE MODE", upsert: "ON DUPLICATE KEY UPDATE", // MariaDB has no FOR SHARE
+		// This follows from the pair beside it, but not for MySQL, which would
+		// read everybody from the start for each batch. PostgreSQL must not
+		// have it: without statistics, as after a restore, it would take the
+		// two bounds for a narrow range, and sort everybody for each batch.
+		from: "AND seen_at >= ?",
 		// As text both ways: a time.Time would pass through the zone in the
 		// app's DSN, where some hours come twice a year and some never.
 		readTime: "CAST($1 AS char)",
@@ -64,7 +71,7 @@ var timeColumn = regexp.MustCompile(`{{time (\S+)}}`)
 func (d dialect) sql(query string) string {
 	query = timeColumn.ReplaceAllString(query, d.readTime)
 	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
-		"{{skip locked}}", d.skipLocked, "{{for share}}", d.forShare, "{{upsert}}", d.upsert).Replace(query)
+		"{{skip locked}}", d.skipLocked, "{{from}}", d.from, "{{for share}}", d.forShare, "{{upsert}}", d.upsert).Replace(query)
 	query = strings.Join(strings.Fields(query), " ")
 	if !d.numbered {
 		return query

@@ -28,11 +28,9 @@ func newQueries(d dialect) queries {
 		seen:         d.sql(`UPDATE walkin_users SET seen_at = ? WHERE id = ?`),
 		deleteUser:   d.sql(`DELETE FROM walkin_users WHERE id = ?`),
 
-		// seen_at >= ? follows from what is beside it, but not for MySQL, which
-		// would read everybody from the start for each batch.
 		away: d.sql(`
 			SELECT id, {{time created_at}}, {{time seen_at}} FROM walkin_users u
-			WHERE anonymous = TRUE AND seen_at < ? AND seen_at >= ? AND (seen_at, id) > (?, ?)
+			WHERE anonymous = TRUE AND seen_at < ? AND (seen_at, id) > (?, ?) {{from}}
 				AND NOT EXISTS (SELECT 1 FROM walkin_identities WHERE user_id = u.id)
 			ORDER BY seen_at, id LIMIT ? {{skip locked}}`),
 		// The table in between is for MySQL, which takes no LIMIT otherwise.

@@ -19,7 +19,11 @@ func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, l
 		after.SeenAt = time.Unix(0, 0) // MySQL knows no year 1
 	}
 	last := s.dialect.time(after.SeenAt)
-	rows, err := s.from(ctx).QueryContext(ctx, s.q.away, s.dialect.time(before), last, last, s.dialect.id(after.ID), limit)
+	args := []any{s.dialect.time(before), last, s.dialect.id(after.ID)}
+	if s.dialect.from != "" {
+		args = append(args, last)
+	}
+	rows, err := s.from(ctx).QueryContext(ctx, s.q.away, append(args, limit)...)
 	if err != nil {
 		return nil, wrap(ctx, err)
 	}
@@ -38,23 +42,24 @@ func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, l
 	return users, nil
 }
 
-// deleteChunk is how many IDs one statement names: few enough for every
-// database, and for one prepared text to serve them all.
+// deleteChunk is how many IDs one statement names where each takes a
+// placeholder: few enough for every database, and for one prepared text to serve
+// them all.
 const deleteChunk = 500
 
 // DeleteAway implements walkin.Sweeper.
 func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		for chunk := range slices.Chunk(users, deleteChunk) {
-			ids := make([]any, len(chunk))
-			for i, user := range chunk {
-				ids[i] = s.dialect.id(user.ID)
-			}
-			list := " IN (?" + strings.Repeat(", ?", len(ids)-1) + ")"
+		size := deleteChunk
+		if s.dialect.arrays {
+			size = max(1, len(users))
+		}
+		for chunk := range slices.Chunk(users, size) {
+			in, ids := s.list(chunk)
 			for _, query := range []string{
-				"DELETE FROM walkin_sessions WHERE user_id" + list,
+				"DELETE FROM walkin_sessions WHERE user_id" + in,
 				// Said once more: never one who is not anonymous.
-				"DELETE FROM walkin_users WHERE anonymous = TRUE AND id" + list,
+				"DELETE FROM walkin_users WHERE anonymous = TRUE AND id" + in,
 			} {
 				if _, err := s.exec(ctx, s.dialect.sql(query), ids...); err != nil {
 					return err
@@ -63,6 +68,29 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 		}
 		return nil
 	})
+}
+
+// list returns what compares an ID with those of users, and what it binds. An
+// array goes as text, which every driver can send. The SELECT has it read once
+// and keeps its length from the planner, who would rather read the whole table
+// than look up a thousand rows of one that has no statistics yet.
+func (s *Store) list(users []walkin.User) (in string, ids []any) {
+	if !s.dialect.arrays {
+		for _, user := range users {
+			ids = append(ids, s.dialect.id(user.ID))
+		}
+		return " IN (?" + strings.Repeat(", ?", len(users)-1) + ")", ids
+	}
+	array := make([]byte, 0, 37*len(users)+2)
+	array = append(array, '{')
+	for i, user := range users {
+		if i > 0 {
+			array = append(array, ',')
+		}
+		array = append(array, user.ID.String()...)
+	}
+	array = append(array, '}')
+	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))", []any{string(array)}
 }
 
 // DeleteExpired implements walkin.Sweeper.

@@ -13,7 +13,8 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/walkin-go/walkin/internal/testserver"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	_ "modernc.org/sqlite"
@@ -119,11 +120,29 @@ type database struct {
 	dialect sqlstore.Dialect
 	driver  string
 	dsn     string
+
+	// pgxpool has a pgxpool.Pool of so many connections under each pool.
+	pgxpool int32
 }
 
 // pool returns one more pool on the database: that of another process.
 func (d database) pool(t testing.TB) *sql.DB {
 	t.Helper()
+	if d.pgxpool > 0 {
+		cfg, err := pgxpool.ParseConfig(d.dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.MaxConns = d.pgxpool
+		pool, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		db := stdlib.OpenDBFromPool(pool)
+		t.Cleanup(func() { db.Close() })
+		return db
+	}
 	db := openPool(t, d.driver, d.dsn)
 	if d.dialect == sqlstore.SQLite {
 		db.SetMaxOpenConns(1)

@@ -19,8 +19,7 @@ func TestSQLite(t *testing.T)     { testServer(t, sqlite(t)) }
 func TestPostgreSQL(t *testing.T) { testServer(t, postgres(t)) }
 func TestMariaDB(t *testing.T)    { testServer(t, mariadb(t)) }
 
-// testServer runs the public suite and what is sqlstore's own.
-func testServer(t *testing.T, server server) {
+func runStore(t *testing.T, server server) {
 	storetest.Run(t, func(t *testing.T) func(*testing.T) walkin.Store {
 		d := server(t)
 		return func(t *testing.T) walkin.Store {
@@ -28,6 +27,11 @@ func testServer(t *testing.T, server server) {
 			return s
 		}
 	})
+}
+
+// testServer runs the public suite and what is sqlstore's own.
+func testServer(t *testing.T, server server) {
+	runStore(t, server)
 	t.Run("eight replicas migrate together", func(t *testing.T) { migrateTogether(t, server(t)) })
 	t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, server(t)) })
 	t.Run("two stores do not mix their transactions", func(t *testing.T) { twoStores(t, server(t), server(t)) })
@@ -36,6 +40,27 @@ func testServer(t *testing.T, server server) {
 	t.Run("settings of the driver change nothing", func(t *testing.T) { driverSettings(t, server) })
 	t.Run("a connection that breaks undoes its transaction", func(t *testing.T) { brokenConnection(t, server(t)) })
 	t.Run("a process killed at any step leaves nothing half done", func(t *testing.T) { crashes(t, server(t)) })
+}
+
+// TestPgxpool has the store over the pools of apps that use pgx itself, down to
+// one connection: a call that took a second one, beside that of its transaction,
+// would wait for itself.
+func TestPgxpool(t *testing.T) {
+	server := postgres(t)
+	for _, conns := range []int32{1, 2} {
+		pooled := func(t testing.TB) database {
+			d := server(t)
+			d.pgxpool = conns
+			return d
+		}
+		t.Run(fmt.Sprint(conns), func(t *testing.T) {
+			runStore(t, pooled)
+			t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, pooled(t)) })
+			t.Run("goes along with an upgrade or not at all", func(t *testing.T) { dataUpgrade(t, pooled(t)) })
+			t.Run("goes along with a merge or not at all", func(t *testing.T) { dataMerge(t, pooled(t)) })
+			t.Run("goes with a sign-out, here and everywhere", func(t *testing.T) { dataSignOut(t, pooled(t)) })
+		})
+	}
 }
 
 func TestNew(t *testing.T) {

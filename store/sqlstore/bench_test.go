@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,43 +14,78 @@ import (
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
-// A bench is a job, and the same statements on the bare driver.
+// A bench is a database and its store.
 type bench struct {
+	*testing.B
 	database
 	store *sqlstore.Store
 	db    *sql.DB
 	at    time.Time
+	n     int // identities so far
 }
 
-// BenchmarkStore sets the store beside the bare driver. Read them as ratios:
+// A job prepares something and returns what is measured.
+type job func() (measured func())
+
+// BenchmarkStore sets the store beside the bare driver with the same statements.
+// The two take turns, and "ratio" is that of their medians:
 //
 //	go test -run '^$' -bench Store/SQLite
 func BenchmarkStore(b *testing.B) {
 	jobs := []struct {
 		name        string
-		store, bare func(*bench, *testing.B)
+		store, bare func(*bench) job
 	}{
 		{"create", (*bench).create, (*bench).bareCreate},
 		{"lookup", (*bench).lookup, (*bench).bareLookup},
 		{"upgrade", (*bench).upgrade, (*bench).bareUpgrade},
 		{"sweep", (*bench).sweep, (*bench).bareSweep},
 	}
-	for _, server := range servers {
+	for _, server := range append(servers, struct {
+		name  string
+		start func(t testing.TB) server
+	}{"pgxpool", func(t testing.TB) server {
+		start := postgres(t)
+		return func(t testing.TB) database {
+			d := start(t)
+			d.pgxpool = 4
+			return d
+		}
+	}}) {
 		b.Run(server.name, func(b *testing.B) {
 			start := server.start(b)
 			for _, job := range jobs {
-				run := func(name string, job func(*bench, *testing.B)) {
-					b.Run(name, func(b *testing.B) {
-						d := start(b)
-						s, db := d.migrated(b)
-						job(&bench{d, s, db, time.Now()}, b)
-					})
-				}
-				run(job.name+"/bare", job.bare)
-				run(job.name+"/store", job.store)
+				b.Run(job.name, func(b *testing.B) {
+					d := start(b)
+					x := &bench{B: b, database: d, at: time.Now()}
+					x.store, x.db = d.migrated(b)
+					x.compare(job.store(x), job.bare(x))
+				})
 			}
 		})
 	}
+}
+
+// compare runs both in turns.
+func (x *bench) compare(store, bare job) {
+	var times [2][]time.Duration
+	for x.Loop() {
+		for i, job := range [2]job{store, bare} {
+			run := job()
+			start := time.Now()
+			run()
+			times[i] = append(times[i], time.Since(start))
+		}
+	}
+	var median [2]float64
+	for i := range times {
+		slices.Sort(times[i])
+		median[i] = float64(times[i][len(times[i])/2])
+	}
+	x.ReportMetric(0, "ns/op") // of both, and of what prepares them
+	x.ReportMetric(median[0]/1000, "store-µs")
+	x.ReportMetric(median[1]/1000, "bare-µs")
+	x.ReportMetric(median[0]/median[1], "ratio")
 }
 
 // time binds a time as the store does.
@@ -72,137 +108,155 @@ func (x *bench) insert(into string) string {
 }
 
 // tx runs statements in a transaction of the store's kind.
-func (x *bench) tx(b *testing.B, statements func(exec func(query string, args ...any))) {
+func (x *bench) tx(statements func(tx *sql.Tx)) {
 	var opts *sql.TxOptions
 	if x.dialect != sqlstore.SQLite {
 		opts = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 	}
-	tx, err := x.db.BeginTx(b.Context(), opts)
-	ok(b, err)
-	statements(func(query string, args ...any) {
-		if _, err := tx.ExecContext(b.Context(), query, args...); err != nil {
-			b.Fatal(err)
-		}
-	})
-	ok(b, tx.Commit())
+	tx, err := x.db.BeginTx(x.Context(), opts)
+	ok(x, err)
+	statements(tx)
+	ok(x, tx.Commit())
 }
 
-func (x *bench) create(b *testing.B) {
-	for b.Loop() {
+func (x *bench) exec(tx *sql.Tx, query string, args ...any) {
+	_, err := tx.ExecContext(x.Context(), query, args...)
+	ok(x, err)
+}
+
+// persisted stores a visitor.
+func (x *bench) persisted() (walkin.User, walkin.Session) {
+	user, session := visitor(x.at)
+	_, err := x.store.Persist(x.Context(), user, session)
+	ok(x, err)
+	return user, session
+}
+
+func (x *bench) create() job {
+	return func() func() {
 		user, session := visitor(x.at)
-		if _, err := x.store.Persist(b.Context(), user, session); err != nil {
-			b.Fatal(err)
+		return func() {
+			_, err := x.store.Persist(x.Context(), user, session)
+			ok(x, err)
 		}
 	}
 }
 
-func (x *bench) bareCreate(b *testing.B) {
+func (x *bench) bareCreate() job {
 	insertUser := x.insert("walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?)")
 	insertSession := x.insert(`walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
 		SELECT ?, ?, ?, ?, ? FROM (SELECT 1 AS one) AS one WHERE NOT EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?)`)
-	for b.Loop() {
+	return func() func() {
 		user, session := visitor(x.at)
-		x.tx(b, func(exec func(string, ...any)) {
-			exec(insertUser, x.bind(user.ID), true, x.time(x.at), x.time(x.at))
-			exec(insertSession, x.bind(session.ID), x.bind(user.ID), x.time(x.at), x.time(x.at), x.time(x.at), x.bind(user.ID))
-		})
-	}
-}
-
-func (x *bench) lookup(b *testing.B) {
-	user, session := visitor(x.at)
-	_, err := x.store.Persist(b.Context(), user, session)
-	ok(b, err)
-	for b.Loop() {
-		if _, err := x.store.Lookup(b.Context(), user.ID, session.ID); err != nil {
-			b.Fatal(err)
+		return func() {
+			x.tx(func(tx *sql.Tx) {
+				x.exec(tx, insertUser, x.bind(user.ID), true, x.time(x.at), x.time(x.at))
+				x.exec(tx, insertSession, x.bind(session.ID), x.bind(user.ID), x.time(x.at), x.time(x.at), x.time(x.at), x.bind(user.ID))
+			})
 		}
 	}
 }
 
-func (x *bench) bareLookup(b *testing.B) {
-	user, session := visitor(x.at)
-	_, err := x.store.Persist(b.Context(), user, session)
-	ok(b, err)
-	stmt, err := x.db.PrepareContext(b.Context(), x.sql(`
-		SELECT s.id IS NOT NULL, s.created_at, s.renewed_at, s.expires_at,
+func (x *bench) lookup() job {
+	user, session := x.persisted()
+	run := func() {
+		_, err := x.store.Lookup(x.Context(), user.ID, session.ID)
+		ok(x, err)
+	}
+	return func() func() { return run }
+}
+
+func (x *bench) bareLookup() job {
+	user, session := x.persisted()
+	// As a time.Time would be read in the driver's zone, so is the text.
+	read := map[sqlstore.Dialect]string{sqlstore.MySQL: "CAST(s.created_at AS char), CAST(s.renewed_at AS char), CAST(s.expires_at AS char)"}[x.dialect]
+	if read == "" {
+		read = "s.created_at, s.renewed_at, s.expires_at"
+	}
+	db := x.db
+	if x.dialect == sqlstore.SQLite {
+		db = openPool(x, x.driver, x.dsn) // the store's readers are many, too
+	}
+	query := x.sql("SELECT s.id IS NOT NULL, " + read + `,
 			EXISTS (SELECT 1 FROM walkin_users WHERE id = ?), EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?)
-		FROM (SELECT 1 AS one) AS one LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?`))
-	ok(b, err)
-	defer stmt.Close()
-	id, sessionID := x.bind(user.ID), x.bind(session.ID)
-	var alive, known, deleted bool
-	var created, renewed, expires any
-	for b.Loop() {
-		if err := stmt.QueryRowContext(b.Context(), id, id, sessionID, id).
-			Scan(&alive, &created, &renewed, &expires, &known, &deleted); err != nil || !alive {
-			b.Fatal(err)
-		}
+		FROM (SELECT 1 AS one) AS one LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?`)
+	row := func(args ...any) *sql.Row { return db.QueryRowContext(x.Context(), query, args...) }
+	if x.dialect != sqlstore.PostgreSQL { // where pgx prepares by itself
+		stmt, err := db.PrepareContext(x.Context(), query)
+		ok(x, err)
+		x.Cleanup(func() { stmt.Close() })
+		row = func(args ...any) *sql.Row { return stmt.QueryRowContext(x.Context(), args...) }
 	}
+	id, sessionID := x.bind(user.ID), x.bind(session.ID)
+	run := func() {
+		var alive, known, deleted bool
+		var created, renewed, expires any
+		ok(x, row(id, id, sessionID, id).Scan(&alive, &created, &renewed, &expires, &known, &deleted))
+	}
+	return func() func() { return run }
+}
+
+// identity returns one that nobody has.
+func (x *bench) identity(user uuid.UUID) walkin.Identity {
+	x.n++
+	return walkin.Identity{Provider: "bench", Subject: fmt.Sprint(x.n), UserID: user, Secret: []byte("secret"), CreatedAt: x.at}
 }
 
 // upgrade does to the store what walkin.Middleware.Continue does.
-func (x *bench) upgrade(b *testing.B) {
-	n := 0
-	for b.Loop() {
-		b.StopTimer()
-		user, session := visitor(x.at)
-		_, err := x.store.Persist(b.Context(), user, session)
-		ok(b, err)
-		second := session
-		second.ID = uuid.New()
-		n++
-		identity := walkin.Identity{Provider: "bench", Subject: fmt.Sprint(n), UserID: user.ID, Secret: []byte("secret"), CreatedAt: x.at}
-		b.StartTimer()
-		ok(b, x.store.InTx(b.Context(), func(ctx context.Context) error {
-			if err := x.store.CreateIdentity(ctx, identity); err != nil {
-				return err
-			}
-			if err := x.store.SetAnonymous(ctx, user.ID, false); err != nil {
-				return err
-			}
-			if err := x.store.DeleteSessions(ctx, user.ID, uuid.Nil); err != nil {
-				return err
-			}
-			return x.store.CreateSession(ctx, second)
-		}))
+func (x *bench) upgrade() job {
+	return func() func() {
+		user, session := x.persisted()
+		session.ID = uuid.New()
+		identity := x.identity(user.ID)
+		return func() {
+			ok(x, x.store.InTx(x.Context(), func(ctx context.Context) error {
+				if err := x.store.CreateIdentity(ctx, identity); err != nil {
+					return err
+				}
+				if err := x.store.SetAnonymous(ctx, user.ID, false); err != nil {
+					return err
+				}
+				if err := x.store.DeleteSessions(ctx, user.ID, uuid.Nil); err != nil {
+					return err
+				}
+				return x.store.CreateSession(ctx, session)
+			}))
+		}
 	}
 }
 
-func (x *bench) bareUpgrade(b *testing.B) {
-	lock := x.sql("SELECT anonymous FROM walkin_users WHERE id = ? FOR UPDATE")
-	if x.dialect == sqlstore.SQLite {
-		lock = "SELECT anonymous FROM walkin_users WHERE id = ?"
+func (x *bench) bareUpgrade() job {
+	lock := "SELECT anonymous FROM walkin_users WHERE id = ?"
+	if x.dialect != sqlstore.SQLite {
+		lock = x.sql(lock + " FOR UPDATE")
 	}
 	insertIdentity := x.insert("walkin_identities (provider, subject, user_id, secret, created_at) VALUES (?, ?, ?, ?, ?)")
 	setAnonymous := x.sql("UPDATE walkin_users SET anonymous = ? WHERE id = ?")
 	deleteSessions := x.sql("DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?")
 	insertSession := x.insert("walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?)")
-	n := 0
-	for b.Loop() {
-		b.StopTimer()
-		user, session := visitor(x.at)
-		_, err := x.store.Persist(b.Context(), user, session)
-		ok(b, err)
-		id := x.bind(user.ID)
-		n++
-		b.StartTimer()
-		x.tx(b, func(exec func(string, ...any)) {
-			exec(lock, id)
-			exec(insertIdentity, "bench", fmt.Sprint(n), id, []byte("secret"), x.time(x.at))
-			exec(setAnonymous, false, id)
-			exec(deleteSessions, id, x.bind(uuid.Nil))
-			exec(lock, id)
-			exec(insertSession, x.bind(uuid.New()), id, x.time(x.at), x.time(x.at), x.time(x.at))
-		})
+	return func() func() {
+		user, session := x.persisted()
+		session.ID = uuid.New()
+		identity, id := x.identity(user.ID), x.bind(user.ID)
+		return func() {
+			x.tx(func(tx *sql.Tx) {
+				var anonymous bool
+				ok(x, tx.QueryRowContext(x.Context(), lock, id).Scan(&anonymous))
+				x.exec(tx, insertIdentity, identity.Provider, identity.Subject, id, identity.Secret, x.time(x.at))
+				x.exec(tx, setAnonymous, false, id)
+				x.exec(tx, deleteSessions, id, x.bind(uuid.Nil))
+				ok(x, tx.QueryRowContext(x.Context(), lock, id).Scan(&anonymous))
+				x.exec(tx, insertSession, x.bind(session.ID), id, x.time(x.at), x.time(x.at), x.time(x.at))
+			})
+		}
 	}
 }
 
 const swept = 500 // users at a time
 
 // fill stores users who have been away.
-func (x *bench) fill(b *testing.B) {
-	ok(b, x.store.InTx(b.Context(), func(ctx context.Context) error {
+func (x *bench) fill() {
+	ok(x, x.store.InTx(x.Context(), func(ctx context.Context) error {
 		for range swept {
 			user, session := visitor(x.at.Add(-time.Hour))
 			if _, err := x.store.Persist(ctx, user, session); err != nil {
@@ -213,49 +267,57 @@ func (x *bench) fill(b *testing.B) {
 	}))
 }
 
-func (x *bench) sweep(b *testing.B) {
-	for b.Loop() {
-		b.StopTimer()
-		x.fill(b)
-		b.StartTimer()
-		ok(b, x.store.InTx(b.Context(), func(ctx context.Context) error {
-			users, err := x.store.Away(ctx, x.at, walkin.User{}, swept)
-			if err != nil {
-				return err
-			}
-			return x.store.DeleteAway(ctx, users)
-		}))
+func (x *bench) sweep() job {
+	return func() func() {
+		x.fill()
+		return func() {
+			ok(x, x.store.InTx(x.Context(), func(ctx context.Context) error {
+				users, err := x.store.Away(ctx, x.at, walkin.User{}, swept)
+				if err != nil {
+					return err
+				}
+				return x.store.DeleteAway(ctx, users)
+			}))
+		}
 	}
 }
 
-func (x *bench) bareSweep(b *testing.B) {
+func (x *bench) bareSweep() job {
 	skip := map[sqlstore.Dialect]string{sqlstore.PostgreSQL: " FOR UPDATE OF u SKIP LOCKED", sqlstore.MySQL: " FOR UPDATE SKIP LOCKED"}[x.dialect]
-	away := x.sql(`SELECT id, created_at, seen_at FROM walkin_users u WHERE anonymous = TRUE AND seen_at < ?
+	read := "created_at, seen_at"
+	if x.dialect == sqlstore.MySQL {
+		read = "CAST(created_at AS char), CAST(seen_at AS char)"
+	}
+	away := x.sql("SELECT id, " + read + ` FROM walkin_users u WHERE anonymous = TRUE AND seen_at < ? AND (seen_at, id) > (?, ?)
 		AND NOT EXISTS (SELECT 1 FROM walkin_identities WHERE user_id = u.id) ORDER BY seen_at, id LIMIT ?` + skip)
 	list := " IN (?" + strings.Repeat(", ?", swept-1) + ")"
+	if x.dialect == sqlstore.PostgreSQL {
+		list = " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))"
+	}
 	deleteSessions := x.sql("DELETE FROM walkin_sessions WHERE user_id" + list)
 	deleteUsers := x.sql("DELETE FROM walkin_users WHERE anonymous = TRUE AND id" + list)
-	for b.Loop() {
-		b.StopTimer()
-		x.fill(b)
-		b.StartTimer()
-		tx, err := x.db.BeginTx(b.Context(), nil)
-		ok(b, err)
-		rows, err := tx.QueryContext(b.Context(), away, x.time(x.at), swept)
-		ok(b, err)
-		var ids []any
-		for rows.Next() {
-			var id uuid.UUID
-			var created, seen any
-			ok(b, rows.Scan(&id, &created, &seen))
-			ids = append(ids, x.bind(id))
+	return func() func() {
+		x.fill()
+		return func() {
+			x.tx(func(tx *sql.Tx) {
+				rows, err := tx.QueryContext(x.Context(), away, x.time(x.at), x.time(time.Unix(0, 0)), x.bind(uuid.Nil), swept)
+				ok(x, err)
+				defer rows.Close()
+				var ids []any
+				var texts []string
+				for rows.Next() {
+					var id uuid.UUID
+					var created, seen any
+					ok(x, rows.Scan(&id, &created, &seen))
+					ids, texts = append(ids, x.bind(id)), append(texts, id.String())
+				}
+				ok(x, rows.Err())
+				if x.dialect == sqlstore.PostgreSQL {
+					ids = []any{"{" + strings.Join(texts, ",") + "}"}
+				}
+				x.exec(tx, deleteSessions, ids...)
+				x.exec(tx, deleteUsers, ids...)
+			})
 		}
-		ok(b, rows.Err())
-		for _, query := range []string{deleteSessions, deleteUsers} {
-			if _, err := tx.ExecContext(b.Context(), query, ids...); err != nil {
-				b.Fatal(err)
-			}
-		}
-		ok(b, tx.Commit())
 	}
 }

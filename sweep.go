@@ -41,7 +41,7 @@ type SweepOptions struct {
 	// since their next visit would still be welcome.
 	InactiveFor time.Duration
 
-	// Batch is how many users go in one transaction. Zero is 1,000.
+	// Batch is how many users go in one transaction. Zero is 500.
 	Batch int
 
 	// Keep sees the users of a batch in the transaction that deletes them,
@@ -69,7 +69,7 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	// was seen up to that much later than the store knows.
 	least := m.cfg.Lifetime + m.cfg.RenewAfter + 2*leeway
 	orDefault(&opts.InactiveFor, max(30*24*time.Hour, least))
-	orDefault(&opts.Batch, 1000)
+	orDefault(&opts.Batch, 500)
 	if opts.InactiveFor < least {
 		return 0, fmt.Errorf("walkin: SweepOptions.InactiveFor is %v; a token can live %v", opts.InactiveFor, least)
 	}

@@ -94,11 +94,8 @@ func (d database) durable(t *testing.T) database {
 // away, and a hundredth of that each of those who were here lately and of those
 // who are permanent. IDs grow with time, as UUIDv7 do.
 func (d database) crowd(away int) []string {
-	digits := "(SELECT 0 AS d" // the one table of numbers that all databases have
-	for i := range 9 {
-		digits += fmt.Sprint(" UNION ALL SELECT ", i+1)
-	}
-	digits += ")"
+	// The one table of numbers that all databases have.
+	digits := "(SELECT 0 AS d UNION ALL SELECT " + strings.Join(strings.Split("123456789", ""), " UNION ALL SELECT ") + ")"
 	var from []string
 	n := "0"
 	for i, power := 0, 1; power < 2*away; i, power = i+1, power*10 {

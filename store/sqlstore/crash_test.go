@@ -151,13 +151,11 @@ func newNoteSite(t *testing.T, store walkin.Store, data scs.CtxStore, d database
 	n.Handler = wk.Handler(wk.LoadAndSave(sm)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _ := walkin.FromContext(r.Context())
 		n.who, n.draft = c.UserID, sm.GetString(r.Context(), "draft")
-		switch r.URL.Path {
-		case "/draft":
+		if r.URL.Path == "/draft" {
 			sm.Put(r.Context(), "draft", r.PostFormValue("text"))
+		}
+		if r.URL.Path != "/prove" {
 			return
-		default:
-			return
-		case "/prove":
 		}
 		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.PostFormValue("name"), Method: "pwd"}); err != nil {
 			wk.Refuse(w, r, err)

@@ -96,13 +96,12 @@ func (d database) durable(t *testing.T) database {
 func (d database) crowd(away int) []string {
 	// The one table of numbers that all databases have.
 	digits := "(SELECT 0 AS d UNION ALL SELECT " + strings.Join(strings.Split("123456789", ""), " UNION ALL SELECT ") + ")"
-	var from []string
-	n := "0"
+	var from, n []string
 	for i, power := 0, 1; power < 2*away; i, power = i+1, power*10 {
 		from = append(from, fmt.Sprintf("%s AS d%d", digits, i))
-		n += fmt.Sprintf(" + %d * d%d.d", power, i)
+		n = append(n, fmt.Sprintf("%d * d%d.d", power, i))
 	}
-	numbers := fmt.Sprintf("(SELECT %s AS n FROM %s) AS numbers WHERE n < %d ORDER BY n", n, strings.Join(from, ", "), away+2*(away/100))
+	numbers := fmt.Sprintf("(SELECT %s AS n FROM %s) AS numbers WHERE n < %d ORDER BY n", strings.Join(n, " + "), strings.Join(from, ", "), away+2*(away/100))
 	id, session, text := "CAST(lpad(to_hex(n), 12, '0') || '70008' || substr(md5(n::text), 1, 15) AS uuid)", "gen_random_uuid()", "id::text"
 	ago, hence, data := "now() - interval '%d days' + n * interval '1 second'", "now() + interval '1 hour'", "'x'::bytea"
 	switch d.dialect {

@@ -54,7 +54,9 @@ func TestPgxpool(t *testing.T) {
 			return d
 		}
 		t.Run(fmt.Sprint(conns), func(t *testing.T) {
-			runStore(t, pooled)
+			if conns == 1 {
+				runStore(t, pooled)
+			}
 			t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, pooled(t)) })
 			t.Run("goes along with an upgrade or not at all", func(t *testing.T) { dataUpgrade(t, pooled(t)) })
 			t.Run("goes along with a merge or not at all", func(t *testing.T) { dataMerge(t, pooled(t)) })

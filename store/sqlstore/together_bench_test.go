@@ -26,7 +26,7 @@ func BenchmarkActs(b *testing.B) {
 			d := server.start(b)(b)
 			d.dsn = strings.Replace(d.dsn, "synchronous(NORMAL)", "synchronous(FULL)", 1)
 			s, db := d.migrated(b)
-			x := &bench{d, s, db, time.Now()}
+			x := &bench{B: b, database: d, store: s, db: db, at: time.Now()}
 			switch d.dialect { // the tests' servers do not wait for the disk
 			case sqlstore.PostgreSQL:
 				x.durable(b, "ALTER SYSTEM SET fsync = on", "SELECT pg_reload_conf()")

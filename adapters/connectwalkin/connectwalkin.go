@@ -1,0 +1,165 @@
+// Package connectwalkin is for services made with Connect, which are handlers of
+// net/http: walkin.Middleware.Handler around the mux gives them their claims, and
+// what is here is a guard for each procedure and refusals that Connect's, gRPC's
+// and gRPC-Web's clients understand.
+//
+//	wk, err := walkin.New(walkin.Config{…, OnRefuse: connectwalkin.OnRefuse(nil)})
+//	…
+//	guard := connectwalkin.Guard{Middleware: wk, Level: func(procedure string) connectwalkin.Level {
+//		if procedure == notesconnect.NotesPublishProcedure {
+//			return connectwalkin.Permanent
+//		}
+//		return connectwalkin.User
+//	}}
+//	mux.Handle(notesconnect.NewNotesHandler(notes, connect.WithInterceptors(guard)))
+//	http.ListenAndServe(addr, wk.Handler(mux))
+//
+// Procedures find the claims with walkin.FromContext. A browser on the site sends
+// its cookie; a program a bearer token of walkin.Middleware.AccessToken. Calls are
+// posts, and so acts, but for those of procedures without side effects that the
+// client sends as GET.
+package connectwalkin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"connectrpc.com/connect"
+	"github.com/walkin-go/walkin"
+)
+
+// A Level is who may call a procedure.
+type Level uint8
+
+// Anybody is the zero Level. User is everybody who is somebody, anonymous or
+// permanent.
+const (
+	Anybody Level = iota
+	User
+	Permanent
+)
+
+// A Guard is a connect.Interceptor for handlers. Clients pass through it as they
+// are. Its fields do not change once it is in use.
+type Guard struct {
+	Middleware *walkin.Middleware // required
+
+	// Level says who may call a procedure, by its name, as "/notes.Notes/Add".
+	// Nil lets anybody call everything.
+	Level func(procedure string) Level
+}
+
+var _ connect.Interceptor = Guard{}
+
+// WrapUnary refuses with CodeUnauthenticated for nobody and CodePermissionDenied
+// for an anonymous user.
+func (g Guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		if !request.Spec().IsClient {
+			if err := g.check(ctx, request.Spec().Procedure); err != nil {
+				return nil, err
+			}
+		}
+		return next(ctx, request)
+	}
+}
+
+// WrapStreamingClient changes nothing.
+func (g Guard) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// WrapStreamingHandler refuses as WrapUnary does, before the stream begins. A
+// session that ends later does not end the stream.
+func (g Guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		if err := g.check(ctx, conn.Spec().Procedure); err != nil {
+			return err
+		}
+		return next(ctx, conn)
+	}
+}
+
+// check asks walkin's own guards, which also tell the owner.
+func (g Guard) check(ctx context.Context, procedure string) error {
+	level := Anybody
+	if g.Level != nil {
+		level = g.Level(procedure)
+	}
+	var guard func(http.Handler) http.Handler
+	switch level {
+	case Anybody:
+		return nil
+	case User:
+		guard = g.Middleware.RequireUser()
+	default: // also one that is none of the constants: fails closed
+		guard = g.Middleware.RequirePermanent()
+	}
+	passed := false
+	w := answer{header: make(http.Header)}
+	r := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: procedure}, Header: http.Header{}}).WithContext(ctx)
+	guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true })).ServeHTTP(&w, r)
+	if passed {
+		return nil
+	}
+	return refusal(&walkin.Refusal{Status: w.status})
+}
+
+// OnRefuse is for walkin.Config.OnRefuse: what walkin.Middleware.Handler itself
+// refuses, as when the store is down, goes to Connect's clients in their own
+// protocol, and to all others by next, or, when that is nil, by
+// walkin.Refusal.ServeHTTP.
+func OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Refusal)) func(http.ResponseWriter, *http.Request, *walkin.Refusal) {
+	// Without its header a form of the site would look like a message of Connect's.
+	writer := connect.NewErrorWriter(connect.WithRequireConnectProtocolHeader())
+	if next == nil {
+		next = func(w http.ResponseWriter, r *http.Request, e *walkin.Refusal) { e.ServeHTTP(w, r) }
+	}
+	return func(w http.ResponseWriter, r *http.Request, e *walkin.Refusal) {
+		if r.URL == nil || !writer.IsSupported(r) {
+			next(w, r, e)
+			return
+		}
+		_ = writer.Write(w, r, refusal(e)) // the only error is a client that went away
+	}
+}
+
+// refusal says no more than HTTP would.
+func refusal(e *walkin.Refusal) *connect.Error {
+	code, message := connect.CodeInternal, "something went wrong"
+	switch e.Status {
+	case http.StatusUnauthorized:
+		code, message = connect.CodeUnauthenticated, "please sign in first"
+	case http.StatusForbidden:
+		code, message = connect.CodePermissionDenied, "you may not do this"
+	case http.StatusTooManyRequests:
+		code, message = connect.CodeResourceExhausted, "too many new users from this network"
+	case http.StatusServiceUnavailable:
+		code, message = connect.CodeUnavailable, "this does not work at the moment"
+	}
+	if e.Message != "" {
+		message = e.Message
+	}
+	return connect.NewError(code, errors.New(message))
+}
+
+// An answer is what a refusal is written to: only its status counts.
+type answer struct {
+	header http.Header
+	status int
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return len(b), nil
+}

@@ -1,0 +1,205 @@
+package connectwalkin_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/connectwalkin"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const (
+	unary  = "/notes.Notes/Who"
+	stream = "/notes.Notes/Watch"
+)
+
+// A store that can be down.
+type store struct {
+	*memstore.Store
+	down atomic.Bool
+}
+
+func (s *store) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	if s.down.Load() {
+		return walkin.Session{}, errors.New("the store is down")
+	}
+	return s.Store.Lookup(ctx, user, session)
+}
+
+// A world is a site with a service in it, on a server.
+type world struct {
+	t      *testing.T
+	store  *store
+	server *httptest.Server
+	site   http.Handler
+	ran    atomic.Int32
+	told   atomic.Pointer[walkin.Event]
+	token  string
+}
+
+func newWorld(t *testing.T, level connectwalkin.Level) *world {
+	t.Helper()
+	w := &world{t: t, store: &store{Store: memstore.New()}}
+	wk, err := walkin.New(walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store,
+		OnRefuse: connectwalkin.OnRefuse(nil), RowLimit: walkin.Limit{Count: 3, Per: time.Hour},
+		OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
+		IsBot:   func(r *http.Request) bool { return r.UserAgent() != walkintest.UserAgent }, // programs stay nobody
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard := connect.WithInterceptors(connectwalkin.Guard{Middleware: wk, Level: func(procedure string) connectwalkin.Level {
+		if procedure != unary && procedure != stream {
+			t.Errorf("asked about %q", procedure)
+		}
+		return level
+	}})
+	who := func(ctx context.Context) *wrapperspb.StringValue {
+		w.ran.Add(1)
+		c, _ := walkin.FromContext(ctx)
+		return wrapperspb.String(c.UserID.String())
+	}
+	mux := http.NewServeMux()
+	mux.Handle(unary, connect.NewUnaryHandler(unary, func(ctx context.Context, _ *connect.Request[emptypb.Empty]) (*connect.Response[wrapperspb.StringValue], error) {
+		return connect.NewResponse(who(ctx)), nil
+	}, guard))
+	mux.Handle(stream, connect.NewServerStreamHandler(stream, func(ctx context.Context, _ *connect.Request[emptypb.Empty], s *connect.ServerStream[wrapperspb.StringValue]) error {
+		return s.Send(who(ctx))
+	}, guard))
+	mux.HandleFunc("/{$}", func(_ http.ResponseWriter, r *http.Request) {
+		w.token, _ = wk.AccessToken(r.Context(), "walkin", time.Minute)
+	})
+	mux.HandleFunc("POST /prove", func(rw http.ResponseWriter, r *http.Request) {
+		if _, err := wk.Continue(rw, r, walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
+			t.Error(err)
+		}
+	})
+	w.site = wk.Handler(mux)
+	w.server = httptest.NewUnstartedServer(w.site)
+	w.server.EnableHTTP2 = true // for gRPC
+	w.server.StartTLS()
+	t.Cleanup(w.server.Close)
+	return w
+}
+
+// call makes both calls by each protocol, which must end alike, and returns how.
+func (w *world) call(token string) (code connect.Code, who string) {
+	w.t.Helper()
+	first := true
+	for _, option := range []connect.ClientOption{connect.WithHTTPGet(), connect.WithGRPC(), connect.WithGRPCWeb(), connect.WithProtoJSON()} {
+		for _, procedure := range []string{unary, stream} {
+			before := w.ran.Load()
+			request := connect.NewRequest(&emptypb.Empty{})
+			if token != "" {
+				request.Header().Set("Authorization", "Bearer "+token)
+			}
+			client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](w.server.Client(), w.server.URL+procedure, option)
+			var got string
+			var err error
+			if procedure == unary {
+				var response *connect.Response[wrapperspb.StringValue]
+				if response, err = client.CallUnary(w.t.Context(), request); err == nil {
+					got = response.Msg.Value
+				}
+			} else {
+				var s *connect.ServerStreamForClient[wrapperspb.StringValue]
+				if s, err = client.CallServerStream(w.t.Context(), request); err == nil {
+					if s.Receive() {
+						got = s.Msg().Value
+					}
+					err = errors.Join(s.Err(), s.Close())
+				}
+			}
+			var now connect.Code
+			if err != nil {
+				now = connect.CodeOf(err)
+				if joined, ok := errors.AsType[*connect.Error](err); ok {
+					now = joined.Code()
+				}
+				if w.ran.Load() != before {
+					w.t.Errorf("%s: refused with %v, and the procedure ran", procedure, now)
+				}
+			}
+			if !first && (now != code || got != who) {
+				w.t.Errorf("%s: got %v of %s, by another protocol %v of %s", procedure, now, got, code, who)
+			}
+			code, who, first = now, got, false
+		}
+	}
+	return code, who
+}
+
+// TestGuard is the table of who may call what.
+func TestGuard(t *testing.T) {
+	const unauthenticated, denied = connect.CodeUnauthenticated, connect.CodePermissionDenied
+	for _, tt := range []struct {
+		level                        connectwalkin.Level
+		nobody, anonymous, permanent connect.Code // zero: let through
+	}{
+		{connectwalkin.Anybody, 0, 0, 0},
+		{connectwalkin.User, unauthenticated, 0, 0},
+		{connectwalkin.Permanent, unauthenticated, denied, 0},
+		{99, unauthenticated, denied, 0},
+	} {
+		w := newWorld(t, tt.level)
+		check := func(name string, want connect.Code, token string) {
+			t.Helper()
+			if got, _ := w.call(token); got != want {
+				t.Errorf("level %d, %s: got %v, want %v", tt.level, name, got, want)
+			}
+			if e := w.told.Load(); want != 0 && (e == nil || e.Outcome != walkin.Refused) {
+				t.Errorf("level %d, %s: the owner is told %v", tt.level, name, e)
+			}
+		}
+		check("nobody", tt.nobody, "")
+		check("garbage", tt.nobody, "x.y.z")
+		c := walkintest.NewClient(t, w.site)
+		c.Visit("/")
+		c.Act("/", nil)
+		check("an anonymous user", tt.anonymous, w.token)
+		c.Act("/prove", url.Values{"name": {"ann"}})
+		c.Visit("/")
+		check("a permanent user", tt.permanent, w.token)
+		w.store.down.Store(true)
+		check("the store is down", connect.CodeUnavailable, w.token)
+	}
+}
+
+// TestBrowser holds that a page of the site calls by its cookie, and that the
+// first call makes its visitor a row.
+func TestBrowser(t *testing.T) {
+	w := newWorld(t, connectwalkin.User)
+	for i := range 5 {
+		c := walkintest.NewClient(t, w.site).From("203.0.113.7:1")
+		c.Visit("/")
+		r := c.NewRequest(http.MethodPost, unary, http.NoBody)
+		r.Header.Set("Content-Type", "application/proto")
+		r.Header.Set("Connect-Protocol-Version", "1")
+		got := c.Do(r)
+		want := http.StatusOK
+		if i >= 3 {
+			want = http.StatusTooManyRequests
+		}
+		if got.StatusCode != want || want != http.StatusOK && got.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("visitor %d: got %d %q, want %d", i, got.StatusCode, got.Header.Get("Content-Type"), want)
+		}
+	}
+	c := walkintest.NewClient(t, w.site).From("203.0.113.7:1")
+	c.Visit("/")
+	if r := c.Act("/", nil); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("a form of the site: got %d %q, want walkin's own page", r.StatusCode, r.Header.Get("Content-Type"))
+	}
+}

@@ -1,0 +1,216 @@
+package grpcwalkin_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/grpcwalkin"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	health "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+// A store that can be down.
+type store struct {
+	*memstore.Store
+	down atomic.Bool
+}
+
+func (s *store) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	if s.down.Load() {
+		return walkin.Session{}, errors.New("the store is down")
+	}
+	return s.Store.Lookup(ctx, user, session)
+}
+
+// A service answers who called in place of its health; it is gRPC's own, so that
+// no code has to be generated.
+type service struct {
+	health.UnimplementedHealthServer
+	ran *atomic.Int32
+	who chan walkin.Claims
+}
+
+func (s service) tell(ctx context.Context) {
+	s.ran.Add(1)
+	c, _ := walkin.FromContext(ctx)
+	s.who <- c
+}
+
+func (s service) Check(ctx context.Context, _ *health.HealthCheckRequest) (*health.HealthCheckResponse, error) {
+	s.tell(ctx)
+	return &health.HealthCheckResponse{}, nil
+}
+
+func (s service) Watch(_ *health.HealthCheckRequest, stream grpc.ServerStreamingServer[health.HealthCheckResponse]) error {
+	s.tell(stream.Context())
+	return stream.Send(&health.HealthCheckResponse{})
+}
+
+// A world is a site and a service behind it.
+type world struct {
+	t      *testing.T
+	store  *store
+	site   http.Handler
+	wk     *walkin.Middleware // the service's
+	client health.HealthClient
+	ran    atomic.Int32
+	who    chan walkin.Claims
+	token  string
+	told   atomic.Pointer[walkin.Event]
+}
+
+func newWorld(t *testing.T, level grpcwalkin.Level) *world {
+	t.Helper()
+	w := &world{t: t, store: &store{Store: memstore.New()}, who: make(chan walkin.Claims, 1)}
+	make := func(audience string) *walkin.Middleware {
+		wk, err := walkin.New(walkin.Config{
+			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store, Audience: audience,
+			OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wk
+	}
+	site := make("")
+	w.wk = make("notes")
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) {
+		w.token, _ = site.AccessToken(r.Context(), "notes", time.Minute)
+	})
+	mux.HandleFunc("POST /prove", func(rw http.ResponseWriter, r *http.Request) {
+		if _, err := site.Continue(rw, r, walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.Handle("POST /out", site.SignOutHandler())
+	w.site = site.Handler(mux)
+
+	guard := grpcwalkin.Guard{Middleware: w.wk, Level: func(method string) grpcwalkin.Level {
+		if method != health.Health_Check_FullMethodName && method != health.Health_Watch_FullMethodName {
+			t.Errorf("asked about %q", method)
+		}
+		return level
+	}}
+	server := grpc.NewServer(grpc.UnaryInterceptor(guard.Unary), grpc.StreamInterceptor(guard.Stream))
+	health.RegisterHealthServer(server, service{ran: &w.ran, who: w.who})
+	listener := bufconn.Listen(1 << 16)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient("passthrough:///bufnet", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	w.client = health.NewHealthClient(conn)
+	return w
+}
+
+// call makes a unary call and a stream, which must end alike, and returns how, and
+// who called.
+func (w *world) call(values ...string) (codes.Code, walkin.Claims) {
+	w.t.Helper()
+	var got [2]codes.Code
+	var who [2]walkin.Claims
+	for i := range got {
+		ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+		defer cancel()
+		for _, value := range values {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", value)
+		}
+		before := w.ran.Load()
+		var err error
+		if i == 0 {
+			_, err = w.client.Check(ctx, &health.HealthCheckRequest{})
+		} else {
+			var stream grpc.ServerStreamingClient[health.HealthCheckResponse]
+			if stream, err = w.client.Watch(ctx, &health.HealthCheckRequest{}); err == nil {
+				_, err = stream.Recv()
+			}
+		}
+		if got[i] = status.Code(err); got[i] == codes.OK {
+			who[i] = <-w.who
+		} else if w.ran.Load() != before {
+			w.t.Errorf("refused with %v, and the handler ran", got[i])
+		}
+	}
+	if got[0] != got[1] || who[0].UserID != who[1].UserID {
+		w.t.Errorf("a call: %v of %v, a stream: %v of %v", got[0], who[0].UserID, got[1], who[1].UserID)
+	}
+	return got[0], who[0]
+}
+
+// TestGuard is the table of who may call what.
+func TestGuard(t *testing.T) {
+	for _, tt := range []struct {
+		level                                 grpcwalkin.Level
+		nobody, garbage, anonymous, permanent codes.Code
+	}{
+		{grpcwalkin.Anybody, codes.OK, codes.OK, codes.OK, codes.OK},
+		{grpcwalkin.User, codes.Unauthenticated, codes.Unauthenticated, codes.OK, codes.OK},
+		{grpcwalkin.Permanent, codes.Unauthenticated, codes.Unauthenticated, codes.PermissionDenied, codes.OK},
+		{99, codes.Unauthenticated, codes.Unauthenticated, codes.PermissionDenied, codes.OK},
+	} {
+		w := newWorld(t, tt.level)
+		check := func(name string, want codes.Code, user bool, values ...string) {
+			t.Helper()
+			got, who := w.call(values...)
+			if got != want || want == codes.OK && (who.UserID != uuid.Nil) != user {
+				t.Errorf("level %d, %s: got %v of %v, want %v", tt.level, name, got, who.UserID, want)
+			}
+			if e := w.told.Load(); want != codes.OK && (e == nil || e.Outcome != walkin.Refused) {
+				t.Errorf("level %d, %s: the owner is told %v", tt.level, name, e)
+			}
+		}
+		check("nobody", tt.nobody, false)
+		check("another scheme", tt.garbage, false, "Basic YTpi")
+		check("garbage", tt.garbage, false, "Bearer x.y.z")
+		c := walkintest.NewClient(t, w.site)
+		c.Visit("/")
+		c.Act("/", nil)
+		check("an anonymous user", tt.anonymous, true, "Bearer "+w.token)
+		c.Act("/prove", url.Values{"name": {"ann"}})
+		c.Visit("/")
+		check("a permanent user", tt.permanent, true, "bearer "+w.token)
+		if got, _ := w.call("Bearer "+w.token, "Bearer "+w.token); got != codes.Unauthenticated {
+			t.Errorf("two tokens: got %v", got)
+		}
+		if tt.level == grpcwalkin.Anybody {
+			continue
+		}
+		w.store.down.Store(true)
+		check("the store is down", codes.Unavailable, true, "Bearer "+w.token)
+		w.store.down.Store(false)
+		c.Act("/out", nil)
+		check("signed out", tt.garbage, false, "Bearer "+w.token)
+	}
+}
+
+// TestNoUsers holds that a service makes nobody a user.
+func TestNoUsers(t *testing.T) {
+	w := newWorld(t, grpcwalkin.Anybody)
+	for _, values := range [][]string{nil, {"Bearer x.y.z"}, {"Basic YTpi"}, {""}} {
+		if _, who := w.call(values...); who != (walkin.Claims{}) {
+			t.Errorf("%q: got %+v", values, who)
+		}
+		if e := w.told.Load(); e != nil && (e.Outcome == walkin.Minted || e.Outcome == walkin.Persisted) {
+			t.Errorf("%q: got %v", values, e.Outcome)
+		}
+	}
+}

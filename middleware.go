@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -150,6 +151,11 @@ type Config struct {
 	UpgradeURL string
 	SignInURL  string
 
+	// CredentialPaths are more local paths where visitors prove who they are,
+	// such as "/passkey/": a post to one of them or to a path below makes no
+	// anonymous user of its own either.
+	CredentialPaths []string
+
 	// OnRefuse answers refused requests; Retry-After and Cache-Control are
 	// set already. Nil is Refusal.ServeHTTP: a problem document for
 	// programs, a page or a redirect for people.
@@ -264,6 +270,11 @@ func New(cfg Config) (*Middleware, error) {
 			mistake("Config.%s %q is not a local path like /sign-up", name, path)
 		}
 	}
+	for i, path := range cfg.CredentialPaths {
+		if localPath(path, "") == "" || path == "/" || strings.ContainsAny(path, "?#") {
+			mistake("Config.CredentialPaths[%d] %q is not a local path like /passkey/", i, path)
+		}
+	}
 	if cfg.CacheSize < 0 {
 		mistake("Config.CacheSize is %d, which is negative", cfg.CacheSize)
 	}
@@ -291,6 +302,7 @@ func New(cfg Config) (*Middleware, error) {
 	if cfg.Insecure {
 		log.Warn("walkin: Config.Insecure is set: cookies travel without encryption; never use it outside localhost")
 	}
+	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
 	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize),
 		ownLimiter: ownLimiter, began: time.Now()}, nil
 }
@@ -461,7 +473,12 @@ func (m *Middleware) isOwnAct(r *http.Request) bool {
 func (m *Middleware) isCredentialForm(r *http.Request) bool {
 	upgrade, _, _ := strings.Cut(m.cfg.UpgradeURL, "?")
 	signIn, _, _ := strings.Cut(m.cfg.SignInURL, "?")
-	return r.URL.Path == upgrade || r.URL.Path == signIn
+	return r.URL.Path == upgrade || r.URL.Path == signIn ||
+		slices.ContainsFunc(m.cfg.CredentialPaths, func(at string) bool {
+			at = strings.TrimSuffix(at, "/")
+			below, ok := strings.CutPrefix(r.URL.Path, at)
+			return ok && (below == "" || below[0] == '/')
+		})
 }
 
 // undo removes the user that was made for a request whose visitor did not get

@@ -145,7 +145,11 @@ func TestMint(t *testing.T) {
 		{"POST, unknown Sec-Fetch-Site", fetch("POST", "Sec-Fetch-Site", "moon"), same("cross_site")},
 		{"the sign-up form", form("/sign-up"), [4]string{"skipped:credential_form", "skipped:credential_form", "skipped:on_demand", "skipped:mint_off"}},
 		{"the sign-in form", form("/sign-in"), [4]string{"skipped:credential_form", "skipped:credential_form", "skipped:on_demand", "skipped:mint_off"}},
+		{"a credential's path", form("/passkey"), [4]string{"skipped:credential_form", "skipped:credential_form", "skipped:on_demand", "skipped:mint_off"}},
+		{"below a credential's path", form("/passkey/signin"), [4]string{"skipped:credential_form", "skipped:credential_form", "skipped:on_demand", "skipped:mint_off"}},
+		{"beside a credential's path", form("/passkeys"), act},
 		{"the sign-in page", at("/sign-in"), visit},
+		{"a page below a credential's path", at("/passkey/help"), visit},
 
 		// Methods.
 		{"HEAD", page2("HEAD"), same("method")},
@@ -180,7 +184,9 @@ func TestMint(t *testing.T) {
 	for _, tt := range tests {
 		for i, policy := range policies {
 			t.Run(fmt.Sprint(tt.name, "/", policy), func(t *testing.T) {
-				s := newSite(t, minting(policy), func(c *walkin.Config) { c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in" })
+				s := newSite(t, minting(policy), func(c *walkin.Config) {
+					c.UpgradeURL, c.SignInURL, c.CredentialPaths = "/sign-up", "/sign-in", []string{"/passkey/"}
+				})
 				if got := s.tries(t, tt.request(s)); got != tt.want[i] {
 					t.Errorf("got %q, want %q", got, tt.want[i])
 				}

@@ -975,6 +975,9 @@ var mistakes = []struct {
 	{"an UpgradeURL elsewhere", func(c *walkin.Config) { c.UpgradeURL = "https://example.com/sign-up" }, "Config.UpgradeURL"},
 	{"a relative UpgradeURL", func(c *walkin.Config) { c.UpgradeURL = "sign-up" }, "Config.UpgradeURL"},
 	{"a SignInURL elsewhere", func(c *walkin.Config) { c.SignInURL = "//evil.example" }, "Config.SignInURL"},
+	{"a credential's path elsewhere", func(c *walkin.Config) { c.CredentialPaths = []string{"/code", "//evil.example"} }, "Config.CredentialPaths[1]"},
+	{"everything a credential's path", func(c *walkin.Config) { c.CredentialPaths = []string{"/"} }, "Config.CredentialPaths[0]"},
+	{"a credential's path with a query", func(c *walkin.Config) { c.CredentialPaths = []string{"/code?a"} }, "Config.CredentialPaths[0]"},
 	{"a negative CacheSize", func(c *walkin.Config) { c.CacheSize = -1 }, "Config.CacheSize is -1"},
 }
 

@@ -1,0 +1,96 @@
+package passkey
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/walkin-go/walkin"
+)
+
+// A ceremony is what a challenge was given out for, kept in a ticket. It is
+// found again by the browser that it is bound to and by its challenge: another
+// browser finds nothing, and so cannot even spend it, and two tabs do not get
+// into each other's way.
+type ceremony struct {
+	Session webauthn.SessionData `json:"session"`
+	Name    string               `json:"name,omitempty"` // of the new key
+}
+
+// ticketKey names the ticket of a ceremony without saying what its parts are.
+func ticketKey(kind protocol.CeremonyType, bound, challenge string) string {
+	sum := sha256.Sum256([]byte(bound + "\x00" + challenge))
+	return "passkey:" + string(kind) + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func (p *Passkeys) put(ctx context.Context, kind protocol.CeremonyType, bound string, c ceremony) error {
+	data, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	ticket := walkin.Ticket{Key: ticketKey(kind, bound, c.Session.Challenge), Data: data, ExpiresAt: c.Session.Expires}
+	if _, err := p.store.PutTicket(ctx, ticket); err != nil {
+		return storeDown(err)
+	}
+	return nil
+}
+
+// take ends the ceremony that a response belongs to, whatever is wrong with the
+// response: a challenge is for one try.
+func (p *Passkeys) take(r *http.Request, kind protocol.CeremonyType, challenge string) (ceremony, error) {
+	for _, bound := range p.middleware.Bound(r) {
+		ticket, err := p.store.TakeTicket(r.Context(), ticketKey(kind, bound, challenge), time.Now())
+		if errors.Is(err, walkin.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return ceremony{}, storeDown(err)
+		}
+		var c ceremony
+		if err := json.Unmarshal(ticket.Data, &c); err != nil {
+			return ceremony{}, err
+		}
+		return c, nil
+	}
+	return ceremony{}, &walkin.Refusal{Status: http.StatusGone, Reason: "passkey_ceremony",
+		Message: "This took too long, or was done already. Please reload the page and try again."}
+}
+
+// unverified is the refusal of a response that the library does not accept. It
+// looks for the reason itself: the library's texts quote the response, which is a
+// stranger's.
+func (p *Passkeys) unverified(client protocol.CollectedClientData, device protocol.AuthenticatorData) *walkin.Refusal {
+	refusal := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_bad",
+		Message: "This passkey could not be verified. Please try again, or use another way."}
+	rpID := sha256.Sum256([]byte(p.webauthn.Config.RPID))
+	switch {
+	case !protocol.IsOriginInHaystack(client.Origin, p.origins):
+		refusal.Reason = "passkey_origin"
+	case client.CrossOrigin:
+		refusal.Reason = "passkey_framed"
+	case string(device.RPIDHash) != string(rpID[:]):
+		refusal.Reason = "passkey_rp_id"
+	case !device.Flags.UserVerified():
+		refusal.Reason = "passkey_user_unverified"
+		refusal.Message = "Your device did not ask for its PIN, your finger or your face. Please set one up there and try again."
+	}
+	return refusal
+}
+
+// An account is a user as the library wants one.
+type account struct {
+	handle []byte
+	name   string
+	keys   []webauthn.Credential
+}
+
+func (a account) WebAuthnID() []byte                         { return a.handle }
+func (a account) WebAuthnName() string                       { return a.name }
+func (a account) WebAuthnDisplayName() string                { return a.name }
+func (a account) WebAuthnCredentials() []webauthn.Credential { return a.keys }

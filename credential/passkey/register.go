@@ -1,0 +1,129 @@
+package passkey
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
+	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/walkin-go/walkin"
+)
+
+// leastTime is what somebody needs to find their key, touch it and wait.
+const leastTime = time.Minute
+
+// An outcome answers a ceremony that is complete.
+type outcome struct {
+	Outcome walkin.Outcome `json:"outcome"`
+}
+
+func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
+	bound, err := p.middleware.Bind(w, r)
+	if err != nil {
+		return nil, err
+	}
+	var form struct {
+		Name string `json:"name"`
+	}
+	if json.Unmarshal(body, &form) != nil {
+		return nil, malformed()
+	}
+	if form.Name, err = checkName(form.Name); err != nil {
+		return nil, err
+	}
+	user := account{name: p.nameFor(r)}
+	timeout := ceremonyTime
+	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
+		// Continue would say so in the end, and the device would have a key that
+		// belongs to nothing.
+		left := p.recentProof - time.Since(c.ProvenAt)
+		if left < min(leastTime, p.recentProof/2) {
+			return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_recent",
+				Message: "Please sign in again first, so that we know it is you."}
+		}
+		timeout = min(timeout, left)
+		_, records, err := p.keysOf(r.Context(), c.UserID)
+		if err != nil {
+			return nil, storeDown(err)
+		}
+		for _, k := range records {
+			user.handle = records[0].Handle
+			user.keys = append(user.keys, k.credential())
+		}
+	}
+	if user.handle == nil {
+		// A device keeps one key for each handle, and forgets the one it had. So a
+		// user's keys share one, where the device's own list keeps it from making
+		// a second; and a new user's is new, whoever else was at this browser.
+		user.handle = make([]byte, 32)
+		rand.Read(user.handle)
+	}
+	options, session, err := p.webauthn.BeginRegistration(user,
+		webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()),
+		webauthn.WithExclusions(webauthn.Credentials(user.keys).CredentialDescriptors()),
+		func(o *protocol.PublicKeyCredentialCreationOptions) error {
+			o.Timeout = int(timeout.Milliseconds())
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	return options, p.put(r.Context(), protocol.CreateCeremony, bound, ceremony{Session: *session, Name: form.Name})
+}
+
+func (p *Passkeys) nameFor(r *http.Request) string {
+	if p.userName != nil {
+		if name := p.userName(r); name != "" {
+			return name
+		}
+	}
+	return p.webauthn.Config.RPDisplayName + ", " + time.Now().Format("2 January 2006")
+}
+
+func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
+	response, err := protocol.ParseCredentialCreationResponseBytes(body)
+	if err != nil {
+		return nil, malformed()
+	}
+	c, err := p.take(r, protocol.CreateCeremony, response.Response.CollectedClientData.Challenge)
+	if err != nil {
+		return nil, err
+	}
+	made := &response.Response.AttestationObject
+	// We asked for no attestation. One that came all the same is not looked at:
+	// parsers of certificates are not for strangers.
+	made.Format, made.AttStatement = string(protocol.AttestationFormatNone), nil
+	key, err := p.webauthn.CreateCredential(account{handle: c.Session.UserID}, c.Session, response)
+	if err != nil {
+		return nil, p.unverified(response.Response.CollectedClientData, made.AuthData)
+	}
+	// Nothing is signed when a key is made, so a key that cannot be used would
+	// show only when its owner comes back.
+	if _, err := webauthncose.ParsePublicKey(key.PublicKey); err != nil || len(key.PublicKey) > maxPublicKey {
+		return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "passkey_unusable",
+			Message: "We cannot use the passkey that your device made. Please use another device, or another way."}
+	}
+	k := record{
+		ID: key.ID, PublicKey: key.PublicKey, Handle: c.Session.UserID, Name: c.Name,
+		SignCount: key.Authenticator.SignCount, AAGUID: key.Authenticator.AAGUID, Transports: key.Transport,
+		BackupEligible: key.Flags.BackupEligible, BackupState: key.Flags.BackupState,
+	}
+	secret, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	// New: who makes a key proves that they have it, and nothing about an
+	// identity that exists. The ID is the browser's word; with somebody else's it
+	// must open nothing.
+	did, err := p.middleware.Continue(w, r, walkin.Proof{
+		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, New: true})
+	if errors.Is(err, walkin.ErrIdentityTaken) {
+		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
+			Message: "This passkey is registered already. You can sign in with it."}
+	}
+	return outcome{did}, err
+}

@@ -1,0 +1,110 @@
+package passkey
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/walkin-go/walkin"
+)
+
+func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
+	bound, err := p.middleware.Bind(w, r)
+	if err != nil {
+		return nil, err
+	}
+	var options []webauthn.LoginOption
+	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
+		// Their own: another account's would be refused in the end.
+		_, records, err := p.keysOf(r.Context(), c.UserID)
+		if err != nil {
+			return nil, storeDown(err)
+		}
+		var own webauthn.Credentials
+		for _, k := range records {
+			own = append(own, k.credential())
+		}
+		if len(own) > 0 {
+			options = append(options, webauthn.WithAllowedCredentials(own.CredentialDescriptors()))
+		}
+	}
+	request, session, err := p.webauthn.BeginDiscoverableLogin(options...)
+	if err != nil {
+		return nil, err
+	}
+	return request, p.put(r.Context(), protocol.AssertCeremony, bound, ceremony{Session: *session})
+}
+
+func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
+	response, err := protocol.ParseCredentialRequestResponseBytes(body)
+	if err != nil {
+		return nil, malformed()
+	}
+	c, err := p.take(r, protocol.AssertCeremony, response.Response.CollectedClientData.Challenge)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := p.store.Identity(r.Context(), Provider, subject(response.RawID))
+	if errors.Is(err, walkin.ErrNotFound) {
+		return nil, &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_unknown",
+			Message: "We do not know this passkey. Perhaps it was removed here; please use another one, or another way."}
+	}
+	if err != nil {
+		return nil, storeDown(err)
+	}
+	k, err := recordOf(identity)
+	if err != nil {
+		return nil, err
+	}
+	proven, err := p.verify(c.Session, k, response)
+	if err != nil {
+		return nil, p.unverified(response.Response.CollectedClientData, response.Response.AuthenticatorData)
+	}
+	if proven.Authenticator.CloneWarning {
+		// Fails closed. A key whose counter stands still at 0 has none, and never
+		// comes here.
+		return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: "cloned",
+			Err:     fmt.Errorf("walkin: passkey: the counter of a key of user %s went back", identity.UserID),
+			Message: "There may be a copy of this passkey, so it no longer opens your account. Please use another way, and remove it."}
+	}
+	use := func(k *record) {
+		// Of two proofs at once the later one may be stored first.
+		k.SignCount = max(k.SignCount, proven.Authenticator.SignCount)
+		k.BackupState, k.UsedAt = proven.Flags.BackupState, time.Now().UTC()
+	}
+	if err := p.update(r.Context(), identity.UserID, identity.Subject, use); err != nil {
+		// They are who they say, whatever becomes of this.
+		p.log.LogAttrs(r.Context(), slog.LevelWarn, "walkin: passkey: a key's counter was not stored", slog.Any("error", err))
+	}
+	use(&k)
+	// The secret matters when the identity is removed before Continue has it:
+	// then it is made anew, and must be one that its owner can prove again.
+	secret, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	did, err := p.middleware.Continue(w, r, walkin.Proof{
+		Provider: Provider, Subject: identity.Subject, Method: k.method(), Secret: secret})
+	return outcome{did}, err
+}
+
+// verify checks the response of a key. Where keys were asked for by name, a
+// device may leave out the user handle, and the key must be among them.
+func (p *Passkeys) verify(session webauthn.SessionData, k record, response *protocol.ParsedCredentialAssertionData) (*webauthn.Credential, error) {
+	user := account{handle: k.Handle, keys: []webauthn.Credential{k.credential()}}
+	if len(session.AllowedCredentialIDs) == 0 {
+		_, proven, err := p.webauthn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return user, nil }, session, response)
+		return proven, err
+	}
+	if !slices.ContainsFunc(session.AllowedCredentialIDs, func(id []byte) bool { return string(id) == string(k.ID) }) {
+		return nil, errors.New("walkin: passkey: a key that was not asked for")
+	}
+	session.UserID, session.AllowedCredentialIDs = k.Handle, nil // all of them are the visitor's, and this one is among them
+	return p.webauthn.ValidateLogin(user, session, response)
+}

@@ -73,6 +73,7 @@ func newSite(t testing.TB, setups ...setup) *site {
 			Keys:            []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
 			Store:           s.store,
 			CredentialPaths: []string{"/passkey/"},
+			CacheSize:       256,
 			OnUpgrade:       hook, OnSignIn: hook,
 			OnEvent: func(_ context.Context, e walkin.Event) {
 				s.mu.Lock()

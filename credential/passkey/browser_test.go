@@ -1,0 +1,368 @@
+package passkey_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/passkey"
+	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// newChromium starts a browser, or skips the test when there is none.
+func newChromium(t *testing.T) context.Context {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		testserver.Missing(t, "chromium", "the walk through a real browser is left out")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.DisableGPU,
+		chromedp.UserAgent(walkintest.UserAgent), // by its own, a headless browser is a robot
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("host-resolver-rules", "MAP insecure.test 127.0.0.1"),
+	)
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // it cannot be had as root, and only our own pages are shown
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until it is gone, and its profile with it
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// tell sends the browser a command.
+func tell[P, R any](b *tab, command cdp.Command[P, R], params P) R {
+	b.t.Helper()
+	result, err := chromedp.Call(b.ctx, command, params)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return result
+}
+
+var page = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Notes</title>
+<p id="who">{{.Who}}</p>
+<form method="post" action="/note"><button id="note">Write a note</button></form>
+<form method="post" action="/out"><button id="out">Sign out</button></form>
+<form id="register" data-passkey method="post" action="/passkey/register">
+	<label>Name <input name="name" value="My device"></label>
+	<input type="hidden" name="return_to" value="{{.ReturnTo}}">
+	<button>Make a passkey</button>
+	<p aria-live="polite"></p>
+</form>
+<form id="signin" data-passkey data-notallowed="Kein Passkey." method="post" action="/passkey/signin">
+	<input type="hidden" name="return_to" value="{{.ReturnTo}}">
+	<button>Sign in with a passkey</button>
+	<p aria-live="polite"></p>
+</form>
+<script src="/passkey/script.js" defer></script>
+</html>
+`))
+
+// serve serves the site's page to a browser, under a strict policy.
+func serve(t *testing.T) (base string, s *site) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	base = "http://localhost" + server.Listener.Addr().String()[strings.LastIndex(server.Listener.Addr().String(), ":"):]
+	s = newSite(t, func(cfg *walkin.Config, keys *passkey.Config) {
+		cfg.Insecure = true
+		keys.RPID, keys.Origins = "localhost", []string{base}
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		text, err := json.Marshal(who{c.UserID, c.Anonymous, c.SessionID, c.Method, c.ProvenAt.Unix(), s.note(c.UserID)})
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'; "+
+			"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
+		if err := page.Execute(w, map[string]string{"Who": string(text), "ReturnTo": r.FormValue("return_to")}); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /note", func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		s.mu.Lock()
+		s.notes[c.UserID]++
+		s.mu.Unlock()
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
+	mux.Handle("POST /out", s.wk[0].SignOutHandler())
+	mux.Handle("/passkey/", s.passkeys[0])
+	server.Config.Handler = s.wk[0].Handler(mux)
+	server.Start()
+	t.Cleanup(server.Close)
+	return base, s
+}
+
+// A tab is somebody's browser with a device.
+type tab struct {
+	t      *testing.T
+	ctx    context.Context
+	base   string
+	device webauthn.AuthenticatorID
+
+	mu         sync.Mutex
+	complaints []string // of the browser about our page
+}
+
+func newTab(t *testing.T, browser context.Context, base string) *tab {
+	t.Helper()
+	b := &tab{t: t, base: base}
+	var cancel context.CancelFunc
+	b.ctx, cancel = chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.listen))
+	t.Cleanup(func() {
+		cancel()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, c := range b.complaints {
+			t.Errorf("the browser complains: %s", c)
+		}
+	})
+	b.do(chromedp.Steps())
+	tell(b, webauthn.Enable, webauthn.EnableParams{})
+	b.attach(webauthn.AuthenticatorTransportInternal)
+	return b
+}
+
+// listen notes what the console shows: errors of scripts, refusals by the
+// content security policy. That the site refuses something is no complaint.
+func (b *tab) listen(ev any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch ev := ev.(type) {
+	case *log.EventEntryAdded:
+		if ev.Entry.Source != log.EntrySourceNetwork || !strings.Contains(ev.Entry.Text, "status of 4") {
+			b.complaints = append(b.complaints, fmt.Sprintf("%s: %s", ev.Entry.Source, ev.Entry.Text))
+		}
+	case *runtime.EventExceptionThrown:
+		b.complaints = append(b.complaints, ev.ExceptionDetails.Text)
+	case *runtime.EventConsoleAPICalled:
+		b.complaints = append(b.complaints, fmt.Sprintf("console.%s", ev.Type))
+	}
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func ask[T any](b *tab, action chromedp.Action[T]) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, action)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+// attach gives the tab a device with a screen lock, instead of the one it has.
+func (b *tab) attach(transport webauthn.AuthenticatorTransport) {
+	b.t.Helper()
+	if b.device != "" {
+		tell(b, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: b.device})
+	}
+	b.device = tell(b, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+		Protocol: webauthn.AuthenticatorProtocolCtap2, Ctap2version: webauthn.Ctap2versionCtap21, Transport: transport,
+		HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+	}}).AuthenticatorID
+}
+
+func (b *tab) open(path string) { b.t.Helper(); b.do(chromedp.Navigate(b.base + path)) }
+
+// arrive clicks, and returns who the page says its visitor is that follows.
+func (b *tab) arrive(selector string) (who, string) {
+	b.t.Helper()
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
+		b.t.Fatalf("clicking %s: %v; the page says %q", selector, err, b.said())
+	}
+	return b.who(), ask(b, chromedp.Location())
+}
+
+func (b *tab) who() who {
+	b.t.Helper()
+	var v who
+	if err := json.Unmarshal([]byte(ask(b, chromedp.TextContent(chromedp.CSS("#who")))), &v); err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+func (b *tab) said() string {
+	b.t.Helper()
+	return ask(b, chromedp.Evaluate[string](`[...document.querySelectorAll("[aria-live]")].map(e => e.textContent).join("")`))
+}
+
+// refused clicks, and wants the page to say words, the visitor to be who they
+// were, and the form to be ready for another try.
+func (b *tab) refused(form, words string) {
+	b.t.Helper()
+	before := b.who()
+	b.do(chromedp.Click(chromedp.CSS(form + " button")))
+	if !ask(b, chromedp.Poll[bool](`document.querySelector("`+form+` [aria-live]").textContent != "" && !document.querySelector("`+form+` button").disabled`)) {
+		b.t.Error("the page says nothing")
+	}
+	if got := b.said(); !strings.Contains(got, words) {
+		b.t.Errorf("the page says %q, want %q", got, words)
+	}
+	if !ask(b, chromedp.Evaluate[bool](`document.activeElement == document.querySelector("`+form+` button")`)) {
+		b.t.Error("the focus has gone elsewhere")
+	}
+	b.open("/")
+	if after := b.who(); after != before {
+		b.t.Errorf("got %+v after %+v", after, before)
+	}
+}
+
+// TestBrowser is what a person does, with a real browser and a virtual device.
+func TestBrowser(t *testing.T) {
+	browser := newChromium(t)
+	base, s := serve(t)
+	ann := newTab(t, browser, base)
+
+	ann.open("/")
+	guest, _ := ann.arrive("#note")
+	if !guest.Anonymous || guest.Notes != 1 {
+		t.Fatalf("got %+v after a note", guest)
+	}
+
+	// Registering keeps the ID, and leads to where it was to lead.
+	ann.open("/?return_to=" + "/%3Fdone")
+	member, at := ann.arrive("#register button")
+	if member.ID != guest.ID || member.Anonymous || member.Notes != 1 || member.Method != "hwk" || at != base+"/?done" {
+		t.Fatalf("got %+v at %s after %+v", member, at, guest)
+	}
+	keys := s.keysOf(member.ID)
+	if len(keys) != 1 || keys[0].Name != "My device" {
+		t.Errorf("got %+v", keys)
+	}
+
+	// A second one on the same device is not made.
+	ann.refused("#register", "This device has a passkey for you already.")
+
+	// Out, and in again without a name.
+	if out, _ := ann.arrive("#out"); out.ID == member.ID {
+		t.Fatalf("got %+v after signing out", out)
+	}
+	back, at := ann.arrive("#signin button")
+	if back.ID != member.ID || back.Anonymous || back.Notes != 1 || at != base+"/" {
+		t.Fatalf("got %+v at %s, want %s", back, at, member.ID)
+	}
+	again, _ := ann.arrive("#signin button")
+	if again.ID != member.ID || again.Session == back.Session {
+		t.Errorf("got %+v, want a fresh proof of %s", again, member.ID)
+	}
+
+	// What a bad device says signs nobody in.
+	ann.arrive("#out")
+	yes, no := true, false
+	override := func(signature, verified *bool) {
+		tell(ann, webauthn.SetResponseOverrideBits, webauthn.SetResponseOverrideBitsParams{
+			AuthenticatorID: ann.device, IsBogusSignature: signature, IsBadUV: verified})
+	}
+	override(&yes, &no)
+	ann.refused("#signin", "This passkey could not be verified.")
+	override(&no, &yes)
+	ann.refused("#signin", "Your device did not ask for its PIN")
+	override(&no, &no)
+	tell(ann, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: ann.device, IsUserVerified: false})
+	ann.refused("#signin", "Kein Passkey.") // the page's own words
+	ann.refused("#register", "Cancelled, or it took too long.")
+	tell(ann, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: ann.device, IsUserVerified: true})
+
+	// Elsewhere is nowhere to go.
+	for _, evil := range []string{"//evil.example", `/\evil.example`, "https://evil.example/", "javascript:alert(1)", "http://localhost:1/"} {
+		ann.open("/?return_to=" + url.QueryEscape(evil))
+		if _, at := ann.arrive("#signin button"); at != base+"/" {
+			t.Errorf("%s led to %s", evil, at)
+		}
+		ann.arrive("#out")
+	}
+
+	// A key that the site does not know, and none at all.
+	ann.arrive("#signin button")
+	if err := s.store.DeleteIdentity(t.Context(), member.ID, passkey.Provider, keys[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	ann.arrive("#out")
+	ann.refused("#signin", "We do not know this passkey.")
+	tell(ann, webauthn.ClearCredentials, webauthn.ClearCredentialsParams{AuthenticatorID: ann.device})
+	ann.refused("#signin", "Kein Passkey.")
+
+	// A member's second device; both open the account.
+	bea := newTab(t, browser, base)
+	bea.open("/")
+	first, _ := bea.arrive("#register button")
+	bea.attach(webauthn.AuthenticatorTransportUsb)
+	second, _ := bea.arrive("#register button")
+	if second.ID != first.ID || len(s.keysOf(first.ID)) != 2 {
+		t.Errorf("got %+v with %d keys after %+v", second, len(s.keysOf(first.ID)), first)
+	}
+	bea.arrive("#out")
+	if got, _ := bea.arrive("#signin button"); got.ID != first.ID {
+		t.Errorf("got %+v by the second device, want %s", got, first.ID)
+	}
+
+	// While the device waits for a touch the button does, too.
+	tell(bea, webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: bea.device, Enabled: false})
+	asked := chromedp.Events(bea.ctx, network.LoadingFinished)
+	bea.do(chromedp.Click(chromedp.CSS("#signin button")))
+	for _, err := range asked { // the options are there
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if !ask(bea, chromedp.Evaluate[bool](`document.querySelector("#signin button").disabled`)) {
+		t.Error("the button can be pressed again")
+	}
+
+	// Browsers without passkeys, and pages without https.
+	bea.open("/")
+	ask(bea, chromedp.Evaluate[any](`delete window.PublicKeyCredential; null`))
+	bea.refused("#signin", "This browser has no passkeys.")
+	bea.base = strings.Replace(base, "localhost", "insecure.test", 1)
+	bea.open("/")
+	bea.refused("#register", "Passkeys do not work on this address.")
+}

@@ -88,6 +88,22 @@ func TestParallelUses(t *testing.T) {
 	want(t, stale.signIn(twist{}), http.StatusForbidden, "", "")
 }
 
+// TestCounterOvertaken holds that a count which is stored late does not take back
+// a later one, with which a copy could sign in.
+func TestCounterOvertaken(t *testing.T) {
+	s := newSite(t)
+	p := s.person()
+	p.device.counts = true
+	want(t, p.register(twist{}), http.StatusOK, "", "")
+	first, second := p.elsewhere(), p.elsewhere()
+	slow := p.device.get(first.begin("signin"), twist{})
+	fast := p.device.get(second.begin("signin"), twist{})
+	s.store.inTx = func() { want(t, second.post("signin-finish", fast), http.StatusOK, "outcome", "signed_in") }
+	want(t, first.post("signin-finish", slow), http.StatusOK, "outcome", "signed_in")
+	p.device.keys[0].count--
+	want(t, p.elsewhere().signIn(twist{}), http.StatusForbidden, "", "")
+}
+
 // TestCounterIsLost holds that a proof counts, also when what it changes cannot
 // be stored.
 func TestCounterIsLost(t *testing.T) {

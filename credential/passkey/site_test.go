@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -256,8 +257,8 @@ func (p *person) post(path string, body []byte) answer {
 func (p *person) begin(path string) []byte {
 	p.site.t.Helper()
 	a := p.post(path, []byte(`{}`))
-	if a.status != http.StatusOK {
-		p.site.t.Fatalf("%s: got %d %s", path, a.status, a.body)
+	if a.status != http.StatusOK || !strings.Contains(a.header.Get("Cache-Control"), "no-store") {
+		p.site.t.Fatalf("%s: got %d %s, Cache-Control %q", path, a.status, a.body, a.header.Get("Cache-Control"))
 	}
 	return a.body
 }
@@ -344,6 +345,18 @@ type store struct {
 	mu    sync.Mutex
 	fail  string // the method that fails
 	calls int
+	inTx  func() // before the next transaction, once
+}
+
+func (s *store) InTx(ctx context.Context, fn func(context.Context) error) error {
+	s.mu.Lock()
+	before := s.inTx
+	s.inTx = nil
+	s.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	return s.Store.InTx(ctx, fn)
 }
 
 func (s *store) failing(method string) error {

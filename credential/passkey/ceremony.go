@@ -35,7 +35,7 @@ func (p *Passkeys) put(ctx context.Context, kind protocol.CeremonyType, bound st
 		return err
 	}
 	ticket := walkin.Ticket{Key: ticketKey(kind, bound, c.Session.Challenge), Data: data, ExpiresAt: c.Session.Expires}
-	if _, err := p.store.PutTicket(ctx, ticket); err != nil {
+	if err := p.store.PutTicket(ctx, ticket); err != nil {
 		return storeDown(err)
 	}
 	return nil

@@ -375,9 +375,9 @@ func (s *store) breaks(method string) {
 	s.fail, s.calls = method, 0
 }
 
-func (s *store) PutTicket(ctx context.Context, ticket walkin.Ticket) (bool, error) {
+func (s *store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 	if err := s.failing("PutTicket"); err != nil {
-		return false, err
+		return err
 	}
 	return s.Store.PutTicket(ctx, ticket)
 }

@@ -115,7 +115,7 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 		return err
 	}
 	e.dead.Store(true)
-	m.drop(r.Context(), c.SessionID)
+	m.drop(r.Context(), c)
 	m.emit(r, Event{Outcome: SignedOut, UserID: c.UserID, SessionID: c.SessionID})
 	return nil
 }
@@ -133,6 +133,7 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 	if err != nil {
 		return err
 	}
+	m.dropOthers(ctx, userID, uuid.Nil)
 	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
 	return nil
 }
@@ -147,6 +148,7 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err := m.cfg.Store.DeleteUser(ctx, m.tombstone(userID, uuid.Nil, time.Now())); err != nil {
 		return err
 	}
+	m.dropOthers(ctx, userID, uuid.Nil)
 	m.tell(ctx, Event{Outcome: Deleted, UserID: userID})
 	return nil
 }
@@ -221,7 +223,7 @@ func (s *settlement) unlink(ctx context.Context) error {
 		return err
 	}
 	s.change, s.endsOld = Change{Outcome: Unlinked, UserID: c.UserID}, true
-	if s.data, err = s.m.pickUp(ctx, c.SessionID); err != nil {
+	if s.data, err = s.m.pickUp(ctx, c); err != nil {
 		return err
 	}
 	if err := store.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {

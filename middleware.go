@@ -490,7 +490,9 @@ func (m *Middleware) undo(ctx context.Context, c Claims) {
 	now := time.Now()
 	if err := m.cfg.Store.DeleteUser(ctx, Tombstone{UserID: c.UserID, DeletedAt: now, ExpiresAt: now}); err != nil {
 		m.tell(ctx, Event{Outcome: Failed, Reason: "undo_mint", UserID: c.UserID, Err: err})
+		return
 	}
+	m.drop(ctx, c) // saved before a 304
 }
 
 // setCookies puts cookies on a response that may or may not be wrapped.

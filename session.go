@@ -21,6 +21,21 @@ import (
 // every change of identity that keeps the user; signing in to another user's
 // account does not, unless the guest is merged. A sign-out destroys it.
 //
+// A store that wants to know whose data it keeps asks [FromContext], which
+// answers for the session that the data is of, also while walkin carries it
+// over or deletes it. Such a store may have one or both of two methods more,
+// which mean for the data what they mean in [Store] for the sessions:
+//
+//	DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error
+//	DeleteSessions(ctx context.Context, userID, except uuid.UUID) error
+//
+// The first takes the place of Delete for a session that is over, which a
+// handler's sm.Destroy is not. The second is called where a user's other
+// sessions end: when they upgrade, unlink, are merged or deleted, or sign out
+// everywhere. Both are called after the commit. That one failed is an event,
+// Failed with session_data, and no error: the data expires by itself, and no
+// token leads to it.
+//
 // Data is saved before the response's header goes out, as scs does; what a
 // handler puts after its first byte, or before a panic, is lost. A save that
 // fails is a 503 instead of the handler's answer. The first thing a provisional
@@ -217,6 +232,29 @@ func (d *sessionData) delete(ctx context.Context, key string) error {
 	return d.inner.Delete(key)
 }
 
+// end deletes the data of a session that is over.
+func (d *sessionData) end(ctx context.Context, c Claims) error {
+	s, ok := d.inner.(interface {
+		DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error
+	})
+	if ok {
+		return s.DeleteSession(ctx, c.UserID, c.SessionID)
+	}
+	return d.delete(ctx, d.key(c.SessionID))
+}
+
+// endOthers deletes the data of a user's sessions but one, in a store that
+// knows which they are.
+func (d *sessionData) endOthers(ctx context.Context, userID, except uuid.UUID) error {
+	s, ok := d.inner.(interface {
+		DeleteSessions(ctx context.Context, userID, except uuid.UUID) error
+	})
+	if ok {
+		return s.DeleteSessions(ctx, userID, except)
+	}
+	return nil
+}
+
 // managers returns the session managers that LoadAndSave was called with.
 func (m *Middleware) managers() []*sessionData {
 	m.mu.Lock()
@@ -232,10 +270,11 @@ type carried struct {
 }
 
 // pickUp reads the data of a session that is about to end.
-func (m *Middleware) pickUp(ctx context.Context, session uuid.UUID) ([]carried, error) {
+func (m *Middleware) pickUp(ctx context.Context, c Claims) ([]carried, error) {
 	var all []carried
+	theirs := NewContext(ctx, c) // the request's may know of nobody, without Handler
 	for _, d := range m.managers() {
-		text, found, err := d.find(ctx, d.key(session))
+		text, found, err := d.find(theirs, d.key(c.SessionID))
 		if err != nil {
 			return nil, err
 		}
@@ -247,7 +286,7 @@ func (m *Middleware) pickUp(ctx context.Context, session uuid.UUID) ([]carried, 
 			// A type that was renamed, for example. Fails open: the data is
 			// lost to the app as it is, and must not keep anybody from
 			// signing in.
-			m.tell(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: session, Err: err})
+			m.tell(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: c.SessionID, Err: err})
 			continue
 		}
 		all = append(all, carried{d, text, expiry})
@@ -258,9 +297,10 @@ func (m *Middleware) pickUp(ctx context.Context, session uuid.UUID) ([]carried, 
 // putDown writes the data under the session's successor. The old copy goes
 // after the commit, by drop: a store outside of the transaction must not have
 // lost it when the transaction fails.
-func (m *Middleware) putDown(ctx context.Context, all []carried, session uuid.UUID) error {
-	for _, c := range all {
-		if err := c.data.commit(ctx, c.data.key(session), c.text, c.expiry); err != nil {
+func (m *Middleware) putDown(ctx context.Context, all []carried, c Claims) error {
+	theirs := NewContext(ctx, c) // the request's is still the old session's
+	for _, data := range all {
+		if err := data.data.commit(theirs, data.data.key(c.SessionID), data.text, data.expiry); err != nil {
 			return err
 		}
 	}
@@ -281,12 +321,36 @@ func (m *Middleware) forget(ctx context.Context) error {
 	return nil
 }
 
-// drop deletes the data of a session that has ended. What cannot be deleted
-// now expires by itself, and no token leads to it any more.
-func (m *Middleware) drop(ctx context.Context, session uuid.UUID) {
-	for _, d := range m.managers() {
-		if err := d.delete(ctx, d.key(session)); err != nil {
-			m.tell(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: session, Err: err})
+// drop deletes the data of a session that has ended, which need not be the one
+// that the request came with. What cannot be deleted now expires by itself, and
+// no token leads to it any more.
+func (m *Middleware) drop(ctx context.Context, c Claims) {
+	m.cleanUp(NewContext(ctx, c), Event{UserID: c.UserID, SessionID: c.SessionID}, func(ctx context.Context, d *sessionData) error {
+		return d.end(ctx, c)
+	})
+}
+
+// dropOthers deletes the data of all sessions of a user but one, which have
+// ended; with uuid.Nil, all.
+func (m *Middleware) dropOthers(ctx context.Context, userID, except uuid.UUID) {
+	m.cleanUp(ctx, Event{UserID: userID}, func(ctx context.Context, d *sessionData) error {
+		return d.endOthers(ctx, userID, except)
+	})
+}
+
+// cleanUp does for each manager what follows from something that is done, and
+// so neither waits for a store that hangs nor ends with a visitor who hangs up.
+func (m *Middleware) cleanUp(ctx context.Context, failed Event, do func(context.Context, *sessionData) error) {
+	all := m.managers()
+	if len(all) == 0 {
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	for _, d := range all {
+		if err := do(bounded, d); err != nil {
+			failed.Outcome, failed.Reason, failed.Err = Failed, "session_data", err
+			m.tell(ctx, failed)
 		}
 	}
 }

@@ -150,7 +150,13 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *settlement) {
 	if v.entry != nil && s.endsOld {
 		v.entry.dead.Store(true)
-		m.drop(r.Context(), s.visitor.SessionID)
+		m.drop(r.Context(), s.visitor)
+	}
+	switch s.change.Outcome {
+	case Upgraded, Unlinked:
+		m.dropOthers(r.Context(), s.change.UserID, s.claims.SessionID)
+	case Merged:
+		m.dropOthers(r.Context(), s.change.GuestID, uuid.Nil)
 	}
 	m.remember(v, s.token, s.claims, s.now)
 	if v.bearer {
@@ -207,7 +213,7 @@ func (s *settlement) settle(ctx context.Context) error {
 	s.change = Change{UserID: user.ID, Identity: Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
 	s.endsOld = !nobody
 	if s.data = nil; s.endsOld {
-		if s.data, err = s.m.pickUp(ctx, s.visitor.SessionID); err != nil {
+		if s.data, err = s.m.pickUp(ctx, s.visitor); err != nil {
 			return err
 		}
 	}
@@ -446,7 +452,7 @@ func (s *settlement) open(ctx context.Context) error {
 	if c.UserID != s.visitor.UserID && s.change.Outcome != Merged {
 		return nil
 	}
-	return s.m.putDown(ctx, s.data, id)
+	return s.m.putDown(ctx, s.data, s.claims)
 }
 
 func (s *settlement) hook(ctx context.Context, hook func(context.Context, Change) error) error {

@@ -1,9 +1,11 @@
 // Package testserver starts the real servers that tests talk to, from what is
-// installed: throw-away ones, on a Unix socket, gone with the test.
+// installed: throw-away ones, on a Unix socket where that will do, gone with the
+// test.
 package testserver
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -149,19 +151,25 @@ func (s *server) start(t testing.TB, name string, args ...string) {
 // wait waits for the server to be ready.
 func (s *server) wait(t testing.TB, ready func() bool) {
 	t.Helper()
+	if err := s.await(ready); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *server) await(ready func() bool) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(30 * time.Second)
 	for {
 		if ready() {
-			return
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-s.done:
-			t.Fatalf("the server ended:\n%s", &s.log)
+			return fmt.Errorf("the server ended:\n%s", &s.log)
 		case <-deadline:
-			t.Fatal("the server does not listen after 30 seconds")
+			return errors.New("the server does not listen after 30 seconds")
 		}
 	}
 }

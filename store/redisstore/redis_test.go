@@ -1,0 +1,202 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/store/redisstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// TestRedis holds everything on one server.
+func TestRedis(t *testing.T) {
+	url := testserver.Redis(t)
+	run(t, func(t testing.TB) redis.UniversalClient { return single(t, url) })
+}
+
+// TestCluster holds the same on three nodes.
+func TestCluster(t *testing.T) {
+	addrs := testserver.RedisCluster(t)
+	run(t, func(t testing.TB) redis.UniversalClient {
+		return closing(t, redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ContextTimeoutEnabled: true}))
+	})
+	t.Run("users are spread over the nodes", func(t *testing.T) {
+		client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ContextTimeoutEnabled: true})
+		r := newServer(t, closing(t, client))
+		for range 100 {
+			r.commit(t, walkintest.Anonymous(t), "token", "data", time.Now().Add(time.Hour))
+		}
+		var mu sync.Mutex
+		nodes := 0
+		err := client.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+			keys, err := scan(ctx, node, r.prefix)
+			mu.Lock()
+			defer mu.Unlock()
+			if len(keys) > 0 {
+				nodes++
+			}
+			return err
+		})
+		if err != nil || nodes != 3 {
+			t.Errorf("got data on %d nodes, %v, want 3", nodes, err)
+		}
+	})
+}
+
+func run(t *testing.T, client func(t testing.TB) redis.UniversalClient) {
+	for _, tt := range []struct {
+		name string
+		test func(t *testing.T, r *server)
+	}{
+		{"what is kept is found", testKept},
+		{"the server forgets what has expired", testExpiry},
+		{"the list of a user's sessions does not grow", testBounded},
+		{"nobody sees another's data", testOwner},
+		{"no visitor, no data", testNobody},
+		{"one session ends", testDeleteSession},
+		{"all sessions end but one", testDeleteSessions},
+		{"a late save does not live long", testLate},
+		{"list and data agree", testAgree},
+		{"a server that forgot the script", testScript},
+		{"contexts end the wait", testCancelled},
+		{"nothing is left running", testLeaks},
+		{"a visitor's way", testSite},
+		{"one visitor, many requests", testCrowd},
+		{"Redis goes away", testDown},
+	} {
+		t.Run(tt.name, func(t *testing.T) { tt.test(t, newServer(t, client(t))) })
+	}
+}
+
+// A server is a place in Redis for one test.
+type server struct {
+	client redis.UniversalClient
+	prefix string
+	*redisstore.Sessions
+}
+
+func newServer(t testing.TB, client redis.UniversalClient) *server {
+	t.Helper()
+	prefix := "walkin_test:" + uuid.NewString() + ":"
+	return &server{client: client, prefix: prefix, Sessions: newSessions(t, client, prefix)}
+}
+
+func newSessions(t testing.TB, client redis.UniversalClient, prefix string) *redisstore.Sessions {
+	t.Helper()
+	s, err := redisstore.New(redisstore.Config{Client: client, Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// options are those of a client for a server at url.
+func options(t testing.TB, url string) *redis.Options {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal("WALKIN_TEST_REDIS_URL is not the URL of a Redis server") // which may hold a password
+	}
+	o.ContextTimeoutEnabled = true
+	return o
+}
+
+func single(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	return closing(t, redis.NewClient(options(t, url)))
+}
+
+func closing[C interface{ Close() error }](t testing.TB, client C) C {
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// as is the context of a request of c.
+func as(t testing.TB, c walkin.Claims) context.Context { return walkin.NewContext(t.Context(), c) }
+
+func (r *server) commit(t testing.TB, c walkin.Claims, token, data string, expiry time.Time) {
+	t.Helper()
+	if err := r.CommitCtx(as(t, c), token, []byte(data), expiry); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// want checks what is found; "" is a miss.
+func (r *server) want(t testing.TB, c walkin.Claims, token, want string) {
+	t.Helper()
+	got, found, err := r.FindCtx(as(t, c), token)
+	if err != nil || found != (want != "") || string(got) != want || !found && got != nil {
+		t.Errorf("%q: got %.50q, %t, %v, want %.50q", token, got, found, err, want)
+	}
+}
+
+// keys returns the names of what is there, without the prefix, in order.
+func (r *server) keys(t testing.TB) []string {
+	t.Helper()
+	var all []string
+	var err error
+	if cluster, ok := r.client.(*redis.ClusterClient); ok {
+		var mu sync.Mutex
+		err = cluster.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+			keys, err := scan(ctx, node, r.prefix)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, keys...)
+			return err
+		})
+	} else {
+		all, err = scan(t.Context(), r.client, r.prefix)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func scan(ctx context.Context, client redis.Cmdable, prefix string) (keys []string, err error) {
+	seen := client.Scan(ctx, 0, prefix+"*", 1000).Iterator()
+	for seen.Next(ctx) {
+		keys = append(keys, strings.TrimPrefix(seen.Val(), prefix))
+	}
+	return slices.Compact(keys), seen.Err()
+}
+
+// key returns the whole name of a key of a user's.
+func (r *server) key(c walkin.Claims, rest string) string {
+	return fmt.Sprintf("%s{%s}:%s", r.prefix, c.UserID, rest)
+}
+
+// expires returns when the server will forget a key.
+func (r *server) expires(t testing.TB, key string) time.Time {
+	t.Helper()
+	left, err := r.client.PExpireTime(t.Context(), key).Result()
+	if err != nil || left < 0 {
+		t.Fatalf("%s: got %v, %v, want a time", key, left, err)
+	}
+	return time.UnixMilli(left.Milliseconds())
+}
+
+// until waits for what the server does by itself.
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("still waiting: ", what)
+		}
+	}
+}

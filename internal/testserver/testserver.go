@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,6 +71,28 @@ func MariaDB(t testing.TB) (socket string) {
 		return err == nil
 	})
 	return socket
+}
+
+// PostgresURL returns the URL in WALKIN_TEST_POSTGRES_URL, or that of a new
+// server as by [Postgres]. It is for tests that work in a schema of their own and
+// drop it: the server may be somebody's.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	if url := os.Getenv("WALKIN_TEST_POSTGRES_URL"); url != "" {
+		return url
+	}
+	return "postgres://walkin@/postgres?host=" + url.QueryEscape(Postgres(t))
+}
+
+// MariaDBDSN returns the DSN in WALKIN_TEST_MYSQL_URL, which may begin with
+// mysql://, or that of a new server as by [MariaDB]. It is for tests that work in
+// a database of their own and drop it.
+func MariaDBDSN(t testing.TB) string {
+	t.Helper()
+	if dsn := os.Getenv("WALKIN_TEST_MYSQL_URL"); dsn != "" {
+		return strings.TrimPrefix(dsn, "mysql://")
+	}
+	return "root@unix(" + MariaDB(t) + ")/"
 }
 
 // find returns the newest program of that name in the folders or on the path.

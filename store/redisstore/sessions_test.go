@@ -440,32 +440,37 @@ func testCancelled(t *testing.T, r *server) {
 func TestHanging(t *testing.T) {
 	for _, patience := range []time.Duration{time.Second, 0} {
 		for name := range calls(nil) {
-			t.Run(fmt.Sprint(name, " ", patience), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					client := closing(t, redis.NewClient(&redis.Options{ContextTimeoutEnabled: true,
-						Dialer: func(context.Context, string, string) (net.Conn, error) {
-							here, there := net.Pipe()
-							go func() { _, _ = io.Copy(io.Discard, there) }() // until here is closed
-							return here, nil
-						}}))
-					ctx, want := as(t, walkintest.Anonymous(t)), 3*time.Second
-					if patience > 0 {
-						short, cancel := context.WithTimeout(ctx, patience)
-						defer cancel()
-						ctx, want = short, patience
-					}
-					start := time.Now()
-					err := calls(newSessions(t, client, ""))[name](ctx)
-					if waited := time.Since(start); waited > want { // of the bubble's time
-						t.Errorf("waited for %v, want %v at the most", waited, want)
-					}
-					if !errors.Is(err, context.DeadlineExceeded) {
-						t.Errorf("got %v, want context.DeadlineExceeded", err)
-					}
-				})
-			})
+			// The client may do without tries of its own.
+			for _, tries := range []int{-1, 3} {
+				t.Run(fmt.Sprint(name, ", ", patience, ", tries ", tries), func(t *testing.T) { hanging(t, name, patience, tries) })
+			}
 		}
 	}
+}
+
+func hanging(t *testing.T, name string, patience time.Duration, tries int) {
+	synctest.Test(t, func(t *testing.T) {
+		client := closing(t, redis.NewClient(&redis.Options{ContextTimeoutEnabled: true, MaxRetries: tries,
+			Dialer: func(context.Context, string, string) (net.Conn, error) {
+				here, there := net.Pipe()
+				go func() { _, _ = io.Copy(io.Discard, there) }() // until here is closed
+				return here, nil
+			}}))
+		ctx, want := as(t, walkintest.Anonymous(t)), 3*time.Second
+		if patience > 0 {
+			short, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			ctx, want = short, patience
+		}
+		start := time.Now()
+		err := calls(newSessions(t, client, ""))[name](ctx)
+		if waited := time.Since(start); waited > want { // of the bubble's time
+			t.Errorf("waited for %v, want %v at the most", waited, want)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want context.DeadlineExceeded", err)
+		}
+	})
 }
 
 // testLeaks holds that neither a goroutine nor a connection stays behind, also

@@ -42,13 +42,9 @@ func sqlite(testing.TB) server {
 	}
 }
 
-// postgres starts a server, or takes the one that WALKIN_TEST_POSTGRES_URL
-// names. A database is a SCHEMA there, which is the fastest to make.
+// postgres takes a server of testserver's. A database is a SCHEMA there, which is the fastest to make.
 func postgres(t testing.TB) server {
-	address := os.Getenv("WALKIN_TEST_POSTGRES_URL")
-	if address == "" {
-		address = "postgres://walkin@/postgres?host=" + url.QueryEscape(testserver.Postgres(t))
-	}
+	address := testserver.PostgresURL(t)
 	with := func(schema string) string {
 		u, err := url.Parse(address)
 		if err != nil {
@@ -66,14 +62,9 @@ func postgres(t testing.TB) server {
 	}
 }
 
-// mariadb starts a server, or takes the one whose DSN, with or without mysql://
-// before it, is in WALKIN_TEST_MYSQL_URL.
+// mariadb does the same.
 func mariadb(t testing.TB) server {
-	dsn := strings.TrimPrefix(os.Getenv("WALKIN_TEST_MYSQL_URL"), "mysql://")
-	if dsn == "" {
-		dsn = "root@unix(" + testserver.MariaDB(t) + ")/"
-	}
-	cfg, err := mysql.ParseDSN(dsn)
+	cfg, err := mysql.ParseDSN(testserver.MariaDBDSN(t))
 	if err != nil {
 		t.Fatal("WALKIN_TEST_MYSQL_URL is not a DSN") // which may hold a password
 	}

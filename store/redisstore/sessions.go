@@ -210,12 +210,16 @@ func (s *Sessions) data(user uuid.UUID, token string) string { return s.key(user
 func (s *Sessions) over(user uuid.UUID, token string) string { return s.key(user, "over:"+token) }
 
 // failed says whose error it is, and that the context ended when it did: the
-// client then speaks of a timeout of its own.
+// client may speak of a timeout of its socket, whose timer can be the first.
 func failed(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
+	cause := ctx.Err()
+	if deadline, ok := ctx.Deadline(); cause == nil && ok && !time.Now().Before(deadline) {
+		cause = context.DeadlineExceeded
+	}
+	if cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("redisstore: %w: %w", cause, err)
 	}
 	return fmt.Errorf("redisstore: %w", err)

@@ -450,7 +450,7 @@ func TestHanging(t *testing.T) {
 
 func hanging(t *testing.T, name string, patience time.Duration, tries int) {
 	synctest.Test(t, func(t *testing.T) {
-		client := closing(t, redis.NewClient(&redis.Options{ContextTimeoutEnabled: true, MaxRetries: tries,
+		client := closing(t, redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true, MaxRetries: tries,
 			Dialer: func(context.Context, string, string) (net.Conn, error) {
 				here, there := net.Pipe()
 				go func() { _, _ = io.Copy(io.Discard, there) }() // until here is closed

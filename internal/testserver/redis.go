@@ -2,6 +2,7 @@ package testserver
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -40,7 +41,7 @@ func RedisCluster(t testing.TB) (addrs []string) {
 	const slots = 16384
 	var nodes []*server
 	for i := range 3 {
-		s, addr := clusterNode(t, program)
+		s, addr := redisNode(t, program, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "5000")
 		nodes, addrs = append(nodes, s), append(addrs, addr)
 		tell(t, addr, fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", i*slots/3, (i+1)*slots/3-1))
 		tell(t, addr, fmt.Sprint("CLUSTER SET-CONFIG-EPOCH ", i+1))
@@ -50,17 +51,43 @@ func RedisCluster(t testing.TB) (addrs []string) {
 		tell(t, addrs[0], "CLUSTER MEET "+host+" "+port)
 	}
 	for i, s := range nodes {
-		s.wait(t, func() bool {
-			info, err := ask("tcp", addrs[i], "CLUSTER INFO")
-			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
-		})
+		s.waitFor(t, addrs[i], "CLUSTER INFO", "cluster_state:ok", "cluster_known_nodes:3")
 	}
 	return addrs
 }
 
-// clusterNode starts one on a port that is free, and so is the one 10000 above,
-// on which the nodes talk. Both are below those that connections get.
-func clusterNode(t testing.TB, program string) (*server, string) {
+// A RedisFailover is a primary with a replica, and the Sentinel that watches
+// them.
+type RedisFailover struct {
+	Sentinel string // its address
+	Name     string // what it calls the primary
+	primary  *server
+}
+
+// Kill ends the primary. It takes a second or two until the replica takes over.
+func (f RedisFailover) Kill() { f.primary.kill() }
+
+// RedisSentinel starts them on 127.0.0.1.
+func RedisSentinel(t testing.TB) RedisFailover {
+	t.Helper()
+	program := find(t, "redis", "redis-server", "/usr/bin")
+	primary, addr := redisNode(t, program)
+	host, port, _ := net.SplitHostPort(addr) // it is one
+	redisNode(t, program, "--replicaof", host+" "+port)
+	primary.waitFor(t, addr, "INFO replication", "state=online")
+
+	sentinel, at := redisNode(t, program, "--sentinel")
+	const name = "walkin"
+	tell(t, at, fmt.Sprintf("SENTINEL MONITOR %s %s %s 1", name, host, port))
+	tell(t, at, fmt.Sprintf("SENTINEL SET %s down-after-milliseconds 500 failover-timeout 5000", name))
+	sentinel.waitFor(t, at, "INFO sentinel", "status=ok,address="+addr+",slaves=1")
+	return RedisFailover{Sentinel: at, Name: name, primary: primary}
+}
+
+// redisNode starts a server on a port that is free, and so is the one 10000
+// above, on which the nodes of a cluster talk. Both are below those that
+// connections get.
+func redisNode(t testing.TB, program string, args ...string) (*server, string) {
 	t.Helper()
 	for range 100 {
 		port := 11000 + rand.IntN(10000)
@@ -69,21 +96,36 @@ func clusterNode(t testing.TB, program string) (*server, string) {
 			continue
 		}
 		s := newServer(t, "redis")
-		s.start(t, program, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--dir", s.dir,
-			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "5000")
-		err := s.await(func() bool {
-			// It writes its ID there; somebody else's node has another.
-			id, err := ask("tcp", addr, "CLUSTER MYID")
-			conf, _ := os.ReadFile(filepath.Join(s.dir, "nodes.conf")) // or not yet
-			return err == nil && id != "" && strings.Contains(string(conf), id)
-		})
-		if err == nil {
+		// A Sentinel insists on a file, to which it also writes. The folder is
+		// closed to others.
+		file := filepath.Join(s.dir, "conf")
+		if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chmod(file, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+		s.start(t, program, append([]string{file, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, args...)...)
+		if s.await(func() bool { return answers(addr, "INFO server", fmt.Sprintf("process_id:%d\r", s.pid)) }) == nil {
 			return s, addr
 		}
 		// Somebody was faster to take the port, and ours ended.
 	}
 	t.Fatal("no port is free for a Redis server")
 	return nil, ""
+}
+
+// waitFor waits until the server answers a command with some text.
+func (s *server) waitFor(t testing.TB, addr, command string, texts ...string) {
+	t.Helper()
+	s.wait(t, func() bool { return answers(addr, command, texts...) })
+}
+
+func answers(addr, command string, texts ...string) bool {
+	answer, err := ask("tcp", addr, command)
+	for _, text := range texts {
+		if !strings.Contains(answer, text) {
+			return false
+		}
+	}
+	return err == nil
 }
 
 func free(port int) bool {

@@ -116,6 +116,8 @@ type server struct {
 	attr *syscall.SysProcAttr
 	log  bytes.Buffer
 	done chan struct{} // closed when the process has ended
+	pid  int
+	kill func() // ends the process and waits for it; nothing in it is worth a shutdown
 }
 
 // newServer makes the folder. Servers refuse to run as root; then it is given
@@ -165,10 +167,12 @@ func (s *server) start(t testing.TB, name string, args ...string) {
 	if err := <-started; err != nil {
 		t.Fatal(fmt.Errorf("%s: %w", filepath.Base(name), err))
 	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill() // nothing in it is worth a shutdown
+	s.pid = c.Process.Pid
+	s.kill = func() {
+		_ = c.Process.Kill() // or it has ended
 		<-s.done
-	})
+	}
+	t.Cleanup(s.kill)
 }
 
 // wait waits for the server to be ready.

@@ -16,6 +16,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/testserver"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/store/redisstore"
 	"github.com/walkin-go/walkin/walkintest"
@@ -413,4 +414,48 @@ func TestDownFromTheStart(t *testing.T) {
 	if r := c.On(page).Visit("/"); r.StatusCode != http.StatusOK || body(t, r) != "page" {
 		t.Errorf("without session data: got %d, want 200", r.StatusCode)
 	}
+}
+
+// TestFailover holds what the package says: while no primary is there it is a
+// 503 and nothing worse, and afterwards all that the replica had is there, under
+// the same cookie.
+func TestFailover(t *testing.T) {
+	servers := testserver.RedisSentinel(t)
+	client := closing(t, redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: servers.Name, SentinelAddrs: []string{servers.Sentinel}, ContextTimeoutEnabled: true,
+		MaxRetries: -1})) // more would bridge the gap, and the test would see nothing
+	s := newSite(t, memstore.New(), newServer(t, client).Sessions, false)
+	c, other := s.visitor(), s.visitor()
+	s.act(c, "/put", "cart", "1 book")
+	s.act(other, "/put", "cart", "2 books")
+	s.act(other, "/prove", "name", "ann")
+	before := fmt.Sprint(c.Cookies())
+	// WAIT is about the writes of its own connection, and those before them.
+	conn := client.Conn()
+	err1, err2 := conn.Set(t.Context(), "the last", "write", 0).Err(), conn.Wait(t.Context(), 1, 0).Err()
+	if err := errors.Join(err1, err2, conn.Close()); err != nil {
+		t.Fatal(err)
+	}
+	servers.Kill()
+	refused := 0
+	until(t, "for the replica to take over", func() bool {
+		r := c.Act("/put", url.Values{"cart": {"3 books"}})
+		if r.StatusCode != http.StatusServiceUnavailable && r.StatusCode != http.StatusOK || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("got %d and header %v, want 503 or 200, and no cookie", r.StatusCode, r.Header)
+		}
+		if r.StatusCode != http.StatusOK {
+			refused++
+		}
+		return r.StatusCode == http.StatusOK
+	})
+	if refused == 0 {
+		t.Error("no request met the gap")
+	}
+	if got := fmt.Sprint(c.Cookies()); got != before {
+		t.Errorf("got jar %v, want %v", got, before)
+	}
+	s.want(c, "3 books")
+	s.want(other, "2 books")
+	s.act(c, "/prove", "name", "bob")
+	s.want(c, "3 books")
 }

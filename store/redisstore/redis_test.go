@@ -69,11 +69,66 @@ func run(t *testing.T, client func(t testing.TB) redis.UniversalClient) {
 		{"a server that forgot the script", testScript},
 		{"contexts end the wait", testCancelled},
 		{"nothing is left running", testLeaks},
+		{"the rights that the docs name", testRights},
 		{"a visitor's way", testSite},
 		{"one visitor, many requests", testCrowd},
 		{"Redis goes away", testDown},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, newServer(t, client(t))) })
+	}
+}
+
+// testRights holds that a user with the rights that the package's docs name, and
+// no others, can do everything.
+func testRights(t *testing.T, r *server) {
+	name := "walkin_test_" + uuid.NewString()
+	rights := []any{"ACL", "SETUSER", name, "on", ">secret", "~" + r.prefix + "*",
+		"+@connection", "+@read", "+@write", "+@transaction", "+@scripting", "+time"}
+	each := func(do func(ctx context.Context, node *redis.Client) error) {
+		t.Helper()
+		var err error
+		switch c := r.client.(type) {
+		case *redis.Client:
+			err = do(t.Context(), c)
+		case *redis.ClusterClient:
+			err = c.ForEachMaster(t.Context(), do)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var limited redis.UniversalClient
+	switch c := r.client.(type) {
+	case *redis.Client:
+		o := options(t, "redis://unused")
+		o.Network, o.Addr, o.DB, o.TLSConfig = c.Options().Network, c.Options().Addr, c.Options().DB, c.Options().TLSConfig
+		o.Username, o.Password = name, "secret"
+		limited = closing(t, redis.NewClient(o))
+	case *redis.ClusterClient:
+		rights = append(rights, "+cluster", "+command")
+		limited = closing(t, redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: c.Options().Addrs, Username: name, Password: "secret", ContextTimeoutEnabled: true}))
+	}
+	each(func(ctx context.Context, node *redis.Client) error { return node.Do(ctx, rights...).Err() })
+	defer each(func(ctx context.Context, node *redis.Client) error { return node.Do(ctx, "ACL", "DELUSER", name).Err() })
+
+	c := walkintest.Permanent(t)
+	for name, call := range calls(newSessions(t, limited, r.prefix)) {
+		if err := call(as(t, c)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := calls(newSessions(t, limited, "another:"))["FindCtx"](as(t, c)); err == nil {
+		t.Error("under another prefix: got no error")
+	}
+	s := newSessions(t, limited, r.prefix)
+	for range 3 {
+		if err := s.CommitCtx(as(t, c), uuid.NewString(), []byte("1 book"), time.Now().Add(time.Hour)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.DeleteSessions(t.Context(), c.UserID, uuid.Nil); err != nil {
+		t.Error(err)
 	}
 }
 

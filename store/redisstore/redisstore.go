@@ -4,22 +4,25 @@
 // upgrade happens whole or not at all, cannot be promised across the slots of a
 // cluster, nor past a fail-over.
 //
-// It is tested with Redis 7.0, one server and a cluster. The user of an ACL needs
-// the keys with [Config.Prefix] and @read, @write, @transaction and @scripting.
+// It is tested with Redis 7.0: one server, a cluster, and a primary that Sentinel
+// replaces. An ACL needs ~prefix* +@connection +@read +@write +@transaction
+// +@scripting +time, and for a cluster +cluster +command.
 //
 // # What Redis promises, and what that means for a cart
 //
 // Redis answers before its replicas have the write, and, with appendfsync
 // everysec, before its disk has it. When a primary dies, the last second or so
 // may be gone: the book put into the cart just then is not there on the next
-// page, an item taken out is back, and what was in a new cart is lost whole.
-// Upgrades and sign-ins are not touched by it, since they are the walkin.Store's;
-// but the data that one carried over a moment before may have stayed behind. So
-// keep here what a visitor can put together again, and orders, notes and
-// payments in the database, under their user ID.
+// page, an item taken out is back, and what was in a new cart is lost whole. Who
+// a visitor is does not depend on it; but what an upgrade or sign-in has carried
+// over a moment before may have stayed behind. So keep here what a visitor can
+// put together again, and orders, notes and payments in the database, under
+// their user ID.
 //
 // While there is no primary, or none that can be reached, LoadAndSave answers
-// 503 and leaves the cookie alone.
+// 503 and leaves the cookie alone, and so does a change of identity of a visitor
+// who has a session, since its data would have to go along. Pages and the
+// sign-out that stand outside of LoadAndSave go on.
 //
 // Set maxmemory-policy to noeviction: a server that is out of memory then
 // refuses to save, which is a 503 that somebody notices. Any other policy takes

@@ -57,8 +57,9 @@ const (
 // may save once more; such data lives for 10 minutes at the most, and no token
 // leads to it. It lives until it expires where Redis cannot know: when it was
 // down at the end of the session, which is an event of walkin's, when a
-// fail-over lost the end, or when the first thing that a session ever saved was
-// on its way as another browser ended all of them.
+// fail-over lost the end, when the first thing that a session ever saved was on
+// its way as another browser ended all of them, or when a sweep deleted the user,
+// who stayed away for longer than most data lives.
 //
 // A sign-in in the very moment between the commit that ended all others and the
 // call that Redis gets may lose what it has put by then.

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,7 +143,18 @@ type server struct {
 func newServer(t testing.TB, client redis.UniversalClient) *server {
 	t.Helper()
 	prefix := "walkin_test:" + uuid.NewString() + ":"
-	return &server{client: client, prefix: prefix, Sessions: newSessions(t, client, prefix)}
+	r := &server{client: client, prefix: prefix, Sessions: newSessions(t, client, prefix)}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		keys, err := r.all(ctx)
+		for _, key := range keys {
+			err = errors.Join(err, client.Del(ctx, prefix+key).Err())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return r
 }
 
 func newSessions(t testing.TB, client redis.UniversalClient, prefix string) *redisstore.Sessions {
@@ -197,20 +209,7 @@ func (r *server) want(t testing.TB, c walkin.Claims, token, want string) {
 // keys returns the names of what is there, without the prefix, in order.
 func (r *server) keys(t testing.TB) []string {
 	t.Helper()
-	var all []string
-	var err error
-	if cluster, ok := r.client.(*redis.ClusterClient); ok {
-		var mu sync.Mutex
-		err = cluster.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
-			keys, err := scan(ctx, node, r.prefix)
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, keys...)
-			return err
-		})
-	} else {
-		all, err = scan(t.Context(), r.client, r.prefix)
-	}
+	all, err := r.all(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,11 +217,28 @@ func (r *server) keys(t testing.TB) []string {
 	return all
 }
 
+func (r *server) all(ctx context.Context) (all []string, err error) {
+	cluster, ok := r.client.(*redis.ClusterClient)
+	if !ok {
+		return scan(ctx, r.client, r.prefix)
+	}
+	var mu sync.Mutex
+	err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		keys, err := scan(ctx, node, r.prefix)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, keys...)
+		return err
+	})
+	return all, err
+}
+
 func scan(ctx context.Context, client redis.Cmdable, prefix string) (keys []string, err error) {
 	seen := client.Scan(ctx, 0, prefix+"*", 1000).Iterator()
 	for seen.Next(ctx) {
 		keys = append(keys, strings.TrimPrefix(seen.Val(), prefix))
 	}
+	slices.Sort(keys) // a scan may name one twice
 	return slices.Compact(keys), seen.Err()
 }
 

@@ -435,42 +435,51 @@ func testCancelled(t *testing.T, r *server) {
 	}
 }
 
-// TestHanging holds that a server which takes connections and says nothing is
-// waited for until the context ends, and for 3 seconds at the most.
+// TestHanging holds that a server which says nothing, or does not even take a
+// connection, is waited for until the context ends, and for 3 seconds at the
+// most.
 func TestHanging(t *testing.T) {
-	for _, patience := range []time.Duration{time.Second, 0} {
-		for name := range calls(nil) {
-			// The client may do without tries of its own.
-			for _, tries := range []int{-1, 3} {
-				t.Run(fmt.Sprint(name, ", ", patience, ", tries ", tries), func(t *testing.T) { hanging(t, name, patience, tries) })
+	servers := map[string]func(ctx context.Context) (net.Conn, error){
+		"silent": func(context.Context) (net.Conn, error) {
+			here, there := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, there) }() // until here is closed
+			return here, nil
+		},
+		"out of reach": func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+	}
+	for server, dial := range servers {
+		for _, patience := range []time.Duration{time.Second, 0} {
+			for name := range calls(nil) {
+				for _, tries := range []int{-1, 3} { // the client may do without tries of its own
+					t.Run(fmt.Sprint(server, ", ", name, ", ", patience, ", tries ", tries), func(t *testing.T) {
+						client := func() redis.UniversalClient {
+							return redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true, MaxRetries: tries,
+								Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }})
+						}
+						synctest.Test(t, func(t *testing.T) { hanging(t, closing(t, client()), name, patience) })
+					})
+				}
 			}
 		}
 	}
 }
 
-func hanging(t *testing.T, name string, patience time.Duration, tries int) {
-	synctest.Test(t, func(t *testing.T) {
-		client := closing(t, redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true, MaxRetries: tries,
-			Dialer: func(context.Context, string, string) (net.Conn, error) {
-				here, there := net.Pipe()
-				go func() { _, _ = io.Copy(io.Discard, there) }() // until here is closed
-				return here, nil
-			}}))
-		ctx, want := as(t, walkintest.Anonymous(t)), 3*time.Second
-		if patience > 0 {
-			short, cancel := context.WithTimeout(ctx, patience)
-			defer cancel()
-			ctx, want = short, patience
-		}
-		start := time.Now()
-		err := calls(newSessions(t, client, ""))[name](ctx)
-		if waited := time.Since(start); waited > want { // of the bubble's time
-			t.Errorf("waited for %v, want %v at the most", waited, want)
-		}
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want context.DeadlineExceeded", err)
-		}
-	})
+func hanging(t *testing.T, client redis.UniversalClient, name string, patience time.Duration) {
+	ctx, want := as(t, walkintest.Anonymous(t)), 3*time.Second
+	if patience > 0 {
+		short, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		ctx, want = short, patience
+	}
+	start := time.Now()
+	err := calls(newSessions(t, client, ""))[name](ctx)
+	if waited := time.Since(start); waited > want { // of the bubble's time
+		t.Errorf("waited for %v, want %v at the most", waited, want)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want context.DeadlineExceeded", err)
+	}
+	time.Sleep(time.Minute) // of the bubble's too: the client goes on dialling for a while
 }
 
 // testLeaks holds that neither a goroutine nor a connection stays behind, also

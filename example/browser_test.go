@@ -213,12 +213,12 @@ func walk(t *testing.T, browser context.Context, scripts bool) {
 	// Publishing is refused, and the refusal leads on.
 	ann.open("/")
 	ann.click("form[action$='/publish'] button")
-	if got := ann.path(); !strings.HasPrefix(got, "/upgrade?return_to=%2Fnotes%2F") {
+	if got := ann.path(); got != "/upgrade?return_to=%2Fresume" {
 		t.Fatalf("publishing led to %s", got)
 	}
 	ann.sees("Publishing takes an account")
 	ann.credentials("ann@example.com")
-	if got := ann.path(); !strings.HasPrefix(got, "/notes/") || !strings.HasSuffix(got, "/publish") {
+	if got := ann.path(); got != "/resume" {
 		t.Fatalf("the upgrade led to %s", got)
 	}
 	ann.sees("Your account is ready", "A word I keep forgetting", "ann@example.com")

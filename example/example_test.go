@@ -212,8 +212,8 @@ func TestWalk(t *testing.T) {
 			}
 			back := "/notes/" + id + "/publish"
 			if browser {
-				ann.get(back).must(t, 303, "/upgrade?return_to="+url.QueryEscape(back))
-				ann.get("/upgrade?return_to="+url.QueryEscape(back)).must(t, 200, "").has(t, `name="return_to" value="`+back+`"`, "Publishing takes an account", "1 note")
+				ann.post(back).must(t, 303, "/upgrade?return_to=%2Fresume")
+				ann.get("/upgrade?return_to=%2Fresume").must(t, 200, "").has(t, `name="return_to" value="/resume"`, "Publishing takes an account", "1 note")
 			} else {
 				problem := ann.post(back).must(t, 403, "")
 				if got := problem.header.Get("Content-Type"); got != "application/problem+json" {
@@ -222,19 +222,21 @@ func TestWalk(t *testing.T) {
 			}
 			newPerson(t, server).get("/p/"+id).must(t, 404, "")
 
-			ann.post("/upgrade", "email", "ann@example.com", "password", secret, "return_to", back).must(t, 303, back)
+			ann.post("/upgrade", "email", "ann@example.com", "password", secret, "return_to", "/resume").must(t, 303, "/resume")
 			if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
 				t.Fatalf("got %+v after the upgrade, want %s and not anonymous", got, guest.ID)
 			}
 			ann.referer = "/upgrade"
-			if a := ann.get(back).must(t, 200, "").has(t, "Publish this note?", "ann@example.com"); browser {
-				a.has(t, "Your account is ready")
+			if browser {
+				ann.get("/resume").must(t, 200, "").has(t, "Publish this note?", "ann@example.com", "Your account is ready", back+"?walkin_resume=1")
+				ann.referer = "/"
+				ann.get("/resume").lacks(t, "Your account is ready")
+				ann.post(back+"?walkin_resume=1").must(t, 303, "/p/"+id)
+				ann.get("/resume").must(t, 404, "")
 			}
 			ann.referer = "/"
-			ann.get(back).lacks(t, "Your account is ready")
 			ann.post(back).must(t, 303, "/p/"+id)
 			ann.post(back).must(t, 303, "/p/"+id) // a second click
-			ann.get(back).must(t, 303, "/p/"+id)
 			newPerson(t, server).get("/p/"+id).must(t, 200, "").has(t, "hi", "Somebody wrote this")
 			ann.get("/p/"+id).has(t, "This is yours")
 			newPerson(t, server).get("/").has(t, "Lately published", "/p/"+id)
@@ -307,11 +309,9 @@ func TestRoutes(t *testing.T) {
 
 		{"publish, guest's program", guest, "POST", "/notes/" + mine + "/publish", nil, 403, "", `"status":403`},
 		{"publish, nobody's program", nobody(), "POST", "/notes/" + drafted + "/publish", nil, 403, "", `"status":403`},
-		{"publish, guest's browser", anonymousBrowser, "GET", "/notes/" + browsers + "/publish", nil, 303,
-			"/upgrade?return_to=%2Fnotes%2F" + browsers + "%2Fpublish", ""},
-		{"publish, guest's browser by POST", anonymousBrowser, "POST", "/notes/" + browsers + "/publish", nil, 303, "/upgrade", ""},
+		{"publish, guest's browser", anonymousBrowser, "POST", "/notes/" + browsers + "/publish", nil, 303, "/upgrade?return_to=%2Fresume", ""},
 		{"publish, somebody else's note", permanent, "POST", "/notes/" + drafted + "/publish", nil, 404, "", "Nothing is written here"},
-		{"publish page, somebody else's note", permanent, "GET", "/notes/" + drafted + "/publish", nil, 404, "", ""},
+		{"nothing to resume", permanent, "GET", "/resume", nil, 404, "", "nothing left to finish"},
 		{"publish, no such note", permanent, "POST", "/notes/none/publish", nil, 404, "", ""},
 		{"take back, somebody else's note", permanent, "POST", "/notes/" + public + "/unpublish", nil, 404, "", ""},
 		{"edit page, own note", guest, "GET", "/notes/" + mine, nil, 200, "", "a guest&#39;s note</textarea>"},
@@ -379,14 +379,20 @@ func TestRoutes(t *testing.T) {
 	})
 }
 
-// A browser that posts from the front page comes back to it after the upgrade.
+// What a guest was about to publish is asked about after they sign in to the
+// account that they had all along, and in that account it is published.
 func TestPublishPostedAsGuest(t *testing.T) {
-	ann := newBrowser(t, newServer(t))
+	server := newServer(t)
+	first := newBrowser(t, server)
+	first.post("/upgrade", "email", "ann@example.com", "password", secret).must(t, 303, "/")
+	ann := newBrowser(t, server)
 	id := ann.write("hi")
-	ann.referer = "/"
-	ann.post("/notes/"+id+"/publish").must(t, 303, "/upgrade?return_to=%2F")
-	ann.referer = "/notes/" + id + "/publish" // signed out in another tab while the page was open
-	ann.post("/notes/"+id+"/publish").must(t, 303, "/upgrade?return_to=%2Fnotes%2F"+id+"%2Fpublish")
+	ann.post("/notes/"+id+"/publish").must(t, 303, "/upgrade?return_to=%2Fresume")
+	ann.post("/signin", "email", "ann@example.com", "password", secret, "return_to", "/resume").must(t, 303, "/resume")
+	ann.get("/resume").must(t, 200, "").has(t, "Publish this note?", "hi")
+	newPerson(t, server).get("/p/"+id).must(t, 404, "")
+	ann.post("/notes/"+id+"/publish?walkin_resume=1").must(t, 303, "/p/"+id)
+	first.get("/p/"+id).has(t, "This is yours")
 }
 
 func TestTwentyVisitorsOneAddress(t *testing.T) {

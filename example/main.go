@@ -26,6 +26,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/resume"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -95,6 +96,13 @@ func build(ctx context.Context, db database, keyFile string) (http.Handler, erro
 	}
 	s.wk = wk
 
+	// A guest who publishes is sent to make an account, and what they were about
+	// to do is kept for them meanwhile.
+	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store, Insecure: true, Page: s.resumePage})
+	if err != nil {
+		return nil, err
+	}
+
 	user, permanent := wk.RequireUser(), wk.RequirePermanent()
 	upgrade := wk.UpgradeHandler(passwords, s.upgradePage)
 	signIn := wk.SignInHandler(passwords, s.signInPage)
@@ -106,8 +114,8 @@ func build(ctx context.Context, db database, keyFile string) (http.Handler, erro
 	mux.Handle("GET /notes/{id}", user(s.page(s.editNote)))
 	mux.Handle("POST /notes/{id}", user(s.page(s.editNote)))
 	mux.Handle("POST /notes/{id}/delete", user(s.page(s.deleteNote)))
-	mux.Handle("GET /notes/{id}/publish", permanent(s.page(s.confirmPublish)))
-	mux.Handle("POST /notes/{id}/publish", permanent(s.page(s.publish)))
+	mux.Handle("POST /notes/{id}/publish", keeper.RequirePermanent()(s.page(s.publish)))
+	mux.Handle("GET /resume", keeper)
 	mux.Handle("POST /notes/{id}/unpublish", permanent(s.page(s.unpublish)))
 
 	mux.Handle("GET /whoami", user(s.page(s.whoami)))

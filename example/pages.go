@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/resume"
 )
 
 // A site is the pages. It never asks how a visitor came to be who they are.
@@ -172,18 +173,20 @@ func (s *site) deleteNote(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// confirmPublish shows the note and the button. It is what a visitor who had no
-// account comes back to: their wish survives the upgrade, the click does not.
-func (s *site) confirmPublish(w http.ResponseWriter, r *http.Request) error {
-	n, err := s.notes.mine(r.Context(), userID(r), r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	if n.Published() {
-		http.Redirect(w, r, "/p/"+n.ID, http.StatusSeeOther)
-		return nil
-	}
-	return s.render(w, r, http.StatusOK, "publish", n)
+// resumePage shows the note and the button to a visitor who was about to publish
+// it and had no account: their wish survives the upgrade, the click does not.
+func (s *site) resumePage(w http.ResponseWriter, r *http.Request, p resume.Pending) {
+	s.page(func(w http.ResponseWriter, r *http.Request) error {
+		id, _, _ := strings.Cut(strings.TrimPrefix(p.Action, "/notes/"), "/")
+		n, err := s.notes.mine(r.Context(), userID(r), id)
+		if err != nil {
+			return err
+		}
+		return s.render(w, r, http.StatusOK, "publish", struct {
+			note
+			Action string
+		}{n, p.Action})
+	}).ServeHTTP(w, r)
 }
 
 func (s *site) publish(w http.ResponseWriter, r *http.Request) error {
@@ -253,7 +256,7 @@ func (s *site) showAccount(w http.ResponseWriter, r *http.Request, form walkin.F
 		page := accountPage{
 			ReturnTo:   form.ReturnTo,
 			Email:      r.PostFormValue("email"),
-			Publishing: strings.Contains(form.ReturnTo, "/publish"),
+			Publishing: form.ReturnTo == "/resume",
 		}
 		if form.Refusal != nil {
 			page.Error = form.Refusal.Message

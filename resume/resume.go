@@ -11,8 +11,8 @@
 //
 // The body of a form of 64 KB at most, without files, for 15 minutes, in the
 // store. It belongs to the browser that sent it, by a cookie of its own that no
-// script can read, and a browser has one: a later form takes the place of an
-// earlier one. Only a person's own post of a page of this very site is kept, from
+// script can read. A user has one: a later form takes the place of an earlier one,
+// so that nobody fills the store with them. Only a person's own post of a page of this very site is kept, from
 // a visitor who is somebody; all others get the guard's refusal.
 //
 // Nothing goes through by itself. Once the visitor has an account they see a page
@@ -31,10 +31,9 @@ package resume
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +47,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
@@ -140,6 +140,7 @@ func New(cfg Config) (*Keeper, error) {
 
 // A kept form is the data of a ticket.
 type kept struct {
+	Secret []byte `json:"secret"` // the hash of the one in the cookie
 	Target string `json:"target"` // path and query
 	Type   string `json:"type"`   // of the content, with its charset
 	Body   []byte `json:"body"`
@@ -163,7 +164,7 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 				k.sendAway(w, r)
 				return
 			case ok && c.Anonymous && k.isKeepable(r):
-				k.keep(w, r, guarded)
+				k.keep(w, r, c.UserID, guarded)
 				return
 			}
 			guarded.ServeHTTP(w, r)
@@ -186,18 +187,18 @@ func (k *Keeper) isKeepable(r *http.Request) bool {
 	return person && k.cfg.CrossOrigin.Check(r) == nil && r.Header.Get("Authorization") == ""
 }
 
-func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, guarded http.Handler) {
+func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, user uuid.UUID, guarded http.Handler) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
 	if err == nil && len(body) <= maxForm {
 		target := *r.URL
 		target.RawQuery = without(target.RawQuery, marker)
+		secret := rand.Text()
 		var data []byte
-		data, err = json.Marshal(kept{target.RequestURI(), r.Header.Get("Content-Type"), body})
+		data, err = json.Marshal(kept{hash(secret), target.RequestURI(), r.Header.Get("Content-Type"), body})
 		if err == nil {
-			secret := rand.Text()
-			err = k.cfg.Store.PutTicket(r.Context(), walkin.Ticket{Key: key(secret), Data: data, ExpiresAt: time.Now().Add(keepFor)})
+			err = k.cfg.Store.PutTicket(r.Context(), walkin.Ticket{Key: key(user), Data: data, ExpiresAt: time.Now().Add(keepFor)})
 			if err == nil {
-				k.setCookie(w, secret, int(keepFor.Seconds()))
+				k.setCookie(w, user.String()+"."+secret, int(keepFor.Seconds()))
 				k.sendAway(w, r)
 				return
 			}
@@ -224,23 +225,21 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusForbidden, Reason: "cross_origin"})
 		return
 	}
-	secret, ok := k.cookie(r)
-	if !ok {
-		m.Refuse(w, r, gone())
-		return
-	}
 	ctx := r.Context()
-	ticket, err := k.cfg.Store.Ticket(ctx, key(secret), time.Now())
-	var form kept
-	if err == nil {
-		err = json.Unmarshal(ticket.Data, &form)
-	}
+	user, form, err := k.find(r)
 	if err == nil && form.Target != target(r) {
 		err = walkin.ErrNotFound // the form of another page
 	}
 	if err == nil {
-		// Whoever takes it lets it through: the second click finds nothing.
-		_, err = k.cfg.Store.TakeTicket(ctx, key(secret), time.Now())
+		// Whoever takes it lets it through: the second click finds nothing. One
+		// that took its place in this moment is not the one that was asked about.
+		var ticket walkin.Ticket
+		if ticket, err = k.cfg.Store.TakeTicket(ctx, key(user), time.Now()); err == nil {
+			var taken kept
+			if json.Unmarshal(ticket.Data, &taken) != nil || !bytes.Equal(taken.Secret, form.Secret) {
+				err = walkin.ErrNotFound
+			}
+		}
 	}
 	switch {
 	case errors.Is(err, walkin.ErrNotFound):
@@ -272,7 +271,7 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
 		return
 	}
-	pending, err := k.pending(r.Context(), r)
+	pending, err := k.pending(r)
 	switch c, ok := walkin.FromContext(r.Context()); {
 	case errors.Is(err, walkin.ErrNotFound):
 		m.Refuse(w, r, gone())
@@ -285,19 +284,33 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pending returns what this browser has kept, or ErrNotFound.
-func (k *Keeper) pending(ctx context.Context, r *http.Request) (Pending, error) {
-	secret, ok := k.cookie(r)
-	if !ok {
-		return Pending{}, walkin.ErrNotFound
+// find returns what this browser has kept, and as whom, or ErrNotFound.
+func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
+	values := r.CookiesNamed(k.name)
+	if len(values) != 1 { // none, or more than a browser has
+		return uuid.Nil, kept{}, walkin.ErrNotFound
 	}
-	ticket, err := k.cfg.Store.Ticket(ctx, key(secret), time.Now())
+	id, secret, _ := strings.Cut(values[0].Value, ".")
+	user, err := uuid.Parse(id)
+	if err != nil || len(secret) != len(rand.Text()) {
+		return uuid.Nil, kept{}, walkin.ErrNotFound
+	}
+	ticket, err := k.cfg.Store.Ticket(r.Context(), key(user), time.Now())
 	if err != nil {
-		return Pending{}, err
+		return uuid.Nil, kept{}, err
 	}
 	var form kept
-	if err := json.Unmarshal(ticket.Data, &form); err != nil {
-		return Pending{}, walkin.ErrNotFound
+	if json.Unmarshal(ticket.Data, &form) != nil || subtle.ConstantTimeCompare(form.Secret, hash(secret)) != 1 {
+		return uuid.Nil, kept{}, walkin.ErrNotFound
+	}
+	return user, form, nil
+}
+
+// pending returns what this browser has kept, or ErrNotFound.
+func (k *Keeper) pending(r *http.Request) (Pending, error) {
+	_, form, err := k.find(r)
+	if err != nil {
+		return Pending{}, err
 	}
 	values, _ := url.ParseQuery(string(form.Body)) // what could be read of it
 	separator := "?"
@@ -312,11 +325,13 @@ func gone() *walkin.Refusal {
 		Message: "There is nothing left to finish here: it was sent already, or it is more than a quarter of an hour old."}
 }
 
-// key is what a ticket is found by. The store sees a hash: who reads it must not
-// be able to send the cookie.
-func key(secret string) string {
+func key(user uuid.UUID) string { return "resume:" + user.String() }
+
+// hash is what the store sees of a secret: who reads it must not be able to send
+// the cookie.
+func hash(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))
-	return "resume:" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return sum[:]
 }
 
 // target returns the path and query of a yes, without its marker.
@@ -335,14 +350,6 @@ func without(query, name string) string {
 		}
 	}
 	return strings.Join(rest, "&")
-}
-
-func (k *Keeper) cookie(r *http.Request) (string, bool) {
-	values := r.CookiesNamed(k.name)
-	if len(values) != 1 || len(values[0].Value) != len(rand.Text()) {
-		return "", false // none, or more than a browser has
-	}
-	return values[0].Value, true
 }
 
 func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {

@@ -341,7 +341,7 @@ func TestYes(t *testing.T) {
 	t.Run("two cookies", func(t *testing.T) {
 		s, c := ready(t)
 		r := act(c)
-		r.AddCookie(&http.Cookie{Name: "__Host-walkin-resume", Value: strings.Repeat("A", 26)})
+		r.AddCookie(&http.Cookie{Name: "__Host-walkin-resume", Value: c.Cookie("__Host-walkin-resume") + "A"})
 		if r := c.Do(r); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
 			t.Errorf("got %d, %q", r.StatusCode, s.sent)
 		}
@@ -430,5 +430,37 @@ func TestNew(t *testing.T) {
 	}
 	if set := r.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "walkin-resume=") || strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
 		t.Errorf("got %q", set)
+	}
+}
+
+// TestOneForEachUser holds that nobody fills the store with forms, and that knowing
+// a user's ID opens nothing.
+func TestOneForEachUser(t *testing.T) {
+	s := newSite(t)
+	c := s.browser()
+	for range 5 {
+		c.Act(target, note)
+		c.SetCookie("__Host-walkin-resume", "") // a robot keeps none
+	}
+	user := s.user(c)
+	if _, err := s.store.TakeTicket(t.Context(), "resume:"+user, time.Now()); err != nil {
+		t.Errorf("got %v, want one", err)
+	}
+	if swept, err := s.store.DeleteExpired(t.Context(), time.Now().Add(time.Hour), 100); err != nil || swept != 0 {
+		t.Errorf("got %d more, %v", swept, err)
+	}
+
+	c.Act(target, note)
+	thief := s.browser()
+	s.prove(thief, "thief")
+	for _, value := range []string{user, user + ".", user + "." + strings.Repeat("A", 26), "." + strings.Repeat("A", 26), strings.Repeat("A", 26)} {
+		thief.SetCookie("__Host-walkin-resume", value)
+		if r := thief.Act(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+			t.Errorf("%q: got %d, %q", value, r.StatusCode, s.sent)
+		}
+	}
+	s.prove(c, "ann")
+	if r := c.Act(yes, nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+		t.Errorf("the owner's: got %d, %q", r.StatusCode, s.sent)
 	}
 }

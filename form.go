@@ -45,28 +45,28 @@ const maxForm = 64 << 10 // bytes
 // forgot that they had signed up, both arrive. An anonymous visitor gets 409,
 // and the way to sign in, which says what becomes of their guest.
 func (m *Middleware) UpgradeHandler(credential Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
-	return m.form(page, func(w http.ResponseWriter, r *http.Request) error {
+	return m.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		proof, err := credential.SignUp(r)
 		if err != nil {
-			return err
+			return "", err
 		}
 		_, err = m.Continue(w, r, proof)
 		if !errors.Is(err, ErrIdentityTaken) || !proof.New {
-			return err
+			return safeReturn(r), err
 		}
 		known, signInErr := credential.SignIn(r)
 		if signInErr != nil {
-			return err // a wrong password, or one guess too many, says no more than that the name is taken
+			return "", err // a wrong password, or one guess too many, says no more than that the name is taken
 		}
 		c := m.visit(w, r).claims.Load()
 		if c != nil {
 			owned, ownerErr := m.cfg.Store.Identity(r.Context(), known.Provider, known.Subject)
 			if ownerErr != nil || owned.UserID != c.UserID {
-				return err
+				return "", err
 			}
 		}
 		_, err = m.Continue(w, r, known)
-		return err
+		return safeReturn(r), err
 	})
 }
 
@@ -74,17 +74,22 @@ func (m *Middleware) UpgradeHandler(credential Credential, page func(http.Respon
 // sign-up form. What becomes of an anonymous visitor's data is for
 // Config.Conflict to say.
 func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
-	return m.form(page, func(w http.ResponseWriter, r *http.Request) error {
+	return m.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		proof, err := c.SignIn(r)
 		if err != nil {
-			return err
+			return "", err
 		}
 		_, err = m.Continue(w, r, proof)
-		return err
+		return safeReturn(r), err
 	})
 }
 
-func (m *Middleware) form(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) error) http.Handler {
+// FormHandler serves any other form of a credential, such as one that asks for
+// an address to send a code to. It shows page on GET, and on a POST of the site
+// itself calls post, which returns the local path to go on to, or an error as
+// those of a [Credential]. A refusal is answered as [Middleware.UpgradeHandler]
+// does, and told to the owner. The body is not larger than 64 KB.
+func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		form := Form{Status: http.StatusOK}
@@ -92,13 +97,13 @@ func (m *Middleware) form(page func(http.ResponseWriter, *http.Request, Form), p
 		case http.MethodGet, http.MethodHead:
 		case http.MethodPost:
 			// Before anything is read or hashed for a page from elsewhere.
-			err := m.cfg.CrossOrigin.Check(r)
-			if err != nil {
+			if m.cfg.CrossOrigin.Check(r) != nil {
 				m.Refuse(w, r, crossOrigin())
 				return
 			}
-			if err = post(w, r); err == nil {
-				http.Redirect(w, r, safeReturn(r), http.StatusSeeOther)
+			to, err := post(w, r)
+			if err == nil {
+				http.Redirect(w, r, to, http.StatusSeeOther)
 				return
 			}
 			form.Refusal = refusalOf(err)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/walkin-go/walkin/credential/internal/form"
 )
 
 const (
@@ -37,11 +39,11 @@ func commonPasswords() map[string]struct{} {
 func checkTyped(password string) error {
 	switch {
 	case password == "":
-		return unfit("no_password", "Please enter your password.")
+		return form.Unfit("no_password", "Please enter your password.")
 	case len(password) > maxPassword:
-		return unfit("password_long", "That password is too long. 128 characters are the most, fewer with accents or emoji.")
+		return form.Unfit("password_long", "That password is too long. 128 characters are the most, fewer with accents or emoji.")
 	case !utf8.ValidString(password):
-		return unfit("password_encoding", "That password has characters that we cannot read. Please use others.")
+		return form.Unfit("password_encoding", "That password has characters that we cannot read. Please use others.")
 	}
 	return nil
 }
@@ -61,13 +63,13 @@ func (p *Password) check(name, password string) error {
 	local, _, _ := strings.Cut(name, "@")
 	switch {
 	case utf8.RuneCountInString(password) < p.minLength:
-		return unfit("password_short", fmt.Sprintf("Please choose a password of at least %d characters.", p.minLength))
+		return form.Unfit("password_short", fmt.Sprintf("Please choose a password of at least %d characters.", p.minLength))
 	case folded == name || folded == local:
-		return unfit("password_is_name", "Please choose a password that is not your name.")
+		return form.Unfit("password_is_name", "Please choose a password that is not your name.")
 	case isPattern(folded):
-		return unfit("password_pattern", "That password is a simple pattern. Please choose another, such as a few words in a row.")
+		return form.Unfit("password_pattern", "That password is a simple pattern. Please choose another, such as a few words in a row.")
 	case p.isCommon(folded):
-		return unfit("password_common", "Many people use that password or one like it. Please choose another, such as a few words in a row.")
+		return form.Unfit("password_common", "Many people use that password or one like it. Please choose another, such as a few words in a row.")
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (m *Middleware) UpgradeHandler(credential Credential, page func(http.Respon
 		}
 		_, err = m.Continue(w, r, proof)
 		if !errors.Is(err, ErrIdentityTaken) || !proof.New {
-			return safeReturn(r), err
+			return "", err
 		}
 		known, signInErr := credential.SignIn(r)
 		if signInErr != nil {
@@ -66,7 +66,7 @@ func (m *Middleware) UpgradeHandler(credential Credential, page func(http.Respon
 			}
 		}
 		_, err = m.Continue(w, r, known)
-		return safeReturn(r), err
+		return "", err
 	})
 }
 
@@ -80,15 +80,16 @@ func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, 
 			return "", err
 		}
 		_, err = m.Continue(w, r, proof)
-		return safeReturn(r), err
+		return "", err
 	})
 }
 
 // FormHandler serves any other form of a credential, such as one that asks for
 // an address to send a code to. It shows page on GET, and on a POST of the site
-// itself calls post, which returns the local path to go on to, or an error as
-// those of a [Credential]. A refusal is answered as [Middleware.UpgradeHandler]
-// does, and told to the owner. The body is not larger than 64 KB.
+// itself calls post, which returns the local path to go on to, empty for the
+// form's return_to, or an error as those of a [Credential]. A refusal is answered
+// as [Middleware.UpgradeHandler] does, and told to the owner. The body is not
+// larger than 64 KB.
 func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -103,6 +104,9 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 			}
 			to, err := post(w, r)
 			if err == nil {
+				if to == "" {
+					to = safeReturn(r)
+				}
 				http.Redirect(w, r, to, http.StatusSeeOther)
 				return
 			}

@@ -21,6 +21,12 @@ type Config struct {
 	// is "email" and "password".
 	NameField, PasswordField string
 
+	// Proven says that names are e-mail addresses which credential/code has
+	// proven: the passwords are kept with the identities of that package, and
+	// sign in to them. Then nobody signs up here; give NewSecret to
+	// code.Config.Secret.
+	Proven bool
+
 	// MinLength is how many characters a new password has at least, 8 to 64;
 	// 0 is 8. NIST SP 800-63B asks for 8 in its third revision, and in its
 	// fourth for 15 where there is no second factor.
@@ -113,8 +119,13 @@ func New(cfg Config) (*Password, error) {
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
 	}
+	provider := Provider
+	if cfg.Proven {
+		provider = proven
+	}
 	return &Password{
 		store:         cfg.Store,
+		provider:      provider,
 		nameField:     cfg.NameField,
 		passwordField: cfg.PasswordField,
 		minLength:     cfg.MinLength,

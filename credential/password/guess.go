@@ -46,12 +46,14 @@ func (p *Password) guess(r *http.Request, name, password string) (walkin.Identit
 // the time tells who is known. Until a hash with another cost is renewed, its
 // own time tells it.
 func (p *Password) lookUp(ctx context.Context, name string) (identity walkin.Identity, stored phc, known bool, err error) {
-	identity, err = p.store.Identity(ctx, Provider, name)
+	identity, err = p.store.Identity(ctx, p.provider, name)
 	switch {
 	case errors.Is(err, walkin.ErrNotFound):
 		return walkin.Identity{}, p.hashes.nobodys, false, nil
 	case err != nil:
 		return walkin.Identity{}, phc{}, false, storeDown(err)
+	case p.provider == proven && len(identity.Secret) == 0: // their address is proven, and they have no password
+		return walkin.Identity{}, p.hashes.nobodys, false, nil
 	}
 	stored, err = parsePHC(string(identity.Secret))
 	if err != nil {
@@ -78,7 +80,7 @@ func (p *Password) renew(ctx context.Context, proven walkin.Identity, password s
 		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
 			return err
 		}
-		stored, err := p.store.Identity(ctx, Provider, proven.Subject)
+		stored, err := p.store.Identity(ctx, p.provider, proven.Subject)
 		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
 			return err
 		}
@@ -86,7 +88,7 @@ func (p *Password) renew(ctx context.Context, proven walkin.Identity, password s
 			return &walkin.Refusal{Status: http.StatusConflict, Reason: "raced",
 				Message: "Your password was changed at the same moment. Please try again."}
 		}
-		return p.store.SetSecret(ctx, Provider, proven.Subject, secret)
+		return p.store.SetSecret(ctx, p.provider, proven.Subject, secret)
 	})
 }
 

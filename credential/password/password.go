@@ -44,14 +44,19 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// Provider is the provider of all identities of this package. Their subject is
-// the name, in the one spelling that [Password] gives it.
+// Provider is the provider of all identities of this package, except with
+// Config.Proven. Their subject is the name, in the one spelling that [Password]
+// gives it.
 const Provider = "password"
+
+// proven is the provider of credential/code for e-mail.
+const proven = "email"
 
 // A Password signs people up and in by name and password. Make one with [New].
 // Its methods may be called concurrently; it starts no goroutine.
 type Password struct {
 	store                    walkin.Store
+	provider                 string
 	nameField, passwordField string
 	minLength                int
 	clientAddr               func(*http.Request) netip.Addr
@@ -70,18 +75,34 @@ var _ walkin.Credential = (*Password)(nil)
 // 422 for a name or password that will not do; 400, 413 or 415 for a form that
 // is none; 503 when too many hash at once.
 func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
+	name, secret, err := p.choose(r)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: secret, New: true}, nil
+}
+
+// NewSecret reads the form that SignUp reads, refuses as it does, and returns the
+// hash of the password, which is what an identity has for a secret. It is for
+// code.Config.Secret, with Config.Proven: the hash waits until the address is
+// proven, and until then the password signs nobody in. It is also for an owner
+// who sets a new password, after a fresh proof: hand it to Store.SetSecret.
+func (p *Password) NewSecret(r *http.Request) ([]byte, error) {
+	_, secret, err := p.choose(r)
+	return secret, err
+}
+
+// choose returns the name and the new password's hash of a form.
+func (p *Password) choose(r *http.Request) (name string, secret []byte, err error) {
 	name, password, err := p.read(r)
 	if err != nil {
-		return walkin.Proof{}, err
+		return "", nil, err
 	}
 	if err := p.check(name, password); err != nil {
-		return walkin.Proof{}, err
+		return "", nil, err
 	}
-	secret, err := p.newHash(r.Context(), password)
-	if err != nil {
-		return walkin.Proof{}, err
-	}
-	return walkin.Proof{Provider: Provider, Subject: name, Method: "pwd", Secret: secret, New: true}, nil
+	secret, err = p.newHash(r.Context(), password)
+	return name, secret, err
 }
 
 // SignIn implements [walkin.Credential]: it reads a name and its password. It
@@ -107,7 +128,7 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 	}
 	// The secret matters when the identity is deleted before Continue has it:
 	// then it is made anew, and its owner still knows its password.
-	return walkin.Proof{Provider: Provider, Subject: name, Method: "pwd", Secret: identity.Secret}, nil
+	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: identity.Secret}, nil
 }
 
 // Change replaces the password of a name by next, for somebody who knows the

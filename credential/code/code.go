@@ -1,0 +1,352 @@
+// Package code proves an e-mail address or a phone number by a code that is sent
+// to it and typed in, or brought along by a link. A [Codes] is a
+// [walkin.Credential], for UpgradeHandler and SignInHandler, and has handlers of
+// its own to send the code and to follow the link:
+//
+//	codes, err := code.New(code.Config{Middleware: wk, Store: store, Key: key, Sender: sender, Link: "https://example.com/code"})
+//	…
+//	mux.Handle("/signin/send", codes.SendHandler("/signin", addressPage))
+//	mux.Handle("/signin", wk.SignInHandler(codes, codePage))
+//	mux.Handle("/code", codes.LinkHandler(nil))
+//
+// Name the first and the last in walkin.Config.CredentialPaths, so that asking
+// for a code makes no user.
+//
+// # One answer for everybody
+//
+// Whoever proves an address is its owner: the code signs in to the account that
+// the address has, and opens one where there is none. So signing up, signing in,
+// linking and proving anew are one thing, and both forms send a code to every
+// address, with the same answer after the same work. Only the message says
+// whether there is an account, see Message.Owned: to whoever reads the mailbox.
+//
+// # What a code is bound to
+//
+// The browser that asked, by walkin.Middleware.Bind. A browser has one code at a
+// time: asking again, also for another address, ends the one before. It lives
+// for ten minutes and for five tries, on all replicas together, and it ends with
+// the session: after an upgrade or a sign-in by other means it is worth nothing.
+// A second click within ten seconds is the same click, and gets the same answer.
+//
+// # What is stored
+//
+// Until it is proven, an address is in a ticket and in no identity: it is not
+// unique, signs nobody in, and keeps nobody else from proving it. Of the code
+// there is an HMAC in the ticket, since of six digits any plain hash is undone
+// by a million tries. Codes are in no error and no log of ours.
+//
+// # What it does not do
+//
+// It does not stop its owner from typing a code into somebody else's page: a
+// message has to say where the code belongs. It does not know whether a phone
+// number has passed on to somebody new. It protects a mailbox from floods, and
+// an account from guesses, by limits that a process counts for itself unless
+// Config.Limiter is shared.
+package code
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/form"
+)
+
+const (
+	lifetime = 10 * time.Minute // NIST SP 800-63B, 5.1.3.2, allows no more
+	tries    = 5
+
+	// sameClick is how long after a code was used its second click is good.
+	sameClick = 10 * time.Second
+
+	maxReturnTo = 2048 // bytes; the same as in walkin
+)
+
+// A Codes sends codes and takes them back. Make one with [New]. Its methods may
+// be called concurrently; it starts no goroutine.
+type Codes struct {
+	cfg      Config // with all defaults filled in
+	provider string
+	key      []byte // derived, for every MAC
+	limits   limits
+}
+
+var _ walkin.Credential = (*Codes)(nil)
+
+// A pending code is the data of a ticket.
+type pending struct {
+	Address  string `json:"address"`
+	Nonce    string `json:"nonce"` // no two are alike, whatever else is
+	MAC      []byte `json:"mac"`
+	Secret   []byte `json:"secret,omitempty"`  // of Config.Secret
+	Browser  []byte `json:"browser,omitempty"` // that the secret is from
+	ReturnTo string `json:"return_to,omitempty"`
+	Used     bool   `json:"used,omitempty"`
+}
+
+// Send sends a code to an address, for the browser that asks, in place of the
+// one before. It writes nothing but cookies; the answer is the caller's, and the
+// same whether the address has an account or not. What the visitor can mend is a
+// *[walkin.Refusal] for walkin.Middleware.Refuse: 422 for an address that is
+// none, 429 at a limit, 503 when the message could not be sent or the store
+// does not answer; 403 and 405 are of walkin.Middleware.Bind.
+//
+// It waits for the Sender, for Config.Timeout at most, also when the client has
+// gone away.
+func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) error {
+	binding, err := c.cfg.Middleware.Bind(w, r)
+	if err != nil {
+		return err
+	}
+	if address, err = c.cfg.Normalise(address); err != nil {
+		return err
+	}
+	var secret []byte
+	if c.cfg.Secret != nil {
+		if secret, err = c.cfg.Secret(r); err != nil {
+			return err
+		}
+	}
+	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address))
+	if err != nil {
+		return err
+	}
+	// From here on it is the same work for an address with an account and
+	// for one without, in the same order.
+	_, err = c.cfg.Store.Identity(r.Context(), c.provider, address)
+	owned := err == nil
+	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		return storeDown(err)
+	}
+	typed, err := c.put(w, r, binding, address, secret)
+	if err != nil {
+		return storeDown(err)
+	}
+	message := Message{Kind: c.cfg.Kind, To: address, Code: typed, Owned: owned, ExpiresIn: lifetime}
+	if c.cfg.Link != "" {
+		message.Link = c.cfg.Link + "?" + linkParameter + "=" + typed
+	}
+	// Whoever hangs up must not win a message that counts for nothing.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.cfg.Timeout)
+	defer cancel()
+	if err := c.cfg.Sender.Send(ctx, message); err != nil {
+		if ctx.Err() == nil {
+			taken.giveBack(ctx) // nothing was sent; after a timeout, who knows
+		}
+		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send_failed", Err: err, RetryAfter: 30 * time.Second,
+			Message: "We could not send the code. Please check what you typed, or try again in a minute."}
+	}
+	return nil
+}
+
+// put makes a code and keeps its ticket, the only one of this browser.
+func (c *Codes) put(w http.ResponseWriter, r *http.Request, binding, address string, secret []byte) (typed string, err error) {
+	if typed, err = c.newCode(); err != nil {
+		return "", err
+	}
+	p := pending{Address: address, Nonce: rand.Text(), Secret: secret}
+	if to := r.Form.Get("return_to"); len(to) <= maxReturnTo {
+		p.ReturnTo = to
+	}
+	if len(secret) > 0 {
+		p.Browser = c.mark(w)
+	}
+	p.MAC = c.mac(binding, p, typed)
+	// A browser that asked as nobody, and then again as a new guest, has two
+	// names, and must not have two codes, with five tries each.
+	for _, name := range c.cfg.Middleware.Bound(r) {
+		if name == binding {
+			continue
+		}
+		if _, err := c.cfg.Store.TakeTicket(r.Context(), c.ticketKey(name), time.Now()); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+			return "", err
+		}
+	}
+	return typed, c.keep(r.Context(), binding, p, tries, time.Now().Add(lifetime))
+}
+
+func (c *Codes) keep(ctx context.Context, binding string, p pending, tries int, until time.Time) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return c.cfg.Store.PutTicket(ctx, walkin.Ticket{Key: c.ticketKey(binding), Data: data, Tries: tries, ExpiresAt: until})
+}
+
+// newCode returns Config.Digits digits, each code as likely as any other.
+func (c *Codes) newCode() (string, error) {
+	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(c.cfg.Digits)), nil)
+	n, err := rand.Int(rand.Reader, most)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%0*d", c.cfg.Digits, n), nil
+}
+
+// ticketKey is what a ticket is found by: one for a browser and a kind of
+// address, whatever the code is for.
+func (c *Codes) ticketKey(binding string) string { return "code:" + c.provider + ":" + binding }
+
+// mac binds a code to all that it is for.
+func (c *Codes) mac(binding string, p pending, typed string) []byte {
+	return c.sum("code", binding, p.Address, p.Nonce, string(p.Secret), string(p.Browser), typed)
+}
+
+// sum authenticates a list of strings: no two lists look alike to it.
+func (c *Codes) sum(parts ...string) []byte {
+	h := hmac.New(sha256.New, c.key)
+	for _, part := range parts {
+		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash returns no error
+		h.Write([]byte(part))
+	}
+	return h.Sum(nil)
+}
+
+// SignUp implements [walkin.Credential]: it reads the code from the form, and
+// returns a proof of the address that it was sent to. What the visitor can mend
+// is a *[walkin.Refusal]: 422 for what is no code, 401 for a wrong one and for
+// one that is over; 400, 413 or 415 for a form that is none; 503 when the store
+// does not answer.
+func (c *Codes) SignUp(r *http.Request) (walkin.Proof, error) { return c.proof(r) }
+
+// SignIn implements [walkin.Credential]; it does what SignUp does.
+func (c *Codes) SignIn(r *http.Request) (walkin.Proof, error) { return c.proof(r) }
+
+func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
+	if err := form.Parse(r); err != nil {
+		return walkin.Proof{}, err
+	}
+	typed, err := form.Field(r, c.cfg.CodeField)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	typed, ok := c.isCode(typed)
+	if !ok {
+		return walkin.Proof{}, form.Unfit("no_code", fmt.Sprintf("Please enter the %d digits of the code.", c.cfg.Digits))
+	}
+	binding, ticket, err := c.try(r)
+	switch {
+	case errors.Is(err, walkin.ErrNotFound):
+		return walkin.Proof{}, wrong("code_over", "That code no longer works here. A code works for ten minutes, and in the browser that asked for it. Please ask for a new one.")
+	case err != nil:
+		return walkin.Proof{}, storeDown(err)
+	}
+	var p pending
+	if err := json.Unmarshal(ticket.Data, &p); err != nil {
+		return walkin.Proof{}, fmt.Errorf("walkin: code: a stored ticket: %w", err)
+	}
+	switch {
+	case hmac.Equal(p.MAC, c.mac(binding, p, typed)):
+	case ticket.Tries == 0:
+		return walkin.Proof{}, wrong("wrong_code_last", "That code is not right, and now it no longer works. Please ask for a new one.")
+	default:
+		return walkin.Proof{}, wrong("wrong_code", "That code is not right. Please look again; only the last one that we sent works.")
+	}
+	if len(p.Secret) > 0 && !c.isMarked(r, p.Browser) {
+		return walkin.Proof{}, wrong("other_browser", "That code was asked for in another browser. Please ask for a new one here.")
+	}
+	if err := c.use(r.Context(), binding, p); err != nil {
+		if errors.Is(err, walkin.ErrNotFound) {
+			return walkin.Proof{}, wrong("code_over", "A newer code was asked for at the same moment. Please enter that one.")
+		}
+		return walkin.Proof{}, storeDown(err)
+	}
+	if !p.Used {
+		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address))
+	}
+	return walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret}, nil
+}
+
+// isCode returns a code as it was sent, from what people make of it.
+func (c *Codes) isCode(typed string) (string, bool) {
+	if len(typed) > 64 {
+		return "", false
+	}
+	typed = strings.Join(strings.Fields(strings.ReplaceAll(typed, "-", " ")), "")
+	return typed, len(typed) == c.cfg.Digits && strings.Trim(typed, "0123456789") == ""
+}
+
+// try spends one of the tries of this browser's code, before anything is
+// compared: so a hundred guesses at once get as far as a hundred in a row. The
+// code is sought under the session first, and the first one found is the one.
+func (c *Codes) try(r *http.Request) (binding string, ticket walkin.Ticket, err error) {
+	err = walkin.ErrNotFound
+	for _, binding = range c.cfg.Middleware.Bound(r) {
+		ticket, err = c.cfg.Store.TryTicket(r.Context(), c.ticketKey(binding), time.Now())
+		if !errors.Is(err, walkin.ErrNotFound) {
+			break
+		}
+	}
+	return binding, ticket, err
+}
+
+// use ends a code that was right. For a moment, and with the tries that are left,
+// it stays for the second half of a double click, whose first half may get the
+// answer that the browser throws away. It returns ErrNotFound when another code
+// took the place of this one: that stays as it is.
+func (c *Codes) use(ctx context.Context, binding string, p pending) error {
+	return c.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		now := time.Now()
+		ticket, err := c.cfg.Store.TakeTicket(ctx, c.ticketKey(binding), now)
+		if err != nil {
+			return err
+		}
+		var taken pending
+		if err := json.Unmarshal(ticket.Data, &taken); err != nil || taken.Nonce != p.Nonce {
+			return walkin.ErrNotFound
+		}
+		until := ticket.ExpiresAt
+		if !taken.Used && now.Add(sameClick).Before(until) {
+			until = now.Add(sameClick)
+		}
+		p.Used = true
+		return c.keep(ctx, binding, p, ticket.Tries, until)
+	})
+}
+
+// Pending returns the address that this browser's last code was sent to, for the
+// page that asks for the code; ok is false when there is none that still works,
+// and when the store does not answer. Show it to the visitor alone.
+func (c *Codes) Pending(r *http.Request) (address string, ok bool) {
+	p, ok := c.pending(r)
+	return p.Address, ok
+}
+
+// pending looks without spending a try, and so must compare nothing.
+func (c *Codes) pending(r *http.Request) (pending, bool) {
+	for _, binding := range c.cfg.Middleware.Bound(r) {
+		ticket, err := c.cfg.Store.Ticket(r.Context(), c.ticketKey(binding), time.Now())
+		if errors.Is(err, walkin.ErrNotFound) {
+			continue
+		}
+		var p pending
+		if err == nil {
+			err = json.Unmarshal(ticket.Data, &p)
+		}
+		if err != nil {
+			c.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: code: a pending code was not found", slog.Any("error", err))
+			return pending{}, false
+		}
+		return p, !p.Used && ticket.Tries > 0
+	}
+	return pending{}, false
+}
+
+func wrong(reason, message string) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason, Message: message}
+}
+
+func storeDown(err error) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
+}

@@ -1,0 +1,195 @@
+package code
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/form"
+)
+
+const linkParameter = "code"
+
+// SendHandler serves the form that asks for an address: it shows page on GET,
+// and on POST sends a code to the address, see [Codes.Send]. Then the visitor is
+// sent to next, the local path of the form that takes the code, with the form's
+// return_to. On a refusal page shows the form again; programs, and a nil page,
+// get a problem document.
+func (c *Codes) SendHandler(next string, page func(http.ResponseWriter, *http.Request, walkin.Form)) http.Handler {
+	return c.cfg.Middleware.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
+		if err := form.Parse(r); err != nil {
+			return "", err
+		}
+		address, err := form.Field(r, c.cfg.AddressField)
+		if err != nil {
+			return "", err
+		}
+		if err := c.Send(w, r, address); err != nil {
+			return "", err
+		}
+		to := r.Form.Get("return_to")
+		if to == "" || len(to) > maxReturnTo {
+			return next, nil
+		}
+		separator := "?"
+		if strings.Contains(next, "?") {
+			separator = "&"
+		}
+		return next + separator + "return_to=" + url.QueryEscape(to), nil
+	})
+}
+
+// A Link is what the page behind a link shows.
+type Link struct {
+	// Form has the status, what was wrong, and where the visitor goes
+	// afterwards, which belongs into a hidden field return_to.
+	walkin.Form
+
+	// Code is the code that the link brought along; empty when it brought
+	// none.
+	Code string
+
+	// Here says that this browser has asked for a code. Then show a button
+	// that posts Code, to this very page, in a field of the name Field.
+	// Elsewhere show the code, to be typed in where it was asked for, and say
+	// that whoever did not ask should give it to nobody.
+	Here  bool
+	Field string
+}
+
+// LinkHandler serves the page that links lead to, at Config.Link. Opening it
+// changes nothing, and tells nothing about the code, so that a scanner which
+// follows every link in a mail does no harm. In the browser that asked, the page
+// has a button; its post is what SignInHandler does with the code. In every other
+// it shows the code.
+//
+// The page is kept in no cache, and its URL is sent to no other site. Nil is a
+// plain page.
+func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link)) http.Handler {
+	if page == nil {
+		page = linkPage
+	}
+	m := c.cfg.Middleware
+	show := func(w http.ResponseWriter, r *http.Request, f walkin.Form) {
+		typed := r.URL.Query().Get(linkParameter)
+		if r.Method == http.MethodPost {
+			typed = r.PostFormValue(c.cfg.CodeField)
+		}
+		l := Link{Form: f, Field: c.cfg.CodeField}
+		var ok bool
+		if l.Code, ok = c.isCode(typed); ok {
+			// Whether it is the right one is not looked at: that would be a
+			// guess without a try.
+			_, l.Here = c.pending(r)
+		} else {
+			l.Code = "" // a stranger's words are not shown as ours
+			if l.Refusal == nil {
+				l.Status = http.StatusNotFound
+			}
+		}
+		page(w, r, l)
+	}
+	handler := m.FormHandler(show, func(w http.ResponseWriter, r *http.Request) (string, error) {
+		proof, err := c.proof(r)
+		if err != nil {
+			return "", err
+		}
+		_, err = m.Continue(w, r, proof)
+		return "", err
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		// The URL goes to nobody. Not no-referrer, with which browsers that send
+		// no Sec-Fetch-Site post the button with the origin "null", as if from
+		// elsewhere.
+		h.Set("Referrer-Policy", "strict-origin")
+		h.Set("X-Robots-Tag", "noindex")
+		if r.Method == http.MethodGet {
+			// Out of the ticket, and not of the link: a message has none of
+			// the words of whoever asked for it.
+			p, _ := c.pending(r)
+			r = r.Clone(r.Context())
+			r.Form = url.Values{"return_to": {p.ReturnTo}}
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+var plainLink = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Your code</title>
+{{- if .Refusal}}
+<h1>That did not work</h1>
+<p role="alert">{{.Refusal.Message}}
+{{- else if not .Code}}
+<h1>This link is not complete</h1>
+<p>Please type in the code from the message, on the page where you asked for it.
+{{- else if .Here}}
+<h1>One more step</h1>
+<p>You asked for this code in this browser.
+<form method="post">
+<input type="hidden" name="{{.Field}}" value="{{.Code}}">
+<input type="hidden" name="return_to" value="{{.ReturnTo}}">
+<button>Go on</button>
+</form>
+{{- else}}
+<h1>Your code is {{.Code}}</h1>
+<p>Type it in where you asked for it: this is another browser.
+<p>If you did not ask for a code, close this page and give the code to nobody. Whoever asks you for it wants to sign in as you.
+{{- end}}
+<p><a href="/">To the start</a>
+</html>
+`))
+
+func linkPage(w http.ResponseWriter, _ *http.Request, l Link) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// Their click is their own.
+	h.Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.WriteHeader(l.Status)
+	_ = plainLink.Execute(w, l) // the only error is a client that went away
+}
+
+// markCookie is the name of the cookie that marks the browser in which a secret
+// was typed.
+func (c *Codes) markCookie() string {
+	switch {
+	case c.cfg.Insecure:
+		return "walkin-code"
+	case c.cfg.Domain != "":
+		return "__Secure-walkin-code"
+	}
+	return "__Host-walkin-code"
+}
+
+// mark marks the browser and returns what to know it by. A session may have been
+// planted: then somebody else has it too, and may ask for a code for the same
+// address a moment later, with a password of their own. A new mark each time
+// tells the two browsers apart.
+func (c *Codes) mark(w http.ResponseWriter) []byte {
+	value := rand.Text()
+	http.SetCookie(w, &http.Cookie{Name: c.markCookie(), Value: value, Path: "/", Domain: c.cfg.Domain, MaxAge: int(lifetime.Seconds()),
+		HttpOnly: true, Secure: !c.cfg.Insecure, SameSite: http.SameSiteLaxMode})
+	w.Header().Set("Cache-Control", "no-store")
+	sum := sha256.Sum256([]byte(value))
+	return sum[:]
+}
+
+func (c *Codes) isMarked(r *http.Request, browser []byte) bool {
+	values := r.CookiesNamed(c.markCookie())
+	if len(values) != 1 {
+		return false // none, or more than a browser has
+	}
+	sum := sha256.Sum256([]byte(values[0].Value))
+	return hmac.Equal(sum[:], browser)
+}

@@ -1,0 +1,71 @@
+package code
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// A Message is what a visitor is sent.
+type Message struct {
+	// Kind says what To is: an e-mail address or a phone number.
+	Kind Kind
+
+	// To is the address, in the spelling that becomes the identity. Send to
+	// this very spelling: another one may be another mailbox.
+	To string
+
+	// Code is what the visitor types in. Say where: on the page that they
+	// asked on, and nowhere else.
+	Code string
+
+	// Link, unless empty, is a URL that brings the code along. It does
+	// nothing by itself: the page behind it has a button in the browser that
+	// asked, and shows the code in every other.
+	Link string
+
+	// Owned says that the address has an account, which the code signs in
+	// to; without one it opens an account. A visitor who thinks that they are
+	// new learns it here, and so does an owner whom somebody else tried.
+	Owned bool
+
+	// ExpiresIn is how long the code works.
+	ExpiresIn time.Duration
+}
+
+// A Sender sends messages. It is the app's: [Print] is for development, and
+// credential/code/smtp sends mail.
+type Sender interface {
+	// Send sends a message, or hands it to a queue, until ctx ends. The
+	// context has the values of the request's, such as the visitor's language
+	// if the app put it there; it does not end when the visitor leaves.
+	//
+	// It must take as long whether Message.Owned or not. The visitor learns
+	// that it failed and not why; the owner gets the error in an event, so it
+	// should not quote the message. Send may be called concurrently.
+	Send(ctx context.Context, m Message) error
+}
+
+// A SenderFunc is a function that is a [Sender].
+type SenderFunc func(ctx context.Context, m Message) error
+
+// Send calls f.
+func (f SenderFunc) Send(ctx context.Context, m Message) error { return f(ctx, m) }
+
+// Print returns a [Sender] for development: it sends nothing and writes every
+// message to w, such as the terminal, in one Write.
+func Print(w io.Writer) Sender {
+	return SenderFunc(func(_ context.Context, m Message) error {
+		what := "opens an account"
+		if m.Owned {
+			what = "signs in"
+		}
+		text := fmt.Sprintf("To %s: the code %s %s", m.To, m.Code, what)
+		if m.Link != "" {
+			text += ", and so does " + m.Link
+		}
+		_, err := fmt.Fprintf(w, "%s (works for %v)\n", text, m.ExpiresIn)
+		return err
+	})
+}

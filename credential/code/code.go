@@ -45,6 +45,7 @@
 package code
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -67,7 +68,8 @@ const (
 	lifetime = 10 * time.Minute // NIST SP 800-63B, 5.1.3.2, allows no more
 	tries    = 5
 
-	// sameClick is how long after a code was used its second click is good.
+	// sameClick is how long after a code was used the same browser may send it
+	// again.
 	sameClick = 10 * time.Second
 
 	maxReturnTo = 2048 // bytes; the same as in walkin
@@ -87,12 +89,11 @@ var _ walkin.Credential = (*Codes)(nil)
 // A pending code is the data of a ticket.
 type pending struct {
 	Address  string `json:"address"`
-	Nonce    string `json:"nonce"` // no two are alike, whatever else is
+	Binding  string `json:"binding"`
+	Browser  string `json:"browser"` // that asked, see mark; no two are alike
 	MAC      []byte `json:"mac"`
-	Secret   []byte `json:"secret,omitempty"`  // of Config.Secret
-	Browser  []byte `json:"browser,omitempty"` // that the secret is from
+	Secret   []byte `json:"secret,omitempty"` // of Config.Secret
 	ReturnTo string `json:"return_to,omitempty"`
-	Used     bool   `json:"used,omitempty"`
 }
 
 // Send sends a code to an address, for the browser that asks, in place of the
@@ -155,14 +156,11 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, binding, address str
 	if typed, err = c.newCode(); err != nil {
 		return "", err
 	}
-	p := pending{Address: address, Nonce: rand.Text(), Secret: secret}
+	p := pending{Address: address, Binding: binding, Browser: c.mark(w), Secret: secret}
 	if to := r.Form.Get("return_to"); len(to) <= maxReturnTo {
 		p.ReturnTo = to
 	}
-	if len(secret) > 0 {
-		p.Browser = c.mark(w)
-	}
-	p.MAC = c.mac(binding, p, typed)
+	p.MAC = c.mac(p, typed)
 	// A browser that asked as nobody, and then again as a new guest, has two
 	// names, and must not have two codes, with five tries each.
 	for _, name := range c.cfg.Middleware.Bound(r) {
@@ -173,15 +171,12 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, binding, address str
 			return "", err
 		}
 	}
-	return typed, c.keep(r.Context(), binding, p, tries, time.Now().Add(lifetime))
-}
-
-func (c *Codes) keep(ctx context.Context, binding string, p pending, tries int, until time.Time) error {
 	data, err := json.Marshal(p)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return c.cfg.Store.PutTicket(ctx, walkin.Ticket{Key: c.ticketKey(binding), Data: data, Tries: tries, ExpiresAt: until})
+	return typed, c.cfg.Store.PutTicket(r.Context(),
+		walkin.Ticket{Key: c.ticketKey(binding), Data: data, Tries: tries, ExpiresAt: time.Now().Add(lifetime)})
 }
 
 // newCode returns Config.Digits digits, each code as likely as any other.
@@ -198,9 +193,12 @@ func (c *Codes) newCode() (string, error) {
 // address, whatever the code is for.
 func (c *Codes) ticketKey(binding string) string { return "code:" + c.provider + ":" + binding }
 
+// usedKey is where the ticket of a code goes that was used.
+func (c *Codes) usedKey(browser string) string { return "code:" + c.provider + ":used:" + browser }
+
 // mac binds a code to all that it is for.
-func (c *Codes) mac(binding string, p pending, typed string) []byte {
-	return c.sum("code", binding, p.Address, p.Nonce, string(p.Secret), string(p.Browser), typed)
+func (c *Codes) mac(p pending, typed string) []byte {
+	return c.sum("code", p.Binding, p.Browser, p.Address, string(p.Secret), typed)
 }
 
 // sum authenticates a list of strings: no two lists look alike to it.
@@ -235,10 +233,10 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if !ok {
 		return walkin.Proof{}, form.Unfit("no_code", fmt.Sprintf("Please enter the %d digits of the code.", c.cfg.Digits))
 	}
-	binding, ticket, err := c.try(r)
+	ticket, used, err := c.try(r)
 	switch {
 	case errors.Is(err, walkin.ErrNotFound):
-		return walkin.Proof{}, wrong("code_over", "That code no longer works here. A code works for ten minutes, and in the browser that asked for it. Please ask for a new one.")
+		return walkin.Proof{}, over()
 	case err != nil:
 		return walkin.Proof{}, storeDown(err)
 	}
@@ -247,22 +245,22 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 		return walkin.Proof{}, fmt.Errorf("walkin: code: a stored ticket: %w", err)
 	}
 	switch {
-	case hmac.Equal(p.MAC, c.mac(binding, p, typed)):
+	case hmac.Equal(p.MAC, c.mac(p, typed)):
 	case ticket.Tries == 0:
 		return walkin.Proof{}, wrong("wrong_code_last", "That code is not right, and now it no longer works. Please ask for a new one.")
 	default:
 		return walkin.Proof{}, wrong("wrong_code", "That code is not right. Please look again; only the last one that we sent works.")
 	}
-	if len(p.Secret) > 0 && !c.isMarked(r, p.Browser) {
+	if len(p.Secret) > 0 && c.browser(r) != p.Browser {
 		return walkin.Proof{}, wrong("other_browser", "That code was asked for in another browser. Please ask for a new one here.")
 	}
-	if err := c.use(r.Context(), binding, p); err != nil {
-		if errors.Is(err, walkin.ErrNotFound) {
-			return walkin.Proof{}, wrong("code_over", "A newer code was asked for at the same moment. Please enter that one.")
+	if !used {
+		switch err := c.use(r, ticket, p.Browser); {
+		case errors.Is(err, walkin.ErrNotFound):
+			return walkin.Proof{}, over()
+		case err != nil:
+			return walkin.Proof{}, storeDown(err)
 		}
-		return walkin.Proof{}, storeDown(err)
-	}
-	if !p.Used {
 		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address))
 	}
 	return walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret}, nil
@@ -280,38 +278,46 @@ func (c *Codes) isCode(typed string) (string, bool) {
 // try spends one of the tries of this browser's code, before anything is
 // compared: so a hundred guesses at once get as far as a hundred in a row. The
 // code is sought under the session first, and the first one found is the one.
-func (c *Codes) try(r *http.Request) (binding string, ticket walkin.Ticket, err error) {
-	err = walkin.ErrNotFound
-	for _, binding = range c.cfg.Middleware.Bound(r) {
+// Without any it may be one that was used a moment ago.
+func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error) {
+	for _, binding := range c.cfg.Middleware.Bound(r) {
 		ticket, err = c.cfg.Store.TryTicket(r.Context(), c.ticketKey(binding), time.Now())
 		if !errors.Is(err, walkin.ErrNotFound) {
-			break
+			return ticket, false, err
 		}
 	}
-	return binding, ticket, err
+	browser := c.browser(r)
+	if browser == "" {
+		return walkin.Ticket{}, false, walkin.ErrNotFound
+	}
+	ticket, err = c.cfg.Store.TryTicket(r.Context(), c.usedKey(browser), time.Now())
+	return ticket, true, err
 }
 
-// use ends a code that was right. For a moment, and with the tries that are left,
-// it stays for the second half of a double click, whose first half may get the
-// answer that the browser throws away. It returns ErrNotFound when another code
-// took the place of this one: that stays as it is.
-func (c *Codes) use(ctx context.Context, binding string, p pending) error {
-	return c.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+// use ends a code that was right. For a moment, with the tries that are left, it
+// stays for the browser that it was typed in, which has a new session by then:
+// the second half of a double click is the one whose answer is seen, and whoever
+// was stopped by a failure can try again. It returns ErrNotFound when another
+// code took the place of this one, which stays as it is.
+func (c *Codes) use(r *http.Request, tried walkin.Ticket, browser string) error {
+	return c.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
 		now := time.Now()
-		ticket, err := c.cfg.Store.TakeTicket(ctx, c.ticketKey(binding), now)
+		ticket, err := c.cfg.Store.TakeTicket(ctx, tried.Key, now)
+		if errors.Is(err, walkin.ErrNotFound) && c.browser(r) == browser {
+			_, err = c.cfg.Store.Ticket(ctx, c.usedKey(browser), now) // the other half was faster
+			return err
+		}
 		if err != nil {
 			return err
 		}
-		var taken pending
-		if err := json.Unmarshal(ticket.Data, &taken); err != nil || taken.Nonce != p.Nonce {
+		if !bytes.Equal(ticket.Data, tried.Data) {
 			return walkin.ErrNotFound
 		}
-		until := ticket.ExpiresAt
-		if !taken.Used && now.Add(sameClick).Before(until) {
-			until = now.Add(sameClick)
+		ticket.Key = c.usedKey(browser)
+		if until := now.Add(sameClick); until.Before(ticket.ExpiresAt) {
+			ticket.ExpiresAt = until
 		}
-		p.Used = true
-		return c.keep(ctx, binding, p, ticket.Tries, until)
+		return c.cfg.Store.PutTicket(ctx, ticket)
 	})
 }
 
@@ -338,9 +344,13 @@ func (c *Codes) pending(r *http.Request) (pending, bool) {
 			c.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: code: a pending code was not found", slog.Any("error", err))
 			return pending{}, false
 		}
-		return p, !p.Used && ticket.Tries > 0
+		return p, ticket.Tries > 0
 	}
 	return pending{}, false
+}
+
+func over() *walkin.Refusal {
+	return wrong("code_over", "That code no longer works here. A code works for ten minutes, and in the browser that asked for it. Please ask for a new one.")
 }
 
 func wrong(reason, message string) *walkin.Refusal {

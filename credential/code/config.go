@@ -87,7 +87,7 @@ type Config struct {
 	Timeout time.Duration
 
 	// Insecure and Domain are those of walkin.Config, for the cookie that
-	// goes with Secret.
+	// marks the browser which asked.
 	Insecure bool
 	Domain   string
 

@@ -1,9 +1,8 @@
 package code
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
+	"encoding/base64"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -160,36 +159,41 @@ func linkPage(w http.ResponseWriter, _ *http.Request, l Link) {
 	_ = plainLink.Execute(w, l) // the only error is a client that went away
 }
 
-// markCookie is the name of the cookie that marks the browser in which a secret
-// was typed.
-func (c *Codes) markCookie() string {
+// cookie is the name of the cookie that marks the browser which asked.
+func (c *Codes) cookie() string {
+	name := "walkin-code-" + c.provider
 	switch {
 	case c.cfg.Insecure:
-		return "walkin-code"
+		return name
 	case c.cfg.Domain != "":
-		return "__Secure-walkin-code"
+		return "__Secure-" + name
 	}
-	return "__Host-walkin-code"
+	return "__Host-" + name
 }
 
-// mark marks the browser and returns what to know it by. A session may have been
-// planted: then somebody else has it too, and may ask for a code for the same
-// address a moment later, with a password of their own. A new mark each time
-// tells the two browsers apart.
-func (c *Codes) mark(w http.ResponseWriter) []byte {
+// mark marks the browser that asks and returns what to know it by, which is no
+// secret. The session alone does not do: it may have been planted, so that
+// somebody else has it too and asks for a code for the same address a moment
+// later, with a password of their own. And it is over once the code was used. A
+// new mark each time tells the two browsers apart.
+func (c *Codes) mark(w http.ResponseWriter) string {
 	value := rand.Text()
-	http.SetCookie(w, &http.Cookie{Name: c.markCookie(), Value: value, Path: "/", Domain: c.cfg.Domain, MaxAge: int(lifetime.Seconds()),
+	http.SetCookie(w, &http.Cookie{Name: c.cookie(), Value: value, Path: "/", Domain: c.cfg.Domain, MaxAge: int(lifetime.Seconds()),
 		HttpOnly: true, Secure: !c.cfg.Insecure, SameSite: http.SameSiteLaxMode})
 	w.Header().Set("Cache-Control", "no-store")
-	sum := sha256.Sum256([]byte(value))
-	return sum[:]
+	return c.markOf(value)
 }
 
-func (c *Codes) isMarked(r *http.Request, browser []byte) bool {
-	values := r.CookiesNamed(c.markCookie())
+// browser returns the mark of the browser; empty is none, or more than a browser
+// has.
+func (c *Codes) browser(r *http.Request) string {
+	values := r.CookiesNamed(c.cookie())
 	if len(values) != 1 {
-		return false // none, or more than a browser has
+		return ""
 	}
-	sum := sha256.Sum256([]byte(values[0].Value))
-	return hmac.Equal(sum[:], browser)
+	return c.markOf(values[0].Value)
+}
+
+func (c *Codes) markOf(value string) string {
+	return base64.RawURLEncoding.EncodeToString(c.sum("browser", value))
 }

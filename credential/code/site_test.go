@@ -3,6 +3,7 @@ package code_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -277,4 +278,22 @@ func body(t *testing.T, response *http.Response) string {
 // other returns a code that is not this one.
 func other(typed string) string {
 	return strings.Map(func(c rune) rune { return '0' + (c-'0'+1)%10 }, typed)
+}
+
+func contains(s string, parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(s, part) {
+			return false
+		}
+	}
+	return true
+}
+
+func form(name, value string) io.Reader {
+	return strings.NewReader(url.Values{name: {value}}.Encode())
+}
+
+// from gives a visitor a network of their own.
+func (v visitor) from(n int) visitor {
+	return visitor{v.From(fmt.Sprintf("192.0.2.%d:1234", n+1)), v.s}
 }

@@ -20,11 +20,15 @@ const minNumber, maxNumber = 7, 15
 // in every case. The message goes to the same spelling, so that on such a server
 // nobody proves the mailbox of somebody else.
 func email(typed string) (string, error) {
-	address := strings.ToLower(strings.TrimSpace(typed))
-	switch {
-	case address == "":
+	address := strings.TrimSpace(typed)
+	if address == "" {
 		return "", form.Unfit("no_address", "Please enter your e-mail address.")
-	case !mailbox.IsAddress(address):
+	}
+	// Before lower case: the Kelvin sign's is a k.
+	if strings.ContainsFunc(address, func(c rune) bool { return c >= utf8.RuneSelf }) {
+		return "", noEmail()
+	}
+	if address = strings.ToLower(address); !mailbox.IsAddress(address) {
 		return "", noEmail()
 	}
 	return address, nil

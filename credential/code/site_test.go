@@ -130,10 +130,10 @@ func (s *world) replica() http.Handler {
 	})
 	mux.HandleFunc("GET /pending", func(w http.ResponseWriter, r *http.Request) {
 		address, ok := codes.Pending(r)
-		_, _ = io.WriteString(w, address)
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
 		}
+		_, _ = io.WriteString(w, address)
 	})
 	mux.HandleFunc("POST /act", func(http.ResponseWriter, *http.Request) {})
 	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,577 @@
+package code_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/code"
+	"github.com/walkin-go/walkin/store/memstore"
+)
+
+// An address with an account and one without get the same answers, from every
+// form and for every visitor: status, headers, body, and what the owner of the
+// site logs. The message alone differs, and one is sent either way.
+func TestEnumeration(t *testing.T) {
+	type answer struct {
+		status  int
+		header  http.Header
+		body    string
+		reasons []string
+	}
+	const free = "bob@example.com"
+	paths := func(v visitor, to, typed string) []*http.Response {
+		return []*http.Response{
+			v.Act(sendPath, url.Values{"email": {to}, "return_to": {"/notes"}}),
+			v.Act("/signin", url.Values{"code": {typed}}),
+			v.Act("/upgrade", url.Values{"code": {typed}}),
+			v.Act("/code", url.Values{"code": {typed}}),
+			v.Act("/join/send", url.Values{"email": {to}, "password": {secret}}),
+			v.Act("/join", url.Values{"code": {typed}}),
+			v.Act("/login", url.Values{"email": {to}, "password": {secret}}),
+		}
+	}
+	for _, start := range []struct {
+		name  string
+		visit func(*world, http.Handler) visitor
+	}{{"nobody", (*world).stranger}, {"a guest", (*world).guest}} {
+		t.Run(start.name, func(t *testing.T) {
+			var got [2][]answer
+			for i, to := range []string{ann, free} {
+				s := newWorld(t)
+				site := s.replica()
+				owner := s.guest(site)
+				want(t, owner.enter(owner.mustAsk(ann).Code), http.StatusSeeOther)
+				before := len(s.mail.sent())
+				v := start.visit(s, site).from(100)
+				for _, response := range paths(v, to, "000000") {
+					h := maps.Clone(response.Header)
+					for _, line := range h["Set-Cookie"] { // names and attributes; the values are random
+						name, rest, _ := strings.Cut(line, "=")
+						_, attributes, _ := strings.Cut(rest, ";")
+						h.Add("X-Cookie", name+attributes)
+					}
+					h.Del("Set-Cookie")
+					got[i] = append(got[i], answer{response.StatusCode, h, body(t, response), s.reasons()})
+				}
+				if sent := s.mail.sent()[before:]; len(sent) != 2 || sent[0].To != to || sent[0].Owned != (to == ann) {
+					t.Errorf("sent %d messages: %+v", len(sent), sent)
+				}
+			}
+			for i := range got[0] {
+				// The reasons are for the owner of the site alone; those of a
+				// password tell an unknown name, and are compared up to there.
+				a, b := got[0][i], got[1][i]
+				if i == len(got[0])-1 {
+					a.reasons, b.reasons = nil, nil
+				}
+				if fmt.Sprint(a) != fmt.Sprint(b) {
+					t.Errorf("answer %d differs\n taken: %v\n free:  %v", i, a, b)
+				}
+			}
+		})
+	}
+}
+
+// The calls to the store and the sender are the same, in the same order, for a
+// taken address and a free one: so is the time.
+func TestSendDoesTheSameWork(t *testing.T) {
+	var got [2][]string
+	for i, to := range []string{ann, "bob@example.com"} {
+		s := newWorld(t)
+		v := s.guest(s.replica())
+		want(t, v.enter(v.mustAsk(ann).Code), http.StatusSeeOther)
+		log := &recorder{Store: s.store}
+		s.change = func(cfg *code.Config) {
+			cfg.Store = log
+			cfg.Sender = code.SenderFunc(func(context.Context, code.Message) error {
+				log.calls = append(log.calls, "Send")
+				return nil
+			})
+		}
+		want(t, s.stranger(s.replica()).ask(to), http.StatusSeeOther)
+		got[i] = log.calls
+	}
+	if !slices.Equal(got[0], got[1]) || len(got[0]) != 3 {
+		t.Errorf("got %v for a taken address, %v for a free one", got[0], got[1])
+	}
+}
+
+// A recorder notes what is asked of a store.
+type recorder struct {
+	walkin.Store
+	calls []string
+}
+
+func (s *recorder) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+	s.calls = append(s.calls, "Identity")
+	return s.Store.Identity(ctx, provider, subject)
+}
+
+func (s *recorder) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+	s.calls = append(s.calls, "PutTicket")
+	return s.Store.PutTicket(ctx, ticket)
+}
+
+func (s *recorder) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	s.calls = append(s.calls, "TakeTicket")
+	return s.Store.TakeTicket(ctx, key, now)
+}
+
+// Four limits, each on its own: whoever is over one gets 429 and Retry-After,
+// nothing is sent, and nothing else is used up.
+func TestLimits(t *testing.T) {
+	const few = 3
+	limit := walkin.Limit{Count: few, Per: time.Hour}
+	for _, tt := range []struct {
+		name, reason string
+		set          func(*code.Config)
+		ask          func(s *world, site http.Handler, first visitor, i int) *http.Response // number i of those that share the limit
+		free         func(s *world, site http.Handler, first visitor) *http.Response        // one that does not
+	}{
+		{"per browser", "code_limit_browser", func(cfg *code.Config) { cfg.PerBrowser = limit },
+			func(_ *world, _ http.Handler, first visitor, i int) *http.Response {
+				return first.from(i).ask(fmt.Sprintf("a%d@example.com", i))
+			},
+			func(s *world, site http.Handler, _ visitor) *http.Response { return s.guest(site).from(1).ask(ann) }},
+		{"per network", "code_limit_network", func(cfg *code.Config) { cfg.PerNetwork = limit },
+			func(s *world, site http.Handler, _ visitor, i int) *http.Response {
+				return s.stranger(site).from(1).ask(fmt.Sprintf("a%d@example.com", i))
+			},
+			func(_ *world, _ http.Handler, first visitor) *http.Response { return first.from(2).ask(ann) }},
+		{"per address and network", "code_limit_address_and_network", func(cfg *code.Config) { cfg.PerAddressAndNetwork = limit },
+			func(s *world, site http.Handler, _ visitor, _ int) *http.Response {
+				return s.stranger(site).from(1).ask(ann)
+			},
+			func(s *world, site http.Handler, _ visitor) *http.Response { return s.stranger(site).from(2).ask(ann) }},
+		{"per address", "code_limit_address", func(cfg *code.Config) { cfg.PerAddress = limit },
+			func(s *world, site http.Handler, _ visitor, i int) *http.Response {
+				return s.stranger(site).from(i).ask(ann)
+			},
+			func(s *world, site http.Handler, first visitor) *http.Response { return first.from(0).ask(eve) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newWorld(t)
+				s.limiter = walkin.NewLimiter(0) // shared by the replicas
+				s.change = tt.set
+				replicas := []http.Handler{s.replica(), s.replica()}
+				first := s.guest(replicas[0])
+				for i := range few {
+					want(t, tt.ask(s, replicas[i%2], first.on(replicas[i%2]), i), http.StatusSeeOther)
+				}
+				refused := tt.ask(s, replicas[1], first, few)
+				want(t, refused, http.StatusTooManyRequests)
+				if got := refused.Header.Get("Retry-After"); got != "1200" {
+					t.Errorf("got Retry-After %q, want 1200", got)
+				}
+				if text := body(t, refused); !strings.Contains(text, "wait 20 minutes") || strings.Contains(text, "example.com") {
+					t.Errorf("got %s", text)
+				}
+				if got := s.lastReason(); got != tt.reason {
+					t.Errorf("got reason %q, want %q", got, tt.reason)
+				}
+				if got := len(s.mail.sent()); got != few {
+					t.Errorf("%d messages were sent", got)
+				}
+				want(t, tt.free(s, replicas[0], first), http.StatusSeeOther)
+				time.Sleep(20 * time.Minute)
+				want(t, tt.ask(s, replicas[0], first, few), http.StatusSeeOther)
+			})
+		})
+	}
+}
+
+// Whoever is over the limit of their own network takes nothing away from the
+// owner of an address; and signing in as often as one likes is no flood.
+func TestLimitsSpareTheOwner(t *testing.T) {
+	s := newWorld(t)
+	s.change = func(cfg *code.Config) {
+		cfg.PerNetwork = walkin.Limit{Count: 20, Per: time.Hour}
+		cfg.PerAddress = walkin.Limit{Count: 6, Per: time.Hour}
+		cfg.PerAddressAndNetwork = walkin.Limit{Count: 3, Per: time.Hour}
+	}
+	site := s.replica()
+	refused := 0
+	for range 50 {
+		if s.stranger(site).from(66).ask(ann).StatusCode == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if refused != 47 {
+		t.Errorf("%d of 50 were refused, want 47", refused)
+	}
+	for i := range 15 {
+		owner := s.stranger(site).from(i % 2)
+		want(t, owner.ask(ann), http.StatusSeeOther)
+		want(t, owner.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
+	}
+}
+
+// A limiter that is down neither opens nor closes the form.
+func TestLimiterDown(t *testing.T) {
+	s := newWorld(t)
+	s.limiter = down{}
+	site := s.replica()
+	refused := 0
+	for range 8 {
+		if s.stranger(site).from(1).ask(ann).StatusCode == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if refused != 3 {
+		t.Errorf("%d of 8 were refused, want 3", refused)
+	}
+}
+
+type down struct{}
+
+func (down) Take(context.Context, string, walkin.Limit, int, time.Time) (walkin.Verdict, error) {
+	return walkin.Verdict{}, errors.New("no route to the limiter")
+}
+
+// A form from elsewhere sends nothing, and neither does a GET.
+func TestSendIsAnActOfTheSite(t *testing.T) {
+	s := newWorld(t)
+	v := s.guest(s.replica())
+	r := v.NewRequest(http.MethodPost, sendPath, form("email", ann))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	want(t, v.Do(r), http.StatusForbidden)
+	want(t, v.Visit(sendPath+"?email="+ann), http.StatusMethodNotAllowed)
+	want(t, v.Act(sendPath+"?email="+ann, url.Values{"x": {"y"}}), http.StatusUnprocessableEntity)
+	if got := len(s.mail.sent()); got != 0 {
+		t.Errorf("%d messages were sent", got)
+	}
+}
+
+// A link is a page: opening it changes nothing and spends no try, as often as a
+// scanner may do it. Its button works in the browser that asked.
+func TestLink(t *testing.T) {
+	s := newWorld(t)
+	site := s.replica()
+	v := s.guest(site)
+	id, _ := v.whoami()
+	want(t, v.Act(sendPath, url.Values{"email": {ann}, "return_to": {"/notes?a=b"}}), http.StatusSeeOther)
+	message := s.mail.last(t, ann)
+	if message.Link != linkURL+"?code="+message.Code {
+		t.Fatalf("got link %s", message.Link)
+	}
+	path := "/code?code=" + message.Code
+	for range 20 {
+		for _, scanner := range []visitor{s.stranger(site), v} {
+			want(t, scanner.Visit(path), http.StatusOK)
+			want(t, scanner.Do(scanner.NewRequest(http.MethodHead, path, nil)), http.StatusOK)
+		}
+	}
+	v.must(id, false)
+
+	page := v.Visit(path)
+	text := body(t, page)
+	if !contains(text, "<button>", `name="code" value="`+message.Code+`"`, `name="return_to" value="/notes?a=b"`) {
+		t.Errorf("the page says %s", text)
+	}
+	for name, value := range map[string]string{
+		"Cache-Control": "no-store", "Referrer-Policy": "strict-origin", "X-Robots-Tag": "noindex",
+		"Content-Security-Policy": "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+	} {
+		if got := page.Header.Get(name); got != value {
+			t.Errorf("got %s %q, want %q", name, got, value)
+		}
+	}
+	// A wrong code looks like the right one until it is posted.
+	if wrong := body(t, v.Visit("/code?code="+other(message.Code))); strings.ReplaceAll(wrong, other(message.Code), message.Code) != text {
+		t.Error("the page tells a right code from a wrong one")
+	}
+	for _, query := range []string{"", "?code=", "?code=12345", "?code=<script>", "?code=call+0900", "?code=123456&code=x"} {
+		response := v.Visit("/code" + query)
+		if query == "?code=123456&code=x" {
+			want(t, response, http.StatusOK)
+			continue
+		}
+		want(t, response, http.StatusNotFound)
+		if text := body(t, response); contains(text, "script>") || contains(text, "0900") || !contains(text, "not complete") {
+			t.Errorf("%s: the page says %s", query, text)
+		}
+	}
+	want(t, v.Act(path, url.Values{"x": {"y"}}), http.StatusUnprocessableEntity) // the body counts
+	wrong := v.Act("/code", url.Values{"code": {other(message.Code)}})
+	want(t, wrong, http.StatusUnauthorized)
+	if text := body(t, wrong); !contains(text, "That code is not right") {
+		t.Errorf("the page says %s", text)
+	}
+	done := v.Act("/code", url.Values{"code": {message.Code}, "return_to": {"/notes?a=b"}})
+	want(t, done, http.StatusSeeOther)
+	if got := done.Header.Get("Location"); got != "/notes?a=b" {
+		t.Errorf("got %q", got)
+	}
+	v.must(id, true)
+}
+
+// What was asked for with a return_to to elsewhere leads nowhere else, and is in
+// no message.
+func TestLinkReturnsHome(t *testing.T) {
+	s := newWorld(t)
+	v := s.guest(s.replica())
+	sent := v.Act(sendPath, url.Values{"email": {ann}, "return_to": {"https://evil.example/"}})
+	if got := sent.Header.Get("Location"); got != "/signin?return_to=https%3A%2F%2Fevil.example%2F" {
+		t.Errorf("got %q", got)
+	}
+	message := s.mail.last(t, ann)
+	if strings.Contains(message.Link, "evil") {
+		t.Errorf("got link %s", message.Link)
+	}
+	if text := body(t, v.Visit("/code?code="+message.Code)); contains(text, "evil") {
+		t.Errorf("the page says %s", text)
+	}
+	done := v.Act("/signin", url.Values{"code": {message.Code}, "return_to": {"https://evil.example/"}})
+	if got := done.Header.Get("Location"); got != "/" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Pending names the address for the page that asks for the code, in the browser
+// that asked, while there is a code to type.
+func TestPending(t *testing.T) {
+	s := newWorld(t)
+	site := s.replica()
+	v, other := s.guest(site), s.guest(site)
+	want(t, v.Fetch("/pending"), http.StatusNotFound)
+	typed := v.mustAsk(ann).Code
+	if got := body(t, v.Fetch("/pending")); got != ann {
+		t.Errorf("got %q", got)
+	}
+	want(t, other.Fetch("/pending"), http.StatusNotFound)
+	want(t, v.enter(typed), http.StatusSeeOther)
+	want(t, v.Fetch("/pending"), http.StatusNotFound)
+}
+
+// What is stored does not give the code away to somebody without the key, and
+// what is told and answered has neither code nor address.
+func TestNothingLeaks(t *testing.T) {
+	s := newWorld(t)
+	log := &tickets{Store: s.store}
+	s.change = func(cfg *code.Config) { cfg.Store = log }
+	s.mail.fail = errors.New("the relay is down")
+	v := s.guest(s.replica())
+	failed := v.ask(ann)
+	want(t, failed, http.StatusServiceUnavailable)
+	s.mail.fail = nil
+	first := v.mustAsk(ann).Code
+	v.enter(other(first))
+	second := v.mustAsk(ann).Code
+	if len(log.data) != 3 || log.data[1] == log.data[2] {
+		t.Errorf("got %d tickets", len(log.data))
+	}
+	for _, data := range log.data {
+		for _, secret := range []string{first, second} {
+			if strings.Contains(data, secret) {
+				t.Error("a ticket holds the code")
+			}
+		}
+	}
+	told := fmt.Sprintf("%+v", s.events) + body(t, failed)
+	for _, secret := range []string{first, second, ann, "example.com"} {
+		if strings.Contains(told, secret) {
+			t.Errorf("%q was told: %s", secret, told)
+		}
+	}
+	for _, e := range s.events {
+		if e.Reason == "send_failed" && !errors.Is(e.Err, s.mail.fail) && e.Err.Error() != "the relay is down" {
+			t.Errorf("got %v", e.Err)
+		}
+	}
+}
+
+type tickets struct {
+	walkin.Store
+	data []string
+}
+
+func (s *tickets) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+	s.data = append(s.data, string(ticket.Data))
+	return s.Store.PutTicket(ctx, ticket)
+}
+
+// Another key makes another MAC: a code of before is none.
+func TestKey(t *testing.T) {
+	s := newWorld(t)
+	v := s.guest(s.replica())
+	typed := v.mustAsk(ann).Code
+	s.change = func(cfg *code.Config) { cfg.Key = []byte(strings.Repeat("another key, ", 3)) }
+	want(t, v.on(s.replica()).enter(typed), http.StatusUnauthorized)
+}
+
+// A message that cannot be sent is 503, uses nothing up, and leaves the visitor
+// as they were; one that hangs ends with Config.Timeout, and not with the client.
+func TestSenderFails(t *testing.T) {
+	t.Run("down", func(t *testing.T) {
+		s := newWorld(t)
+		s.mail.fail = errors.New("the relay is down")
+		v := s.guest(s.replica())
+		id, _ := v.whoami()
+		for range 20 {
+			response := v.ask(ann)
+			want(t, response, http.StatusServiceUnavailable)
+			if response.Header.Get("Retry-After") == "" {
+				t.Error("there is no Retry-After")
+			}
+		}
+		v.must(id, false)
+		s.mail.fail = nil
+		want(t, v.enter(v.mustAsk(ann).Code), http.StatusSeeOther)
+	})
+	t.Run("hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newWorld(t)
+			began, hangUp := 0, func() {}
+			s.change = func(cfg *code.Config) {
+				cfg.Timeout = 5 * time.Second
+				cfg.Sender = code.SenderFunc(func(ctx context.Context, _ code.Message) error {
+					began++
+					hangUp()
+					start := time.Now()
+					<-ctx.Done()
+					if got := time.Since(start); got != 5*time.Second {
+						t.Errorf("the sender had %v", got)
+					}
+					return ctx.Err()
+				})
+			}
+			v := s.guest(s.replica())
+			for range 6 { // five, by the limit on an address from a network
+				r := v.NewRequest(http.MethodPost, sendPath, form("email", ann))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				ctx, cancel := context.WithCancel(t.Context())
+				hangUp = cancel
+				v.Do(r.WithContext(ctx))
+				cancel()
+			}
+			if began != 5 {
+				t.Errorf("%d messages were begun, want 5", began)
+			}
+		})
+	})
+}
+
+// While the store is down nothing is sent and nobody is proven, with 503.
+func TestStoreDown(t *testing.T) {
+	s := newWorld(t)
+	site := s.replica()
+	v := s.guest(site)
+	typed := v.mustAsk(ann).Code
+	s.change = func(cfg *code.Config) { cfg.Store = broken{s.store} }
+	v = v.on(s.replica())
+	want(t, v.ask(ann), http.StatusServiceUnavailable)
+	want(t, v.enter(typed), http.StatusServiceUnavailable)
+	want(t, v.Fetch("/pending"), http.StatusNotFound)
+	if page := body(t, v.Visit("/code?code="+typed)); !contains(page, "Your code is") {
+		t.Errorf("the page says %s", page)
+	}
+	if got := len(s.mail.sent()); got != 1 {
+		t.Errorf("%d messages were sent", got)
+	}
+	want(t, v.on(site).enter(typed), http.StatusSeeOther)
+}
+
+type broken struct{ walkin.Store }
+
+var errBroken = errors.New("the store is down")
+
+func (broken) Identity(context.Context, string, string) (walkin.Identity, error) {
+	return walkin.Identity{}, errBroken
+}
+func (broken) Ticket(context.Context, string, time.Time) (walkin.Ticket, error) {
+	return walkin.Ticket{}, errBroken
+}
+func (broken) TryTicket(context.Context, string, time.Time) (walkin.Ticket, error) {
+	return walkin.Ticket{}, errBroken
+}
+
+// Codes have as many digits as were asked for, and all of them occur.
+func TestDigits(t *testing.T) {
+	for digits := 6; digits <= 8; digits++ {
+		s := newWorld(t)
+		wide := walkin.Limit{Count: 1000, Per: time.Hour}
+		s.change = func(cfg *code.Config) {
+			cfg.Digits, cfg.PerBrowser, cfg.PerNetwork, cfg.PerAddress, cfg.PerAddressAndNetwork = digits, wide, wide, wide, wide
+		}
+		v := s.guest(s.replica())
+		seen := map[rune]bool{}
+		first := map[byte]bool{}
+		for range 300 {
+			typed := v.mustAsk(ann).Code
+			if len(typed) != digits || strings.Trim(typed, "0123456789") != "" {
+				t.Fatalf("got %q", typed)
+			}
+			for _, c := range typed {
+				seen[c] = true
+			}
+			first[typed[0]] = true
+		}
+		if len(seen) != 10 || len(first) != 10 {
+			t.Errorf("%d digits: %d occur, %d as the first", digits, len(seen), len(first))
+		}
+	}
+}
+
+// New names every mistake at once.
+func TestConfigMistakes(t *testing.T) {
+	_, err := code.New(code.Config{
+		Key: []byte("short"), Kind: 7, Digits: 5, Link: "/code", AddressField: "x", CodeField: "x",
+		PerAddress: walkin.Limit{Count: -1, Per: time.Hour}, PerNetwork: walkin.Limit{Count: 1}, Timeout: -1,
+	})
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	for _, part := range []string{"Middleware", "Store", "Sender", "Key", "Kind", "Digits", "Link", "CodeField", "PerAddress", "PerNetwork", "Timeout"} {
+		if !strings.Contains(err.Error(), "Config."+part) && !strings.Contains(err.Error(), " and "+part) {
+			t.Errorf("%s is not named in: %v", part, err)
+		}
+	}
+	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: memstore.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*code.Config)
+		bad    bool
+	}{
+		{"the least", func(*code.Config) {}, false},
+		{"a key of zeros", func(cfg *code.Config) { cfg.Key = make([]byte, 32) }, true},
+		{"31 bytes", func(cfg *code.Config) { cfg.Key = cfg.Key[:31] }, true},
+		{"nine digits", func(cfg *code.Config) { cfg.Digits = 9 }, true},
+		{"eight digits", func(cfg *code.Config) { cfg.Digits = 8 }, false},
+		{"a link with a query", func(cfg *code.Config) { cfg.Link = "https://example.com/code?a=b" }, true},
+		{"a link with a fragment", func(cfg *code.Config) { cfg.Link = "https://example.com/code#a" }, true},
+		{"a link with a user", func(cfg *code.Config) { cfg.Link = "https://a@example.com/code" }, true},
+		{"a link of two lines", func(cfg *code.Config) { cfg.Link = "https://example.com/code\n" }, true},
+		{"a script", func(cfg *code.Config) { cfg.Link = "javascript:alert(1)" }, true},
+		{"localhost", func(cfg *code.Config) { cfg.Link = "http://localhost:8080/code" }, false},
+	} {
+		cfg := code.Config{Middleware: wk, Store: memstore.New(), Sender: &mailbox{}, Key: []byte("thirty-two bytes, and not a token's")}
+		tt.change(&cfg)
+		if _, err := code.New(cfg); (err != nil) != tt.bad {
+			t.Errorf("%s: got %v", tt.name, err)
+		}
+	}
+}
+
+func TestPrint(t *testing.T) {
+	var out strings.Builder
+	err := code.Print(&out).Send(t.Context(), code.Message{To: ann, Code: "012345", Link: linkURL + "?code=012345", Owned: true, ExpiresIn: 10 * time.Minute})
+	const text = "To ann@example.com: the code 012345 signs in, and so does https://app.example/code?code=012345 (works for 10m0s)\n"
+	if err != nil || out.String() != text {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}

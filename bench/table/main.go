@@ -87,6 +87,7 @@ func (rs *results) measure(runs int, benchtime, match, raw string) error {
 	binary := filepath.Join(dir, "bench.test")
 	build := exec.Command("go", "test", "-c", "-o", binary, ".")
 	build.Stderr = os.Stderr
+	build.Env = alone()
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("go test -c: %w", err)
 	}
@@ -301,9 +302,15 @@ func format(ratio float64) string {
 	return strconv.FormatFloat(ratio, 'f', 0, 64)
 }
 
+// alone is the environment of a build without the workspace: with it the peers
+// would have the versions that other modules need.
+func alone() []string { return append(os.Environ(), "GOWORK=off") }
+
 // versions names what was measured.
 func versions() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{if not (or .Indirect .Main .Replace)}}{{.Path}} {{.Version}}{{end}}", "all").Output()
+	list := exec.Command("go", "list", "-m", "-f", "{{if not (or .Indirect .Main .Replace)}}{{.Path}} {{.Version}}{{end}}", "all")
+	list.Env = alone()
+	out, err := list.Output()
 	if err != nil {
 		return "", fmt.Errorf("go list -m: %w", err)
 	}

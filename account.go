@@ -25,7 +25,7 @@ func (m *Middleware) SignOutHandler() http.Handler {
 			m.Refuse(w, r, err)
 			return
 		}
-		http.Redirect(w, r, safeReturn(r), http.StatusSeeOther)
+		http.Redirect(w, r, ReturnTo(r), http.StatusSeeOther)
 	})
 }
 

@@ -928,3 +928,54 @@ func TestFirstActTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestProvenBefore holds that a proof is as recent as it says, and that one from
+// before does not take the place of a later one.
+func TestProvenBefore(t *testing.T) {
+	now := time.Now()
+	longAgo := time.Unix(1, 0)
+	for _, c := range []struct {
+		name       string
+		before, at time.Time // of an earlier proof of the same user, of this one
+		want       time.Time
+		method     string
+	}{
+		{"now", time.Time{}, time.Time{}, now, "fed"},
+		{"an hour ago", time.Time{}, now.Add(-time.Hour), now.Add(-time.Hour), "fed"},
+		{"nobody knows when", time.Time{}, longAgo, longAgo, "fed"},
+		{"in the future", time.Time{}, now.Add(time.Hour), now, "fed"},
+		{"after a later one", now.Add(-time.Minute), now.Add(-time.Hour), now.Add(-time.Minute), "pwd"},
+		{"after an earlier one", now.Add(-time.Hour), now.Add(-time.Minute), now.Add(-time.Minute), "fed"},
+		{"after an earlier one, now", now.Add(-time.Hour), time.Time{}, now, "fed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t)
+			prove := func(method string, at time.Time) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					if _, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: method, At: at}); err != nil {
+						s.Refuse(w, r, err)
+					}
+				}
+			}
+			browser := s.browser(prove("pwd", c.before))
+			if !c.before.IsZero() {
+				browser.Act("/", nil)
+			}
+			if r := browser.On(s.Handler(prove("fed", c.at))).Act("/", nil); r.StatusCode != http.StatusOK {
+				t.Fatalf("got %d: %s", r.StatusCode, body(t, r))
+			}
+			got := s.claims(browser)
+			if d := got.ProvenAt.Sub(c.want).Abs(); d > 10*time.Second || got.Method != c.method {
+				t.Errorf("got %q at %v, want %q at %v", got.Method, got.ProvenAt, c.method, c.want)
+			}
+			members := s.RequireRecent(10 * time.Minute)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			want := http.StatusOK
+			if now.Sub(c.want) > 10*time.Minute {
+				want = http.StatusForbidden
+			}
+			if r := browser.On(s.Handler(members)).Fetch("/"); r.StatusCode != want {
+				t.Errorf("RequireRecent: got %d, want %d", r.StatusCode, want)
+			}
+		})
+	}
+}

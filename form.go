@@ -105,18 +105,13 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 			to, err := post(w, r)
 			if err == nil {
 				if to == "" {
-					to = safeReturn(r)
+					to = ReturnTo(r)
 				}
 				http.Redirect(w, r, to, http.StatusSeeOther)
 				return
 			}
-			form.Refusal = refusalOf(err)
-			form.Status = form.Refusal.Status
-			if page == nil || !wantsForm(r) {
-				m.Refuse(w, r, form.Refusal)
-				return
-			}
-			m.refused(w, r, form.Refusal)
+			m.RefuseForm(w, r, err, page)
+			return
 		default:
 			w.Header().Set("Allow", "GET, HEAD, POST")
 			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
@@ -127,9 +122,23 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
 			return
 		}
-		form.ReturnTo = safeReturn(r)
+		form.ReturnTo = ReturnTo(r)
 		page(w, r, form)
 	})
+}
+
+// RefuseForm answers a refused form, or a round trip that began with one: page
+// shows the form again, with the reason, the status, and the request's return_to.
+// Programs, and a nil page, get what [Middleware.Refuse] says. The owner is told
+// either way.
+func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err error, page func(http.ResponseWriter, *http.Request, Form)) {
+	refusal := refusalOf(err)
+	if page == nil || !wantsForm(r) {
+		m.Refuse(w, r, refusal)
+		return
+	}
+	m.refused(w, r, refusal)
+	page(w, r, Form{Status: refusal.Status, Refusal: refusal, ReturnTo: ReturnTo(r)})
 }
 
 // wantsForm reports whether a refused form is to be shown again: to everyone

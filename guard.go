@@ -368,7 +368,9 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// safeReturn is where a form leads when it is done.
-func safeReturn(r *http.Request) string {
+// ReturnTo returns where a form leads when it is done: the local path in its
+// return_to, or "/" when that is none, or one that a browser could take for
+// another site.
+func ReturnTo(r *http.Request) string {
 	return localPath(r.FormValue("return_to"), "/")
 }

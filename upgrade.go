@@ -21,6 +21,14 @@ type Proof struct {
 	Subject  string // the name there; the same, compared byte for byte
 	Method   string // how it was proven, RFC 8176: "pwd", "otp", "hwk", "fed"
 
+	// At is when it was proven, for Config.RecentProof and
+	// [Middleware.RequireRecent]; zero is now. A provider that vouches for a
+	// visitor by a session they began hours ago proves who they are, and not
+	// that they are at the keyboard: then it is that time, or one long ago
+	// when it is not known. A proof the visitor gave later in this session
+	// goes on counting.
+	At time.Time
+
 	// Secret is stored with an identity that is new, in the same
 	// transaction: a password's hash, a passkey's public key. May be nil.
 	Secret []byte
@@ -435,6 +443,12 @@ func (s *settlement) open(ctx context.Context) error {
 	}
 	c := s.m.dated(Claims{UserID: s.change.UserID, SessionID: id, Method: s.proof.Method}, s.now)
 	c.ProvenAt = c.IssuedAt
+	if at := s.proof.At.Truncate(time.Second); !at.IsZero() && at.Before(c.ProvenAt) {
+		c.ProvenAt = at
+		if s.endsOld && s.visitor.UserID == c.UserID && s.visitor.ProvenAt.After(at) {
+			c.Method, c.ProvenAt = s.visitor.Method, s.visitor.ProvenAt
+		}
+	}
 	if s.change.Outcome == Unlinked {
 		c.ProvenAt = s.visitor.ProvenAt // nothing was proven
 	}

@@ -1,0 +1,222 @@
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/form"
+	"golang.org/x/oauth2"
+)
+
+const (
+	postedFor = 2 * time.Minute // between a provider's post and the visitor's own request
+	clockSkew = time.Minute     // between a provider and this site
+)
+
+// An answer is what a provider says through the visitor's browser, so anybody
+// may have written it.
+type answer struct {
+	Code   string `json:"code,omitempty"`
+	Issuer string `json:"iss,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// callback takes a visitor back and, when all is well, lets Continue say who
+// they are from now on.
+func (h *Handler) callback(w http.ResponseWriter, r *http.Request, name string) {
+	t, err := h.complete(w, r, name)
+	if err != nil {
+		h.refuse(w, r, err, t.ReturnTo)
+		return
+	}
+	http.Redirect(w, r, t.ReturnTo, http.StatusSeeOther)
+}
+
+func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) (ticket, error) {
+	p := h.providers[name]
+	if p == nil {
+		return ticket{}, &walkin.Refusal{Status: http.StatusNotFound, Reason: "oidc_unknown_provider"}
+	}
+	t, err := h.redeem(r, p)
+	if err != nil {
+		return t, err
+	}
+	if !slices.Contains(h.middleware.Bound(r), t.Binding) {
+		// Somebody else's, brought here to sign this visitor in to their
+		// account; or the visitor's own, from before they became somebody else.
+		return t, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser",
+			Message: "This was not started in this browser, or you have signed in or out since. Nothing has changed. Please start again."}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), callTime)
+	defer cancel()
+	profile, at, err := p.prove(ctx, t)
+	if err != nil {
+		return t, err
+	}
+	if t.Reproof {
+		if err := h.checkReproof(r, t, profile, at); err != nil {
+			return t, err
+		}
+	}
+	_, err = h.middleware.Continue(w, r.WithContext(context.WithValue(r.Context(), profileKey{}, profile)), walkin.Proof{
+		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true,
+	})
+	return t, err
+}
+
+// redeem returns the ticket of a callback, which is gone then, with the answer.
+func (h *Handler) redeem(r *http.Request, p *provider) (ticket, error) {
+	query := r.URL.Query()
+	if repeated(query) {
+		return ticket{}, malformed()
+	}
+	if posted := query.Get("posted"); posted != "" {
+		t, _, err := h.take(r.Context(), postedKey(posted), p.Name)
+		if err == nil && t.Answer == nil {
+			err = malformed()
+		}
+		return t, err
+	}
+	t, _, err := h.take(r.Context(), stateKey(query.Get("state")), p.Name)
+	t.Answer = &answer{Code: query.Get("code"), Issuer: query.Get("iss"), Error: query.Get("error")}
+	return t, err
+}
+
+// formPost keeps what a provider posts, and has the browser come for it with the
+// visitor's cookies. It never changes who anybody is. It writes to the store only
+// in place of a ticket that is there, so it cannot be made to fill it.
+func (h *Handler) formPost(w http.ResponseWriter, r *http.Request) {
+	name, _ := callbackOf(r)
+	p := h.providers[name]
+	if p == nil || !p.FormPost {
+		w.Header().Set("Allow", "GET")
+		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+		return
+	}
+	t, posted, err := h.keepPosted(r, p)
+	if err != nil {
+		h.refuse(w, r, err, t.ReturnTo)
+		return
+	}
+	// The code stays here: a URL ends up in histories and logs.
+	http.Redirect(w, r, r.URL.Path+"?posted="+posted, http.StatusSeeOther)
+}
+
+func (h *Handler) keepPosted(r *http.Request, p *provider) (ticket, string, error) {
+	if err := form.Parse(r); err != nil {
+		return ticket{}, "", err
+	}
+	if repeated(r.PostForm) {
+		return ticket{}, "", malformed()
+	}
+	t, kept, err := h.take(r.Context(), stateKey(r.PostForm.Get("state")), p.Name)
+	if err != nil {
+		return t, "", err
+	}
+	t.Answer = &answer{Code: r.PostForm.Get("code"), Issuer: r.PostForm.Get("iss"), Error: r.PostForm.Get("error")}
+	until := time.Now().Add(postedFor)
+	if kept.ExpiresAt.Before(until) {
+		until = kept.ExpiresAt
+	}
+	posted := rand.Text()
+	return t, posted, h.keep(r.Context(), postedKey(posted), t, until)
+}
+
+// repeated reports whether a parameter that counts is there twice: which one is
+// meant would be for an attacker to say.
+func repeated(values url.Values) bool {
+	for _, name := range [...]string{"code", "state", "iss", "error", "posted"} {
+		if len(values[name]) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// prove asks the provider what its answer is worth. It returns who the visitor is
+// there, and when they showed it: the zero time for now.
+func (p *provider) prove(ctx context.Context, t ticket) (Profile, time.Time, error) {
+	at, err := p.endpoints(ctx)
+	if err != nil {
+		return Profile{}, time.Time{}, providerDown(err)
+	}
+	a := t.Answer
+	switch {
+	case p.Fetch == nil && (a.Issuer != "" || at.sendsIss) && a.Issuer != p.Issuer:
+		// Also of an error. OAuth without OpenID has no issuer to compare; there
+		// it is the callback of its own that tells providers apart.
+		return Profile{}, time.Time{}, mixedUp()
+	case a.Error != "":
+		return Profile{}, time.Time{}, refusedThere(a.Error)
+	case a.Code == "":
+		return Profile{}, time.Time{}, malformed()
+	}
+	token, err := at.oauth.Exchange(context.WithValue(ctx, oauth2.HTTPClient, p.client), a.Code, oauth2.VerifierOption(t.Verifier))
+	if err != nil {
+		return Profile{}, time.Time{}, exchangeFailed(err)
+	}
+	if p.Fetch != nil {
+		profile, err := p.fetch(ctx, at, token)
+		return profile, p.provenAt(time.Time{}), err
+	}
+	return p.verify(ctx, at, token, t.Nonce)
+}
+
+// provenAt says when a sign-in was shown, given what the provider says about
+// when it was, zero for nothing.
+func (p *provider) provenAt(authTime time.Time) time.Time {
+	switch {
+	case !authTime.IsZero():
+		return authTime
+	case p.SignInIsProof:
+		return time.Time{} // now
+	}
+	// Fails closed: a session at the provider may be weeks old, and whoever
+	// sits at the computer now came through it by pressing a button.
+	return time.Unix(1, 0)
+}
+
+// checkReproof refuses a round trip that was to prove again who the visitor is
+// and did not: one that the provider answered from a session of before, or with
+// another account than theirs.
+func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at time.Time) error {
+	if !at.IsZero() && at.Before(t.Started.Add(-clockSkew)) {
+		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_not_fresh",
+			Message: "You were not asked to sign in there again, so this does not show that it is you. Please sign out there first, or use another way."}
+	}
+	c, ok := walkin.FromContext(r.Context())
+	if !ok || c.Anonymous {
+		return nil // a sign-in
+	}
+	owned, err := h.store.Identity(r.Context(), profile.Provider, profile.Subject)
+	switch {
+	case errors.Is(err, walkin.ErrNotFound), err == nil && owned.UserID != c.UserID:
+		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_other_account",
+			Message: "That is not an account you sign in with here. Nothing has changed."}
+	case err != nil:
+		return storeDown(err)
+	}
+	return nil
+}
+
+// refuse shows what went wrong, as to a request for the page the visitor wanted:
+// neither the page nor a redirect to another can hand on the code and the state.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, returnTo string) {
+	if returnTo == "" {
+		returnTo = "/"
+	}
+	u, parseErr := url.Parse(returnTo)
+	if parseErr != nil {
+		u = &url.URL{Path: "/"} // ReturnTo has parsed it
+	}
+	clean := *r
+	clean.URL, clean.RequestURI, clean.Body = u, returnTo, http.NoBody
+	clean.Form, clean.PostForm = url.Values{"return_to": {returnTo}}, url.Values{}
+	h.middleware.RefuseForm(w, &clean, err, h.page)
+}

@@ -1,0 +1,203 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+// Config says where visitors can prove who they are. All but Page and Client
+// are required.
+type Config struct {
+	// Middleware is the site's, and Store the one of its walkin.Config. Name
+	// the path of URL in Config.CredentialPaths there, so that the press of a
+	// sign-in button makes no guest of a reader.
+	Middleware *walkin.Middleware
+	Store      walkin.Store
+
+	// URL is where the [Handler] is for browsers, such as
+	// https://www.example.com/auth/. The callback of a provider is below it:
+	// callback/ and the provider's name. http is for localhost alone.
+	URL string
+
+	// Providers are where visitors may come from.
+	Providers []Provider
+
+	// Page shows what went wrong, best on the page that has the buttons: with
+	// [walkin.Form] as the forms of walkin show a refusal. The request it is
+	// given is for the page where the visitor wanted to go, without code and
+	// state. Nil is what [walkin.Middleware.Refuse] answers.
+	Page func(http.ResponseWriter, *http.Request, walkin.Form)
+
+	// Client calls the providers; nil is one of its own. A call takes 10
+	// seconds at most either way.
+	Client *http.Client
+}
+
+// A Provider vouches for its users.
+type Provider struct {
+	// Name is what the form calls it, and the end of its callback's path:
+	// lower-case letters, digits and hyphens. Required.
+	Name string
+
+	// Issuer is the provider of its identities: for OpenID the issuer, just as
+	// its discovery document has it. Another one is another set of users.
+	// Required.
+	Issuer string
+
+	// ClientID is what the provider calls this site; required. ClientSecret
+	// proves it; empty is for a client that has none.
+	ClientID, ClientSecret string
+
+	// Scopes is what is asked for. Nil is profile and email for OpenID, to
+	// which openid is added always, and nothing for others.
+	Scopes []string
+
+	// Params are more parameters for the provider's page, such as hd or
+	// login_hint.
+	Params map[string]string
+
+	// FormPost asks for the answer in a post, as Apple wants it for a name or
+	// an address. A site that has an http.CrossOriginProtection of its own in
+	// front must let that post past; see docs/oidc.md.
+	FormPost bool
+
+	// VerifiesEmail believes the provider's email_verified. It is for those
+	// who send a mail to every address before they say so, and for addresses
+	// they hand out themselves. Zero believes nobody.
+	VerifiesEmail bool
+
+	// SignInIsProof counts a sign-in as a proof of this moment where the
+	// provider does not say when its user last typed or touched anything, as
+	// Google and GitHub do not: whoever sits at a computer that was left open
+	// passes then. Zero counts it as none for Config.RecentProof and
+	// RequireRecent, so that users who have nothing but this provider can not
+	// link, remove or change anything that needs a recent proof.
+	SignInIsProof bool
+
+	// AuthURL, TokenURL and Fetch are for OAuth without OpenID, and empty
+	// otherwise. Fetch asks the provider's API whose access token the client
+	// sends along; it returns a Subject that never changes and is never given
+	// to another user, a number rather than a name. Its error is for the owner
+	// and must hold nothing of the answer.
+	AuthURL, TokenURL string
+	Fetch             func(ctx context.Context, client *http.Client) (Profile, error)
+}
+
+const callTime = 10 * time.Second // for all that one request asks of a provider
+
+// New returns a Handler, or an error that names every mistake in cfg. It asks no
+// provider for anything: that is done when a visitor first presses a button, so
+// a provider that is down keeps no site down.
+func New(cfg Config) (*Handler, error) {
+	var mistakes []error
+	mistake := func(format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf("walkin: oidc: "+format, args...))
+	}
+	if cfg.Middleware == nil {
+		mistake("Config.Middleware is required")
+	}
+	if cfg.Store == nil {
+		mistake("Config.Store is required")
+	}
+	base, err := checkURL(cfg.URL)
+	if err == nil && base.RawQuery != "" {
+		err = errors.New("it has a query")
+	}
+	if err != nil {
+		mistake("Config.URL is not like https://www.example.com/auth/: %w", err)
+		base = &url.URL{}
+	}
+	if len(cfg.Providers) == 0 {
+		mistake("Config.Providers is required")
+	}
+	if cfg.Client == nil {
+		cfg.Client = &http.Client{Timeout: callTime}
+	}
+	h := &Handler{middleware: cfg.Middleware, store: cfg.Store, page: cfg.Page, providers: map[string]*provider{}}
+	issuers := map[string]bool{}
+	for i, p := range cfg.Providers {
+		for _, err := range p.mistakes() {
+			mistake("Config.Providers[%d] %q: %w", i, p.Name, err)
+		}
+		if h.providers[p.Name] != nil {
+			mistake("Config.Providers[%d] %q: there are two of that name", i, p.Name)
+		}
+		if issuers[p.Issuer] {
+			// Which of two clients an identity came by must make no difference.
+			mistake("Config.Providers[%d] %q: there are two of that issuer", i, p.Name)
+		}
+		issuers[p.Issuer] = true
+		p.Scopes, p.Params = slices.Clone(p.Scopes), maps.Clone(p.Params)
+		h.providers[p.Name] = newProvider(p, cfg.Client, base.JoinPath("callback", p.Name).String())
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return nil, err
+	}
+	h.inside = cfg.Middleware.Handler(http.HandlerFunc(h.serve))
+	return h, nil
+}
+
+// ours are the parameters that only this package may set.
+var ours = [...]string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
+	"code_challenge", "code_challenge_method", "request", "request_uri", "max_age"}
+
+func (p Provider) mistakes() (found []error) {
+	mistake := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	if p.Name == "" || strings.Trim(p.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		mistake("Name is not of lower-case letters, digits and hyphens")
+	}
+	if _, err := checkURL(p.Issuer); err != nil || len(p.Issuer) > 255 {
+		mistake("Issuer is not like https://accounts.example.com: %w", err)
+	}
+	if p.ClientID == "" {
+		mistake("ClientID is required")
+	}
+	for _, name := range ours {
+		if _, ok := p.Params[name]; ok {
+			mistake("Params has %s, which is set here", name)
+		}
+	}
+	switch {
+	case p.Fetch == nil && (p.AuthURL != "" || p.TokenURL != ""):
+		mistake("AuthURL and TokenURL are for a provider without OpenID, and Fetch is nil")
+	case p.Fetch != nil:
+		if _, err := checkURL(p.AuthURL); err != nil {
+			mistake("AuthURL: %w", err)
+		}
+		if _, err := checkURL(p.TokenURL); err != nil {
+			mistake("TokenURL: %w", err)
+		}
+	}
+	return found
+}
+
+// checkURL tells what is wrong with a URL that a code or a secret goes to.
+func checkURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, errors.New("it is no URL") // the error quotes it
+	case u.Host == "" || u.User != nil || u.Fragment != "" || u.Opaque != "":
+		return nil, errors.New("it is no URL of a page")
+	case u.Scheme == "http" && isLocal(u.Hostname()):
+		return u, nil
+	case u.Scheme != "https":
+		return nil, errors.New("it is not https, and http is for localhost alone")
+	}
+	return u, nil
+}
+
+func isLocal(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
+}

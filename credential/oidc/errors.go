@@ -1,0 +1,128 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	goidc "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/walkin-go/walkin"
+	"golang.org/x/oauth2"
+)
+
+func storeDown(err error) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
+}
+
+// notKept is for a ticket that could not be taken.
+func notKept(err error) *walkin.Refusal {
+	if !errors.Is(err, walkin.ErrNotFound) {
+		return storeDown(err)
+	}
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_state",
+		Message: "This has been used already, or it took too long. Nothing has changed. Please start again."}
+}
+
+func malformed() *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "oidc_malformed",
+		Message: "We could not read the answer of the other site. Nothing has changed. Please start again."}
+}
+
+func mixedUp() *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_mix_up",
+		Message: "The answer came from another site than the one that was asked. Nothing has changed. Please start again."}
+}
+
+// providerDown is for a provider that does not answer, or not as it should.
+func providerDown(err error) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "oidc_provider_down", Err: err, RetryAfter: 30 * time.Second,
+		Message: "The other site does not answer at the moment. Nothing has changed. Please try again in a little while, or use another way."}
+}
+
+// notBelieved is for an answer that proves nothing.
+func notBelieved(err error) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_not_believed", Err: err,
+		Message: "What the other site told us does not show who you are. Nothing has changed. Please start again, or use another way."}
+}
+
+// refusedThere is for an error that the provider sent the visitor back with.
+func refusedThere(code string) *walkin.Refusal {
+	switch code {
+	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required",
+		"user_cancelled_login", "user_cancelled_authorize", "user_cancelled_authorization":
+		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_denied",
+			Message: "You did not go on at the other site, so nothing has changed."}
+	}
+	return providerDown(fmt.Errorf("walkin: oidc: the provider answered %s", known(code)))
+}
+
+// exchangeFailed is for a code that got no token, and for what follows. A code
+// that the provider refuses is one that was not meant for this round trip.
+func exchangeFailed(err error) *walkin.Refusal {
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.ErrorCode == "invalid_grant" {
+		return notBelieved(describe(err))
+	}
+	return providerDown(describe(err))
+}
+
+// describe says what went wrong in words of ours. Errors of the libraries quote
+// what came over the wire: bodies, descriptions, and with them whatever somebody
+// put there.
+func describe(err error) error {
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		status := 0
+		if e.Response != nil {
+			status = e.Response.StatusCode
+		}
+		return fmt.Errorf("walkin: oidc: the token endpoint answered %d, %s", status, known(e.ErrorCode))
+	}
+	if e, ok := errors.AsType[*goidc.IssuerMismatchError](err); ok {
+		return fmt.Errorf("walkin: oidc: the provider calls itself another issuer than %q", e.Provided)
+	}
+	if e, ok := errors.AsType[*goidc.TokenExpiredError](err); ok {
+		return fmt.Errorf("walkin: oidc: the ID token expired at %v", e.Expiry)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("walkin: oidc: the provider did not answer in time: %w", context.DeadlineExceeded)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("walkin: oidc: the visitor went away: %w", context.Canceled)
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("walkin: oidc: the provider cannot be reached: %w", e.Err) // without the URL
+	}
+	for prefix, is := range map[string]string{
+		"oidc: malformed jwt":                               "the ID token is malformed, or signed by an algorithm that is not allowed",
+		"oidc: id token signed with unsupported algorithm":  "the ID token is signed by an algorithm that is not allowed",
+		"failed to verify signature: failed to verify":      "the signature of the ID token is not the provider's",
+		"failed to verify signature: fetching keys":         "the provider's keys could not be fetched",
+		"oidc: id token issued by a different provider":     "the ID token is another issuer's",
+		"oidc: expected audience":                           "the ID token is for another client",
+		"oidc: current time":                                "the ID token is not valid yet",
+		"oidc: failed to decode provider discovery object:": "the document is malformed",
+	} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return errors.New("walkin: oidc: " + is)
+		}
+	}
+	return errors.New("walkin: oidc: the provider did not answer as it should")
+}
+
+// known returns an error code of OAuth or OpenID as it is, and nothing else that
+// came from elsewhere.
+func known(code string) string {
+	switch code {
+	case "":
+		return "without an error code"
+	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "server_error",
+		"temporarily_unavailable", "invalid_client", "invalid_grant", "unsupported_grant_type",
+		"invalid_request_uri", "invalid_request_object", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"incorrect_client_credentials", "redirect_uri_mismatch", "bad_verification_code", "application_suspended": // GitHub's
+		return code
+	}
+	return "an unknown error code"
+}

@@ -1,0 +1,631 @@
+package oidc_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// TestUpgrade is scenario 13: what a guest wrote is owned by the same ID
+// afterwards, on the other replica as well.
+func TestUpgrade(t *testing.T) {
+	s := newSite(t)
+	c, before := s.guest()
+	planted := s.browser()
+	for _, cookie := range c.Cookies() {
+		planted.SetCookie(cookie.Name, cookie.Value)
+	}
+	to := s.press(c, "op", "return_to", "/notes?all")
+	q := to.Query()
+	for name, want := range map[string]string{
+		"client_id": "client", "redirect_uri": "https://app.example/auth/callback/op", "response_type": "code",
+		"scope": "openid profile email", "code_challenge_method": "S256", "prompt": "", "max_age": "", "response_mode": "",
+	} {
+		if got := q.Get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"state", "nonce", "code_challenge"} {
+		if len(q.Get(name)) < 26 {
+			t.Errorf("%s: got %q", name, q.Get(name))
+		}
+	}
+	if to.Host != "op.example" || to.Path != "/authorize" {
+		t.Errorf("got %s", to)
+	}
+	r := s.back(c.On(s.replicas[1]), "op", s.op.answer(to, "ann"))
+	if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/notes?all" {
+		t.Fatalf("got %d to %q: %s", r.StatusCode, r.Header.Get("Location"), text(r))
+	}
+	after := s.who(c)
+	if after.ID != before.ID || after.Anonymous || after.Notes != 2 || after.Session == before.Session || after.Method != "fed" {
+		t.Errorf("got %+v after %+v", after, before)
+	}
+	identity, err := s.store.Identity(t.Context(), issuer, "ann")
+	if err != nil || identity.UserID != before.ID || len(identity.Secret) != 0 {
+		t.Errorf("got %+v, %v", identity, err)
+	}
+	if r := c.Visit("/members"); r.StatusCode != http.StatusOK {
+		t.Errorf("members: got %d", r.StatusCode)
+	}
+	if r := planted.Act("/note", nil); r.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the old cookie: got %d", r.StatusCode)
+	}
+	s.quiet("")
+}
+
+// TestOutcomes is the table of Continue, by way of a provider.
+func TestOutcomes(t *testing.T) {
+	nobody := func(s *site) *walkintest.Client { return s.browser() }
+	guest := func(s *site) *walkintest.Client { c, _ := s.guest(); return c }
+	reader := func(s *site) *walkintest.Client { c := s.browser(); c.Visit("/"); return c }
+	bea := func(s *site) *walkintest.Client { c, _ := s.member("bea"); return c }
+	merge := func(c *walkin.Config, _ *oidc.Config) { c.Conflict = walkin.ConflictMerge }
+	reject := func(c *walkin.Config, _ *oidc.Config) { c.Conflict = walkin.ConflictReject }
+	for _, c := range []struct {
+		name    string
+		visitor func(*site) *walkintest.Client
+		owned   bool
+		setup   setup
+		want    walkin.Outcome
+		status  int
+	}{
+		{"nobody, free", nobody, false, minting(walkin.MintOff), walkin.SignedUp, 303},
+		{"nobody, owned", nobody, true, minting(walkin.MintOff), walkin.SignedIn, 303},
+		{"nobody who is minted on the way", nobody, false, minting(walkin.MintOnVisit), walkin.Upgraded, 303},
+		{"a reader, free", reader, false, nil, walkin.Upgraded, 303},
+		{"a reader, owned", reader, true, reject, walkin.SignedIn, 303},
+		{"a guest, free", guest, false, nil, walkin.Upgraded, 303},
+		{"a guest, owned", guest, true, nil, walkin.SignedIn, 303},
+		{"a guest, owned, merging", guest, true, merge, walkin.Merged, 303},
+		{"a guest, owned, rejecting", guest, true, reject, "", 409},
+		{"a permanent user, free", bea, false, nil, walkin.Linked, 303},
+		{"a permanent user, owned by another", bea, true, nil, "", 409},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.setup == nil {
+				c.setup = minting(walkin.MintOnVisit)
+			}
+			s := newSite(t, c.setup)
+			if c.owned {
+				if r := s.prove(s.browser(), "ann"); r.StatusCode != http.StatusSeeOther {
+					t.Fatalf("got %d: %s", r.StatusCode, text(r))
+				}
+			}
+			b := c.visitor(s)
+			before := s.glance(b)
+			s.events = nil
+			r := s.prove(b, "ann")
+			if r.StatusCode != c.status || s.outcome() != c.want {
+				t.Fatalf("got %d, %q, want %d, %q: %s", r.StatusCode, s.outcome(), c.status, c.want, text(r))
+			}
+			after := s.who(b)
+			switch c.want {
+			case "":
+				if after != before {
+					t.Errorf("got %+v, want %+v as before", after, before)
+				}
+			case walkin.SignedIn, walkin.SignedUp:
+				if after.ID == before.ID {
+					t.Errorf("got %v, want another user", after.ID)
+				}
+			case walkin.Upgraded, walkin.Linked:
+				if before.ID != uuid.Nil && after.ID != before.ID {
+					t.Errorf("got %v, want %v as before", after.ID, before.ID)
+				}
+			case walkin.Merged:
+				if after.Notes != 2 {
+					t.Errorf("got %d notes, want the guest's two", after.Notes)
+				}
+			}
+		})
+	}
+}
+
+// TestStartMakesNoGuest holds that pressing a button and going away again
+// leaves no user behind.
+func TestStartMakesNoGuest(t *testing.T) {
+	for _, m := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff} {
+		s := newSite(t, minting(m))
+		c := s.browser()
+		s.press(c, "op")
+		reader := s.browser()
+		reader.Visit("/")
+		s.press(reader, "op")
+		s.press(reader, "other")
+		for _, e := range s.events {
+			if e.Outcome == walkin.Persisted {
+				t.Errorf("mint %d: a row was made", m)
+			}
+		}
+	}
+}
+
+// TestTwoVisitorsOneIdentity is scenario 11: of twenty visitors on two replicas
+// who prove one identity at once, one has it and nineteen are refused.
+func TestTwoVisitorsOneIdentity(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config, _ *oidc.Config) { c.Conflict = walkin.ConflictReject })
+	const n = 20
+	var browsers [n]*walkintest.Client
+	var before [n]who
+	var answers [n]url.Values
+	for i := range n {
+		browsers[i], before[i] = s.guest()
+		answers[i] = s.op.answer(s.press(browsers[i], "op"), "ann")
+	}
+	var responses [n]*http.Response
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { responses[i] = s.back(browsers[i].On(s.replicas[i%2]), "op", answers[i]) })
+	}
+	wg.Wait()
+	won := 0
+	for i, r := range responses {
+		after := s.who(browsers[i])
+		switch r.StatusCode {
+		case http.StatusSeeOther:
+			won++
+			if after.ID != before[i].ID || after.Anonymous || after.Notes != 2 {
+				t.Errorf("the winner: got %+v after %+v", after, before[i])
+			}
+		case http.StatusConflict:
+			if after != before[i] {
+				t.Errorf("a loser: got %+v, want %+v as before", after, before[i])
+			}
+		default:
+			t.Errorf("got %d: %s", r.StatusCode, text(r))
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d have the identity, want one", won)
+	}
+}
+
+// TestDoubleClick is scenario 12: the button is pressed twice, and both answers
+// come back at the same moment, to two replicas.
+func TestDoubleClick(t *testing.T) {
+	for range 10 {
+		s := newSite(t)
+		c, before := s.guest()
+		var answers [2]url.Values
+		for i := range answers {
+			answers[i] = s.op.answer(s.press(c.On(s.replicas[i]), "op"), "ann")
+		}
+		var requests [2]*http.Request
+		for i := range requests {
+			requests[i] = callback(c, "op", answers[i])
+			c.Carry(requests[i]) // both are on their way before either is answered
+		}
+		var responses [2]*http.Response
+		var wg sync.WaitGroup
+		for i := range requests {
+			wg.Go(func() {
+				var err error
+				if responses[i], err = c.On(s.replicas[i]).Serve(requests[i]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, r := range responses {
+			if r.StatusCode != http.StatusSeeOther {
+				t.Errorf("got %d for %q: %s", r.StatusCode, s.reason(), text(r))
+			}
+			c.Keep(r)
+		}
+		if after := s.who(c); after.ID != before.ID || after.Anonymous || after.Notes != 2 || s.identities(before.ID) != 1 {
+			t.Errorf("got %+v after %+v", after, before)
+		}
+	}
+}
+
+// TestHookFails is scenario 14.
+func TestHookFails(t *testing.T) {
+	for name, hook := range map[string]func(walkin.Change) error{
+		"an error": func(walkin.Change) error { return errors.New("the app's own") },
+		"a panic":  func(walkin.Change) error { panic("the app's own") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			c, before := s.guest()
+			answer := s.op.answer(s.press(c, "op"), "ann")
+			s.hook = hook
+			r := callback(c, "op", answer)
+			c.Carry(r)
+			if response, err := c.Serve(r); err == nil {
+				c.Keep(response)
+				s.refused(c, response, before, http.StatusInternalServerError, "internal")
+			}
+			if after := s.who(c); after != before || s.identities(before.ID) != 0 {
+				t.Errorf("got %+v, want %+v as before", after, before)
+			}
+			s.hook = nil
+			if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther || s.who(c).ID != before.ID {
+				t.Errorf("trying again: got %d", r.StatusCode)
+			}
+		})
+	}
+}
+
+// TestReproof holds what counts as a recent proof: what the provider says was
+// shown just now, and not that it let somebody through.
+func TestReproof(t *testing.T) {
+	const (
+		hour = 3600
+		free = "" // the visitor signs up by it
+	)
+	trusting := provider(func(p *oidc.Provider) { p.SignInIsProof = true })
+	for _, c := range []struct {
+		name    string
+		reproof bool
+		age     any // of auth_time, in seconds; nil: the provider does not say
+		setup   setup
+		status  int
+		reason  string
+		recent  bool
+	}{
+		{"a sign-in of just now", false, 1, nil, 303, "", true},
+		{"a session of an hour", false, hour, nil, 303, "", false},
+		{"it does not say", false, nil, nil, 303, "", false},
+		{"it does not say, and is trusted", false, nil, trusting, 303, "", true},
+		{"it says, and is trusted", false, hour, trusting, 303, "", false},
+		{"re-proof, shown just now", true, 1, nil, 303, "", true},
+		{"re-proof, answered silently", true, hour, nil, 403, "oidc_not_fresh", false},
+		{"re-proof, it does not say", true, nil, nil, 403, "oidc_not_fresh", false},
+		{"re-proof, it does not say and is trusted", true, nil, trusting, 303, "", true},
+		{"re-proof, answered silently, and is trusted", true, hour, trusting, 403, "oidc_not_fresh", false},
+		{"the clock of the provider is ahead", false, -30, nil, 303, "", true},
+		{"the provider is of the future", false, -hour, nil, 403, "oidc_not_believed", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.setup == nil {
+				c.setup = minting(walkin.MintOnVisit)
+			}
+			s := newSite(t, c.setup)
+			first := s.browser()
+			s.op.claims = func(m map[string]any) { m["auth_time"] = time.Now().Add(-2 * time.Hour).Unix() }
+			if r := s.prove(first, "ann"); r.StatusCode != http.StatusSeeOther {
+				t.Fatalf("got %d: %s", r.StatusCode, text(r))
+			}
+			if r := first.Fetch("/danger"); r.StatusCode != http.StatusForbidden {
+				t.Fatalf("a session of two hours at the provider: got %d", r.StatusCode)
+			}
+			before := s.who(first)
+			s.op.claims = func(m map[string]any) {
+				if age, ok := c.age.(int); ok {
+					m["auth_time"] = time.Now().Unix() - int64(age)
+				}
+			}
+			var more []string
+			if c.reproof {
+				more = []string{"reproof", "1"}
+			}
+			to := s.press(first, "op", more...)
+			q := to.Query()
+			if (q.Get("prompt") == "login" && q.Get("max_age") == "0") != c.reproof {
+				t.Errorf("got prompt %q and max_age %q", q.Get("prompt"), q.Get("max_age"))
+			}
+			r := s.back(first, "op", s.op.answer(to, "ann"))
+			if c.status != http.StatusSeeOther {
+				s.refused(first, r, before, c.status, c.reason)
+			} else if r.StatusCode != c.status {
+				t.Errorf("got %d for %q, want %d", r.StatusCode, s.reason(), c.status)
+			}
+			want := http.StatusForbidden
+			if c.recent {
+				want = http.StatusOK
+			}
+			if r := first.Fetch("/danger"); r.StatusCode != want {
+				t.Errorf("RequireRecent: got %d, want %d", r.StatusCode, want)
+			}
+		})
+	}
+}
+
+// TestReproofByAnother holds that a re-proof is one of the user's own
+// identities, and links none.
+func TestReproofByAnother(t *testing.T) {
+	s := newSite(t)
+	s.op.claims = func(m map[string]any) { m["auth_time"] = time.Now().Unix() }
+	if r := s.prove(s.browser(), "eve"); r.StatusCode != http.StatusSeeOther {
+		t.Fatal(r.StatusCode)
+	}
+	for _, sub := range []string{"eve", "somebody new"} {
+		c, before := s.member("ann " + sub) // whose proof is recent, so that a link would succeed
+		r := s.prove(c, sub, "reproof", "1")
+		s.refused(c, r, before, http.StatusForbidden, "oidc_other_account")
+		if n := s.identities(before.ID); n != 1 {
+			t.Errorf("got %d identities", n)
+		}
+	}
+}
+
+// TestLink holds that a link needs a recent proof, and is none itself unless
+// the provider says so.
+func TestLink(t *testing.T) {
+	s := newSite(t)
+	c, before := s.member("ann")
+	if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther || s.outcome() != walkin.Linked {
+		t.Fatalf("got %d: %s", r.StatusCode, text(r))
+	}
+	after := s.who(c)
+	if after.ID != before.ID || after.Method != "pwd" || after.ProvenAt != before.ProvenAt || s.identities(before.ID) != 2 {
+		t.Errorf("got %+v after %+v", after, before)
+	}
+
+	s = newSite(t, func(c *walkin.Config, _ *oidc.Config) { c.RecentProof = time.Nanosecond })
+	c, before = s.member("ann")
+	s.refused(c, s.prove(c, "ann"), before, http.StatusForbidden, "not_recent")
+	if n := s.identities(before.ID); n != 1 {
+		t.Errorf("got %d identities, want one", n)
+	}
+}
+
+// TestProfile is scenario 10: an address counts as verified when the provider
+// says so and the site believes it, and is matched with nothing.
+func TestProfile(t *testing.T) {
+	listed := provider(func(p *oidc.Provider) { p.VerifiesEmail = true })
+	unlisted := provider(func(*oidc.Provider) {})
+	const address = "ann@example.com"
+	for _, c := range []struct {
+		name     string
+		setup    setup
+		claims   map[string]any
+		userinfo map[string]any
+		verified bool
+		want     string
+	}{
+		{"verified, listed", listed, map[string]any{"email": address, "email_verified": true}, nil, true, address},
+		{"verified as a text, listed", listed, map[string]any{"email": address, "email_verified": "true"}, nil, true, address},
+		{"verified, not listed", unlisted, map[string]any{"email": address, "email_verified": true}, nil, false, address},
+		{"not verified", listed, map[string]any{"email": address, "email_verified": false}, nil, false, address},
+		{"not verified as a text", listed, map[string]any{"email": address, "email_verified": "false"}, nil, false, address},
+		{"nothing said", listed, map[string]any{"email": address}, nil, false, address},
+		{"a number", listed, map[string]any{"email": address, "email_verified": 1}, nil, false, address},
+		{"null", listed, map[string]any{"email": address, "email_verified": nil}, nil, false, address},
+		{"in userinfo", listed, nil, map[string]any{"sub": "ann", "email": address, "email_verified": true}, true, address},
+		{"in userinfo, not verified", listed, nil, map[string]any{"sub": "ann", "email": address}, false, address},
+		{"verified there, another here", listed, map[string]any{"email": address}, map[string]any{"sub": "ann", "email": "x@example.com", "email_verified": true}, false, address},
+		{"none", listed, nil, nil, false, ""},
+		{"two lines", listed, map[string]any{"email": address + "\r\nBcc: x", "email_verified": true}, nil, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, c.setup)
+			s.op.claims = func(m map[string]any) {
+				for name, value := range c.claims {
+					m[name] = value
+				}
+			}
+			s.op.userinfo = c.userinfo
+			victim, _ := s.member(address) // owns an account of that name here
+			owner := s.who(victim)
+			b, before := s.guest()
+			if r := s.prove(b, "ann"); r.StatusCode != http.StatusSeeOther {
+				t.Fatalf("got %d for %q", r.StatusCode, s.reason())
+			}
+			if after := s.who(b); after.ID != before.ID || after.ID == owner.ID {
+				t.Errorf("got %v, want %v", after.ID, before.ID)
+			}
+			got := s.profiles[len(s.profiles)-1]
+			want := oidc.Profile{Provider: issuer, Subject: "ann", UnverifiedEmail: c.want}
+			if c.verified {
+				want.Email, want.UnverifiedEmail = c.want, ""
+			}
+			if got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			s.quiet("")
+		})
+	}
+	if _, ok := oidc.ProfileFrom(context.Background()); ok {
+		t.Error("got a profile from nowhere")
+	}
+}
+
+// TestCancelled holds that a visitor who does not go on, or cannot, comes back
+// as who they were.
+func TestCancelled(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer func(*site, *url.URL) url.Values
+		fault  func(*op)
+		status int
+		reason string
+	}{
+		{"no consent", says("error", "access_denied"), nil, 403, "oidc_denied"},
+		{"no sign-in", says("error", "login_required"), nil, 403, "oidc_denied"},
+		{"it fails", says("error", "server_error"), nil, 503, "oidc_provider_down"},
+		{"it says something", says("error", "ann@example.com <script>"), nil, 503, "oidc_provider_down"},
+		{"no code", says("x", "y"), nil, 400, "oidc_malformed"},
+		{"no such code", says("code", "guessed"), nil, 403, "oidc_not_believed"},
+		{"it is down by then", nil, func(o *op) { o.down = true }, 503, "oidc_provider_down"},
+		{"the exchange fails", nil, func(o *op) {
+			o.token = func(w http.ResponseWriter, _ url.Values) bool {
+				http.Error(w, "ann@example.com: "+accessToken, http.StatusBadGateway)
+				return true
+			}
+		}, 503, "oidc_provider_down"},
+		{"nonsense", nil, func(o *op) {
+			o.token = func(w http.ResponseWriter, _ url.Values) bool { _, _ = w.Write([]byte("eyJ{")); return true }
+		}, 503, "oidc_provider_down"},
+		{"no ID token", nil, func(o *op) { o.idToken = func(string) string { return "" } }, 403, "oidc_not_believed"},
+		{"userinfo is broken", nil, func(o *op) { o.userinfo = map[string]any{"sub": "ann", "email": 7} }, 503, "oidc_provider_down"},
+		{"userinfo of another", nil, func(o *op) { o.userinfo = map[string]any{"sub": "eve", "email": "eve@example.com"} }, 403, "oidc_not_believed"},
+	} {
+		for _, visitor := range []string{"a guest", "a permanent user", "nobody"} {
+			t.Run(c.name+"/"+visitor, func(t *testing.T) {
+				s := newSite(t, minting(walkin.MintOnAct))
+				b := s.browser()
+				switch visitor {
+				case "a guest":
+					b, _ = s.guest()
+				case "a permanent user":
+					b, _ = s.member("bea")
+				}
+				to := s.press(b, "op", "return_to", "/notes")
+				before := s.who(b)
+				if c.fault != nil {
+					c.fault(s.op)
+				}
+				var answer url.Values
+				if c.answer != nil {
+					answer = c.answer(s, to)
+				} else {
+					answer = s.op.answer(to, "ann")
+				}
+				s.refused(b, s.back(b, "op", answer), before, c.status, c.reason)
+			})
+		}
+	}
+}
+
+func says(name, value string) func(*site, *url.URL) url.Values {
+	return func(_ *site, to *url.URL) url.Values {
+		return url.Values{"state": {to.Query().Get("state")}, name: {value}}
+	}
+}
+
+// TestPage holds what an app's page is shown with, and that neither it nor a
+// redirect hands on the code and the state.
+func TestPage(t *testing.T) {
+	var shown walkin.Form
+	var asked *http.Request
+	s := newSite(t, func(_ *walkin.Config, c *oidc.Config) {
+		c.Page = func(w http.ResponseWriter, r *http.Request, f walkin.Form) {
+			shown, asked = f, r
+			w.WriteHeader(f.Status)
+		}
+	})
+	c, before := s.guest()
+	to := s.press(c, "op", "return_to", "/notes?all")
+	r := s.back(c, "op", url.Values{"state": {to.Query().Get("state")}, "code": {"secret"}, "error": {"access_denied"}})
+	s.refused(c, r, before, http.StatusForbidden, "oidc_denied")
+	if shown.Status != http.StatusForbidden || shown.ReturnTo != "/notes?all" || shown.Refusal == nil || shown.Refusal.Message == "" {
+		t.Errorf("got %+v", shown)
+	}
+	if got := asked.URL.String() + asked.RequestURI + asked.FormValue("code") + asked.FormValue("state"); got != "/notes?all/notes?all" {
+		t.Errorf("the page was asked for %q", got)
+	}
+	if claims, ok := walkin.FromContext(asked.Context()); !ok || claims.UserID != before.ID {
+		t.Error("the page does not know its visitor")
+	}
+	if r := c.Visit("/auth/start?return_to=/x"); r.StatusCode != http.StatusOK || shown.Refusal != nil || shown.ReturnTo != "/x" {
+		t.Errorf("the form for the first time: got %d, %+v", r.StatusCode, shown)
+	}
+	if r := c.Act("/auth/start", pressed("unheard-of")); r.StatusCode != http.StatusUnprocessableEntity || shown.Refusal.Message == "" {
+		t.Errorf("an unknown provider: got %d", r.StatusCode)
+	}
+	s.op.down = true
+	s.wk[0], s.op.calls = nil, nil
+	if r := c.On(newSiteOver(s)).Act("/auth/start", pressed("op", "return_to", "/y")); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a provider that is down: got %d", r.StatusCode)
+	}
+
+	// A hook may send the visitor elsewhere; the way back is not the callback.
+	s = newSite(t)
+	c, _ = s.guest()
+	s.hook = func(walkin.Change) error { return &walkin.Refusal{Status: 403, Reason: "ban", Page: "/banned"} }
+	r = s.prove(c, "ann", "return_to", "/notes")
+	if got := r.Header.Get("Location"); got != "/banned?return_to=%2Fnotes" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// newSiteOver returns a replica that has not asked the providers yet.
+func newSiteOver(s *site) http.Handler {
+	s.t.Helper()
+	fresh := newSite(s.t, func(c *walkin.Config, sso *oidc.Config) {
+		c.Store, sso.Store = s.store, s.store
+		sso.Client = &http.Client{Transport: web{"op.example": s.op, "other.example": s.other}}
+	})
+	return fresh.replicas[0]
+}
+
+// TestReturnTo holds that a round trip ends on this site.
+func TestReturnTo(t *testing.T) {
+	s := newSite(t)
+	for _, evil := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "/%5cevil.example", "javascript:alert(1)", ""} {
+		c, _ := s.guest()
+		if r := s.prove(c, "user "+evil, "return_to", evil); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/" {
+			t.Errorf("%q: got %d to %q", evil, r.StatusCode, r.Header.Get("Location"))
+		}
+	}
+}
+
+// TestProviderDown holds that a provider that is down keeps no site down, and
+// is asked again when it is back.
+func TestProviderDown(t *testing.T) {
+	s := newSite(t)
+	s.op.down = true
+	c, before := s.guest()
+	for range 2 {
+		s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+	}
+	if r := s.back(c, "other", s.other.answer(s.press(c, "other"), "ann")); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("the other provider: got %d", r.StatusCode)
+	}
+	s.op.down = false
+	for range 3 {
+		s.press(c, "op")
+	}
+	if n := s.op.called("/.well-known/openid-configuration"); n != 1 {
+		t.Errorf("it was asked %d times, want once", n)
+	}
+}
+
+// TestDiscovery holds what a document must say.
+func TestDiscovery(t *testing.T) {
+	for name, change := range map[string]func(map[string]any){
+		"another issuer":        func(m map[string]any) { m["issuer"] = "https://evil.example" },
+		"a slash more":          func(m map[string]any) { m["issuer"] = issuer + "/" },
+		"http for the code":     func(m map[string]any) { m["token_endpoint"] = "http://op.example/token" },
+		"http for the visitor":  func(m map[string]any) { m["authorization_endpoint"] = "http://op.example/authorize" },
+		"a script":              func(m map[string]any) { m["authorization_endpoint"] = "javascript:alert(1)" },
+		"http for the keys":     func(m map[string]any) { m["jwks_uri"] = "http://op.example/keys" },
+		"no keys":               func(m map[string]any) { delete(m, "jwks_uri") },
+		"http for the userinfo": func(m map[string]any) { m["userinfo_endpoint"] = "http://op.example/userinfo" },
+		"a list for a text":     func(m map[string]any) { m["token_endpoint"] = []string{} },
+	} {
+		s := newSite(t)
+		s.op.discovery = change
+		c, before := s.guest()
+		s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}
+
+// TestClientAuthentication holds that a secret goes the way the provider wants
+// it, and a code is shown once.
+func TestClientAuthentication(t *testing.T) {
+	for name, methods := range map[string]any{
+		"nothing said": nil, "basic": []string{"client_secret_basic"}, "post": []string{"client_secret_post"},
+		"both": []string{"client_secret_post", "client_secret_basic"},
+	} {
+		s := newSite(t)
+		s.op.discovery = func(m map[string]any) {
+			if methods != nil {
+				m["token_endpoint_auth_methods_supported"] = methods
+			}
+		}
+		c, _ := s.guest()
+		inBody := false
+		s.op.token = func(_ http.ResponseWriter, form url.Values) bool { inBody = form.Has("client_secret"); return false }
+		if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: got %d for %q", name, r.StatusCode, s.reason())
+		}
+		if inBody != (name == "post") || s.op.called("/token") != 1 {
+			t.Errorf("%s: in the body %t, %d calls", name, inBody, s.op.called("/token"))
+		}
+	}
+}

@@ -1,0 +1,110 @@
+// Package oidc lets visitors prove who they are by an account they have
+// elsewhere: at any OpenID provider, named by its issuer, and at those that have
+// OAuth without OpenID, such as [GitHub].
+//
+//	sso, err := oidc.New(oidc.Config{
+//		Middleware: wk, // with "/auth/" in its CredentialPaths
+//		Store:      store,
+//		URL:        "https://www.example.com/auth/",
+//		Providers: []oidc.Provider{{
+//			Name:         "google",
+//			Issuer:       "https://accounts.google.com",
+//			ClientID:     id,
+//			ClientSecret: secret,
+//		}},
+//	})
+//	…
+//	mux.Handle("/auth/", sso)
+//
+// A form starts it, and the callback to register at the provider is
+// https://www.example.com/auth/callback/google:
+//
+//	<form method="post" action="/auth/start">
+//		<input type="hidden" name="return_to" value="{{.ReturnTo}}">
+//		<button name="provider" value="google">Go on with Google</button>
+//	</form>
+//
+// Whether that signs up, upgrades a guest, signs in, links one more identity or
+// proves again is for [walkin.Middleware.Continue] to say. Whatever fails on the
+// way, the visitor stays who they were.
+//
+// # What is believed
+//
+// An identity is the issuer and the subject it gives; the ID token is signed by
+// one of the issuer's keys, is for this client, and answers this very request.
+// State, nonce and PKCE verifier are used once, are kept in the store, and are
+// bound to the browser that pressed the button: another browser, or this one
+// after its visitor became somebody else, completes nothing.
+//
+// An e-mail address is never an identity and matches nothing. [Profile] hands it
+// to the app, as verified only where [Provider.VerifiesEmail] says that this
+// provider's word counts.
+//
+// # What it does not do
+//
+// It keeps no access token and calls no API later, ends no session at the
+// provider, and hears of none that ended there.
+package oidc
+
+import (
+	"net/http"
+	"path"
+
+	"github.com/walkin-go/walkin"
+)
+
+// A Handler sends visitors to providers and takes them back. Make one with
+// [New]. It may serve concurrently; what one replica starts, another completes.
+type Handler struct {
+	middleware *walkin.Middleware
+	store      walkin.Store
+	providers  map[string]*provider
+	page       func(http.ResponseWriter, *http.Request, walkin.Form)
+	inside     http.Handler // what needs to know the visitor, inside of the middleware
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// ServeHTTP serves, by the last parts of the path, whatever stands before them:
+//
+//   - POST start, a form: provider is a [Provider.Name], return_to the local
+//     path to go to afterwards, and reproof, when not empty, asks the provider
+//     to have the visitor sign in there again
+//   - GET callback/NAME: the provider sends the visitor back
+//   - POST callback/NAME: the same, for [Provider.FormPost]
+//
+// No answer may be kept by a cache, and none tells its URL to another site.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	// A callback's URL has a code in it. Not "no-referrer", with which browsers
+	// hide the origin of the forms on the page.
+	w.Header().Set("Referrer-Policy", "strict-origin")
+	if _, ok := callbackOf(r); ok && r.Method == http.MethodPost {
+		// From another site, so the browser withholds the visitor's cookies.
+		// Nothing here depends on who they are, and nothing gives them one.
+		h.formPost(w, r)
+		return
+	}
+	h.inside.ServeHTTP(w, r)
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
+	name, isCallback := callbackOf(r)
+	switch {
+	case isCallback && r.Method == http.MethodGet:
+		h.callback(w, r, name)
+	case isCallback:
+		w.Header().Set("Allow", "GET, POST")
+		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+	case path.Base(r.URL.Path) == "start":
+		h.middleware.FormHandler(h.page, h.start).ServeHTTP(w, r)
+	default:
+		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_route"})
+	}
+}
+
+// callbackOf returns the name of the provider whose callback this is.
+func callbackOf(r *http.Request) (name string, ok bool) {
+	dir, name := path.Split(r.URL.Path)
+	return name, path.Base(dir) == "callback"
+}

@@ -1,0 +1,116 @@
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	goidc "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/walkin-go/walkin"
+	"golang.org/x/oauth2"
+)
+
+const roundTrip = 15 * time.Minute // as long as the cookie of Bind
+
+// A ticket is what is remembered of a round trip, in the store, where the
+// browser cannot change it and every replica finds it.
+type ticket struct {
+	Provider string    `json:"provider"`
+	Binding  string    `json:"binding"` // of the browser, see walkin.Middleware.Bind
+	Nonce    string    `json:"nonce"`
+	Verifier string    `json:"verifier"` // of PKCE
+	ReturnTo string    `json:"return_to"`
+	Started  time.Time `json:"started"`
+	Reproof  bool      `json:"reproof,omitempty"`
+
+	// Answer is what a provider posted, until the visitor's browser comes
+	// for it with its cookies.
+	Answer *answer `json:"answer,omitempty"`
+}
+
+// Whoever reads the store finds no state that a browser could send.
+func stateKey(state string) string   { return key("oidc-state", state) }
+func postedKey(posted string) string { return key("oidc-posted", posted) }
+
+func key(kind, secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return kind + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// start sends the visitor to a provider. FormHandler has seen to it that their
+// own page asks.
+func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) {
+	p := h.providers[r.FormValue("provider")]
+	if p == nil {
+		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "oidc_unknown_provider",
+			Message: "Please choose one of the ways that the page offers."}
+	}
+	binding, err := h.middleware.Bind(w, r)
+	if err != nil {
+		return "", err
+	}
+	at, err := p.endpoints(r.Context())
+	if err != nil {
+		return "", providerDown(err)
+	}
+	now := time.Now()
+	state := rand.Text()
+	t := ticket{
+		Provider: p.Name, Binding: binding, Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		ReturnTo: walkin.ReturnTo(r), Started: now, Reproof: r.FormValue("reproof") != "",
+	}
+	if err := h.keep(r.Context(), stateKey(state), t, now.Add(roundTrip)); err != nil {
+		return "", err
+	}
+	var options []oauth2.AuthCodeOption
+	set := func(name, value string) { options = append(options, oauth2.SetAuthURLParam(name, value)) }
+	for _, name := range slices.Sorted(maps.Keys(p.Params)) {
+		set(name, p.Params[name])
+	}
+	options = append(options, oauth2.S256ChallengeOption(t.Verifier))
+	if p.Fetch == nil {
+		options = append(options, goidc.Nonce(t.Nonce))
+	}
+	if p.FormPost {
+		set("response_mode", "form_post")
+	}
+	if t.Reproof {
+		set("prompt", "login")
+		set("max_age", "0") // also for auth_time, which a provider must send then
+	}
+	return at.oauth.AuthCodeURL(state, options...), nil
+}
+
+func (h *Handler) keep(ctx context.Context, key string, t ticket, until time.Time) error {
+	data, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	if err := h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until}); err != nil {
+		return storeDown(err)
+	}
+	return nil
+}
+
+// take returns what was kept under a key, once. A provider that it is not for
+// is a mix-up: an answer that one provider gave, brought to another's callback.
+func (h *Handler) take(ctx context.Context, key, name string) (ticket, walkin.Ticket, error) {
+	kept, err := h.store.TakeTicket(ctx, key, time.Now())
+	if err != nil {
+		return ticket{}, kept, notKept(err)
+	}
+	var t ticket
+	if err := json.Unmarshal(kept.Data, &t); err != nil {
+		return ticket{}, kept, err
+	}
+	if t.Provider != name {
+		return ticket{}, kept, mixedUp()
+	}
+	return t, kept, nil
+}

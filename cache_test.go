@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -289,4 +290,137 @@ func TestCacheIsNoWayAround(t *testing.T) {
 	if e.checkedWithin(time.Minute, now) || !e.checkedWithin(time.Minute, now.Add(time.Hour+59*time.Second)) || e.checkedWithin(time.Minute, now.Add(time.Hour+time.Minute)) {
 		t.Error("a look in an hour counts now, or not in its minute")
 	}
+}
+
+// A calmStore has every session, or has never heard of any, and renews all.
+type calmStore struct {
+	aliveStore
+	none bool
+}
+
+func (s calmStore) Lookup(ctx context.Context, user, session uuid.UUID) (Session, error) {
+	if s.none {
+		return Session{}, ErrNotFound
+	}
+	return s.aliveStore.Lookup(ctx, user, session)
+}
+
+func (calmStore) RenewSession(context.Context, Session) error { return nil }
+
+// TestReturning holds for whom the short way is open, and until when.
+func TestReturning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const recheck = 30 * time.Second
+		for _, tt := range []struct {
+			name   string
+			claims func(now time.Time) Claims
+			change func(*Config)
+			carry  func(m *Middleware, token string) http.Header // nil: the cookie that fits
+			method string
+			want   time.Duration // for how long it is open after a page view
+		}{
+			{"a permanent user", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), ProvenAt: now, Method: "pwd"}
+			}, nil, nil, http.MethodGet, recheck},
+			{"an anonymous one", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, nil, nil, http.MethodGet, recheck},
+			{"a HEAD", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, nil, nil, http.MethodHead, recheck},
+			{"an act", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, nil, nil, http.MethodPost, 0},
+			{"a token that is over in ten seconds, and the leeway", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(-leeway + 10*time.Second), Anonymous: true}
+			}, nil, nil, http.MethodGet, 10 * time.Second},
+			{"one that is due in ten seconds", func(now time.Time) Claims {
+				return Claims{IssuedAt: now.Add(-time.Hour + 10*time.Second), ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, func(c *Config) { c.RenewAfter = time.Hour }, nil, http.MethodGet, 10 * time.Second},
+			{"one older than Lifetime in ten seconds, and the leeway", func(now time.Time) Claims {
+				return Claims{IssuedAt: now.Add(-time.Hour - leeway + 10*time.Second), ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, func(c *Config) { c.Lifetime, c.RenewAfter = time.Hour, time.Hour-1 }, nil, http.MethodHead, 0}, // due for a renewal, too
+			{"provisional", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true, Provisional: true}
+			}, nil, nil, http.MethodGet, recheck},
+			{"provisional, whose handler may demand a row", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true, Provisional: true}
+			}, func(c *Config) { c.Mint = MintOnDemand }, nil, http.MethodGet, 0},
+			{"a bearer", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, nil, func(_ *Middleware, token string) http.Header {
+				return http.Header{"Authorization": {"Bearer " + token}}
+			}, http.MethodGet, 0},
+			{"in the wrong cookie", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, nil, func(m *Middleware, token string) http.Header {
+				return http.Header{"Cookie": {m.cookies.permanent + "=" + token}}
+			}, http.MethodGet, 0},
+			{"beside another cookie of the name", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, nil, func(m *Middleware, token string) http.Header {
+				return http.Header{"Cookie": {m.cookies.anonymous + "=" + token + "; " + m.cookies.anonymous + "=x"}}
+			}, http.MethodGet, 0},
+			{"beside a permanent cookie", func(now time.Time) Claims {
+				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
+			}, nil, func(m *Middleware, token string) http.Header {
+				return http.Header{"Cookie": {m.cookies.anonymous + "=" + token + "; " + m.cookies.permanent + "=x"}}
+			}, http.MethodGet, 0},
+		} {
+			store := calmStore{none: tt.claims(time.Now()).Provisional}
+			cfg := Config{Keys: []Key{{Secret: []byte("a secret that is only of this test")}}, Store: store}
+			if tt.change != nil {
+				tt.change(&cfg)
+			}
+			m, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			c := tt.claims(now)
+			c.UserID, c.SessionID = uuid.New(), uuid.New()
+			if c.IssuedAt.IsZero() {
+				c.IssuedAt = now
+			}
+			token, err := m.keys.issue(c, typeSession, m.cfg.Audience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := httptest.NewRequest(tt.method, "/", nil)
+			r.Header = http.Header{"Cookie": {m.cookies.name(c.Anonymous) + "=" + token}}
+			if tt.carry != nil {
+				r.Header = tt.carry(m, token)
+			}
+			isOpen := func() bool {
+				var b brought
+				b.read(r.Header, m)
+				return m.returning(r, &b) != nil
+			}
+			if isOpen() {
+				t.Errorf("%s: open before anybody looked", tt.name)
+			}
+			m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+			if got := isOpen(); got != (tt.want > 0) {
+				t.Errorf("%s: open %t, want for %v", tt.name, got, tt.want)
+			}
+			if tt.want == 0 {
+				continue
+			}
+			time.Sleep(tt.want - time.Nanosecond)
+			if !isOpen() {
+				t.Errorf("%s: closed before %v", tt.name, tt.want)
+			}
+			time.Sleep(time.Nanosecond)
+			if isOpen() {
+				t.Errorf("%s: still open after %v", tt.name, tt.want)
+			}
+			m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+			if e := m.cache.get(token); isOpen() {
+				e.dead.Store(true)
+				if isOpen() {
+					t.Errorf("%s: open for a session that is over", tt.name)
+				}
+			}
+		}
+	})
 }

@@ -63,7 +63,7 @@ func refusedThere(code string) *walkin.Refusal {
 // exchangeFailed is for a code that got no token, and for what follows. A code
 // that the provider refuses is one that was not meant for this round trip.
 func exchangeFailed(err error) *walkin.Refusal {
-	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.ErrorCode == "invalid_grant" {
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && (e.ErrorCode == "invalid_grant" || e.ErrorCode == "bad_verification_code") {
 		return notBelieved(describe(err))
 	}
 	return providerDown(describe(err))
@@ -98,6 +98,7 @@ func describe(err error) error {
 	for prefix, is := range map[string]string{
 		"oidc: malformed jwt":                               "the ID token is malformed, or signed by an algorithm that is not allowed",
 		"oidc: id token signed with unsupported algorithm":  "the ID token is signed by an algorithm that is not allowed",
+		"oidc: failed to unmarshal claims":                  "the claims of the ID token are malformed",
 		"failed to verify signature: failed to verify":      "the signature of the ID token is not the provider's",
 		"failed to verify signature: fetching keys":         "the provider's keys could not be fetched",
 		"oidc: id token issued by a different provider":     "the ID token is another issuer's",

@@ -50,7 +50,7 @@ func newOP(t testing.TB, issuer string) *op {
 	return &op{t: t, issuer: issuer, key: key, codes: map[string]url.Values{}, calls: map[string]int{}}
 }
 
-const accessToken = "the access token"
+const accessToken = "at-3f1c9e"
 
 // answer is the provider's page: the user says yes, as sub. It returns the
 // parameters that the browser brings back.
@@ -137,7 +137,6 @@ func (o *op) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // mint returns the ID token for a request.
 func (o *op) mint(asked url.Values) string {
 	now := time.Now()
-	o.last = asked.Get("sub")
 	c := map[string]any{
 		"iss": o.issuer, "sub": asked.Get("sub"), "aud": "client", "nonce": asked.Get("nonce"),
 		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
@@ -145,6 +144,7 @@ func (o *op) mint(asked url.Values) string {
 	if o.claims != nil {
 		o.claims(c)
 	}
+	o.last, _ = c["sub"].(string)
 	payload, err := json.Marshal(c)
 	if err != nil {
 		o.t.Error(err)

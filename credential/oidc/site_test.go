@@ -260,6 +260,18 @@ func (s *site) reason() string {
 	return ""
 }
 
+// cause returns what the owner learns about the last refusal.
+func (s *site) cause() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.events) - 1; i >= 0; i-- {
+		if e := s.events[i]; e.Outcome == walkin.Refused {
+			return fmt.Sprint(e.Reason, " ", e.Err)
+		}
+	}
+	return ""
+}
+
 // outcome returns what the last change of identity was.
 func (s *site) outcome() walkin.Outcome {
 	s.mu.Lock()

@@ -1,0 +1,84 @@
+package oidc_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/store/memstore"
+)
+
+func fine(t testing.TB) oidc.Config {
+	t.Helper()
+	store := memstore.New()
+	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return oidc.Config{Middleware: wk, Store: store, URL: "https://app.example/auth/", Providers: []oidc.Provider{
+		{Name: "op", Issuer: issuer, ClientID: "client"}, oidc.GitHub("client", "secret"),
+	}}
+}
+
+func TestConfig(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*oidc.Config)
+		want   string // in the error; empty: there is none
+	}{
+		{"fine", func(*oidc.Config) {}, ""},
+		{"localhost", func(c *oidc.Config) {
+			c.URL, c.Providers[0].Issuer = "http://localhost:8080/auth", "http://127.0.0.1:9998/"
+		}, ""},
+		{"no middleware", func(c *oidc.Config) { c.Middleware = nil }, "Config.Middleware is required"},
+		{"no store", func(c *oidc.Config) { c.Store = nil }, "Config.Store is required"},
+		{"no URL", func(c *oidc.Config) { c.URL = "" }, "Config.URL"},
+		{"a path", func(c *oidc.Config) { c.URL = "/auth/" }, "Config.URL"},
+		{"http", func(c *oidc.Config) { c.URL = "http://app.example/auth/" }, "http is for localhost alone"},
+		{"a query", func(c *oidc.Config) { c.URL += "?x" }, "it has a query"},
+		{"no providers", func(c *oidc.Config) { c.Providers = nil }, "Config.Providers is required"},
+		{"no name", func(c *oidc.Config) { c.Providers[0].Name = "" }, "Name"},
+		{"a path as name", func(c *oidc.Config) { c.Providers[0].Name = "../op" }, "Name"},
+		{"no client", func(c *oidc.Config) { c.Providers[0].ClientID = "" }, "ClientID is required"},
+		{"no issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "" }, "Issuer"},
+		{"an http issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "http://op.example" }, "Issuer"},
+		{"a user in the issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "https://op.example@evil.example" }, "Issuer"},
+		{"two of a name", func(c *oidc.Config) { c.Providers[0].Name = "github" }, "two of that name"},
+		{"two of an issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "https://github.com" }, "two of that issuer"},
+		{"a state of one's own", func(c *oidc.Config) { c.Providers[0].Params = map[string]string{"state": "x"} }, "Params has state"},
+		{"an AuthURL without Fetch", func(c *oidc.Config) { c.Providers[1].Fetch = nil }, "Fetch is nil"},
+		{"an http TokenURL", func(c *oidc.Config) { c.Providers[1].TokenURL = "http://github.com/" }, "TokenURL"},
+		{"no AuthURL", func(c *oidc.Config) { c.Providers[1].AuthURL = "" }, "AuthURL"},
+	} {
+		cfg := fine(t)
+		c.change(&cfg)
+		h, err := oidc.New(cfg)
+		switch {
+		case c.want == "" && (err != nil || h == nil):
+			t.Errorf("%s: got %v", c.name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "walkin: oidc: ")):
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+	_, err := oidc.New(oidc.Config{Providers: []oidc.Provider{{}}})
+	if n := strings.Count(err.Error(), "\n"); n < 5 {
+		t.Errorf("got %v, want every mistake", err)
+	}
+}
+
+// TestConfigIsCopied holds that a change to what New was given changes nothing.
+func TestConfigIsCopied(t *testing.T) {
+	params := map[string]string{"hd": "app.example", "prompt": "select_account"}
+	scopes := []string{"email"}
+	s := newSite(t, provider(func(p *oidc.Provider) { p.Params, p.Scopes = params, scopes }))
+	params["state"], scopes[0] = "x", "everything"
+	c, _ := s.guest()
+	q := s.press(c, "op").Query()
+	if q.Get("hd") != "app.example" || q.Get("prompt") != "select_account" || q.Get("state") == "x" || q.Get("scope") != "openid email" {
+		t.Errorf("got %v", q)
+	}
+	if got := s.press(c, "op", "reproof", "1").Query()["prompt"]; len(got) != 1 || got[0] != "login" {
+		t.Errorf("got prompt %q for a re-proof", got)
+	}
+}

@@ -1,0 +1,98 @@
+package oidc_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/store/memstore"
+)
+
+// A breakable store does not answer about tickets when broken says so.
+type breakable struct {
+	walkin.Store
+	broken func(method string) bool
+}
+
+var errBroken = errors.New("the store is down")
+
+func (b *breakable) PutTicket(ctx context.Context, t walkin.Ticket) error {
+	if b.broken("put") {
+		return errBroken
+	}
+	return b.Store.PutTicket(ctx, t)
+}
+
+func (b *breakable) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if b.broken("take") {
+		return walkin.Ticket{}, errBroken
+	}
+	return b.Store.TakeTicket(ctx, key, now)
+}
+
+// TestStoreDown holds that a store that is down costs the round trip, and
+// nothing else.
+func TestStoreDown(t *testing.T) {
+	var down string
+	b := &breakable{Store: memstore.New(), broken: func(method string) bool { return method == down }}
+	s := newSite(t, formPost, func(c *walkin.Config, sso *oidc.Config) { c.Store, sso.Store = b, b })
+	c, before := s.guest()
+	down = "put"
+	s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "store_down")
+	down = ""
+	answer := s.op.answer(s.press(c, "op"), "ann")
+	down = "take"
+	s.refused(c, s.back(c, "op", answer), before, http.StatusServiceUnavailable, "store_down")
+	s.refused(c, s.post(c, "op", answer), before, http.StatusServiceUnavailable, "store_down")
+	down = ""
+	if r := s.follow(c, s.post(c, "op", answer)); r.StatusCode != http.StatusSeeOther || s.who(c).ID != before.ID {
+		t.Errorf("when it is back: got %d for %q", r.StatusCode, s.reason())
+	}
+}
+
+// TestProviderHangs holds that a provider that does not answer keeps nobody for
+// longer than ten seconds, and that of those who wait one asks.
+func TestProviderHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		hanging := roundTripper(func(r *http.Request) (*http.Response, error) {
+			asked++
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.Client = &http.Client{Transport: hanging} })
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 20 {
+			c, before := s.guest()
+			wg.Go(func() {
+				s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+			})
+		}
+		// One who goes away does not take the answer from the others.
+		c, _ := s.guest()
+		ctx, leave := context.WithCancel(t.Context())
+		wg.Go(func() {
+			r := c.NewRequest(http.MethodPost, "/auth/start?provider=op", nil).WithContext(ctx)
+			if r := c.Do(r); r.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("got %d", r.StatusCode)
+			}
+		})
+		synctest.Wait()
+		leave()
+		wg.Wait()
+		if waited := time.Since(began); asked != 1 || waited > 10*time.Second {
+			t.Errorf("asked %d times, waited %v", asked, waited)
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

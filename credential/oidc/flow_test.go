@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -401,9 +402,7 @@ func TestProfile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t, c.setup)
 			s.op.claims = func(m map[string]any) {
-				for name, value := range c.claims {
-					m[name] = value
-				}
+				maps.Copy(m, c.claims)
 			}
 			s.op.userinfo = c.userinfo
 			victim, _ := s.member(address) // owns an account of that name here

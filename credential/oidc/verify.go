@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -92,7 +93,7 @@ func (p *provider) verify(ctx context.Context, at *endpoints, token *oauth2.Toke
 			return fail(errors.New("walkin: oidc: the ID token is of the future"))
 		}
 	}
-	if c.Email == "" && at.openid.UserInfoEndpoint() != "" && hasScope(at.oauth.Scopes, goidc.ScopeEmail) {
+	if c.Email == "" && at.openid.UserInfoEndpoint() != "" && slices.Contains(at.oauth.Scopes, goidc.ScopeEmail) {
 		// Many give the address there alone. A visitor who goes on without it
 		// would have an account without it, so failing is the better answer.
 		info, err := at.openid.UserInfo(goidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token))
@@ -150,13 +151,4 @@ func tidy(s string, length int) string {
 		return ""
 	}
 	return s
-}
-
-func hasScope(scopes []string, scope string) bool {
-	for _, s := range scopes {
-		if s == scope {
-			return true
-		}
-	}
-	return false
 }

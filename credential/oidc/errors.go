@@ -69,6 +69,9 @@ func exchangeFailed(err error) *walkin.Refusal {
 	return providerDown(describe(err))
 }
 
+// noKeys is how go-oidc begins to say that it did not get to judge a signature.
+const noKeys = "failed to verify signature: fetching keys"
+
 // describe says what went wrong in words of ours. Errors of the libraries quote
 // what came over the wire: bodies, descriptions, and with them whatever somebody
 // put there.
@@ -96,11 +99,11 @@ func describe(err error) error {
 		return fmt.Errorf("walkin: oidc: the provider cannot be reached: %w", e.Err) // without the URL
 	}
 	for prefix, is := range map[string]string{
-		"oidc: malformed jwt":                               "the ID token is malformed, or signed by an algorithm that is not allowed",
-		"oidc: id token signed with unsupported algorithm":  "the ID token is signed by an algorithm that is not allowed",
-		"oidc: failed to unmarshal claims":                  "the claims of the ID token are malformed",
-		"failed to verify signature: failed to verify":      "the signature of the ID token is not the provider's",
-		"failed to verify signature: fetching keys":         "the provider's keys could not be fetched",
+		"oidc: malformed jwt":                              "the ID token is malformed, or signed by an algorithm that is not allowed",
+		"oidc: id token signed with unsupported algorithm": "the ID token is signed by an algorithm that is not allowed",
+		"oidc: failed to unmarshal claims":                 "the claims of the ID token are malformed",
+		"failed to verify signature: failed to verify":     "the signature of the ID token is not the provider's",
+		noKeys: "the provider's keys could not be fetched",
 		"oidc: id token issued by a different provider":     "the ID token is another issuer's",
 		"oidc: expected audience":                           "the ID token is for another client",
 		"oidc: current time":                                "the ID token is not valid yet",

@@ -457,6 +457,8 @@ func TestCancelled(t *testing.T) {
 			o.token = func(w http.ResponseWriter, _ url.Values) bool { _, _ = w.Write([]byte("eyJ{")); return true }
 		}, 503, "oidc_provider_down"},
 		{"no ID token", nil, func(o *op) { o.idToken = func(string) string { return "" } }, 403, "oidc_not_believed"},
+		{"no keys to be had", nil, func(o *op) { o.fails = "/keys" }, 503, "oidc_provider_down"},
+		{"userinfo fails", nil, func(o *op) { o.fails = "/userinfo" }, 503, "oidc_provider_down"},
 		{"userinfo is broken", nil, func(o *op) { o.userinfo = map[string]any{"sub": "ann", "email": 7} }, 503, "oidc_provider_down"},
 		{"userinfo of another", nil, func(o *op) { o.userinfo = map[string]any{"sub": "eve", "email": "eve@example.com"} }, 403, "oidc_not_believed"},
 	} {
@@ -601,6 +603,37 @@ func TestDiscovery(t *testing.T) {
 		if t.Failed() {
 			t.Fatal(name)
 		}
+	}
+}
+
+// TestDiscoveryFails holds that nothing of what a provider answers instead is
+// told to anybody.
+func TestDiscoveryFails(t *testing.T) {
+	s := newSite(t)
+	s.op.fails = "/.well-known/openid-configuration"
+	c, before := s.guest()
+	s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+}
+
+// TestOutside holds that the handler knows its visitors when it stands outside of
+// the middleware, where the site's own routes are not.
+func TestOutside(t *testing.T) {
+	var asked who
+	s := newSite(t, func(_ *walkin.Config, c *oidc.Config) {
+		c.Page = func(_ http.ResponseWriter, r *http.Request, _ walkin.Form) {
+			c, _ := walkin.FromContext(r.Context())
+			asked = who{ID: c.UserID}
+		}
+	})
+	c, before := s.guest()
+	outside := c.On(s.sso[0])
+	to := s.press(outside, "op")
+	s.back(outside, "op", url.Values{"state": {to.Query().Get("state")}, "error": {"access_denied"}})
+	if asked.ID != before.ID {
+		t.Errorf("the page was shown to %v, want %v", asked.ID, before.ID)
+	}
+	if r := s.prove(outside, "ann"); r.StatusCode != http.StatusSeeOther || s.who(c).ID != before.ID || s.who(c).Anonymous {
+		t.Errorf("got %d, %+v", r.StatusCode, s.who(c))
 	}
 }
 

@@ -34,6 +34,7 @@ type op struct {
 	discovery func(map[string]any)                       // the document
 	token     func(http.ResponseWriter, url.Values) bool // true: it has answered
 	down      bool
+	fails     string // the path that answers with 500
 
 	mu    sync.Mutex
 	last  string                // the subject of the last ID token
@@ -82,6 +83,10 @@ func (o *op) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusBadRequest)
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": "ann@example.com did it"})
+	}
+	if r.URL.Path == o.fails {
+		http.Error(w, "ann@example.com: "+accessToken, http.StatusInternalServerError)
+		return
 	}
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":

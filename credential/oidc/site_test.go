@@ -33,6 +33,7 @@ type site struct {
 	op, other *op
 	replicas  [2]http.Handler
 	wk        [2]*walkin.Middleware
+	sso       [2]http.Handler
 
 	mu       sync.Mutex
 	notes    map[uuid.UUID]int
@@ -104,6 +105,7 @@ func newSite(t testing.TB, setups ...setup) *site {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.sso[i] = h
 		s.replicas[i] = s.wk[i].Handler(s.routes(s.wk[i], h))
 	}
 	return s

@@ -69,7 +69,10 @@ func (p *provider) verify(ctx context.Context, at *endpoints, token *oauth2.Toke
 	}
 	// Signature, algorithm, issuer, audience and expiry.
 	id, err := at.verifier.Verify(ctx, raw)
-	if err != nil {
+	switch {
+	case err != nil && strings.HasPrefix(err.Error(), noKeys):
+		return Profile{}, time.Time{}, providerDown(describe(err))
+	case err != nil:
 		return fail(describe(err))
 	}
 	var c claims

@@ -44,7 +44,6 @@ type relay struct {
 
 	mu    sync.Mutex
 	mails []received
-	seen  []string // commands that came in the clear
 }
 
 type received struct {

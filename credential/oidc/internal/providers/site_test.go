@@ -167,7 +167,7 @@ func (p *person) goThrough(to *url.URL) (back *url.URL, posted url.Values) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body.Close()
 		at := r.Request.URL
-		if next, err := r.Location(); err == nil {
+		if next, none := r.Location(); none == nil {
 			if next.Host == "app.example" {
 				return next, nil
 			}

@@ -3,9 +3,15 @@ module github.com/walkin-go/walkin/credential/oidc/internal/providers
 go 1.26.0
 
 require (
+	github.com/chromedp/chromedp v0.23.0
 	github.com/google/uuid v1.6.0
 	github.com/walkin-go/walkin v0.0.0
 	github.com/walkin-go/walkin/credential/oidc v0.0.0
+)
+
+require (
+	github.com/chromedp/cdproto v0.159.0 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 )
 
 require (

@@ -48,7 +48,7 @@ func node(t *testing.T) (issuer string) {
 			t.Fatalf("npm ci: %v\n%s", err, out)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "provider.mjs", "https://app.example/auth/callback/query", "https://app.example/auth/callback/posted")
+	cmd := exec.CommandContext(t.Context(), "node", "provider.mjs", base+"/auth/callback/query", base+"/auth/callback/posted")
 	cmd.Dir = dir
 	var log strings.Builder
 	cmd.Stderr = &log

@@ -34,6 +34,14 @@ type site struct {
 
 func newSite(t testing.TB, providers ...oidc.Provider) *site {
 	t.Helper()
+	return newSiteAt(t, base, providers...)
+}
+
+// base is where the site is for a person who has no real browser.
+const base = "https://app.example"
+
+func newSiteAt(t testing.TB, base string, providers ...oidc.Provider) *site {
+	t.Helper()
 	s := &site{t: t, store: memstore.New()}
 	hook := func(ctx context.Context, _ walkin.Change) error {
 		s.mu.Lock()
@@ -48,6 +56,7 @@ func newSite(t testing.TB, providers ...oidc.Provider) *site {
 			Keys:            []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
 			Store:           s.store,
 			CredentialPaths: []string{"/auth/"},
+			Insecure:        strings.HasPrefix(base, "http:"),
 			OnUpgrade:       hook, OnSignIn: hook,
 			OnEvent: func(_ context.Context, e walkin.Event) {
 				s.mu.Lock()
@@ -58,7 +67,7 @@ func newSite(t testing.TB, providers ...oidc.Provider) *site {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sso, err := oidc.New(oidc.Config{Middleware: wk, Store: s.store, URL: "https://app.example/auth/", Providers: providers})
+		sso, err := oidc.New(oidc.Config{Middleware: wk, Store: s.store, URL: base + "/auth/", Providers: providers})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,6 +77,7 @@ func newSite(t testing.TB, providers ...oidc.Provider) *site {
 			_ = json.NewEncoder(w).Encode(c)
 		}
 		mux.HandleFunc("/", who)
+		mux.HandleFunc("/page", page)
 		mux.Handle("/danger", wk.RequireRecent(10*time.Minute)(http.HandlerFunc(who)))
 		mux.Handle("/auth/", sso)
 		s.replicas[i] = wk.Handler(mux)

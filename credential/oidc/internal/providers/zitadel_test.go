@@ -18,8 +18,8 @@ var (
 	bea = url.Values{"username": {"test-user2"}, "password": {"verysecure"}}
 )
 
-// zitadel starts the example server of zitadel/oidc.
-func zitadel(t *testing.T) (issuer string) {
+// zitadel starts the example server of zitadel/oidc, for the site at base.
+func zitadel(t *testing.T, base string) (issuer string) {
 	t.Helper()
 	// It logs every request to slog's default.
 	before := slog.Default()
@@ -33,7 +33,7 @@ func zitadel(t *testing.T) (issuer string) {
 	issuer = "http://" + l.Addr().String() + "/"
 	clients := map[string]*storage.Client{}
 	for _, name := range []string{"query", "posted"} {
-		clients[name] = storage.WebClient(name, "secret", "https://app.example/auth/callback/"+name)
+		clients[name] = storage.WebClient(name, "secret", base+"/auth/callback/"+name)
 	}
 	kept := storage.NewStorageWithClients(storage.NewUserStore(issuer), clients)
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: exampleop.SetupServer(issuer, kept, nil, false)}}
@@ -45,7 +45,7 @@ func zitadel(t *testing.T) (issuer string) {
 func TestZitadel(t *testing.T) {
 	for name, posts := range map[string]bool{"query": false, "posted": true} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, oidc.Provider{Name: name, Issuer: zitadel(t), ClientID: name, ClientSecret: "secret", FormPost: posts, VerifiesEmail: true})
+			s := newSite(t, oidc.Provider{Name: name, Issuer: zitadel(t, base), ClientID: name, ClientSecret: "secret", FormPost: posts, VerifiesEmail: true})
 			s.walk(name, posts, ann, bea)
 			if p := s.profiles[0]; p.Subject != "id1" || p.Email != "test-user@zitadel.ch" || p.UnverifiedEmail != "" || p.Name != "Test User" {
 				t.Errorf("got %+v", p)

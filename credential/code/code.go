@@ -244,8 +244,12 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if err := json.Unmarshal(ticket.Data, &p); err != nil {
 		return walkin.Proof{}, fmt.Errorf("walkin: code: a stored ticket: %w", err)
 	}
+	key := c.ticketKey(p.Binding)
+	if used {
+		key = c.usedKey(p.Browser)
+	}
 	switch {
-	case hmac.Equal(p.MAC, c.mac(p, typed)):
+	case hmac.Equal(p.MAC, c.mac(p, typed)) && ticket.Key == key:
 	case ticket.Tries == 0:
 		return walkin.Proof{}, wrong("wrong_code_last", "That code is not right, and now it no longer works. Please ask for a new one.")
 	default:

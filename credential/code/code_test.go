@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/code"
 	"github.com/walkin-go/walkin/store/memstore"
@@ -574,4 +575,103 @@ func TestPrint(t *testing.T) {
 	if err != nil || out.String() != text {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
+}
+
+// A code is for what it was made for: a ticket that somebody changed in the
+// store, or moved to another browser, proves nothing.
+func TestTicketsAreBound(t *testing.T) {
+	for _, tt := range []struct {
+		name, old, new string
+	}{
+		{"to the address", ann, eve},
+		{"to the session", `"binding":"`, `"binding":"x`},
+		{"to the browser", `"browser":"`, `"browser":"x`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newWorld(t)
+			log := &keys{Store: s.store}
+			s.change = func(cfg *code.Config) { cfg.Store = log }
+			v := s.guest(s.replica())
+			typed := v.mustAsk(ann).Code
+			ticket, err := s.store.Ticket(t.Context(), log.key, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := strings.ReplaceAll(string(ticket.Data), tt.old, tt.new)
+			if changed == string(ticket.Data) {
+				t.Fatal("there is nothing to change")
+			}
+			ticket.Data = []byte(changed)
+			if err := s.store.PutTicket(t.Context(), ticket); err != nil {
+				t.Fatal(err)
+			}
+			want(t, v.enter(typed), http.StatusUnauthorized)
+			if got := s.lastReason(); got != "wrong_code" {
+				t.Errorf("got reason %q", got)
+			}
+		})
+	}
+}
+
+// Under the key of another browser's session a ticket is worth nothing there.
+func TestTicketsStayWhereTheyAre(t *testing.T) {
+	s := newWorld(t)
+	log := &keys{Store: s.store}
+	s.change = func(cfg *code.Config) { cfg.Store = log }
+	site := s.replica()
+	v, elsewhere := s.guest(site), s.guest(site)
+	want(t, elsewhere.ask(eve), http.StatusSeeOther)
+	to := log.key
+	typed := v.mustAsk(ann).Code
+	ticket, err := s.store.Ticket(t.Context(), log.key, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket.Key = to
+	if err := s.store.PutTicket(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	want(t, elsewhere.enter(typed), http.StatusUnauthorized)
+	want(t, v.enter(typed), http.StatusSeeOther)
+}
+
+// A code that is asked for while the one before is being used stays as it is,
+// and the one before is over.
+func TestResendWhileInUse(t *testing.T) {
+	s := newWorld(t)
+	site := s.replica()
+	v := s.guest(site)
+	first := v.mustAsk(ann).Code
+	var second string
+	s.change = func(cfg *code.Config) {
+		cfg.Store = &slow{Store: s.store, before: func() { second = v.mustAsk(eve).Code }}
+	}
+	want(t, v.on(s.replica()).enter(first), http.StatusUnauthorized)
+	want(t, v.enter(second), http.StatusSeeOther)
+	if s.owner("email", ann) != uuid.Nil || s.owner("email", eve) == uuid.Nil {
+		t.Error("the code before was not over")
+	}
+}
+
+// A slow store does something between a try and what comes of it.
+type slow struct {
+	walkin.Store
+	before func()
+}
+
+func (s *slow) TryTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	ticket, err := s.Store.TryTicket(ctx, key, now)
+	s.before()
+	return ticket, err
+}
+
+// A keys remembers under which key the last ticket was put.
+type keys struct {
+	walkin.Store
+	key string
+}
+
+func (s *keys) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+	s.key = ticket.Key
+	return s.Store.PutTicket(ctx, ticket)
 }

@@ -9,7 +9,8 @@
 //
 // The name is a user name or an e-mail address. An address is a login name here
 // and nothing more: nobody has shown that it is theirs, so send nothing private
-// to it, and match no other account by it.
+// to it, and match no other account by it. With Config.Proven it is otherwise:
+// then credential/code has proven every address.
 //
 // # What is stored
 //
@@ -73,8 +74,12 @@ var _ walkin.Credential = (*Password)(nil)
 // and returns a proof with the password's hash. Whether the name is free is
 // for Continue to find out. What the visitor can mend is a *[walkin.Refusal]:
 // 422 for a name or password that will not do; 400, 413 or 415 for a form that
-// is none; 503 when too many hash at once.
+// is none; 503 when too many hash at once. With Config.Proven it is an error of
+// another kind: a form alone proves no address.
 func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
+	if p.provider == proven {
+		return walkin.Proof{}, errors.New("walkin: password: with Config.Proven, credential/code signs people up")
+	}
 	name, secret, err := p.choose(r)
 	if err != nil {
 		return walkin.Proof{}, err

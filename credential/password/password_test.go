@@ -317,3 +317,43 @@ func TestWithMiddleware(t *testing.T) {
 		t.Errorf("events:\n got %s\nwant %s", got, want)
 	}
 }
+
+// With Config.Proven a password belongs to an address that somebody else proved:
+// nobody signs up by it, and an address without a password has none to guess.
+func TestProven(t *testing.T) {
+	s := newSite(t, func(cfg *password.Config) { cfg.Proven = true })
+	if _, err := s.SignUp(form(t, name, secret)); err == nil {
+		t.Error("somebody signed up with an address that nobody proved")
+	} else if _, refused := errors.AsType[*walkin.Refusal](err); refused {
+		t.Errorf("got refusal %v for a mistake of the app", err)
+	}
+	if _, err := s.NewSecret(form(t, name, "12345678")); err == nil {
+		t.Error("a simple password was taken")
+	}
+	hash, err := s.NewSecret(form(t, name, secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.own(t, walkin.Proof{Provider: "email", Subject: name, Secret: hash})
+	s.own(t, walkin.Proof{Provider: "email", Subject: "bob@example.com"})
+	s.own(t, walkin.Proof{Provider: password.Provider, Subject: "eve@example.com", Secret: hash}) // of another Password
+
+	proof, err := s.SignIn(form(t, " Ann@Example.com", secret))
+	if err != nil || proof.Provider != "email" || proof.Subject != name || proof.Method != "pwd" || proof.New {
+		t.Errorf("got %+v, %v", proof, err)
+	}
+	for _, unknown := range []string{"bob@example.com", "eve@example.com", "nobody@example.com"} {
+		before := s.hashes.Load()
+		_, err := s.SignIn(form(t, unknown, secret))
+		refusal(t, err, http.StatusUnauthorized, "unknown_name", unknown, secret)
+		if got := s.hashes.Load() - before; got != 1 {
+			t.Errorf("%s: hashed %d times", unknown, got)
+		}
+	}
+	if err := s.Change(form(t, "", ""), name, secret, "another password of hers"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SignIn(form(t, name, "another password of hers")); err != nil {
+		t.Error(err)
+	}
+}

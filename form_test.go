@@ -1,0 +1,83 @@
+package walkin_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// A form of a credential's own: its page is shown, its post is called for the
+// site's own posts alone, and what it refuses is shown again and told.
+func TestFormHandler(t *testing.T) {
+	var reasons []string
+	calls := 0
+	wk, err := walkin.New(walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: memstore.New(),
+		OnEvent: func(_ context.Context, e walkin.Event) {
+			if e.Outcome == walkin.Refused {
+				reasons = append(reasons, e.Reason)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := func(w http.ResponseWriter, _ *http.Request, f walkin.Form) {
+		w.WriteHeader(f.Status)
+		_, _ = io.WriteString(w, f.ReturnTo)
+		if f.Refusal != nil {
+			_, _ = io.WriteString(w, f.Refusal.Message)
+		}
+	}
+	client := walkintest.NewClient(t, wk.Handler(wk.FormHandler(page, func(_ http.ResponseWriter, r *http.Request) (string, error) {
+		calls++
+		if r.PostFormValue("no") != "" {
+			return "/never", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "no", Message: "No."}
+		}
+		return r.PostFormValue("to"), nil
+	})))
+	for _, tt := range []struct {
+		name     string
+		response *http.Response
+		status   int
+		location string
+		body     string
+	}{
+		{"page", client.Visit("/?return_to=/notes"), 200, "", "/notes"},
+		{"page, with a way out", client.Visit("/?return_to=//evil.example"), 200, "", "/"},
+		{"where it says", client.Act("/", url.Values{"to": {"/next"}, "return_to": {"/notes"}}), 303, "/next", ""},
+		{"where the form says", client.Act("/", url.Values{"return_to": {"/notes"}}), 303, "/notes", ""},
+		{"not out of the site", client.Act("/", url.Values{"return_to": {"//evil.example"}}), 303, "/", ""},
+		{"refused", client.Act("/", url.Values{"no": {"x"}, "return_to": {"/notes"}}), 422, "", "/notesNo."},
+	} {
+		body, err := io.ReadAll(tt.response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.response.StatusCode != tt.status || tt.response.Header.Get("Location") != tt.location || tt.status != 303 && string(body) != tt.body {
+			t.Errorf("%s: got %d %s %s", tt.name, tt.response.StatusCode, tt.response.Header.Get("Location"), body)
+		}
+	}
+	before := calls
+	r := client.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if got := client.Do(r).StatusCode; got != http.StatusForbidden {
+		t.Errorf("got %d for a post from elsewhere", got)
+	}
+	if got := client.Do(client.NewRequest(http.MethodPut, "/", nil)).StatusCode; got != http.StatusMethodNotAllowed {
+		t.Errorf("got %d for a PUT", got)
+	}
+	if calls != before {
+		t.Error("post was called")
+	}
+	if want := "[no cross_origin method]"; fmt.Sprint(reasons) != want {
+		t.Errorf("got %v, want %s", reasons, want)
+	}
+}

@@ -143,7 +143,10 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	defer cancel()
 	if err := c.cfg.Sender.Send(ctx, message); err != nil {
 		if ctx.Err() == nil {
-			taken.giveBack(ctx) // nothing was sent; after a timeout, who knows
+			// Nothing was sent, and after a timeout, who knows. The browser's
+			// and the network's stay taken: nobody is to ask the relay, without
+			// end, which mailboxes there are.
+			taken.ofAddress().giveBack(ctx)
 		}
 		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send_failed", Err: err, RetryAfter: 30 * time.Second,
 			Message: "We could not send the code. Please check what you typed, or try again in a minute."}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/walkin-go/walkin"
@@ -23,9 +24,10 @@ const limiterTimeout = time.Second
 
 // A bucket is one that a message is taken from.
 type bucket struct {
-	name  string // for the owner
-	key   string
-	limit walkin.Limit
+	name      string // for the owner
+	key       string
+	limit     walkin.Limit
+	ofAddress bool
 }
 
 // buckets returns what a message counts in. The visitor's own come first: who is
@@ -45,15 +47,19 @@ func (c *Codes) buckets(r *http.Request, binding, address string) []bucket {
 // addressBuckets returns those that are about an address.
 func (c *Codes) addressBuckets(r *http.Request, address string) []bucket {
 	networks := c.cfg.Middleware.ClientNetworks(r)
-	return []bucket{
+	buckets := []bucket{
 		c.bucket("address_and_network", address+" "+networks[len(networks)-1], c.cfg.PerAddressAndNetwork),
 		c.bucket("address", address, c.cfg.PerAddress),
 	}
+	for i := range buckets {
+		buckets[i].ofAddress = true
+	}
+	return buckets
 }
 
 // bucket hashes its key: a limiter that replicas share needs no addresses.
 func (c *Codes) bucket(name, value string, limit walkin.Limit) bucket {
-	return bucket{name, "code:" + hex.EncodeToString(c.sum("limit", name, value)[:16]), limit}
+	return bucket{name: name, key: "code:" + hex.EncodeToString(c.sum("limit", name, value)[:16]), limit: limit}
 }
 
 // limits count messages, in Config.Limiter, and in the process's own while that
@@ -98,6 +104,11 @@ func takeFrom(ctx context.Context, limiter walkin.Limiter, buckets []bucket) (ta
 		t.buckets = buckets[:i+1]
 	}
 	return t, nil, nil
+}
+
+// ofAddress returns the part that is about an address.
+func (t taken) ofAddress() taken {
+	return taken{t.limiter, slices.DeleteFunc(slices.Clone(t.buckets), func(b bucket) bool { return !b.ofAddress })}
 }
 
 // giveBack is for a message that was not sent. What cannot be given back is one

@@ -427,12 +427,9 @@ func TestCallbackByPost(t *testing.T) {
 	}
 }
 
-// The pre-hijacking attacks of Sudhodanan and Paverd that concern providers, by
-// their names.
-
-// TestPreHijacking/classic-federated_merge: the attacker signs up under the
-// victim's address; the victim's sign-in by a provider that vouches for that
-// address makes her an account of her own.
+// TestPreHijacking has the attacks of Sudhodanan and Paverd that concern
+// providers, by their names: an attacker prepares an account, and waits for its
+// victim to come by.
 func TestPreHijacking(t *testing.T) {
 	const address = "ann@example.com"
 	vouching := func(o *op, address string, verified bool) {

@@ -19,7 +19,7 @@ import (
 
 // kept are the numbers of the promises that walkin keeps so far. A number goes
 // in with its tests and stays; more rows than these are welcome.
-var kept = between(1, 64)
+var kept = between(1, 67)
 
 func TestPromises(t *testing.T) {
 	root := filepath.Join("..", "..")

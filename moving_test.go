@@ -3,7 +3,9 @@ package walkin_test
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -20,53 +22,89 @@ import (
 // What stands between these lines is on the page docs/moving-from-scs.md, word for
 // word; TestMovingPage holds it to that.
 
-// carryOver brings what a visitor has under scs's own cookie into walkin's session:
-// their data, and who they are if they have signed in. It stands inside of
-// wk.Handler and wk.LoadAndSave(sm), and goes when the last old session has expired.
-func carryOver(wk *walkin.Middleware, old, sm *scs.SessionManager, next http.Handler) http.Handler {
+// A move takes what visitors have under scs's own cookie over into walkin's
+// session. It goes when the last old session has expired.
+type move struct {
+	wk      *walkin.Middleware
+	old, sm *scs.SessionManager
+
+	// name returns what people call an account of the app's, and "" for one that
+	// is gone or banned.
+	name func(ctx context.Context, user string) (string, error)
+}
+
+// carryOver stands inside of wk.Handler and wk.LoadAndSave(sm).
+func (m move) carryOver(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		cookie, err := r.Cookie(old.Cookie.Name)
-		if err != nil {
-			next.ServeHTTP(w, r)
-			return
+		value := ""
+		if cookie, err := r.Cookie(m.old.Cookie.Name); err == nil {
+			value = cookie.Value
 		}
-		before, err := old.Load(r.Context(), cookie.Value)
-		if err != nil {
-			http.Error(w, "Please try again in a moment.", http.StatusServiceUnavailable)
-			return
+		asked := false
+		ctx, err := m.old.Load(r.Context(), value)
+		if err == nil {
+			r = r.WithContext(ctx) // holds both sessions
+			asked, err = m.take(w, r)
 		}
-		ctx := r.Context()
 		switch {
-		case sm.GetBool(ctx, "carried_over"):
-			// It has arrived, and this browser has come back with the new cookie.
-			if err := old.Destroy(before); err == nil {
-				http.SetCookie(w, &http.Cookie{Name: old.Cookie.Name, Path: "/", MaxAge: -1})
-				sm.Remove(ctx, "carried_over")
-			}
-		case len(old.Keys(before)) == 0:
-			// Nothing is kept under it any more.
-		case isPage(r):
-			if user := old.GetString(before, "user"); user != "" {
-				_, err := wk.Continue(w, r, walkin.Proof{
-					Provider: "shop", Subject: user, Method: "pwd",
-					// A GET may do it: who they are was proven to the old session,
-					// whose cookie this browser has sent. It becomes nobody else.
-					StateChecked: true,
-				})
-				if err != nil {
-					wk.Refuse(w, r, err)
-					return
-				}
-			}
-			for _, key := range old.Keys(before) {
-				if key != "user" {
-					sm.Put(ctx, key, old.Get(before, key))
-				}
-			}
-			sm.Put(ctx, "carried_over", true)
+		case err != nil:
+			tryAgain(w)
+		case !asked:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// take takes over what it may, and reports whether it has answered, with a
+// question.
+func (m move) take(w http.ResponseWriter, r *http.Request) (asked bool, err error) {
+	ctx := r.Context()
+	visitor, somebody := walkin.FromContext(ctx)
+	user := m.old.GetString(ctx, "user")
+	switch {
+	case len(m.old.Keys(ctx)) == 0:
+		// Nothing is kept there, or not any more.
+	case m.sm.GetBool(ctx, "carried_over"), // and the browser has come back with the new cookie
+		user != "" && somebody && !visitor.Anonymous: // they have signed in since
+		return false, m.end(w, ctx)
+	case user != "" && isPage(r):
+		name, err := m.name(ctx, user)
+		switch {
+		case err != nil:
+			return false, err
+		case name == "":
+			return false, m.end(w, ctx)
+		}
+		return true, ask(w, r, user, name)
+	case user != "":
+		// Nobody becomes somebody else by the way.
+	case isPage(r), somebody && r.Method != http.MethodGet && r.Method != http.MethodHead:
+		// At a limit of rows the page is served without: nothing is lost.
+		if _, err := m.wk.Ensure(w, r); err == nil {
+			m.copy(ctx)
+		}
+	}
+	return false, nil
+}
+
+// copy takes the old session's data over. What is in the new one is newer.
+func (m move) copy(ctx context.Context) {
+	for _, key := range m.old.Keys(ctx) {
+		if key != "user" && !m.sm.Exists(ctx, key) {
+			m.sm.Put(ctx, key, m.old.Get(ctx, key))
+		}
+	}
+	m.sm.Put(ctx, "carried_over", true)
+}
+
+// end ends the old session.
+func (m move) end(w http.ResponseWriter, ctx context.Context) error {
+	if err := m.old.Destroy(ctx); err != nil {
+		return err
+	}
+	m.old.WriteSessionCookie(ctx, w, "", time.Time{}) // removes it
+	m.sm.Remove(ctx, "carried_over")
+	return nil
 }
 
 // isPage reports whether somebody opens a page: the pieces of a page that come
@@ -76,15 +114,80 @@ func isPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && (mode == "navigate" || mode == "")
 }
 
+func tryAgain(w http.ResponseWriter) {
+	http.Error(w, "Please try again in a moment.", http.StatusServiceUnavailable)
+}
+
+var question = template.Must(template.New("").Parse(`<!doctype html>
+<title>Welcome back</title>
+<form method="post" action="/go-on">
+<input type="hidden" name="return_to" value="{{.ReturnTo}}">
+<p>You were signed in as {{.Name}}.
+<p><button name="user" value="{{.User}}">Go on</button>
+<button name="user" value="">That is not me</button>
+</form>
+`))
+
+func ask(w http.ResponseWriter, r *http.Request, user, name string) error {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // nobody clicks it unseen
+	return question.Execute(w, struct{ User, Name, ReturnTo string }{user, name, r.URL.RequestURI()})
+}
+
+// goOn takes the answer.
+func (m move) goOn(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	user := m.old.GetString(ctx, "user")
+	yes := user != "" && r.PostFormValue("user") == user // the one they were asked about
+	if yes {
+		name, err := m.name(ctx, user)
+		if err != nil {
+			tryAgain(w)
+			return
+		}
+		yes = name != ""
+	}
+	if yes {
+		_, err := m.wk.Continue(w, r, walkin.Proof{
+			Provider: "account", Subject: user, Method: "pwd",
+			At: time.Unix(1, 0), // nothing was proven just now
+		})
+		if err != nil {
+			m.wk.Refuse(w, r, err)
+			return
+		}
+		m.copy(ctx)
+	} else if err := m.end(w, ctx); err != nil {
+		tryAgain(w)
+		return
+	}
+	http.Redirect(w, r, walkin.ReturnTo(r), http.StatusSeeOther)
+}
+
+// signOut ends both sessions: the next page must not ask to go on.
+func (m move) signOut(w http.ResponseWriter, r *http.Request) {
+	if err := m.wk.SignOut(w, r); err != nil {
+		m.wk.Refuse(w, r, err)
+		return
+	}
+	if err := m.end(w, r.Context()); err != nil {
+		tryAgain(w)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
 // And this is the end of it.
 
 // A shop is a site on its way from scs to walkin.
 type shop struct {
-	t        *testing.T
-	before   http.Handler // the site as it was
-	now      http.Handler
-	down     atomic.Bool // the store of the new sessions
-	oldStore *scsmem.MemStore
+	t             *testing.T
+	before        http.Handler // the site as it was
+	now           http.Handler // during the transition
+	after         http.Handler // when that is over
+	down, oldDown atomic.Bool  // the stores of the new sessions and of the old
+	oldStore      *scsmem.MemStore
+	told          atomic.Int32 // changes of identity
 }
 
 // downStore is an scs store that can be down.
@@ -95,36 +198,83 @@ type downStore struct {
 
 func (d downStore) Commit(token string, b []byte, expiry time.Time) error {
 	if d.down.Load() {
-		return context.DeadlineExceeded
+		return errDown
 	}
 	return d.MemStore.Commit(token, b, expiry)
 }
 
-func newShop(t *testing.T) *shop {
+func (d downStore) Delete(token string) error {
+	if d.down.Load() {
+		return errDown
+	}
+	return d.MemStore.Delete(token)
+}
+
+func newShop(t *testing.T, change ...func(*walkin.Config)) *shop {
 	t.Helper()
 	s := &shop{t: t, oldStore: scsmem.NewWithCleanupInterval(0)}
-	old := scs.New()
-	old.Store = s.oldStore
-	pages := func(sm *scs.SessionManager, signIn func(http.ResponseWriter, *http.Request)) http.Handler {
+	pages := func(sm *scs.SessionManager, signIn http.HandlerFunc) *http.ServeMux {
 		mux := http.NewServeMux()
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			c, _ := walkin.FromContext(r.Context())
 			w.Header().Set("X-User", c.UserID.String())
 			fmt.Fprintf(w, "cart=%s user=%s permanent=%t", sm.GetString(r.Context(), "cart"), sm.GetString(r.Context(), "user"), c.Method != "")
 		})
-		mux.HandleFunc("POST /buy", func(_ http.ResponseWriter, r *http.Request) { sm.Put(r.Context(), "cart", "a book") })
-		mux.HandleFunc("POST /signin", signIn)
+		mux.HandleFunc("POST /buy", func(_ http.ResponseWriter, r *http.Request) {
+			sm.Put(r.Context(), "cart", strings.TrimPrefix(sm.GetString(r.Context(), "cart")+"+book", "+"))
+		})
+		mux.HandleFunc("POST /sign-in", signIn)
 		return mux
 	}
-	s.before = old.LoadAndSave(pages(old, func(_ http.ResponseWriter, r *http.Request) { old.Put(r.Context(), "user", "ann") }))
+	was := scs.New()
+	was.Store = s.oldStore
+	s.before = was.LoadAndSave(pages(was, func(_ http.ResponseWriter, r *http.Request) { was.Put(r.Context(), "user", r.FormValue("name")) }))
 
-	sm := scs.New()
-	sm.Store = downStore{scsmem.NewWithCleanupInterval(0), &s.down}
-	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), RowLimit: walkin.Limit{Count: -1}})
+	cfg := walkin.Config{
+		Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), RowLimit: walkin.Limit{Count: -1},
+		OnEvent: func(_ context.Context, e walkin.Event) {
+			switch e.Outcome {
+			case walkin.Upgraded, walkin.Linked, walkin.Merged, walkin.SignedIn, walkin.SignedUp:
+				s.told.Add(1)
+			}
+		},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	wk, err := walkin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.now = wk.Handler(wk.LoadAndSave(sm)(carryOver(wk, old, sm, pages(sm, func(w http.ResponseWriter, r *http.Request) {}))))
+	oldStore, newStore := downStore{s.oldStore, &s.oldDown}, downStore{scsmem.NewWithCleanupInterval(0), &s.down}
+	accountName := func(_ context.Context, user string) (string, error) {
+		switch {
+		case s.oldDown.Load():
+			return "", errDown
+		case user == "gone":
+			return "", nil
+		}
+		return user + "@example.com", nil
+	}
+
+	// The page has these lines, too.
+	old := scs.New() // as it was: its cookie, its lifetimes, its codec
+	old.Store = oldStore
+	sm := scs.New() // what the handlers use from now on
+	sm.Store = newStore
+	m := move{wk: wk, old: old, sm: sm, name: accountName}
+
+	mux := pages(sm, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "account", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	})
+	mux.Handle("/recent", wk.RequireRecent(time.Hour)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "passed") })))
+	mux.HandleFunc("POST /go-on", m.goOn)
+	mux.HandleFunc("POST /sign-out", m.signOut)
+	site := wk.Handler(wk.LoadAndSave(sm)(m.carryOver(mux)))
+
+	s.now, s.after = site, wk.Handler(wk.LoadAndSave(sm)(mux))
 	return s
 }
 
@@ -133,25 +283,53 @@ func (s *shop) page(c *walkintest.Client, h http.Handler) string {
 	return body(s.t, c.On(h).Visit("/"))
 }
 
+// signedIn returns a browser that has signed in to the site as it was.
+func (s *shop) signedIn(name string) *walkintest.Client {
+	s.t.Helper()
+	c := walkintest.NewClient(s.t, s.before)
+	c.Act("/buy", nil)
+	c.Act("/sign-in", url.Values{"name": {name}})
+	return c.On(s.now)
+}
+
+// goOn answers the question, which must be asked.
+func (s *shop) goOn(c *walkintest.Client, name string) *http.Response {
+	s.t.Helper()
+	if got := s.page(c, s.now); !strings.Contains(got, "You were signed in as "+name+"@example.com.") {
+		s.t.Errorf("%s is not asked: %q", name, got)
+	}
+	return c.On(s.now).Act("/go-on", url.Values{"user": {name}, "return_to": {"/basket"}})
+}
+
 // TestMovingFromSCS holds that nobody is signed out on the way, and no cart lost.
 func TestMovingFromSCS(t *testing.T) {
 	s := newShop(t)
 	guest := walkintest.NewClient(t, s.before)
 	guest.Act("/buy", nil)
-	ann := walkintest.NewClient(t, s.before)
-	ann.Act("/buy", nil)
-	ann.Act("/signin", nil)
-	stranger := walkintest.NewClient(t, s.before)
+	buyer := walkintest.NewClient(t, s.before) // had a page open
+	buyer.Act("/buy", nil)
+	buyer.On(s.now).Act("/buy", nil)
+	ann := s.signedIn("ann")
+	if r := s.goOn(ann, "ann"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/basket" {
+		t.Errorf("going on: got %d to %q", r.StatusCode, r.Header.Get("Location"))
+	}
+	bea := s.signedIn("bea") // had a page open, too, and bought before she was asked
+	bea.Act("/buy", nil)
+	bea.Act("/buy", nil)
+	s.goOn(bea, "bea")
 	for name, tt := range map[string]struct {
 		c    *walkintest.Client
 		want string
 	}{
-		"a guest with a cart": {guest, "cart=a book user= permanent=false"},
-		"somebody signed in":  {ann, "cart=a book user= permanent=true"},
-		"somebody new":        {stranger, "cart= user= permanent=false"},
+		"a newer cart":          {bea, "cart=book+book user= permanent=true"},
+		"a guest with a cart":   {guest, "cart=book user= permanent=false"},
+		"a guest who goes on":   {buyer, "cart=book+book user= permanent=false"},
+		"somebody signed in":    {ann, "cart=book user= permanent=true"},
+		"somebody new":          {walkintest.NewClient(t, s.before), "cart= user= permanent=false"},
+		"an account that is no": {s.signedIn("gone"), "cart= user= permanent=false"},
 	} {
-		for i := range 4 {
-			if got := s.page(tt.c, s.now); got != tt.want {
+		for i, site := range []http.Handler{s.now, s.now, s.now, s.after} {
+			if got := s.page(tt.c, site); got != tt.want {
 				t.Errorf("%s, page %d: got %q, want %q", name, i, got, tt.want)
 			}
 		}
@@ -162,13 +340,20 @@ func TestMovingFromSCS(t *testing.T) {
 	if left, err := s.oldStore.All(); err != nil || len(left) != 0 {
 		t.Errorf("got %d old sessions, %v", len(left), err)
 	}
+	if got := s.page(ann, s.before); got != "cart= user= permanent=false" {
+		t.Errorf("back on the old site: got %q", got)
+	}
 
-	// The same account from two browsers is one user.
-	second := walkintest.NewClient(t, s.before)
-	second.Act("/signin", nil)
-	s.page(second, s.now)
-	if first, second := ann.On(s.now).Visit("/").Header.Get("X-User"), second.On(s.now).Visit("/").Header.Get("X-User"); first != second || first == "" {
-		t.Errorf("got users %q and %q of one account", first, second)
+	// The same account from two browsers is one user, and its new password works.
+	second := s.signedIn("ann")
+	s.goOn(second, "ann")
+	third := walkintest.NewClient(t, s.now)
+	third.Act("/sign-in", url.Values{"name": {"ann"}})
+	want := ann.On(s.now).Visit("/").Header.Get("X-User")
+	for _, c := range []*walkintest.Client{second, third} {
+		if got := c.On(s.now).Visit("/").Header.Get("X-User"); got != want {
+			t.Errorf("got user %q, want %q of the same account", got, want)
+		}
 	}
 }
 
@@ -182,39 +367,163 @@ func TestMovingFails(t *testing.T) {
 	if r := c.On(s.now).Visit("/"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("while the new store is down: got %d", r.StatusCode)
 	}
-	if got := s.page(c, s.before); !strings.HasPrefix(got, "cart=a book") {
+	if got := s.page(c, s.before); !strings.HasPrefix(got, "cart=book") {
 		t.Errorf("back on the old site: got %q", got)
 	}
 	s.down.Store(false)
 	for range 3 {
-		if got := s.page(c, s.now); !strings.HasPrefix(got, "cart=a book") {
+		if got := s.page(c, s.now); !strings.HasPrefix(got, "cart=book") {
 			t.Errorf("when it is back: got %q", got)
 		}
 	}
 
 	// An answer that never arrived.
-	lost := walkintest.NewClient(t, s.before)
-	lost.Act("/signin", nil)
-	r := lost.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("Sec-Fetch-Mode", "navigate")
-	r.Header.Set("Sec-Fetch-Dest", "document")
+	lost := s.signedIn("ann")
+	s.page(lost, s.now)
+	r := lost.NewRequest(http.MethodPost, "/go-on", strings.NewReader("user=ann"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	lost.Carry(r)
-	if _, err := lost.On(s.now).Serve(r); err != nil {
-		t.Fatal(err)
+	if response, err := lost.Serve(r); err != nil || response.StatusCode != http.StatusSeeOther {
+		t.Fatalf("got %v, %v", response, err)
 	}
-	if got := s.page(lost, s.now); !strings.HasSuffix(got, "permanent=true") {
+	s.goOn(lost, "ann")
+	if got := s.page(lost, s.now); got != "cart=book user= permanent=true" {
 		t.Errorf("after a lost answer: got %q", got)
 	}
 
-	// A cookie that opens nothing, and one of somebody else's making.
+	// The accounts cannot be read, when they are to be asked and when they answer.
+	s.oldDown.Store(true)
+	second := s.signedIn("ann")
+	for _, got := range []*http.Response{second.Visit("/"), second.Act("/go-on", url.Values{"user": {"ann"}})} {
+		if got.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("while the accounts cannot be read: got %d", got.StatusCode)
+		}
+	}
+	s.oldDown.Store(false)
+	s.goOn(second, "ann")
+
+	// A cookie that opens nothing.
 	forged := walkintest.NewClient(t, s.now)
 	forged.SetCookie("session", "x")
 	if got := s.page(forged, s.now); got != "cart= user= permanent=false" {
 		t.Errorf("a forged cookie: got %q", got)
 	}
+
+	// At the limit a page is a page, and the cart is there when it is over.
+	full := newShop(t, func(c *walkin.Config) { c.RowLimit = walkin.Limit{Count: 1, Per: time.Hour} })
+	for i, want := range []string{"cart=book", "cart= "} {
+		c := walkintest.NewClient(t, full.before).From("192.0.2.1:1234")
+		c.Act("/buy", nil)
+		if got := full.page(c, full.now); !strings.HasPrefix(got, want) {
+			t.Errorf("guest %d at a limit of one: got %q", i, got)
+		}
+		if got := full.page(c.From("198.51.100.1:1234"), full.now); !strings.HasPrefix(got, "cart=book") {
+			t.Errorf("guest %d elsewhere: got %q", i, got)
+		}
+	}
 }
 
-// TestMovingPage holds the page to the code of this file.
+// TestMovingAttacks holds that an old session gives its holder nothing but its
+// own account, by a click of whoever holds it, and ends with a sign-out.
+func TestMovingAttacks(t *testing.T) {
+	t.Run("planted on an account", func(t *testing.T) {
+		s := newShop(t)
+		victim := walkintest.NewClient(t, s.now)
+		victim.Act("/sign-in", url.Values{"name": {"ann"}})
+		want := victim.Visit("/").Header.Get("X-User")
+		changes := s.told.Load()
+		for _, act := range []func(c *walkintest.Client){
+			func(c *walkintest.Client) { c.Visit("/") },
+			func(c *walkintest.Client) { c.Act("/buy", nil) },
+			func(c *walkintest.Client) { c.Act("/go-on", url.Values{"user": {"mallory"}}) },
+		} {
+			victim.SetCookie("session", s.signedIn("mallory").Cookie("session"))
+			act(victim)
+			if got := victim.Visit("/").Header.Get("X-User"); got != want {
+				t.Errorf("ann was %s and is %s", want, got)
+			}
+		}
+		if got := s.told.Load(); got != changes {
+			t.Errorf("got %d changes of identity", got-changes)
+		}
+		mallory := walkintest.NewClient(t, s.now)
+		mallory.Act("/sign-in", url.Values{"name": {"mallory"}})
+		if got := mallory.Visit("/").Header.Get("X-User"); got == want {
+			t.Error("mallory's password opens ann's account")
+		}
+	})
+	t.Run("planted on a guest", func(t *testing.T) {
+		s := newShop(t)
+		victim := walkintest.NewClient(t, s.now)
+		victim.Act("/buy", nil)
+		want := victim.Visit("/").Header.Get("X-User")
+		mallory, bob := s.signedIn("mallory"), s.signedIn("bob")
+		victim.SetCookie("session", mallory.Cookie("session"))
+		for range 2 {
+			if got := s.page(victim, s.now); !strings.Contains(got, "mallory@example.com") {
+				t.Errorf("nobody says whose session it is: %q", got)
+			}
+		}
+		victim.Act("/buy", nil)
+		for _, site := range []string{"cross-site", "same-site"} {
+			r := victim.NewRequest(http.MethodPost, "/go-on", strings.NewReader("user=mallory"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Sec-Fetch-Site", site)
+			if response := victim.Do(r); response.StatusCode != http.StatusForbidden {
+				t.Errorf("a click on a %s page: got %d", site, response.StatusCode)
+			}
+		}
+		victim.SetCookie("session", bob.Cookie("session")) // while they read the question
+		victim.Act("/go-on", url.Values{"user": {"mallory"}})
+		victim.SetCookie("session", mallory.Cookie("session"))
+		victim.Act("/go-on", url.Values{"user": {""}}) // that is not me
+		if r := victim.Visit("/"); r.Header.Get("X-User") != want || body(t, r) != "cart=book+book user= permanent=false" {
+			t.Errorf("the guest was %s and is %s", want, r.Header.Get("X-User"))
+		}
+		if got := s.told.Load(); got != 0 {
+			t.Errorf("got %d changes of identity", got)
+		}
+	})
+	t.Run("an account that is gone", func(t *testing.T) {
+		s := newShop(t)
+		c := s.signedIn("gone")
+		c.Act("/go-on", url.Values{"user": {"gone"}})
+		if got := s.page(c, s.now); got != "cart= user= permanent=false" || s.told.Load() != 0 {
+			t.Errorf("got %q, %d changes of identity", got, s.told.Load())
+		}
+	})
+	t.Run("nothing was proven", func(t *testing.T) {
+		s := newShop(t)
+		c := s.signedIn("ann")
+		s.goOn(c, "ann")
+		if r := c.Visit("/recent"); r.StatusCode != http.StatusForbidden {
+			t.Errorf("RequireRecent: got %d", r.StatusCode)
+		}
+	})
+	t.Run("sign-out", func(t *testing.T) {
+		s := newShop(t)
+		first, later := s.signedIn("ann"), s.signedIn("bob")
+		s.goOn(later, "bob")
+		for name, c := range map[string]*walkintest.Client{"as the first thing": first, "after going on": later} {
+			s.oldDown.Store(true)
+			if r := c.Act("/sign-out", nil); r.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("%s: with the old store down: got %d", name, r.StatusCode)
+			}
+			s.oldDown.Store(false)
+			if r := c.Act("/sign-out", nil); r.StatusCode != http.StatusSeeOther {
+				t.Errorf("%s: got %d", name, r.StatusCode)
+			}
+			if got := s.page(c, s.now); got != "cart= user= permanent=false" {
+				t.Errorf("%s: the next page is %q", name, got)
+			}
+		}
+		if left, err := s.oldStore.All(); err != nil || len(left) != 0 {
+			t.Errorf("got %d old sessions, %v", len(left), err)
+		}
+	})
+}
+
+// TestMovingPage holds the page to the code of this file: every block of it.
 func TestMovingPage(t *testing.T) {
 	page, err := os.ReadFile("docs/moving-from-scs.md")
 	if err != nil {
@@ -224,9 +533,25 @@ func TestMovingPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	flat := func(text string) string {
+		var b strings.Builder
+		for line := range strings.Lines(text) {
+			b.WriteString(strings.TrimSpace(line) + "\n")
+		}
+		return b.String()
+	}
 	_, code, _ := strings.Cut(string(source), "word for\n// word; TestMovingPage holds it to that.\n\n")
 	code, _, _ = strings.Cut(code, "\n// And this is the end of it.")
-	if !strings.Contains(string(page), "```go\n"+code+"```") {
-		t.Error("docs/moving-from-scs.md does not have carryOver as it is here")
+	whole := false
+	parts := strings.Split(string(page), "```")
+	for i := 1; i < len(parts); i += 2 {
+		block, ok := strings.CutPrefix(parts[i], "go\n")
+		if !ok || !strings.Contains(flat(string(source)), flat(block)) {
+			t.Errorf("no test runs these lines:\n%s", parts[i])
+		}
+		whole = whole || block == code
+	}
+	if !whole {
+		t.Error("docs/moving-from-scs.md does not have the whole of move")
 	}
 }

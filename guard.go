@@ -198,9 +198,24 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // do: a problem document for API clients, for people a page, or the way to
 // Config.UpgradeURL or SignInURL. Any other error is a 500 that tells the
 // visitor nothing.
+//
+// A w with a method Refuse(*Refusal), or one that unwraps to such a w, gets the
+// refusal itself, filled in, in place of an answer, and Config.OnRefuse is not
+// asked: it is the end of another transport than HTTP, as in adapters/grpcwalkin.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := refusalOf(err)
 	m.refused(w, r, refusal)
+	for inner := w; inner != nil; {
+		switch t := inner.(type) {
+		case interface{ Refuse(*Refusal) }:
+			t.Refuse(refusal)
+			return
+		case interface{ Unwrap() http.ResponseWriter }:
+			inner = t.Unwrap()
+		default:
+			inner = nil
+		}
+	}
 	if m.cfg.OnRefuse != nil {
 		m.cfg.OnRefuse(w, r, refusal)
 		return

@@ -398,6 +398,41 @@ func TestOnRefuse(t *testing.T) {
 	}
 }
 
+// A terminal is a writer that takes refusals.
+type terminal struct {
+	http.ResponseWriter
+	got []*walkin.Refusal
+}
+
+func (w *terminal) Refuse(refusal *walkin.Refusal) { w.got = append(w.got, refusal) }
+
+// TestRefusalTaken holds that a writer of another transport gets the refusal
+// itself, of the guards and of Handler, and the app's answer is not asked for.
+func TestRefusalTaken(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) {
+		c.OnRefuse = func(http.ResponseWriter, *http.Request, *walkin.Refusal) { t.Error("OnRefuse was asked") }
+	})
+	next := new(spy)
+	guarded := s.Handler(s.RequirePermanent()(next))
+	c := s.browser(next.ServeHTTP)
+	s.prove(c, "ann")
+	r := s.request(http.MethodPost, "/")
+	signedIn := s.request(http.MethodPost, "/")
+	c.Carry(signedIn)
+	w := &terminal{ResponseWriter: httptest.NewRecorder()}
+	guarded.ServeHTTP(w, r)
+	s.store.be(errDown)
+	guarded.ServeHTTP(w, signedIn)
+	if next.ran || len(w.got) != 2 || w.got[0].Status != http.StatusForbidden || w.got[0].Message != "An account is needed for this." ||
+		w.got[1].Status != http.StatusServiceUnavailable || w.got[1].RetryAfter != 5*time.Second || w.got[1].Message == "" {
+		t.Errorf("got %+v, want a 403 and a 503, filled in; next ran: %t", w.got, next.ran)
+	}
+	told := s.told()
+	if e := told[len(told)-1]; e.Outcome != walkin.Refused || e.Reason != "store_down" {
+		t.Errorf("the owner is told %+v", e)
+	}
+}
+
 // TestRefusalAnswers holds that a refusal of the app's own answers as a guard's
 // does, by itself too, and sends people where it says.
 func TestRefusalAnswers(t *testing.T) {

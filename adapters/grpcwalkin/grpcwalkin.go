@@ -15,24 +15,34 @@
 // service's walkin.Config names, in the metadata "authorization". Nobody is given a
 // user: a call without a token, or with one that is not ours, is nobody's.
 //
-// gRPC does not say which methods only read, so every call is an act: its session
-// is looked up each time, and a provisional user becomes a row. It needs the store
-// of the site. A service without it verifies tokens on its own, with any library
-// for JWTs and the keys of walkin.Middleware.JWKSHandler; it then believes a
-// token until it expires.
+// A call is an act: its session is looked up each time, and a provisional user
+// becomes a row. A method that its .proto file declares to have no side effects
+// (option idempotency_level = NO_SIDE_EFFECTS) is a reader's, as GET is: what was
+// looked up may be walkin.Config.RecheckAfter old.
+//
+// That needs the keys and the store of the site. A service that has neither verifies
+// tokens on its own, with any library for JWTs and the keys of
+// walkin.Middleware.JWKSHandler; it has to check alg, typ ("at+jwt"), iss, aud and
+// exp, and believes a token until it expires.
 package grpcwalkin
 
 import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/walkin-go/walkin"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // A Level is who may call a method.
@@ -58,7 +68,8 @@ type Guard struct {
 
 // Unary is a grpc.UnaryServerInterceptor. Refused calls fail with Unauthenticated
 // for nobody, PermissionDenied for an anonymous user, ResourceExhausted for a
-// row limit that was reached, and Unavailable when the store is down.
+// row limit that was reached, and Unavailable when the store is down; the last two
+// say when to try again (google.rpc.RetryInfo).
 func (g Guard) Unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, err := g.check(ctx, info.FullMethod)
 	if err != nil {
@@ -92,7 +103,11 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 		Method: http.MethodPost, URL: &url.URL{Path: method}, Header: http.Header{}, Body: http.NoBody,
 		Proto: "HTTP/2.0", ProtoMajor: 2,
 	}).WithContext(ctx)
-	for name, key := range map[string]string{"Authorization": "authorization", "X-Forwarded-For": "x-forwarded-for", "Forwarded": "forwarded"} {
+	if onlyReads(method) {
+		r.Method = http.MethodGet
+	}
+	// What walkin.Config.TrustedProxies need; no cookie ever.
+	for name, key := range map[string]string{"X-Forwarded-For": "x-forwarded-for", "Forwarded": "forwarded"} {
 		if values := md.Get(key); len(values) > 0 {
 			r.Header[name] = values
 		}
@@ -100,8 +115,8 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 	if from, ok := peer.FromContext(ctx); ok && from.Addr != nil {
 		r.RemoteAddr = from.Addr.String()
 	}
-	var inside context.Context
-	var h http.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inside = r.Context() })
+	var v verdict
+	var h http.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v.inside = r.Context() })
 	switch g.level(method) {
 	case Anybody:
 	case User:
@@ -109,20 +124,23 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 	default: // also one that is none of the constants: fails closed
 		h = g.Middleware.RequirePermanent()(h)
 	}
-	switch len(r.Header["Authorization"]) {
-	case 0:
-		// Not through Handler, which would make a user of whoever posts.
-	case 1:
-		h = g.Middleware.Handler(h)
-	default:
+	tokens := md.Get("authorization")
+	if len(tokens) > 1 {
 		return nil, status.Error(codes.Unauthenticated, "more than one token")
 	}
-	w := answer{header: make(http.Header)}
-	h.ServeHTTP(&w, r)
-	if inside == nil {
-		return nil, refusal(w.status)
+	if len(tokens) == 1 {
+		// Only a bearer goes through Handler, which would make a user of anybody
+		// else who posts.
+		if scheme, token, _ := strings.Cut(tokens[0], " "); strings.EqualFold(scheme, "bearer") {
+			r.Header.Set("Authorization", "Bearer "+token)
+			h = g.Middleware.Handler(h)
+		}
 	}
-	return inside, nil
+	h.ServeHTTP(&v, r)
+	if v.inside == nil {
+		return nil, v.err()
+	}
+	return v.inside, nil
 }
 
 func (g Guard) level(method string) Level {
@@ -132,36 +150,53 @@ func (g Guard) level(method string) Level {
 	return g.Level(method)
 }
 
-// refusal says no more than HTTP would.
-func refusal(httpStatus int) error {
-	switch httpStatus {
+// onlyReads reports whether a method is declared to have no side effects. One
+// whose declaration is not known acts.
+func onlyReads(fullMethod string) bool {
+	name := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(fullMethod, "/"), "/", "."))
+	declared, err := protoregistry.GlobalFiles.FindDescriptorByName(name)
+	if err != nil {
+		return false
+	}
+	options, _ := declared.Options().(*descriptorpb.MethodOptions)
+	return options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+}
+
+// A verdict is what walkin says about a call: the context to go on with, or a
+// refusal. What else comes with an answer of HTTP goes nowhere.
+type verdict struct {
+	inside  context.Context
+	refusal *walkin.Refusal
+}
+
+// Refuse takes walkin's refusals.
+func (v *verdict) Refuse(refusal *walkin.Refusal) { v.refusal = refusal }
+
+func (v *verdict) Header() http.Header         { return http.Header{} }
+func (v *verdict) WriteHeader(int)             {}
+func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
+
+// err says no more than HTTP would: why is for the owner's events.
+func (v *verdict) err() error {
+	code, text := codes.Internal, "something went wrong"
+	if v.refusal == nil {
+		return status.Error(code, text)
+	}
+	switch v.refusal.Status {
 	case http.StatusUnauthorized:
-		return status.Error(codes.Unauthenticated, "a token is needed for this")
+		code, text = codes.Unauthenticated, "a token is needed for this"
 	case http.StatusForbidden:
-		return status.Error(codes.PermissionDenied, "an account is needed for this")
+		code, text = codes.PermissionDenied, "an account is needed for this"
 	case http.StatusTooManyRequests:
-		return status.Error(codes.ResourceExhausted, "too many new users from this network")
+		code, text = codes.ResourceExhausted, "too many new users from this network"
 	case http.StatusServiceUnavailable:
-		return status.Error(codes.Unavailable, "this does not work at the moment")
+		code, text = codes.Unavailable, "this does not work at the moment"
 	}
-	return status.Error(codes.Internal, "something went wrong")
-}
-
-// An answer is what a refusal is written to: only its status counts.
-type answer struct {
-	header http.Header
-	status int
-}
-
-func (a *answer) Header() http.Header { return a.header }
-
-func (a *answer) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
+	s := status.New(code, text)
+	if v.refusal.RetryAfter > 0 {
+		if with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(v.refusal.RetryAfter)}); err == nil {
+			s = with
+		}
 	}
-}
-
-func (a *answer) Write(b []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	return len(b), nil
+	return s.Err()
 }

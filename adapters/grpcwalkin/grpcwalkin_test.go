@@ -15,6 +15,7 @@ import (
 	"github.com/walkin-go/walkin/adapters/grpcwalkin"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -22,15 +23,22 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// A store that can be down.
+// A store that can be down, and counts look-ups.
 type store struct {
 	*memstore.Store
-	down atomic.Bool
+	down  atomic.Bool
+	looks atomic.Int32
 }
 
 func (s *store) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	s.looks.Add(1)
 	if s.down.Load() {
 		return walkin.Session{}, errors.New("the store is down")
 	}
@@ -81,6 +89,9 @@ func newWorld(t *testing.T, level grpcwalkin.Level) *world {
 		wk, err := walkin.New(walkin.Config{
 			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store, Audience: audience,
 			OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
+			// As of a site that serves programs, and whose own answers need its own requests.
+			IsBot:    func(*http.Request) bool { return false },
+			OnRefuse: func(http.ResponseWriter, *http.Request, *walkin.Refusal) { t.Error("OnRefuse was asked") },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -205,12 +216,118 @@ func TestGuard(t *testing.T) {
 // TestNoUsers holds that a service makes nobody a user.
 func TestNoUsers(t *testing.T) {
 	w := newWorld(t, grpcwalkin.Anybody)
-	for _, values := range [][]string{nil, {"Bearer x.y.z"}, {"Basic YTpi"}, {""}} {
+	for _, values := range [][]string{nil, {"Bearer x.y.z"}, {"Bearer "}, {"bearer"}, {" Bearer x"}, {"Basic YTpi"}, {""}} {
 		if _, who := w.call(values...); who != (walkin.Claims{}) {
 			t.Errorf("%q: got %+v", values, who)
 		}
 		if e := w.told.Load(); e != nil && (e.Outcome == walkin.Minted || e.Outcome == walkin.Persisted) {
 			t.Errorf("%q: got %v", values, e.Outcome)
 		}
+	}
+}
+
+// TestRefusals holds that a caller is told when to try again, and nothing of why.
+func TestRefusals(t *testing.T) {
+	w := newWorld(t, grpcwalkin.User)
+	c := walkintest.NewClient(t, w.site)
+	c.Visit("/")
+	c.Act("/", nil)
+	for name, tt := range map[string]struct {
+		down  bool
+		token string
+		want  string
+		retry time.Duration
+	}{
+		"garbage":        {false, "x.y.z", "a token is needed for this", 0},
+		"the store down": {true, w.token, "this does not work at the moment", 5 * time.Second},
+	} {
+		w.store.down.Store(tt.down)
+		_, err := w.client.Check(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+tt.token), &health.HealthCheckRequest{})
+		got := status.Convert(err)
+		if got.Message() != tt.want {
+			t.Errorf("%s: got %q, want %q", name, got.Message(), tt.want)
+		}
+		var retry time.Duration
+		for _, detail := range got.Details() {
+			info, ok := detail.(*errdetails.RetryInfo)
+			if !ok {
+				t.Errorf("%s: got a %T", name, detail)
+			}
+			retry = info.GetRetryDelay().AsDuration()
+		}
+		if retry != tt.retry {
+			t.Errorf("%s: try again after %v, want %v", name, retry, tt.retry)
+		}
+	}
+}
+
+// TestReads holds that what is declared to have no side effects is judged as a
+// reader's request, and everything else as an act.
+func TestReads(t *testing.T) {
+	noSideEffects := &descriptorpb.MethodOptions{IdempotencyLevel: descriptorpb.MethodOptions_NO_SIDE_EFFECTS.Enum()}
+	method := func(name string, options *descriptorpb.MethodOptions) *descriptorpb.MethodDescriptorProto {
+		return &descriptorpb.MethodDescriptorProto{Name: &name, Options: options,
+			InputType: proto.String(".google.protobuf.Empty"), OutputType: proto.String(".google.protobuf.Empty")}
+	}
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("walkin_test.proto"), Package: proto.String("walkin.test"), Dependency: []string{emptypb.File_google_protobuf_empty_proto.Path()},
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Notes"), Method: []*descriptorpb.MethodDescriptorProto{
+			method("List", noSideEffects), method("Add", nil),
+			method("Set", &descriptorpb.MethodOptions{IdempotencyLevel: descriptorpb.MethodOptions_IDEMPOTENT.Enum()}),
+		}}},
+	}, protoregistry.GlobalFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := protoregistry.GlobalFiles.RegisterFile(file); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, grpcwalkin.User)
+	c := walkintest.NewClient(t, w.site)
+	call := func(method string) (codes.Code, walkin.Claims) {
+		t.Helper()
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+w.token))
+		var who walkin.Claims
+		_, err := grpcwalkin.Guard{Middleware: w.wk}.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: method}, func(ctx context.Context, _ any) (any, error) {
+			who, _ = walkin.FromContext(ctx)
+			return nil, nil
+		})
+		return status.Code(err), who
+	}
+	c.Visit("/")
+	if code, who := call("/walkin.test.Notes/List"); code != codes.OK || !who.Provisional {
+		t.Errorf("a reader: got %v, %+v, want no row", code, who)
+	}
+	if code, who := call("/walkin.test.Notes/Add"); code != codes.OK || who.Provisional || who.UserID == uuid.Nil {
+		t.Errorf("an act: got %v, %+v, want a row", code, who)
+	}
+	c.Act("/prove", url.Values{"name": {"ann"}})
+	c.Visit("/")
+	call("/walkin.test.Notes/List")
+	for _, tt := range []struct {
+		method string
+		looks  int32
+		down   codes.Code
+	}{
+		{"/walkin.test.Notes/List", 0, codes.OK},
+		{"/walkin.test.Notes/Add", 1, codes.Unavailable},
+		{"/walkin.test.Notes/Set", 1, codes.Unavailable},
+		{"/walkin.test.Notes/Unknown", 1, codes.Unavailable},
+		{"/walkin.test.Notes", 1, codes.Unavailable},
+		{"/google.protobuf.Empty", 1, codes.Unavailable},
+		{"", 1, codes.Unavailable},
+	} {
+		before := w.store.looks.Load()
+		if code, _ := call(tt.method); code != codes.OK {
+			t.Errorf("%q: got %v", tt.method, code)
+		}
+		if got := w.store.looks.Load() - before; got != tt.looks {
+			t.Errorf("%q: got %d look-ups, want %d", tt.method, got, tt.looks)
+		}
+		w.store.down.Store(true)
+		if code, _ := call(tt.method); code != tt.down {
+			t.Errorf("%q, with the store down: got %v, want %v", tt.method, code, tt.down)
+		}
+		w.store.down.Store(false)
 	}
 }

@@ -97,15 +97,28 @@ func (g Guard) check(ctx context.Context, procedure string) error {
 	default: // also one that is none of the constants: fails closed
 		guard = g.Middleware.RequirePermanent()
 	}
-	passed := false
-	w := answer{header: make(http.Header)}
-	r := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: procedure}, Header: http.Header{}}).WithContext(ctx)
-	guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true })).ServeHTTP(&w, r)
-	if passed {
+	var v verdict
+	r := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: procedure}, Header: http.Header{}, Body: http.NoBody}).WithContext(ctx)
+	guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { v.passed = true })).ServeHTTP(&v, r)
+	if v.passed {
 		return nil
 	}
-	return refusal(&walkin.Refusal{Status: w.status})
+	return refused(v.refusal)
 }
+
+// A verdict is what walkin's guards say. What else comes with an answer of HTTP
+// goes nowhere: the answer is Connect's.
+type verdict struct {
+	passed  bool
+	refusal *walkin.Refusal
+}
+
+// Refuse takes walkin's refusals.
+func (v *verdict) Refuse(refusal *walkin.Refusal) { v.refusal = refusal }
+
+func (v *verdict) Header() http.Header         { return http.Header{} }
+func (v *verdict) WriteHeader(int)             {}
+func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
 
 // OnRefuse is for walkin.Config.OnRefuse: what walkin.Middleware.Handler itself
 // refuses, as when the store is down, goes to Connect's clients in their own
@@ -122,13 +135,16 @@ func OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Refusal)) fu
 			next(w, r, e)
 			return
 		}
-		_ = writer.Write(w, r, refusal(e)) // the only error is a client that went away
+		_ = writer.Write(w, r, refused(e)) // the only error is a client that went away
 	}
 }
 
-// refusal says no more than HTTP would.
-func refusal(e *walkin.Refusal) *connect.Error {
+// refused says no more than HTTP would: why is for the owner's events.
+func refused(e *walkin.Refusal) *connect.Error {
 	code, message := connect.CodeInternal, "something went wrong"
+	if e == nil {
+		return connect.NewError(code, errors.New(message))
+	}
 	switch e.Status {
 	case http.StatusUnauthorized:
 		code, message = connect.CodeUnauthenticated, "please sign in first"
@@ -143,23 +159,4 @@ func refusal(e *walkin.Refusal) *connect.Error {
 		message = e.Message
 	}
 	return connect.NewError(code, errors.New(message))
-}
-
-// An answer is what a refusal is written to: only its status counts.
-type answer struct {
-	header http.Header
-	status int
-}
-
-func (a *answer) Header() http.Header { return a.header }
-
-func (a *answer) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
-	}
-}
-
-func (a *answer) Write(b []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	return len(b), nil
 }

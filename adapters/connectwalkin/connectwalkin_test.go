@@ -3,9 +3,11 @@ package connectwalkin_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,8 +23,11 @@ import (
 )
 
 const (
-	unary  = "/notes.Notes/Who"
-	stream = "/notes.Notes/Watch"
+	unary    = "/notes.Notes/Who"
+	stream   = "/notes.Notes/Watch" // by the server
+	upload   = "/notes.Notes/Add"   // a stream by the client
+	talk     = "/notes.Notes/Talk"  // by both
+	anything = unary + stream + upload + talk
 )
 
 // A store that can be down.
@@ -49,20 +54,24 @@ type world struct {
 	token  string
 }
 
-func newWorld(t *testing.T, level connectwalkin.Level) *world {
+func newWorld(t *testing.T, level connectwalkin.Level, change ...func(*walkin.Config)) *world {
 	t.Helper()
 	w := &world{t: t, store: &store{Store: memstore.New()}}
-	wk, err := walkin.New(walkin.Config{
+	cfg := walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store,
 		OnRefuse: connectwalkin.OnRefuse(nil), RowLimit: walkin.Limit{Count: 3, Per: time.Hour},
 		OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
 		IsBot:   func(r *http.Request) bool { return r.UserAgent() != walkintest.UserAgent }, // programs stay nobody
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	wk, err := walkin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	guard := connect.WithInterceptors(connectwalkin.Guard{Middleware: wk, Level: func(procedure string) connectwalkin.Level {
-		if procedure != unary && procedure != stream {
+		if !strings.Contains(anything, procedure) {
 			t.Errorf("asked about %q", procedure)
 		}
 		return level
@@ -78,6 +87,23 @@ func newWorld(t *testing.T, level connectwalkin.Level) *world {
 	}, guard))
 	mux.Handle(stream, connect.NewServerStreamHandler(stream, func(ctx context.Context, _ *connect.Request[emptypb.Empty], s *connect.ServerStream[wrapperspb.StringValue]) error {
 		return s.Send(who(ctx))
+	}, guard))
+	mux.Handle(upload, connect.NewClientStreamHandler(upload, func(ctx context.Context, s *connect.ClientStream[emptypb.Empty]) (*connect.Response[wrapperspb.StringValue], error) {
+		for s.Receive() {
+		}
+		return connect.NewResponse(who(ctx)), s.Err()
+	}, guard))
+	mux.Handle(talk, connect.NewBidiStreamHandler(talk, func(ctx context.Context, s *connect.BidiStream[emptypb.Empty, wrapperspb.StringValue]) error {
+		for {
+			if _, err := s.Receive(); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			if err := s.Send(who(ctx)); err != nil {
+				return err
+			}
+		}
 	}, guard))
 	mux.HandleFunc("/{$}", func(_ http.ResponseWriter, r *http.Request) {
 		w.token, _ = wk.AccessToken(r.Context(), "walkin", time.Minute)
@@ -95,34 +121,15 @@ func newWorld(t *testing.T, level connectwalkin.Level) *world {
 	return w
 }
 
-// call makes both calls by each protocol, which must end alike, and returns how.
+// call makes a call of each kind by each protocol, which must all end alike, and
+// returns how.
 func (w *world) call(token string) (code connect.Code, who string) {
 	w.t.Helper()
 	first := true
 	for _, option := range []connect.ClientOption{connect.WithHTTPGet(), connect.WithGRPC(), connect.WithGRPCWeb(), connect.WithProtoJSON()} {
-		for _, procedure := range []string{unary, stream} {
+		for _, procedure := range []string{unary, stream, upload, talk} {
 			before := w.ran.Load()
-			request := connect.NewRequest(&emptypb.Empty{})
-			if token != "" {
-				request.Header().Set("Authorization", "Bearer "+token)
-			}
-			client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](w.server.Client(), w.server.URL+procedure, option)
-			var got string
-			var err error
-			if procedure == unary {
-				var response *connect.Response[wrapperspb.StringValue]
-				if response, err = client.CallUnary(w.t.Context(), request); err == nil {
-					got = response.Msg.Value
-				}
-			} else {
-				var s *connect.ServerStreamForClient[wrapperspb.StringValue]
-				if s, err = client.CallServerStream(w.t.Context(), request); err == nil {
-					if s.Receive() {
-						got = s.Msg().Value
-					}
-					err = errors.Join(s.Err(), s.Close())
-				}
-			}
+			got, err := w.callOne(procedure, token, option)
 			var now connect.Code
 			if err != nil {
 				now = connect.CodeOf(err)
@@ -140,6 +147,57 @@ func (w *world) call(token string) (code connect.Code, who string) {
 		}
 	}
 	return code, who
+}
+
+func (w *world) callOne(procedure, token string, option connect.ClientOption) (who string, err error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](w.server.Client(), w.server.URL+procedure, option)
+	request := connect.NewRequest(&emptypb.Empty{})
+	headers := func(h http.Header) {
+		if token != "" {
+			h.Set("Authorization", "Bearer "+token)
+		}
+	}
+	headers(request.Header())
+	switch procedure {
+	case unary:
+		response, err := client.CallUnary(ctx, request)
+		if err != nil {
+			return "", err
+		}
+		return response.Msg.Value, nil
+	case stream:
+		s, err := client.CallServerStream(ctx, request)
+		if err != nil {
+			return "", err
+		}
+		if s.Receive() {
+			who = s.Msg().Value
+		}
+		return who, errors.Join(s.Err(), s.Close())
+	case upload:
+		s := client.CallClientStream(ctx)
+		headers(s.RequestHeader())
+		_ = s.Send(request.Msg) // refused or not, CloseAndReceive says
+		response, err := s.CloseAndReceive()
+		if err != nil {
+			return "", err
+		}
+		return response.Msg.Value, nil
+	}
+	s := client.CallBidiStream(ctx)
+	headers(s.RequestHeader())
+	defer s.CloseResponse()
+	for range 2 { // the second when the first has been answered
+		_ = s.Send(request.Msg) // refused or not, Receive says
+		message, err := s.Receive()
+		if err != nil {
+			return "", err
+		}
+		who = message.Value
+	}
+	return who, s.CloseRequest()
 }
 
 // TestGuard is the table of who may call what.
@@ -201,5 +259,65 @@ func TestBrowser(t *testing.T) {
 	c.Visit("/")
 	if r := c.Act("/", nil); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Errorf("a form of the site: got %d %q, want walkin's own page", r.StatusCode, r.Header.Get("Content-Type"))
+	}
+}
+
+// TestFirstCall holds that a visitor whose first act is a stream gets their user
+// with it, while it goes on both ways.
+func TestFirstCall(t *testing.T) {
+	w := newWorld(t, connectwalkin.User)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](w.server.Client(), w.server.URL+talk)
+	s := client.CallBidiStream(ctx)
+	s.RequestHeader().Set("User-Agent", walkintest.UserAgent)
+	defer s.CloseResponse()
+	var who [2]string
+	for i := range who {
+		if err := s.Send(&emptypb.Empty{}); err != nil {
+			t.Fatal(err)
+		}
+		message, err := s.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		who[i] = message.Value
+	}
+	if who[0] != who[1] || who[0] == uuid.Nil.String() {
+		t.Errorf("got users %q", who)
+	}
+	if h := s.ResponseHeader(); !strings.HasPrefix(h.Get("Set-Cookie"), "__Host-walkin-anon=") || h.Get("Cache-Control") != "private, no-store" {
+		t.Errorf("got %v, want the cookie, kept out of caches", h)
+	}
+	if err := s.CloseRequest(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOnRefuseOfTheApp holds that the guard answers in Connect's words whatever the
+// site shows to those it refuses, and that walkin's own pages do not get there.
+func TestOnRefuseOfTheApp(t *testing.T) {
+	w := newWorld(t, connectwalkin.Permanent, func(c *walkin.Config) {
+		c.OnRefuse = connectwalkin.OnRefuse(func(w http.ResponseWriter, r *http.Request, _ *walkin.Refusal) {
+			http.Redirect(w, r, "/sign-up", http.StatusSeeOther)
+		})
+	})
+	c := walkintest.NewClient(t, w.site)
+	c.Visit("/")
+	c.Act("/", nil)
+	if got, _ := w.call(""); got != connect.CodeUnauthenticated {
+		t.Errorf("nobody: got %v", got)
+	}
+	if got, _ := w.call(w.token); got != connect.CodePermissionDenied {
+		t.Errorf("an anonymous user: got %v", got)
+	}
+	_, err := w.callOne(unary, w.token, connect.WithGRPC())
+	if e, ok := errors.AsType[*connect.Error](err); !ok || e.Message() != "An account is needed for this." || len(e.Details()) > 0 {
+		t.Errorf("got %v", err)
+	}
+	w.store.down.Store(true)
+	_, err = w.callOne(unary, w.token, connect.WithProtoJSON())
+	if e, ok := errors.AsType[*connect.Error](err); !ok || e.Code() != connect.CodeUnavailable || e.Meta().Get("Retry-After") != "5" || strings.Contains(e.Message(), "store") {
+		t.Errorf("the store is down: got %v", err)
 	}
 }

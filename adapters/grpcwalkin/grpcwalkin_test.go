@@ -2,7 +2,9 @@ package grpcwalkin_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,6 +13,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/lestrrat-go/jwx/v2/jws"
+	"github.com/lestrrat-go/jwx/v2/jwt"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/grpcwalkin"
 	"github.com/walkin-go/walkin/store/memstore"
@@ -23,7 +28,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -267,11 +271,11 @@ func TestReads(t *testing.T) {
 	noSideEffects := &descriptorpb.MethodOptions{IdempotencyLevel: descriptorpb.MethodOptions_NO_SIDE_EFFECTS.Enum()}
 	method := func(name string, options *descriptorpb.MethodOptions) *descriptorpb.MethodDescriptorProto {
 		return &descriptorpb.MethodDescriptorProto{Name: &name, Options: options,
-			InputType: proto.String(".google.protobuf.Empty"), OutputType: proto.String(".google.protobuf.Empty")}
+			InputType: new(".google.protobuf.Empty"), OutputType: new(".google.protobuf.Empty")}
 	}
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("walkin_test.proto"), Package: proto.String("walkin.test"), Dependency: []string{emptypb.File_google_protobuf_empty_proto.Path()},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Notes"), Method: []*descriptorpb.MethodDescriptorProto{
+		Name: new("walkin_test.proto"), Package: new("walkin.test"), Dependency: []string{emptypb.File_google_protobuf_empty_proto.Path()},
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("Notes"), Method: []*descriptorpb.MethodDescriptorProto{
 			method("List", noSideEffects), method("Add", nil),
 			method("Set", &descriptorpb.MethodOptions{IdempotencyLevel: descriptorpb.MethodOptions_IDEMPOTENT.Enum()}),
 		}}},
@@ -329,5 +333,57 @@ func TestReads(t *testing.T) {
 			t.Errorf("%q, with the store down: got %v, want %v", tt.method, code, tt.down)
 		}
 		w.store.down.Store(false)
+	}
+}
+
+// TestWithoutStore holds what the package says of a service that has neither the
+// site's store nor its keys: what is published is enough to verify its tokens, and
+// its audience keeps the site's other tokens out.
+func TestWithoutStore(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Private: key}}, Store: memstore.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := map[string]string{}
+	var user uuid.UUID
+	c := walkintest.NewClient(t, site.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		claims, _ := walkin.FromContext(r.Context())
+		user = claims.UserID
+		for _, audience := range []string{"notes", "mail", "walkin"} {
+			if tokens[audience], err = site.AccessToken(r.Context(), audience, time.Minute); err != nil {
+				t.Error(err)
+			}
+		}
+	})))
+	c.Visit("/")
+	tokens["a cookie"] = c.Cookie("__Host-walkin-anon")
+
+	published, err := io.ReadAll(walkintest.NewClient(t, site.JWKSHandler()).Fetch("/jwks.json").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := jwk.Parse(published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range tokens {
+		got, err := jwt.ParseString(token, jwt.WithKeySet(set), jwt.WithIssuer("walkin"), jwt.WithAudience("notes"))
+		if (err == nil) != (name == "notes") {
+			t.Errorf("a token for %s: got %v", name, err)
+		}
+		if err == nil && got.Subject() != user.String() {
+			t.Errorf("got %s, want %s", got.Subject(), user)
+		}
+		message, err := jws.ParseString(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := message.Signatures()[0].ProtectedHeaders().Type(); (got == "at+jwt") != (name != "a cookie") {
+			t.Errorf("a token for %s: got typ %q", name, got)
+		}
 	}
 }

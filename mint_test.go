@@ -923,6 +923,45 @@ func TestLostAct(t *testing.T) {
 	s.wantRows(1)
 }
 
+// TestActWithTheTokenFromBeforeTheRow holds that such an act writes nothing when
+// it comes soon, and that the session lives on from it when it comes late.
+func TestActWithTheTokenFromBeforeTheRow(t *testing.T) {
+	const soon, late = time.Hour, 30*24*time.Hour - time.Hour
+	for _, after := range []time.Duration{soon, late} {
+		t.Run(after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				c := resident(s, "provisional")
+				old := c.Cookie(anonName)
+				c.Act("/note", nil)
+				id := body(t, c.Fetch("/"))
+				time.Sleep(after)
+
+				s.store.count()
+				again := carrying(s, anonName, old).On(s.Handler(s.routes()))
+				if got := body(t, again.Act("/note", nil)); got != id {
+					t.Fatalf("acting: got %q, want %q", got, id)
+				}
+				want := 0
+				if after == late {
+					want = 1 // the renewal
+				}
+				if got := s.store.count(writes...); got != want {
+					t.Errorf("got %d writes, want %d", got, want)
+				}
+				if got := s.claims(again); got.Provisional {
+					t.Errorf("got %+v, want a user with a row", got)
+				}
+				time.Sleep(20 * 24 * time.Hour)
+				if got := body(t, again.Act("/note", nil)); got != id {
+					t.Errorf("acting 20 days later: got %q, want %q", got, id)
+				}
+				s.wantRows(1)
+			})
+		})
+	}
+}
+
 // TestDeletedMeanwhile holds that a visitor who is deleted while they act for
 // the first time is nobody, and makes no row.
 func TestDeletedMeanwhile(t *testing.T) {

@@ -229,7 +229,14 @@ func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 
 func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
 	v := &visit{Context: r.Context(), m: m, standing: f.standing, reason: f.reason, bearer: f.bearer, entry: f.entry}
-	if f.standing == live {
+	switch {
+	case f.standing != live:
+	case f.settled:
+		// The token is from before the row. What the store just said is newer.
+		c := f.entry.claims
+		c.Provisional = false
+		v.claims.Store(&c)
+	default:
 		v.claims.Store(&f.entry.claims)
 	}
 	return v

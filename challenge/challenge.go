@@ -200,7 +200,11 @@ type field struct{ Name, Value string }
 
 // show writes the page. Its form is the one that was stopped.
 func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
-	fields, again := resend(r)
+	var fields []field
+	again := false
+	if g.origin.Check(r) == nil { // our page must not send as the site's own what another one sent
+		fields, again = resend(r)
+	}
 	data := struct {
 		Path, Action, Method, Challenge, Message string
 		Bits                                     int

@@ -373,6 +373,27 @@ func TestNotChallenged(t *testing.T) {
 	}
 }
 
+// TestPostFromElsewhere holds that the page does not send as the site's own what
+// another site's page sent.
+func TestPostFromElsewhere(t *testing.T) {
+	gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for site, want := range map[string]bool{"same-origin": true, "same-site": false, "cross-site": false} {
+		r := httptest.NewRequest(http.MethodPost, "/notes", strings.NewReader("a=b"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", site)
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		w := httptest.NewRecorder()
+		gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		page := w.Body.String()
+		if got := strings.Contains(page, `id="again"`); got != want || !strings.Contains(page, "data-challenge") {
+			t.Errorf("%s: got a form to send again: %v, want %v", site, got, want)
+		}
+	}
+}
+
 // TestCaptcha asks a stand-in for the two services, which cannot be reached from
 // a test: it is a fake, with the fields that their documentation names.
 func TestCaptcha(t *testing.T) {

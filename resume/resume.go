@@ -243,8 +243,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 	}
 	switch {
 	case errors.Is(err, walkin.ErrNotFound):
-		k.setCookie(w, "", -1)
-		m.Refuse(w, r, gone())
+		m.Refuse(w, r, gone()) // the cookie stays: there may be a form of another page
 		return
 	case err != nil:
 		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second})

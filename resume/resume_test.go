@@ -329,6 +329,9 @@ func TestYes(t *testing.T) {
 				t.Errorf("%s: got %d, %q", path, r.StatusCode, s.sent)
 			}
 		}
+		if r := c.Do(act(c)); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+			t.Errorf("the right one after them: got %d, %q", r.StatusCode, s.sent)
+		}
 	})
 	t.Run("another browser of the same user", func(t *testing.T) {
 		s, _ := ready(t)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/testserver"
 )
 
 // TestREADME builds the program of README.md as shown, in a module of its own,
@@ -19,10 +21,7 @@ import (
 func TestREADME(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv("WALKIN_TEST_REQUIRE"), ","), "curl") {
-			t.Fatal("curl is required and not installed")
-		}
-		t.Skip("curl is not installed; the transcript cannot be played")
+		testserver.Missing(t, "curl", "the transcript cannot be played")
 	}
 	root, err := os.Getwd()
 	if err != nil {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/walkin-go/walkin/internal/testserver"
 )
 
 // The site in a real browser: what a person does, with scripts switched on and
@@ -24,21 +23,8 @@ import (
 // newChromium starts a browser, or skips the test when there is none.
 func newChromium(t *testing.T) context.Context {
 	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		if slices.Contains(strings.Split(os.Getenv("WALKIN_TEST_REQUIRE"), ","), "chromium") {
-			t.Fatal("chromium is required and not installed")
-		}
-		t.Skip("no Chromium is installed; the walk through a real browser is left out")
-	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path),
+		chromedp.ExecPath(testserver.Chromium(t)),
 		chromedp.DisableGPU,
 		chromedp.UserAgent(chrome), // by its own, a headless browser is a robot, and gets no user for looking
 		chromedp.UserDataDir(t.TempDir()),

@@ -132,10 +132,10 @@ func TestOldRoundTrip(t *testing.T) {
 		"a sign-out": func(_ *site, c *walkintest.Client) { c.Act("/out", nil) },
 	} {
 		for _, kind := range []string{"nobody", "a guest", "a permanent user"} {
+			if kind == "nobody" && name == "a sign-out" {
+				continue // nobody cannot sign out
+			}
 			t.Run(kind+", "+name, func(t *testing.T) {
-				if kind == "nobody" && name == "a sign-out" {
-					t.Skip("nobody cannot sign out")
-				}
 				s := newSite(t, minting(walkin.MintOnAct))
 				c := victims[kind](s)
 				answer := s.op.answer(s.press(c, "op"), "mallory")

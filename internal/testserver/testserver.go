@@ -95,6 +95,18 @@ func MariaDBDSN(t testing.TB) string {
 	return "root@unix(" + MariaDB(t) + ")/"
 }
 
+// Chromium returns the path of a browser.
+func Chromium(t testing.TB) (path string) {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	Missing(t, "chromium", "the walk through a real browser is left out")
+	return ""
+}
+
 // find returns the newest program of that name in the folders or on the path.
 func find(t testing.TB, server, program, folders string) string {
 	t.Helper()

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -43,18 +42,8 @@ func page(w http.ResponseWriter, r *http.Request) {
 // newChromium starts a browser, or skips the test when there is none.
 func newChromium(t *testing.T) context.Context {
 	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		testserver.Missing(t, "chromium", "the walk through a real browser is left out")
-	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path),
+		chromedp.ExecPath(testserver.Chromium(t)),
 		chromedp.DisableGPU,
 		chromedp.UserAgent(walkintest.UserAgent), // by its own, a headless browser is a robot
 		chromedp.UserDataDir(t.TempDir()),

@@ -120,8 +120,9 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 	return nil
 }
 
-// SignOutEverywhere ends all sessions of a user. On other replicas their tokens
-// act no more at once and read no more after Config.RecheckAfter.
+// SignOutEverywhere ends all sessions of a user: their tokens act no more at once,
+// and read no more after Config.RecheckAfter. Where the user themselves asks for it,
+// call [Middleware.SignOut] as well, so that their own browser forgets them now.
 func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) error {
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		// The lock: a sign-in that has begun ends first, and its session too.
@@ -142,8 +143,10 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 // identities, for ever: no token of theirs brings them back. What the app
 // stored about them is the app's to delete, or goes by its foreign keys.
 //
-// A guest without a row leaves a trace as well. Where visitors delete themselves,
-// let it be an act: it takes from Config.RowLimit before it gets here.
+// Their tokens read until Config.RecheckAfter. Where visitors delete themselves, let
+// it be an act, and call [Middleware.SignOut] afterwards, so that their own browser
+// forgets them now. A guest without a row leaves a trace as well; an act takes from
+// Config.RowLimit before it gets here.
 func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err := m.cfg.Store.DeleteUser(ctx, m.tombstone(userID, uuid.Nil, time.Now())); err != nil {
 		return err

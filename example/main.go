@@ -6,49 +6,67 @@
 //
 // This file wires it up and is the one to read first. notes.go stores the notes
 // under a user ID, and pages.go shows them to whoever walkin says is there.
+// account.go has the forms by which a guest gets an account, and the page on
+// which its owner looks after it.
 package main
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/challenge"
+	"github.com/walkin-go/walkin/credential/code"
+	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/credential/passkey"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/resume"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
 func main() {
+	var cfg config
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
-	file := flag.String("db", "walkin-example.db", "SQLite `file`; it is made when it is not there")
+	flag.StringVar(&cfg.file, "db", "walkin-example.db", "SQLite `file`; it is made when it is not there")
+	flag.StringVar(&cfg.url, "url", "", "`URL` of the site; http://localhost with the port when empty")
+	flag.BoolVar(&cfg.crowded, "crowded", false, "act as on a crowded network: from the third new writer on, a browser proves that it works for it")
 	flag.Parse()
+	cfg.mail = os.Stdout
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anybody
-	if err := run(ctx, *addr, *file, os.Stdout); err != nil {
+	if err := run(ctx, *addr, cfg, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "example:", err)
 		os.Exit(1)
 	}
 }
 
+// A config is what may differ from one Margin to the next.
+type config struct {
+	file    string    // of the database
+	url     string    // without a path: "http://localhost:8080"
+	crowded bool      // one address may make two rows, and works for more
+	mail    io.Writer // where mail is written to instead of being sent
+}
+
 // open builds the site on a database file. Close the database when done.
-func open(ctx context.Context, file string) (http.Handler, io.Closer, error) {
-	db, err := openDatabase(file)
+func open(ctx context.Context, cfg config) (http.Handler, io.Closer, error) {
+	db, err := openDatabase(cfg.file)
 	if err != nil {
 		return nil, nil, err
 	}
-	handler, err := build(ctx, db, file+".key")
+	handler, err := build(ctx, db, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
@@ -56,7 +74,11 @@ func open(ctx context.Context, file string) (http.Handler, io.Closer, error) {
 }
 
 // build is the part to read: the wiring of a site with walkin.
-func build(ctx context.Context, db database, keyFile string) (http.Handler, error) {
+func build(ctx context.Context, db database, cfg config) (http.Handler, error) {
+	base, err := url.Parse(cfg.url)
+	if err != nil {
+		return nil, err
+	}
 	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db.write, Reader: db.read})
 	if err != nil {
 		return nil, err
@@ -68,33 +90,100 @@ func build(ctx context.Context, db database, keyFile string) (http.Handler, erro
 	if err := notes.migrate(ctx); err != nil {
 		return nil, err
 	}
-	keys, err := walkin.KeyFile(keyFile) // made on the first start; without it nobody is who they were
+	keys, err := walkin.KeyFile(cfg.file + ".key") // made on the first start; without it nobody is who they were
 	if err != nil {
 		return nil, err
 	}
-	passwords, err := password.New(password.Config{Store: store})
+	codeKey, err := derive(keys[0].Secret, "codes")
 	if err != nil {
 		return nil, err
 	}
-	s := &site{notes: notes}
+	challengeKey, err := derive(keys[0].Secret, "challenges")
+	if err != nil {
+		return nil, err
+	}
+
+	// On a crowded network a browser has to work before its visitor is a row.
+	gate, err := challenge.New(challenge.Config{Key: challengeKey, Store: store, Insecure: true})
+	if err != nil {
+		return nil, err
+	}
+	limit := walkin.Limit{} // walkin's own
+	if cfg.crowded {
+		limit = walkin.Limit{Count: 2, Per: time.Hour}
+	}
+
+	s := &site{notes: notes, store: store, mail: cfg.mail}
 	wk, err := walkin.New(walkin.Config{
-		Keys:       keys,
-		Store:      store,
-		Insecure:   true, // plain http on localhost; leave it out behind https
-		UpgradeURL: "/upgrade",
-		SignInURL:  "/signin",
+		Keys:            keys,
+		Store:           store,
+		Insecure:        true, // plain http on localhost; leave it out behind https
+		UpgradeURL:      "/upgrade",
+		SignInURL:       "/signin",
+		CredentialPaths: []string{"/upgrade/", "/signin/", "/code", "/passkey/", "/auth/"},
+		OnUpgrade: func(ctx context.Context, c walkin.Change) error {
+			// Whoever came by a provider has a name there.
+			p, _ := oidc.ProfileFrom(ctx)
+			return notes.keepName(ctx, c.UserID, p.Name)
+		},
 		OnMerge: func(ctx context.Context, c walkin.Change) error {
 			// Somebody wrote here as a guest, and then signed in to the account
 			// that they have had all along.
 			return notes.move(ctx, c.GuestID, c.UserID)
 		},
-		OnRefuse: s.refused, // in the site's own dress
-		OnEvent:  logEvent,
+		RowLimit:  limit,
+		Challenge: gate.Passed,
+		OnRefuse:  gate.OnRefuse(s.refused), // in the site's own dress
+		OnEvent:   s.event,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.wk = wk
+
+	// Four ways to an account, and back to it. An address is proven by a code; a
+	// password that was typed with it signs in from then on.
+	passwords, err := password.New(password.Config{Store: store, Proven: true})
+	if err != nil {
+		return nil, err
+	}
+	codes, err := code.New(code.Config{
+		Middleware: wk, Store: store, Key: codeKey, Insecure: true,
+		Sender: code.Print(cfg.mail), // in production: credential/code/smtp
+		Link:   cfg.url + "/code",
+		Secret: func(r *http.Request) ([]byte, error) {
+			if r.URL.Path != "/upgrade" || r.PostFormValue("password") == "" {
+				return nil, nil // a code each time does as well
+			}
+			return passwords.NewSecret(r)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	passkeys, err := passkey.New(passkey.Config{
+		Middleware: wk, Store: store,
+		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin",
+		UserName: s.name,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sample, err := newSampleID(cfg.url)
+	if err != nil {
+		return nil, err
+	}
+	s.providers = append([]oidc.Provider{sample.provider()}, realProviders()...)
+	sso, err := oidc.New(oidc.Config{
+		Middleware: wk, Store: store,
+		URL:       cfg.url + "/auth/",
+		Providers: s.providers,
+		Page:      s.providerPage,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.passwords, s.codes, s.passkeys = passwords, codes, passkeys
 
 	// A guest who publishes is sent to make an account, and what they were about
 	// to do is kept for them meanwhile.
@@ -102,10 +191,18 @@ func build(ctx context.Context, db database, keyFile string) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
+	// A guest may try out three downloads a day, and with new cookies no more than
+	// a house full of guests.
+	s.downloads, err = quota.New(quota.Config{
+		Middleware: wk, Store: store, UpgradeURL: "/upgrade?for=downloads",
+		Name: "download", Limit: 3, Within: 24 * time.Hour,
+		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 60,
+	})
+	if err != nil {
+		return nil, err
+	}
 
-	user, permanent := wk.RequireUser(), wk.RequirePermanent()
-	upgrade := wk.UpgradeHandler(passwords, s.upgradePage)
-	signIn := wk.SignInHandler(passwords, s.signInPage)
+	user, permanent, recent := wk.RequireUser(), wk.RequirePermanent(), wk.RequireRecent(recently)
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", s.page(s.home))
@@ -117,77 +214,61 @@ func build(ctx context.Context, db database, keyFile string) (http.Handler, erro
 	mux.Handle("POST /notes/{id}/publish", keeper.RequirePermanent()(s.page(s.publish)))
 	mux.Handle("GET /resume", keeper)
 	mux.Handle("POST /notes/{id}/unpublish", permanent(s.page(s.unpublish)))
+	mux.Handle("POST /download", user(s.downloads.Require()(s.page(s.download))))
 
-	mux.Handle("GET /whoami", user(s.page(s.whoami)))
-	mux.Handle("GET /upgrade", upgrade)
-	mux.Handle("POST /upgrade", upgrade)
-	mux.Handle("GET /signin", signIn)
-	mux.Handle("POST /signin", signIn)
+	mux.Handle("/upgrade", codes.SendHandler("/upgrade/code", s.upgradePage))
+	mux.Handle("/upgrade/code", wk.UpgradeHandler(codes, s.codePage))
+	mux.Handle("/signin", wk.SignInHandler(passwords, s.signInPage))
+	mux.Handle("/signin/send", codes.SendHandler("/signin/code", s.signInPage))
+	mux.Handle("/signin/code", wk.SignInHandler(codes, s.codePage))
+	mux.Handle("/code", codes.LinkHandler(s.linkPage))
+	mux.Handle("/passkey/", passkeys)
+	mux.Handle("/auth/", sso)
 	mux.Handle("GET /signout", s.page(s.signOutPage))
 	mux.Handle("POST /signout", wk.SignOutHandler())
+
+	mux.Handle("GET /account", permanent(s.page(s.account)))
+	mux.Handle("POST /account/remove", recent(s.page(s.removeWay)))
+	mux.Handle("POST /account/rename", permanent(s.page(s.renameKey)))
+	mux.Handle("POST /account/password", recent(s.page(s.setPassword)))
+	mux.Handle("POST /account/signout", permanent(s.page(s.signOutEverywhere)))
+	mux.Handle("POST /account/delete", recent(s.page(s.deleteAccount)))
+	mux.Handle("GET /whoami", user(s.page(s.whoami)))
 	mux.Handle("GET /.well-known/jwks.json", wk.JWKSHandler())
 
 	mux.Handle("GET /notes", http.RedirectHandler("/", http.StatusSeeOther)) // the address after a refused note
 	mux.HandleFunc("GET /static/{file}", static)
-	mux.Handle("GET /", s.page(func(http.ResponseWriter, *http.Request) error { return errNoNote }))
+	mux.Handle("/", s.page(func(http.ResponseWriter, *http.Request) error { return errNoNote }))
 
 	// walkin refuses what other sites send to its own forms; this refuses what
 	// they send to ours.
-	site := http.NewCrossOriginProtection().Handler(mux)
-	return headers(wk.Handler(site)), nil // one line, and every visitor is somebody
+	inside := http.NewCrossOriginProtection().Handler(mux)
+
+	outside := http.NewServeMux() // what makes nobody a user
+	outside.Handle("/challenge/", gate)
+	outside.Handle(sampleIDPath, sample)
+	outside.Handle("/", wk.Handler(inside)) // one line, and every visitor is somebody
+	return headers(s.providers, oneHost(base, outside)), nil
 }
 
-// logEvent tells in the log who becomes whom, who was refused, and what broke.
-// Events hold no secrets and no addresses.
-func logEvent(ctx context.Context, e walkin.Event) {
-	level := slog.LevelInfo
-	switch e.Outcome {
-	case walkin.Skipped, walkin.Renewed:
-		return
-	case walkin.Failed:
-		level = slog.LevelError
-	}
-	var attrs []slog.Attr
-	if e.UserID != uuid.Nil {
-		attrs = append(attrs, slog.Any("user", e.UserID))
-	}
-	if e.Reason != "" {
-		attrs = append(attrs, slog.String("reason", e.Reason))
-	}
-	if e.Err != nil {
-		attrs = append(attrs, slog.Any("error", e.Err))
-	}
-	slog.LogAttrs(ctx, level, string(e.Outcome), attrs...)
+// derive returns a key for one purpose. A site with a place for secrets keeps
+// one there for each; this one has a single file.
+func derive(secret []byte, purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, secret, nil, "margin "+purpose, 32)
 }
 
-// run serves the site until ctx ends, and then lets requests finish.
-func run(ctx context.Context, addr, file string, out io.Writer) error {
-	handler, db, err := open(ctx, file)
-	if err != nil {
-		return err
+// realProviders are those that the environment has a client for. Their callbacks
+// are /auth/callback/google and /auth/callback/github.
+func realProviders() []oidc.Provider {
+	var providers []oidc.Provider
+	if id := os.Getenv("GOOGLE_CLIENT_ID"); id != "" {
+		providers = append(providers, oidc.Provider{
+			Name: "google", Issuer: "https://accounts.google.com",
+			ClientID: id, ClientSecret: os.Getenv("GOOGLE_CLIENT_SECRET"), VerifiesEmail: true,
+		})
 	}
-	defer db.Close()
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
+	if id := os.Getenv("GITHUB_CLIENT_ID"); id != "" {
+		providers = append(providers, oidc.GitHub(id, os.Getenv("GITHUB_CLIENT_SECRET")))
 	}
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-	}
-	fmt.Fprintf(out, "Margin is open at http://%s - its notes are in %s. Stop it with Ctrl-C.\n", listener.Addr(), file)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return server.Shutdown(ctx)
+	return providers
 }

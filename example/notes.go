@@ -77,7 +77,11 @@ CREATE TABLE IF NOT EXISTS notes (
 	published_at INTEGER           -- NULL for a draft
 );
 CREATE INDEX IF NOT EXISTS notes_by_user ON notes (user_id, created_at);
-CREATE INDEX IF NOT EXISTS notes_published ON notes (published_at) WHERE published_at IS NOT NULL;`
+CREATE INDEX IF NOT EXISTS notes_published ON notes (published_at) WHERE published_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS names (
+	user_id BLOB PRIMARY KEY REFERENCES walkin_users (id) ON DELETE CASCADE,
+	name    TEXT NOT NULL
+);`
 
 func (n *notes) migrate(ctx context.Context) error {
 	_, err := n.write.ExecContext(ctx, schema)
@@ -198,6 +202,29 @@ func (n *notes) move(ctx context.Context, guestID, userID uuid.UUID) error {
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, userID[:], guestID[:])
 	return err
+}
+
+// keepName remembers what a provider calls a user: for Config.OnUpgrade, in its
+// transaction.
+func (n *notes) keepName(ctx context.Context, userID uuid.UUID, name string) error {
+	tx, ok := sqlstore.Tx(ctx)
+	if !ok {
+		return errors.New("names are kept in a transaction of the store only")
+	}
+	if name == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO names (user_id, name) VALUES (?, ?)`, userID[:], name)
+	return err
+}
+
+// name returns what a provider calls a user; empty when none has.
+func (n *notes) name(ctx context.Context, userID uuid.UUID) (name string, err error) {
+	err = n.read.QueryRowContext(ctx, `SELECT name FROM names WHERE user_id = ?`, userID[:]).Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return name, err
 }
 
 func (n note) Published() bool { return !n.PublishedAt.IsZero() }

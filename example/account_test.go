@@ -1,0 +1,296 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// Four ways into one account, and what its owner does about them.
+func TestAccount(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	ann.write("hi")
+	guest := ann.whoami()
+	ann.upgrade("ann@example.com")
+	if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
+		t.Fatalf("got %+v after an upgrade, want %s and not anonymous", got, guest.ID)
+	}
+	ann.get("/account").must(t, 200, "").has(t, "ann@example.com", "Your password, or a code by mail", "It stays until there is another").lacks(t, ">Remove")
+
+	// Another way in, and a notice of it to the address that was there before.
+	ann.goAs("Ann", "return_to", "/account?added").must(t, 303, "/account?added")
+	ann.get("/account?added").has(t, "Sample ID", "That opens your account from now on", ">Remove").lacks(t, "Connect Sample ID")
+	server.mail.wantLast(t, "ann@example.com", "there is a new way to sign in")
+	ann.post("/signin/send", "email", "ann@work.example", "return_to", "/account?added").must(t, 303, "/signin/code?return_to=%2Faccount%3Fadded")
+	ann.enter("/signin/code", "ann@work.example", "return_to", "/account?added").must(t, 303, "/account?added")
+	server.mail.wantLast(t, "ann@example.com", "there is a new way to sign in")
+	if got := server.mail.to("ann@work.example"); len(got) != 1 {
+		t.Errorf("the new address got %q, want its code alone", got)
+	}
+
+	// Each opens the same account elsewhere.
+	work := newBrowser(t, server)
+	work.goAs("ann").must(t, 303, "/") // names are the same in any case there
+	other := newBrowser(t, server)
+	other.post("/signin/send", "email", "ann@work.example").must(t, 303, "/signin/code")
+	other.enter("/signin/code", "ann@work.example").must(t, 303, "/")
+	for _, p := range []*person{work, other} {
+		if got := p.whoami(); got.ID != guest.ID || got.IsAnonymous {
+			t.Fatalf("got %+v, want %s", got, guest.ID)
+		}
+	}
+
+	// One is removed: everybody else is out, and the address that it was hears of it.
+	ann.post("/account/remove", "provider", "email", "subject", "ann@work.example").must(t, 303, "/account?removed")
+	ann.get("/account?removed").has(t, "opens your account no more").lacks(t, "ann@work.example")
+	for _, address := range []string{"ann@example.com", "ann@work.example"} {
+		server.mail.wantLast(t, address, "a way to sign in was removed")
+	}
+	other.post("/account/signout").must(t, 303, "/signin") // acts no more at once, and reads no more soon
+	again := newBrowser(t, server)
+	again.post("/signin/send", "email", "ann@work.example").must(t, 303, "/signin/code")
+	again.enter("/signin/code", "ann@work.example").must(t, 303, "/")
+	if again.whoami().ID == guest.ID {
+		t.Error("a removed address opens the account still")
+	}
+
+	// A new password: all browsers are out, and it signs in.
+	ann.post("/account/password", "email", "again@example.com", "password", "a newer one than that").must(t, 303, "/signin?password_set")
+	ann.get("/signin?password_set").has(t, "Your password is set")
+	server.mail.wantLast(t, "ann@example.com", "your password was set")
+	ann.post("/signin", "email", "ann@example.com", "password", secret).must(t, 401, "")
+	ann.post("/signin", "email", "ann@example.com", "password", "a newer one than that").must(t, 303, "/")
+	if got := ann.whoami(); got.ID != guest.ID {
+		t.Fatalf("got %+v, want %s", got, guest.ID)
+	}
+
+	ann.post("/account/signout").must(t, 303, "/?signed_out")
+	ann.get("/?signed_out").has(t, "You are signed out", "Write it in the margin")
+	ann.goAs("Ann").must(t, 303, "/")
+	ann.post("/account/delete").must(t, 303, "/?deleted")
+	ann.get("/?deleted").must(t, 200, "").has(t, "Your account is deleted").lacks(t, ">hi<")
+	server.mail.wantLast(t, "ann@example.com", "your account was deleted")
+	ann.post("/signin", "email", "ann@example.com", "password", "a newer one than that").must(t, 401, "")
+}
+
+func (m *mailbox) wantLast(t *testing.T, address, words string) {
+	t.Helper()
+	all := m.to(address)
+	if len(all) == 0 || !strings.Contains(all[len(all)-1], words) {
+		t.Errorf("%s got %q, want %q last", address, all, words)
+	}
+}
+
+// An address without a password, and the password that comes later.
+func TestCodeAlone(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	ann.write("hi")
+	guest := ann.whoami()
+	ann.post("/upgrade", "email", "ann@example.com", "password", "").must(t, 303, "/upgrade/code")
+	ann.post("/upgrade/code", "code", "000000").must(t, 401, "").has(t, `id="error"`)
+	ann.enter("/upgrade/code", "ann@example.com").must(t, 303, "/")
+	if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
+		t.Fatalf("got %+v, want %s and not anonymous", got, guest.ID)
+	}
+	ann.get("/account").has(t, "A code by mail", "A password")
+	ann.post("/account/password", "password", secret).must(t, 303, "/signin?password_set")
+	ann.post("/signin", "email", "ann@example.com", "password", secret).must(t, 303, "/")
+
+	// What is typed beside the address on the sign-in form is no new password.
+	bob := newBrowser(t, server)
+	bob.post("/signin/send", "email", "bob@example.com", "password", secret).must(t, 303, "/signin/code")
+	bob.enter("/signin/code", "bob@example.com").must(t, 303, "/")
+	newBrowser(t, server).post("/signin", "email", "bob@example.com", "password", secret).must(t, 401, "")
+}
+
+// The link in a mail goes on in the browser that asked, and shows the code in
+// every other.
+func TestLinkInMail(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	ann.write("hi")
+	guest := ann.whoami()
+	ann.post("/upgrade", "email", "ann@example.com", "return_to", "/resume").must(t, 303, "/upgrade/code?return_to=%2Fresume")
+	code, link := server.mail.code("ann@example.com")
+	path := strings.TrimPrefix(link, server.URL)
+	newBrowser(t, server).get(path).must(t, 200, "").has(t, "Your code is "+code, "give it to nobody").lacks(t, "<button>Go on to Margin")
+	ann.get(path).must(t, 200, "").has(t, "One more step", `name="return_to" value="/resume"`)
+	ann.post("/code", "code", code, "return_to", "/resume").must(t, 303, "/resume")
+	if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
+		t.Fatalf("got %+v, want %s and not anonymous", got, guest.ID)
+	}
+	newBrowser(t, server).post("/code", "code", code).must(t, 401, "").has(t, "That did not work")
+}
+
+// Who says no at the provider is who they were, and reads why on the page that
+// they came from.
+func TestProviderSaysNo(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	ann.write("hi")
+	guest := ann.whoami()
+	there := ann.post("/auth/start", "provider", "sample", "return_to", "/p/x")
+	path := strings.TrimPrefix(there.location, server.URL)
+	ann.post(path, "name", "").must(t, 200, "").has(t, "Who are you?")
+	back := ann.post(path, "no", "1").must(t, 303, strings.SplitAfter(there.location, server.URL)[0]+"/auth/callback/sample?"+url.Values{
+		"error": {"access_denied"}, "state": {query(t, there.location, "state")}}.Encode())
+	ann.get(strings.TrimPrefix(back.location, server.URL)).has(t, "Create an account", `id="error"`, `name="return_to" value="/p/x"`)
+	if got := ann.whoami(); got != guest {
+		t.Errorf("got %+v, want %+v", got, guest)
+	}
+	nobody := newPerson(t, server)
+	there = nobody.post("/auth/start", "provider", "sample")
+	back = nobody.post(strings.TrimPrefix(there.location, server.URL), "no", "1")
+	nobody.get(strings.TrimPrefix(back.location, server.URL)).has(t, "Sign in", `id="error"`)
+}
+
+func query(t *testing.T, address, name string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get(name)
+}
+
+// A code of Sample ID is worth nothing without the browser and the secret that
+// belong to it.
+func TestSampleID(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	there := ann.post("/auth/start", "provider", "sample")
+	back := ann.post(strings.TrimPrefix(there.location, server.URL), "name", "Ann")
+	code := query(t, back.location, "code")
+	for name, form := range map[string][]string{
+		"without a secret": {"code", code, "redirect_uri", server.URL + "/auth/callback/sample", "code_verifier", "x"},
+		"another client":   {"client_id", "evil", "client_secret", "x", "code", code},
+	} {
+		if got := newPerson(t, server).post("/sample-id/token", form...); got.status != 401 {
+			t.Errorf("%s: got %d, want 401", name, got.status)
+		}
+	}
+	newBrowser(t, server).get(strings.TrimPrefix(back.location, server.URL)).has(t, "not started in this browser")
+	if got := newBrowser(t, server).get("/sample-id/authorize?client_id=margin&redirect_uri=https%3A%2F%2Fevil.example&code_challenge_method=S256"); got.status != 400 {
+		t.Errorf("got %d for somebody else's callback, want 400", got.status)
+	}
+}
+
+// Real providers come by the environment, and the policy lets forms go there.
+func TestRealProviders(t *testing.T) {
+	t.Setenv("GOOGLE_CLIENT_ID", "one")
+	t.Setenv("GITHUB_CLIENT_ID", "two")
+	a := newBrowser(t, newServer(t)).get("/signin").has(t, "Go on with Sample ID", "Go on with Google", "Go on with GitHub")
+	policy := a.header.Get("Content-Security-Policy")
+	for _, want := range []string{"form-action 'self'", "https://accounts.google.com", "https://github.com"} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy is %q, want %q in it", policy, want)
+		}
+	}
+}
+
+// Three downloads without an account, and then the way to one.
+func TestDownloads(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	ann.write("the first of all")
+	for left := 3; left > 0; left-- {
+		ann.get("/").has(t, string(rune('0'+left))+" of 3 left today")
+		a := ann.post("/download").must(t, 200, "").has(t, "the first of all")
+		if got := a.header.Get("Content-Disposition"); !strings.HasPrefix(got, "attachment") {
+			t.Errorf("got Content-Disposition %q, want an attachment", got)
+		}
+	}
+	ann.get("/").has(t, "0 of 3 left today")
+	ann.post("/download").must(t, 303, "/upgrade?for=downloads")
+	ann.browser = false
+	ann.post("/download").must(t, 429, "").has(t, `"status":429`)
+	ann.browser = true
+	ann.upgrade("ann@example.com")
+	ann.get("/").lacks(t, "left today")
+	ann.post("/download").must(t, 200, "").has(t, "the first of all")
+}
+
+// On a crowded network the third new writer meets a challenge, with the note that
+// they wrote in it; whoever is there already notices nothing.
+func TestCrowded(t *testing.T) {
+	server := newHost(t, config{crowded: true})
+	first := newBrowser(t, server)
+	first.write("one")
+	newBrowser(t, server).write("two")
+	third := newBrowser(t, server)
+	third.get("/")
+	third.post("/notes", "text", "the third").must(t, 429, "").has(t, "the third", "/challenge/solve.js")
+	program := newPerson(t, server)
+	program.post("/notes", "text", "the fourth").must(t, 429, "").has(t, `"status":429`)
+	first.write("more of it")
+	first.upgrade("ann@example.com")
+
+	ordinary := newServer(t)
+	for i := range 5 {
+		newBrowser(t, ordinary).write(fmt.Sprint("note ", i))
+	}
+}
+
+// By another name of the machine the site would know nobody.
+func TestOneHost(t *testing.T) {
+	server := newServer(t)
+	p := newBrowser(t, server)
+	p.base = server.Server.URL // 127.0.0.1
+	p.get("/p/x?y=1").must(t, 307, server.URL+"/p/x?y=1")
+}
+
+// A browser that somebody left open reads, and writes notes; it changes nothing
+// about the account until its owner shows that they are there.
+func TestLeftOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail := &mailbox{t: t}
+		handler, db, err := open(t.Context(), config{file: filepath.Join(t.TempDir(), "notes.db"), url: "https://app.example", mail: mail})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		ann := walkintest.NewClient(t, handler)
+		must := func(response *http.Response, status int, location string, words ...string) {
+			t.Helper()
+			body, err := io.ReadAll(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer{response.StatusCode, response.Header.Get("Location"), response.Header, string(body)}.must(t, status, location).has(t, words...)
+		}
+		ann.Act("/notes", url.Values{"text": {"hi"}})
+		must(ann.Act("/upgrade", url.Values{"email": {"ann@example.com"}, "password": {secret}}), 303, "/upgrade/code")
+		code, _ := mail.code("ann@example.com")
+		must(ann.Act("/upgrade/code", url.Values{"code": {code}}), 303, "/")
+		must(ann.Visit("/account"), 200, "", "Delete this account")
+
+		time.Sleep(recently + time.Second)
+		must(ann.Visit("/account"), 200, "", "Show that it is you")
+		must(ann.Act("/notes", url.Values{"text": {"later"}}), 303, "/")
+		for _, path := range []string{"/account/remove", "/account/password", "/account/delete"} {
+			must(ann.Act(path, url.Values{"password": {secret}}), 303, "/signin")
+		}
+		must(ann.Visit("/signin?return_to=/account"), 200, "", "Is it still you?", "Password of ann@example.com", "Mail a code to ann@example.com")
+		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {"a guess of somebody"}}), 401, "", "Is it still you?")
+		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {secret}, "return_to": {"/account"}}), 303, "/account")
+		must(ann.Visit("/account"), 200, "", "Delete this account")
+
+		// The same by a code.
+		time.Sleep(recently + time.Second)
+		must(ann.Act("/signin/send", url.Values{"email": {"ann@example.com"}, "return_to": {"/account"}}), 303, "/signin/code?return_to=%2Faccount")
+		must(ann.Visit("/signin/code?return_to=/account"), 200, "", "Look in your mail")
+		code, _ = mail.code("ann@example.com")
+		must(ann.Act("/signin/code", url.Values{"code": {code}, "return_to": {"/account"}}), 303, "/account")
+		must(ann.Visit("/signin?return_to=/account"), 303, "/account") // nothing left to show
+	})
+}

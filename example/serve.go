@@ -1,0 +1,83 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin"
+)
+
+// run serves the site until ctx ends, and then lets requests finish.
+func run(ctx context.Context, addr string, cfg config, out io.Writer) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	// Passkeys belong to a name, and no address is one.
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	cfg.url = cmp.Or(cfg.url, "http://"+net.JoinHostPort("localhost", port))
+	handler, db, err := open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	fmt.Fprintf(out, "Margin is open at %s - its notes are in %s, and its mail is printed here. Stop it with Ctrl-C.\n", cfg.url, cfg.file)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+// event tells in the log who becomes whom, who was refused, and what broke, and
+// tells owners by mail of a new way into their account. Events hold no secrets
+// and no addresses.
+func (s *site) event(ctx context.Context, e walkin.Event) {
+	level := slog.LevelInfo
+	switch e.Outcome {
+	case walkin.Skipped, walkin.Renewed:
+		return
+	case walkin.Failed:
+		level = slog.LevelError
+	case walkin.Linked:
+		if err := s.noticeNew(ctx, e.UserID); err != nil {
+			slog.ErrorContext(ctx, "example: an owner was not told of a new way to sign in", "error", err)
+		}
+	}
+	var attrs []slog.Attr
+	if e.UserID != uuid.Nil {
+		attrs = append(attrs, slog.Any("user", e.UserID))
+	}
+	if e.Reason != "" {
+		attrs = append(attrs, slog.String("reason", e.Reason))
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("error", e.Err))
+	}
+	slog.LogAttrs(ctx, level, string(e.Outcome), attrs...)
+}

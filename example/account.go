@@ -444,7 +444,7 @@ func (s *site) noticeNew(ctx context.Context, user uuid.UUID) error {
 func (s *site) notice(identities []walkin.Identity, what string) {
 	for _, identity := range identities {
 		if identity.Provider == emailProvider {
-			fmt.Fprintf(s.mail, "To %s: %s. If that was not you, open /account.\n", identity.Subject, what)
+			fmt.Fprintf(s.mail, "To %s: %s. If that was not you, open %s/account.\n", identity.Subject, what, s.url)
 		}
 	}
 }

@@ -113,7 +113,7 @@ func build(ctx context.Context, db database, cfg config) (http.Handler, error) {
 		limit = walkin.Limit{Count: 2, Per: time.Hour}
 	}
 
-	s := &site{notes: notes, store: store, mail: cfg.mail}
+	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
 	wk, err := walkin.New(walkin.Config{
 		Keys:            keys,
 		Store:           store,

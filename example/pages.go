@@ -32,6 +32,7 @@ type site struct {
 	passkeys  *passkey.Passkeys
 	providers []oidc.Provider
 	mail      io.Writer
+	url       string
 }
 
 const (

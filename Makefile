@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench load
+.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench load crowd
 
 check: gofmt vet fix staticcheck promises race
 	@echo "== all good"
@@ -63,3 +63,7 @@ bench:
 # Lets a crowd at a small site on loopback, with walkin and without.
 load:
 	@cd bench && $(GO) run ./load -write ../docs/performance.md
+
+# Plays a busy day with its robots at a small site on loopback.
+crowd:
+	@cd bench && $(GO) run ./crowd

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/challenge"
+	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/quota"
+	"github.com/walkin-go/walkin/store/sqlstore"
+	_ "modernc.org/sqlite"
+)
+
+// A site is a small one behind a proxy, as an owner would set it up: all limits
+// are walkin's own. Notes belong to user IDs.
+type site struct {
+	db      *sql.DB
+	reader  *sql.DB
+	server  *http.Server
+	base    string
+	crowds  []*crowd
+	byName  map[string]*crowd
+	client  *http.Client
+	handler http.Handler
+}
+
+// crowdHeader says which crowd a request is of, for the tally alone.
+const crowdHeader = "X-Crowd"
+
+type crowdKey struct{}
+
+func newSite(ctx context.Context, dir string) (*site, error) {
+	s := &site{byName: map[string]*crowd{}, client: &http.Client{
+		Timeout:       time.Minute,
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	dsn := "file:" + filepath.Join(dir, "crowd.db") +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=synchronous(NORMAL)&_txlock=immediate"
+	var err error
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+		return nil, err
+	}
+	s.db.SetMaxOpenConns(1)
+	if s.reader, err = sql.Open("sqlite", dsn); err != nil {
+		return nil, err
+	}
+	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: s.db, Reader: s.reader})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := s.db.ExecContext(ctx, `CREATE TABLE notes (user_id BLOB NOT NULL REFERENCES walkin_users (id) ON DELETE CASCADE, text TEXT NOT NULL)`); err != nil {
+		return nil, err
+	}
+	if err := s.build(store); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s.base = "http://" + listener.Addr().String()
+	s.server = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.server.Serve(listener) }()
+	return s, nil
+}
+
+func (s *site) close() {
+	s.client.CloseIdleConnections()
+	_ = s.server.Close()
+	_, _ = s.db.Close(), s.reader.Close()
+}
+
+// crowd opens the books of another crowd.
+func (s *site) crowd(name string, limit int) *crowd {
+	c := &crowd{name: name, limit: limit, status: map[int]int{}}
+	s.crowds = append(s.crowds, c)
+	s.byName[name] = c
+	return c
+}
+
+func (s *site) build(store *sqlstore.Store) error {
+	secret, key := make([]byte, 32), make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails, see crypto/rand
+	_, _ = rand.Read(key)
+	var wk *walkin.Middleware
+	gate, err := challenge.New(challenge.Config{Key: key, Store: store, Insecure: true,
+		Networks: func(r *http.Request) []string { return wk.ClientNetworks(r) }})
+	if err != nil {
+		return err
+	}
+	wk, err = walkin.New(walkin.Config{
+		Keys:           []walkin.Key{{Secret: secret}},
+		Store:          store,
+		Insecure:       true,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		UpgradeURL:     "/signup",
+		SignInURL:      "/signin",
+		Challenge:      gate.Passed,
+		OnRefuse:       gate.OnRefuse(nil),
+		OnMerge: func(ctx context.Context, c walkin.Change) error {
+			tx, ok := sqlstore.Tx(ctx)
+			if !ok {
+				return errors.New("a merge without a transaction")
+			}
+			_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.GuestID[:])
+			return err
+		},
+		OnEvent: s.event,
+	})
+	if err != nil {
+		return err
+	}
+	passwords, err := password.New(password.Config{Store: store, ClientAddr: wk.ClientAddr})
+	if err != nil {
+		return err
+	}
+	exports, err := quota.New(quota.Config{Middleware: wk, Store: store, Name: "export", Limit: 3, UpgradeURL: "/signup"})
+	if err != nil {
+		return err
+	}
+
+	page := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintln(w, "<!doctype html><title>Notes</title><h1>Notes</h1>")
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", page)
+	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "max-age=600") })
+	mux.HandleFunc("GET /notes", s.showNotes)
+	mux.HandleFunc("POST /notes", s.addNote)
+	mux.Handle("POST /export", exports.Require()(http.HandlerFunc(page)))
+	mux.Handle("GET /members", wk.RequirePermanent()(http.HandlerFunc(page)))
+	mux.Handle("/signup", wk.UpgradeHandler(passwords, nil))
+	mux.Handle("/signin", wk.SignInHandler(passwords, nil))
+	mux.Handle("POST /signout", wk.SignOutHandler())
+
+	outside := http.NewServeMux()
+	outside.Handle("/challenge/", gate)
+	outside.Handle("/", wk.Handler(mux))
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outside.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), crowdKey{}, s.byName[r.Header.Get(crowdHeader)])))
+	})
+	return nil
+}
+
+func (s *site) event(ctx context.Context, e walkin.Event) {
+	c, ok := ctx.Value(crowdKey{}).(*crowd)
+	if !ok || c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch e.Outcome {
+	case walkin.Persisted, walkin.SignedUp:
+		c.rows++
+	case walkin.SignedIn, walkin.Merged:
+		c.signIns++
+	}
+}
+
+// kept is what the site knows of a visitor.
+type kept struct {
+	ID        uuid.UUID
+	Anonymous bool
+	Notes     []string
+}
+
+func (s *site) showNotes(w http.ResponseWriter, r *http.Request) {
+	c, _ := walkin.FromContext(r.Context())
+	k := kept{ID: c.UserID, Anonymous: c.Anonymous}
+	rows, err := s.reader.QueryContext(r.Context(), `SELECT text FROM notes WHERE user_id = ? ORDER BY text`, c.UserID[:])
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		k.Notes = append(k.Notes, text)
+	}
+	if err := rows.Err(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(k)
+}
+
+func (s *site) addNote(w http.ResponseWriter, r *http.Request) {
+	c, ok := walkin.FromContext(r.Context())
+	if !ok {
+		http.Error(w, "nobody's note", http.StatusUnauthorized)
+		return
+	}
+	if _, err := s.db.ExecContext(r.Context(), `INSERT INTO notes (user_id, text) VALUES (?, ?)`, c.UserID[:], r.PostFormValue("text")); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}

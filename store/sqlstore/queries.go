@@ -16,6 +16,8 @@ type queries struct {
 	deleteTicket, deleteExpiredTicket, expiredTickets string
 
 	saveData, deleteData string
+
+	limit, insertLimit, swapLimit, fullLimits string
 }
 
 func newQueries(d dialect) queries {
@@ -86,6 +88,13 @@ func newQueries(d dialect) queries {
 			SELECT id, ?, ? FROM walkin_sessions WHERE id = ? {{for share}}
 			{{upsert}} data = ?, expires_at = ?`),
 		deleteData: d.sql(`DELETE FROM walkin_session_data WHERE session_id = ?`),
+
+		limit:       d.sql(`SELECT full_at FROM walkin_limits WHERE name = ?`),
+		insertLimit: d.sql(`{{insert}} INTO walkin_limits (name, full_at) VALUES (?, ?) {{skip}}`),
+		swapLimit:   d.sql(`UPDATE walkin_limits SET full_at = ? WHERE name = ? AND full_at = ?`),
+		fullLimits: d.sql(`
+			DELETE FROM walkin_limits WHERE name IN (SELECT name FROM
+				(SELECT name FROM walkin_limits WHERE full_at < ? ORDER BY full_at LIMIT ?) AS expired)`),
 	}
 }
 

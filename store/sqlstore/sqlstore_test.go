@@ -36,6 +36,7 @@ func testServer(t *testing.T, server server) {
 	t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, server(t)) })
 	t.Run("two stores do not mix their transactions", func(t *testing.T) { twoStores(t, server(t), server(t)) })
 	t.Run("session data", func(t *testing.T) { sessionData(t, server) })
+	t.Run("limits", func(t *testing.T) { limits(t, server) })
 	t.Run("readers write nothing", func(t *testing.T) { readersWriteNothing(t, server(t)) })
 	t.Run("settings of the driver change nothing", func(t *testing.T) { driverSettings(t, server) })
 	if d := server(t); d.dialect != sqlstore.SQLite { // which has no server

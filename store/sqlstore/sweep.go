@@ -96,8 +96,15 @@ func (s *Store) list(users []walkin.User) (in string, ids []any) {
 // DeleteExpired implements walkin.Sweeper.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (int, error) {
 	total := 0
-	for _, query := range []string{s.q.expiredSessions, s.q.expiredTombstones, s.q.expiredTickets, s.q.expiredData} {
-		n, err := s.exec(ctx, query, s.dialect.time(before), limit)
+	at := s.dialect.time(before)
+	for _, expired := range []struct {
+		query  string
+		before any
+	}{
+		{s.q.expiredSessions, at}, {s.q.expiredTombstones, at}, {s.q.expiredTickets, at}, {s.q.expiredData, at},
+		{s.q.fullLimits, before.UnixNano()},
+	} {
+		n, err := s.exec(ctx, expired.query, expired.before, limit)
 		if err != nil {
 			return total, err
 		}

@@ -70,9 +70,8 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 	})
 }
 
-// list returns what compares an ID with those of users, and what it binds. An
-// array goes as text, which every driver can send. The SELECT has it read once
-// and keeps its length from the planner, who would rather read the whole table
+// list returns what compares an ID with those of users, and what it binds. The
+// SELECT has an array read once and keeps its length from the planner, who would rather read the whole table
 // than look up a thousand rows of one that has no statistics yet.
 func (s *Store) list(users []walkin.User) (in string, ids []any) {
 	if !s.dialect.arrays {
@@ -81,16 +80,8 @@ func (s *Store) list(users []walkin.User) (in string, ids []any) {
 		}
 		return " IN (?" + strings.Repeat(", ?", len(users)-1) + ")", ids
 	}
-	array := make([]byte, 0, 37*len(users)+2)
-	array = append(array, '{')
-	for i, user := range users {
-		if i > 0 {
-			array = append(array, ',')
-		}
-		array = append(array, user.ID.String()...)
-	}
-	array = append(array, '}')
-	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))", []any{string(array)}
+	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))",
+		[]any{array(len(users), func(i int) string { return users[i].ID.String() })}
 }
 
 // DeleteExpired implements walkin.Sweeper.

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -156,12 +157,70 @@ var errNotAll = errors.New("sqlstore: not all of them are new")
 
 // persistAll stores visitors who are all new, or fails.
 func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
+	if s.dialect.arrays {
+		return s.InTx(ctx, func(ctx context.Context) error { return s.persistArrays(ctx, all) })
+	}
 	q := &s.together[0]
 	for i := range s.together {
 		if q = &s.together[i]; q.rows >= len(all) {
 			break
 		}
 	}
+	for _, one := range []*prepared{&q.insertUsers, &q.insertSessions, &q.countTombstones} {
+		if _, err := one.on(ctx, s, s.db); err != nil {
+			return wrap(ctx, err)
+		}
+	}
+	return s.InTx(ctx, func(ctx context.Context) error { return s.persistRows(ctx, q, all) })
+}
+
+// persistArrays is one statement with an array for each column, and one for the
+// tombstones: last, see persist.
+func (s *Store) persistArrays(ctx context.Context, all []*arrival) error {
+	column := func(of func(*arrival) string) any {
+		return array(len(all), func(i int) string { return of(all[i]) })
+	}
+	at := func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z") }
+	users := column(func(a *arrival) string { return a.user.ID.String() })
+	var inserted, deleted int
+	err := s.tx(ctx).QueryRowContext(ctx, s.q.insertTogether, users,
+		column(func(a *arrival) string { return strconv.FormatBool(a.user.Anonymous) }),
+		column(func(a *arrival) string { return at(a.user.CreatedAt) }),
+		column(func(a *arrival) string { return at(a.user.SeenAt) }),
+		column(func(a *arrival) string { return a.session.ID.String() }),
+		column(func(a *arrival) string { return at(a.session.CreatedAt) }),
+		column(func(a *arrival) string { return at(a.session.RenewedAt) }),
+		column(func(a *arrival) string { return at(a.session.ExpiresAt) }),
+	).Scan(&inserted)
+	if err == nil {
+		err = s.tx(ctx).QueryRowContext(ctx, s.q.countTombstones, users).Scan(&deleted)
+	}
+	if err != nil {
+		return wrap(ctx, err)
+	}
+	if inserted != 2*len(all) || deleted > 0 {
+		return errNotAll
+	}
+	return nil
+}
+
+// array is a PostgreSQL array as text, which every driver can send, of values
+// that need no quotes.
+func array(n int, value func(i int) string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(value(i))
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// persistRows is one statement for each table, with a list of rows.
+func (s *Store) persistRows(ctx context.Context, q *multitude, all []*arrival) error {
 	var users, sessions, ids []any
 	for i := range q.rows {
 		a := all[min(i, len(all)-1)] // the last one fills up: an INSERT passes over what is there
@@ -171,37 +230,30 @@ func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 			s.dialect.time(a.session.CreatedAt), s.dialect.time(a.session.RenewedAt), s.dialect.time(a.session.ExpiresAt))
 		ids = append(ids, user)
 	}
-	for _, one := range []*prepared{&q.insertUsers, &q.insertSessions, &q.countTombstones} {
-		if _, err := one.on(ctx, s, s.db); err != nil {
+	tx := s.tx(ctx)
+	for _, insert := range []struct {
+		*prepared
+		args []any
+	}{{&q.insertUsers, users}, {&q.insertSessions, sessions}} {
+		result, err := insert.exec(ctx, tx, insert.args)
+		if err != nil {
 			return wrap(ctx, err)
 		}
-	}
-	return s.InTx(ctx, func(ctx context.Context) error {
-		tx := s.tx(ctx)
-		for _, insert := range []struct {
-			*prepared
-			args []any
-		}{{&q.insertUsers, users}, {&q.insertSessions, sessions}} {
-			result, err := insert.exec(ctx, tx, insert.args)
-			if err != nil {
-				return wrap(ctx, err)
-			}
-			if n, err := result.RowsAffected(); err != nil {
-				return wrap(ctx, err)
-			} else if n != int64(len(all)) {
-				return errNotAll
-			}
-		}
-		// Of the tombstones, last, see persist.
-		var deleted int
-		if err := q.countTombstones.queryRow(ctx, tx, ids).Scan(&deleted); err != nil {
+		if n, err := result.RowsAffected(); err != nil {
 			return wrap(ctx, err)
-		}
-		if deleted > 0 {
+		} else if n != int64(len(all)) {
 			return errNotAll
 		}
-		return nil
-	})
+	}
+	// Of the tombstones, last, see persist.
+	var deleted int
+	if err := q.countTombstones.queryRow(ctx, tx, ids).Scan(&deleted); err != nil {
+		return wrap(ctx, err)
+	}
+	if deleted > 0 {
+		return errNotAll
+	}
+	return nil
 }
 
 // A multitude is the statements for a number of rows. There are few such numbers,

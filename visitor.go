@@ -191,6 +191,11 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 	return finding{standing: unreachable, reason: "store_down", entry: e, err: err}
 }
 
+const (
+	storeTimeout = 3 * time.Second // for one look-up: a store that hangs is a store that is down
+	downPause    = time.Second     // how long readers believe that it still is
+)
+
 // isDown reports whether a look-up failed just now.
 func (m *Middleware) isDown(now time.Time) bool { return now.UnixNano() < m.downUntil.Load() }
 

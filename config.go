@@ -1,0 +1,302 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says how walkin behaves. Keys and Store are required; the zero value
+// of everything else is a default that suits a server-rendered site.
+type Config struct {
+	// Keys sign and verify tokens: the first signs, all verify. Required; see
+	// [KeyFile] for a start and [ParseJWKS] for several machines.
+	Keys []Key
+
+	// Store keeps users and sessions. Required.
+	Store Store
+
+	// Mint says when a visitor gets a user. Zero is MintOnVisit.
+	Mint Mint
+
+	// PersistOnMint makes a row with every mint rather than at the first
+	// act. Every visitor, and every bot that passes for one, is then a row.
+	PersistOnMint bool
+
+	// Lifetime is how long a user who stays away is remembered: the life of
+	// a token from its last renewal. Zero is 30 days; 400 days, the most
+	// that browsers keep a cookie (RFC 6265bis), is the limit. An anonymous
+	// user who stays away longer cannot come back.
+	Lifetime time.Duration
+
+	// RenewAfter is the age from which a token is issued anew, at most once
+	// for all of it. Zero is a day, or half of a shorter Lifetime.
+	RenewAfter time.Duration
+
+	// RecheckAfter is how long a safe request may trust an earlier look at
+	// the store, and so how long a token that was superseded on another
+	// replica may still read. Zero is 30 seconds.
+	RecheckAfter time.Duration
+
+	// Issuer and Audience are the "iss" and "aud" of tokens, checked in
+	// every one. Empty is "walkin". Apps that share a key need different
+	// ones.
+	Issuer   string
+	Audience string
+
+	// Insecure leaves out the cookies' Secure attribute and __Host- prefix,
+	// so that they work over plain http. For development on localhost only:
+	// anybody on the way can take such a cookie.
+	Insecure bool
+
+	// Domain shares the cookies with all subdomains of a domain. Empty, the
+	// default, keeps them to this very host. With it the cookies lose the
+	// __Host- prefix, and every subdomain can read a visitor's token and
+	// plant its own.
+	Domain string
+
+	// Partitioned makes walkin work in a cross-site iframe: the cookies are
+	// partitioned by the embedding site (CHIPS) and SameSite=None, and such
+	// an iframe may mint. Needs Secure cookies.
+	Partitioned bool
+
+	// CrossOrigin decides which unsafe requests come from elsewhere. Nil is
+	// http.NewCrossOriginProtection(); set the app's own for its trusted
+	// origins. Refusals are answered as all others, not by its deny handler.
+	CrossOrigin *http.CrossOriginProtection
+
+	// IsBot reports whether a request is a robot's, which gets no user yet.
+	// Nil is the function IsBot.
+	IsBot func(*http.Request) bool
+
+	// TrustedProxies are the networks of the proxies in front of the app, its
+	// load balancer or CDN, which say in a header whom a request is from.
+	// Nobody else is believed. Nil is none: the address of a visitor is then
+	// the peer's, so that behind a proxy all visitors count as one.
+	// docs/bots.md has the settings for common ones.
+	TrustedProxies []netip.Prefix
+
+	// AddressHeader is the one header in which TrustedProxies name the
+	// client. Empty is X-Forwarded-For; "Forwarded" is RFC 7239's; any other
+	// name is one that holds a single address, such as CF-Connecting-IP.
+	// It has to be a header that the proxy sets itself on every request:
+	// one that it passes on is the visitor's own words. Needs TrustedProxies.
+	AddressHeader string
+
+	// RowLimit is how many rows visitors who have none may make, per
+	// address: an IPv4 address or an IPv6 /64, and four times as many per
+	// /48. Zero is 30 an hour; a negative Count is no limit. Page views do
+	// not count, and users who have a row never reach it. RowLimitOf returns
+	// the limit for a request where that is another one, as at a fair's
+	// booth, and the zero Limit elsewhere; nil is RowLimit everywhere. Each
+	// limit is counted by itself.
+	//
+	// At the limit a page is served without a user and an act is refused
+	// with 429, see docs/bots.md.
+	RowLimit   Limit
+	RowLimitOf func(*http.Request) Limit
+
+	// Challenge reports whether a visitor has just passed one, and is asked where
+	// RowLimit is reached, before the answer is 429: who has may make a row all
+	// the same, until there are twenty times as many. It decides once for each
+	// call: what was passed is spent. An error is told to OnEvent and is a no.
+	// Package challenge has one. Nil is no way past the limit.
+	Challenge func(*http.Request) (passed bool, err error)
+
+	// Limiter counts rows. Nil is NewLimiter(0), in which every replica
+	// counts for itself. While it fails, that is what happens, too.
+	Limiter Limiter
+
+	// AppClaims returns claims of the app's own for the user in c, when a
+	// token is issued; they come back in Claims.App, as a JSON object, and
+	// are as old as the token. An error, a name that walkin uses itself, or
+	// more than fits into a cookie means that no token is issued. Nil is
+	// none. During Continue the context is the transaction's.
+	AppClaims func(ctx context.Context, c Claims) (map[string]any, error)
+
+	// OnUpgrade is called when a user becomes permanent: Upgraded or
+	// SignedUp. OnMerge is called when an anonymous visitor proves the
+	// identity of another user: move what Change.GuestID has to
+	// Change.UserID; afterwards the guest is deleted. OnSignIn is called
+	// when an existing user gets a session, SignedIn or Merged, and may
+	// refuse, for a ban.
+	//
+	// All run inside the transaction of the change, under its context: an
+	// error or a panic undoes it whole. They may run more than once, see
+	// Store.InTx. Nil does nothing; without OnMerge nobody is merged.
+	OnUpgrade func(ctx context.Context, c Change) error
+	OnMerge   func(ctx context.Context, c Change) error
+	OnSignIn  func(ctx context.Context, c Change) error
+
+	// Conflict says what becomes of an anonymous visitor who proves the
+	// identity of another user. Zero is ConflictMerge with OnMerge and
+	// ConflictSignIn without.
+	Conflict Conflict
+
+	// RecentProof is how old a permanent user's last proof may be when they
+	// add or remove an identity. Zero is 10 minutes.
+	RecentProof time.Duration
+
+	// UpgradeURL and SignInURL are local paths of the pages that people are
+	// sent to when a guard refuses them. Empty shows a plain page. A post to
+	// them makes no anonymous user of its own.
+	UpgradeURL string
+	SignInURL  string
+
+	// CredentialPaths are more local paths where visitors prove who they are,
+	// such as "/passkey/": a post to one of them or to a path below makes no
+	// anonymous user of its own either.
+	CredentialPaths []string
+
+	// OnRefuse answers refused requests; Retry-After and Cache-Control are
+	// set already. Nil is Refusal.ServeHTTP: a problem document for
+	// programs, a page or a redirect for people.
+	OnRefuse func(w http.ResponseWriter, r *http.Request, refusal *Refusal)
+
+	// OnEvent is told what walkin does. It runs during the request and may
+	// be called concurrently. Nil tells nobody.
+	OnEvent func(ctx context.Context, e Event)
+
+	// Logger gets what broke. Nil logs nothing.
+	Logger *slog.Logger
+
+	// CacheSize is how many verified tokens are remembered, of about 1 KB
+	// each. Zero is 32,768; the least is 256.
+	CacheSize int
+}
+
+const (
+	maxLifetime = 400 * 24 * time.Hour
+	defaultRows = 30
+)
+
+// New checks cfg and returns a Middleware, or one error that names every
+// mistake. It starts nothing and touches nothing.
+func New(cfg Config) (*Middleware, error) {
+	var errs []error
+	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("walkin: "+format, args...)) }
+
+	orDefault(&cfg.Lifetime, 30*24*time.Hour)
+	orDefault(&cfg.RenewAfter, min(24*time.Hour, cfg.Lifetime/2))
+	orDefault(&cfg.RecheckAfter, 30*time.Second)
+	orDefault(&cfg.RecentProof, 10*time.Minute)
+	orDefault(&cfg.Issuer, "walkin")
+	orDefault(&cfg.Audience, "walkin")
+	orDefault(&cfg.CacheSize, 1<<15)
+	orDefault(&cfg.RowLimit, Limit{Count: defaultRows, Per: time.Hour})
+	if cfg.Conflict == 0 {
+		cfg.Conflict = ConflictSignIn
+		if cfg.OnMerge != nil {
+			cfg.Conflict = ConflictMerge
+		}
+	}
+	if cfg.CrossOrigin == nil {
+		cfg.CrossOrigin = http.NewCrossOriginProtection()
+	}
+	if cfg.IsBot == nil {
+		cfg.IsBot = IsBot
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+
+	keys, err := newKeyring(cfg.Keys, cfg.Issuer, cfg.Audience)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if cfg.Store == nil {
+		mistake("Config.Store is nil; store/memstore has one for a first try")
+	}
+	if cfg.Mint > MintOff {
+		mistake("Config.Mint is %d, which is none of the constants", cfg.Mint)
+	}
+	if cfg.Lifetime < time.Minute || cfg.Lifetime > maxLifetime {
+		mistake("Config.Lifetime is %v, not between a minute and 400 days", cfg.Lifetime)
+	}
+	if cfg.RenewAfter <= 0 || cfg.RenewAfter >= cfg.Lifetime {
+		mistake("Config.RenewAfter is %v, not between 0 and the lifetime %v", cfg.RenewAfter, cfg.Lifetime)
+	}
+	if cfg.RecheckAfter < 0 || cfg.RecheckAfter > cfg.Lifetime {
+		mistake("Config.RecheckAfter is %v, not between 0 and the lifetime %v", cfg.RecheckAfter, cfg.Lifetime)
+	}
+	if cfg.RecentProof < 0 {
+		mistake("Config.RecentProof is %v, which is negative", cfg.RecentProof)
+	}
+	if cfg.Conflict > ConflictReject {
+		mistake("Config.Conflict is %d, which is none of the constants", cfg.Conflict)
+	}
+	if cfg.Conflict == ConflictMerge && cfg.OnMerge == nil {
+		mistake("Config.Conflict is ConflictMerge without an OnMerge that moves the data")
+	}
+	if cfg.Partitioned && cfg.Insecure {
+		mistake("Config.Partitioned needs Secure cookies; Config.Insecure makes others")
+	}
+	if cfg.Domain != "" && !validDomain(cfg.Domain) {
+		mistake("Config.Domain %q is not a domain like example.com", cfg.Domain)
+	}
+	for name, path := range map[string]string{"UpgradeURL": cfg.UpgradeURL, "SignInURL": cfg.SignInURL} {
+		if path != "" && localPath(path, "") == "" {
+			mistake("Config.%s %q is not a local path like /sign-up", name, path)
+		}
+	}
+	for i, path := range cfg.CredentialPaths {
+		if localPath(path, "") == "" || path == "/" || strings.ContainsAny(path, "?#") {
+			mistake("Config.CredentialPaths[%d] %q is not a local path like /passkey/", i, path)
+		}
+	}
+	if cfg.CacheSize < 0 {
+		mistake("Config.CacheSize is %d, which is negative", cfg.CacheSize)
+	}
+	if cfg.AddressHeader != "" && len(cfg.TrustedProxies) == 0 {
+		mistake("Config.AddressHeader is %q without TrustedProxies, whose header it would be", cfg.AddressHeader)
+	}
+	orDefault(&cfg.AddressHeader, headerForwardedFor)
+	if !isFieldName(cfg.AddressHeader) {
+		mistake("Config.AddressHeader %q is not the name of a header", cfg.AddressHeader)
+	}
+	cfg.AddressHeader = http.CanonicalHeaderKey(cfg.AddressHeader)
+	cfg.TrustedProxies = trustedPrefixes(cfg.TrustedProxies, mistake)
+	if cfg.RowLimit.Count >= 0 {
+		if err := checkRowLimit(cfg.RowLimit); err != nil {
+			mistake("Config.RowLimit: %w", err)
+		}
+	}
+	ownLimiter := NewLimiter(0)
+	if cfg.Limiter == nil {
+		cfg.Limiter = ownLimiter
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if cfg.Insecure {
+		log.Warn("walkin: Config.Insecure is set: cookies travel without encryption; never use it outside localhost")
+	}
+	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize),
+		ownLimiter: ownLimiter, began: time.Now()}, nil
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func validDomain(s string) bool {
+	labels := strings.Split(s, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	last := labels[len(labels)-1]
+	return len(labels) > 1 && strings.Trim(last, "0123456789") != "" // not an IP address
+}

@@ -37,7 +37,7 @@ func TestREADME(t *testing.T) {
 	if n := strings.Count(program, "\n"); n > 50 {
 		t.Errorf("the program has %d lines; 40 are enough for a first look", n)
 	}
-	transcript := block(t, string(readme), "```console\n", "localhost:8080")
+	transcript := block(t, string(readme), "```console\n", "alias c=")
 
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "main.go"), local(program))

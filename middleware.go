@@ -43,10 +43,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		var b brought
 		b.read(r.Header, m)
 		if e := m.returning(r, &b); e != nil {
-			// What nearly every request is, and all there is to it.
-			v := &visit{Context: r.Context(), m: m, handled: true, standing: live, entry: e}
-			v.claims.Store(&e.claims)
-			next.ServeHTTP(w, r.WithContext(v))
+			next.ServeHTTP(w, m.returned(r, e)) // what nearly every request is, and all there is to it
 			return
 		}
 		if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled {
@@ -104,6 +101,18 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		v.response.commit(http.StatusOK) // for a handler that wrote nothing
 		done = true
 	})
+}
+
+// returned returns the request of a visitor whose token is known, with their
+// claims. The two parts are allocated together.
+func (m *Middleware) returned(r *http.Request, e *entry) *http.Request {
+	one := &struct {
+		request http.Request
+		visit   visit
+	}{visit: visit{Context: r.Context(), m: m, handled: true, standing: live, entry: e}}
+	one.visit.claims.Store(&e.claims)
+	one.request = *r.WithContext(&one.visit)
+	return &one.request
 }
 
 // decide returns the cookie that this response is to carry, or nil, and

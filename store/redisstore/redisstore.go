@@ -1,9 +1,8 @@
 // Package redisstore keeps in Redis what a site on walkin can do without for a
-// moment: the session data of scs, see [Sessions], and limits that replicas share, see
-// [Limiter]. Users, identities and
-// sessions stay in a walkin.Store: that an identity has one owner, and that an
-// upgrade happens whole or not at all, cannot be promised across the slots of a
-// cluster, nor past a fail-over.
+// moment: the session data of scs, see [Sessions], and limits that replicas share,
+// see [Limiter]. Users, identities and sessions stay in a walkin.Store: that an
+// identity has one owner, and that an upgrade happens whole or not at all, cannot
+// be promised across the slots of a cluster, nor past a fail-over.
 //
 // It is tested with Redis 7.0: one server, a cluster, and a primary that Sentinel
 // replaces. An ACL needs ~prefix* +@connection +@read +@write +@transaction

@@ -61,20 +61,20 @@ type config struct {
 }
 
 // open builds the site on a database file. Close the database when done.
-func open(ctx context.Context, cfg config) (http.Handler, io.Closer, error) {
+func open(ctx context.Context, cfg config) (*site, io.Closer, error) {
 	db, err := openDatabase(cfg.file)
 	if err != nil {
 		return nil, nil, err
 	}
-	handler, err := build(ctx, db, cfg)
+	s, err := build(ctx, db, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	return handler, db, nil
+	return s, db, nil
 }
 
 // build is the part to read: the wiring of a site with walkin.
-func build(ctx context.Context, db database, cfg config) (http.Handler, error) {
+func build(ctx context.Context, db database, cfg config) (*site, error) {
 	base, err := url.Parse(cfg.url)
 	if err != nil {
 		return nil, err
@@ -103,8 +103,12 @@ func build(ctx context.Context, db database, cfg config) (http.Handler, error) {
 		return nil, err
 	}
 
+	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
 	// On a crowded network a browser has to work before its visitor is a row.
-	gate, err := challenge.New(challenge.Config{Key: challengeKey, Store: store, Insecure: true})
+	gate, err := challenge.New(challenge.Config{
+		Key: challengeKey, Store: store, Insecure: true,
+		Networks: func(r *http.Request) []string { return s.wk.ClientNetworks(r) },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +116,6 @@ func build(ctx context.Context, db database, cfg config) (http.Handler, error) {
 	if cfg.crowded {
 		limit = walkin.Limit{Count: 2, Per: time.Hour}
 	}
-
-	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
 	wk, err := walkin.New(walkin.Config{
 		Keys:            keys,
 		Store:           store,
@@ -248,7 +250,8 @@ func build(ctx context.Context, db database, cfg config) (http.Handler, error) {
 	outside.Handle("/challenge/", gate)
 	outside.Handle(sampleIDPath, sample)
 	outside.Handle("/", wk.Handler(inside)) // one line, and every visitor is somebody
-	return headers(s.providers, oneHost(base, outside)), nil
+	s.Handler = headers(s.providers, oneHost(base, outside))
+	return s, nil
 }
 
 // derive returns a key for one purpose. A site with a place for secrets keeps

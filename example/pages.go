@@ -21,6 +21,7 @@ import (
 // A site is the pages. Those with notes never ask how a visitor came to be who
 // they are.
 type site struct {
+	http.Handler
 	wk        *walkin.Middleware
 	notes     *notes
 	downloads *quota.Quota

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,13 +29,19 @@ func run(ctx context.Context, addr string, cfg config, out io.Writer) error {
 		return err
 	}
 	cfg.url = cmp.Or(cfg.url, "http://"+net.JoinHostPort("localhost", port))
-	handler, db, err := open(ctx, cfg)
+	s, db, err := open(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	// Guests who stay away go, with their notes; and so does what has expired.
+	var sweeper sync.WaitGroup
+	defer sweeper.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	sweeper.Go(func() { _ = s.wk.RunSweeper(ctx, time.Hour, walkin.SweepOptions{}) }) // its error is that ctx ended
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           s,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -93,10 +93,10 @@ func (r *keyring) parse(p *payload, text []byte) bool {
 		s.cut(`,"amr":[{"method":"`) && s.word(&p.one[0].Method) && s.cut(`,"timestamp":`) && s.number(&p.one[0].At) && s.cut(`}]`)
 	p.Prov = ok && s.cut(`,"prov":true`)
 	if ok && s.cut(`,"app":`) {
-		// One value, and not a word behind it.
+		// One object, and not a word or a blank around it.
 		app, found := strings.CutSuffix(string(s), `}`)
 		p.App = json.RawMessage(app)
-		return found && json.Valid(p.App)
+		return found && strings.HasPrefix(app, `{`) && strings.HasSuffix(app, `}`) && json.Valid(p.App)
 	}
 	return ok && string(s) == `}`
 }

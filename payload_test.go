@@ -56,7 +56,7 @@ func FuzzPayload(f *testing.F) {
 		f.Add(text)
 		for old, other := range map[string]string{
 			`"exp":1`: `"exp":0`, `"iat":`: `"iat":-`, `"iat":1`: `"iat":9999999999999999991`, `false`: `null`, `}]`: `},{}]`,
-			`"amr"`: `"exp":1,"amr"`, `,"app":{`: `,"app":{},"sub":{`, "-": "", `}`: `}}`, `"role":"a`: `"role":"A`, `"sub":"0`: `"sub":"{0`,
+			`"amr"`: `"exp":1,"amr"`, `,"app":{`: `,"app":{},"sub":{`, `"app":{`: `"app": {`, "-": "", `}`: `}}`, `"role":"a`: `"role":"A`, `"sub":"0`: `"sub":"{0`,
 		} {
 			f.Add([]byte(strings.Replace(string(text), old, other, 1)))
 		}

@@ -25,6 +25,11 @@ func BenchmarkCost(b *testing.B) {
 		b.Run(alg+"/returning", func(b *testing.B) {
 			compare(b, 20_000, serve(newWalkin(b, alg).Handler(walkinPage), r), serve(withContext, r))
 		})
+		b.Run(alg+"/returning ÷ one token known by heart", func(b *testing.B) {
+			token := tokens(b, alg, 1)[0]
+			r := newRequest(withTheme(cookieName, token))
+			compare(b, 20_000, serve(newWalkin(b, alg).Handler(walkinPage), r), serve(byHeart(token), r))
+		})
 		all := tokens(b, alg, 1000)
 		b.Run(alg+"/miss", func(b *testing.B) {
 			compare(b, 500, serveAll(newWalkin(b, alg, small).Handler(walkinPage), all), serveAll(bareMiss(b, keys()[alg]), all))

@@ -1,14 +1,15 @@
-// Command crowd plays a busy day of a small site in a minute: people who write
-// and some who sign up, a town behind one address, crawlers, probes, prefetches,
-// floods of rows, and somebody who tries stolen passwords, all at once. It says
-// what each of them got, and fails when a person lost something, or a robot got
-// more than the limits allow. Run it in the folder of the module:
+// Command crowd plays a busy day of a small site in a minute or two: people who
+// write and some who sign up, a town behind one address, crawlers, probes,
+// prefetches, floods of rows and of accounts, and those who try stolen passwords.
+// It says what each of them got, and fails when a person lost something, or a
+// robot got more than the limits allow. Run it in the folder of the module:
 //
 //	go run ./crowd
 //
-// Hours are not played: limits count by the clock, so this is the busiest minute
-// of that day. It is bounded: every crowd has a fixed number of members, and
-// nothing leaves the machine.
+// Hours are not played: limits count by the clock and are those that walkin has by
+// itself, so this is the busiest minutes of that day. It is bounded: every crowd
+// has a fixed number of members, robots go home after -for, and nothing leaves the
+// machine.
 package main
 
 import (
@@ -30,7 +31,9 @@ func main() {
 	flag.IntVar(&size.people, "people", 200, "how many people have an address of their own")
 	flag.IntVar(&size.town, "town", 60, "how many more share one")
 	flag.IntVar(&size.robots, "robots", 1000, "requests of each crowd of robots")
-	flag.IntVar(&size.botnet, "botnet", 50, "how many addresses the robots have who have many")
+	flag.IntVar(&size.tries, "tries", 500, "passwords that each thief tries, and accounts that a robot makes")
+	flag.IntVar(&size.botnet, "botnet", 20, "how many addresses the robots have who have many")
+	flag.DurationVar(&size.lasts, "for", 2*time.Minute, "how long robots stay at most; people finish what they do")
 	flag.Parse()
 	if err := run(context.Background(), os.Stdout, size); err != nil {
 		fmt.Fprintln(os.Stderr, "crowd:", err)
@@ -38,40 +41,23 @@ func main() {
 	}
 }
 
-// A size is how many come.
-type size struct{ people, town, robots, botnet int }
-
-// A crowd is what some visitors have in common, and what all of them got.
-type crowd struct {
-	name  string
-	limit int // of rows; negative: as many as they like
-
-	mu       sync.Mutex
-	requests int
-	status   map[int]int
-	cookies  int // first ones, which are users without a row
-	rows     int
-	signIns  int // into accounts that are there
-	notes    string
+// A size is how many come, and for how long.
+type size struct {
+	people, town, robots, tries, botnet int
+	lasts                               time.Duration
 }
 
-func (c *crowd) got(status int, cookie bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.requests++
-	c.status[status]++
-	if cookie {
-		c.cookies++
-	}
-}
+const (
+	atOnce = 24 // people in the site at the same moment
+	pushy  = 4  // requests that a crowd of robots has under way
+)
 
-func (c *crowd) say(format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.notes = fmt.Sprintf(format, args...)
-}
-
+// run plays the day on a site of its own. The error names everything that a
+// person lost, and everything that a robot got and should not have.
 func run(ctx context.Context, out io.Writer, size size) error {
+	if size.people < 1 || size.town < 1 || size.robots < 0 || size.tries < 0 || size.botnet < 1 {
+		return errors.New("it takes a person, another one in the town, and a network for robots")
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "walkin-crowd-")
@@ -84,62 +70,76 @@ func run(ctx context.Context, out io.Writer, size size) error {
 		return err
 	}
 	defer s.close()
+	s.until = s.began.Add(size.lasts * 3 / 4)
 
-	residents, town := s.crowd("people", -1), s.crowd("a town behind one address", -1)
-	var people []*person
+	residents, town := s.crowd("people"), s.crowd("a town behind one address")
+	var people, townspeople []*person
 	for i := range size.people {
 		people = append(people, newPerson(s, residents, i, homeOf(i)))
 	}
 	for i := range size.town {
-		people = append(people, newPerson(s, town, size.people+i, townAddress))
+		townspeople = append(townspeople, newPerson(s, town, size.people+i, townAddress))
 	}
-	victim := people[0]
-	victim.member = true
+	all := slices.Concat(people, townspeople)
 
-	start := time.Now()
 	var errs collected
+	// The day: everybody at once. People come a few at a time.
 	var wg sync.WaitGroup
-	// People come a few at a time; robots all at once.
-	turns := make(chan struct{}, 24)
-	for _, p := range people {
-		wg.Go(func() {
-			turns <- struct{}{}
-			defer func() { <-turns }()
-			errs.add(p.live(ctx))
-		})
-	}
+	wg.Go(func() { errs.add(each(all, func(p *person) error { return p.live(ctx) })) })
 	for _, robots := range s.robots(size) {
 		wg.Go(func() { errs.add(robots(ctx)) })
 	}
-	wg.Wait()
-	// Who has an account can be attacked.
-	errs.add(s.stuff(ctx, people, victim, size))
-	for _, p := range people {
-		wg.Go(func() {
-			turns <- struct{}{}
-			defer func() { <-turns }()
-			errs.add(p.takeStock(ctx))
-		})
+	for _, thieves := range s.thieves(all, size) {
+		wg.Go(func() { errs.add(thieves(ctx)) })
 	}
 	wg.Wait()
+	errs.add(each(all, func(p *person) error { return p.takeStock(ctx, true) }))
+
+	// The evening: thieves who are after one name, and one who lives in the town.
+	// Those limits are their owners', too.
+	for _, thieves := range s.siege(all[0], townspeople, size) {
+		wg.Go(func() { errs.add(thieves(ctx)) })
+	}
+	wg.Wait()
+	owner := s.crowd("the owner of that name meanwhile")
+	neighbours := s.crowd("members in that town meanwhile")
+	errs.add(all[0].comeBack(ctx, owner))
+	errs.add(each(townspeople, func(p *person) error { return p.comeBack(ctx, neighbours) }))
+	errs.add(each(all, func(p *person) error { return p.takeStock(ctx, false) }))
 
 	kept := 0
-	for _, p := range people {
+	for _, p := range all {
 		if p.lost == "" {
 			kept++
 		} else {
 			errs.add(fmt.Errorf("person %d lost something: %s", p.number, p.lost))
 		}
 	}
+	errs.add(s.judge(ctx))
 	if err := s.table(out); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nIn %v: %d of %d people kept everything, and are who they were.\n", time.Since(start).Round(time.Second), kept, len(people))
-	for _, c := range s.crowds {
-		if c.limit >= 0 && c.rows > c.limit {
-			errs.add(fmt.Errorf("%s made %d rows, where %d are allowed", c.name, c.rows, c.limit))
-		}
+	fmt.Fprintf(out, "\nIn %v, with the limits of an hour: people: %d of %d kept everything, and are who they were.\n",
+		time.Since(s.began).Round(time.Second), kept, len(all))
+	for _, c := range []*crowd{owner, neighbours} {
+		fmt.Fprintf(out, "%s: signed in anew %d times, told to wait %d times.\n", c.name, c.signIns, c.status[429])
 	}
+	return errs.err()
+}
+
+// each does something with everybody, a few at a time.
+func each(people []*person, do func(*person) error) error {
+	var errs collected
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, atOnce)
+	for _, p := range people {
+		wg.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			errs.add(do(p))
+		})
+	}
+	wg.Wait()
 	return errs.err()
 }
 
@@ -161,18 +161,13 @@ func (c *collected) err() error { return errors.Join(c.errs...) }
 
 func (s *site) table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "who came\trequests\tanswers\tcookies\trows\tsign-ins\t")
+	fmt.Fprintln(w, "who came\trequests\tanswers\tminted\trows\ttickets\tsign-ins\t")
 	for _, c := range s.crowds {
-		var codes []int
-		for code := range c.status {
-			codes = append(codes, code)
-		}
-		slices.Sort(codes)
 		var answers []string
-		for _, code := range codes {
+		for _, code := range c.codes() {
 			answers = append(answers, fmt.Sprintf("%d: %d", code, c.status[code]))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%d\t%d\t%s\n", c.name, c.requests, strings.Join(answers, ", "), c.cookies, c.rows, c.signIns, c.notes)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s\n", c.name, c.requests, strings.Join(answers, ", "), c.minted, c.rows, c.tickets, c.signIns, c.notes)
 	}
 	return w.Flush()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -17,6 +18,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -41,6 +45,7 @@ type browser struct {
 	address string
 	agent   string
 	jar     http.CookieJar // nil: keeps no cookie
+	client  *http.Client   // nil: the proxy's
 }
 
 func (s *site) browser(c *crowd, address string) *browser {
@@ -91,8 +96,11 @@ func (b *browser) do(ctx context.Context, method, path, mode string, body io.Rea
 			r.AddCookie(cookie)
 		}
 	}
-	fresh := len(r.Cookies()) == 0
-	response, err := b.s.client.Do(r)
+	client := b.client
+	if client == nil {
+		client = b.s.client
+	}
+	response, err := client.Do(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -104,7 +112,7 @@ func (b *browser) do(ctx context.Context, method, path, mode string, body io.Rea
 	if b.jar != nil {
 		b.jar.SetCookies(r.URL, response.Cookies())
 	}
-	b.crowd.got(response.StatusCode, fresh && len(response.Cookies()) > 0)
+	b.crowd.got(response.StatusCode)
 	return answer{response.StatusCode, string(text), response.Header}, nil
 }
 
@@ -113,11 +121,35 @@ func (b *browser) open(ctx context.Context, path string) (answer, error) {
 }
 
 func (b *browser) post(ctx context.Context, path string, pairs ...string) (answer, error) {
-	form := url.Values{}
+	return b.do(ctx, http.MethodPost, path, "navigate", form(pairs...))
+}
+
+func form(pairs ...string) io.Reader {
+	values := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
-		form.Set(pairs[i], pairs[i+1])
+		values.Set(pairs[i], pairs[i+1])
 	}
-	return b.do(ctx, http.MethodPost, path, "navigate", strings.NewReader(form.Encode()))
+	return strings.NewReader(values.Encode())
+}
+
+// patiently posts a form, and once more when the page says that very many sign in
+// just now, as people do.
+func (b *browser) patiently(ctx context.Context, path string, pairs ...string) (a answer, err error) {
+	for range 10 {
+		if a, err = b.post(ctx, path, pairs...); err != nil || a.status != http.StatusServiceUnavailable {
+			return a, err
+		}
+		seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
+		if err != nil {
+			return a, nil
+		}
+		select {
+		case <-time.After(time.Duration(seconds) * time.Second):
+		case <-ctx.Done():
+			return a, ctx.Err()
+		}
+	}
+	return a, nil
 }
 
 var (
@@ -129,7 +161,7 @@ var (
 // their browser solves it and sends the form once more.
 func (b *browser) act(ctx context.Context, path string, pairs ...string) (a answer, hashes int, err error) {
 	for range 3 { // another may take the room that a solution made
-		if a, err = b.post(ctx, path, pairs...); err != nil || a.status != http.StatusTooManyRequests {
+		if a, err = b.patiently(ctx, path, pairs...); err != nil || a.status != http.StatusTooManyRequests {
 			return a, hashes, err
 		}
 		text, difficulty := challengeText.FindStringSubmatch(a.body), challengeBits.FindStringSubmatch(a.body)
@@ -170,9 +202,10 @@ type person struct {
 	number int
 	member bool
 	name   string
-	id     string
+	id     uuid.UUID
 	notes  []string
-	lost   string // the first thing
+	second *browser // of a member, signed in
+	lost   string   // the first thing
 }
 
 func newPerson(s *site, c *crowd, number int, address string) *person {
@@ -201,8 +234,7 @@ func (p *person) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.id = before.ID.String()
-	if p.id == "00000000-0000-0000-0000-000000000000" {
+	if p.id = before.ID; p.id == uuid.Nil {
 		p.miss("their first note made them nobody")
 	}
 	if err := p.write(ctx, p.browser, "second"); err != nil {
@@ -216,8 +248,7 @@ func (p *person) live(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = p.open(ctx, "/")
-	return err
+	return p.check(ctx, p.browser, "at the end of their visit")
 }
 
 // assets is what a browser fetches beside a page, all at once.
@@ -228,7 +259,7 @@ func (p *person) assets(ctx context.Context) error {
 		wg.Go(func() {
 			a, err := p.do(ctx, http.MethodGet, fmt.Sprintf("/static/%d.png", i), "no-cors", nil)
 			if err == nil && len(a.header["Set-Cookie"]) > 0 {
-				err = fmt.Errorf("an image sets a cookie: %v", a.header["Set-Cookie"])
+				err = errors.New("an image sets a cookie")
 			}
 			errs.add(err)
 		})
@@ -264,13 +295,13 @@ func (p *person) look(ctx context.Context, from *browser) (kept, error) {
 
 // trial takes what a guest may take, and one more.
 func (p *person) trial(ctx context.Context) error {
-	for i := range 4 {
+	for i := range exports + 1 {
 		a, err := p.post(ctx, "/export")
 		if err != nil {
 			return err
 		}
 		want := http.StatusOK
-		if i == 3 {
+		if i == exports {
 			want = http.StatusSeeOther // to the sign-up
 		}
 		if a.status != want {
@@ -301,6 +332,9 @@ func (p *person) join(ctx context.Context) error {
 		if err := p.signIn(ctx, other); err != nil {
 			return err
 		}
+		if err := p.check(ctx, other, "on another device"); err != nil {
+			return err
+		}
 	}
 	if p.number%6 == 0 {
 		if _, err := p.post(ctx, "/signout"); err != nil {
@@ -312,7 +346,7 @@ func (p *person) join(ctx context.Context) error {
 }
 
 func (p *person) signIn(ctx context.Context, from *browser) error {
-	a, err := from.post(ctx, "/signin", "email", p.name, "password", passphrase)
+	a, err := from.patiently(ctx, "/signin", "email", p.name, "password", passphrase)
 	if err != nil {
 		return err
 	}
@@ -322,23 +356,64 @@ func (p *person) signIn(ctx context.Context, from *browser) error {
 	return nil
 }
 
-// takeStock looks whether the person is who they were and has what they made, and
-// a member also from a browser that is new.
-func (p *person) takeStock(ctx context.Context) error {
-	if err := p.check(ctx, p.browser, "at home"); err != nil || !p.member {
+// takeStock looks whether the person is who they were and has what they made, in
+// their browser and in the database; and with anew, for a member, whether they can
+// sign in from a browser that is new.
+func (p *person) takeStock(ctx context.Context, anew bool) error {
+	if err := p.check(ctx, p.browser, "at home"); err != nil {
 		return err
 	}
 	if err := p.write(ctx, p.browser, "after the storm"); err != nil {
 		return err
 	}
-	if p.number == 0 {
-		return nil // whose name was attacked from everywhere, and is at its limit
+	if p.member && anew {
+		p.second = p.s.browser(p.crowd, p.address)
+		if err := p.signIn(ctx, p.second); err != nil {
+			return err
+		}
+		if err := p.check(ctx, p.second, "elsewhere"); err != nil {
+			return err
+		}
 	}
-	elsewhere := p.s.browser(p.crowd, p.address)
-	if err := p.signIn(ctx, elsewhere); err != nil {
+	stored, owner, err := p.s.stored(ctx, p.id, p.name)
+	if err != nil {
 		return err
 	}
-	return p.check(ctx, elsewhere, "elsewhere")
+	p.compare(stored, "in the database")
+	if p.member && owner != p.id {
+		p.miss("their name is %s's, and they are %s", owner, p.id)
+	}
+	return nil
+}
+
+// comeBack tries to sign in while somebody else tries their name, or from their
+// address: in a browser where they were signed in before, and in a new one. To be
+// told to wait is no loss.
+func (p *person) comeBack(ctx context.Context, c *crowd) error {
+	if p.second == nil {
+		return nil
+	}
+	if a, err := p.second.post(ctx, "/signout"); err != nil || a.status != http.StatusSeeOther {
+		p.miss("a sign-out was answered with %d", a.status)
+		return err
+	}
+	again := *p.second
+	again.crowd = c
+	for _, b := range []*browser{&again, p.s.browser(c, p.address)} {
+		a, err := b.patiently(ctx, "/signin", "email", p.name, "password", passphrase)
+		switch {
+		case err != nil:
+			return err
+		case a.status == http.StatusSeeOther:
+			err = p.check(ctx, b, "in the evening")
+		case a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "":
+			p.miss("a sign-in under siege was answered with %d", a.status)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *person) check(ctx context.Context, from *browser, where string) error {
@@ -346,7 +421,12 @@ func (p *person) check(ctx context.Context, from *browser, where string) error {
 	if err != nil {
 		return err
 	}
-	if k.ID.String() != p.id {
+	p.compare(k, where)
+	return nil
+}
+
+func (p *person) compare(k kept, where string) {
+	if k.ID != p.id {
 		p.miss("%s they are %s, and were %s", where, k.ID, p.id)
 	}
 	if k.Anonymous == p.member {
@@ -356,5 +436,4 @@ func (p *person) check(ctx context.Context, from *browser, where string) error {
 	if !slices.Equal(k.Notes, p.notes) {
 		p.miss("%s they have %q, and wrote %q", where, k.Notes, p.notes)
 	}
-	return nil
 }

@@ -2,10 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/walkin-go/walkin"
 )
 
 // Well-known robots, by how they call themselves.
@@ -20,70 +26,107 @@ var crawlers = []string{
 	"",
 }
 
-// robots returns what all robots but one do, see stuff.
-func (s *site) robots(size size) []func(context.Context) error {
-	n := size.robots
-	readers := func(c *crowd, request func(ctx context.Context, i int) error) func(context.Context) error {
-		return func(ctx context.Context) error {
-			for i := range n {
-				if err := request(ctx, i); err != nil {
-					return fmt.Errorf("%s: %w", c.name, err)
+// probes are requests of machines that ask whether the site is there.
+var probes = []struct{ method, path, agent string }{
+	{http.MethodHead, "/", userAgent},
+	{http.MethodGet, "/healthz", userAgent},
+	{http.MethodGet, "/", "kube-probe/1.31"},
+	{http.MethodGet, "/", "ELB-HealthChecker/2.0"},
+	{http.MethodHead, "/", "Wget/1.24.5"}, // --spider
+	{http.MethodOptions, "/", userAgent},
+}
+
+// prefetches are how browsers say that nobody looks yet.
+var prefetches = [][2]string{
+	{"Sec-Purpose", "prefetch"}, {"Sec-Purpose", "prefetch;prerender"}, {"Purpose", "prefetch"}, {"X-Purpose", "preview"}, {"X-Moz", "prefetch"},
+}
+
+// perNetwork is how many rows walkin gives a network; what passes a challenge
+// has twenty times as many, and a /48 four times.
+var perNetwork = walkin.Limit{Count: 30, Per: time.Hour}
+
+func times(n int, l walkin.Limit) walkin.Limit { return walkin.Limit{Count: n * l.Count, Per: l.Per} }
+
+// flock sends n requests, some at the same time, unless it is time to go home.
+func (s *site) flock(ctx context.Context, c *crowd, n int, send func(ctx context.Context, i int) error) error {
+	var errs collected
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range pushy {
+		wg.Go(func() {
+			for time.Now().Before(s.until) {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := send(ctx, i); err != nil {
+					errs.add(fmt.Errorf("%s: %w", c.name, err))
+					return
 				}
 			}
-			if c.cookies > 0 {
-				return fmt.Errorf("%s got %d cookies", c.name, c.cookies)
-			}
-			return nil
-		}
-	}
-	crawl := s.crowd("crawlers", 0)
-	probe := s.crowd("probes", 0)
-	prefetch := s.crowd("prefetches of browsers", 0)
-	all := []func(context.Context) error{
-		readers(crawl, func(ctx context.Context, i int) error {
-			b := &browser{s: s, crowd: crawl, address: "192.0.2.7", agent: crawlers[i%len(crawlers)]}
-			_, err := b.do(ctx, http.MethodGet, fmt.Sprintf("/page/%d", i), "", nil, "Accept", "text/html")
-			return err
-		}),
-		readers(probe, func(ctx context.Context, i int) error {
-			b := &browser{s: s, crowd: probe, address: "192.0.2.8", agent: []string{"kube-probe/1.31", "ELB-HealthChecker/2.0", "Wget/1.24.5"}[i%3]}
-			_, err := b.do(ctx, []string{http.MethodGet, http.MethodHead, http.MethodOptions}[i%3], []string{"/healthz", "/"}[i%2], "", nil)
-			return err
-		}),
-		readers(prefetch, func(ctx context.Context, i int) error {
-			b := s.browser(prefetch, "192.0.2.9")
-			_, err := b.do(ctx, http.MethodGet, "/", "navigate", nil, "Sec-Purpose", "prefetch;prerender")
-			return err
-		}),
-	}
-	// Robots that pass for browsers, with a new jar for every note.
-	flood := func(name string, limit int, address func(i int) string) {
-		c := s.crowd(name, limit)
-		all = append(all, func(ctx context.Context) error {
-			for i := range n {
-				if _, err := s.browser(c, address(i)).post(ctx, "/notes", "text", "spam"); err != nil {
-					return fmt.Errorf("%s: %w", name, err)
-				}
-			}
-			return nil
 		})
 	}
-	const perNetwork = 30 + 2 // an hour, and what comes back within the minutes that this takes
-	flood("a flood from one address", perNetwork, func(int) string { return "203.0.113.5" })
-	flood("a flood from one IPv6 /64", perNetwork, func(i int) string { return fmt.Sprintf("2001:db8:f00d:1::%x", i+1) })
-	flood("a flood from one IPv6 /48", 4*perNetwork, func(i int) string { return fmt.Sprintf("2001:db8:beef:%x::1", i+1) })
-	flood("a flood with made-up X-Forwarded-For", perNetwork, func(i int) string { return fmt.Sprintf("10.9.%d.%d, 203.0.113.6", i/250, i%250) })
-	flood("a botnet", perNetwork*size.botnet, func(i int) string { return fmt.Sprintf("203.0.%d.%d", 200+i%size.botnet/250, i%size.botnet%250+1) })
-	flood("a flood from the town's own address", perNetwork, func(int) string { return townAddress })
+	wg.Wait()
+	return errs.err()
+}
 
-	worker := s.crowd("a robot that does the work", 600+20)
+// robots returns what all robots do but those who try passwords.
+func (s *site) robots(size size) (all []func(context.Context) error) {
+	play := func(c *crowd, send func(ctx context.Context, i int) error) {
+		all = append(all, func(ctx context.Context) error { return s.flock(ctx, c, size.robots, send) })
+	}
+	nothing := []bound{users(never), rows(never), tickets(never), signIns(never)}
+
+	crawl := s.crowd("crawlers", nothing...)
+	play(crawl, func(ctx context.Context, i int) error {
+		b := &browser{s: s, crowd: crawl, address: "192.0.2.7", agent: crawlers[i%len(crawlers)]}
+		_, err := b.do(ctx, http.MethodGet, fmt.Sprintf("/page/%d", i), "", nil, "Accept", "text/html")
+		return err
+	})
+	probe := s.crowd("probes", nothing...)
+	play(probe, func(ctx context.Context, i int) error {
+		p := probes[i%len(probes)]
+		b := &browser{s: s, crowd: probe, address: "192.0.2.8", agent: p.agent}
+		_, err := b.do(ctx, p.method, p.path, "", nil, "Accept", "text/html,*/*")
+		return err
+	})
+	prefetch := s.crowd("prefetches of browsers", nothing...)
+	play(prefetch, func(ctx context.Context, i int) error {
+		how := prefetches[i%len(prefetches)]
+		_, err := s.browser(prefetch, "192.0.2.9").do(ctx, http.MethodGet, "/", "navigate", nil, how[0], how[1])
+		return err
+	})
+	elsewhere := s.crowd("forms on other sites", nothing...)
+	play(elsewhere, func(ctx context.Context, i int) error {
+		// From the browsers of people, who know nothing of it.
+		path := []string{"/notes", "/signup", "/signin", "/signout"}[i%4]
+		_, err := s.browser(elsewhere, homeOf(i%size.people)).do(ctx, http.MethodPost, path, "navigate", form("text", "x", "email", "evil@example.com", "password", passphrase),
+			"Sec-Fetch-Site", []string{"cross-site", "same-site"}[i/4%2], "Origin", "https://evil.example")
+		return err
+	})
+
+	s.floods(size, play)
+
+	trials := s.crowd("fresh cookies for more of a trial", rows(at(perNetwork, 1)), answers("downloads", http.StatusOK, func(time.Duration) int { return downloads }))
+	play(trials, func(ctx context.Context, i int) error {
+		_, err := s.browser(trials, "203.0.113.8").post(ctx, "/download")
+		return err
+	})
+	accounts := s.crowd("a flood of accounts from one address", rows(at(perNetwork, 1)), signIns(never))
+	all = append(all, func(ctx context.Context) error {
+		return s.flock(ctx, accounts, size.tries, func(ctx context.Context, i int) error { return s.signUp(ctx, accounts, i) })
+	})
+
+	worker := s.crowd("a robot that does the work", rows(at(times(21, perNetwork), 1)))
 	all = append(all, func(ctx context.Context) error {
 		total, start := 0, time.Now()
-		rows := min(n/10, 60)
-		for range rows {
+		for range min(size.robots/10, 60) {
+			if time.Now().After(s.until) {
+				break
+			}
 			_, hashes, err := s.browser(worker, "203.0.113.77").act(ctx, "/notes", "text", "dear spam")
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", worker.name, err)
 			}
 			total += hashes
 		}
@@ -93,36 +136,115 @@ func (s *site) robots(size size) []func(context.Context) error {
 	return all
 }
 
-// stuff tries passwords: many names from one address, and one name from many.
-func (s *site) stuff(ctx context.Context, people []*person, victim *person, size size) error {
-	one := s.crowd("stolen passwords, from one address", 0)
-	b := &browser{s: s, crowd: one, address: "203.0.113.99", agent: userAgent}
-	for i := range size.robots {
-		p := people[i%len(people)]
-		if _, err := b.post(ctx, "/signin", "email", p.name, "password", fmt.Sprint("stolen elsewhere ", i)); err != nil {
+// signUp makes an account, each other time as a guest, else as nobody.
+func (s *site) signUp(ctx context.Context, c *crowd, i int) error {
+	b := s.browser(c, "203.0.113.10")
+	if i%2 == 0 {
+		if _, err := b.open(ctx, "/"); err != nil {
 			return err
 		}
 	}
-	// 50 in 15 minutes, and one comes back every 18 seconds.
-	if got := one.status[http.StatusUnauthorized]; got > 60 {
-		return fmt.Errorf("one address tried %d passwords", got)
-	}
-	many := s.crowd("guesses at one name, from everywhere", 0)
-	for i := range size.robots {
-		b := &browser{s: s, crowd: many, address: fmt.Sprintf("203.%d.%d.9", i/200%200, i%200), agent: userAgent}
-		if _, err := b.post(ctx, "/signin", "email", victim.name, "password", fmt.Sprint("a guess ", i)); err != nil {
-			return err
+	_, err := b.post(ctx, "/signup", "email", fmt.Sprintf("robot%d@example.com", i), "password", passphrase)
+	return err
+}
+
+// floods are robots that pass for browsers, with a new jar for every note.
+func (s *site) floods(size size, play func(*crowd, func(context.Context, int) error)) {
+	for _, f := range []struct {
+		name    string
+		limit   walkin.Limit
+		address func(i int) string
+		network func(i int) string // nil: all are in one
+		many    int                // networks
+		client  *http.Client
+	}{
+		{name: "a flood from one address", limit: perNetwork, address: func(int) string { return "203.0.113.5" }},
+		{name: "a flood from one IPv6 /64", limit: perNetwork, address: func(i int) string { return fmt.Sprintf("2001:db8:f00d:1::%x", i+1) }},
+		{name: "a flood from one IPv6 /48", limit: times(4, perNetwork), address: func(i int) string { return fmt.Sprintf("2001:db8:beef:%x::1", i+1) }},
+		{name: "a flood that makes up X-Forwarded-For", limit: perNetwork, address: func(i int) string { return fmt.Sprintf("198.51.%d.%d, 203.0.113.6", i/250, i%250) }},
+		{name: "the same from a peer that is no proxy", limit: perNetwork, client: s.stranger, address: func(i int) string { return fmt.Sprintf("198.51.%d.%d", i/250, i%250) }},
+		{name: "a flood whose address makes no sense", limit: perNetwork, address: func(i int) string { return []string{"unknown", "", "_hidden", "203.0.113.6, evil.example"}[i%4] }},
+		{name: "a flood from the town's own address", limit: perNetwork, address: func(int) string { return townAddress }},
+		{name: "a botnet", limit: perNetwork,
+			address: func(i int) string {
+				return fmt.Sprintf("203.0.%d.%d", 200+i%size.botnet/250, i%size.botnet%250+1)
+			},
+			network: func(i int) string { return strconv.Itoa(i % size.botnet) }, many: size.botnet},
+	} {
+		if f.network == nil {
+			f.network, f.many = func(int) string { return "" }, 1
 		}
+		networks := map[string]int{} // how many notes each wrote
+		c := s.crowd(f.name, bound{"rows in one network", func(*crowd) int { return slices.Max(append(slices.Collect(maps.Values(networks)), 0)) }, at(f.limit, 1)},
+			rows(at(f.limit, f.many)))
+		play(c, func(ctx context.Context, i int) error {
+			b := s.browser(c, f.address(i))
+			b.client = f.client
+			a, err := b.post(ctx, "/notes", "text", "spam")
+			if err == nil && a.status == http.StatusSeeOther {
+				c.mu.Lock()
+				networks[f.network(i)]++
+				c.mu.Unlock()
+			}
+			return err
+		})
 	}
-	if got := many.status[http.StatusUnauthorized]; got > 105 {
-		return fmt.Errorf("a hundred networks tried %d passwords with one name", got)
+}
+
+// The limits on failed sign-ins that credential/password has by itself.
+var (
+	perAddress        = walkin.Limit{Count: 50, Per: 15 * time.Minute}
+	perNameAndNetwork = walkin.Limit{Count: 10, Per: 15 * time.Minute}
+	perName           = walkin.Limit{Count: 100, Per: time.Hour}
+)
+
+// thieves try a list of passwords with the names of people, while those come and
+// go: from one address, and from many.
+func (s *site) thieves(people []*person, size size) []func(context.Context) error {
+	one := s.crowd("stolen passwords from one address", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perAddress, 1)))
+	many := s.crowd("stolen passwords from a botnet", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perAddress, size.botnet)))
+	return []func(context.Context) error{
+		func(ctx context.Context) error {
+			return s.flock(ctx, one, size.tries, func(ctx context.Context, i int) error {
+				return s.guess(ctx, one, "203.0.113.99", people[i%len(people)].name, i)
+			})
+		},
+		func(ctx context.Context) error {
+			return s.flock(ctx, many, size.tries, func(ctx context.Context, i int) error {
+				return s.guess(ctx, many, fmt.Sprintf("203.%d.1.9", i%size.botnet), people[i%len(people)].name, i)
+			})
+		},
 	}
-	if one.signIns+many.signIns > 0 {
-		return errors.New("a guess signed in")
+}
+
+// siege is what keeps out people, too: guesses at one name from everywhere, and
+// guesses from an address that many share.
+func (s *site) siege(victim *person, town []*person, size size) []func(context.Context) error {
+	name := s.crowd("guesses at one name from everywhere", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perName, 1)))
+	one := s.crowd("guesses at one name from one address", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perNameAndNetwork, 1)))
+	address := s.crowd("stolen passwords from the town's own address", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perAddress, 1)))
+	s.until = time.Now().Add(size.lasts / 4)
+	return []func(context.Context) error{
+		func(ctx context.Context) error {
+			return s.flock(ctx, name, size.tries, func(ctx context.Context, i int) error {
+				return s.guess(ctx, name, fmt.Sprintf("203.%d.%d.9", i/200%200, i%200), victim.name, i)
+			})
+		},
+		func(ctx context.Context) error {
+			return s.flock(ctx, one, size.tries, func(ctx context.Context, i int) error {
+				return s.guess(ctx, one, "203.0.113.98", town[0].name, i)
+			})
+		},
+		func(ctx context.Context) error {
+			return s.flock(ctx, address, size.tries, func(ctx context.Context, i int) error {
+				return s.guess(ctx, address, townAddress, fmt.Sprintf("somebody%d@example.com", i), i)
+			})
+		},
 	}
-	// What the owner feels of it: their own browser goes on, see takeStock, and
-	// another one of theirs waits, since the name is at its limit.
-	owner := s.crowd("its owner, at a new device meanwhile", -1)
-	_, err := s.browser(owner, victim.address).post(ctx, "/signin", "email", victim.name, "password", passphrase)
+}
+
+func (s *site) guess(ctx context.Context, c *crowd, address, name string, i int) error {
+	b := &browser{s: s, crowd: c, address: address, agent: userAgent}
+	_, err := b.post(ctx, "/signin", "email", name, "password", fmt.Sprint("stolen elsewhere ", i))
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,27 +26,42 @@ import (
 // A site is a small one behind a proxy, as an owner would set it up: all limits
 // are walkin's own. Notes belong to user IDs.
 type site struct {
-	db      *sql.DB
-	reader  *sql.DB
-	server  *http.Server
-	base    string
-	crowds  []*crowd
-	byName  map[string]*crowd
-	client  *http.Client
-	handler http.Handler
+	db       *sql.DB
+	reader   *sql.DB
+	server   *http.Server
+	handler  http.Handler
+	base     string
+	client   *http.Client // from the address of the proxy that the site trusts
+	stranger *http.Client // from another one
+	began    time.Time
+	until    time.Time // when robots go home
+
+	crowds []*crowd
+	byName map[string]*crowd
+
+	mu    sync.Mutex
+	rowOf map[uuid.UUID]*crowd // who made a user's row
+	gone  map[uuid.UUID]bool   // guests who were merged into members
 }
+
+const (
+	exports   = 3  // a guest's
+	downloads = 10 // a network's
+)
 
 // crowdHeader says which crowd a request is of, for the tally alone.
 const crowdHeader = "X-Crowd"
 
 type crowdKey struct{}
 
+func crowdOf(ctx context.Context) *crowd {
+	c, _ := ctx.Value(crowdKey{}).(*crowd)
+	return c
+}
+
 func newSite(ctx context.Context, dir string) (*site, error) {
-	s := &site{byName: map[string]*crowd{}, client: &http.Client{
-		Timeout:       time.Minute,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	s := &site{byName: map[string]*crowd{}, rowOf: map[uuid.UUID]*crowd{}, gone: map[uuid.UUID]bool{}, began: time.Now(),
+		client: newClient("127.0.0.1"), stranger: newClient("127.0.0.2")}
 	dsn := "file:" + filepath.Join(dir, "crowd.db") +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=synchronous(NORMAL)&_txlock=immediate"
 	var err error
@@ -66,7 +82,7 @@ func newSite(ctx context.Context, dir string) (*site, error) {
 	if _, err := s.db.ExecContext(ctx, `CREATE TABLE notes (user_id BLOB NOT NULL REFERENCES walkin_users (id) ON DELETE CASCADE, text TEXT NOT NULL)`); err != nil {
 		return nil, err
 	}
-	if err := s.build(store); err != nil {
+	if err := s.build(ledger{store}); err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,21 +95,42 @@ func newSite(ctx context.Context, dir string) (*site, error) {
 	return s, nil
 }
 
+func newClient(from string) *http.Client {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	return &http.Client{
+		Timeout:       time.Minute,
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DialContext: dialer.DialContext},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 func (s *site) close() {
 	s.client.CloseIdleConnections()
+	s.stranger.CloseIdleConnections()
 	_ = s.server.Close()
 	_, _ = s.db.Close(), s.reader.Close()
 }
 
-// crowd opens the books of another crowd.
-func (s *site) crowd(name string, limit int) *crowd {
-	c := &crowd{name: name, limit: limit, status: map[int]int{}}
-	s.crowds = append(s.crowds, c)
-	s.byName[name] = c
-	return c
+// A ledger counts the tickets that a crowd makes.
+type ledger struct{ *sqlstore.Store }
+
+func (l ledger) PutTicket(ctx context.Context, t walkin.Ticket) error {
+	err := l.Store.PutTicket(ctx, t)
+	if c := crowdOf(ctx); c != nil && err == nil {
+		c.ticket()
+	}
+	return err
 }
 
-func (s *site) build(store *sqlstore.Store) error {
+func (l ledger) AddTicket(ctx context.Context, t walkin.Ticket, now time.Time) (bool, error) {
+	added, err := l.Store.AddTicket(ctx, t, now)
+	if c := crowdOf(ctx); c != nil && added {
+		c.ticket()
+	}
+	return added, err
+}
+
+func (s *site) build(store walkin.Store) error {
 	secret, key := make([]byte, 32), make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
 	_, _ = rand.Read(key)
@@ -107,7 +144,7 @@ func (s *site) build(store *sqlstore.Store) error {
 		Keys:           []walkin.Key{{Secret: secret}},
 		Store:          store,
 		Insecure:       true,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 		UpgradeURL:     "/signup",
 		SignInURL:      "/signin",
 		Challenge:      gate.Passed,
@@ -129,7 +166,12 @@ func (s *site) build(store *sqlstore.Store) error {
 	if err != nil {
 		return err
 	}
-	exports, err := quota.New(quota.Config{Middleware: wk, Store: store, Name: "export", Limit: 3, UpgradeURL: "/signup"})
+	export, err := quota.New(quota.Config{Middleware: wk, Store: store, Name: "export", Limit: exports, UpgradeURL: "/signup"})
+	if err != nil {
+		return err
+	}
+	download, err := quota.New(quota.Config{Middleware: wk, Store: store, Name: "download", Limit: 3,
+		By: quota.PerUser | quota.PerNetwork, NetworkLimit: downloads, UpgradeURL: "/signup"})
 	if err != nil {
 		return err
 	}
@@ -144,7 +186,8 @@ func (s *site) build(store *sqlstore.Store) error {
 	mux.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "max-age=600") })
 	mux.HandleFunc("GET /notes", s.showNotes)
 	mux.HandleFunc("POST /notes", s.addNote)
-	mux.Handle("POST /export", exports.Require()(http.HandlerFunc(page)))
+	mux.Handle("POST /export", export.Require()(http.HandlerFunc(page)))
+	mux.Handle("POST /download", download.Require()(http.HandlerFunc(page)))
 	mux.Handle("GET /members", wk.RequirePermanent()(http.HandlerFunc(page)))
 	mux.Handle("/signup", wk.UpgradeHandler(passwords, nil))
 	mux.Handle("/signin", wk.SignInHandler(passwords, nil))
@@ -152,26 +195,11 @@ func (s *site) build(store *sqlstore.Store) error {
 
 	outside := http.NewServeMux()
 	outside.Handle("/challenge/", gate)
-	outside.Handle("/", wk.Handler(mux))
+	outside.Handle("/", wk.Handler(http.NewCrossOriginProtection().Handler(mux)))
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outside.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), crowdKey{}, s.byName[r.Header.Get(crowdHeader)])))
 	})
 	return nil
-}
-
-func (s *site) event(ctx context.Context, e walkin.Event) {
-	c, ok := ctx.Value(crowdKey{}).(*crowd)
-	if !ok || c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch e.Outcome {
-	case walkin.Persisted, walkin.SignedUp:
-		c.rows++
-	case walkin.SignedIn, walkin.Merged:
-		c.signIns++
-	}
 }
 
 // kept is what the site knows of a visitor.
@@ -183,26 +211,51 @@ type kept struct {
 
 func (s *site) showNotes(w http.ResponseWriter, r *http.Request) {
 	c, _ := walkin.FromContext(r.Context())
-	k := kept{ID: c.UserID, Anonymous: c.Anonymous}
-	rows, err := s.reader.QueryContext(r.Context(), `SELECT text FROM notes WHERE user_id = ? ORDER BY text`, c.UserID[:])
+	notes, err := s.notesOf(r.Context(), c.UserID)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	_ = json.NewEncoder(w).Encode(kept{c.UserID, c.Anonymous, notes})
+}
+
+func (s *site) notesOf(ctx context.Context, id uuid.UUID) ([]string, error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT text FROM notes WHERE user_id = ? ORDER BY text`, id[:])
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
+	var notes []string
 	for rows.Next() {
 		var text string
 		if err := rows.Scan(&text); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
+			return nil, err
 		}
-		k.Notes = append(k.Notes, text)
+		notes = append(notes, text)
 	}
-	if err := rows.Err(); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+	return notes, rows.Err()
+}
+
+// stored returns what the database has of a user, and whose a name is.
+func (s *site) stored(ctx context.Context, id uuid.UUID, name string) (k kept, owner uuid.UUID, err error) {
+	k.ID = id
+	if err := s.reader.QueryRowContext(ctx, `SELECT anonymous FROM walkin_users WHERE id = ?`, id[:]).Scan(&k.Anonymous); errors.Is(err, sql.ErrNoRows) {
+		return kept{}, uuid.Nil, nil
+	} else if err != nil {
+		return kept{}, uuid.Nil, err
 	}
-	_ = json.NewEncoder(w).Encode(k)
+	if k.Notes, err = s.notesOf(ctx, id); err != nil {
+		return kept{}, uuid.Nil, err
+	}
+	var b []byte
+	err = s.reader.QueryRowContext(ctx, `SELECT user_id FROM walkin_identities WHERE provider = ? AND subject = ?`, password.Provider, name).Scan(&b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return k, uuid.Nil, nil
+	} else if err != nil {
+		return k, uuid.Nil, err
+	}
+	owner, err = uuid.FromBytes(b)
+	return k, owner, err
 }
 
 func (s *site) addNote(w http.ResponseWriter, r *http.Request) {

@@ -21,10 +21,11 @@
 //
 // By default it is a proof of work, of our own and without any third party: the
 // browser looks for a number that makes the SHA-256 of a text begin with so many
-// zero bits. The text is signed, lives for two minutes, and counts once. The work
-// doubles with each eight solutions from a network within the hour, from about two
-// seconds on a slow phone to about a minute, so one who comes late in a crowd waits
-// longer, and one who makes rows by the thousand pays for each.
+// zero bits. The text is signed, lives for two minutes, or up to eleven where the
+// work is hard, and counts once. The work doubles with each eight solutions from a
+// network within the hour, from about two seconds on a slow phone to about a minute,
+// so one who comes late in a crowd waits longer, and one who makes rows by the
+// thousand pays for each.
 //
 // [Turnstile] and [HCaptcha] are there instead; they see the visitor's browser,
 // and the page loads their script.

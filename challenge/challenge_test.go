@@ -299,6 +299,40 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// TestSlowPhone holds that work which takes a slow phone a minute on average is
+// good for as long as it may take an unlucky one, and not for longer.
+func TestSlowPhone(t *testing.T) {
+	for _, test := range []struct {
+		solved     int // by the network before
+		difficulty int
+		lasts      time.Duration
+	}{{0, 17, 2 * time.Minute}, {24, 20, 160 * time.Second}, {32, 21, 320 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			limiter := walkin.NewLimiter(0)
+			s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Limiter = limiter })
+			s.fill()
+			if _, err := limiter.Take(t.Context(), "challenge:203.0.113.7", walkin.Limit{Count: 40, Per: time.Hour}, test.solved, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			c := s.visitor()
+			text, difficulty := s.challengeOf(c)
+			if difficulty != test.difficulty {
+				t.Fatalf("got %d bits, want %d", difficulty, test.difficulty)
+			}
+			solution := solve(text, difficulty)
+			late, _ := s.challengeOf(c)
+			time.Sleep(test.lasts - time.Second)
+			if got := answer(c, text, solution); got != http.StatusNoContent {
+				t.Errorf("%d bits after nearly %v: got %d, want 204", difficulty, test.lasts, got)
+			}
+			time.Sleep(time.Second)
+			if got := answer(c, late, solve(late, difficulty)); got != http.StatusForbidden {
+				t.Errorf("%d bits after %v: got %d, want 403", difficulty, test.lasts, got)
+			}
+		})
+	}
+}
+
 // TestCrowd holds that the work grows with what a network has solved, and that
 // another network's does not.
 func TestCrowd(t *testing.T) {

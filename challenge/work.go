@@ -25,8 +25,18 @@ import (
 const (
 	leastBits = 17 // 130,000 hashes on average
 	mostBits  = 22 // 4,200,000
-	workFor   = 2 * time.Minute
+
+	shortest = 2 * time.Minute
+	unlucky  = 20 * time.Second // ten times what the least work takes a slow phone
 )
+
+// workFor returns how long a challenge lives. The work has no fixed length: one in
+// seven needs twice the average, and one in 20,000 ten times. A life that is short
+// for all would end before a slow phone is done with the hardest; one that is long
+// for all would let a program collect easy ones for later.
+func workFor(difficulty int) time.Duration {
+	return max(shortest, unlucky<<(difficulty-leastBits))
+}
 
 // solutions is what a network may solve before the work is at its hardest: each
 // eighth makes it twice as hard.
@@ -40,7 +50,7 @@ func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error)
 	}
 	difficulty = min(leastBits+(solutions.Count-verdict.Remaining)/8, mostBits)
 	var b [25]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(time.Now().Add(workFor).Unix()))
+	binary.BigEndian.PutUint64(b[:8], uint64(time.Now().Add(workFor(difficulty)).Unix()))
 	b[8] = byte(difficulty)
 	_, _ = rand.Read(b[9:]) // never fails, see crypto/rand
 	text = base64.RawURLEncoding.EncodeToString(b[:])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -164,26 +165,32 @@ func (b *browser) act(ctx context.Context, path string, pairs ...string) (a answ
 		if a, err = b.patiently(ctx, path, pairs...); err != nil || a.status != http.StatusTooManyRequests {
 			return a, hashes, err
 		}
-		text, difficulty := challengeText.FindStringSubmatch(a.body), challengeBits.FindStringSubmatch(a.body)
-		if text == nil || difficulty == nil {
-			return a, hashes, nil
-		}
-		n, err := strconv.Atoi(difficulty[1])
-		if err != nil {
+		solved, more, err := b.solve(ctx, a)
+		if hashes += more; err != nil || !solved {
 			return a, hashes, err
-		}
-		solution := solve(html.UnescapeString(text[1]), n)
-		hashes += solution + 1
-		body, err := json.Marshal(map[string]string{"Challenge": html.UnescapeString(text[1]), "Solution": strconv.Itoa(solution)})
-		if err != nil {
-			return a, hashes, err
-		}
-		solved, err := b.do(ctx, http.MethodPost, "/challenge/solved", "no-cors", strings.NewReader(string(body)), "Content-Type", "application/json")
-		if err != nil || solved.status != http.StatusNoContent {
-			return solved, hashes, err
 		}
 	}
 	return a, hashes, nil
+}
+
+// solve does the work that a page asks for, and reports whether the site took it.
+func (b *browser) solve(ctx context.Context, page answer) (solved bool, hashes int, err error) {
+	text, difficulty := challengeText.FindStringSubmatch(page.body), challengeBits.FindStringSubmatch(page.body)
+	if text == nil || difficulty == nil {
+		return false, 0, nil
+	}
+	n, err := strconv.Atoi(difficulty[1])
+	if err != nil {
+		return false, 0, err
+	}
+	challenge := html.UnescapeString(text[1])
+	solution := solve(challenge, n)
+	body, err := json.Marshal(map[string]string{"Challenge": challenge, "Solution": strconv.Itoa(solution)})
+	if err != nil {
+		return false, 0, err
+	}
+	a, err := b.do(ctx, http.MethodPost, "/challenge/solved", "no-cors", bytes.NewReader(body), "Content-Type", "application/json")
+	return a.status == http.StatusNoContent, solution + 1, err
 }
 
 func solve(challenge string, difficulty int) int {

@@ -133,7 +133,45 @@ func (s *site) robots(size size) (all []func(context.Context) error) {
 		worker.say("%d million hashes, %v", total/1_000_000, time.Since(start).Round(time.Second))
 		return nil
 	})
+	hoarder := s.crowd("a robot that collects the work first", rows(at(times(21, perNetwork), 1)))
+	all = append(all, func(ctx context.Context) error { return s.hoard(ctx, hoarder, min(size.robots/10, 60)) })
 	return all
+}
+
+// hoard asks for challenges before it solves any, since they become harder with
+// each that was solved.
+func (s *site) hoard(ctx context.Context, c *crowd, n int) error {
+	type open struct {
+		browser *browser
+		answer  answer
+	}
+	var challenges []open
+	total, start := 0, time.Now()
+	for range n {
+		b := s.browser(c, "203.0.113.78")
+		a, err := b.post(ctx, "/notes", "text", "dear spam")
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if a.status == http.StatusTooManyRequests {
+			challenges = append(challenges, open{b, a})
+		}
+	}
+	for _, o := range challenges {
+		if time.Now().After(s.until) {
+			break
+		}
+		solved, hashes, err := o.browser.solve(ctx, o.answer)
+		total += hashes
+		if err == nil && solved {
+			_, err = o.browser.post(ctx, "/notes", "text", "dear spam")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	c.say("%d million hashes, %v", total/1_000_000, time.Since(start).Round(time.Second))
+	return nil
 }
 
 // signUp makes an account, each other time as a guest, else as nobody.

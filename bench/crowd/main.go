@@ -32,6 +32,7 @@ func main() {
 	flag.IntVar(&size.town, "town", 60, "how many more share one")
 	flag.IntVar(&size.robots, "robots", 1000, "requests of each crowd of robots")
 	flag.IntVar(&size.tries, "tries", 500, "passwords that each thief tries, and accounts that a robot makes")
+	flag.IntVar(&size.atOnce, "at-once", 4, "requests that each crowd of robots has under way")
 	flag.IntVar(&size.botnet, "botnet", 20, "how many addresses the robots have who have many")
 	flag.DurationVar(&size.lasts, "for", 2*time.Minute, "how long robots stay at most; people finish what they do")
 	flag.Parse()
@@ -43,20 +44,17 @@ func main() {
 
 // A size is how many come, and for how long.
 type size struct {
-	people, town, robots, tries, botnet int
-	lasts                               time.Duration
+	people, town, robots, tries, atOnce, botnet int
+	lasts                                       time.Duration
 }
 
-const (
-	atOnce = 24 // people in the site at the same moment
-	pushy  = 4  // requests that a crowd of robots has under way
-)
+const atOnce = 24 // people in the site at the same moment
 
 // run plays the day on a site of its own. The error names everything that a
 // person lost, and everything that a robot got and should not have.
 func run(ctx context.Context, out io.Writer, size size) error {
-	if size.people < 1 || size.town < 1 || size.robots < 0 || size.tries < 0 || size.botnet < 1 {
-		return errors.New("it takes a person, another one in the town, and a network for robots")
+	if size.people < 1 || size.town < 1 || size.robots < 0 || size.tries < 0 || size.atOnce < 1 || size.botnet < 1 {
+		return errors.New("it takes a person, another one in the town, and for robots a network and something to do")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -70,7 +68,7 @@ func run(ctx context.Context, out io.Writer, size size) error {
 		return err
 	}
 	defer s.close()
-	s.until = s.began.Add(size.lasts * 3 / 4)
+	s.until, s.pushy = s.began.Add(size.lasts*3/4), size.atOnce
 
 	residents, town := s.crowd("people"), s.crowd("a town behind one address")
 	var people, townspeople []*person

@@ -52,7 +52,7 @@ func (s *site) flock(ctx context.Context, c *crowd, n int, send func(ctx context
 	var errs collected
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range pushy {
+	for range s.pushy {
 		wg.Go(func() {
 			for time.Now().Before(s.until) {
 				i := int(next.Add(1)) - 1

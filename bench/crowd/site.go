@@ -35,6 +35,7 @@ type site struct {
 	stranger *http.Client // from another one
 	began    time.Time
 	until    time.Time // when robots go home
+	pushy    int       // requests that each crowd of them has under way
 
 	crowds []*crowd
 	byName map[string]*crowd

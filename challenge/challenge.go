@@ -33,7 +33,8 @@
 // # What it cannot do
 //
 // It does not tell people from programs. A program can do the work, and pay for
-// it; Config.RowLimit, twenty times as high for those who do, stays the end. People
+// it; Config.RowLimit, twenty times as high for those who do, stays the end. One that
+// collects challenges before it solves any pays the price of the first for all. People
 // without JavaScript are told to wait, as without it. A form with files cannot be
 // sent again by the page; its sender is told to go back and send it. A handler that
 // shows its own form again on a refusal, as walkin.Middleware.UpgradeHandler does,

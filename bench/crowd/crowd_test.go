@@ -10,7 +10,7 @@ import (
 // more than it may have: run says so.
 func TestCrowd(t *testing.T) {
 	var out strings.Builder
-	err := run(t.Context(), &out, size{people: 7, town: 7, robots: 130, tries: 60, atOnce: 4, botnet: 3, lasts: time.Minute})
+	err := run(t.Context(), &out, size{people: 7, town: 7, robots: 130, tries: 24, atOnce: 4, botnet: 3, lasts: time.Minute})
 	if err != nil {
 		t.Errorf("%v\n%s", err, &out)
 	}

@@ -25,7 +25,8 @@
 // work is hard, and counts once. The work doubles with each eight solutions from a
 // network within the hour, from about two seconds on a slow phone to about a minute,
 // so one who comes late in a crowd waits longer, and one who makes rows by the
-// thousand pays for each.
+// thousand pays for each. Work that has become too easy meanwhile is followed by
+// harder, so it does not pay to collect challenges first.
 //
 // [Turnstile] and [HCaptcha] are there instead; they see the visitor's browser,
 // and the page loads their script.
@@ -33,8 +34,7 @@
 // # What it cannot do
 //
 // It does not tell people from programs. A program can do the work, and pay for
-// it; Config.RowLimit, twenty times as high for those who do, stays the end. One that
-// collects challenges before it solves any pays the price of the first for all. People
+// it; Config.RowLimit, twenty times as high for those who do, stays the end. People
 // without JavaScript are told to wait, as without it. A form with files cannot be
 // sent again by the page; its sender is told to go back and send it. A handler that
 // shows its own form again on a refusal, as walkin.Middleware.UpgradeHandler does,
@@ -295,11 +295,14 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, files, name)
 	case "solved":
 		w.Header().Set("Cache-Control", "no-store")
-		if status := g.solved(w, r); status != http.StatusNoContent {
+		switch status := g.solved(w, r); status {
+		case http.StatusNoContent:
+			w.WriteHeader(status)
+		case http.StatusConflict:
+			g.again(w, r)
+		default:
 			http.Error(w, http.StatusText(status), status)
-			return
 		}
-		w.WriteHeader(http.StatusNoContent)
 	default:
 		http.NotFound(w, r)
 	}
@@ -328,6 +331,8 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 		good, err = g.checkWork(ctx, r, answer.Challenge, answer.Solution)
 	}
 	switch {
+	case errors.Is(err, errTooEasy):
+		return http.StatusConflict
 	case err != nil:
 		return http.StatusServiceUnavailable // fails closed; the page says to wait
 	case !good:
@@ -341,4 +346,19 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: pass, Path: "/", Domain: g.cfg.Domain, MaxAge: int(passFor.Seconds()),
 		HttpOnly: true, Secure: !g.cfg.Insecure, SameSite: http.SameSiteLaxMode})
 	return http.StatusNoContent
+}
+
+// again hands out another challenge for one that has become too easy.
+func (g *Gate) again(w http.ResponseWriter, r *http.Request) {
+	text, difficulty, err := g.newWork(r)
+	if err != nil {
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(struct { // the only error is a client that went away
+		Challenge string
+		Bits      int
+	}{text, difficulty})
 }

@@ -146,13 +146,17 @@ func zeros(text, solution string) int {
 
 // answer sends a solution and returns the status.
 func answer(c *walkintest.Client, text, solution string, header ...string) int {
+	return answered(c, text, solution, header...).StatusCode
+}
+
+func answered(c *walkintest.Client, text, solution string, header ...string) *http.Response {
 	b, _ := json.Marshal(map[string]string{"Challenge": text, "Solution": solution})
 	r := c.NewRequest(http.MethodPost, "/challenge/solved", strings.NewReader(string(b)))
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	return c.Do(r).StatusCode
+	return c.Do(r)
 }
 
 // TestPass is the whole way: a stranger in a crowd solves, and what they sent
@@ -331,6 +335,52 @@ func TestSlowPhone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCollected holds that who asks for many challenges before they solve any does
+// not pay for all as for the first, and gets another one in place of those that
+// have become too easy.
+func TestCollected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, memstore.New(), nil)
+		s.fill()
+		var texts []string
+		for range 24 {
+			text, difficulty := s.challengeOf(s.visitor())
+			if difficulty != 17 {
+				t.Fatalf("got %d bits before anything was solved, want 17", difficulty)
+			}
+			texts = append(texts, text)
+		}
+		easy := 0
+		c := s.visitor()
+		var next struct {
+			Challenge string
+			Bits      int
+		}
+		for _, text := range texts {
+			r := answered(c, text, solve(text, 17))
+			switch r.StatusCode {
+			case http.StatusNoContent:
+				easy++
+			case http.StatusConflict:
+				if err := json.Unmarshal([]byte(body(t, r)), &next); err != nil {
+					t.Fatal(err)
+				}
+			default:
+				t.Fatalf("got %d, want 204 or 409", r.StatusCode)
+			}
+		}
+		if easy != 15 || next.Bits != 20 {
+			t.Fatalf("%d cost as little as the first, and the next one has %d bits; want 15 and 20", easy, next.Bits)
+		}
+		if got := answer(c, next.Challenge, solve(next.Challenge, next.Bits)); got != http.StatusNoContent {
+			t.Errorf("got %d for the harder one, want 204", got)
+		}
+		if got := answer(c, texts[23], solve(texts[23], 17)); got != http.StatusForbidden {
+			t.Errorf("got %d for one that was refused before, want 403", got)
+		}
+	})
 }
 
 // TestCrowd holds that the work grows with what a network has solved, and that

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 	"net/http"
@@ -48,13 +49,18 @@ func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error)
 	if err != nil {
 		return "", 0, err
 	}
-	difficulty = min(leastBits+(solutions.Count-verdict.Remaining)/8, mostBits)
+	difficulty = difficultyAt(verdict)
 	var b [25]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(time.Now().Add(workFor(difficulty)).Unix()))
 	b[8] = byte(difficulty)
 	_, _ = rand.Read(b[9:]) // never fails, see crypto/rand
 	text = base64.RawURLEncoding.EncodeToString(b[:])
 	return text + "." + g.sign(text), difficulty, nil
+}
+
+// difficultyAt returns what work has to be where a network has solved so much.
+func difficultyAt(verdict walkin.Verdict) int {
+	return min(leastBits+(solutions.Count-verdict.Remaining)/8, mostBits)
 }
 
 func (g *Gate) network(r *http.Request) string {
@@ -93,9 +99,18 @@ func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, soluti
 	}
 	// Whether there is room in the bucket makes no difference: the work is at its
 	// hardest then. Nor does a limiter that fails.
-	_, _ = g.cfg.Limiter.Take(ctx, g.network(r), solutions, 1, now)
+	verdict, err := g.cfg.Limiter.Take(ctx, g.network(r), solutions, 1, now)
+	if err == nil && int(b[8]) < difficultyAt(verdict)-1 {
+		return false, errTooEasy
+	}
 	return true, nil
 }
+
+// errTooEasy is for work that was right, and has become too little since: whoever
+// asks for many challenges before they solve any pays the price of the first for
+// fifteen at most. People who are overtaken by a crowd get another one, and their
+// browser goes on.
+var errTooEasy = errors.New("walkin: challenge: the work has become harder")
 
 // isNumber reports whether s is one, in its one spelling.
 func isNumber(s string) bool {

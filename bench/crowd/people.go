@@ -174,23 +174,36 @@ func (b *browser) act(ctx context.Context, path string, pairs ...string) (a answ
 }
 
 // solve does the work that a page asks for, and reports whether the site took it.
+// Where a crowd has made it harder meanwhile, it goes on with the harder one, as the
+// page's script does.
 func (b *browser) solve(ctx context.Context, page answer) (solved bool, hashes int, err error) {
 	text, difficulty := challengeText.FindStringSubmatch(page.body), challengeBits.FindStringSubmatch(page.body)
 	if text == nil || difficulty == nil {
 		return false, 0, nil
 	}
-	n, err := strconv.Atoi(difficulty[1])
-	if err != nil {
+	var work struct {
+		Challenge string
+		Bits      int
+	}
+	if work.Bits, err = strconv.Atoi(difficulty[1]); err != nil {
 		return false, 0, err
 	}
-	challenge := html.UnescapeString(text[1])
-	solution := solve(challenge, n)
-	body, err := json.Marshal(map[string]string{"Challenge": challenge, "Solution": strconv.Itoa(solution)})
-	if err != nil {
-		return false, 0, err
+	work.Challenge = html.UnescapeString(text[1])
+	for {
+		solution := solve(work.Challenge, work.Bits)
+		hashes += solution + 1
+		body, err := json.Marshal(map[string]string{"Challenge": work.Challenge, "Solution": strconv.Itoa(solution)})
+		if err != nil {
+			return false, hashes, err
+		}
+		a, err := b.do(ctx, http.MethodPost, "/challenge/solved", "no-cors", bytes.NewReader(body), "Content-Type", "application/json")
+		if err != nil || a.status != http.StatusConflict {
+			return a.status == http.StatusNoContent, hashes, err
+		}
+		if err := json.Unmarshal([]byte(a.body), &work); err != nil {
+			return false, hashes, err
+		}
 	}
-	a, err := b.do(ctx, http.MethodPost, "/challenge/solved", "no-cors", bytes.NewReader(body), "Content-Type", "application/json")
-	return a.status == http.StatusNoContent, solution + 1, err
 }
 
 func solve(challenge string, difficulty int) int {

@@ -929,6 +929,55 @@ func TestFirstActTwice(t *testing.T) {
 	}
 }
 
+// TestRedeem holds that what a proof stands on is used up with the change, and
+// not without it.
+func TestRedeem(t *testing.T) {
+	s := newHookedSite(t)
+	ticket := walkin.Ticket{Key: "a code", ExpiresAt: time.Now().Add(time.Hour)}
+	if err := s.store.PutTicket(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	over := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "code_over"}
+	prove := func(w http.ResponseWriter, r *http.Request) {
+		_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", Redeem: func(ctx context.Context) error {
+			_, err := s.store.TakeTicket(ctx, ticket.Key, time.Now())
+			if errors.Is(err, walkin.ErrNotFound) {
+				return over
+			}
+			return err
+		}})
+		if err != nil {
+			s.Refuse(w, r, err)
+		}
+	}
+	good := func() bool {
+		_, err := s.store.Ticket(t.Context(), ticket.Key, time.Now())
+		return err == nil
+	}
+	c := resident(s.site, "anonymous")
+	id := s.claims(c).UserID
+	s.refuse["OnUpgrade"] = errors.New("the app's database is down")
+	if r := c.On(s.Handler(http.HandlerFunc(prove))).Act("/", nil); r.StatusCode != http.StatusInternalServerError || !good() {
+		t.Errorf("the hook fails: got %d and the code good %t, want 500 and true", r.StatusCode, good())
+	}
+	s.refuse["OnUpgrade"] = nil
+	cross := c.NewRequest(http.MethodPost, "/", nil)
+	cross.Header.Set("Sec-Fetch-Site", "cross-site")
+	if r := c.On(s.Handler(http.HandlerFunc(prove))).Do(cross); r.StatusCode != http.StatusForbidden || !good() {
+		t.Errorf("from elsewhere: got %d and the code good %t, want 403 and true", r.StatusCode, good())
+	}
+	if r := c.On(s.Handler(http.HandlerFunc(prove))).Act("/", nil); r.StatusCode != http.StatusOK || good() {
+		t.Errorf("at last: got %d and the code good %t, want 200 and false", r.StatusCode, good())
+	}
+	if got := s.claims(c); got.UserID != id || got.Anonymous {
+		t.Errorf("got %+v, want %s, permanent", got, id)
+	}
+	s.settle()
+	if r := s.browser(prove).Act("/", nil); r.StatusCode != http.StatusUnauthorized || len(s.hooks) > 0 {
+		t.Errorf("once more: got %d after the hooks %v, want 401 before any", r.StatusCode, s.hooks)
+	}
+}
+
 // TestProvenBefore holds that a proof is as recent as it says, and that one from
 // before does not take the place of a later one.
 func TestProvenBefore(t *testing.T) {

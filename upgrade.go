@@ -43,6 +43,15 @@ type Proof struct {
 	// Conflict decides for this proof what Config.Conflict decides for all.
 	Conflict Conflict
 
+	// Redeem, unless nil, uses up what the proof stands on, such as a code, and
+	// looks once more whether it still holds: whether the password that was
+	// right a moment ago has not been changed since. It is called under the
+	// context of the change's transaction, with the users concerned locked and
+	// before anything else happens. An error refuses; with a change that fails,
+	// by a hook's error too, what it did is undone. It may run more than once,
+	// see Store.InTx.
+	Redeem func(ctx context.Context) error
+
 	// StateChecked allows a change of identity by GET, as an OAuth callback
 	// is one. It says that the credential has redeemed a single-use state
 	// bound to this session: without one, any page could make a visitor's
@@ -212,6 +221,11 @@ func (s *settlement) settle(ctx context.Context) error {
 	}
 	if err := s.lock(ctx, owned, free); err != nil {
 		return err
+	}
+	if p.Redeem != nil {
+		if err := p.Redeem(ctx); err != nil {
+			return err
+		}
 	}
 	user, known, err := s.whoIsIt(ctx)
 	if err != nil {

@@ -215,7 +215,8 @@ func (c *Codes) sum(parts ...string) []byte {
 }
 
 // SignUp implements [walkin.Credential]: it reads the code from the form, and
-// returns a proof of the address that it was sent to. What the visitor can mend
+// returns a proof of the address that it was sent to. The proof's Redeem uses the
+// code up; until then it spends a try. What the visitor can mend
 // is a *[walkin.Refusal]: 422 for what is no code, 401 for a wrong one and for
 // one that is over; 400, 413 or 415 for a form that is none; 503 when the store
 // does not answer.
@@ -261,16 +262,12 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if len(p.Secret) > 0 && c.browser(r) != p.Browser {
 		return walkin.Proof{}, wrong("other_browser", "That code was asked for in another browser. Please ask for a new one here.")
 	}
+	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret}
 	if !used {
-		switch err := c.use(r, ticket, p.Browser); {
-		case errors.Is(err, walkin.ErrNotFound):
-			return walkin.Proof{}, over()
-		case err != nil:
-			return walkin.Proof{}, storeDown(err)
-		}
+		proof.Redeem = func(ctx context.Context) error { return c.use(ctx, r, ticket, p.Browser) }
 		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address))
 	}
-	return walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret}, nil
+	return proof, nil
 }
 
 // isCode returns a code as it was sent, from what people make of it.
@@ -301,31 +298,32 @@ func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error
 	return ticket, true, err
 }
 
-// use ends a code that was right. For a moment, with the tries that are left, it
-// stays for the browser that it was typed in, which has a new session by then:
-// the second half of a double click is the one whose answer is seen, and whoever
-// was stopped by a failure can try again. It returns ErrNotFound when another
-// code took the place of this one, which stays as it is.
-func (c *Codes) use(r *http.Request, tried walkin.Ticket, browser string) error {
-	return c.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
-		now := time.Now()
-		ticket, err := c.cfg.Store.TakeTicket(ctx, tried.Key, now)
-		if errors.Is(err, walkin.ErrNotFound) && c.browser(r) == browser {
-			_, err = c.cfg.Store.Ticket(ctx, c.usedKey(browser), now) // the other half was faster
-			return err
+// use ends a code that was right, in the transaction of the change that it is
+// for: whoever was stopped by a failure can try again. For a moment, with the
+// tries that are left, it stays for the browser that it was typed in, which has a
+// new session by then: the second half of a double click is the one whose answer
+// is seen. It refuses when another code took the place of this one, which stays as
+// it is.
+func (c *Codes) use(ctx context.Context, r *http.Request, tried walkin.Ticket, browser string) error {
+	now := time.Now()
+	ticket, err := c.cfg.Store.TakeTicket(ctx, tried.Key, now)
+	if errors.Is(err, walkin.ErrNotFound) && c.browser(r) == browser {
+		_, err = c.cfg.Store.Ticket(ctx, c.usedKey(browser), now) // the other half was faster
+		if err == nil {
+			return nil
 		}
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(ticket.Data, tried.Data) {
-			return walkin.ErrNotFound
-		}
-		ticket.Key = c.usedKey(browser)
-		if until := now.Add(sameClick); until.Before(ticket.ExpiresAt) {
-			ticket.ExpiresAt = until
-		}
-		return c.cfg.Store.PutTicket(ctx, ticket)
-	})
+	}
+	switch {
+	case errors.Is(err, walkin.ErrNotFound), err == nil && !bytes.Equal(ticket.Data, tried.Data):
+		return over()
+	case err != nil:
+		return err
+	}
+	ticket.Key = c.usedKey(browser)
+	if until := now.Add(sameClick); until.Before(ticket.ExpiresAt) {
+		ticket.ExpiresAt = until
+	}
+	return c.cfg.Store.PutTicket(ctx, ticket)
 }
 
 // Pending returns the address that this browser's last code was sent to, for the

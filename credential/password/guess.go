@@ -67,15 +67,14 @@ func mismatch(reason string) *walkin.Refusal {
 		Message: "That name and password do not match."}
 }
 
-// renew gives an identity the hash of a password. It compares what is stored
+// renew gives an identity the hash of a password, and returns it. It compares what is stored
 // with what was proven, while it holds the user's lock: a renewed hash of the
 // old password must not undo a change to a new one.
-func (p *Password) renew(ctx context.Context, proven walkin.Identity, password string) error {
-	secret, err := p.newHash(ctx, password)
-	if err != nil {
-		return err
+func (p *Password) renew(ctx context.Context, proven walkin.Identity, password string) (secret []byte, err error) {
+	if secret, err = p.newHash(ctx, password); err != nil {
+		return nil, err
 	}
-	return p.store.InTx(ctx, func(ctx context.Context) error {
+	return secret, p.store.InTx(ctx, func(ctx context.Context) error {
 		_, err := p.store.User(ctx, proven.UserID)
 		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
 			return err

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/walkintest"
 )
 
 func TestRenewal(t *testing.T) {
@@ -87,14 +91,118 @@ func TestRenewalDoesNotUndoAChange(t *testing.T) {
 		}
 		return quick(password, salt, time, memory, threads, keyLen)
 	})
-	if _, err := s.SignIn(form(t, name, secret)); err != nil {
-		t.Error(err)
-	}
-	_, err := old.SignIn(form(t, name, secret))
+	_, err := s.SignIn(form(t, name, secret))
+	refusal(t, err, http.StatusUnauthorized, "wrong_password")
+	_, err = old.SignIn(form(t, name, secret))
 	refusal(t, err, http.StatusUnauthorized, "wrong_password")
 	if _, err := old.SignIn(form(t, name, "another horse battery")); err != nil {
 		t.Error(err)
 	}
+}
+
+// Two sign-ins at once both find a weak hash: the one that renews it must not
+// make the other's password wrong.
+func TestRenewalMeetsAnother(t *testing.T) {
+	weak := newSite(t, nil)
+	weak.signUp(t, name, secret)
+	cost := func(cfg *password.Config) {
+		cfg.Store, cfg.Cost = weak.store, password.Cost{Time: 3, Memory: 19456, Threads: 1}
+	}
+	first, second := newSite(t, cost), newSite(t, cost)
+	met := false
+	second.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+		if time == 3 && !met {
+			met = true
+			if _, err := first.SignIn(form(t, name, secret)); err != nil {
+				t.Error(err)
+			}
+		}
+		return quick(password, salt, time, memory, threads, keyLen)
+	})
+	proof, err := second.SignIn(form(t, name, secret))
+	if err != nil || !met {
+		t.Fatalf("got %v, met %v", err, met)
+	}
+	if err := weak.store.InTx(t.Context(), proof.Redeem); err != nil {
+		t.Errorf("the proof is no longer one: %v", err)
+	}
+}
+
+// TestChangedMeanwhile holds that a password which was right when it was looked
+// at signs nobody in once its owner has changed it, or removed it, or gone.
+func TestChangedMeanwhile(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		proven bool
+		change func(t *testing.T, s *site, identity walkin.Identity)
+	}{
+		{"changed", false, func(t *testing.T, s *site, _ walkin.Identity) {
+			if err := s.Change(form(t, "", ""), name, secret, "another horse battery"); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"removed", false, func(t *testing.T, s *site, identity walkin.Identity) {
+			if err := s.store.DeleteIdentity(t.Context(), identity.UserID, identity.Provider, name); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"a removed address", true, func(t *testing.T, s *site, identity walkin.Identity) {
+			if err := s.store.DeleteIdentity(t.Context(), identity.UserID, identity.Provider, name); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"the user is deleted", true, func(t *testing.T, s *site, identity walkin.Identity) {
+			if err := s.store.DeleteUser(t.Context(), walkin.Tombstone{UserID: identity.UserID, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, func(cfg *password.Config) { cfg.Proven = tt.proven })
+			hash, err := s.NewSecret(form(t, name, secret))
+			if err != nil {
+				t.Fatal(err)
+			}
+			provider := password.Provider
+			if tt.proven {
+				provider = "email"
+			}
+			s.own(t, walkin.Proof{Provider: provider, Subject: name, Secret: hash})
+			identity, err := s.store.Identity(t.Context(), provider, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			late := &late{Store: s.store}
+			wk, err := walkin.New(walkin.Config{
+				Store: late, SignInURL: "/signin", Keys: []walkin.Key{{Secret: []byte("0123456789abcdef0123456789abcdef")}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			late.before = func() { tt.change(t, s, identity) }
+			c := walkintest.NewClient(t, wk.Handler(wk.SignInHandler(s, nil)))
+			r := c.Act("/signin", url.Values{"email": {name}, "password": {secret}})
+			if r.StatusCode != http.StatusUnauthorized || c.Cookie("__Host-walkin") != "" {
+				t.Errorf("got %d, signed in %t, want 401 and not", r.StatusCode, c.Cookie("__Host-walkin") != "")
+			}
+			if _, err := s.store.Identity(t.Context(), provider, name); (err == nil) != (tt.name == "changed") {
+				t.Errorf("the identity: got %v", err)
+			}
+		})
+	}
+}
+
+// A late store lets something happen before its next transaction.
+type late struct {
+	walkin.Store
+	before func()
+}
+
+func (s *late) InTx(ctx context.Context, fn func(context.Context) error) error {
+	if before := s.before; before != nil {
+		s.before = nil
+		before()
+	}
+	return s.Store.InTx(ctx, fn)
 }
 
 func TestChange(t *testing.T) {

@@ -37,6 +37,8 @@
 package password
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -115,7 +117,8 @@ func (p *Password) choose(r *http.Request) (name string, secret []byte, err erro
 // 429 when there were too many failures, 503 when the store does not answer.
 // The Reason of a 401 tells the owner "unknown_name" from "wrong_password"; to
 // the visitor they are the same. Any other error is a stored hash that cannot
-// be used.
+// be used. The proof's Redeem refuses with 401 when the password has been changed
+// since, or its identity removed.
 func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 	name, password, err := p.read(r)
 	if err != nil {
@@ -126,14 +129,37 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 		return walkin.Proof{}, err
 	}
 	if stored.weakerThan(p.hashes.cost) {
-		// They are who they say, whatever becomes of this.
-		if err := p.renew(r.Context(), identity, password); err != nil {
+		renewed, err := p.renew(r.Context(), identity, password)
+		if refusal, ok := errors.AsType[*walkin.Refusal](err); ok && refusal.Status == http.StatusConflict {
+			// Another sign-in renewed it at the same moment, or its owner
+			// changed it: it is only looked at again.
+			if identity, _, err = p.guess(r, name, password); err != nil {
+				return walkin.Proof{}, err
+			}
+		} else if err != nil {
+			// They are who they say, whatever becomes of this.
 			p.log.LogAttrs(r.Context(), slog.LevelWarn, "walkin: password: a weak hash was not renewed", slog.Any("error", err))
+		} else {
+			identity.Secret = renewed
 		}
 	}
-	// The secret matters when the identity is deleted before Continue has it:
-	// then it is made anew, and its owner still knows its password.
-	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: identity.Secret}, nil
+	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd",
+		Redeem: func(ctx context.Context) error { return p.stillRight(ctx, identity) }}, nil
+}
+
+// stillRight refuses when the password that was right is no more: whoever changes
+// it and then signs everybody out must not find a sign-in by the old one behind
+// that. So must an identity that was removed not come back, least of all an
+// address, of which a password proves nothing.
+func (p *Password) stillRight(ctx context.Context, proven walkin.Identity) error {
+	stored, err := p.store.Identity(ctx, p.provider, proven.Subject)
+	switch {
+	case err != nil && !errors.Is(err, walkin.ErrNotFound):
+		return err
+	case err != nil, stored.UserID != proven.UserID, !bytes.Equal(stored.Secret, proven.Secret):
+		return mismatch("password_changed")
+	}
+	return nil
 }
 
 // Change replaces the password of a name by next, for somebody who knows the
@@ -157,7 +183,7 @@ func (p *Password) Change(r *http.Request, name, current, next string) error {
 	if err != nil {
 		return err
 	}
-	err = p.renew(r.Context(), identity, next)
+	_, err = p.renew(r.Context(), identity, next)
 	if _, refused := errors.AsType[*walkin.Refusal](err); err == nil || refused {
 		return err
 	}

@@ -2,6 +2,7 @@ package passkey_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/passkey"
 )
@@ -102,6 +104,43 @@ func TestCounterOvertaken(t *testing.T) {
 	want(t, first.post("signin-finish", slow), http.StatusOK, "outcome", "signed_in")
 	p.device.keys[0].count--
 	want(t, p.elsewhere().signIn(twist{}), http.StatusForbidden, "", "")
+}
+
+// TestRemovedMeanwhile holds that a key which is removed, or whose user is
+// deleted, while it is being proven signs nobody in and does not come back.
+func TestRemovedMeanwhile(t *testing.T) {
+	for name, remove := range map[string]func(*site, uuid.UUID, string) error{
+		"the key": func(s *site, user uuid.UUID, id string) error {
+			return s.store.DeleteIdentity(t.Context(), user, passkey.Provider, id)
+		},
+		"the user": func(s *site, user uuid.UUID, _ string) error { return s.wk[1].DeleteUser(t.Context(), user) },
+	} {
+		for _, tx := range []int{1, 2} { // that of the counter, that of Continue
+			s := newSite(t)
+			p := s.member()
+			user := p.who().ID
+			id := s.keysOf(user)[0].ID
+			other := p.elsewhere()
+			other.Act("/note", nil)
+			proof := p.device.get(other.begin("signin"), twist{})
+			n := 0
+			var before func()
+			before = func() {
+				if n++; n < tx {
+					s.store.inTx = before
+				} else if err := remove(s, user, id); err != nil {
+					t.Error(err)
+				}
+			}
+			s.store.inTx = before
+			s.told()
+			other.holding(func() { want(t, other.post("signin-finish", proof), http.StatusUnauthorized, "", "") })
+			wantTold(t, s, "passkey_unknown")
+			if _, err := s.store.Identity(t.Context(), passkey.Provider, id); !errors.Is(err, walkin.ErrNotFound) || n != tx {
+				t.Errorf("%s, transaction %d of %d: got the identity with %v", name, tx, n, err)
+			}
+		}
+	}
 }
 
 // TestCounterIsLost holds that a proof counts, also when what it changes cannot

@@ -1,7 +1,7 @@
 package passkey
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,8 +52,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	}
 	identity, err := p.store.Identity(r.Context(), Provider, subject(response.RawID))
 	if errors.Is(err, walkin.ErrNotFound) {
-		return nil, &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_unknown",
-			Message: "We do not know this passkey. Perhaps it was removed here; please use another one, or another way."}
+		return nil, unknown()
 	}
 	if err != nil {
 		return nil, storeDown(err)
@@ -82,16 +81,23 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		// They are who they say, whatever becomes of this.
 		p.log.LogAttrs(r.Context(), slog.LevelWarn, "walkin: passkey: a key's counter was not stored", slog.Any("error", err))
 	}
-	use(&k)
-	// The secret matters when the identity is removed before Continue has it:
-	// then it is made anew, and must be one that its owner can prove again.
-	secret, err := json.Marshal(k)
-	if err != nil {
-		return nil, err
-	}
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
-		Provider: Provider, Subject: identity.Subject, Method: k.method(), Secret: secret})
+		Provider: Provider, Subject: identity.Subject, Method: k.method(),
+		Redeem: func(ctx context.Context) error {
+			// A key that was removed a moment ago must not come back as
+			// somebody's.
+			again, err := p.store.Identity(ctx, Provider, identity.Subject)
+			if errors.Is(err, walkin.ErrNotFound) || err == nil && again.UserID != identity.UserID {
+				return unknown()
+			}
+			return err
+		}})
 	return outcome{did}, err
+}
+
+func unknown() *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_unknown",
+		Message: "We do not know this passkey. Perhaps it was removed here; please use another one, or another way."}
 }
 
 // verify checks the response of a key. Where keys were asked for by name, a

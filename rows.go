@@ -157,6 +157,14 @@ const limiterTimeout = time.Second
 // over its own limit must not use up its neighbours'.
 func take(ctx context.Context, limiter Limiter, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
 	taken := takenRows{limiter: limiter}
+	// The large one is looked at before anything is taken: where it is full, each
+	// new address in it would cost a shared limiter two writes.
+	for i := 1; i < len(buckets); i++ {
+		verdict, err := limiter.Take(ctx, buckets[i].key, buckets[i].limit, 0, now)
+		if err != nil || !verdict.OK {
+			return takenRows{}, &buckets[i], verdict.RetryAfter, err
+		}
+	}
 	for i, b := range buckets {
 		verdict, err := limiter.Take(ctx, b.key, b.limit, 1, now)
 		if err != nil || !verdict.OK {

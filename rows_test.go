@@ -564,12 +564,16 @@ type sharedLimiter struct {
 	mu    sync.Mutex
 	fault error
 	calls int
+	takes int // and gives back
 	keys  []string
 }
 
 func (l *sharedLimiter) Take(ctx context.Context, key string, limit walkin.Limit, n int, now time.Time) (walkin.Verdict, error) {
 	l.mu.Lock()
 	l.calls++
+	if n != 0 {
+		l.takes++
+	}
 	l.keys = append(l.keys, key)
 	fault := l.fault
 	l.mu.Unlock()
@@ -619,6 +623,31 @@ func TestSharedLimiter(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFullRangeTakesNothing holds that new addresses in a network that is full are
+// refused without anything being written to a limiter that is shared: a rented range
+// has more of them than a table should.
+func TestFullRangeTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &sharedLimiter{Limiter: walkin.NewLimiter(0)}
+		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.Limiter = l })
+		for i := range 4 {
+			if got := s.actFrom(fmt.Sprintf("[2001:db8:1:%x::1]:1", i)); got != http.StatusOK {
+				t.Fatalf("address %d: got %d, want 200", i, got)
+			}
+		}
+		l.takes = 0
+		for i := range 20 {
+			if got := s.actFrom(fmt.Sprintf("[2001:db8:1:%x::1]:1", i)); got != http.StatusTooManyRequests {
+				t.Fatalf("address %d: got %d, want 429", i, got)
+			}
+		}
+		if l.takes > 0 {
+			t.Errorf("the limiter took or gave back %d times, want none", l.takes)
+		}
+		s.wantRows(4)
+	})
 }
 
 // TestLimiterDown holds that while the shared limiter does not work a site goes

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,8 +129,21 @@ func (s *recorder) TakeTicket(ctx context.Context, key string, now time.Time) (w
 	return s.Store.TakeTicket(ctx, key, now)
 }
 
+// A spyLimiter counts what is taken and given back.
+type spyLimiter struct {
+	walkin.Limiter
+	writes atomic.Int32
+}
+
+func (l *spyLimiter) Take(ctx context.Context, key string, limit walkin.Limit, n int, now time.Time) (walkin.Verdict, error) {
+	if n != 0 {
+		l.writes.Add(1)
+	}
+	return l.Limiter.Take(ctx, key, limit, n, now)
+}
+
 // Four limits, each on its own: whoever is over one gets 429 and Retry-After,
-// nothing is sent, and nothing else is used up.
+// nothing is sent, nothing else is used up, and nothing is written for it.
 func TestLimits(t *testing.T) {
 	const few = 3
 	limit := walkin.Limit{Count: few, Per: time.Hour}
@@ -163,15 +177,20 @@ func TestLimits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newWorld(t)
-				s.limiter = walkin.NewLimiter(0) // shared by the replicas
+				shared := &spyLimiter{Limiter: walkin.NewLimiter(0)} // by the replicas
+				s.limiter = shared
 				s.change = tt.set
 				replicas := []http.Handler{s.replica(), s.replica()}
 				first := s.guest(replicas[0])
 				for i := range few {
 					want(t, tt.ask(s, replicas[i%2], first.on(replicas[i%2]), i), http.StatusSeeOther)
 				}
+				shared.writes.Store(0)
 				refused := tt.ask(s, replicas[1], first, few)
 				want(t, refused, http.StatusTooManyRequests)
+				if got := shared.writes.Load(); got > 0 {
+					t.Errorf("a refusal changed the shared limiter %d times, want none", got)
+				}
 				if got := refused.Header.Get("Retry-After"); got != "1200" {
 					t.Errorf("got Retry-After %q, want 1200", got)
 				}

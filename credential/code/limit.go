@@ -91,17 +91,23 @@ func takeFrom(ctx context.Context, limiter walkin.Limiter, buckets []bucket) (ta
 	t, now := taken{limiter: limiter}, time.Now()
 	within, cancel := context.WithTimeout(ctx, limiterTimeout)
 	defer cancel()
-	for i, b := range buckets {
-		verdict, err := limiter.Take(within, b.key, b.limit, 1, now)
-		if err != nil {
-			t.giveBack(ctx)
-			return taken{}, nil, err
+	// All are looked at before anything is taken: each new browser of a network
+	// that is full would cost a shared limiter two writes.
+	for _, n := range [...]int{0, 1} {
+		for i, b := range buckets {
+			verdict, err := limiter.Take(within, b.key, b.limit, n, now)
+			if err != nil {
+				t.giveBack(ctx)
+				return taken{}, nil, err
+			}
+			if !verdict.OK {
+				t.giveBack(ctx)
+				return taken{}, tooMany(b.name, verdict.RetryAfter), nil
+			}
+			if n > 0 {
+				t.buckets = buckets[:i+1]
+			}
 		}
-		if !verdict.OK {
-			t.giveBack(ctx)
-			return taken{}, tooMany(b.name, verdict.RetryAfter), nil
-		}
-		t.buckets = buckets[:i+1]
 	}
 	return t, nil, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
@@ -63,12 +64,13 @@ func tell[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	return result
 }
 
-var page = template.Must(template.New("").Parse(`<!doctype html>
+var sitePage = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>Notes</title>
 <p id="who">{{.Who}}</p>
 <form method="post" action="/note"><button id="note">Write a note</button></form>
+{{if .Suggest}}<form method="post" action="/elsewhere"><label>E-mail <input id="field" name="email" autocomplete="username webauthn"></label></form>{{end}}
 <form method="post" action="/out"><button id="out">Sign out</button></form>
 <form id="register" data-passkey method="post" action="/passkey/register">
 	<label>Name <input name="name" value="My device"></label>
@@ -93,6 +95,7 @@ func serve(t *testing.T) (base string, s *site) {
 	s = newSite(t, func(cfg *walkin.Config, keys *passkey.Config) {
 		cfg.Insecure = true
 		keys.RPID, keys.Origins = "localhost", []string{base}
+		suggesting(cfg, keys)
 	})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +106,7 @@ func serve(t *testing.T) (base string, s *site) {
 		}
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'; "+
 			"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
-		if err := page.Execute(w, map[string]string{"Who": string(text), "ReturnTo": r.FormValue("return_to")}); err != nil {
+		if err := sitePage.Execute(w, map[string]string{"Who": string(text), "ReturnTo": r.FormValue("return_to"), "Suggest": r.FormValue("suggest")}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -354,4 +357,97 @@ func TestBrowser(t *testing.T) {
 	bea.base = strings.Replace(base, "localhost", "insecure.test", 1)
 	bea.open("/")
 	bea.refused("#register", "Passkeys do not work on this address.")
+}
+
+// TestBrowserSuggests is what a page does whose field may be filled in with a
+// passkey: it asks before anybody presses anything, makes way for the buttons, and
+// asks anew before its challenge is over.
+func TestBrowserSuggests(t *testing.T) {
+	browser := newChromium(t)
+	base, s := serve(t)
+	ann := newTab(t, browser, base)
+	// A page's timers are turned by hand.
+	tell(ann, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `self.setInterval = (f, ms) => { self.tick = f; self.every = ms }
+			const get = navigator.credentials.get.bind(navigator.credentials)
+			self.asked = []
+			navigator.credentials.get = o => { asked.push(o); return get(o) }`})
+	presence := func(enabled bool) {
+		t.Helper()
+		tell(ann, webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: ann.device, Enabled: enabled})
+	}
+	ann.open("/")
+	member, _ := ann.arrive("#register button")
+	ann.arrive("#out")
+	guest, _ := ann.arrive("#note")
+
+	// Nobody chooses: nothing happens, and nothing is kept.
+	presence(false)
+	s.store.breaks("PutTicket")
+	ann.open("/?suggest=1")
+	asked := func(n int) {
+		t.Helper()
+		ask(ann, chromedp.Poll[bool](fmt.Sprintf(`asked.length == %d`, n)))
+		if got := ask(ann, chromedp.Evaluate[string](`asked.at(-1).mediation`)); got != "conditional" {
+			t.Errorf("got the mediation %q", got)
+		}
+	}
+	asked(1)
+	for range 2 { // an hour passes
+		ask(ann, chromedp.Evaluate[any](`tick(); null`))
+	}
+	asked(3)
+	if every := ask(ann, chromedp.Evaluate[int](`every`)); every > 5*60_000-30_000 {
+		t.Errorf("a challenge of five minutes is renewed after %d ms", every)
+	}
+	if n := ask(ann, chromedp.Evaluate[int](`asked.filter(o => !o.signal.aborted).length`)); n != 1 {
+		t.Errorf("%d requests wait at the browser, want 1", n)
+	}
+	if n := ask(ann, chromedp.Evaluate[int](`new Set(asked.map(o => new Uint8Array(o.publicKey.challenge).join())).size`)); n != 3 {
+		t.Errorf("three requests have %d challenges", n)
+	}
+	if got := ann.who(); got != guest || s.store.calls > 0 {
+		t.Errorf("got %+v after %+v, and %d tickets", got, guest, s.store.calls)
+	}
+	s.store.breaks("")
+	if said := ann.said(); said != "" {
+		t.Errorf("the page says %q", said)
+	}
+
+	// The button is pressed all the same, and says no; then the field is there again.
+	tell(ann, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: ann.device, IsUserVerified: false})
+	presence(true)
+	ann.do(chromedp.Click(chromedp.CSS("#signin button")))
+	ask(ann, chromedp.Poll[bool](`document.querySelector("#signin [aria-live]").textContent != ""`))
+	if got := ann.said(); got != "Kein Passkey." {
+		t.Errorf("the page says %q", got)
+	}
+	asked(5)
+	if got := ask(ann, chromedp.Evaluate[string](`asked.map(o => o.mediation || "button").join()`)); got != "conditional,conditional,conditional,button,conditional" {
+		t.Errorf("asked for %s", got)
+	}
+	presence(false)
+	tell(ann, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: ann.device, IsUserVerified: true})
+
+	// The button is pressed, and the owner of the key is there.
+	presence(true)
+	ann.open("/")
+	back, _ := ann.arrive("#signin button")
+	if back.ID != member.ID {
+		t.Errorf("by the button: got %+v, want %s", back, member.ID)
+	}
+	ann.arrive("#out")
+
+	// The key is chosen in the field.
+	ann.arrive("#note")
+	ann.open("/?suggest=1&return_to=/%3Fdone")
+	for done := false; !done; { // the page goes away under the question
+		done, _ = chromedp.Run(ann.ctx, chromedp.Poll[bool](`location.search == "?done"`))
+		if err := ann.ctx.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ann.who(); got.ID != member.ID || got.Method != "hwk" {
+		t.Errorf("by the field: got %+v, want %s", got, member.ID)
+	}
 }

@@ -21,6 +21,8 @@ import (
 type ceremony struct {
 	Session webauthn.SessionData `json:"session"`
 	Name    string               `json:"name,omitempty"` // of the new key
+
+	suggested bool // its challenge is in no ticket
 }
 
 // ticketKey names the ticket of a ceremony without saying what its parts are.
@@ -58,7 +60,11 @@ func (p *Passkeys) take(r *http.Request, kind protocol.CeremonyType, challenge s
 		}
 		return c, nil
 	}
-	return ceremony{}, &walkin.Refusal{Status: http.StatusGone, Reason: "passkey_ceremony",
+	return ceremony{}, ceremonyOver()
+}
+
+func ceremonyOver() *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusGone, Reason: "passkey_ceremony",
 		Message: "This took too long, or was done already. Please reload the page and try again."}
 }
 

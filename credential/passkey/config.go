@@ -1,6 +1,9 @@
 package passkey
 
 import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +17,7 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// Config says whose passkeys these are. All but the last three fields are
+// Config says whose passkeys these are. All but the last four fields are
 // required.
 type Config struct {
 	// Middleware is the site's, and Store the one of its walkin.Config.
@@ -40,6 +43,12 @@ type Config struct {
 	// who they are. It is for the visitor's eyes and goes nowhere else. Nil, or
 	// an empty name, is DisplayName with the day.
 	UserName func(*http.Request) string
+
+	// Key is for pages where browsers suggest passkeys in a field, see
+	// docs/passkeys.md: at least 32 random bytes, the same on all replicas.
+	// What is used is derived from it for this purpose alone, so it may be the
+	// secret of a token key. Nil suggests nothing.
+	Key []byte
 
 	// RecentProof is that of walkin.Config, zero as there: a permanent user
 	// whose last proof is older is told before their device makes a key, not
@@ -75,6 +84,9 @@ func New(cfg Config) (*Passkeys, error) {
 	}
 	if cfg.DisplayName == "" {
 		mistake("Config.DisplayName is required")
+	}
+	if cfg.Key != nil && (len(cfg.Key) < 32 || len(bytes.Trim(cfg.Key, string(cfg.Key[:1]))) == 0) {
+		mistake("Config.Key needs at least 32 random bytes")
 	}
 	if cfg.RecentProof < 0 {
 		mistake("Config.RecentProof is %v, which is negative", cfg.RecentProof)
@@ -117,6 +129,11 @@ func New(cfg Config) (*Passkeys, error) {
 		userName:    cfg.UserName,
 		recentProof: cfg.RecentProof,
 		log:         cfg.Logger,
+	}
+	if cfg.Key != nil {
+		if p.key, err = hkdf.Key(sha256.New, cfg.Key, nil, "walkin passkey v1 "+cfg.RPID, sha256.Size); err != nil {
+			return nil, fmt.Errorf("walkin: passkey: %w", err)
+		}
 	}
 	p.posts = cfg.Middleware.Handler(http.HandlerFunc(p.post))
 	return p, nil

@@ -112,8 +112,8 @@ func TestScript(t *testing.T) {
 	}
 	first := get(http.MethodGet, "")
 	body := answerOf(t, first).body
-	if n := len(body); n > 2048 || n < 1000 {
-		t.Errorf("the script has %d bytes, want 2,048 at most", n)
+	if n := len(body); n > 2650 || n < 1000 {
+		t.Errorf("the script has %d bytes, want 2,650 at most", n)
 	}
 	for name, value := range map[string]string{
 		"Content-Type": "text/javascript; charset=utf-8", "X-Content-Type-Options": "nosniff",
@@ -177,6 +177,9 @@ func TestConfig(t *testing.T) {
 		{"a name in it", func(c *passkey.Config) { c.Origins = []string{"https://ann@example.com"} }, "Config.Origins[0]"},
 		{"another scheme", func(c *passkey.Config) { c.Origins = []string{"ftp://example.com"} }, "Config.Origins[0]"},
 		{"no name", func(c *passkey.Config) { c.DisplayName = "" }, "Config.DisplayName"},
+		{"a short key", func(c *passkey.Config) { c.Key = make([]byte, 31) }, "Config.Key"},
+		{"an empty key", func(c *passkey.Config) { c.Key = []byte{} }, "Config.Key"},
+		{"a key of zeros", func(c *passkey.Config) { c.Key = make([]byte, 32) }, "Config.Key"},
 		{"a negative time", func(c *passkey.Config) { c.RecentProof = -time.Second }, "Config.RecentProof"},
 	} {
 		cfg := good()

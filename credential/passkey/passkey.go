@@ -23,6 +23,9 @@
 // by whichever key they choose, and asks a permanent user for one of their own,
 // as a fresh proof.
 //
+// With Config.Key browsers suggest passkeys in a field of the page as well, before
+// any button is pressed: one with autocomplete="username webauthn".
+//
 // # What is believed
 //
 // A signature over a challenge that this site gave to this browser for one use
@@ -45,8 +48,10 @@
 //
 // # What it does not do
 //
-// It limits nothing: whoever starts a sign-in causes a ticket in the store for
-// five minutes, so put a limit in front as for every form. It is not a second
+// It limits nothing: whoever presses a button causes a ticket in the store for
+// five minutes, so put a limit in front as for every form. A page that suggests
+// keys causes none; its challenges are signed, and the store only learns which
+// ones were used. It is not a second
 // factor beside a password. It recovers no lost key: let people have two keys, or
 // another credential.
 package passkey
@@ -85,6 +90,7 @@ type Passkeys struct {
 	userName    func(*http.Request) string
 	recentProof time.Duration
 	log         *slog.Logger
+	key         []byte       // of the challenges that are not kept, derived; nil for none
 	posts       http.Handler // inside of the middleware
 }
 

@@ -2,6 +2,7 @@ package passkey
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,13 @@ func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []by
 	bound, err := p.middleware.Bind(w, r)
 	if err != nil {
 		return nil, err
+	}
+	var form struct {
+		Mediation string `json:"mediation"`
+	}
+	_ = json.Unmarshal(body, &form) // what cannot be read asks for nothing special
+	if form.Mediation == conditional {
+		return p.beginSuggest(bound)
 	}
 	var options []webauthn.LoginOption
 	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
@@ -46,7 +54,11 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	if err != nil {
 		return nil, malformed()
 	}
-	c, err := p.take(r, protocol.AssertCeremony, response.Response.CollectedClientData.Challenge)
+	challenge := response.Response.CollectedClientData.Challenge
+	c, ok, err := p.suggested(r, challenge)
+	if !ok {
+		c, err = p.take(r, protocol.AssertCeremony, challenge)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +102,10 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 			if errors.Is(err, walkin.ErrNotFound) || err == nil && again.UserID != identity.UserID {
 				return unknown()
 			}
-			return err
+			if err != nil || !c.suggested {
+				return err
+			}
+			return p.useUp(ctx, c.Session)
 		}})
 	return outcome{did}, err
 }

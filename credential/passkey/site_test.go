@@ -382,6 +382,20 @@ func (s *store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 	return s.Store.PutTicket(ctx, ticket)
 }
 
+func (s *store) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Time) (bool, error) {
+	if err := s.failing("AddTicket"); err != nil {
+		return false, err
+	}
+	return s.Store.AddTicket(ctx, ticket, now)
+}
+
+func (s *store) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if err := s.failing("Ticket"); err != nil {
+		return walkin.Ticket{}, err
+	}
+	return s.Store.Ticket(ctx, key, now)
+}
+
 func (s *store) Identities(ctx context.Context, id uuid.UUID) ([]walkin.Identity, error) {
 	if err := s.failing("Identities"); err != nil {
 		return nil, err

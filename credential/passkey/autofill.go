@@ -1,0 +1,102 @@
+package passkey
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/walkin-go/walkin"
+)
+
+// A browser that suggests passkeys in a field needs a challenge before anybody
+// has pressed anything: at every view of the page, by a person or a bot. A ticket
+// for each would let bots fill the store. So these challenges are not kept: they
+// say themselves until when they are good, and a MAC says that they are ours and
+// whose. What is kept, once a key has signed one, is that it was used.
+//
+// A challenge is the time, a random number, and the MAC over both and the browser.
+const (
+	stampSize   = 8 + 16
+	suggestSize = stampSize + sha256.Size
+
+	// usedFor is how long after its end a challenge is still known as used: for
+	// a replica whose clock is behind.
+	usedFor = time.Minute
+)
+
+// conditional is what the browser's API calls it.
+const conditional = "conditional"
+
+func (p *Passkeys) beginSuggest(bound string) (any, error) {
+	if p.key == nil {
+		return nil, &walkin.Refusal{Status: http.StatusNotFound, Reason: "passkey_no_key",
+			Err: errors.New("walkin: passkey: a page has a field with autocomplete=webauthn, which needs Config.Key")}
+	}
+	challenge := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(ceremonyTime).Unix()))
+	challenge = append(challenge, make([]byte, stampSize-len(challenge))...)
+	rand.Read(challenge[8:]) // never fails
+	challenge = append(challenge, p.mac(bound, challenge)...)
+	request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(challenge))
+	return request, err
+}
+
+// mac binds a challenge to a browser, whose name has no NUL in it.
+func (p *Passkeys) mac(bound string, stamp []byte) []byte {
+	h := hmac.New(sha256.New, p.key)
+	h.Write([]byte(bound + "\x00"))
+	h.Write(stamp)
+	return h.Sum(nil)
+}
+
+// suggested returns the ceremony of a challenge that beginSuggest made for this
+// browser; ok is false for one that it did not make.
+func (p *Passkeys) suggested(r *http.Request, challenge string) (c ceremony, ok bool, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(challenge)
+	if p.key == nil || err != nil || len(b) != suggestSize {
+		return ceremony{}, false, nil
+	}
+	for _, bound := range p.middleware.Bound(r) {
+		if !hmac.Equal(b[stampSize:], p.mac(bound, b[:stampSize])) {
+			continue
+		}
+		expires := time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
+		if !time.Now().Before(expires) {
+			return ceremony{}, true, ceremonyOver()
+		}
+		// The change looks again. But a copy of a key's answer is not a copy of
+		// the key, for which its counter would take it.
+		if _, err := p.store.Ticket(r.Context(), usedKey(challenge), time.Now()); err == nil {
+			return ceremony{}, true, ceremonyOver()
+		} else if !errors.Is(err, walkin.ErrNotFound) {
+			return ceremony{}, true, storeDown(err)
+		}
+		_, session, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(b))
+		if err != nil {
+			return ceremony{}, true, err
+		}
+		session.Expires = expires
+		return ceremony{Session: *session, suggested: true}, true, nil
+	}
+	return ceremony{}, false, nil
+}
+
+func usedKey(challenge string) string {
+	sum := sha256.Sum256([]byte(challenge))
+	return "passkey:used:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// useUp refuses a challenge that was used, in the transaction of the change.
+func (p *Passkeys) useUp(ctx context.Context, session webauthn.SessionData) error {
+	added, err := p.store.AddTicket(ctx, walkin.Ticket{Key: usedKey(session.Challenge), ExpiresAt: session.Expires.Add(usedFor)}, time.Now())
+	if err == nil && !added {
+		return ceremonyOver()
+	}
+	return err
+}

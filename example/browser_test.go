@@ -338,14 +338,14 @@ func passkeys(t *testing.T, browser context.Context) {
 	ann.enter("ann@example.com")
 	ann.sees("That opens your account from now on", "The red laptop", "ann@example.com")
 	ann.click("header form button")
-	ann.open("/signin")
-	ann.click("form[action='/passkey/signin'] button")
+	ann.open("/signin") // where the browser suggests the key, and this device's owner always takes it
+	ann.do(chromedp.WaitVisible(chromedp.CSS(".note")))
 	ann.sees("Welcome back", "A word I keep forgetting", "ann@example.com")
 
 	// Whoever changes their mind at the device's question is where they were.
 	ann.click("header form button")
-	ann.open("/signin")
 	ann.allow(false)
+	ann.open("/signin")
 	ann.do(chromedp.Click(chromedp.CSS("form[action='/passkey/signin'] button")))
 	ann.do(chromedp.WaitVisible(chromedp.CSS("form[action='/passkey/signin'] .error")))
 	ann.sees("Cancelled, or it took too long")

@@ -102,6 +102,10 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
+	passkeyKey, err := derive(keys[0].Secret, "passkeys")
+	if err != nil {
+		return nil, err
+	}
 
 	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
 	// On a crowded network a browser has to work before its visitor is a row.
@@ -167,6 +171,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		Middleware: wk, Store: store,
 		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin",
 		UserName: s.name,
+		Key:      passkeyKey, // so that browsers suggest them in the field of the sign-in page
 	})
 	if err != nil {
 		return nil, err

@@ -113,15 +113,17 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if address, err = c.cfg.Normalise(address); err != nil {
 		return err
 	}
-	var secret []byte
-	if c.cfg.Secret != nil {
-		if secret, err = c.cfg.Secret(r); err != nil {
-			return err
-		}
-	}
 	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address))
 	if err != nil {
 		return err
+	}
+	var secret []byte
+	if c.cfg.Secret != nil {
+		// Behind the limits, since it costs a hash.
+		if secret, err = c.cfg.Secret(r); err != nil {
+			taken.giveBack(r.Context())
+			return err
+		}
 	}
 	// From here on it is the same work for an address with an account and
 	// for one without, in the same order.

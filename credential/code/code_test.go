@@ -237,6 +237,59 @@ func TestLimitsSpareTheOwner(t *testing.T) {
 	}
 }
 
+// Whoever writes one mailbox in many ways has one limit for it; the addresses stay
+// different identities.
+func TestLimitsOfOneMailbox(t *testing.T) {
+	s := newWorld(t)
+	s.change = func(cfg *code.Config) { cfg.PerAddress = walkin.Limit{Count: 3, Per: time.Hour} }
+	site := s.replica()
+	for i, address := range []string{"ann.lee@example.com", "annlee+1@example.com", "a.n.n.l.e.e+2+3@example.com"} {
+		v := s.stranger(site).from(i)
+		want(t, v.ask(address), http.StatusSeeOther)
+		if got := s.mail.sent()[i].To; got != address {
+			t.Errorf("it was sent to %q, want %q", got, address)
+		}
+	}
+	want(t, s.stranger(site).from(4).ask("ANNLEE+another@example.com"), http.StatusTooManyRequests)
+	if got := s.lastReason(); got != "code_limit_address" {
+		t.Errorf("got reason %q", got)
+	}
+	for i, other := range []string{"annlee@example.org", "annleo+1@example.com", "+annlee@example.com"} {
+		want(t, s.stranger(site).from(5+i).ask(other), http.StatusSeeOther)
+	}
+}
+
+// A password costs a hash, so it is looked at when there is room for a message,
+// and takes none when it will not do.
+func TestLimitsComeBeforeTheSecret(t *testing.T) {
+	s := newWorld(t)
+	looked, refuse := 0, false
+	s.change = func(cfg *code.Config) {
+		cfg.PerNetwork = walkin.Limit{Count: 3, Per: time.Hour}
+		cfg.Secret = func(*http.Request) ([]byte, error) {
+			if looked++; refuse {
+				return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "password_short"}
+			}
+			return []byte("a hash"), nil
+		}
+	}
+	site := s.replica()
+	refuse = true
+	for range 10 {
+		want(t, s.stranger(site).from(1).ask(ann), http.StatusUnprocessableEntity)
+	}
+	refuse, looked = false, 0
+	for range 3 {
+		want(t, s.stranger(site).from(1).ask(ann), http.StatusSeeOther)
+	}
+	for range 10 {
+		want(t, s.stranger(site).from(1).ask(ann), http.StatusTooManyRequests)
+	}
+	if looked != 3 {
+		t.Errorf("the secret was looked at %d times, want 3", looked)
+	}
+}
+
 // A limiter that is down neither opens nor closes the form.
 func TestLimiterDown(t *testing.T) {
 	s := newWorld(t)

@@ -75,7 +75,8 @@ type Config struct {
 	// The limits on messages. Zero for PerBrowser is 10 an hour; for
 	// PerNetwork, an IPv4 address or an IPv6 /64, 30 an hour, and four times
 	// as many for a /48; for PerAddressAndNetwork 5 in 6 hours; for
-	// PerAddress 10 in 6 hours. A code that is proven is given back to the
+	// PerAddress 10 in 6 hours. For these two ann.lee@example.com and
+	// annlee+1@example.com are one. A code that is proven is given back to the
 	// last two. There is no way to turn one off.
 	PerBrowser, PerNetwork, PerAddressAndNetwork, PerAddress walkin.Limit
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/walkin-go/walkin"
@@ -47,6 +48,7 @@ func (c *Codes) buckets(r *http.Request, binding, address string) []bucket {
 // addressBuckets returns those that are about an address.
 func (c *Codes) addressBuckets(r *http.Request, address string) []bucket {
 	networks := c.cfg.Middleware.ClientNetworks(r)
+	address = c.mailbox(address)
 	buckets := []bucket{
 		c.bucket("address_and_network", address+" "+networks[len(networks)-1], c.cfg.PerAddressAndNetwork),
 		c.bucket("address", address, c.cfg.PerAddress),
@@ -55,6 +57,20 @@ func (c *Codes) addressBuckets(r *http.Request, address string) []bucket {
 		buckets[i].ofAddress = true
 	}
 	return buckets
+}
+
+// mailbox returns what an address counts as: many servers deliver ann.lee and
+// annlee+1 to one mailbox, and whoever wants to flood it knows that. Where they are
+// two they share a limit, and nothing else.
+func (c *Codes) mailbox(address string) string {
+	local, domain, ok := strings.Cut(address, "@")
+	if !ok { // a number
+		return address
+	}
+	if i := strings.IndexByte(local, '+'); i > 0 {
+		local = local[:i]
+	}
+	return strings.ReplaceAll(local, ".", "") + "@" + domain
 }
 
 // bucket hashes its key: a limiter that replicas share needs no addresses.

@@ -104,8 +104,10 @@ func (h *Handler) formPost(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err, t.ReturnTo)
 		return
 	}
-	// The code stays here: a URL ends up in histories and logs.
-	http.Redirect(w, r, r.URL.Path+"?posted="+posted, http.StatusSeeOther)
+	// The code stays here: a URL ends up in histories and logs. Not by the path
+	// of the request: a router may have changed it, and some leave //evil.example
+	// in it.
+	http.Redirect(w, r, p.redirect+"?posted="+posted, http.StatusSeeOther)
 }
 
 func (h *Handler) keepPosted(r *http.Request, p *provider) (ticket, string, error) {

@@ -146,6 +146,29 @@ func TestFormPostAttacks(t *testing.T) {
 	})
 }
 
+// TestFormPostLeadsHome holds that a post leads to the callback that Config.URL
+// names, whatever path it came by: a router may take parts off it, or leave in it
+// what a browser takes for another site.
+func TestFormPostLeadsHome(t *testing.T) {
+	for _, at := range []string{"/callback/op", "//evil.example/auth/callback/op", `/\evil.example/callback/op`} {
+		s := newSite(t, formPost)
+		c, _ := s.guest()
+		answer := s.op.answer(s.press(c, "op"), "ann")
+		r := c.NewRequest(http.MethodPost, "/", strings.NewReader(answer.Encode()))
+		r.URL.Path = at
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		response, err := c.On(s.sso[0]).Serve(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, rest, _ := strings.Cut(response.Header.Get("Location"), "?posted=")
+		if to != "https://app.example/auth/callback/op" || len(rest) != 26 {
+			t.Errorf("%s: sent to %s", at, to)
+		}
+	}
+}
+
 // TestFormPostBehindProtection is the pattern that docs/oidc.md gives to a site
 // with a protection of its own in front of everything.
 func TestFormPostBehindProtection(t *testing.T) {

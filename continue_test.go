@@ -627,6 +627,34 @@ func TestUpgradeEndsOtherSessions(t *testing.T) {
 	}
 }
 
+// TestManyIdentities holds that one account does not take names without end, which
+// nobody could have as accounts, see Config.RowLimit.
+func TestManyIdentities(t *testing.T) {
+	s := newHookedSite(t)
+	c := s.browser(s.routes().ServeHTTP)
+	linked := 0
+	for i := range 150 {
+		r := c.Act("/prove", words("name", fmt.Sprintf("name%d", i), "new", "1"))
+		if r.StatusCode == http.StatusOK {
+			linked++
+		} else if r.StatusCode != http.StatusConflict {
+			t.Fatalf("name %d: got %d %s, want 409", i, r.StatusCode, body(t, r))
+		}
+	}
+	if linked != 100 {
+		t.Errorf("got %d identities, want 100", linked)
+	}
+	if told := s.outcomes(); !strings.HasSuffix(told, "refused:too_many_identities") {
+		t.Errorf("the owner is told %q", told)
+	}
+	if r := c.Act("/unlink", words("name", "name0")); r.StatusCode != http.StatusOK {
+		t.Fatalf("removing one: got %d", r.StatusCode)
+	}
+	if got := s.prove(c, "another"); got != "linked" {
+		t.Errorf("after removing one: got %q, want linked", got)
+	}
+}
+
 // TestUnlink holds how identities are removed.
 func TestUnlink(t *testing.T) {
 	s := newHookedSite(t)

@@ -92,7 +92,8 @@ type Change struct {
 //   - Merged or SignedIn: an anonymous visitor, another user's identity, see Conflict
 //   - SignedUp: nobody, a free identity: a new permanent user
 //   - SignedIn: nobody, somebody's identity; or a permanent user, their own: a fresh proof
-//   - Linked: a permanent user, a free identity; needs a proof within Config.RecentProof
+//   - Linked: a permanent user, a free identity; needs a proof within Config.RecentProof,
+//     and is refused to who has 100 identities
 //
 // and otherwise ErrIdentityTaken, or a *[Refusal], both for [Middleware.Refuse].
 // With Proof.New, a visitor who has no row yet takes one from Config.RowLimit.
@@ -368,9 +369,20 @@ func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
 	return s.hook(ctx, s.m.cfg.OnUpgrade)
 }
 
+// maxIdentities is how many one user may have: far more than anybody needs.
+const maxIdentities = 100
+
 func (s *settlement) link(ctx context.Context, user User) error {
 	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.RecentProof {
 		return notRecent()
+	}
+	// Names that are chosen and not proven would be had by the million
+	// otherwise: Config.RowLimit is about visitors who have no row.
+	if identities, err := s.m.cfg.Store.Identities(ctx, user.ID); err != nil {
+		return err
+	} else if len(identities) >= maxIdentities {
+		return &Refusal{Status: http.StatusConflict, Reason: "too_many_identities",
+			Message: "An account has no room for more ways to sign in than yours has. Please remove one first."}
 	}
 	s.change.Outcome = Linked
 	if err := s.attach(ctx); err != nil {

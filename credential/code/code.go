@@ -267,6 +267,10 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret}
 	if !used {
 		proof.Redeem = func(ctx context.Context) error { return c.use(ctx, r, ticket, p.Browser) }
+	}
+	if !used && ticket.Tries == tries-1 {
+		// The first try: there is one for each message, and so it is given back
+		// once, whatever becomes of the proof.
 		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address))
 	}
 	return proof, nil

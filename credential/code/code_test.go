@@ -237,6 +237,27 @@ func TestLimitsSpareTheOwner(t *testing.T) {
 	}
 }
 
+// One message is given back once, however often its code is typed in: an address
+// of one's own must not make room for messages to somebody else's.
+func TestGivenBackOnce(t *testing.T) {
+	s := newWorld(t)
+	s.change = func(cfg *code.Config) { cfg.PerAddress = walkin.Limit{Count: 3, Per: time.Hour} }
+	s.config = func(cfg *walkin.Config) {
+		cfg.OnUpgrade = func(context.Context, walkin.Change) error { return &walkin.Refusal{Reason: "closed"} }
+	}
+	site := s.replica()
+	for i := range 2 {
+		want(t, s.stranger(site).from(i).ask("annlee@example.com"), http.StatusSeeOther)
+	}
+	own := s.stranger(site).from(2)
+	typed := own.mustAsk("ann.lee@example.com").Code
+	for range 5 {
+		want(t, own.enter(typed), http.StatusForbidden)
+	}
+	want(t, s.stranger(site).from(3).ask("annlee@example.com"), http.StatusSeeOther)
+	want(t, s.stranger(site).from(4).ask("annlee@example.com"), http.StatusTooManyRequests)
+}
+
 // Whoever writes one mailbox in many ways has one limit for it; the addresses stay
 // different identities.
 func TestLimitsOfOneMailbox(t *testing.T) {

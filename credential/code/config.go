@@ -76,8 +76,8 @@ type Config struct {
 	// PerNetwork, an IPv4 address or an IPv6 /64, 30 an hour, and four times
 	// as many for a /48; for PerAddressAndNetwork 5 in 6 hours; for
 	// PerAddress 10 in 6 hours. For these two ann.lee@example.com and
-	// annlee+1@example.com are one. A code that is proven is given back to the
-	// last two. There is no way to turn one off.
+	// annlee+1@example.com are one. A code that is right at the first try is
+	// given back to the last two. There is no way to turn one off.
 	PerBrowser, PerNetwork, PerAddressAndNetwork, PerAddress walkin.Limit
 
 	// Limiter counts messages. Nil is walkin.NewLimiter(0), in which every

@@ -580,6 +580,70 @@ func TestStoreDown(t *testing.T) {
 	want(t, v.on(site).enter(typed), http.StatusSeeOther)
 }
 
+// A store that fails at any step of using a code up leaves the code, and the
+// visitor, as they were; and the question what becomes of a guest may be asked for
+// as long as the code lives.
+func TestStoreFailsMidway(t *testing.T) {
+	for _, method := range []string{"TakeTicket", "PutTicket"} {
+		s := newWorld(t)
+		site := s.replica()
+		v := s.guest(site)
+		id, _ := v.whoami()
+		typed := v.mustAsk(ann).Code
+		s.change = func(cfg *code.Config) { cfg.Store = failing{s.store, method} }
+		want(t, v.on(s.replica()).enter(typed), http.StatusServiceUnavailable)
+		v.must(id, false)
+		if s.owner("email", ann) != uuid.Nil {
+			t.Errorf("%s: the address belongs to somebody", method)
+		}
+		want(t, v.enter(typed), http.StatusSeeOther)
+		v.must(id, true)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newWorld(t)
+		keep := true
+		s.config = func(cfg *walkin.Config) {
+			cfg.OnMerge = func(context.Context, walkin.Change) error {
+				if keep {
+					return &walkin.Refusal{Status: http.StatusConflict, Reason: "ask"}
+				}
+				return nil
+			}
+		}
+		site := s.replica()
+		owner := s.guest(site)
+		want(t, owner.enter(owner.mustAsk(ann).Code), http.StatusSeeOther)
+		v := s.guest(site)
+		id, _ := v.whoami()
+		typed := v.mustAsk(ann).Code
+		want(t, v.enter(typed), http.StatusConflict)
+		v.must(id, false)
+		keep = false
+		time.Sleep(time.Minute)
+		want(t, v.enter(typed), http.StatusSeeOther)
+		v.must(s.owner("email", ann).String(), true)
+	})
+}
+
+type failing struct {
+	walkin.Store
+	method string
+}
+
+func (s failing) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if s.method == "TakeTicket" {
+		return walkin.Ticket{}, errBroken
+	}
+	return s.Store.TakeTicket(ctx, key, now)
+}
+
+func (s failing) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+	if s.method == "PutTicket" {
+		return errBroken
+	}
+	return s.Store.PutTicket(ctx, ticket)
+}
+
 type broken struct{ walkin.Store }
 
 var errBroken = errors.New("the store is down")

@@ -205,10 +205,12 @@ func TestConfig(t *testing.T) {
 // FuzzFinish holds that whatever is sent instead of an answer is refused, and
 // leaves the visitor as they were.
 func FuzzFinish(f *testing.F) {
-	s := newSite(f)
+	s := newSite(f, suggesting)
 	p := s.person()
 	p.Visit("/")
 	o := p.begin("register")
+	p.device.create(o, twist{})
+	f.Add("signin-finish", p.device.get(p.suggest(), twist{}))
 	f.Add("register-finish", p.device.create(o, twist{challenge: "unknown"}))
 	f.Add("signin-finish", p.device.get(p.begin("signin"), twist{challenge: "unknown"}))
 	for _, a := range attacks() {
@@ -223,7 +225,7 @@ func FuzzFinish(f *testing.F) {
 		if step != "register-finish" {
 			step = "signin-finish"
 		}
-		guest := newSite(t).person()
+		guest := newSite(t, suggesting).person()
 		guest.Visit("/")
 		before := guest.Cookie(anonCookie)
 		if a := guest.post(step, body); a.status < 400 || a.status >= 500 {

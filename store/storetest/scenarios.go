@@ -39,6 +39,7 @@ func runScenarios(t *testing.T, open Opener) {
 		{"twenty visitors, one identity: one wins, the others keep what they have", twentyVisitors},
 		{"double click: both answers are good", doubleClick},
 		{"same ID: what was written before the upgrade is owned after it", sameID},
+		{"what a proof stands on is used up once, and only with its change", redeem},
 		{"a failing hook undoes the upgrade", hookFails},
 		{"a panicking hook undoes the upgrade", hookPanics},
 		{"a failing merge keeps the guest", mergeFails},
@@ -109,12 +110,12 @@ func newTown(t *testing.T, open Opener) *town {
 			t.Fatal(err)
 		}
 		n.replicas[i] = m
-		n.sites[i] = m.Handler(n.routes(m))
+		n.sites[i] = m.Handler(n.routes(m, n.stores[i]))
 	}
 	return n
 }
 
-func (n *town) routes(m *walkin.Middleware) http.Handler {
+func (n *town) routes(m *walkin.Middleware, store walkin.Store) http.Handler {
 	who := func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := walkin.FromContext(r.Context()); ok {
 			fmt.Fprintf(w, "%s anonymous=%t", c.UserID, c.Anonymous)
@@ -137,6 +138,15 @@ func (n *town) routes(m *walkin.Middleware) http.Handler {
 		p := walkin.Proof{Provider: "test", Subject: r.PostFormValue("name"), Method: "pwd"}
 		if r.PostFormValue("conflict") == "reject" {
 			p.Conflict = walkin.ConflictReject
+		}
+		if key := r.PostFormValue("ticket"); key != "" {
+			p.Redeem = func(ctx context.Context) error {
+				_, err := store.TakeTicket(ctx, key, time.Now())
+				if errors.Is(err, walkin.ErrNotFound) {
+					return &walkin.Refusal{Status: http.StatusGone, Reason: "used"}
+				}
+				return err
+			}
 		}
 		outcome, err := m.Continue(w, r, p)
 		if err != nil {
@@ -248,7 +258,7 @@ func (n *town) impatient(store walkin.Store) http.Handler {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return m.Handler(n.routes(m))
+	return m.Handler(n.routes(m, store))
 }
 
 // stall serves a request and keeps the response back.
@@ -407,6 +417,38 @@ func (n *town) stillAnonymous(c *walkintest.Client, id uuid.UUID) {
 	}
 	if _, err := n.stores[1].Identity(n.t.Context(), "test", "ann"); !errors.Is(err, walkin.ErrNotFound) {
 		n.t.Errorf("the identity: got %v, want ErrNotFound", err)
+	}
+}
+
+func redeem(t *testing.T, n *town) {
+	const visitors = 20
+	for _, kind := range []string{"guests", "nobodies"} {
+		ok(t, n.stores[0].PutTicket(t.Context(), walkin.Ticket{Key: kind, ExpiresAt: time.Now().Add(time.Hour)}))
+		try := func(i int) (*walkintest.Client, url.Values) {
+			c := n.browser().On(n.sites[i%2])
+			if kind == "guests" {
+				n.act(c)
+			}
+			return c, url.Values{"name": {fmt.Sprint(kind, i)}, "ticket": {kind}}
+		}
+		n.upgrade = func(context.Context, walkin.Change) error { return errors.New("the app says no") }
+		c, form := try(visitors)
+		n.want(c.Act("/prove", form), http.StatusInternalServerError, "")
+		n.upgrade = nil
+		var wg sync.WaitGroup
+		var answers [visitors]*http.Response
+		for i := range answers {
+			c, form := try(i)
+			wg.Go(func() { answers[i] = c.Act("/prove", form) })
+		}
+		wg.Wait()
+		got := map[int]int{}
+		for _, a := range answers {
+			got[a.StatusCode]++
+		}
+		if got[http.StatusOK] != 1 || got[http.StatusGone] != visitors-1 {
+			t.Errorf("%s: got %v, want one 200 and else 410", kind, got)
+		}
 	}
 }
 

@@ -319,6 +319,28 @@ func TestLongID(t *testing.T) {
 	}
 }
 
+// TestTransports holds that of the ways to a device, which are the browser's
+// words, those are kept that there are, once: nobody fills the store with others.
+func TestTransports(t *testing.T) {
+	for name, said := range map[string][]string{
+		"odd":      {"internal", "hybrid", "carrier pigeon", "internal", ""},
+		"many":     slices.Repeat([]string{"internal", "hybrid"}, 1000),
+		"no words": {"internal", "hybrid", strings.Repeat("x", 20_000)},
+	} {
+		s := newSite(t)
+		p := s.person()
+		a := p.register(twist{answer: func(answer map[string]any) { answer["response"].(map[string]any)["transports"] = said }})
+		want(t, a, http.StatusOK, "", "")
+		identities, err := s.store.Identities(t.Context(), p.who().ID)
+		if err != nil || len(identities) != 1 || len(identities[0].Secret) > 500 {
+			t.Fatalf("%s: got %d identities, %v", name, len(identities), err)
+		}
+		if got := p.device.read(p.begin("signin")).PublicKey.AllowCredentials[0].Transports; !slices.Equal(got, []string{"hybrid", "internal"}) {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
 // TestStoredKey holds what an identity looks like, and that one which cannot be
 // read hurts no other.
 func TestStoredKey(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -75,6 +76,13 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 	return options, p.put(r.Context(), protocol.CreateCeremony, bound, ceremony{Session: *session, Name: form.Name})
 }
 
+// transports returns the ways to a device that there are, of those that a browser
+// named: what it likes to say would be stored otherwise.
+func transports(said []protocol.AuthenticatorTransport) []protocol.AuthenticatorTransport {
+	known := []protocol.AuthenticatorTransport{protocol.BLE, protocol.Hybrid, protocol.Internal, protocol.NFC, protocol.SmartCard, protocol.USB}
+	return slices.DeleteFunc(known, func(t protocol.AuthenticatorTransport) bool { return !slices.Contains(said, t) })
+}
+
 func (p *Passkeys) nameFor(r *http.Request) string {
 	if p.userName != nil {
 		if name := p.userName(r); name != "" {
@@ -109,7 +117,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	}
 	k := record{
 		ID: key.ID, PublicKey: key.PublicKey, Handle: c.Session.UserID, Name: c.Name,
-		SignCount: key.Authenticator.SignCount, AAGUID: key.Authenticator.AAGUID, Transports: key.Transport,
+		SignCount: key.Authenticator.SignCount, AAGUID: key.Authenticator.AAGUID, Transports: transports(key.Transport),
 		BackupEligible: key.Flags.BackupEligible, BackupState: key.Flags.BackupState,
 	}
 	secret, err := json.Marshal(k)

@@ -184,17 +184,16 @@ func (k *Keeper) isKeepable(r *http.Request) bool {
 	// somebody else's yes.
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	person := mode == "navigate" || mode == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
-	return person && k.cfg.CrossOrigin.Check(r) == nil && r.Header.Get("Authorization") == ""
+	// Of a path with two slashes the page's form would lead to another site.
+	return person && !strings.HasPrefix(target(r), "//") && k.cfg.CrossOrigin.Check(r) == nil && r.Header.Get("Authorization") == ""
 }
 
 func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, user uuid.UUID, guarded http.Handler) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	body, err := formOf(r)
 	if err == nil && len(body) <= maxForm {
-		target := *r.URL
-		target.RawQuery = without(target.RawQuery, marker)
 		secret := rand.Text()
 		var data []byte
-		data, err = json.Marshal(kept{hash(secret), target.RequestURI(), r.Header.Get("Content-Type"), body})
+		data, err = json.Marshal(kept{hash(secret), target(r), r.Header.Get("Content-Type"), body})
 		if err == nil {
 			err = k.cfg.Store.PutTicket(r.Context(), walkin.Ticket{Key: key(user), Data: data, ExpiresAt: time.Now().Add(keepFor)})
 			if err == nil {
@@ -209,6 +208,20 @@ func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, user uuid.UUID, gu
 		k.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: resume: a form was not kept", slog.Any("error", err))
 	}
 	guarded.ServeHTTP(w, r)
+}
+
+// formOf returns the form of a request as it was sent, or, where middleware has
+// parsed it, as it was understood; cut off behind the most that is kept. What was
+// read and not parsed is an error: half a form must not go through as a whole one.
+func formOf(r *http.Request) ([]byte, error) {
+	if len(r.PostForm) > 0 {
+		return []byte(r.PostForm.Encode()), nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	if err == nil && r.ContentLength >= 0 && int64(len(body)) != r.ContentLength {
+		err = errors.New("walkin: resume: the form was read, and not by ParseForm, before it came here")
+	}
+	return body, err
 }
 
 // sendAway is the guard's refusal, with a way back that leads to our page.
@@ -227,7 +240,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 	}
 	ctx := r.Context()
 	user, form, err := k.find(r)
-	if err == nil && form.Target != target(r) {
+	if err == nil && spelt(form.Target) != spelt(target(r)) {
 		err = walkin.ErrNotFound // the form of another page
 	}
 	if err == nil {
@@ -333,11 +346,31 @@ func hash(secret string) []byte {
 	return sum[:]
 }
 
-// target returns the path and query of a yes, without its marker.
+// target returns the path and query of a request, without the marker of a yes.
 func target(r *http.Request) string {
 	u := *r.URL
-	u.RawQuery = without(u.RawQuery, marker)
+	u.RawQuery, u.ForceQuery = without(u.RawQuery, marker), false
 	return u.RequestURI()
+}
+
+// spelt returns a target as html/template spells it in the action of a form. It
+// escapes characters that browsers send as they are, such as brackets, so a yes
+// may come back in another spelling than the form.
+func spelt(target string) string {
+	isHex := func(s string) bool { return strings.Trim(s, "0123456789abcdefABCDEF") == "" }
+	var b strings.Builder
+	for i := 0; i < len(target); i++ {
+		switch c := target[i]; {
+		case c == '%' && i+2 < len(target) && isHex(target[i+1:i+3]):
+			b.WriteString(strings.ToUpper(target[i : i+3]))
+			i += 2
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~!#$&*+,/:;=?@[]", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // without removes a parameter from a query and leaves the rest as it is spelt.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -287,6 +288,86 @@ func TestNotKept(t *testing.T) {
 			t.Errorf("got %d, want the guard's own answer", r.StatusCode)
 		}
 	})
+}
+
+// TestReadBefore holds that a form which middleware has read, as those against
+// cross-site requests do, is kept whole or not at all.
+func TestReadBefore(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		read func(*http.Request)
+		want string // the body that goes through; none is the guard's refusal
+	}{
+		{"parsed", func(r *http.Request) { _ = r.ParseForm() }, note.Encode()},
+		{"parsed as a form with files", func(r *http.Request) { _ = r.ParseMultipartForm(1 << 20) }, note.Encode()},
+		{"parsed as far as a limit", func(r *http.Request) {
+			r.Body = http.MaxBytesReader(nil, r.Body, 5)
+			_ = r.ParseForm()
+		}, ""},
+		{"read to the end", func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, ""},
+		{"begun", func(r *http.Request) { _, _ = r.Body.Read(make([]byte, 3)) }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			c := s.browser()
+			c.On(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				tt.read(r)
+				s.ServeHTTP(w, r)
+			})).Act(target, note)
+			if got := c.Cookie("__Host-walkin-resume") != ""; got != (tt.want != "") {
+				t.Fatalf("got kept %t", got)
+			}
+			s.prove(c, "ann")
+			c.On(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_ = r.ParseForm()
+				s.ServeHTTP(w, r)
+			})).Act(yes, nil)
+			if got := len(s.sent); got != len(strings.Fields(tt.want)) {
+				t.Fatalf("got %q", s.sent)
+			}
+			if tt.want != "" && !strings.Contains(s.sent[0], "body="+tt.want+" form=draft=1&"+tt.want) {
+				t.Errorf("got %q, want %q", s.sent, tt.want)
+			}
+		})
+	}
+}
+
+// TestTargets holds that the page's own form leads to what was kept, however its
+// address is spelt: html/template escapes characters that browsers leave alone.
+func TestTargets(t *testing.T) {
+	for _, target := range []string{
+		"/publish/Go_(language)", "/publish/7?note=it's|{x}", "/publish/7?a[]=1&b=100%&c=%C3%BC%c3%bc", "/publish/a%2Fb?x=`^", "/publish/7?",
+	} {
+		s := newSite(t)
+		c := s.browser()
+		c.Act(target, note)
+		s.prove(c, "ann")
+		page := body(t, c.Visit("/resume"))
+		_, action, _ := strings.Cut(page, `action="`)
+		action, _, _ = strings.Cut(action, `"`)
+		if r := c.Act(html.UnescapeString(action), nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+			t.Errorf("%s: got %d from %s", target, r.StatusCode, action)
+		}
+	}
+}
+
+// TestOtherHost holds that no form is kept whose page would lead to another site.
+func TestOtherHost(t *testing.T) {
+	s := newSite(t)
+	keeper, err := resume.New(resume.Config{Middleware: s.Middleware, Store: s.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.browser()
+	// Not behind a ServeMux, which tidies such paths up.
+	c = c.On(s.Middleware.Handler(keeper.RequirePermanent()(http.HandlerFunc(s.publish))))
+	r := c.NewRequest(http.MethodPost, "/", strings.NewReader(note.Encode()))
+	r.URL.Path = "//evil.example/publish"
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	if r := c.Do(r); r.StatusCode != http.StatusSeeOther || c.Cookie("__Host-walkin-resume") != "" {
+		t.Errorf("got %d and a form to %s", r.StatusCode, body(t, r))
+	}
 }
 
 // TestYes holds who may let a kept form through, and how often.

@@ -1,6 +1,7 @@
 package passkey_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -56,6 +57,38 @@ func Example() {
 	}
 	fmt.Printf("%d %+v", w.Code, options.PublicKey)
 	// Output: 200 {RPID:example.com UserVerification:required Timeout:300000}
+}
+
+// Where browsers suggest passkeys in a field, before any button is pressed.
+func ExampleConfig_key() {
+	store := memstore.New()
+	key := make([]byte, 32) // read from where your secrets are
+	rand.Read(key)
+	wk, err := walkin.New(walkin.Config{
+		Keys:            []walkin.Key{{Secret: key}},
+		Store:           store,
+		CredentialPaths: []string{"/passkey/"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	passkeys, err := passkey.New(passkey.Config{
+		Middleware:  wk,
+		Store:       store,
+		RPID:        "example.com",
+		Origins:     []string{"https://example.com"},
+		DisplayName: "Example",
+		Key:         key, // 32 random bytes, the same on all replicas
+	})
+	if err != nil {
+		panic(err)
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/passkey/signin", strings.NewReader(`{"mediation":"conditional"}`))
+	r.Header.Set("Content-Type", "application/json")
+	wk.Handler(passkeys).ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output: 200
 }
 
 // A page that lists a visitor's passkeys, and the forms of it. It stands behind

@@ -128,13 +128,6 @@ func ExamplePasskeys_Keys() {
 	mux.HandleFunc("POST /account/remove", remove)
 }
 
-// What the guide says of suggestions.
-var _ = func(key []byte) passkey.Config {
-	return passkey.Config{
-		Key: key, // of passkey.Config: 32 random bytes, the same on all replicas
-	}
-}
-
 // TestGuide holds that the code of the guide is the code above, which compiles.
 func TestGuide(t *testing.T) {
 	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "passkeys.md"))

@@ -39,7 +39,7 @@ type Config struct {
 	// Hashes is how many hashes may run at once, each with Cost.Memory; 0 is
 	// GOMAXPROCS. Waiting is how many more may wait for their turn before
 	// visitors are asked to come back; 0 is 32 for each of Hashes, a wait of
-	// about a second.
+	// about a second. New passwords take half of the room at most.
 	Hashes, Waiting int
 
 	// The limits on failed sign-ins. Zero for PerAddress is 50 in 15

@@ -11,12 +11,28 @@ import (
 // A gate lets a bounded number through at once, and a bounded number wait. A
 // hash is memory: 64 of 64 MiB at once took 2.4 GiB and 13 seconds, each.
 type gate struct {
-	places chan struct{} // one for each that is through or waits
-	slots  chan struct{} // one for each that is through
+	places    chan struct{} // one for each that is through or waits
+	slots     chan struct{} // one for each that is through
+	unlimited chan struct{} // one for each of those that nothing limits
 }
 
 func newGate(through, waiting int) *gate {
-	return &gate{places: make(chan struct{}, through+waiting), slots: make(chan struct{}, through)}
+	places := through + waiting
+	return &gate{
+		places: make(chan struct{}, places), slots: make(chan struct{}, through), unlimited: make(chan struct{}, max(1, places/2)),
+	}
+}
+
+// turnUnlimited is turn for what nothing limits, as sign-ups. It fills half of the
+// places at most, so that a flood of it keeps nobody from signing in.
+func (g *gate) turnUnlimited(ctx context.Context, f func() error) error {
+	select {
+	case g.unlimited <- struct{}{}:
+		defer func() { <-g.unlimited }()
+	default:
+		return busy(nil)
+	}
+	return g.turn(ctx, f)
 }
 
 // turn runs f when it is its turn, and returns its error. It refuses with 503

@@ -71,7 +71,11 @@ func mismatch(reason string) *walkin.Refusal {
 // with what was proven, while it holds the user's lock: a renewed hash of the
 // old password must not undo a change to a new one.
 func (p *Password) renew(ctx context.Context, proven walkin.Identity, password string) (secret []byte, err error) {
-	if secret, err = p.newHash(ctx, password); err != nil {
+	err = p.gate.turn(ctx, func() error {
+		secret = p.hashes.hash(password)
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return secret, p.store.InTx(ctx, func(ctx context.Context) error {
@@ -89,15 +93,6 @@ func (p *Password) renew(ctx context.Context, proven walkin.Identity, password s
 		}
 		return p.store.SetSecret(ctx, p.provider, proven.Subject, secret)
 	})
-}
-
-// newHash returns the PHC string of a password, for a store to keep.
-func (p *Password) newHash(ctx context.Context, password string) (secret []byte, err error) {
-	err = p.gate.turn(ctx, func() error {
-		secret = p.hashes.hash(password)
-		return nil
-	})
-	return secret, err
 }
 
 func storeDown(err error) *walkin.Refusal {

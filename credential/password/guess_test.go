@@ -3,6 +3,7 @@ package password_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -242,6 +243,8 @@ func TestChange(t *testing.T) {
 func TestHashesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(cfg *password.Config) { cfg.Hashes, cfg.Waiting = 2, 3 })
+		s.signUp(t, name, secret)
+		s.hashes.Store(0)
 		gate := make(chan struct{})
 		var running, most atomic.Int64
 		s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
@@ -255,19 +258,19 @@ func TestHashesAreBounded(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		errs := make(chan error, 10)
-		signUp := func(ctx context.Context) {
+		signIn := func(ctx context.Context) {
 			go func() {
-				_, err := s.SignUp(form(t, name, secret).WithContext(ctx))
+				_, err := s.SignIn(form(t, name, secret).WithContext(ctx))
 				errs <- err
 			}()
 			synctest.Wait()
 		}
 		for range 4 {
-			signUp(t.Context())
+			signIn(t.Context())
 		}
-		signUp(ctx)
+		signIn(ctx)
 		for range 5 {
-			signUp(t.Context())
+			signIn(t.Context())
 			if r := refusal(t, <-errs, http.StatusServiceUnavailable, "busy"); r.RetryAfter <= 0 {
 				t.Error("no Retry-After")
 			}
@@ -284,6 +287,47 @@ func TestHashesAreBounded(t *testing.T) {
 		}
 		if most.Load() != 2 || s.hashes.Load() != 4 {
 			t.Errorf("%d hashes, %d at once, want 4 and 2", s.hashes.Load(), most.Load())
+		}
+	})
+}
+
+// TestSignUpsLeaveRoom holds that whoever floods the sign-up form, which nothing
+// limits, keeps nobody from signing in.
+func TestSignUpsLeaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(cfg *password.Config) { cfg.Hashes, cfg.Waiting = 2, 4 })
+		s.signUp(t, name, secret)
+		gate := make(chan struct{})
+		s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+			<-gate
+			return quick(password, salt, time, memory, threads, keyLen)
+		})
+		signUps, signIns := make(chan error, 20), make(chan error, 20)
+		for i := range 20 {
+			go func() {
+				_, err := s.SignUp(form(t, fmt.Sprint("robot", i), secret))
+				signUps <- err
+			}()
+			synctest.Wait()
+		}
+		for range 17 {
+			refusal(t, <-signUps, http.StatusServiceUnavailable, "busy")
+		}
+		for range 3 {
+			go func() {
+				_, err := s.SignIn(form(t, name, secret))
+				signIns <- err
+			}()
+			synctest.Wait()
+		}
+		close(gate)
+		for range 3 {
+			if err := <-signUps; err != nil {
+				t.Error(err)
+			}
+			if err := <-signIns; err != nil {
+				t.Errorf("somebody who signs in: %v", err)
+			}
 		}
 	})
 }

@@ -33,7 +33,7 @@
 //
 // It sends no mail, resets no forgotten password, and asks no service whether
 // a password has leaked. It limits guesses, not sign-ups: of those, only as
-// many run at once as [Config] lets hash at once.
+// many run at once as [Config] lets hash at once, and they leave room for sign-ins.
 package password
 
 import (
@@ -108,7 +108,10 @@ func (p *Password) choose(r *http.Request) (name string, secret []byte, err erro
 	if err := p.check(name, password); err != nil {
 		return "", nil, err
 	}
-	secret, err = p.newHash(r.Context(), password)
+	err = p.gate.turnUnlimited(r.Context(), func() error {
+		secret = p.hashes.hash(password)
+		return nil
+	})
 	return name, secret, err
 }
 

@@ -66,9 +66,10 @@ type Config struct {
 	// with no fields of its own: what was kept is what counts.
 	Page func(w http.ResponseWriter, r *http.Request, p Pending)
 
-	// Insecure and Domain are those of walkin.Config, for the cookie.
+	// Insecure is that of walkin.Config, for the cookie. There is no Domain: a
+	// sibling that could plant the cookie could leave a form of its own here for
+	// the visitor's yes.
 	Insecure bool
-	Domain   string
 
 	// CrossOrigin is that of walkin.Config; nil is
 	// http.NewCrossOriginProtection().
@@ -128,11 +129,8 @@ func New(cfg Config) (*Keeper, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	k := &Keeper{cfg: cfg, name: "__Host-walkin-resume"}
-	switch {
-	case cfg.Insecure:
+	if cfg.Insecure {
 		k.name = "walkin-resume"
-	case cfg.Domain != "":
-		k.name = "__Secure-walkin-resume"
 	}
 	k.guard = cfg.Middleware.RequirePermanent()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	return k, nil
@@ -385,7 +383,7 @@ func without(query, name string) string {
 }
 
 func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{Name: k.name, Value: value, Path: "/", Domain: k.cfg.Domain, MaxAge: maxAge,
+	http.SetCookie(w, &http.Cookie{Name: k.name, Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, Secure: !k.cfg.Insecure, SameSite: http.SameSiteLaxMode})
 	w.Header().Set("Cache-Control", "no-store")
 }

@@ -59,6 +59,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/walkin-go/walkin"
 )
@@ -105,6 +106,7 @@ type Gate struct {
 
 const (
 	maxForm    = 64 << 10         // bytes
+	maxFields  = 1000             // of a form: each makes the page longer than the form
 	maxAnswer  = 8 << 10          // bytes of what the page sends
 	passFor    = 10 * time.Minute // how long a solution is good for its one row
 	passLength = 26               // of rand.Text
@@ -213,9 +215,12 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 		Fields                                   []field
 		Again                                    bool
 		Captcha                                  *widget
-	}{Path: g.cfg.Path, Action: r.URL.RequestURI(), Method: "post", Message: refusal.Message, Fields: fields, Again: again}
+	}{Path: g.cfg.Path, Method: "post", Message: refusal.Message, Fields: fields, Again: again}
 	if r.Method == http.MethodGet {
 		data.Method = "get"
+	}
+	if again {
+		data.Action = r.URL.RequestURI()
 	}
 	h := w.Header()
 	scripts, frames := "'self'", ""
@@ -242,30 +247,59 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 }
 
 // resend returns the fields of a form, and whether sending them is sending what
-// was stopped.
+// was stopped: all of it, and byte for byte. Fails closed: who is told to go back
+// and send it has their form still.
 func resend(r *http.Request) ([]field, bool) {
-	if r.Method == http.MethodGet {
+	switch {
+	case strings.HasPrefix(r.URL.RequestURI(), "//"):
+		return nil, false // an address on our page that is another site's
+	case r.Method == http.MethodGet:
 		return nil, true // the page itself, by its address
-	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if r.Method != http.MethodPost || r.Body == nil {
+	case r.Method != http.MethodPost || r.Body == nil:
 		return nil, false
-	}
-	if r.ContentLength == 0 {
+	case r.ContentLength == 0:
 		return nil, true
 	}
-	if r.PostForm != nil { // somebody has read it
-		return parsed(r), r.MultipartForm == nil
-	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, false
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
-	if err != nil || len(body) > maxForm {
+	fields, ok := fieldsOf(r)
+	size := 0
+	for _, f := range fields {
+		size += len(f.Name) + 1 + len(f.Value)
+		// A browser sends no field without a name, and a page can hold neither
+		// a NUL nor what is not UTF-8.
+		ok = ok && f.Name != "" && isText(f.Name) && isText(f.Value)
+	}
+	if !ok || len(fields) > maxFields || size > maxForm {
 		return nil, false
 	}
+	return fields, true
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// fieldsOf returns the fields of a form, in their order where nobody has parsed
+// it before, and false for one that was read otherwise.
+func fieldsOf(r *http.Request) ([]field, bool) {
 	var fields []field
-	for part := range strings.SplitSeq(string(body), "&") { // in their order
+	if len(r.PostForm) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+			for _, value := range r.PostForm[name] {
+				fields = append(fields, field{name, value})
+			}
+		}
+		return fields, true
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	if err != nil || len(body) > maxForm || r.ContentLength >= 0 && int64(len(body)) != r.ContentLength {
+		return nil, false
+	}
+	for part := range strings.SplitSeq(string(body), "&") {
+		if part == "" {
+			continue
+		}
 		name, value, _ := strings.Cut(part, "=")
 		n, err1 := url.QueryUnescape(name)
 		v, err2 := url.QueryUnescape(value)
@@ -275,16 +309,6 @@ func resend(r *http.Request) ([]field, bool) {
 		fields = append(fields, field{n, v})
 	}
 	return fields, true
-}
-
-func parsed(r *http.Request) []field {
-	var fields []field
-	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
-		for _, value := range r.PostForm[name] {
-			fields = append(fields, field{name, value})
-		}
-	}
-	return fields
 }
 
 // ServeHTTP serves the page's scripts, and takes what they solved.

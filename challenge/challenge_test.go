@@ -478,6 +478,105 @@ func TestPostFromElsewhere(t *testing.T) {
 	}
 }
 
+// TestSentAgain holds that the page sends what was stopped, or nothing: never a
+// part of it, and never something else.
+func TestSentAgain(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	parse := func(r *http.Request) { _ = r.ParseForm() }
+	for _, tt := range []struct {
+		name, kind, body string
+		before           func(*http.Request) // what middleware did with it
+		want             string              // the names and values; "-" is no form
+	}{
+		{"a form", form, "b=2&a=%3C1%3E&b=%F0%9F%8C%A7", nil, "b=2 a=<1> b=🌧"},
+		{"a form of nothing", form, "", nil, ""},
+		{"a charset", form + ";charset=utf-8", "a=%C3%BC", nil, "a=ü"},
+		{"parsed", form, "b=2&a=1", parse, "a=1 b=2"},
+		{"nothing, parsed", form, "", parse, ""},
+		{"odd separators", form, "&a=1&&b=2&", nil, "a=1 b=2"},
+		{"a name alone", form, "a", nil, "a="},
+		{"no name", form, "=1", nil, "-"}, // a browser drops it
+		{"Latin-1", form, "a=%FC", nil, "-"},
+		{"Latin-1 in a name", form, "%FC=a", nil, "-"},
+		{"Latin-1, parsed", form, "a=%FC", parse, "-"},
+		{"a NUL", form, "a=1%002", nil, "-"}, // HTML has none
+		{"a NUL in a name", form, "a%00=1", nil, "-"},
+		{"files, parsed by ParseForm", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n", parse, "-"},
+		{"files, parsed", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n",
+			func(r *http.Request) { _ = r.ParseMultipartForm(1 << 20) }, "-"},
+		{"JSON, parsed", "application/json", "{}", parse, "-"},
+		{"no type, parsed", "", "a=1", parse, "-"},
+		{"plain text", "text/plain", "a=1", nil, "-"},
+		{"parsed as far as a limit", form, "a=1&b=2", func(r *http.Request) {
+			r.Body = http.MaxBytesReader(nil, r.Body, 5)
+			_ = r.ParseForm()
+		}, "-"},
+		{"begun", form, "a=1&b=2", func(r *http.Request) { _, _ = r.Body.Read(make([]byte, 4)) }, "-"},
+		{"read to the end", form, "a=1", func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, "-"},
+		{"64 KB", form, "a=" + strings.Repeat("x", 64<<10-2), nil, "a=" + strings.Repeat("x", 64<<10-2)},
+		{"more", form, "a=" + strings.Repeat("x", 64<<10-1), nil, "-"},
+		{"more, parsed", form, "a=" + strings.Repeat("x", 64<<10-1), parse, "-"},
+		{"a thousand fields", form, strings.Repeat("a=&", 1000), nil, strings.TrimSuffix(strings.Repeat("a= ", 1000), " ")},
+		{"more fields", form, strings.Repeat("a=&", 1001), nil, "-"},
+		{"more fields, parsed", form, strings.Repeat("a=&", 1001), parse, "-"},
+		{"fields without end", form, strings.Repeat("&", 64<<10), nil, ""},
+	} {
+		gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest(http.MethodPost, "/notes", strings.NewReader(tt.body))
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		if tt.kind != "" {
+			r.Header.Set("Content-Type", tt.kind)
+		}
+		if tt.before != nil {
+			tt.before(r)
+		}
+		w := httptest.NewRecorder()
+		gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		page := w.Body.String()
+		got := "-"
+		if strings.Contains(page, `id="again"`) {
+			var fields []string
+			for _, m := range fieldOf.FindAllStringSubmatch(page, -1) {
+				fields = append(fields, html.UnescapeString(m[1]+"="+m[2]))
+			}
+			got = strings.Join(fields, " ")
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %.80q, want %.80q", tt.name, got, tt.want)
+		}
+		if len(page) > 256<<10 {
+			t.Errorf("%s: a page of %d KB", tt.name, len(page)>>10)
+		}
+	}
+}
+
+var fieldOf = regexp.MustCompile(`(?s)<textarea name="([^"]*)"[^>]*>\n(.*?)</textarea>`)
+
+// TestOtherHost holds that the page leads to no other site, whatever path it is
+// shown at.
+func TestOtherHost(t *testing.T) {
+	gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for path, want := range map[string]bool{"/notes": true, "/a//b": true, "//evil.example/notes": false, "///evil.example": false, `/\evil.example`: true} {
+			r := httptest.NewRequest(method, "/", nil)
+			r.URL.Path = path
+			r.Header.Set("Sec-Fetch-Mode", "navigate")
+			w := httptest.NewRecorder()
+			gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+			page := w.Body.String()
+			if got := strings.Contains(page, `id="again"`); got != want || strings.Contains(page, "evil.example") != strings.Contains(path, `\`) || strings.Contains(page, `\evil`) {
+				t.Errorf("%s %s: got %s", method, path, page)
+			}
+		}
+	}
+}
+
 // TestCaptcha asks a stand-in for the two services, which cannot be reached from
 // a test: it is a fake, with the fields that their documentation names.
 func TestCaptcha(t *testing.T) {

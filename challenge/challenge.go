@@ -52,6 +52,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -93,6 +94,10 @@ type Config struct {
 	// Insecure and Domain are those of walkin.Config, for the cookie.
 	Insecure bool
 	Domain   string
+
+	// Logger is told when the captcha's service, the store or the limiter failed,
+	// so that nobody can pass; nil is silence.
+	Logger *slog.Logger
 }
 
 // A Gate challenges visitors. Its ServeHTTP is for what its page loads and sends.
@@ -140,6 +145,9 @@ func New(cfg Config) (*Gate, error) {
 	}
 	if cfg.Limiter == nil {
 		cfg.Limiter = walkin.NewLimiter(0)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Key = append([]byte(nil), cfg.Key...) // the caller may wipe it
 	g := &Gate{cfg: cfg, cookie: "__Host-walkin-pass", origin: http.NewCrossOriginProtection()}
@@ -233,6 +241,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 		var err error
 		if data.Challenge, data.Bits, err = g.newWork(r); err != nil {
 			// Fails closed: they are told to wait, as without us.
+			g.failed(r, err)
 			refusal.ServeHTTP(w, r)
 			return
 		}
@@ -358,6 +367,7 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 	case errors.Is(err, errTooEasy):
 		return http.StatusConflict
 	case err != nil:
+		g.failed(r, err)
 		return http.StatusServiceUnavailable // fails closed; the page says to wait
 	case !good:
 		return http.StatusForbidden
@@ -365,6 +375,7 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 	pass := rand.Text()
 	ticket := walkin.Ticket{Key: passKey(pass), ExpiresAt: time.Now().Add(passFor)}
 	if err := g.cfg.Store.PutTicket(ctx, ticket); err != nil {
+		g.failed(r, err)
 		return http.StatusServiceUnavailable
 	}
 	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: pass, Path: "/", Domain: g.cfg.Domain, MaxAge: int(passFor.Seconds()),
@@ -376,6 +387,7 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 func (g *Gate) again(w http.ResponseWriter, r *http.Request) {
 	text, difficulty, err := g.newWork(r)
 	if err != nil {
+		g.failed(r, err)
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
@@ -385,4 +397,11 @@ func (g *Gate) again(w http.ResponseWriter, r *http.Request) {
 		Challenge string
 		Bits      int
 	}{text, difficulty})
+}
+
+// failed tells the owner what no visitor is told.
+func (g *Gate) failed(r *http.Request, err error) {
+	if r.Context().Err() == nil { // a visitor who left makes everything fail
+		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: challenge: nobody can pass", slog.Any("error", err))
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"log/slog"
 	"math/bits"
 	"net/http"
 	"net/http/httptest"
@@ -606,7 +607,10 @@ func TestCaptcha(t *testing.T) {
 	own := challenge.Turnstile{SiteKey: "site", Secret: "hush", Hostname: "app.example", Verify: service.URL}
 	for name, captcha := range map[string]challenge.Captcha{"Turnstile": own, "hCaptcha": challenge.HCaptcha(own)} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Captcha = captcha })
+			var log strings.Builder
+			s := newSite(t, memstore.New(), func(c *challenge.Config) {
+				c.Captcha, c.Logger = captcha, slog.New(slog.NewTextHandler(&log, nil))
+			})
 			s.fill()
 			c := s.visitor()
 			r := c.Act("/notes", note)
@@ -621,8 +625,12 @@ func TestCaptcha(t *testing.T) {
 				"": 403, "host": 403, "bad": 403, "action": map[string]int{"Turnstile": 403, "hCaptcha": 204}[name],
 				"secret": 503, "garbage": 503, "down": 503, "good": 204, strings.Repeat("x", 5000): 403,
 			} {
+				log.Reset()
 				if got := answer(s.visitor(), "", response); got != want {
 					t.Errorf("%.10q: got %d, want %d", response, got, want)
+				}
+				if got := log.String(); (got != "") != (want == 503) || strings.Contains(got, "hush") {
+					t.Errorf("%.10q: the owner is told %q", response, got)
 				}
 			}
 			if asked.Get("secret") != "hush" || asked.Get("sitekey") != "site" || asked.Has("remoteip") {

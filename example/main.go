@@ -18,6 +18,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -110,7 +111,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
 	// On a crowded network a browser has to work before its visitor is a row.
 	gate, err := challenge.New(challenge.Config{
-		Key: challengeKey, Store: store, Insecure: true,
+		Key: challengeKey, Store: store, Insecure: true, Logger: slog.Default(),
 		Networks: func(r *http.Request) []string { return s.wk.ClientNetworks(r) },
 	})
 	if err != nil {

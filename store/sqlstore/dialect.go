@@ -28,6 +28,12 @@ type dialect struct {
 	arrays     bool   // one placeholder can take many IDs
 	prepare    bool   // the driver prepares nothing by itself, and it pays
 
+	// patience is how long who waits to become a row waits for one transaction
+	// that runs: longer than a quick commit takes, and no longer, since a server
+	// flushes several that come during a slow one at once. And one who is
+	// stuck must not hold up all others.
+	patience time.Duration
+
 	// time binds a time. All databases keep microseconds.
 	time func(time.Time) any
 }
@@ -36,14 +42,15 @@ var dialects = map[Dialect]dialect{
 	SQLite: {
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", readTime: "$1", prepare: true,
-		upsert: "ON CONFLICT (session_id) DO UPDATE SET",
-		time:   func(t time.Time) any { return t.UnixMicro() },
+		upsert:   "ON CONFLICT (session_id) DO UPDATE SET",
+		patience: 10 * time.Millisecond, // another lane only waits for the same writer
+		time:     func(t time.Time) any { return t.UnixMicro() },
 	},
 	PostgreSQL: {
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
-		readTime: "$1", numbered: true, nativeID: true, arrays: true,
+		readTime: "$1", numbered: true, nativeID: true, arrays: true, patience: time.Millisecond,
 		time: func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
 	},
 	MySQL: {
@@ -58,8 +65,8 @@ var dialects = map[Dialect]dialect{
 		from: "AND seen_at >= ?",
 		// As text both ways: a time.Time would pass through the zone in the
 		// app's DSN, where some hours come twice a year and some never.
-		readTime: "CAST($1 AS char)",
-		time:     func(t time.Time) any { return t.UTC().Format(mysqlTime) },
+		readTime: "CAST($1 AS char)", patience: time.Millisecond,
+		time: func(t time.Time) any { return t.UTC().Format(mysqlTime) },
 	},
 }
 

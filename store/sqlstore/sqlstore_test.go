@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,7 +200,37 @@ func driverSettings(t *testing.T, server server) {
 					}
 				}
 			}
+			storedTogether(t, set, plain)
 		})
+	}
+}
+
+// storedTogether holds that who becomes a row with others becomes the same row.
+func storedTogether(t *testing.T, set, plain *sqlstore.Store) {
+	t.Helper()
+	const crowd = 40
+	users, sessions := make([]walkin.User, crowd), make([]walkin.Session, crowd)
+	var wg sync.WaitGroup
+	for i := range crowd {
+		users[i], sessions[i] = visitor(time.Date(2026, time.November, 1, 6, 30, i, 1000*i, time.UTC))
+		users[i].SeenAt = users[i].CreatedAt.Add(time.Minute)
+		users[i].Anonymous = i%3 > 0
+		sessions[i].RenewedAt = users[i].SeenAt
+		wg.Go(func() {
+			if created, err := set.Persist(t.Context(), users[i], sessions[i]); !created || err != nil {
+				t.Errorf("one of many: got %t, %v", created, err)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range crowd {
+		user, err := plain.User(t.Context(), users[i].ID)
+		ok(t, err)
+		session, err := plain.Lookup(t.Context(), users[i].ID, sessions[i].ID)
+		ok(t, err)
+		if user != users[i] || session != sessions[i] {
+			t.Errorf("one of many: got %v and %v, want %v and %v", user, session, users[i], sessions[i])
+		}
 	}
 }
 

@@ -19,21 +19,22 @@ import (
 // A durable write costs a database about the same for one visitor as for many,
 // so visitors who act at the same moment become rows together: whoever comes
 // while others are being written waits for those, and then all who wait go in
-// one transaction. Who comes alone waits for nobody. Nobody gets an answer before
-// the commit, and when a transaction does not go through whole, each of its
-// visitors goes alone and gets the answer that is theirs.
+// one transaction. Who comes alone waits for nobody, and nobody waits for a slow
+// write where another can be made beside it, see dialect.patience. Nobody gets an
+// answer before the commit, and when a transaction does not go through whole, each
+// of its visitors goes alone and gets the answer that is theirs.
 
 const (
 	maxTogether  = 64
-	patience     = 10 * time.Millisecond // in the queue: one who is stuck must not hold up all others
-	togetherTime = time.Second           // in the transaction, for the same reason
+	togetherTime = time.Second // in the transaction: one who is stuck must not hold up all others
 )
 
 // An arrival is one call of Persist that waits.
 type arrival struct {
 	user    walkin.User
 	session walkin.Session
-	stored  chan bool // false: go alone
+	stored  chan bool     // false: go alone
+	wait    time.Duration // before it begins another lane
 }
 
 // A queue is where calls of Persist wait for those before them.
@@ -48,12 +49,12 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 	if s.tx(ctx) != nil {
 		return s.persist(ctx, user, session)
 	}
-	a := s.arrivals.enter(user, session)
+	a := s.arrivals.enter(user, session, s.dialect.patience)
 	if a == nil {
 		defer s.next()
 		return s.persist(ctx, user, session)
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(a.wait)
 	defer timer.Stop()
 	for {
 		select {
@@ -75,14 +76,16 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 }
 
 // enter returns nil when nobody is being written, and otherwise a place to wait.
-func (q *queue) enter(user walkin.User, session walkin.Session) *arrival {
+// The more lanes there are the longer it waits for one more: a database that
+// hangs is not asked for a connection every millisecond.
+func (q *queue) enter(user walkin.User, session walkin.Session, patience time.Duration) *arrival {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.lanes == 0 {
 		q.lanes++
 		return nil
 	}
-	a := &arrival{user, session, make(chan bool, 1)}
+	a := &arrival{user, session, make(chan bool, 1), time.Duration(q.lanes) * patience}
 	q.waiting = append(q.waiting, a)
 	return a
 }

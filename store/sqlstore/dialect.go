@@ -26,6 +26,7 @@ type dialect struct {
 	nativeID   bool   // a uuid type that takes a uuid.UUID
 	from       string // ends the search for users who are away, with the time it begins at once more
 	arrays     bool   // one placeholder can take many IDs
+	function   bool   // it has walkin_persist, see its migrations
 	prepare    bool   // the driver prepares nothing by itself, and it pays
 
 	// patience is how long who waits to become a row waits for one transaction
@@ -50,7 +51,7 @@ var dialects = map[Dialect]dialect{
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
-		readTime: "$1", numbered: true, nativeID: true, arrays: true, patience: time.Millisecond,
+		readTime: "$1", numbered: true, nativeID: true, arrays: true, function: true, patience: time.Millisecond,
 		time: func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
 	},
 	MySQL: {

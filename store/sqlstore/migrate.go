@@ -111,17 +111,25 @@ func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 }
 
 // statements splits one of our own files: there a semicolon at the end of a
-// line ends a statement, and a line that begins with -- is a comment.
+// line ends a statement, but for the one that stands between goose's marks, and a
+// line that begins with -- is a comment.
 func statements(text string) []string {
 	var all []string
 	var b strings.Builder
+	marked := false
 	for line := range strings.Lines(text) {
-		if strings.HasPrefix(strings.TrimSpace(line), "--") {
+		switch line := strings.TrimSpace(line); {
+		case line == "-- +goose StatementBegin":
+			marked = true
+		case line == "-- +goose StatementEnd":
+			marked = false
+		case strings.HasPrefix(line, "--"):
 			continue
+		default:
+			b.WriteString(line + "\n")
 		}
-		b.WriteString(line)
-		if strings.HasSuffix(strings.TrimSpace(line), ";") {
-			all = append(all, strings.TrimSuffix(strings.TrimSpace(b.String()), ";"))
+		if text := strings.TrimSpace(b.String()); !marked && strings.HasSuffix(text, ";") {
+			all = append(all, strings.TrimSuffix(text, ";"))
 			b.Reset()
 		}
 	}

@@ -12,7 +12,7 @@ type queries struct {
 	identity, identities, insertIdentity, setSecret string
 	deleteIdentity, deleteIdentities                string
 
-	insertTogether, countTombstones string // for arrays
+	persist string // by PostgreSQL's function
 
 	ticket, lockTicket, insertTicket, tryTicket       string
 	deleteTicket, deleteExpiredTicket, expiredTickets string
@@ -64,23 +64,9 @@ func newQueries(d dialect) queries {
 		deleteSessions:    d.sql(`DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?`),
 		deleteAllSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ?`),
 
-		// MATERIALIZED, or both INSERTs would read the arrays.
-		insertTogether: d.sql(`
-			WITH arrivals AS MATERIALIZED (
-				SELECT * FROM unnest(CAST(CAST(? AS text) AS uuid[]), CAST(CAST(? AS text) AS boolean[]),
-					CAST(CAST(? AS text) AS timestamptz[]), CAST(CAST(? AS text) AS timestamptz[]),
-					CAST(CAST(? AS text) AS uuid[]), CAST(CAST(? AS text) AS timestamptz[]),
-					CAST(CAST(? AS text) AS timestamptz[]), CAST(CAST(? AS text) AS timestamptz[]))
-				AS arrival (user_id, anonymous, created_at, seen_at, session_id, opened_at, renewed_at, expires_at)),
-			users AS (
-				INSERT INTO walkin_users (id, anonymous, created_at, seen_at)
-				SELECT user_id, anonymous, created_at, seen_at FROM arrivals ON CONFLICT DO NOTHING RETURNING 1),
-			sessions AS (
-				INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
-				SELECT session_id, user_id, opened_at, renewed_at, expires_at FROM arrivals ON CONFLICT DO NOTHING RETURNING 1)
-			SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM sessions)`),
-		countTombstones: d.sql(`
-			SELECT COUNT(*) FROM walkin_tombstones WHERE user_id = ANY (CAST(CAST(? AS text) AS uuid[]))`),
+		persist: d.sql(`
+			SELECT walkin_persist(CAST(CAST(? AS text) AS uuid[]), CAST(CAST(? AS text) AS uuid[]),
+				CAST(CAST(? AS text) AS timestamptz[]), CAST(CAST(? AS text) AS timestamptz[]))`),
 
 		identity: d.sql(`SELECT user_id, secret, {{time created_at}} FROM walkin_identities WHERE provider = ? AND subject = ?`),
 		identities: d.sql(`

@@ -3,10 +3,11 @@
 //
 // # Tables
 //
-// walkin_users, walkin_sessions, walkin_identities, walkin_tombstones and
-// walkin_tickets and walkin_session_data are made by [Store.Migrate]. The app's own
-// tables may refer to walkin_users (id), ON DELETE CASCADE if their rows are to go
-// with the user.
+// walkin_users, walkin_sessions, walkin_identities, walkin_tombstones,
+// walkin_tickets, walkin_session_data and walkin_limits are made by [Store.Migrate].
+// The app's own tables may refer to walkin_users (id), ON DELETE CASCADE if their
+// rows are to go with the user. PostgreSQL gets a function as well, walkin_persist,
+// which stores new visitors in one round trip, with the rights of whoever calls it.
 //
 // IDs are uuid in PostgreSQL, binary(16) in MySQL and 16-byte blobs in SQLite.
 // A uuid.UUID binds itself as text, which is right for PostgreSQL alone: in the

@@ -81,7 +81,7 @@ func (s *Store) list(users []walkin.User) (in string, ids []any) {
 		return " IN (?" + strings.Repeat(", ?", len(users)-1) + ")", ids
 	}
 	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))",
-		[]any{array(len(users), func(i int) string { return users[i].ID.String() })}
+		[]any{array(users, func(text []byte, user walkin.User) []byte { return appendID(text, user.ID) })}
 }
 
 // DeleteExpired implements walkin.Sweeper.

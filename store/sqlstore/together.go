@@ -3,16 +3,16 @@ package sqlstore
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/bits"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
@@ -33,15 +33,22 @@ const (
 type arrival struct {
 	user    walkin.User
 	session walkin.Session
-	stored  chan bool     // false: go alone
-	wait    time.Duration // before it begins another lane
+	stored  chan bool // false: go alone
+	batch   *batch    // nil while it is in the queue, whose mutex guards this
+}
+
+// A batch is the arrivals of one transaction.
+type batch struct {
+	all  []*arrival
+	here sync.WaitGroup // those who have not gone, with their answer or before it
 }
 
 // A queue is where calls of Persist wait for those before them.
 type queue struct {
-	mu      sync.Mutex
-	lanes   int // transactions that run
-	waiting []*arrival
+	mu       sync.Mutex
+	lanes    int // transactions that run
+	waiting  []*arrival
+	overtake *time.Timer // begins another lane for those who wait
 }
 
 // Persist implements walkin.Store.
@@ -49,95 +56,115 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 	if s.tx(ctx) != nil {
 		return s.persist(ctx, user, session)
 	}
-	a := s.arrivals.enter(user, session, s.dialect.patience)
-	if a == nil {
+	a := &arrival{user: user, session: session, stored: make(chan bool, 1)}
+	if !s.enter(a) {
 		defer s.next()
-		return s.persist(ctx, user, session)
+		return s.persistOne(ctx, a)
 	}
-	timer := time.NewTimer(a.wait)
-	defer timer.Stop()
-	for {
-		select {
-		case stored := <-a.stored:
-			if stored {
-				return true, nil
-			}
-			return s.persist(ctx, user, session)
-		case <-timer.C:
-			if batch := s.arrivals.overtake(a); batch != nil {
-				go s.storeAll(batch)
-			}
-		case <-ctx.Done():
-			// They may become a row all the same, as with a commit whose
-			// answer is lost on the way.
-			return false, fmt.Errorf("sqlstore: %w", ctx.Err())
+	select {
+	case stored := <-a.stored:
+		a.batch.here.Done()
+		if stored {
+			return true, nil
 		}
+		return s.persist(ctx, user, session)
+	case <-ctx.Done():
+		// They may become a row all the same, as with a commit whose answer
+		// is lost on the way.
+		s.arrivals.abandon(a)
+		return false, fmt.Errorf("sqlstore: %w", ctx.Err())
 	}
 }
 
-// enter returns nil when nobody is being written, and otherwise a place to wait.
-// The more lanes there are the longer it waits for one more: a database that
-// hangs is not asked for a connection every millisecond.
-func (q *queue) enter(user walkin.User, session walkin.Session, patience time.Duration) *arrival {
+// enter returns false when nobody is being written: then a goes alone.
+func (s *Store) enter(a *arrival) (waits bool) {
+	q := &s.arrivals
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.lanes == 0 {
 		q.lanes++
-		return nil
+		return false
 	}
-	a := &arrival{user, session, make(chan bool, 1), time.Duration(q.lanes) * patience}
-	q.waiting = append(q.waiting, a)
-	return a
+	if q.waiting = append(q.waiting, a); len(q.waiting) == 1 {
+		s.expect()
+	}
+	return true
 }
 
-// overtake begins another lane for those who wait, if a is still among them.
-func (q *queue) overtake(a *arrival) []*arrival {
+// expect has those who wait overtake. The more lanes there are the longer they
+// wait for one more: a database that hangs is not asked for a connection every
+// millisecond. The queue is locked.
+func (s *Store) expect() {
+	q := &s.arrivals
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Duration(q.lanes)*s.dialect.patience, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.overtake != timer { // too late
+			return
+		}
+		q.lanes++
+		go s.storeAll(s.take())
+	})
+	q.overtake = timer
+}
+
+// take returns the next batch. The queue is locked, and somebody waits.
+func (s *Store) take() *batch {
+	q := &s.arrivals
+	q.overtake.Stop()
+	q.overtake = nil
+	n := min(len(q.waiting), maxTogether)
+	b := &batch{all: slices.Clone(q.waiting[:n])}
+	b.here.Add(n)
+	for _, a := range b.all {
+		a.batch = b
+	}
+	if q.waiting = slices.Delete(q.waiting, 0, n); len(q.waiting) > 0 {
+		s.expect()
+	}
+	return b
+}
+
+// abandon is called by an arrival that does not wait for its answer.
+func (q *queue) abandon(a *arrival) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !slices.Contains(q.waiting, a) {
-		return nil
+	if a.batch != nil {
+		a.batch.here.Done()
+		return
 	}
-	q.lanes++
-	return q.take()
+	q.waiting = slices.DeleteFunc(q.waiting, func(other *arrival) bool { return other == a })
+	if len(q.waiting) == 0 {
+		q.overtake.Stop()
+		q.overtake = nil
+	}
 }
 
-// leave ends a lane, or returns those it goes on with.
-func (q *queue) leave() []*arrival {
+// next goes on with those who waited, or ends the lane.
+func (s *Store) next() {
+	q := &s.arrivals
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == 0 {
 		q.lanes--
-		return nil
+		return
 	}
-	return q.take()
-}
-
-func (q *queue) take() []*arrival {
-	n := min(len(q.waiting), maxTogether)
-	batch := slices.Clone(q.waiting[:n])
-	q.waiting = slices.Delete(q.waiting, 0, n)
-	return batch
-}
-
-// next goes on with those who waited.
-func (s *Store) next() {
-	if batch := s.arrivals.leave(); batch != nil {
-		go s.storeAll(batch)
-	}
+	go s.storeAll(s.take())
 }
 
 // storeAll stores a batch, and then those who came meanwhile.
-func (s *Store) storeAll(batch []*arrival) {
+func (s *Store) storeAll(b *batch) {
 	defer func() {
-		runtime.Gosched() // whoever got an answer just now may bring the next visitor
+		b.here.Wait() // whoever got an answer just now may bring the next visitor
 		s.next()
 	}()
 	// In the order of their IDs, so that two replicas with the same visitors
 	// do not lock each other out; and a visitor who is there twice goes alone.
-	slices.SortFunc(batch, func(a, b *arrival) int { return bytes.Compare(a.user.ID[:], b.user.ID[:]) })
+	slices.SortFunc(b.all, func(a, b *arrival) int { return bytes.Compare(a.user.ID[:], b.user.ID[:]) })
 	var some []*arrival
-	for i, a := range batch {
-		if i > 0 && a.user.ID == batch[i-1].user.ID {
+	for i, a := range b.all {
+		if i > 0 && a.user.ID == b.all[i-1].user.ID {
 			a.stored <- false
 			continue
 		}
@@ -152,7 +179,20 @@ func (s *Store) storeAll(batch []*arrival) {
 	// No visitor's context: nobody who leaves may take the others along.
 	ctx, cancel := context.WithTimeout(context.Background(), togetherTime)
 	defer cancel()
-	stored = len(some) > 1 && s.persistAll(ctx, some) == nil
+	stored = s.persistAll(ctx, some) == nil
+}
+
+// persistOne stores a visitor who comes alone.
+func (s *Store) persistOne(ctx context.Context, a *arrival) (created bool, err error) {
+	if s.dialect.function && plain(a) {
+		switch err := s.callPersist(ctx, []*arrival{a}); {
+		case err == nil:
+			return true, nil
+		case !errors.Is(err, errNotAll):
+			return false, err
+		}
+	}
+	return s.persist(ctx, a.user, a.session)
 }
 
 // errNotAll undoes a batch in which somebody needs another answer.
@@ -160,8 +200,14 @@ var errNotAll = errors.New("sqlstore: not all of them are new")
 
 // persistAll stores visitors who are all new, or fails.
 func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
-	if s.dialect.arrays {
-		return s.InTx(ctx, func(ctx context.Context) error { return s.persistArrays(ctx, all) })
+	if s.dialect.function {
+		if !plain(all...) {
+			return errNotAll
+		}
+		return s.callPersist(ctx, all)
+	}
+	if len(all) == 1 {
+		return errNotAll // goes alone
 	}
 	q := &s.together[0]
 	for i := range s.together {
@@ -177,49 +223,57 @@ func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 	return s.InTx(ctx, func(ctx context.Context) error { return s.persistRows(ctx, q, all) })
 }
 
-// persistArrays is one statement with an array for each column, and one for the
-// tombstones: last, see persist.
-func (s *Store) persistArrays(ctx context.Context, all []*arrival) error {
-	column := func(of func(*arrival) string) any {
-		return array(len(all), func(i int) string { return of(all[i]) })
+// plain reports whether all are what walkin makes: the function in the database
+// takes no others.
+func plain(all ...*arrival) bool {
+	for _, a := range all {
+		at := a.user.CreatedAt
+		if !a.user.Anonymous || a.session.UserID != a.user.ID ||
+			!a.user.SeenAt.Equal(at) || !a.session.CreatedAt.Equal(at) || !a.session.RenewedAt.Equal(at) {
+			return false
+		}
 	}
-	at := func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z") }
-	users := column(func(a *arrival) string { return a.user.ID.String() })
-	var inserted, deleted int
-	err := s.tx(ctx).QueryRowContext(ctx, s.q.insertTogether, users,
-		column(func(a *arrival) string { return strconv.FormatBool(a.user.Anonymous) }),
-		column(func(a *arrival) string { return at(a.user.CreatedAt) }),
-		column(func(a *arrival) string { return at(a.user.SeenAt) }),
-		column(func(a *arrival) string { return a.session.ID.String() }),
-		column(func(a *arrival) string { return at(a.session.CreatedAt) }),
-		column(func(a *arrival) string { return at(a.session.RenewedAt) }),
-		column(func(a *arrival) string { return at(a.session.ExpiresAt) }),
-	).Scan(&inserted)
-	if err == nil {
-		err = s.tx(ctx).QueryRowContext(ctx, s.q.countTombstones, users).Scan(&deleted)
-	}
-	if err != nil {
-		return wrap(ctx, err)
-	}
-	if inserted != 2*len(all) || deleted > 0 {
-		return errNotAll
-	}
-	return nil
+	return true
+}
+
+// callPersist stores them by the function in the database, in one round trip.
+func (s *Store) callPersist(ctx context.Context, all []*arrival) error {
+	users := array(all, func(text []byte, a *arrival) []byte { return appendID(text, a.user.ID) })
+	sessions := array(all, func(text []byte, a *arrival) []byte { return appendID(text, a.session.ID) })
+	times := array(all, func(text []byte, a *arrival) []byte { return appendTime(text, a.user.CreatedAt) })
+	ends := array(all, func(text []byte, a *arrival) []byte { return appendTime(text, a.session.ExpiresAt) })
+	return again(ctx, func() error {
+		var stored bool
+		if err := s.db.QueryRowContext(ctx, s.q.persist, users, sessions, times, ends).Scan(&stored); err != nil {
+			return wrap(ctx, err)
+		}
+		if !stored {
+			return errNotAll
+		}
+		return nil
+	})
 }
 
 // array is a PostgreSQL array as text, which every driver can send, of values
 // that need no quotes.
-func array(n int, value func(i int) string) string {
-	var b strings.Builder
-	b.WriteByte('{')
-	for i := range n {
+func array[T any](all []T, appendValue func([]byte, T) []byte) string {
+	text := make([]byte, 0, 2+40*len(all))
+	text = append(text, '{')
+	for i, one := range all {
 		if i > 0 {
-			b.WriteByte(',')
+			text = append(text, ',')
 		}
-		b.WriteString(value(i))
+		text = appendValue(text, one)
 	}
-	b.WriteByte('}')
-	return b.String()
+	return string(append(text, '}'))
+}
+
+func appendID(text []byte, id uuid.UUID) []byte {
+	return hex.AppendEncode(text, id[:]) // PostgreSQL takes them without hyphens
+}
+
+func appendTime(text []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(text, "2006-01-02T15:04:05.999999Z")
 }
 
 // persistRows is one statement for each table, with a list of rows.

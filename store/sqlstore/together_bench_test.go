@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/store/sqlstore"
+	modernc "modernc.org/sqlite"
 )
 
 // BenchmarkActs is 32 visitors at a time who become rows, on a database that
@@ -19,17 +20,24 @@ import (
 // driver does, with one row and one statement for each visitor ("statement"), with
 // the two rows of each in a transaction of their own ("transaction"), and with
 // those of all 32 at once and nothing checked ("floor"). All take turns in an order
-// of chance; it reports medians of the ratios.
+// of chance; it reports medians of the ratios. Some have disks that take longer.
 //
-//	go test -run '^$' -bench Acts -benchtime 60x
-//
-// The tests' own PostgreSQL may not wait for the disk, see database.durable.
+//	go test -run '^$' -bench Acts -benchtime 40x
 func BenchmarkActs(b *testing.B) {
-	const visitors, each = 32, 8
-	for _, server := range servers {
-		b.Run(server.name, func(b *testing.B) {
-			d := server.start(b)(b).durable(b)
+	const visitors, each = 32, 32
+	for _, c := range []struct {
+		start func(testing.TB) server
+		name  string
+		more  time.Duration // for each commit
+	}{
+		{sqlite, "SQLite", 0}, {sqlite, "SQLite+1ms", time.Millisecond}, {sqlite, "SQLite+3ms", 3 * time.Millisecond},
+		{postgres, "PostgreSQL", 0}, {postgres, "PostgreSQL+1ms", time.Millisecond}, {postgres, "PostgreSQL+3ms", 3 * time.Millisecond},
+		{mariadb, "MariaDB", 0},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			d := c.start(b)(b).durable(b)
 			s, db := d.migrated(b)
+			d.slower(b, db, c.more)
 			if d.dialect != sqlstore.SQLite {
 				db.SetMaxOpenConns(visitors) // so that no bare statement waits for a connection
 				db.SetMaxIdleConns(visitors)
@@ -99,6 +107,30 @@ func BenchmarkActs(b *testing.B) {
 			}
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+// slower has every commit of the pool take so much longer.
+func (d database) slower(b *testing.B, db *sql.DB, more time.Duration) {
+	b.Helper()
+	switch {
+	case more == 0:
+	case d.dialect == sqlstore.SQLite:
+		conn, err := db.Conn(b.Context()) // the only one
+		ok(b, err)
+		defer conn.Close()
+		ok(b, conn.Raw(func(conn any) error {
+			conn.(modernc.HookRegisterer).RegisterCommitHook(func() int32 { time.Sleep(more); return 0 })
+			return nil
+		}))
+	default: // PostgreSQL
+		for _, statement := range []string{
+			fmt.Sprintf("ALTER SYSTEM SET commit_delay = %d", more.Microseconds()),
+			"ALTER SYSTEM SET commit_siblings = 0", "SELECT pg_reload_conf(), pg_sleep(0.1)",
+		} {
+			_, err := db.ExecContext(b.Context(), statement)
+			ok(b, err)
+		}
 	}
 }
 

@@ -141,6 +141,53 @@ func TestTogetherNotHeldUp(t *testing.T) {
 	}
 }
 
+// TestPersistWaitsForDelete holds that a visitor whose deletion is being committed
+// by somebody else does not come back, whatever isolation the app prefers.
+func TestPersistWaitsForDelete(t *testing.T) {
+	for _, test := range []struct {
+		start   func(testing.TB) server
+		name    string
+		setting string
+		waiting string // how many transactions wait for a lock
+	}{
+		{postgres, "PostgreSQL", "", `SELECT COUNT(*) FROM pg_locks WHERE NOT granted`},
+		{postgres, "PostgreSQL, serializable", "&default_transaction_isolation=serializable", `SELECT COUNT(*) FROM pg_locks WHERE NOT granted`},
+		{mariadb, "MariaDB", "", `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := test.start(t)(t)
+			d.dsn += test.setting
+			a, db := d.migrated(t)
+			b, _ := d.store(t)
+			user, session := visitor(time.Now())
+			err := make(chan error)
+			ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
+				ok(t, b.DeleteUser(ctx, walkin.Tombstone{UserID: user.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+				go func() {
+					_, persist := a.Persist(t.Context(), user, session)
+					err <- persist
+				}()
+				for range 50 { // not often: InnoDB answers from a cache while it is asked
+					time.Sleep(200 * time.Millisecond)
+					var n int
+					ok(t, db.QueryRowContext(t.Context(), test.waiting).Scan(&n))
+					if n > 0 {
+						return nil
+					}
+				}
+				t.Fatal("nobody waits")
+				return nil
+			}))
+			if err := <-err; !errors.Is(err, walkin.ErrSuperseded) {
+				t.Errorf("got %v, want ErrSuperseded", err)
+			}
+			if _, err := b.User(t.Context(), user.ID); !errors.Is(err, walkin.ErrNotFound) {
+				t.Errorf("their row: got %v, want none", err)
+			}
+		})
+	}
+}
+
 // TestTogetherFails holds that a database that is gone is an error for each.
 func TestTogetherFails(t *testing.T) {
 	s, db := sqlite(t)(t).migrated(t)

@@ -41,3 +41,29 @@ CREATE TABLE walkin_tombstones (
 );
 
 CREATE INDEX walkin_tombstones_expired ON walkin_tombstones (expires_at);
+
+-- New anonymous visitors become users with a session each, in one round trip: all
+-- of them, or none when it returns false. The tombstones come last: whoever
+-- deletes one of them stores them first, so that the INSERT waits at the primary
+-- key, and the next statement sees what was committed meanwhile. In another
+-- isolation it would not.
+-- +goose StatementBegin
+CREATE FUNCTION walkin_persist(users uuid[], sessions uuid[], times timestamptz[], ends timestamptz[])
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RETURN FALSE;
+	END IF;
+	INSERT INTO walkin_users (id, anonymous, created_at, seen_at)
+		SELECT id, TRUE, at, at FROM unnest(users, times) AS arrival (id, at);
+	INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
+		SELECT id, user_id, at, at, expires_at
+		FROM unnest(sessions, users, times, ends) AS arrival (id, user_id, at, expires_at);
+	IF EXISTS (SELECT FROM walkin_tombstones WHERE user_id = ANY (users)) THEN
+		RAISE unique_violation;
+	END IF;
+	RETURN TRUE;
+EXCEPTION WHEN unique_violation THEN -- which has undone all of it
+	RETURN FALSE;
+END $$;
+-- +goose StatementEnd

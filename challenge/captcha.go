@@ -24,7 +24,7 @@ type Captcha interface {
 // A widget is what the page loads.
 type widget struct {
 	Script, Class, SiteKey, Action string
-	origin                         string // of its script and its frame
+	origin                         string // of all that it loads
 }
 
 // A Turnstile is Cloudflare's.
@@ -60,7 +60,7 @@ func (t Turnstile) widget() widget {
 }
 
 func (t HCaptcha) widget() widget {
-	return widget{"https://js.hcaptcha.com/1/api.js", "h-captcha", t.SiteKey, "", "https://js.hcaptcha.com https://*.hcaptcha.com"}
+	return widget{"https://js.hcaptcha.com/1/api.js", "h-captcha", t.SiteKey, "", "https://hcaptcha.com https://*.hcaptcha.com"}
 }
 
 func (t Turnstile) verify(ctx context.Context, answer string) (bool, error) {

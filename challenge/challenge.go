@@ -231,12 +231,11 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 		data.Action = r.URL.RequestURI()
 	}
 	h := w.Header()
-	scripts, frames := "'self'", ""
+	captcha := ""
 	if g.cfg.Captcha != nil {
 		one := g.cfg.Captcha.widget()
 		data.Captcha = &one
-		scripts += " " + one.origin
-		frames = "; frame-src " + one.origin
+		captcha = " " + one.origin
 	} else {
 		var err error
 		if data.Challenge, data.Bits, err = g.newWork(r); err != nil {
@@ -249,8 +248,11 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+scripts+"; worker-src 'self'; connect-src 'self'; style-src 'unsafe-inline'"+
-		frames+"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	policy := "default-src 'none'; script-src 'self'" + captcha + "; worker-src 'self'; connect-src 'self'" + captcha + "; style-src 'unsafe-inline'" + captcha
+	if captcha != "" {
+		policy += "; frame-src" + captcha
+	}
+	h.Set("Content-Security-Policy", policy+"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	w.WriteHeader(refusal.Status)
 	_ = page.Execute(w, data)
 }

@@ -173,7 +173,7 @@ func TestPass(t *testing.T) {
 	}
 	for _, part := range []string{
 		`<form id="again" method="post" action="/notes?a=1&amp;b=%22">`, `<script src="/challenge/solve.js"></script>`,
-		"<textarea name=\"text\" hidden aria-hidden=\"true\">\n\nrain &amp; &lt;sun&gt;", `<textarea name="submit" hidden`, "<noscript>",
+		"<textarea name=\"text\" hidden aria-hidden=\"true\">\n\nrain &amp; &lt;sun&gt;", `<textarea name="submit" hidden`, `<div id="wait">`,
 	} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %q:\n%s", part, page)

@@ -1,11 +1,19 @@
-// The page: solves the challenge, tells the site, and sends the form again.
+// The page: solves the challenge, tells the site, and sends the form again. It is
+// loaded in the head, so that nobody with scripts sees what is for those without.
 "use strict";
-(function () {
+document.documentElement.classList.add("works");
+document.addEventListener("DOMContentLoaded", function () {
   const root = document.getElementById("challenge"), say = document.getElementById("status");
-  const form = document.getElementById("again"), bar = document.getElementById("bar");
-  const fail = function () { bar.hidden = true; say.textContent = root.dataset.failed; };
+  const again = document.getElementById("again"), bar = document.getElementById("bar");
 
-  const send = async function (solution, challenge) {
+  // Where there is something to send again, a button does it later.
+  const fail = function () {
+    bar.hidden = true;
+    say.textContent = root.dataset.failed;
+    document.documentElement.classList.add("failed");
+  };
+
+  const send = async function (challenge, solution) {
     let response;
     try {
       response = await fetch(root.dataset.path + "solved", {
@@ -19,24 +27,32 @@
     } catch { return fail(); }
     if (!response.ok) return fail();
     bar.value = 1;
-    if (!form) { say.textContent = root.dataset.back; return; }
+    if (!again) { say.textContent = root.dataset.back; return; }
     say.textContent = root.dataset.done;
-    // A GET form would lose the query of its address; and a field may be called
-    // "submit" or "action".
-    if (form.getAttribute("method") === "get") { location.replace(form.getAttribute("action")); return; }
-    HTMLFormElement.prototype.submit.call(form);
+    const link = document.querySelector("#again > a");
+    if (link) { location.replace(link.href); return; }
+    HTMLFormElement.prototype.submit.call(again); // a field may be called "submit", or anything else a form has
   };
 
   const work = function (challenge, bits) {
-    const worker = new Worker(root.dataset.path + "work.js");
+    let worker;
+    try { worker = new Worker(root.dataset.path + "work.js"); } catch { return fail(); }
     worker.onerror = fail;
     worker.onmessage = function (event) {
-      if (event.data.solution !== undefined) { worker.terminate(); send(event.data.solution, challenge); return; }
+      if (event.data.solution !== undefined) { worker.terminate(); send(challenge, event.data.solution); return; }
       bar.value = 1 - Math.exp(-event.data.tried / 2 ** bits); // how likely it is to be done by now
     };
     worker.postMessage({ challenge: challenge, bits: bits });
   };
 
-  window.walkinSolved = function (answer) { send(answer); }; // a captcha's widget calls it
-  if (root.dataset.challenge) work(root.dataset.challenge, Number(root.dataset.bits));
-})();
+  if (root.dataset.script) { // a captcha's widget, which calls these
+    window.walkinSolved = (answer) => { send("", answer); };
+    window.walkinFailed = fail;
+    const script = document.createElement("script");
+    script.src = root.dataset.script;
+    script.onerror = fail;
+    document.head.append(script);
+    return;
+  }
+  work(root.dataset.challenge, Number(root.dataset.bits));
+});

@@ -70,9 +70,10 @@ type Config struct {
 	// NetworkLimit is the limit of a network; zero is Limit.
 	NetworkLimit int
 
-	// PermanentLimit is how many a permanent user may take; zero is any number,
-	// uncounted. What they took as a guest is kept, and counts against it,
-	// unless Forgive is set.
+	// PermanentLimit is how many a permanent user may take, counted by user whatever
+	// By says; zero is any number, uncounted. What they took as a guest is kept,
+	// where guests are counted by user, and counts against it, unless Forgive is
+	// set.
 	PermanentLimit int
 	Forgive        bool
 
@@ -141,15 +142,19 @@ func New(cfg Config) (*Quota, error) {
 const maxLimit = 1000
 
 // Require takes one for each request before its handler runs, and refuses those
-// that have none left: see [Quota.Take]. HEAD and OPTIONS take nothing and pass;
-// a prefetch takes nothing and is refused, so that it costs nobody what they may
-// never look at. Put it on a POST: where it is on a GET, a link on another site
-// can use up what somebody has.
+// that have none left: see [Quota.Take]. HEAD, OPTIONS and a prefetch take nothing
+// and are refused: they cost nobody what they may never look at, and do not reach
+// a handler that works for any method. Answer the preflights of CORS before it.
+// Put it on a POST: where it is on a GET, a link on another site can use up what
+// somebody has.
 func (q *Quota) Require() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.Method == http.MethodHead, r.Method == http.MethodOptions:
+				w.Header().Set("Allow", "GET, POST, PUT, PATCH, DELETE") // as far as we are asked
+				q.cfg.Middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+				return
 			case isPrefetch(r.Header):
 				q.cfg.Middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "prefetch"})
 				return
@@ -294,7 +299,7 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 		}
 	}
 	key := func(kind, name string) string { return "quota:" + q.cfg.Name + ":" + kind + ":" + name }
-	if q.cfg.By&PerUser != 0 && !nobody {
+	if q.cfg.By&PerUser != 0 && !nobody || permanent { // an account is not thrown away as a cookie is
 		kind := "user"
 		if permanent && q.cfg.Forgive {
 			kind = "member"

@@ -311,8 +311,8 @@ func TestTakesNothing(t *testing.T) {
 		method, header, value string
 		want                  int
 	}{
-		"HEAD":           {http.MethodHead, "X-A", "", 200},
-		"OPTIONS":        {http.MethodOptions, "X-A", "", 200},
+		"HEAD":           {http.MethodHead, "X-A", "", 405},
+		"OPTIONS":        {http.MethodOptions, "X-A", "", 405},
 		"prefetch":       {http.MethodGet, "Sec-Purpose", "prefetch;prerender", 503},
 		"an old one":     {http.MethodGet, "Purpose", "prefetch", 503},
 		"Firefox's":      {http.MethodGet, "X-Moz", "prefetch", 503},
@@ -345,6 +345,34 @@ func TestNew(t *testing.T) {
 	for _, part := range []string{"Middleware", "Store", "Name", "Limit", "NetworkLimit", "PermanentLimit", "Within", "By"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+part) {
 			t.Errorf("got %v, want it to name Config.%s", err, part)
+		}
+	}
+}
+
+// TestMethods holds that no method is a way around what is counted, on a route
+// that takes all of them.
+func TestMethods(t *testing.T) {
+	s := newSite(t, nil, quota.Config{Name: "export", Limit: 1})
+	c := s.browser()
+	c.Act("/export", nil)
+	for _, method := range []string{http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodGet, http.MethodPost, "FOO"} {
+		before := s.exports.Load()
+		r := c.Do(c.NewRequest(method, "/export", nil))
+		if after := s.exports.Load(); after != before || r.StatusCode < 400 {
+			t.Errorf("%s: got %d, and the handler ran %d times", method, r.StatusCode, after-before)
+		}
+	}
+}
+
+// TestPermanentByNetwork holds that Config.PermanentLimit counts permanent users
+// where guests are counted by network alone.
+func TestPermanentByNetwork(t *testing.T) {
+	s := newSite(t, nil, quota.Config{Name: "export", Limit: 1, By: quota.PerNetwork, PermanentLimit: 2})
+	c := s.browser()
+	s.prove(c, "ann")
+	for i, want := range []int{200, 200, 429} {
+		if r := c.Act("/export", nil); r.StatusCode != want {
+			t.Errorf("export %d: got %d, want %d", i, r.StatusCode, want)
 		}
 	}
 }

@@ -52,7 +52,8 @@ type Limiter interface {
 // is to remember about a bucket is when it will be full again: fullAt, zero for
 // one that was never heard of. It returns that time after n were taken, or not,
 // and may be forgotten once it has passed. A Count or Per below one, a Count
-// that is above Per's nanoseconds, and an n above Count are errors.
+// that is above Per's nanoseconds, a Per above a hundred years, and an n above
+// Count are errors.
 func (l Limit) Take(fullAt, now time.Time, n int) (time.Time, Verdict, error) {
 	if err := l.check(); err != nil {
 		return fullAt, Verdict{}, fmt.Errorf("walkin: %w", err)
@@ -71,8 +72,12 @@ func (l Limit) Take(fullAt, now time.Time, n int) (time.Time, Verdict, error) {
 	return now.Add(after), Verdict{OK: true, Remaining: min(int((l.Per-after)/step), l.Count)}, nil
 }
 
+const maxPer = 100 * 365 * 24 * time.Hour
+
 func (l Limit) check() error {
-	if l.Count < 1 || l.Per <= 0 || l.Per < time.Duration(l.Count) {
+	// A longer Per would overflow, and the limit be none: a Duration holds 292
+	// years, of which Take needs two Pers, and Unix nanoseconds end in 2262.
+	if l.Count < 1 || l.Per <= 0 || l.Per < time.Duration(l.Count) || l.Per > maxPer {
 		return fmt.Errorf("a limit of %d per %v makes no sense", l.Count, l.Per)
 	}
 	return nil

@@ -2,6 +2,7 @@ package walkin_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/store/storetest"
 )
 
@@ -157,4 +159,28 @@ func BenchmarkLimiter(b *testing.B) {
 			_, _ = l.Take(b.Context(), keys[i%len(keys)], limit, 1, now)
 		}
 	})
+}
+
+// TestLongLimits holds that a limit for ever is one, and none that overflows.
+func TestLongLimits(t *testing.T) {
+	for _, per := range []time.Duration{time.Hour, 100 * 365 * 24 * time.Hour, 200 * 365 * 24 * time.Hour, math.MaxInt64} {
+		for _, limit := range []walkin.Limit{{Count: 1, Per: per}, {Count: 1_000_000, Per: per}} {
+			now := time.Now()
+			limiter, good := walkin.NewLimiter(0), 0
+			for range 3 {
+				switch v, err := limiter.Take(t.Context(), "key", limit, limit.Count, now); {
+				case err != nil:
+					good-- // says so; that is fine
+				case v.OK:
+					good++
+				}
+			}
+			if good > 1 {
+				t.Errorf("%d per %v: all of it was taken %d times", limit.Count, per, good)
+			}
+			if _, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: memstore.New(), RowLimit: limit}); (err != nil) != (good < 0) {
+				t.Errorf("%d per %v: New says %v", limit.Count, per, err)
+			}
+		}
+	}
 }

@@ -91,9 +91,9 @@ type Config struct {
 	// walkin.NewLimiter(0), in which every replica counts for itself.
 	Limiter walkin.Limiter
 
-	// Insecure and Domain are those of walkin.Config, for the cookie.
+	// Insecure is that of walkin.Config, for the cookie, which is always this very
+	// host's: a sibling that could plant one could keep visitors from passing.
 	Insecure bool
-	Domain   string
 
 	// Logger is told when the captcha's service, the store or the limiter failed,
 	// so that nobody can pass; nil is silence.
@@ -151,11 +151,8 @@ func New(cfg Config) (*Gate, error) {
 	}
 	cfg.Key = append([]byte(nil), cfg.Key...) // the caller may wipe it
 	g := &Gate{cfg: cfg, cookie: "__Host-walkin-pass", origin: http.NewCrossOriginProtection()}
-	switch {
-	case cfg.Insecure:
+	if cfg.Insecure {
 		g.cookie = "walkin-pass"
-	case cfg.Domain != "":
-		g.cookie = "__Secure-walkin-pass"
 	}
 	return g, nil
 }
@@ -380,7 +377,7 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 		g.failed(r, err)
 		return http.StatusServiceUnavailable
 	}
-	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: pass, Path: "/", Domain: g.cfg.Domain, MaxAge: int(passFor.Seconds()),
+	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: pass, Path: "/", MaxAge: int(passFor.Seconds()),
 		HttpOnly: true, Secure: !g.cfg.Insecure, SameSite: http.SameSiteLaxMode})
 	return http.StatusNoContent
 }

@@ -60,11 +60,15 @@ func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error)
 
 // difficultyAt returns what work has to be where a network has solved so much.
 func difficultyAt(verdict walkin.Verdict) int {
-	return min(leastBits+(solutions.Count-verdict.Remaining)/8, mostBits)
+	solved := min(max(solutions.Count-verdict.Remaining, 0), solutions.Count) // whatever a limiter of the app's says
+	return leastBits + solved/8
 }
 
 func (g *Gate) network(r *http.Request) string {
 	networks := g.cfg.Networks(r)
+	if len(networks) == 0 {
+		return "challenge:unknown"
+	}
 	return "challenge:" + networks[len(networks)-1] // the largest: a rented range is one crowd
 }
 

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -553,6 +554,46 @@ func TestSentAgain(t *testing.T) {
 			t.Errorf("%s: a page of %d KB", tt.name, len(page)>>10)
 		}
 	}
+}
+
+// FuzzSentAgain holds the same for whatever a stranger sends.
+func FuzzSentAgain(f *testing.F) {
+	for _, body := range []string{"", "a=1&b=2&a=", "a=%3C1%3E&%22=%0D%0A", "a=%FC", "a=1%00", "&&=", "a=%zz", "a;b=1", "+=+", "a=</textarea>\n", "a=%E2%80%A8%EF%BB%BF%01%7F"} {
+		f.Add(body)
+	}
+	gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/notes", strings.NewReader(body))
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		if !strings.Contains(w.Body.String(), `id="again"`) {
+			return
+		}
+		var want []string
+		for part := range strings.SplitSeq(body, "&") {
+			name, value, _ := strings.Cut(part, "=")
+			name, err1 := url.QueryUnescape(name)
+			value, err2 := url.QueryUnescape(value)
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatalf("%q is sent again: %v", body, err)
+			}
+			if part != "" {
+				want = append(want, name, value)
+			}
+		}
+		var got []string
+		for _, m := range fieldOf.FindAllStringSubmatch(w.Body.String(), -1) {
+			got = append(got, html.UnescapeString(m[1]), html.UnescapeString(m[2]))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q is sent again as %q", body, got)
+		}
+	})
 }
 
 var fieldOf = regexp.MustCompile(`(?s)<textarea name="([^"]*)"[^>]*>\n(.*?)</textarea>`)

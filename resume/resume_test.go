@@ -351,6 +351,54 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// FuzzTargets holds the same for whatever address a form was sent to.
+func FuzzTargets(f *testing.F) {
+	for _, target := range []string{"/", "/a?", "//evil.example/", "/Go_(language)?x='|{}", "/a%2Fb?100%", "/%5c%5C?%", "/a?b&&c=%zz", "/.//evil", "/?walkin%5Fresume=1"} {
+		f.Add(target)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || !strings.HasPrefix(target, "/") || strings.Contains(target, "#") || u.Query().Has("walkin_resume") {
+			t.Skip("no server is asked for that")
+		}
+		s := newSite(t)
+		keeper, err := resume.New(resume.Config{Middleware: s.Middleware, Store: s.store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, sent := s.browser(), ""
+		bare := c.On(s.Middleware.Handler(keeper.RequirePermanent()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			b, _ := io.ReadAll(r.Body)
+			sent += string(b)
+		}))))
+		post := func(target string) *http.Response {
+			r := c.NewRequest(http.MethodPost, "/", strings.NewReader("a=1"))
+			if r.URL, err = url.ParseRequestURI(target); err != nil {
+				t.Fatalf("%q: %v", target, err)
+			}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Sec-Fetch-Mode", "navigate")
+			return bare.Do(r)
+		}
+		if post(target); c.Cookie("__Host-walkin-resume") == "" {
+			if !strings.HasPrefix(target, "//") {
+				t.Fatalf("%q is not kept", target)
+			}
+			return
+		}
+		s.prove(c, "ann")
+		_, action, _ := strings.Cut(body(t, c.Visit("/resume")), `action="`)
+		action, _, _ = strings.Cut(action, `"`)
+		action = html.UnescapeString(action)
+		if !strings.HasPrefix(action, "/") || strings.HasPrefix(action, "//") {
+			t.Errorf("%q leads to %q", target, action)
+		}
+		if r := post(action); r.StatusCode != http.StatusOK || sent != "a=1" {
+			t.Errorf("%q from %q: got %d", target, action, r.StatusCode)
+		}
+	})
+}
+
 // TestOtherHost holds that no form is kept whose page would lead to another site.
 func TestOtherHost(t *testing.T) {
 	s := newSite(t)

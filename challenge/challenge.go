@@ -35,10 +35,12 @@
 //
 // It does not tell people from programs. A program can do the work, and pay for
 // it; Config.RowLimit, twenty times as high for those who do, stays the end. People
-// without JavaScript are told to wait, as without it. A form with files cannot be
+// without JavaScript are told to wait, as without it; a button then sends what they
+// sent. A form with files, with a thousand fields or of more than 64 KB cannot be
 // sent again by the page; its sender is told to go back and send it. A handler that
 // shows its own form again on a refusal, as walkin.Middleware.UpgradeHandler does,
-// shows no challenge.
+// shows no challenge. In a frame of another site, as with Config.Partitioned, the
+// page does not show.
 package challenge
 
 import (

@@ -26,7 +26,8 @@
 // Whoever uses the browser next, within the 15 minutes, is asked too: the page
 // names the path and shows nothing of the form, unless Config.Page does. Handlers
 // behind the guard get nothing but the form, its path and its query: no other
-// header of the first request comes back.
+// header of the first request comes back. In a frame of another site, as with
+// walkin.Config.Partitioned, browsers drop the cookie, and nothing is kept.
 package resume
 
 import (

@@ -106,9 +106,13 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 	if onlyReads(method) {
 		r.Method = http.MethodGet
 	}
-	// What walkin.Config.TrustedProxies need; no cookie ever.
-	for name, key := range map[string]string{"X-Forwarded-For": "x-forwarded-for", "Forwarded": "forwarded"} {
-		if values := md.Get(key); len(values) > 0 {
+	// walkin.Config.TrustedProxies may have their word in any header, and the app
+	// asks for its own. What a browser alone would say stays out: no cookie ever.
+	for key, values := range md {
+		switch name := http.CanonicalHeaderKey(key); {
+		case strings.HasPrefix(key, ":"), strings.HasPrefix(name, "Sec-"):
+		case name == "Authorization", name == "Cookie", name == "Origin", name == "Referer":
+		default:
 			r.Header[name] = values
 		}
 	}

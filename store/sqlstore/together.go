@@ -188,7 +188,7 @@ func (s *Store) persistOne(ctx context.Context, a *arrival) (created bool, err e
 		switch err := s.callPersist(ctx, []*arrival{a}); {
 		case err == nil:
 			return true, nil
-		case !errors.Is(err, errNotAll):
+		case !errors.Is(err, errNotAll) && !isNoFunction(err):
 			return false, err
 		}
 	}

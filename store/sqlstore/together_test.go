@@ -188,6 +188,37 @@ func TestPersistWaitsForDelete(t *testing.T) {
 	}
 }
 
+// TestPersistWithoutFunction holds that a visitor becomes a row also where
+// PostgreSQL has not got the function, or keeps it from this user, alone or with
+// others.
+func TestPersistWithoutFunction(t *testing.T) {
+	server := postgres(t)
+	for _, test := range []struct{ name, statement string }{
+		{"not made", `DROP FUNCTION walkin_persist`},
+		{"not granted", `
+			CREATE OR REPLACE FUNCTION walkin_persist(users uuid[], sessions uuid[], times timestamptz[], ends timestamptz[])
+			RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$`}, // a superuser may call all
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, db := server(t).migrated(t)
+			_, err := db.ExecContext(t.Context(), test.statement)
+			ok(t, err)
+			for _, crowd := range []int{1, 40} {
+				var wg sync.WaitGroup
+				for range crowd {
+					wg.Go(func() {
+						user, session := visitor(time.Now())
+						if created, err := s.Persist(t.Context(), user, session); !created || err != nil {
+							t.Errorf("one of %d: got %t, %v", crowd, created, err)
+						}
+					})
+				}
+				wg.Wait()
+			}
+		})
+	}
+}
+
 // TestTogetherFails holds that a database that is gone is an error for each.
 func TestTogetherFails(t *testing.T) {
 	s, db := sqlite(t)(t).migrated(t)

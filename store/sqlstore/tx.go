@@ -107,6 +107,17 @@ func isRetryable(err error) bool {
 	return false
 }
 
+// isNoFunction reports whether the database has no such function, or not for this
+// user: whoever made the tables by hand, or takes from PUBLIC what it is given,
+// may have left it out.
+func isNoFunction(err error) bool {
+	pg, ok := errors.AsType[interface {
+		error
+		SQLState() string
+	}](err)
+	return ok && (pg.SQLState() == "42883" || pg.SQLState() == "42501")
+}
+
 // A runner is a pool or a transaction.
 type runner interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)

@@ -65,8 +65,8 @@ func newQueries(d dialect) queries {
 		deleteAllSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ?`),
 
 		persist: d.sql(`
-			SELECT walkin_persist(CAST(CAST(? AS text) AS uuid[]), CAST(CAST(? AS text) AS uuid[]),
-				CAST(CAST(? AS text) AS timestamptz[]), CAST(CAST(? AS text) AS timestamptz[]))`),
+			SELECT id FROM walkin_persist(CAST(CAST(? AS text) AS uuid[]), CAST(CAST(? AS text) AS uuid[]),
+				CAST(CAST(? AS text) AS timestamptz[]), CAST(CAST(? AS text) AS timestamptz[])) AS id`),
 
 		identity: d.sql(`SELECT user_id, secret, {{time created_at}} FROM walkin_identities WHERE provider = ? AND subject = ?`),
 		identities: d.sql(`

@@ -21,8 +21,10 @@ import (
 // while others are being written waits for those, and then all who wait go in
 // one transaction. Who comes alone waits for nobody, and nobody waits for a slow
 // write where another can be made beside it, see dialect.patience. Nobody gets an
-// answer before the commit, and when a transaction does not go through whole, each
-// of its visitors goes alone and gets the answer that is theirs.
+// answer before the commit, and whoever did not become a row with the others goes
+// alone and gets the answer that is theirs: that is each of them where a transaction
+// does not go through, and only those who are not new where the database has a
+// function for it.
 
 const (
 	maxTogether  = 64
@@ -35,6 +37,7 @@ type arrival struct {
 	session walkin.Session
 	stored  chan bool // false: go alone
 	batch   *batch    // nil while it is in the queue, whose mutex guards this
+	made    bool      // it is a row now; of whoever stores it, before the answer
 }
 
 // A batch is the arrivals of one transaction.
@@ -170,25 +173,24 @@ func (s *Store) storeAll(b *batch) {
 		}
 		some = append(some, a)
 	}
-	stored := false
 	defer func() {
 		for _, a := range some {
-			a.stored <- stored
+			a.stored <- a.made
 		}
 	}()
 	// No visitor's context: nobody who leaves may take the others along.
 	ctx, cancel := context.WithTimeout(context.Background(), togetherTime)
 	defer cancel()
-	stored = s.persistAll(ctx, some) == nil
+	_ = s.persistAll(ctx, some) // who goes alone gets an error of their own
 }
 
 // persistOne stores a visitor who comes alone.
 func (s *Store) persistOne(ctx context.Context, a *arrival) (created bool, err error) {
 	if s.dialect.function && plain(a) {
 		switch err := s.callPersist(ctx, []*arrival{a}); {
-		case err == nil:
+		case a.made:
 			return true, nil
-		case !errors.Is(err, errNotAll) && !isNoFunction(err):
+		case err != nil && !isNoFunction(err):
 			return false, err
 		}
 	}
@@ -198,12 +200,11 @@ func (s *Store) persistOne(ctx context.Context, a *arrival) (created bool, err e
 // errNotAll undoes a batch in which somebody needs another answer.
 var errNotAll = errors.New("sqlstore: not all of them are new")
 
-// persistAll stores visitors who are all new, or fails.
+// persistAll stores visitors who are new: all of them, or, without a function,
+// nobody.
 func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 	if s.dialect.function {
-		if !plain(all...) {
-			return errNotAll
-		}
+		all = slices.DeleteFunc(slices.Clone(all), func(a *arrival) bool { return !plain(a) })
 		return s.callPersist(ctx, all)
 	}
 	if len(all) == 1 {
@@ -220,38 +221,61 @@ func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 			return wrap(ctx, err)
 		}
 	}
-	return s.InTx(ctx, func(ctx context.Context) error { return s.persistRows(ctx, q, all) })
-}
-
-// plain reports whether all are what walkin makes: the function in the database
-// takes no others.
-func plain(all ...*arrival) bool {
-	for _, a := range all {
-		at := a.user.CreatedAt
-		if !a.user.Anonymous || a.session.UserID != a.user.ID ||
-			!a.user.SeenAt.Equal(at) || !a.session.CreatedAt.Equal(at) || !a.session.RenewedAt.Equal(at) {
-			return false
-		}
+	if err := s.InTx(ctx, func(ctx context.Context) error { return s.persistRows(ctx, q, all) }); err != nil {
+		return err
 	}
-	return true
+	for _, a := range all {
+		a.made = true
+	}
+	return nil
 }
 
-// callPersist stores them by the function in the database, in one round trip.
+// plain reports whether a is what walkin makes: the function in the database
+// takes no others.
+func plain(a *arrival) bool {
+	at := a.user.CreatedAt
+	return a.user.Anonymous && a.session.UserID == a.user.ID &&
+		a.user.SeenAt.Equal(at) && a.session.CreatedAt.Equal(at) && a.session.RenewedAt.Equal(at)
+}
+
+// callPersist stores those who are new by the function in the database, in one
+// round trip.
 func (s *Store) callPersist(ctx context.Context, all []*arrival) error {
+	if len(all) == 0 {
+		return nil
+	}
 	users := array(all, func(text []byte, a *arrival) []byte { return appendID(text, a.user.ID) })
 	sessions := array(all, func(text []byte, a *arrival) []byte { return appendID(text, a.session.ID) })
 	times := array(all, func(text []byte, a *arrival) []byte { return appendTime(text, a.user.CreatedAt) })
 	ends := array(all, func(text []byte, a *arrival) []byte { return appendTime(text, a.session.ExpiresAt) })
-	return again(ctx, func() error {
-		var stored bool
-		if err := s.db.QueryRowContext(ctx, s.q.persist, users, sessions, times, ends).Scan(&stored); err != nil {
+	made := make(map[uuid.UUID]bool, len(all))
+	err := again(ctx, func() error {
+		clear(made)
+		rows, err := s.db.QueryContext(ctx, s.q.persist, users, sessions, times, ends)
+		if err != nil {
 			return wrap(ctx, err)
 		}
-		if !stored {
-			return errNotAll
+		defer rows.Close()
+		for rows.Next() {
+			var id uuid.UUID
+			if err := rows.Scan(&id); err != nil {
+				return wrap(ctx, err)
+			}
+			made[id] = true
+		}
+		// To the end: the commit comes after the last row.
+		if err := rows.Err(); err != nil {
+			return wrap(ctx, err)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		a.made = made[a.user.ID]
+	}
+	return nil
 }
 
 // array is a PostgreSQL array as text, which every driver can send, of values

@@ -2,7 +2,10 @@ package sqlstore_test
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,6 +191,105 @@ func TestPersistWaitsForDelete(t *testing.T) {
 	}
 }
 
+// TestTogetherButOne holds that on PostgreSQL whoever needs another answer, as with
+// a double click, leaves the others together.
+func TestTogetherButOne(t *testing.T) {
+	s, db := postgres(t)(t).migrated(t)
+	old, oldSession := visitor(time.Now())
+	_, err := s.Persist(t.Context(), old, oldSession)
+	ok(t, err)
+	deleted, deletedSession := visitor(time.Now())
+	ok(t, s.DeleteUser(t.Context(), walkin.Tombstone{UserID: deleted.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+	const visitors = 400
+	var wg sync.WaitGroup
+	for i := range visitors {
+		user, session := visitor(time.Now())
+		second, secondSession := visitor(time.Now())
+		secondSession.ID = oldSession.ID
+		wg.Go(func() {
+			if created, err := s.Persist(t.Context(), user, session); !created || err != nil {
+				t.Errorf("a new visitor: got %t, %v", created, err)
+			}
+		})
+		if i%10 > 0 {
+			continue
+		}
+		wg.Go(func() {
+			if created, err := s.Persist(t.Context(), old, oldSession); created || err != nil {
+				t.Errorf("an old visitor: got %t, %v", created, err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := s.Persist(t.Context(), deleted, deletedSession); !errors.Is(err, walkin.ErrSuperseded) {
+				t.Errorf("a deleted visitor: got %v, want ErrSuperseded", err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := s.Persist(t.Context(), second, secondSession); !errors.Is(err, walkin.ErrSuperseded) {
+				t.Errorf("a taken session: got %v, want ErrSuperseded", err)
+			}
+		})
+	}
+	wg.Wait()
+	var users, sessions, transactions int
+	ok(t, db.QueryRowContext(t.Context(), `
+		SELECT COUNT(*), (SELECT COUNT(*) FROM walkin_sessions), COUNT(DISTINCT xmin::text) FROM walkin_users`).
+		Scan(&users, &sessions, &transactions))
+	if users != visitors+1 || sessions != users {
+		t.Errorf("got %d users with %d sessions, want %d of each", users, sessions, visitors+1)
+	}
+	if transactions > visitors/4 {
+		t.Errorf("got %d transactions for %d visitors, want far fewer", transactions, users)
+	}
+}
+
+// unsure is a PostgreSQL that stores nobody: it says whom it stores, and fails at
+// the commit.
+type unsure struct{ rowSent func() }
+
+func (u *unsure) Connect(context.Context) (driver.Conn, error) { return u, nil }
+func (u *unsure) Driver() driver.Driver                        { return nil }
+func (u *unsure) Prepare(string) (driver.Stmt, error)          { return nil, errors.ErrUnsupported }
+func (u *unsure) Close() error                                 { return nil }
+func (u *unsure) Begin() (driver.Tx, error)                    { return nil, errors.ErrUnsupported }
+func (u *unsure) QueryContext(_ context.Context, _ string, args []driver.NamedValue) (driver.Rows, error) {
+	return &unsureRows{u, strings.Trim(args[0].Value.(string), "{}")}, nil
+}
+
+type unsureRows struct {
+	*unsure
+	id string
+}
+
+func (r *unsureRows) Columns() []string { return []string{"id"} }
+func (r *unsureRows) Close() error      { return errors.New("the commit failed") }
+func (r *unsureRows) Next(row []driver.Value) error {
+	if r.id == "" {
+		return io.EOF
+	}
+	row[0], r.id = r.id, ""
+	r.rowSent()
+	return nil
+}
+
+// TestPersistReadsToTheEnd holds that nobody is told they are stored by an answer
+// whose end is an error, also when the request ends between the two.
+func TestPersistReadsToTheEnd(t *testing.T) {
+	u := &unsure{}
+	db := sql.OpenDB(u)
+	t.Cleanup(func() { db.Close() })
+	s, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.PostgreSQL, DB: db})
+	ok(t, err)
+	for range 50_000 { // it is a matter of microseconds
+		ctx, cancel := context.WithCancel(t.Context())
+		u.rowSent = cancel
+		user, session := visitor(time.Now())
+		if created, err := s.Persist(ctx, user, session); created || err == nil {
+			t.Fatalf("got %t, %v, want the error", created, err)
+		}
+	}
+}
+
 // TestPersistWithoutFunction holds that a visitor becomes a row also where
 // PostgreSQL has not got the function, or keeps it from this user, alone or with
 // others.
@@ -197,7 +299,7 @@ func TestPersistWithoutFunction(t *testing.T) {
 		{"not made", `DROP FUNCTION walkin_persist`},
 		{"not granted", `
 			CREATE OR REPLACE FUNCTION walkin_persist(users uuid[], sessions uuid[], times timestamptz[], ends timestamptz[])
-			RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$`}, // a superuser may call all
+			RETURNS SETOF uuid LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$`}, // a superuser may call all
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, db := server(t).migrated(t)

@@ -42,28 +42,37 @@ CREATE TABLE walkin_tombstones (
 
 CREATE INDEX walkin_tombstones_expired ON walkin_tombstones (expires_at);
 
--- New anonymous visitors become users with a session each, in one round trip: all
--- of them, or none when it returns false. The tombstones come last: whoever
--- deletes one of them stores them first, so that the INSERT waits at the primary
--- key, and the next statement sees what was committed meanwhile. In another
--- isolation it would not.
+-- New anonymous visitors become users with a session each, in one round trip. It
+-- returns those who did; the others are as they were. The tombstones come after
+-- the users: whoever deletes one of them stores them first, so that the first
+-- INSERT waits at the primary key, and the next statement sees what was committed
+-- meanwhile. In another isolation it would not.
 -- +goose StatementBegin
 CREATE FUNCTION walkin_persist(users uuid[], sessions uuid[], times timestamptz[], ends timestamptz[])
-RETURNS boolean LANGUAGE plpgsql AS $$
+RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+DECLARE
+	fresh  uuid[];
+	stored uuid[];
 BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
-		RETURN FALSE;
+		RETURN;
 	END IF;
-	INSERT INTO walkin_users (id, anonymous, created_at, seen_at)
-		SELECT id, TRUE, at, at FROM unnest(users, times) AS arrival (id, at);
-	INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
+	WITH made AS (
+		INSERT INTO walkin_users (id, anonymous, created_at, seen_at)
+		SELECT id, TRUE, at, at FROM unnest(users, times) AS arrival (id, at)
+		ON CONFLICT DO NOTHING RETURNING id)
+	SELECT COALESCE(array_agg(id), '{}') INTO fresh FROM made;
+	WITH made AS (
+		INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
 		SELECT id, user_id, at, at, expires_at
-		FROM unnest(sessions, users, times, ends) AS arrival (id, user_id, at, expires_at);
-	IF EXISTS (SELECT FROM walkin_tombstones WHERE user_id = ANY (users)) THEN
-		RAISE unique_violation;
+		FROM unnest(sessions, users, times, ends) AS arrival (id, user_id, at, expires_at)
+		WHERE user_id = ANY (fresh)
+			AND user_id <> ALL (ARRAY(SELECT t.user_id FROM walkin_tombstones t WHERE t.user_id = ANY (users)))
+		ON CONFLICT DO NOTHING RETURNING user_id)
+	SELECT COALESCE(array_agg(user_id), '{}') INTO stored FROM made;
+	IF cardinality(stored) < cardinality(fresh) THEN
+		DELETE FROM walkin_users WHERE id = ANY (fresh) AND id <> ALL (stored);
 	END IF;
-	RETURN TRUE;
-EXCEPTION WHEN unique_violation THEN -- which has undone all of it
-	RETURN FALSE;
+	RETURN QUERY SELECT unnest(stored);
 END $$;
 -- +goose StatementEnd

@@ -52,7 +52,7 @@ func at(limit walkin.Limit, networks int) func(time.Duration) int {
 func (s *site) crowd(name string, bounds ...bound) *crowd {
 	c := &crowd{name: name, status: map[int]int{}, bounds: bounds}
 	s.crowds = append(s.crowds, c)
-	s.byName[name] = c
+	s.byName.Store(name, c)
 	return c
 }
 

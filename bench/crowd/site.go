@@ -38,7 +38,7 @@ type site struct {
 	pushy    int       // requests that each crowd of them has under way
 
 	crowds []*crowd
-	byName map[string]*crowd
+	byName sync.Map // of name to *crowd: a request that its client gave up may be late
 
 	mu    sync.Mutex
 	rowOf map[uuid.UUID]*crowd // who made a user's row
@@ -61,7 +61,7 @@ func crowdOf(ctx context.Context) *crowd {
 }
 
 func newSite(ctx context.Context, dir string) (*site, error) {
-	s := &site{byName: map[string]*crowd{}, rowOf: map[uuid.UUID]*crowd{}, gone: map[uuid.UUID]bool{}, began: time.Now(),
+	s := &site{rowOf: map[uuid.UUID]*crowd{}, gone: map[uuid.UUID]bool{}, began: time.Now(),
 		client: newClient("127.0.0.1"), stranger: newClient("127.0.0.2")}
 	dsn := "file:" + filepath.Join(dir, "crowd.db") +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=synchronous(NORMAL)&_txlock=immediate"
@@ -198,7 +198,9 @@ func (s *site) build(store walkin.Store) error {
 	outside.Handle("/challenge/", gate)
 	outside.Handle("/", wk.Handler(http.NewCrossOriginProtection().Handler(mux)))
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		outside.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), crowdKey{}, s.byName[r.Header.Get(crowdHeader)])))
+		c, _ := s.byName.Load(r.Header.Get(crowdHeader))
+		who, _ := c.(*crowd) // nil for nobody's
+		outside.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), crowdKey{}, who)))
 	})
 	return nil
 }

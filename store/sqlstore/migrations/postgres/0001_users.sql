@@ -57,6 +57,19 @@ BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RETURN;
 	END IF;
+	BEGIN -- as if all of them were new, which they nearly always are
+		INSERT INTO walkin_users (id, anonymous, created_at, seen_at)
+			SELECT id, TRUE, at, at FROM unnest(users, times) AS arrival (id, at);
+		INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
+			SELECT id, user_id, at, at, expires_at
+			FROM unnest(sessions, users, times, ends) AS arrival (id, user_id, at, expires_at);
+		IF NOT EXISTS (SELECT FROM walkin_tombstones WHERE user_id = ANY (users)) THEN
+			RETURN QUERY SELECT unnest(users);
+			RETURN;
+		END IF;
+		RAISE unique_violation;
+	EXCEPTION WHEN unique_violation THEN -- which has undone all of it
+	END;
 	WITH made AS (
 		INSERT INTO walkin_users (id, anonymous, created_at, seen_at)
 		SELECT id, TRUE, at, at FROM unnest(users, times) AS arrival (id, at)

@@ -292,9 +292,9 @@ func (q *Quota) Remaining(r *http.Request) (Left, error) {
 func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit int) {
 	nobody := c == walkin.Claims{}
 	permanent := !nobody && !c.Anonymous
-	limit = q.cfg.Limit
+	own := q.cfg.Limit
 	if permanent {
-		if limit = q.cfg.PermanentLimit; limit == 0 {
+		if own = q.cfg.PermanentLimit; own == 0 {
 			return nil, 0
 		}
 	}
@@ -304,7 +304,7 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 		if permanent && q.cfg.Forgive {
 			kind = "member"
 		}
-		counts = append(counts, count{key(kind, c.UserID.String()), limit})
+		counts = append(counts, count{key(kind, c.UserID.String()), own})
 	}
 	if q.cfg.By&PerNetwork != 0 && !permanent {
 		for i, network := range q.cfg.Middleware.ClientNetworks(r) {
@@ -316,7 +316,13 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 		}
 	}
 	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(a.key, b.key) })
-	return counts, limit
+	switch {
+	case permanent, q.cfg.By == PerUser:
+		return counts, own
+	case q.cfg.By == PerNetwork:
+		return counts, q.cfg.NetworkLimit
+	}
+	return counts, min(own, q.cfg.NetworkLimit)
 }
 
 func unlimited() Left { return Left{Count: math.MaxInt, Limit: math.MaxInt} }

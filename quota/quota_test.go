@@ -225,6 +225,37 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+// TestNetworkLeft holds that a visitor is told what they can take, where a network
+// has another limit than a user: it takes all that there is, and counts.
+func TestNetworkLeft(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  quota.Config
+		left []string // before each try, and after the last
+	}{
+		{"a network has fewer", quota.Config{Limit: 9, NetworkLimit: 2, By: quota.PerNetwork}, []string{"2 of 2", "1 of 2", "0 of 2"}},
+		{"a network has more", quota.Config{Limit: 1, NetworkLimit: 2, By: quota.PerNetwork}, []string{"2 of 2", "1 of 2", "0 of 2"}},
+		{"both, a network has fewer", quota.Config{Limit: 9, NetworkLimit: 2, By: quota.PerUser | quota.PerNetwork}, []string{"2 of 2", "1 of 2", "0 of 2"}},
+		{"both, a network has more", quota.Config{Limit: 1, NetworkLimit: 2, By: quota.PerUser | quota.PerNetwork}, []string{"1 of 1", "0 of 1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, nil, tt.cfg)
+			c := s.browser()
+			if got := s.left(walkintest.NewClient(t, s)); got != tt.left[0] {
+				t.Errorf("nobody: got %q left, want %q", got, tt.left[0])
+			}
+			for i, want := range tt.left {
+				if got := s.left(c); got != want {
+					t.Errorf("after %d: got %q left, want %q", i, got, want)
+				}
+				if got := s.export(c, 1) == 1; got != (i < len(tt.left)-1) {
+					t.Errorf("after %d: got one more %t", i, got)
+				}
+			}
+		})
+	}
+}
+
 // TestNetworkV6 holds that one home's many addresses are one network, and a
 // rented range of homes has four times as much.
 func TestNetworkV6(t *testing.T) {

@@ -17,7 +17,9 @@
 package ginwalkin
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -159,6 +161,12 @@ func (w *writer) WriteString(s string) (int, error) {
 func (w *writer) Flush() {
 	w.WriteHeaderNow()
 	w.ResponseWriter.Flush()
+}
+
+// Hijack is walkin's, which saves session data before the connection is gone and
+// knows that no cookie goes out.
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.walkin).Hijack()
 }
 
 // Unwrap lets http.ResponseController find deadlines and full duplex.

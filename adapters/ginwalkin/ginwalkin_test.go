@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -120,6 +121,53 @@ func TestWriter(t *testing.T) {
 		if after != outside {
 			t.Errorf("%s: got another writer after walkin than before", moment)
 		}
+	}
+}
+
+// TestHijack holds that session data is saved when a handler takes the connection,
+// and not when it is done with it: a socket may live for hours, and would undo what
+// other requests have saved since.
+func TestHijack(t *testing.T) {
+	a := suite.NewApp(t)
+	r := gin.New()
+	r.Use(ginwalkin.Handler(a.Walkin), ginwalkin.Wrap(a.Walkin.LoadAndSave(a.Sessions)))
+	r.GET("/", func(*gin.Context) {})
+	r.GET("/count", func(c *gin.Context) { c.String(http.StatusOK, a.Count(c.Request.Context())) })
+	client := walkintest.NewClient(t, r)
+	r.GET("/socket", func(c *gin.Context) {
+		a.Count(c.Request.Context())
+		conn, _, err := c.Writer.Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		for _, want := range []string{"count 2", "count 3"} {
+			if got, err := io.ReadAll(client.Fetch("/count").Body); string(got) != want || err != nil {
+				t.Errorf("while the socket is open: got %q, %v, want %q", got, err, want)
+			}
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+	})
+	client.Visit("/")
+	client.Act("/", nil)
+	server := httptest.NewServer(r)
+	defer server.Close()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("User-Agent", walkintest.UserAgent)
+	for _, c := range client.Cookies() {
+		request.Header.Set("Cookie", c.Name+"="+c.Value)
+	}
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if got, err := io.ReadAll(client.Fetch("/count").Body); string(got) != "count 4" || err != nil {
+		t.Errorf("afterwards: got %q, %v, want %q", got, err, "count 4")
 	}
 }
 

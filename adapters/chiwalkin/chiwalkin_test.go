@@ -64,6 +64,11 @@ func app(a *suite.App) http.Handler {
 	r.Get("/refuse", func(w http.ResponseWriter, r *http.Request) { wk.Refuse(w, r, suite.Gone) })
 	r.Handle("/sign-up", wk.UpgradeHandler(a.Credential(), a.Page))
 	r.Handle("/sign-out", wk.SignOutHandler())
+	r.With(wk.LoadAndSave(a.Sessions)).Get("/count-flush", func(w http.ResponseWriter, r *http.Request) {
+		text := a.Count(r.Context())
+		w.(http.Flusher).Flush()
+		_, _ = io.WriteString(w, text)
+	})
 	r.With(wk.LoadAndSave(a.Sessions)).Get("/count", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, a.Count(r.Context()))
 	})

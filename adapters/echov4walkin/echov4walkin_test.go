@@ -69,6 +69,14 @@ func app(a *suite.App) http.Handler {
 	e.GET("/count", func(c echo.Context) error {
 		return c.String(http.StatusOK, a.Count(c.Request().Context()))
 	}, echov4walkin.WrapMiddleware(wk.LoadAndSave(a.Sessions)))
+	e.GET("/count-flush", func(c echo.Context) error {
+		text := a.Count(c.Request().Context())
+		if err := http.NewResponseController(c.Response()).Flush(); err != nil {
+			return err
+		}
+		_, err := io.WriteString(c.Response(), text)
+		return err
+	}, echov4walkin.WrapMiddleware(wk.LoadAndSave(a.Sessions)))
 
 	public := func(path string, answer echo.HandlerFunc) {
 		e.GET(path, func(c echo.Context) error {

@@ -159,8 +159,9 @@ func (w *writer) WriteString(s string) (int, error) {
 }
 
 func (w *writer) Flush() {
-	w.WriteHeaderNow()
-	w.ResponseWriter.Flush()
+	if w.WriteHeaderNow(); w.between.Refusal() == nil {
+		w.ResponseWriter.Flush()
+	}
 }
 
 // Hijack is walkin's, which saves session data before the connection is gone and

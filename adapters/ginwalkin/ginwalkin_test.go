@@ -70,6 +70,11 @@ func app(a *suite.App) http.Handler {
 	r.GET("/count", ginwalkin.Wrap(wk.LoadAndSave(a.Sessions)), func(c *gin.Context) {
 		c.String(http.StatusOK, a.Count(c.Request.Context()))
 	})
+	r.GET("/count-flush", ginwalkin.Wrap(wk.LoadAndSave(a.Sessions)), func(c *gin.Context) {
+		text := a.Count(c.Request.Context())
+		c.Writer.Flush()
+		_, _ = c.Writer.WriteString(text)
+	})
 
 	public := func(c *gin.Context) { suite.Public(c.Writer.Header()) }
 	noted := func(c *gin.Context) { c.Status(http.StatusAccepted) } // gin sends nothing yet

@@ -92,8 +92,12 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// FlushError is what http.ResponseController looks for first.
+// FlushError is what http.ResponseController looks for first. After a refusal
+// there is nothing to flush: the answer is still to come.
 func (w *Writer) FlushError() error {
+	if w.refusal != nil {
+		return nil
+	}
 	w.commit(http.StatusOK)
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }

@@ -39,6 +39,7 @@ type Stack struct {
 	//	GET, POST /sign-up     walkin's UpgradeHandler with a.Credential and a.Page
 	//	POST      /sign-out    walkin's SignOutHandler
 	//	GET       /count       a.Count, behind LoadAndSave with a.Sessions
+	//	GET       /count-flush the same, with a flush before the text
 	//	GET       /public      [Public], then a text
 	//	GET       /nothing     [Public], and no text
 	//	GET       /empty       [Public], then 204
@@ -304,6 +305,11 @@ func NetHTTP(gorilla, coder func(w http.ResponseWriter, r *http.Request, text st
 		mux.Handle("/sign-out", wk.SignOutHandler())
 		mux.Handle("GET /count", wk.LoadAndSave(a.Sessions)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, a.Count(r.Context()))
+		})))
+		mux.Handle("GET /count-flush", wk.LoadAndSave(a.Sessions)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			text := a.Count(r.Context())
+			w.(http.Flusher).Flush()
+			fmt.Fprint(w, text)
 		})))
 		public := func(pattern string, status int, text string) {
 			mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {

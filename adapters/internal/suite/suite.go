@@ -327,6 +327,9 @@ func (s Stack) ownPages(t *testing.T) {
 		{name: "walkin's Handler", who: "anonymous", request: act("/"), status: 503, text: own(later), cache: refused, rows: 1, before: down, header: []string{"Retry-After", "5"}},
 		{name: "session data that was not saved", who: "anonymous", request: visit("/count"), status: 503, text: own(later), cache: refused, rows: 1,
 			before: func(s *site) { s.sessions.down = true }},
+		{name: "session data that was not saved at a flush", who: "anonymous", request: visit("/count-flush"), status: 503, text: own(later), cache: refused, rows: 1,
+			before: func(s *site) { s.sessions.down = true }},
+		{name: "session data that was saved at a flush", who: "anonymous", request: visit("/count-flush"), status: 200, text: "count 1", rows: 1},
 		{name: "who is not refused", who: "permanent", request: visit("/permanent"), status: 200, text: "permanent", rows: 1, ran: 1},
 		{name: "an error that is not ours", who: "anonymous", request: visit("/error"), status: 418, text: ErrorPage, cache: public, rows: 1},
 	} {

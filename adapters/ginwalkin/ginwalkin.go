@@ -18,6 +18,7 @@ package ginwalkin
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -93,6 +94,12 @@ func WrapH(h http.Handler) gin.HandlerFunc {
 // or of anything else that calls the next handler or answers itself.
 func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		if w, ok := c.Request.Context().Value(writerKey{}).(*writer); ok && w.of == c && !c.GetBool(writerKey{}) {
+			// gin's HandleContext begins anew, without what was put into c, but the
+			// answer is still the one that the cookie is for.
+			c.Set(writerKey{}, true)
+			c.Writer = w
+		}
 		own, between, passed := c.Writer, bridge.New(c.Writer), false
 		next := func(w http.ResponseWriter, r *http.Request) {
 			passed = true
@@ -101,10 +108,13 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 				c.Next()
 				return
 			}
-			c.Writer = &writer{own, w, between}
+			out := &writer{own, w, between, c}
+			c.Writer = out
+			c.Set(writerKey{}, true)
+			c.Request = r.WithContext(context.WithValue(r.Context(), writerKey{}, out))
 			// Also after a panic: who recovers outside must not send the
 			// cookie of a user that is about to be undone.
-			defer func() { c.Writer = own }()
+			defer func() { c.Writer, out.of = own, nil }()
 			c.Next()
 			if !own.Written() {
 				between.Pause()
@@ -116,10 +126,14 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 		case between.Refusal() != nil || !passed:
 			abort(c, between)
 		case between.Late():
-			c.Writer = &writer{own, between, between}
+			c.Writer = &writer{own, between, between, c}
 		}
 	}
 }
+
+// writerKey is the key of the writer in front, in the request's context, and in c of
+// whether it is c's.
+type writerKey struct{}
 
 // abort ends the chain after a refusal, which walkin has answered unless it is
 // the app's to do.
@@ -137,6 +151,7 @@ type writer struct {
 	gin.ResponseWriter
 	walkin  http.ResponseWriter // ends in ResponseWriter
 	between *bridge.Writer
+	of      *gin.Context // while its handlers run
 }
 
 func (w *writer) WriteHeaderNow() {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -126,6 +127,71 @@ func TestWriter(t *testing.T) {
 		if after != outside {
 			t.Errorf("%s: got another writer after walkin than before", moment)
 		}
+	}
+}
+
+// TestHandleContext holds that a visitor gets their cookie, once, where gin's
+// HandleContext has dropped all writers on the way, and keeps what they made.
+func TestHandleContext(t *testing.T) {
+	a := suite.NewApp(t)
+	r := gin.New()
+	r.Use(ginwalkin.Handler(a.Walkin))
+	r.Any("/old", func(c *gin.Context) {
+		c.Request.URL.Path = "/new"
+		r.HandleContext(c)
+	})
+	r.Any("/older", func(c *gin.Context) {
+		c.Request.URL.Path = "/old"
+		r.HandleContext(c)
+	})
+	r.Any("/data", ginwalkin.Wrap(a.Walkin.LoadAndSave(a.Sessions)), func(c *gin.Context) {
+		a.Count(c.Request.Context())
+		c.Request.URL.Path = "/new"
+		r.HandleContext(c)
+	})
+	r.Any("/new", func(c *gin.Context) { c.String(http.StatusOK, suite.Who(ginwalkin.Claims(c))) })
+	for _, path := range []string{"/new", "/old", "/older", "/data"} {
+		for name, first := range map[string]func(*walkintest.Client) *http.Response{
+			"visit": func(c *walkintest.Client) *http.Response { return c.Visit(path) },
+			"act":   func(c *walkintest.Client) *http.Response { return c.Act(path, nil) },
+		} {
+			client := walkintest.NewClient(t, r)
+			response := first(client)
+			if got := response.Header.Values("Set-Cookie"); len(got) != 1 || response.Header.Get("Cache-Control") != "private, no-store" {
+				t.Errorf("%s, %s: got cookies %q and %q, want one, for no cache", path, name, got, response.Header.Get("Cache-Control"))
+			}
+			was, err := io.ReadAll(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			is, err := io.ReadAll(client.Fetch("/new").Body)
+			_, id, _ := strings.Cut(string(was), " ")
+			if err != nil || id == "" || !strings.HasSuffix(string(is), id) {
+				t.Errorf("%s, %s: got %q and then %q, %v, want the same user", path, name, was, is, err)
+			}
+		}
+	}
+}
+
+// TestHandleContextAfterPanic holds that nobody gets the cookie of a user who was
+// undone.
+func TestHandleContextAfterPanic(t *testing.T) {
+	a := suite.NewApp(t)
+	r := gin.New()
+	r.Use(func(c *gin.Context) {
+		defer func() {
+			if recover() != nil {
+				c.Request.URL.Path = "/sorry"
+				r.HandleContext(c)
+			}
+		}()
+		c.Next()
+	}, ginwalkin.Handler(a.Walkin))
+	r.Any("/panic", func(*gin.Context) { panic("as the test wants") })
+	r.Any("/sorry", func(c *gin.Context) { c.String(http.StatusInternalServerError, "sorry") })
+	response := walkintest.NewClient(t, r).Act("/panic", nil)
+	if got := response.Header.Values("Set-Cookie"); len(got) > 0 || response.StatusCode != http.StatusInternalServerError {
+		t.Errorf("got %d with cookies %q, want 500 and none", response.StatusCode, got)
 	}
 }
 

@@ -79,12 +79,14 @@ func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 }
 
 // WrapH is gin.WrapH for the handlers of walkin, such as UpgradeHandler: it also
-// aborts the chain when they refuse.
+// aborts the chain when they refuse, also where they show their form again or
+// answer with another error. It cannot tell a redirect that refuses from one that
+// does not: what such a handler guards stands behind [Wrap].
 func WrapH(h http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		w := bridge.New(c.Writer)
 		h.ServeHTTP(w, c.Request)
-		if w.Refusal() != nil {
+		if w.Refusal() != nil || c.Writer.Status() >= http.StatusBadRequest {
 			abort(c, w)
 		}
 	}

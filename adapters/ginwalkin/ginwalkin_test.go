@@ -130,6 +130,45 @@ func TestWriter(t *testing.T) {
 	}
 }
 
+// TestWrapHAborts holds that what follows one of walkin's handlers does not run when
+// that has refused, whoever answers.
+func TestWrapHAborts(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		method string
+		path   string
+		header []string
+		status int
+		ran    bool
+	}{
+		{"a form without a name", http.MethodPost, "/sign-up", nil, http.StatusUnprocessableEntity, false},
+		{"from another site", http.MethodPost, "/sign-up", []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden, false},
+		{"another method", http.MethodPut, "/sign-up", nil, http.StatusMethodNotAllowed, false},
+		{"what is not refused", http.MethodPost, "/sign-up?name=ann", nil, http.StatusSeeOther, true},
+	} {
+		for name, onRefuse := range map[string]func(http.ResponseWriter, *http.Request, *walkin.Refusal){
+			"walkin answers": nil, "the app answers": ginwalkin.OnRefuse,
+		} {
+			t.Run(tt.name+", "+name, func(t *testing.T) {
+				a := suite.NewApp(t, func(c *walkin.Config) { c.OnRefuse = onRefuse })
+				r := gin.New()
+				ran := false
+				r.Any("/sign-up", ginwalkin.Handler(a.Walkin), func(c *gin.Context) {
+					c.Request.PostForm = c.Request.URL.Query()
+				}, ginwalkin.WrapH(a.Walkin.UpgradeHandler(a.Credential(), a.Page)), func(*gin.Context) { ran = true })
+				client := walkintest.NewClient(t, r)
+				request := client.NewRequest(tt.method, tt.path, nil)
+				for i := 0; i < len(tt.header); i += 2 {
+					request.Header.Set(tt.header[i], tt.header[i+1])
+				}
+				if got := client.Do(request); got.StatusCode != tt.status || ran != tt.ran {
+					t.Errorf("got %d, and the next handler ran %t, want %d and %t", got.StatusCode, ran, tt.status, tt.ran)
+				}
+			})
+		}
+	}
+}
+
 // TestHandleContext holds that a visitor gets their cookie, once, where gin's
 // HandleContext has dropped all writers on the way, and keeps what they made.
 func TestHandleContext(t *testing.T) {

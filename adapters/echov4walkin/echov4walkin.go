@@ -3,7 +3,7 @@
 // [WrapHandler].
 //
 //	e := echo.New()
-//	e.Use(echov4walkin.Handler(wk), middleware.RequestLogger(), middleware.Recover())
+//	e.Use(middleware.RequestLogger(), middleware.Recover(), echov4walkin.Handler(wk))
 //	e.POST("/notes", addNote)
 //	e.POST("/publish", publish, echov4walkin.RequirePermanent(wk))
 //	e.Any("/sign-up", echov4walkin.WrapHandler(wk.UpgradeHandler(passwords, page)))
@@ -29,7 +29,9 @@ import (
 	"github.com/walkin-go/walkin/adapters/internal/bridge"
 )
 
-// Handler is walkin's Handler for echo. Use it before all other middleware.
+// Handler is walkin's Handler for echo. Use it before all other middleware but
+// what has echo's error handler answer before Handler sees the error, as
+// RequestLogger does: from there an error of [Ensure] would be a 500.
 //
 // Handlers return the errors of [Ensure] and [Continue], and a *walkin.Refusal
 // of their own: Handler answers with them, as the guards do. All other errors

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/labstack/echo/v4"
@@ -159,6 +160,26 @@ func TestRefusalAfterAnswer(t *testing.T) {
 	response := walkintest.NewClient(t, e).Fetch("/")
 	if got, err := io.ReadAll(response.Body); string(got) != "text" || err != nil {
 		t.Errorf("got %q, %v, want the text alone", got, err)
+	}
+}
+
+// TestLogger holds that a refusal which a handler returns is answered as one, and
+// logged, where a logger stands as the package says.
+func TestLogger(t *testing.T) {
+	a := suite.NewApp(t)
+	var logged strings.Builder
+	e := echo.New()
+	e.Use(middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
+		LogStatus: true, HandleError: true,
+		LogValuesFunc: func(_ echo.Context, v middleware.RequestLoggerValues) error {
+			_, err := fmt.Fprintln(&logged, v.Status)
+			return err
+		},
+	}), middleware.Recover(), echov4walkin.Handler(a.Walkin))
+	e.GET("/", func(echo.Context) error { return suite.Gone })
+	response := walkintest.NewClient(t, e).Fetch("/")
+	if got, want := logged.String(), "410\n"; response.StatusCode != http.StatusGone || got != want {
+		t.Errorf("got %d, and %q in the log, want 410 and %q", response.StatusCode, got, want)
 	}
 }
 

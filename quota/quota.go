@@ -18,7 +18,9 @@
 // A user is a cookie, and cookies can be thrown away. [PerNetwork] counts the
 // address too, and with it everybody who shares it: an office, a school, the
 // customers of a mobile carrier. Where that is too harsh, give the network more
-// with Config.NetworkLimit, or ask for an account in the first place.
+// with Config.NetworkLimit, or ask for an account in the first place. The store then
+// has the addresses themselves, for as long as Config.Within: give that a value, and
+// say so where you say what you store.
 package quota
 
 import (

@@ -1,0 +1,346 @@
+package walkin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// errRaced asks for the whole transaction again.
+var errRaced = errors.New("walkin: another request was faster")
+
+// A settlement is one run of Continue. settle may run more than once, so each
+// run sets everything anew.
+type settlement struct {
+	m        *Middleware
+	proof    Proof
+	visitor  Claims // who the request is from; zero for nobody
+	now      time.Time
+	unjudged bool     // the request has a token under a key that this replica lacks
+	full     *Refusal // of a new row, where Config.RowLimit is reached; or nil
+
+	change  Change
+	claims  Claims // of the new session
+	token   string
+	created bool // a user, who had no row before
+	endsOld bool // the visitor's old session ended
+	data    []carried
+	hookErr error // what a hook returned
+}
+
+// settle decides and does it, in the transaction of ctx.
+func (s *settlement) settle(ctx context.Context) error {
+	store, p := s.m.cfg.Store, s.proof
+	s.created = false
+	owned, err := store.Identity(ctx, p.Provider, p.Subject)
+	free := errors.Is(err, ErrNotFound)
+	if err != nil && !free {
+		return err
+	}
+	if err := s.lock(ctx, owned, free); err != nil {
+		return err
+	}
+	if p.Redeem != nil {
+		if err := p.Redeem(ctx); err != nil {
+			return err
+		}
+	}
+	user, known, err := s.whoIsIt(ctx)
+	if err != nil {
+		return err
+	}
+	nobody := user.ID == uuid.Nil
+	s.change = Change{UserID: user.ID, Identity: Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
+	s.endsOld = !nobody
+	if s.data = nil; s.endsOld {
+		if s.data, err = s.m.pickUp(ctx, s.visitor); err != nil {
+			return err
+		}
+	}
+
+	switch {
+	case free && nobody && s.visitor.UserID != uuid.Nil:
+		// They were somebody when the request came in: a click that raced an
+		// upgrade or a sign-out must not open a second account.
+		return errRaced
+	case free && nobody && s.unjudged:
+		// They may well be somebody, whom another replica knows.
+		return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
+	case free && nobody:
+		err = s.signUp(ctx)
+	case free && user.Anonymous:
+		err = s.upgrade(ctx, user, known)
+	case free:
+		err = s.link(ctx, user)
+	case p.New:
+		return ErrIdentityTaken
+	case nobody || owned.UserID == user.ID:
+		err = s.signIn(ctx, owned, SignedIn)
+	case !user.Anonymous:
+		return ErrIdentityTaken
+	default:
+		err = s.leaveGuest(ctx, owned, user, known)
+	}
+	if err != nil {
+		return err
+	}
+	return s.open(ctx)
+}
+
+// lock locks the visitor and the owner, in the order of their IDs, so that two
+// changes of the same users wait for each other instead of crossing.
+func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error {
+	store := s.m.cfg.Store
+	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
+	if bytes.Compare(ids[0][:], ids[1][:]) > 0 {
+		ids[0], ids[1] = ids[1], ids[0]
+	}
+	for i, id := range ids {
+		if id == uuid.Nil || i == 1 && id == ids[0] {
+			continue
+		}
+		if _, err := store.User(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	if free {
+		return nil // attaching it will tell
+	}
+	again, err := store.Identity(ctx, owned.Provider, owned.Subject)
+	if errors.Is(err, ErrNotFound) || err == nil && again.UserID != owned.UserID {
+		return errRaced
+	}
+	return err
+}
+
+// whoIsIt returns the visitor as the store has them now, and whether it has
+// them: a provisional visitor is somebody without a row. The zero User is
+// nobody, also for a visitor whose session ended while they waited.
+func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err error) {
+	c := s.visitor
+	if c.UserID == uuid.Nil {
+		return User{}, false, nil
+	}
+	session, err := s.m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	switch {
+	case errors.Is(err, ErrNotFound) && c.Provisional:
+		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+		return User{}, false, nil
+	case err != nil:
+		return User{}, false, err
+	case s.now.After(session.ExpiresAt.Add(leeway)):
+		return User{}, false, nil
+	}
+	user, err = s.m.cfg.Store.User(ctx, c.UserID)
+	return user, true, err
+}
+
+func (s *settlement) signUp(ctx context.Context) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	s.change.Outcome, s.change.UserID = SignedUp, id
+	if err := s.create(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
+		return err
+	}
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	return s.hook(ctx, s.m.cfg.OnUpgrade)
+}
+
+// create makes a permanent user their row, where there is room for one.
+func (s *settlement) create(ctx context.Context, user User) error {
+	if s.full != nil {
+		return s.full
+	}
+	s.created = true
+	return s.m.cfg.Store.CreateUser(ctx, user)
+}
+
+func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
+	store := s.m.cfg.Store
+	s.change.Outcome = Upgraded
+	if known {
+		if err := store.SetAnonymous(ctx, user.ID, false); err != nil {
+			return err
+		}
+	} else {
+		user.Anonymous = false
+		if err := s.create(ctx, user); errors.Is(err, ErrSuperseded) {
+			return errRaced // their first act made them a row meanwhile
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	// All sessions: whoever else holds a token of this user, planted or
+	// copied, is not the one who just proved who they are.
+	if err := store.DeleteSessions(ctx, user.ID, uuid.Nil); err != nil {
+		return err
+	}
+	return s.hook(ctx, s.m.cfg.OnUpgrade)
+}
+
+// maxIdentities is how many one user may have: far more than anybody needs.
+const maxIdentities = 100
+
+func (s *settlement) link(ctx context.Context, user User) error {
+	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.RecentProof {
+		return notRecent()
+	}
+	// Names that are chosen and not proven would be had by the million
+	// otherwise: Config.RowLimit is about visitors who have no row.
+	if identities, err := s.m.cfg.Store.Identities(ctx, user.ID); err != nil {
+		return err
+	} else if len(identities) >= maxIdentities {
+		return &Refusal{Status: http.StatusConflict, Reason: "too_many_identities",
+			Message: "An account has no room for more ways to sign in than yours has. Please remove one first."}
+	}
+	s.change.Outcome = Linked
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	return s.m.cfg.Store.DeleteSession(ctx, user.ID, s.visitor.SessionID)
+}
+
+func notRecent() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: "not_recent",
+		Message: "Please sign in again first, so that we know it is you."}
+}
+
+// signIn is for the owner of the identity, from a browser that is theirs
+// already or nobody's.
+func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome) error {
+	s.change.Outcome, s.change.UserID = outcome, owned.UserID
+	s.change.Identity.UserID, s.change.Identity.CreatedAt = owned.UserID, owned.CreatedAt
+	if s.endsOld && s.visitor.UserID == owned.UserID {
+		if err := s.m.cfg.Store.DeleteSession(ctx, owned.UserID, s.visitor.SessionID); err != nil {
+			return err
+		}
+	}
+	return s.hook(ctx, s.m.cfg.OnSignIn)
+}
+
+// leaveGuest is for an anonymous visitor who turns out to be somebody else.
+func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User, known bool) error {
+	store, conflict := s.m.cfg.Store, s.proof.Conflict
+	if conflict == 0 {
+		conflict = s.m.cfg.Conflict
+	}
+	switch {
+	case !known:
+		// A guest who never acted has nothing to move, nothing to lose, and no
+		// session to end; the tombstone ends their token. That they never did
+		// is made sure of: one who acts at this moment on another replica is
+		// a guest with data, and asked about again.
+		if err := store.CreateUser(ctx, guest); errors.Is(err, ErrSuperseded) {
+			return errRaced
+		} else if err != nil {
+			return err
+		}
+		if err := store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)); err != nil {
+			return err
+		}
+	case conflict == ConflictReject:
+		return ErrIdentityTaken
+	case conflict == ConflictMerge && s.m.cfg.OnMerge != nil:
+		s.change.GuestID = guest.ID
+		if err := s.signIn(ctx, owned, Merged); err != nil {
+			return err
+		}
+		if err := s.hook(ctx, s.m.cfg.OnMerge); err != nil {
+			return err
+		}
+		return store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)) // after the data moved
+	default:
+		if err := store.DeleteSession(ctx, guest.ID, s.visitor.SessionID); err != nil {
+			return err
+		}
+	}
+	return s.signIn(ctx, owned, SignedIn)
+}
+
+// attach gives the identity to the user of the change.
+func (s *settlement) attach(ctx context.Context) error {
+	s.change.Identity.UserID = s.change.UserID
+	identity := s.change.Identity
+	identity.Secret = s.proof.Secret
+	err := s.m.cfg.Store.CreateIdentity(ctx, identity)
+	if errors.Is(err, ErrIdentityTaken) {
+		return errRaced
+	}
+	return err
+}
+
+// open makes the new session and its token. The token comes before the commit:
+// one that cannot be issued undoes the change.
+func (s *settlement) open(ctx context.Context) error {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return err
+	}
+	c := s.m.dated(Claims{UserID: s.change.UserID, SessionID: id, Method: s.proof.Method}, s.now)
+	c.ProvenAt = c.IssuedAt
+	if at := s.proof.At.Truncate(time.Second); !at.IsZero() && at.Before(c.ProvenAt) {
+		c.ProvenAt = at
+		if s.endsOld && s.visitor.UserID == c.UserID && s.visitor.ProvenAt.After(at) {
+			c.Method, c.ProvenAt = s.visitor.Method, s.visitor.ProvenAt
+		}
+	}
+	if s.change.Outcome == Unlinked {
+		c.ProvenAt = s.visitor.ProvenAt // nothing was proven
+	}
+	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
+		s.hookErr = err
+		return err
+	}
+	err = s.m.cfg.Store.CreateSession(ctx, Session{
+		ID: id, UserID: c.UserID, CreatedAt: s.now, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt})
+	if err != nil {
+		return err
+	}
+	// What a guest kept on the server goes along with the guest, not with
+	// somebody who signs in to another account.
+	if c.UserID != s.visitor.UserID && s.change.Outcome != Merged {
+		return nil
+	}
+	return s.m.putDown(ctx, s.data, s.claims)
+}
+
+func (s *settlement) hook(ctx context.Context, hook func(context.Context, Change) error) error {
+	if hook == nil {
+		return nil
+	}
+	s.hookErr = hook(ctx, s.change)
+	return s.hookErr
+}
+
+// translate tells the app's errors from the store's.
+func (s *settlement) translate(err error) error {
+	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrIdentityTaken) {
+		return err
+	}
+	if s.hookErr != nil && errors.Is(err, s.hookErr) {
+		return fmt.Errorf("walkin: the %s hook: %w", s.change.Outcome, err)
+	}
+	if errors.Is(err, errRaced) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrNotFound) {
+		return &Refusal{Status: http.StatusConflict, Reason: "raced", Err: err,
+			Message: "Something changed at the same moment. Please try again."}
+	}
+	return storeDown(err)
+}
+
+// tombstone remembers a deleted user until no token of theirs can be alive.
+func (m *Middleware) tombstone(id, mergedInto uuid.UUID, now time.Time) Tombstone {
+	return Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(m.cfg.Lifetime + 2*leeway)}
+}

@@ -163,7 +163,7 @@ func TestPersistWaitsForDelete(t *testing.T) {
 			a, db := d.migrated(t)
 			b, _ := d.store(t)
 			user, session := visitor(time.Now())
-			err := make(chan error)
+			err := make(chan error, 1)
 			ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
 				ok(t, b.DeleteUser(ctx, walkin.Tombstone{UserID: user.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
 				go func() {

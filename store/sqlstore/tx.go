@@ -89,11 +89,8 @@ func again(ctx context.Context, f func() error) error {
 // drivers are the app's, so their errors are told by what they all have: an
 // SQLSTATE method (pgx, pq), or a text that holds the code.
 func isRetryable(err error) bool {
-	if pg, ok := errors.AsType[interface {
-		error
-		SQLState() string
-	}](err); ok {
-		return pg.SQLState() == "40001" || pg.SQLState() == "40P01"
+	if state := sqlState(err); state != "" {
+		return state == "40001" || state == "40P01"
 	}
 	text := err.Error()
 	for _, part := range []string{
@@ -107,15 +104,24 @@ func isRetryable(err error) bool {
 	return false
 }
 
-// isNoFunction reports whether the database has no such function, or not for this
+// isNoFunction reports whether PostgreSQL has no such function, or not for this
 // user: whoever made the tables by hand, or takes from PUBLIC what it is given,
 // may have left it out.
 func isNoFunction(err error) bool {
+	state := sqlState(err)
+	return state == "42883" || state == "42501"
+}
+
+// sqlState returns PostgreSQL's code of an error, or nothing.
+func sqlState(err error) string {
 	pg, ok := errors.AsType[interface {
 		error
 		SQLState() string
 	}](err)
-	return ok && (pg.SQLState() == "42883" || pg.SQLState() == "42501")
+	if !ok {
+		return ""
+	}
+	return pg.SQLState()
 }
 
 // A runner is a pool or a transaction.

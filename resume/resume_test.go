@@ -359,7 +359,7 @@ func FuzzTargets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, target string) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || !strings.HasPrefix(target, "/") || strings.Contains(target, "#") || u.Query().Has("walkin_resume") {
-			t.Skip("no server is asked for that")
+			return // no server is asked for that
 		}
 		s := newSite(t)
 		keeper, err := resume.New(resume.Config{Middleware: s.Middleware, Store: s.store})

@@ -39,6 +39,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/tinylib/msgp v1.6.4 // indirect
+	github.com/walkin-go/walkin/internal/browser v0.0.0
 	github.com/x448/float16 v0.8.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
@@ -54,3 +55,5 @@ replace (
 	github.com/walkin-go/walkin/credential/passkey => ../credential/passkey
 	github.com/walkin-go/walkin/store/sqlstore => ../store/sqlstore
 )
+
+replace github.com/walkin-go/walkin/internal/browser => ../internal/browser

@@ -8,58 +8,25 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/passkey"
-	"github.com/walkin-go/walkin/internal/testserver"
-	"github.com/walkin-go/walkin/walkintest"
+	"github.com/walkin-go/walkin/internal/browser"
 )
-
-// newChromium starts a browser, or skips the test when there is none.
-func newChromium(t *testing.T) context.Context {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(testserver.Chromium(t)),
-		chromedp.DisableGPU,
-		chromedp.UserAgent(walkintest.UserAgent), // by its own, a headless browser is a robot
-		chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("host-resolver-rules", "MAP insecure.test 127.0.0.1"),
-	)
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // it cannot be had as root, and only our own pages are shown
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until it is gone, and its profile with it
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return ctx
-}
 
 // tell sends the browser a command.
 func tell[P, R any](b *tab, command cdp.Command[P, R], params P) R {
-	b.t.Helper()
-	result, err := chromedp.Call(b.ctx, command, params)
+	b.T.Helper()
+	result, err := chromedp.Call(b.Ctx, command, params)
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	return result
 }
@@ -128,70 +95,27 @@ func serve(t *testing.T) (base string, s *site) {
 
 // A tab is somebody's browser with a device.
 type tab struct {
-	t      *testing.T
-	ctx    context.Context
+	*browser.Tab
 	base   string
 	device webauthn.AuthenticatorID
-
-	mu         sync.Mutex
-	complaints []string // of the browser about our page
 }
 
-func newTab(t *testing.T, browser context.Context, base string) *tab {
+func newTab(t *testing.T, chromium context.Context, base string) *tab {
 	t.Helper()
-	b := &tab{t: t, base: base}
-	var cancel context.CancelFunc
-	b.ctx, cancel = chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.listen))
-	t.Cleanup(func() {
-		cancel()
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		for _, c := range b.complaints {
-			t.Errorf("the browser complains: %s", c)
-		}
-	})
-	b.do(chromedp.Steps())
+	b := &tab{Tab: browser.NewTab(t, chromium), base: base}
 	tell(b, webauthn.Enable, webauthn.EnableParams{})
 	b.attach(webauthn.AuthenticatorTransportInternal)
 	return b
 }
 
-// listen notes what the console shows: errors of scripts, refusals by the
-// content security policy. That the site refuses something is no complaint.
-func (b *tab) listen(ev any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch ev := ev.(type) {
-	case *log.EventEntryAdded:
-		if ev.Entry.Source != log.EntrySourceNetwork || !strings.Contains(ev.Entry.Text, "status of 4") {
-			b.complaints = append(b.complaints, fmt.Sprintf("%s: %s", ev.Entry.Source, ev.Entry.Text))
-		}
-	case *runtime.EventExceptionThrown:
-		b.complaints = append(b.complaints, ev.ExceptionDetails.Text)
-	case *runtime.EventConsoleAPICalled:
-		b.complaints = append(b.complaints, fmt.Sprintf("console.%s", ev.Type))
-	}
-}
-
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
 func ask[T any](b *tab, action chromedp.Action[T]) T {
-	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, action)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return v
+	b.T.Helper()
+	return browser.Ask(b.Tab, action)
 }
 
 // attach gives the tab a device with a screen lock, instead of the one it has.
 func (b *tab) attach(transport webauthn.AuthenticatorTransport) {
-	b.t.Helper()
+	b.T.Helper()
 	if b.device != "" {
 		tell(b, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: b.device})
 	}
@@ -201,57 +125,57 @@ func (b *tab) attach(transport webauthn.AuthenticatorTransport) {
 	}}).AuthenticatorID
 }
 
-func (b *tab) open(path string) { b.t.Helper(); b.do(chromedp.Navigate(b.base + path)) }
+func (b *tab) open(path string) { b.T.Helper(); b.Do(chromedp.Navigate(b.base + path)) }
 
 // arrive clicks, and returns who the page says its visitor is that follows.
 func (b *tab) arrive(selector string) (who, string) {
-	b.t.Helper()
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
-		b.t.Fatalf("clicking %s: %v; the page says %q", selector, err, b.said())
+	b.T.Helper()
+	if _, err := chromedp.RunResponse(b.Ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
+		b.T.Fatalf("clicking %s: %v; the page says %q", selector, err, b.said())
 	}
 	return b.who(), ask(b, chromedp.Location())
 }
 
 func (b *tab) who() who {
-	b.t.Helper()
+	b.T.Helper()
 	var v who
 	if err := json.Unmarshal([]byte(ask(b, chromedp.TextContent(chromedp.CSS("#who")))), &v); err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	return v
 }
 
 func (b *tab) said() string {
-	b.t.Helper()
+	b.T.Helper()
 	return ask(b, chromedp.Evaluate[string](`[...document.querySelectorAll("[aria-live]")].map(e => e.textContent).join("")`))
 }
 
 // refused clicks, and wants the page to say words, the visitor to be who they
 // were, and the form to be ready for another try.
 func (b *tab) refused(form, words string) {
-	b.t.Helper()
+	b.T.Helper()
 	before := b.who()
-	b.do(chromedp.Click(chromedp.CSS(form + " button")))
+	b.Do(chromedp.Click(chromedp.CSS(form + " button")))
 	if !ask(b, chromedp.Poll[bool](`document.querySelector("`+form+` [aria-live]").textContent != "" && !document.querySelector("`+form+` button").disabled`)) {
-		b.t.Error("the page says nothing")
+		b.T.Error("the page says nothing")
 	}
 	if got := b.said(); !strings.Contains(got, words) {
-		b.t.Errorf("the page says %q, want %q", got, words)
+		b.T.Errorf("the page says %q, want %q", got, words)
 	}
 	if !ask(b, chromedp.Evaluate[bool](`document.activeElement == document.querySelector("`+form+` button")`)) {
-		b.t.Error("the focus has gone elsewhere")
+		b.T.Error("the focus has gone elsewhere")
 	}
 	b.open("/")
 	if after := b.who(); after != before {
-		b.t.Errorf("got %+v after %+v", after, before)
+		b.T.Errorf("got %+v after %+v", after, before)
 	}
 }
 
 // TestBrowser is what a person does, with a real browser and a virtual device.
 func TestBrowser(t *testing.T) {
-	browser := newChromium(t)
+	chromium := browser.New(t, chromedp.Flag("host-resolver-rules", "MAP insecure.test 127.0.0.1"))
 	base, s := serve(t)
-	ann := newTab(t, browser, base)
+	ann := newTab(t, chromium, base)
 
 	ann.open("/")
 	guest, _ := ann.arrive("#note")
@@ -323,7 +247,7 @@ func TestBrowser(t *testing.T) {
 	ann.refused("#signin", "Kein Passkey.")
 
 	// A member's second device; both open the account.
-	bea := newTab(t, browser, base)
+	bea := newTab(t, chromium, base)
 	bea.open("/")
 	first, _ := bea.arrive("#register button")
 	bea.attach(webauthn.AuthenticatorTransportUsb)
@@ -338,8 +262,8 @@ func TestBrowser(t *testing.T) {
 
 	// While the device waits for a touch the button does, too.
 	tell(bea, webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: bea.device, Enabled: false})
-	asked := chromedp.Events(bea.ctx, network.LoadingFinished)
-	bea.do(chromedp.Click(chromedp.CSS("#signin button")))
+	asked := chromedp.Events(bea.Ctx, network.LoadingFinished)
+	bea.Do(chromedp.Click(chromedp.CSS("#signin button")))
 	for _, err := range asked { // the options are there
 		if err != nil {
 			t.Fatal(err)
@@ -363,9 +287,9 @@ func TestBrowser(t *testing.T) {
 // passkey: it asks before anybody presses anything, makes way for the buttons, and
 // asks anew before its challenge is over.
 func TestBrowserSuggests(t *testing.T) {
-	browser := newChromium(t)
+	chromium := browser.New(t, chromedp.Flag("host-resolver-rules", "MAP insecure.test 127.0.0.1"))
 	base, s := serve(t)
-	ann := newTab(t, browser, base)
+	ann := newTab(t, chromium, base)
 	// A page's timers are turned by hand.
 	tell(ann, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
 		Source: `self.setInterval = (f, ms) => { self.tick = f; self.every = ms }
@@ -417,7 +341,7 @@ func TestBrowserSuggests(t *testing.T) {
 	// The button is pressed all the same, and says no; then the field is there again.
 	tell(ann, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: ann.device, IsUserVerified: false})
 	presence(true)
-	ann.do(chromedp.Click(chromedp.CSS("#signin button")))
+	ann.Do(chromedp.Click(chromedp.CSS("#signin button")))
 	ask(ann, chromedp.Poll[bool](`document.querySelector("#signin [aria-live]").textContent != ""`))
 	if got := ann.said(); got != "Kein Passkey." {
 		t.Errorf("the page says %q", got)
@@ -442,8 +366,8 @@ func TestBrowserSuggests(t *testing.T) {
 	ann.arrive("#note")
 	ann.open("/?suggest=1&return_to=/%3Fdone")
 	for done := false; !done; { // the page goes away under the question
-		done, _ = chromedp.Run(ann.ctx, chromedp.Poll[bool](`location.search == "?done"`))
-		if err := ann.ctx.Err(); err != nil {
+		done, _ = chromedp.Run(ann.Ctx, chromedp.Poll[bool](`location.search == "?done"`))
+		if err := ann.Ctx.Err(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,9 +29,12 @@ require (
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/tinylib/msgp v1.6.4 // indirect
+	github.com/walkin-go/walkin/internal/browser v0.0.0
 	github.com/x448/float16 v0.8.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )
 
 replace github.com/walkin-go/walkin => ../..
+
+replace github.com/walkin-go/walkin/internal/browser => ../../internal/browser

@@ -36,6 +36,7 @@ require (
 	github.com/muhlemmer/httpforwarded v0.1.0 // indirect
 	github.com/rs/cors v1.11.1 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
+	github.com/walkin-go/walkin/internal/browser v0.0.0
 	github.com/zitadel/oidc/v3 v3.51.17
 	github.com/zitadel/schema v1.3.2 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
@@ -52,3 +53,5 @@ replace (
 	github.com/walkin-go/walkin => ../../../..
 	github.com/walkin-go/walkin/credential/oidc => ../..
 )
+
+replace github.com/walkin-go/walkin/internal/browser => ../../../../internal/browser

@@ -1,4 +1,4 @@
-module github.com/walkin-go/walkin/challenge/internal/browser
+module github.com/walkin-go/walkin/challenge/internal/pagetest
 
 go 1.26.0
 
@@ -21,8 +21,11 @@ require (
 	github.com/lestrrat-go/jwx/v2 v2.1.7 // indirect
 	github.com/lestrrat-go/option v1.0.1 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
+	github.com/walkin-go/walkin/internal/browser v0.0.0
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )
 
 replace github.com/walkin-go/walkin => ../../..
+
+replace github.com/walkin-go/walkin/internal/browser => ../../../internal/browser

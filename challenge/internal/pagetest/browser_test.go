@@ -1,14 +1,12 @@
-package browser_test
+package pagetest_test
 
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"html/template"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,41 +15,13 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/challenge"
-	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/internal/browser"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
-
-// newChromium starts a browser, or skips the test when there is none.
-func newChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(testserver.Chromium(t)),
-		chromedp.DisableGPU,
-		chromedp.UserAgent(walkintest.UserAgent), // by its own, a headless browser is a robot
-		chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-	)
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // it cannot be had as root, and only our own pages are shown
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, append(options, more...)...)
-	t.Cleanup(cancel)
-	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until it is gone, and its profile with it
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return ctx
-}
 
 // The form has what is hard to send again: names that a form has itself, one name
 // twice, lines, markup, what is not in Latin-1, and two buttons.
@@ -184,107 +154,45 @@ func (s *site) wantSame(t *testing.T, times int) {
 
 // A tab is somebody's browser.
 type tab struct {
-	t    *testing.T
-	ctx  context.Context
+	*browser.Tab
 	base string
-
-	mu         sync.Mutex
-	complaints []string // of the browser about our page
 }
 
 // newTab returns a browser with cookies of its own. What it says about our page
 // in its console fails the test, unless that is quiet.
-func newTab(t *testing.T, browser context.Context, s *site, quiet bool) *tab {
+func newTab(t *testing.T, chromium context.Context, s *site, quiet bool) *tab {
 	t.Helper()
-	b := &tab{t: t, base: s.base}
-	var cancel context.CancelFunc
-	b.ctx, cancel = chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.listen))
-	t.Cleanup(func() {
-		cancel()
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		for _, c := range b.complaints {
-			if !quiet {
-				t.Errorf("the browser complains: %s", c)
-			}
-		}
-	})
-	b.do(chromedp.Steps())
+	b := &tab{browser.NewTab(t, chromium), s.base}
+	b.Quiet = quiet
 	return b
-}
-
-// listen notes what the console shows: errors of scripts, refusals by the content
-// security policy. That the site refuses something is no complaint.
-func (b *tab) listen(ev any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch ev := ev.(type) {
-	case *log.EventEntryAdded:
-		if ev.Entry.Source != log.EntrySourceNetwork || !strings.Contains(ev.Entry.Text, "status of 4") {
-			b.complaints = append(b.complaints, fmt.Sprintf("%s: %s", ev.Entry.Source, ev.Entry.Text))
-		}
-	case *runtime.EventExceptionThrown:
-		b.complaints = append(b.complaints, ev.ExceptionDetails.Text)
-	case *runtime.EventConsoleAPICalled:
-		b.complaints = append(b.complaints, fmt.Sprintf("console.%s", ev.Type))
-	}
-}
-
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.t.Fatalf("%v; the page says %q", err, b.says())
-	}
 }
 
 // there waits for the page that the site shows to those it lets through.
 func (b *tab) there() {
-	b.t.Helper()
-	wait, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	b.T.Helper()
+	wait, cancel := context.WithTimeout(b.Ctx, 20*time.Second)
 	defer cancel()
 	if err := chromedp.Do(wait, chromedp.WaitVisible(chromedp.CSS("#there"))); err != nil {
-		b.t.Fatalf("%v; the page says %q", err, b.says())
+		b.T.Fatalf("%v; the page says %q", err, b.Says())
 	}
-}
-
-func ask[T any](b *tab, action chromedp.Action[T]) T {
-	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, action)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return v
-}
-
-// says returns what can be read on the page, in one line.
-func (b *tab) says() string {
-	text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.body.innerText`))
-	return strings.Join(strings.Fields(text), " ")
 }
 
 // post sends the form, and returns when its answer is there.
 func (b *tab) post() {
-	b.t.Helper()
-	b.do(chromedp.Navigate(b.base + "/"))
-	b.click("#send")
-}
-
-func (b *tab) click(selector string) {
-	b.t.Helper()
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
-		b.t.Fatalf("clicking %s: %v; the page says %q", selector, err, b.says())
-	}
+	b.T.Helper()
+	b.Do(chromedp.Navigate(b.base + "/"))
+	b.Click("#send")
 }
 
 // TestPost is what somebody new in a crowd sees: they send a form, the worker
 // solves the challenge, and the very same form goes through once.
 func TestPost(t *testing.T) {
 	s := serve(t, nil)
-	ann := newTab(t, newChromium(t), s, false)
+	ann := newTab(t, browser.New(t), s, false)
 	ann.post()
 	ann.there()
 	s.wantSame(t, 2)
-	if got := ask(ann, chromedp.Location()); got != s.base+"/notes?a=1&b=%22" {
+	if got := browser.Ask(ann.Tab, chromedp.Location()); got != s.base+"/notes?a=1&b=%22" {
 		t.Errorf("got to %s", got)
 	}
 	// They have a row now, and meet nothing of it any more.
@@ -298,10 +206,10 @@ func TestPost(t *testing.T) {
 // TestPage is a page that was asked for, with its query.
 func TestPage(t *testing.T) {
 	s := serve(t, nil)
-	ann := newTab(t, newChromium(t), s, false)
-	ann.do(chromedp.Navigate(s.base + "/start?x=1&y=%22#here"))
+	ann := newTab(t, browser.New(t), s, false)
+	ann.Do(chromedp.Navigate(s.base + "/start?x=1&y=%22#here"))
 	ann.there()
-	if got, at := ann.says(), ask(ann, chromedp.Location()); got != "x=1&y=%22" || !strings.HasPrefix(at, s.base+"/start?x=1&y=%22") {
+	if got, at := ann.Says(), browser.Ask(ann.Tab, chromedp.Location()); got != "x=1&y=%22" || !strings.HasPrefix(at, s.base+"/start?x=1&y=%22") {
 		t.Errorf("got to %s, which says %q", at, got)
 	}
 }
@@ -318,7 +226,7 @@ func TestHarder(t *testing.T) {
 		}
 		return false
 	}
-	ann := newTab(t, newChromium(t), s, false)
+	ann := newTab(t, browser.New(t), s, false)
 	ann.post()
 	ann.there()
 	s.wantSame(t, 2)
@@ -330,7 +238,7 @@ func TestHarder(t *testing.T) {
 // TestWithoutScripts holds that the page says plainly what to do, whatever does
 // not work, and that nothing is lost: the button sends the very same form.
 func TestWithoutScripts(t *testing.T) {
-	browser := newChromium(t)
+	chromium := browser.New(t)
 	const (
 		wait = "There are many new visitors from your network just now. Please wait 60 minutes and try again."
 		keep = "One moment " + wait + " What you sent is kept on this page. With JavaScript you would not have to wait. Try again"
@@ -359,19 +267,19 @@ func TestWithoutScripts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, nil)
 			s.between = tt.between
-			ann := newTab(t, browser, s, true)
+			ann := newTab(t, chromium, s, true)
 			if tt.off {
-				if _, err := chromedp.Call(ann.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+				if _, err := chromedp.Call(ann.Ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			ann.post()
-			ann.do(chromedp.WaitVisible(chromedp.CSS("#again > button")))
-			if got := ann.says(); !strings.HasSuffix(got, tt.says) || strings.Contains(got, "Working") {
+			ann.Do(chromedp.WaitVisible(chromedp.CSS("#again > button")))
+			if got := ann.Says(); !strings.HasSuffix(got, tt.says) || strings.Contains(got, "Working") {
 				t.Errorf("it says %q, want %q", got, tt.says)
 			}
 			s.roomy.Store(true)
-			ann.click("#again > button")
+			ann.Click("#again > button")
 			ann.there()
 			s.wantSame(t, 2)
 		})
@@ -389,9 +297,9 @@ func TestPolicy(t *testing.T) {
 		}
 		return false
 	}
-	ann := newTab(t, newChromium(t), s, true)
+	ann := newTab(t, browser.New(t), s, true)
 	ann.post()
-	ann.do(chromedp.WaitVisible(chromedp.CSS("#challenge")))
+	ann.Do(chromedp.WaitVisible(chromedp.CSS("#challenge")))
 	const try = `new Promise(resolve => {
 		const refused = [];
 		document.addEventListener("securitypolicyviolation", e => { refused.push(e.effectiveDirective); if (refused.length === 6) resolve(refused.sort().join(" ")); });
@@ -404,10 +312,10 @@ func TestPolicy(t *testing.T) {
 		try { new Worker(URL.createObjectURL(new Blob(["1"]))); } catch {}
 	})`
 	want := "connect-src frame-src img-src script-src-elem script-src-elem worker-src"
-	if got := ask(ann, chromedp.Evaluate[string](try, chromedp.EvalAwaitPromise)); got != want {
+	if got := browser.Ask(ann.Tab, chromedp.Evaluate[string](try, chromedp.EvalAwaitPromise)); got != want {
 		t.Errorf("refused was %q, want %q", got, want)
 	}
-	if ask(ann, chromedp.Evaluate[bool](`"injected" in window`)) {
+	if browser.Ask(ann.Tab, chromedp.Evaluate[bool](`"injected" in window`)) {
 		t.Error("a script ran")
 	}
 }
@@ -439,15 +347,15 @@ func TestCaptcha(t *testing.T) {
 	t.Cleanup(service.Close)
 	for name, to := range map[string]string{"there": "127.0.0.1:" + port, "blocked": "~NOTFOUND"} {
 		t.Run(name, func(t *testing.T) {
-			browser := newChromium(t, chromedp.Flag("host-resolver-rules", "MAP challenges.cloudflare.com "+to), chromedp.Flag("ignore-certificate-errors", true))
+			chromium := browser.New(t, chromedp.Flag("host-resolver-rules", "MAP challenges.cloudflare.com "+to), chromedp.Flag("ignore-certificate-errors", true))
 			s := serve(t, func(c *challenge.Config) {
 				c.Captcha = challenge.Turnstile{SiteKey: "site", Secret: "hush", Hostname: "localhost", Verify: service.URL}
 			})
-			ann := newTab(t, browser, s, name == "blocked")
+			ann := newTab(t, chromium, s, name == "blocked")
 			ann.post()
 			if name == "blocked" {
-				ann.do(chromedp.WaitVisible(chromedp.CSS("#again > button")))
-				if got := ann.says(); !strings.Contains(got, "That did not work.") {
+				ann.Do(chromedp.WaitVisible(chromedp.CSS("#again > button")))
+				if got := ann.Says(); !strings.Contains(got, "That did not work.") {
 					t.Errorf("it says %q", got)
 				}
 				return

@@ -1,0 +1,132 @@
+// Package browser drives a real browser in tests. It is a module of its own: what
+// drives one is nothing that an app should get.
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// New starts a browser, or skips the test when there is none. It is gone when the
+// test ends, and after two minutes in any case.
+func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(testserver.Chromium(t)),
+		chromedp.DisableGPU,
+		chromedp.UserAgent(walkintest.UserAgent), // by its own, a headless browser is a robot, and gets no user for looking
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+	)
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // it cannot be had as root, and only our own pages are shown
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, append(options, more...)...)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until it is gone, and its profile with it
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// A Tab is somebody's browser: cookies and all are its own. What it says in its
+// console about the pages fails the test, unless it is Quiet.
+type Tab struct {
+	T     *testing.T
+	Ctx   context.Context
+	Quiet bool
+
+	mu         sync.Mutex
+	complaints []string
+}
+
+// NewTab opens a tab in a browser of [New]. Listeners get every event, too.
+func NewTab(t *testing.T, browser context.Context, listeners ...func(any)) *Tab {
+	t.Helper()
+	b := &Tab{T: t}
+	var cancel context.CancelFunc
+	b.Ctx, cancel = chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(func(ev any) {
+		b.listen(ev)
+		for _, listener := range listeners {
+			listener(ev)
+		}
+	}))
+	t.Cleanup(func() {
+		cancel()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, c := range b.complaints {
+			if !b.Quiet {
+				t.Errorf("the browser complains: %s", c)
+			}
+		}
+	})
+	b.Do(chromedp.Steps())
+	return b
+}
+
+// listen notes what the console shows: errors of scripts, refusals by the content
+// security policy, bad markup, missing files. That the site refuses something is
+// no complaint.
+func (b *Tab) listen(ev any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch ev := ev.(type) {
+	case *log.EventEntryAdded:
+		if e := ev.Entry; e.Source != log.EntrySourceNetwork || !strings.Contains(e.Text, "status of 4") {
+			b.complaints = append(b.complaints, fmt.Sprintf("%s: %s %s", e.Source, e.Text, e.URL))
+		}
+	case *runtime.EventExceptionThrown:
+		b.complaints = append(b.complaints, ev.ExceptionDetails.Text)
+	case *runtime.EventConsoleAPICalled:
+		b.complaints = append(b.complaints, fmt.Sprintf("console.%s", ev.Type))
+	}
+}
+
+// Do runs steps.
+func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
+	b.T.Helper()
+	if err := chromedp.Do(b.Ctx, steps...); err != nil {
+		b.T.Fatalf("%v; the page says %q", err, b.Says())
+	}
+}
+
+// Click clicks and waits for the page that follows.
+func (b *Tab) Click(selector string) {
+	b.T.Helper()
+	if _, err := chromedp.RunResponse(b.Ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
+		b.T.Fatalf("clicking %s: %v; the page says %q", selector, err, b.Says())
+	}
+}
+
+// Says returns what can be read on the page, in one line.
+func (b *Tab) Says() string {
+	text, _ := chromedp.Run(b.Ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// Ask returns what an action finds out.
+func Ask[T any](b *Tab, action chromedp.Action[T]) T {
+	b.T.Helper()
+	v, err := chromedp.Run(b.Ctx, action)
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	return v
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,9 +29,11 @@ type Sweeper interface {
 	DeleteAway(ctx context.Context, users []User) error
 
 	// DeleteExpired deletes what expired before a time: sessions, their data
-	// where the store keeps it, tombstones and tickets. At most about limit of
-	// each; it returns how many went.
-	DeleteExpired(ctx context.Context, before time.Time, limit int) (int, error)
+	// where the store keeps it, tombstones and tickets, in transactions of
+	// about batch rows, and returns how many went. Rows that the database
+	// refuses to delete, because a table of the app's refers to them, are
+	// passed over: all others go, and the error says how many stayed.
+	DeleteExpired(ctx context.Context, before time.Time, batch int) (int, error)
 }
 
 // SweepOptions say what [Middleware.Sweep] takes. The zero value sweeps whoever
@@ -46,8 +49,9 @@ type SweepOptions struct {
 
 	// Keep sees the users of a batch in the transaction that deletes them,
 	// and returns those to spare. The app deletes or archives there what
-	// its foreign keys do not. An error undoes the batch and ends the
-	// sweep. Nil spares nobody.
+	// its foreign keys do not. An error undoes the batch, which is then
+	// tried in halves, so that one user it cannot decide on keeps no other
+	// one: Keep may see a user more than once. Nil spares no one.
 	Keep func(ctx context.Context, users []uuid.UUID) (keep []uuid.UUID, err error)
 
 	// DryRun counts and asks Keep, and deletes nothing.
@@ -58,6 +62,11 @@ type SweepOptions struct {
 // identity, in batches that block nobody, and returns how many went. Several
 // replicas may sweep at once. A user who comes back during the sweep survives
 // whole or is gone whole. What expired, such as sessions and tickets, goes too.
+//
+// A user who cannot be deleted, because a table of the app's refers to them
+// without ON DELETE or because Keep fails on them, is passed over: all others
+// go, and so does what expired. The error, which the event Swept has too, says
+// how many stayed and names some.
 //
 // It needs a store that is a [Sweeper]; those of this project are.
 func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, err error) {
@@ -77,16 +86,11 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 		return 0, errors.New("walkin: SweepOptions.Batch is negative")
 	}
 	now := time.Now()
-	var last User
-	for more := true; more && err == nil; {
-		var n int
-		n, last, more, err = m.sweepBatch(ctx, store, opts, now.Add(-opts.InactiveFor), last)
-		swept += n
-	}
-	for more := !opts.DryRun; more && err == nil; {
-		var n int
-		n, err = store.DeleteExpired(ctx, now.Add(-2*leeway), opts.Batch)
-		more = n > 0
+	swept, err = m.sweepUsers(ctx, store, opts, now.Add(-opts.InactiveFor))
+	if !opts.DryRun && ctx.Err() == nil {
+		// In any case: what became of the users says nothing about it.
+		_, expired := store.DeleteExpired(ctx, now.Add(-2*leeway), opts.Batch)
+		err = errors.Join(err, expired)
 	}
 	if !opts.DryRun && (swept > 0 || err != nil) {
 		m.tell(ctx, Event{Outcome: Swept, Count: swept, Err: err})
@@ -94,31 +98,85 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	return swept, err
 }
 
-// sweepBatch takes one batch, and returns how many went, the last user that was
-// looked at, and whether there may be more.
-func (m *Middleware) sweepBatch(ctx context.Context, store Sweeper, opts SweepOptions, before time.Time, after User) (swept int, last User, more bool, err error) {
-	err = store.InTx(ctx, func(ctx context.Context) error {
-		users, err := store.Away(ctx, before, after, opts.Batch)
-		if err != nil || len(users) == 0 {
-			swept, more = 0, false
+// sweepUsers goes through the users who were last seen before a time. A batch
+// that fails is halved, down to the user who cannot go.
+func (m *Middleware) sweepUsers(ctx context.Context, store Sweeper, opts SweepOptions, before time.Time) (swept int, err error) {
+	var last User
+	var stuck stuckUsers
+	for size := opts.Batch; ; {
+		n, users, err := m.sweepBatch(ctx, store, opts, before, last, size)
+		swept += n
+		switch {
+		case err == nil && len(users) == 0:
+			return swept, stuck.err()
+		case err == nil:
+			last = users[len(users)-1]
+			size = min(2*size, opts.Batch)
+		case len(users) == 0, ctx.Err() != nil:
+			// Not about any user: the store did not even list them.
+			return swept, errors.Join(stuck.err(), err)
+		case len(users) > 1:
+			size = len(users) / 2
+		default:
+			stuck.add(users[0].ID, err)
+			last = users[0]
+		}
+	}
+}
+
+// sweepBatch takes one batch, and returns how many went and who was looked at.
+func (m *Middleware) sweepBatch(ctx context.Context, store Sweeper, opts SweepOptions, before time.Time, after User, size int) (swept int, users []User, err error) {
+	err = store.InTx(ctx, func(ctx context.Context) (err error) {
+		swept = 0
+		if users, err = store.Away(ctx, before, after, size); err != nil || len(users) == 0 {
+			users = nil
 			return err
 		}
-		last, more = users[len(users)-1], true
+		gone := users
 		if opts.Keep != nil {
-			if users, err = spare(ctx, opts.Keep, users); err != nil {
+			if gone, err = spare(ctx, opts.Keep, users); err != nil {
 				return err
 			}
 		}
-		swept = len(users)
+		swept = len(gone)
 		if opts.DryRun || swept == 0 {
 			return nil
 		}
-		return store.DeleteAway(ctx, users)
+		return store.DeleteAway(ctx, gone)
 	})
 	if err != nil {
-		return 0, last, false, err
+		swept = 0
 	}
-	return swept, last, more, nil
+	return swept, users, err
+}
+
+// stuckUsers are those who could not be deleted: all are counted, some named.
+type stuckUsers struct {
+	count int
+	names []string
+	first error
+}
+
+const maxNamed = 10 // an error of a thousand names is not read
+
+func (s *stuckUsers) add(id uuid.UUID, err error) {
+	if s.count++; s.count <= maxNamed {
+		s.names = append(s.names, id.String())
+	}
+	if s.first == nil {
+		s.first = err
+	}
+}
+
+func (s *stuckUsers) err() error {
+	if s.count == 0 {
+		return nil
+	}
+	names := strings.Join(s.names, ", ")
+	if s.count > len(s.names) {
+		names += ", …"
+	}
+	return fmt.Errorf("walkin: %d users could not be deleted (%s); the first: %w", s.count, names, s.first)
 }
 
 // spare returns the users without those that keep names.

@@ -40,13 +40,13 @@ func newQueries(d dialect) queries {
 		// The table in between is for MySQL, which takes no LIMIT otherwise.
 		expiredSessions: d.sql(`
 			DELETE FROM walkin_sessions WHERE id IN (SELECT id FROM
-				(SELECT id FROM walkin_sessions WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
+				(SELECT id FROM walkin_sessions WHERE expires_at < ? ORDER BY expires_at, id LIMIT ? OFFSET ?) AS expired)`),
 		expiredTombstones: d.sql(`
 			DELETE FROM walkin_tombstones WHERE user_id IN (SELECT user_id FROM
-				(SELECT user_id FROM walkin_tombstones WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
+				(SELECT user_id FROM walkin_tombstones WHERE expires_at < ? ORDER BY expires_at, user_id LIMIT ? OFFSET ?) AS expired)`),
 		expiredData: d.sql(`
 			DELETE FROM walkin_session_data WHERE session_id IN (SELECT session_id FROM
-				(SELECT session_id FROM walkin_session_data WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
+				(SELECT session_id FROM walkin_session_data WHERE expires_at < ? ORDER BY expires_at, session_id LIMIT ? OFFSET ?) AS expired)`),
 
 		tombstone: d.sql(`SELECT 1 FROM walkin_tombstones WHERE user_id = ?`),
 		insertTombstone: d.sql(`
@@ -87,7 +87,7 @@ func newQueries(d dialect) queries {
 		deleteExpiredTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ? AND expires_at <= ?`),
 		expiredTickets: d.sql(`
 			DELETE FROM walkin_tickets WHERE name IN (SELECT name FROM
-				(SELECT name FROM walkin_tickets WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AS expired)`),
+				(SELECT name FROM walkin_tickets WHERE expires_at < ? ORDER BY expires_at, name LIMIT ? OFFSET ?) AS expired)`),
 
 		saveData: d.sql(`
 			INSERT INTO walkin_session_data (session_id, data, expires_at)
@@ -100,7 +100,7 @@ func newQueries(d dialect) queries {
 		swapLimit:   d.sql(`UPDATE walkin_limits SET full_at = ? WHERE name = ? AND full_at = ?`),
 		fullLimits: d.sql(`
 			DELETE FROM walkin_limits WHERE name IN (SELECT name FROM
-				(SELECT name FROM walkin_limits WHERE full_at < ? ORDER BY full_at LIMIT ?) AS expired)`),
+				(SELECT name FROM walkin_limits WHERE full_at < ? ORDER BY full_at, name LIMIT ? OFFSET ?) AS expired)`),
 	}
 }
 

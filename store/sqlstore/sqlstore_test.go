@@ -36,6 +36,7 @@ func testServer(t *testing.T, server server) {
 	t.Run("eight replicas migrate together", func(t *testing.T) { migrateTogether(t, server(t)) })
 	t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, server(t)) })
 	t.Run("two stores do not mix their transactions", func(t *testing.T) { twoStores(t, server(t), server(t)) })
+	t.Run("a row that cannot go keeps no other from the sweep", func(t *testing.T) { sweepStuck(t, server(t)) })
 	t.Run("session data", func(t *testing.T) { sessionData(t, server) })
 	t.Run("limits", func(t *testing.T) { limits(t, server) })
 	t.Run("readers write nothing", func(t *testing.T) { readersWriteNothing(t, server(t)) })

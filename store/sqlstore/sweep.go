@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -85,9 +87,9 @@ func (s *Store) list(users []walkin.User) (in string, ids []any) {
 }
 
 // DeleteExpired implements walkin.Sweeper.
-func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (int, error) {
-	total := 0
+func (s *Store) DeleteExpired(ctx context.Context, before time.Time, batch int) (total int, err error) {
 	at := s.dialect.time(before)
+	var errs []error
 	for _, expired := range []struct {
 		query  string
 		before any
@@ -95,11 +97,58 @@ func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) 
 		{s.q.expiredSessions, at}, {s.q.expiredTombstones, at}, {s.q.expiredTickets, at}, {s.q.expiredData, at},
 		{s.q.fullLimits, before.UnixNano()},
 	} {
-		n, err := s.exec(ctx, expired.query, expired.before, limit)
-		if err != nil {
-			return total, err
-		}
-		total += int(n)
+		n, err := s.deleteExpired(ctx, expired.query, expired.before, batch)
+		total += n
+		errs = append(errs, err) // and go on: the tables have nothing to do with each other
 	}
-	return total, nil
+	return total, errors.Join(errs...)
+}
+
+// deleteExpired works through one table, oldest first. A batch that is refused is
+// halved, down to the row that cannot go; that one is passed over by the query's
+// OFFSET.
+func (s *Store) deleteExpired(ctx context.Context, query string, before any, batch int) (total int, err error) {
+	stuck := 0
+	var first error
+	for size := batch; ; {
+		n, err := s.exec(ctx, query, before, size, stuck)
+		switch {
+		case err == nil && n == 0:
+			if first != nil {
+				first = fmt.Errorf("sqlstore: %d expired rows could not be deleted; the first: %w", stuck, first)
+			}
+			return total, first
+		case err == nil:
+			total += int(n)
+			size = min(2*size, batch)
+		case !isRefusal(err) || s.tx(ctx) != nil:
+			// Not about a row; and a transaction may not go on after an error.
+			return total, errors.Join(first, err)
+		case size > 1:
+			size /= 2
+		default:
+			stuck++
+			if first == nil {
+				first = err
+			}
+		}
+	}
+}
+
+// isRefusal reports whether the database refused a statement for what is in its
+// rows: a constraint, or a trigger of the app's that raised an error.
+func isRefusal(err error) bool {
+	if state := sqlState(err); state != "" {
+		return strings.HasPrefix(state, "23") || state == "P0001"
+	}
+	text := err.Error()
+	for _, part := range []string{
+		"(23", "(45000)", // MySQL, with the SQLSTATE behind the number
+		"constraint failed", // SQLite, also for RAISE
+	} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ func runSweep(t *testing.T, open Opener) {
 		{"goes by inactivity, never takes a user with an identity", sweepInactive},
 		{"asks the keep hook in the transaction, and obeys", sweepKeep},
 		{"a keep hook that fails undoes its batch", sweepKeepFails},
+		{"a user whom the keep hook fails on keeps nobody else", sweepKeepFailsOnOne},
 		{"a dry run deletes nothing", sweepDry},
 		{"two replicas sweep together, each user once", sweepTogether},
 		{"a user who comes back survives whole or is gone whole", sweepReturning},
@@ -129,6 +131,47 @@ func sweepKeepFails(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Stor
 	is(t, err, errApp)
 	_, err = stores[1].Lookup(t.Context(), user.ID, session.ID)
 	ok(t, err)
+}
+
+func sweepKeepFailsOnOne(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+	const users = 23
+	var all []uuid.UUID
+	stuck := map[uuid.UUID]bool{}
+	for i := range users {
+		user, _ := away(t, stores[0], long+time.Duration(users-i)*time.Hour)
+		all = append(all, user.ID)
+		stuck[user.ID] = i == 0 || i == 11 || i == 12 || i == users-1
+	}
+	_, session := away(t, stores[0], 0)
+	expired := session
+	expired.ID, expired.ExpiresAt = uuid.New(), time.Now().Add(-day)
+	ok(t, stores[0].CreateSession(t.Context(), expired))
+	sweep := func() (int, error) {
+		return m.Sweep(t.Context(), walkin.SweepOptions{Batch: 8, Keep: func(_ context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+			if slices.ContainsFunc(ids, func(id uuid.UUID) bool { return stuck[id] }) {
+				return nil, errApp
+			}
+			return nil, nil
+		}})
+	}
+	n, err := sweep()
+	is(t, err, errApp)
+	if n != users-4 {
+		t.Errorf("got %d swept, want %d", n, users-4)
+	}
+	for _, id := range all {
+		isThere(t, stores[1], id, stuck[id])
+		if stuck[id] != strings.Contains(err.Error(), id.String()) {
+			t.Errorf("%v could not go: %t; the error says %q", id, stuck[id], err)
+		}
+	}
+	clear(stuck)
+	if n, err := sweep(); n != 4 || err != nil {
+		t.Errorf("once they can go: got %d, %v, want 4", n, err)
+	}
+	if session, err := stores[1].Lookup(t.Context(), expired.UserID, expired.ID); err == nil {
+		t.Errorf("an expired session stayed: %v", session)
+	}
 }
 
 func sweepDry(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {

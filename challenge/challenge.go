@@ -44,6 +44,7 @@
 package challenge
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -70,8 +71,13 @@ import (
 // Config says what is asked. Key and Store are required.
 type Config struct {
 	// Key signs challenges: 32 random bytes at least, the same on all replicas,
-	// and of no other use.
+	// and of no other use, such as walkin.Key.Derive returns.
 	Key []byte
+
+	// OldKeys are no longer, or not yet, used to sign; challenges that they
+	// signed are accepted. To change Key, add the new one here on all replicas,
+	// then swap the two, and remove the old one after a quarter of an hour.
+	OldKeys [][]byte
 
 	// Store has what was solved, as tickets; the one of walkin.Config.
 	Store walkin.Store
@@ -107,7 +113,8 @@ type Config struct {
 // goroutine.
 type Gate struct {
 	cfg    Config
-	cookie string // its name
+	keys   [][]byte // the first signs, all verify
+	cookie string   // its name
 	origin *http.CrossOriginProtection
 }
 
@@ -122,8 +129,18 @@ const (
 // New returns a Gate, or an error that names every mistake in cfg.
 func New(cfg Config) (*Gate, error) {
 	var mistakes []error
-	if len(cfg.Key) < 32 {
-		mistakes = append(mistakes, fmt.Errorf("walkin: challenge: Config.Key has %d bytes; 32 random ones are needed", len(cfg.Key)))
+	keys := [][]byte{bytes.Clone(cfg.Key)} // the caller may wipe it
+	for _, old := range cfg.OldKeys {
+		keys = append(keys, bytes.Clone(old))
+	}
+	for i, key := range keys {
+		if len(key) < 32 || len(bytes.Trim(key, string(key[:1]))) == 0 {
+			name := "Key"
+			if i > 0 {
+				name = fmt.Sprintf("OldKeys[%d]", i-1)
+			}
+			mistakes = append(mistakes, fmt.Errorf("walkin: challenge: Config.%s has %d bytes; 32 random ones are needed", name, len(key)))
+		}
 	}
 	if cfg.Store == nil {
 		mistakes = append(mistakes, errors.New("walkin: challenge: Config.Store is required"))
@@ -151,8 +168,8 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.Key = append([]byte(nil), cfg.Key...) // the caller may wipe it
-	g := &Gate{cfg: cfg, cookie: "__Host-walkin-pass", origin: http.NewCrossOriginProtection()}
+	cfg.Key, cfg.OldKeys = nil, nil
+	g := &Gate{cfg: cfg, keys: keys, cookie: "__Host-walkin-pass", origin: http.NewCrossOriginProtection()}
 	if cfg.Insecure {
 		g.cookie = "walkin-pass"
 	}

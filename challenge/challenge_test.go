@@ -2,7 +2,11 @@ package challenge_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -304,6 +308,41 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("a pass of ten minutes ago: got %d", r.StatusCode)
 		}
 	})
+}
+
+// TestForged holds that a challenge which this site did not make is refused, also
+// where whoever made it has the key: none of ours is good for years.
+func TestForged(t *testing.T) {
+	old := []byte("a key of before, that still verifies")
+	s := newSite(t, memstore.New(), func(c *challenge.Config) { c.OldKeys = [][]byte{old} })
+	s.fill()
+	for _, tt := range []struct {
+		name   string
+		key    []byte
+		expiry time.Duration
+		want   int
+	}{
+		{"our key", key, time.Minute, http.StatusNoContent},
+		{"an old key", old, time.Minute, http.StatusNoContent},
+		{"another key", []byte("a key of some other site altogether"), time.Minute, http.StatusForbidden},
+		{"an empty key", nil, time.Minute, http.StatusForbidden},
+		{"ten years", key, 10 * 365 * 24 * time.Hour, http.StatusForbidden},
+		{"a day", old, 24 * time.Hour, http.StatusForbidden},
+	} {
+		b := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(tt.expiry).Unix()))
+		b = append(append(b, 17), rand.Text()[:16]...)
+		text := base64.RawURLEncoding.EncodeToString(b)
+		mac := hmac.New(sha256.New, tt.key)
+		mac.Write([]byte("walkin challenge\x00" + text))
+		text += "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+		c := s.visitor()
+		if got := answer(c, text, solve(text, 17)); got != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
+		}
+		if got := c.Cookie("__Host-walkin-pass") != ""; got != (tt.want == http.StatusNoContent) {
+			t.Errorf("%s: got a pass: %v", tt.name, got)
+		}
+	}
 }
 
 // TestSlowPhone holds that work which takes a slow phone a minute on average is
@@ -731,6 +770,13 @@ func TestNew(t *testing.T) {
 	for _, part := range []string{"Config.Key", "Config.Store", "Config.Path", "Config.Captcha"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("got %v, want it to name %s", err, part)
+		}
+	}
+	for name, cfg := range map[string]challenge.Config{
+		"zeros": {Key: make([]byte, 32), Store: memstore.New()}, "an old key of nothing": {Key: key, OldKeys: [][]byte{{}}, Store: memstore.New()},
+	} {
+		if _, err := challenge.New(cfg); err == nil {
+			t.Errorf("%s: got no error", name)
 		}
 	}
 	s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Insecure = true })

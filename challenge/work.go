@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ const (
 
 	shortest = 2 * time.Minute
 	unlucky  = 20 * time.Second // ten times what the least work takes a slow phone
+
+	clockSkew = time.Minute // between two replicas
 )
 
 // workFor returns how long a challenge lives. The work has no fixed length: one in
@@ -55,7 +58,7 @@ func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error)
 	b[8] = byte(difficulty)
 	_, _ = rand.Read(b[9:]) // never fails, see crypto/rand
 	text = base64.RawURLEncoding.EncodeToString(b[:])
-	return text + "." + g.sign(text), difficulty, nil
+	return text + "." + sign(g.keys[0], text), difficulty, nil
 }
 
 // difficultyAt returns what work has to be where a network has solved so much.
@@ -72,8 +75,8 @@ func (g *Gate) network(r *http.Request) string {
 	return "challenge:" + networks[len(networks)-1] // the largest: a rented range is one crowd
 }
 
-func (g *Gate) sign(text string) string {
-	mac := hmac.New(sha256.New, g.cfg.Key)
+func sign(key []byte, text string) string {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("walkin challenge\x00" + text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
@@ -81,7 +84,7 @@ func (g *Gate) sign(text string) string {
 // checkWork reports whether a solution holds, for the first time.
 func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, solution string) (bool, error) {
 	text, signature, ok := strings.Cut(challenge, ".")
-	if !ok || !hmac.Equal([]byte(signature), []byte(g.sign(text))) {
+	if !ok || !slices.ContainsFunc(g.keys, func(key []byte) bool { return hmac.Equal([]byte(signature), []byte(sign(key, text))) }) {
 		return false, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(text)
@@ -90,7 +93,8 @@ func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, soluti
 	}
 	now := time.Now()
 	expires := time.Unix(int64(binary.BigEndian.Uint64(b[:8])), 0)
-	if !now.Before(expires) || !isNumber(solution) || zeroBits(challenge, solution) < int(b[8]) {
+	// One that lives longer than any of ours was made by whoever has the key.
+	if !now.Before(expires) || expires.After(now.Add(workFor(mostBits)+clockSkew)) || !isNumber(solution) || zeroBits(challenge, solution) < int(b[8]) {
 		return false, nil
 	}
 	// Only the exact text was signed, so of one challenge there is one key.

@@ -57,6 +57,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,7 +81,7 @@ const (
 type Codes struct {
 	cfg      Config // with all defaults filled in
 	provider string
-	key      []byte // derived, for every MAC
+	keys     [][]byte // derived, for every MAC: the first signs, all verify
 	limits   limits
 }
 
@@ -165,7 +166,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, binding, address str
 	if to := r.Form.Get("return_to"); len(to) <= maxReturnTo {
 		p.ReturnTo = to
 	}
-	p.MAC = c.mac(p, typed)
+	p.MAC = mac(c.keys[0], p, typed)
 	// A browser that asked as nobody, and then again as a new guest, has two
 	// names, and must not have two codes, with five tries each.
 	for _, name := range c.cfg.Middleware.Bound(r) {
@@ -202,13 +203,18 @@ func (c *Codes) ticketKey(binding string) string { return "code:" + c.provider +
 func (c *Codes) usedKey(browser string) string { return "code:" + c.provider + ":used:" + browser }
 
 // mac binds a code to all that it is for.
-func (c *Codes) mac(p pending, typed string) []byte {
-	return c.sum("code", p.Binding, p.Browser, p.Address, string(p.Secret), typed)
+func mac(key []byte, p pending, typed string) []byte {
+	return sum(key, "code", p.Binding, p.Browser, p.Address, string(p.Secret), typed)
+}
+
+// isRight reports whether a code is the one that was sent, under whichever key.
+func (c *Codes) isRight(p pending, typed string) bool {
+	return slices.ContainsFunc(c.keys, func(key []byte) bool { return hmac.Equal(p.MAC, mac(key, p, typed)) })
 }
 
 // sum authenticates a list of strings: no two lists look alike to it.
-func (c *Codes) sum(parts ...string) []byte {
-	h := hmac.New(sha256.New, c.key)
+func sum(key []byte, parts ...string) []byte {
+	h := hmac.New(sha256.New, key)
 	for _, part := range parts {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash returns no error
 		h.Write([]byte(part))
@@ -255,7 +261,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 		key = c.usedKey(p.Browser)
 	}
 	switch {
-	case hmac.Equal(p.MAC, c.mac(p, typed)) && ticket.Key == key:
+	case c.isRight(p, typed) && ticket.Key == key:
 	case ticket.Tries == 0:
 		return walkin.Proof{}, wrong("wrong_code_last", "That code is not right, and now it no longer works. Please ask for a new one.")
 	default:

@@ -496,13 +496,32 @@ func (s *tickets) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 	return s.Store.PutTicket(ctx, ticket)
 }
 
-// Another key makes another MAC: a code of before is none.
+// Another key makes another MAC: a code of before is none, unless its key is named
+// as an old one. Then replicas change one after the other, and no code is lost.
 func TestKey(t *testing.T) {
-	s := newWorld(t)
-	v := s.guest(s.replica())
-	typed := v.mustAsk(ann).Code
-	s.change = func(cfg *code.Config) { cfg.Key = []byte(strings.Repeat("another key, ", 3)) }
-	want(t, v.on(s.replica()).enter(typed), http.StatusUnauthorized)
+	another := []byte(strings.Repeat("another key, ", 3))
+	replaced := func(cfg *code.Config) { cfg.Key = another }
+	known := func(cfg *code.Config) { cfg.OldKeys = [][]byte{another} }
+	swapped := func(cfg *code.Config) { cfg.OldKeys, cfg.Key = [][]byte{cfg.Key}, another }
+	for _, tt := range []struct {
+		name          string
+		first, second func(*code.Config)
+		status        int
+	}{
+		{"replaced", nil, replaced, http.StatusUnauthorized},
+		{"named as old", nil, swapped, http.StatusSeeOther},
+		{"replicas, one before the swap", swapped, known, http.StatusSeeOther},
+		{"replicas, one after the swap", known, swapped, http.StatusSeeOther},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newWorld(t)
+			s.change = tt.first
+			v := s.guest(s.replica())
+			typed := v.mustAsk(ann).Code
+			s.change = tt.second
+			want(t, v.on(s.replica()).enter(typed), tt.status)
+		})
+	}
 }
 
 // A message that cannot be sent is 503, uses nothing of the address up, and leaves
@@ -711,6 +730,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"the least", func(*code.Config) {}, false},
 		{"a key of zeros", func(cfg *code.Config) { cfg.Key = make([]byte, 32) }, true},
 		{"31 bytes", func(cfg *code.Config) { cfg.Key = cfg.Key[:31] }, true},
+		{"an old key of nothing", func(cfg *code.Config) { cfg.OldKeys = [][]byte{nil} }, true},
 		{"nine digits", func(cfg *code.Config) { cfg.Digits = 9 }, true},
 		{"eight digits", func(cfg *code.Config) { cfg.Digits = 8 }, false},
 		{"a link with a query", func(cfg *code.Config) { cfg.Link = "https://example.com/code?a=b" }, true},

@@ -34,11 +34,16 @@ type Config struct {
 	// Sender sends the messages.
 	Sender Sender
 
-	// Key is at least 32 random bytes, the same on all replicas. What is used
-	// is derived from it for this purpose alone. So it may be the secret of a
-	// token key; one of its own lets the two change independently. A new key
-	// ends the codes that are on their way, and nothing else.
+	// Key is at least 32 random bytes, the same on all replicas, such as
+	// walkin.Key.Derive returns. What is used is derived from it for this
+	// purpose alone.
 	Key []byte
+
+	// OldKeys are no longer, or not yet, used to sign; codes that they signed
+	// are accepted. To change Key, add the new one here on all replicas, then
+	// swap the two, and remove the old one after ten minutes. Nil ends the
+	// codes that are on their way when Key changes, and nothing else.
+	OldKeys [][]byte
 
 	// Kind is Email when zero. For both, make two Codes.
 	Kind Kind
@@ -112,8 +117,13 @@ func New(cfg Config) (*Codes, error) {
 	if cfg.Sender == nil {
 		mistake("Config.Sender is required; Print has one for development")
 	}
-	if len(cfg.Key) < 32 || len(bytes.Trim(cfg.Key, string(cfg.Key[:1]))) == 0 {
+	if !isKey(cfg.Key) {
 		mistake("Config.Key needs at least 32 random bytes")
+	}
+	for i, old := range cfg.OldKeys {
+		if !isKey(old) {
+			mistake("Config.OldKeys[%d] needs at least 32 random bytes", i)
+		}
 	}
 	provider, normalise := "email", email
 	switch cfg.Kind {
@@ -171,12 +181,22 @@ func New(cfg Config) (*Codes, error) {
 	}
 	// HMAC-SHA256 under one key must not sign both tokens and what is said
 	// here: whoever gets one signed could ask for the other.
-	key, err := hkdf.Key(sha256.New, cfg.Key, nil, "walkin code v1 "+provider, sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("walkin: code: %w", err)
+	var keys [][]byte
+	for _, secret := range append([][]byte{cfg.Key}, cfg.OldKeys...) {
+		key, err := hkdf.Key(sha256.New, secret, nil, "walkin code v1 "+provider, sha256.Size)
+		if err != nil {
+			return nil, fmt.Errorf("walkin: code: %w", err)
+		}
+		keys = append(keys, key)
 	}
-	cfg.Key = nil
-	return &Codes{cfg: cfg, provider: provider, key: key, limits: limits{cfg.Limiter, own}}, nil
+	cfg.Key, cfg.OldKeys = nil, nil
+	return &Codes{cfg: cfg, provider: provider, keys: keys, limits: limits{cfg.Limiter, own}}, nil
+}
+
+// isKey reports whether a key may be random: not empty, as the Secret of an Ed25519
+// key is, and not what make returns.
+func isKey(key []byte) bool {
+	return len(key) >= 32 && len(bytes.Trim(key, string(key[:1]))) > 0
 }
 
 const maxCount = 1_000_000

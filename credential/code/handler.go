@@ -2,6 +2,7 @@ package code
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"html/template"
 	"net/http"
@@ -181,7 +182,7 @@ func (c *Codes) mark(w http.ResponseWriter) string {
 	http.SetCookie(w, &http.Cookie{Name: c.cookie(), Value: value, Path: "/", Domain: c.cfg.Domain, MaxAge: int(lifetime.Seconds()),
 		HttpOnly: true, Secure: !c.cfg.Insecure, SameSite: http.SameSiteLaxMode})
 	w.Header().Set("Cache-Control", "no-store")
-	return c.markOf(value)
+	return markOf(value)
 }
 
 // browser returns the mark of the browser; empty is none, or more than a browser
@@ -191,9 +192,13 @@ func (c *Codes) browser(r *http.Request) string {
 	if len(values) != 1 {
 		return ""
 	}
-	return c.markOf(values[0].Value)
+	return markOf(values[0].Value)
 }
 
-func (c *Codes) markOf(value string) string {
-	return base64.RawURLEncoding.EncodeToString(c.sum("browser", value))
+// markOf hashes the value: who reads the store must not be able to send it. It
+// takes no key, which may change between two requests of one browser: the value
+// is random.
+func markOf(value string) string {
+	sum := sha256.Sum256([]byte("walkin code browser\x00" + value))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

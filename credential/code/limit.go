@@ -75,7 +75,7 @@ func (c *Codes) mailbox(address string) string {
 
 // bucket hashes its key: a limiter that replicas share needs no addresses.
 func (c *Codes) bucket(name, value string, limit walkin.Limit) bucket {
-	return bucket{name: name, key: "code:" + hex.EncodeToString(c.sum("limit", name, value)[:16]), limit: limit}
+	return bucket{name: name, key: "code:" + hex.EncodeToString(sum(c.keys[0], "limit", name, value)[:16]), limit: limit}
 }
 
 // limits count messages, in Config.Limiter, and in the process's own while that

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -35,21 +36,21 @@ const (
 const conditional = "conditional"
 
 func (p *Passkeys) beginSuggest(bound string) (any, error) {
-	if p.key == nil {
+	if p.keys == nil {
 		return nil, &walkin.Refusal{Status: http.StatusNotFound, Reason: "passkey_no_key",
 			Err: errors.New("walkin: passkey: a page has a field with autocomplete=webauthn, which needs Config.Key")}
 	}
 	challenge := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(ceremonyTime).Unix()))
 	challenge = append(challenge, make([]byte, stampSize-len(challenge))...)
 	rand.Read(challenge[8:]) // never fails
-	challenge = append(challenge, p.mac(bound, challenge)...)
+	challenge = append(challenge, mac(p.keys[0], bound, challenge)...)
 	request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(challenge))
 	return request, err
 }
 
 // mac binds a challenge to a browser, whose name has no NUL in it.
-func (p *Passkeys) mac(bound string, stamp []byte) []byte {
-	h := hmac.New(sha256.New, p.key)
+func mac(key []byte, bound string, stamp []byte) []byte {
+	h := hmac.New(sha256.New, key)
 	h.Write([]byte(bound + "\x00"))
 	h.Write(stamp)
 	return h.Sum(nil)
@@ -59,15 +60,16 @@ func (p *Passkeys) mac(bound string, stamp []byte) []byte {
 // browser; ok is false for one that it did not make.
 func (p *Passkeys) suggested(r *http.Request, challenge string) (c ceremony, ok bool, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(challenge)
-	if p.key == nil || err != nil || len(b) != suggestSize {
+	if err != nil || len(b) != suggestSize {
 		return ceremony{}, false, nil
 	}
 	for _, bound := range p.middleware.Bound(r) {
-		if !hmac.Equal(b[stampSize:], p.mac(bound, b[:stampSize])) {
+		if !slices.ContainsFunc(p.keys, func(key []byte) bool { return hmac.Equal(b[stampSize:], mac(key, bound, b[:stampSize])) }) {
 			continue
 		}
 		expires := time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
-		if !time.Now().Before(expires) {
+		// One of next year was made by whoever has the key, and not by us.
+		if now := time.Now(); !now.Before(expires) || expires.After(now.Add(ceremonyTime+usedFor)) {
 			return ceremony{}, true, ceremonyOver()
 		}
 		// The change looks again. But a copy of a key's answer is not a copy of

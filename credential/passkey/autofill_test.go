@@ -1,7 +1,11 @@
 package passkey_test
 
 import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"net/http"
 	"testing"
@@ -174,6 +178,43 @@ func TestSuggestBound(t *testing.T) {
 				want(t, p.at(1).post("signin-finish", proof), http.StatusOK, "", "")
 			})
 		})
+	}
+}
+
+// TestSuggestRotation holds that replicas change their key one after the other, and
+// that a challenge of years, made by whoever has the key, is none of ours.
+func TestSuggestRotation(t *testing.T) {
+	one, two := []byte("thirty-two bytes, and not a token's"), []byte("thirty-two bytes of another secret")
+	n := 0
+	s := newSite(t, func(_ *walkin.Config, c *passkey.Config) {
+		c.Key, c.OldKeys = one, [][]byte{two}
+		if n++; n > 1 {
+			c.Key, c.OldKeys = two, [][]byte{one}
+		}
+	})
+	for i := range s.replicas {
+		p := s.member().elsewhere()
+		p.Visit("/")
+		proof := p.device.get(p.at(i).suggest(), twist{})
+		want(t, p.at(1-i).post("signin-finish", proof), http.StatusOK, "", "")
+	}
+
+	p := s.member().elsewhere()
+	p.Visit("/")
+	o := p.device.read(p.at(0).suggest())
+	bound := "session:" + p.who().Session.String()
+	for expiry, status := range map[time.Duration]int{time.Minute: http.StatusOK, 10 * 365 * 24 * time.Hour: http.StatusGone} {
+		key, err := hkdf.Key(sha256.New, one, nil, "walkin passkey v1 app.example", sha256.Size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		challenge := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(expiry).Unix()))
+		challenge = append(challenge, "sixteen bytes..."...)
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(bound + "\x00"))
+		mac.Write(challenge)
+		q := *p
+		want(t, q.at(0).post("signin-finish", p.device.prove(p.device.keys[0], o, twist{challenge: b64(mac.Sum(challenge))})), status, "", "")
 	}
 }
 

@@ -45,10 +45,15 @@ type Config struct {
 	UserName func(*http.Request) string
 
 	// Key is for pages where browsers suggest passkeys in a field, see
-	// docs/passkeys.md: at least 32 random bytes, the same on all replicas.
-	// What is used is derived from it for this purpose alone, so it may be the
-	// secret of a token key. Nil suggests nothing.
+	// docs/passkeys.md: at least 32 random bytes, the same on all replicas, such
+	// as walkin.Key.Derive returns. What is used is derived from it for this
+	// purpose alone. Nil suggests nothing.
 	Key []byte
+
+	// OldKeys are no longer, or not yet, used to sign; challenges that they
+	// signed are accepted. To change Key, add the new one here on all replicas,
+	// then swap the two, and remove the old one after ten minutes.
+	OldKeys [][]byte
 
 	// RecentProof is that of walkin.Config, zero as there: a permanent user
 	// whose last proof is older is told before their device makes a key, not
@@ -85,8 +90,16 @@ func New(cfg Config) (*Passkeys, error) {
 	if cfg.DisplayName == "" {
 		mistake("Config.DisplayName is required")
 	}
-	if cfg.Key != nil && (len(cfg.Key) < 32 || len(bytes.Trim(cfg.Key, string(cfg.Key[:1]))) == 0) {
+	if cfg.Key != nil && !isKey(cfg.Key) {
 		mistake("Config.Key needs at least 32 random bytes")
+	}
+	if cfg.Key == nil && len(cfg.OldKeys) > 0 {
+		mistake("Config.OldKeys needs a Key")
+	}
+	for i, old := range cfg.OldKeys {
+		if !isKey(old) {
+			mistake("Config.OldKeys[%d] needs at least 32 random bytes", i)
+		}
 	}
 	if cfg.RecentProof < 0 {
 		mistake("Config.RecentProof is %v, which is negative", cfg.RecentProof)
@@ -131,12 +144,22 @@ func New(cfg Config) (*Passkeys, error) {
 		log:         cfg.Logger,
 	}
 	if cfg.Key != nil {
-		if p.key, err = hkdf.Key(sha256.New, cfg.Key, nil, "walkin passkey v1 "+cfg.RPID, sha256.Size); err != nil {
-			return nil, fmt.Errorf("walkin: passkey: %w", err)
+		for _, secret := range append([][]byte{cfg.Key}, cfg.OldKeys...) {
+			key, err := hkdf.Key(sha256.New, secret, nil, "walkin passkey v1 "+cfg.RPID, sha256.Size)
+			if err != nil {
+				return nil, fmt.Errorf("walkin: passkey: %w", err)
+			}
+			p.keys = append(p.keys, key)
 		}
 	}
 	p.posts = cfg.Middleware.Handler(http.HandlerFunc(p.post))
 	return p, nil
+}
+
+// isKey reports whether a key may be random: not empty, as the Secret of an Ed25519
+// key is, and not what make returns.
+func isKey(key []byte) bool {
+	return len(key) >= 32 && len(bytes.Trim(key, string(key[:1]))) > 0
 }
 
 func checkRPID(id string) error {

@@ -1,7 +1,6 @@
 package passkey_test
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -62,10 +61,13 @@ func Example() {
 // Where browsers suggest passkeys in a field, before any button is pressed.
 func ExampleConfig_key() {
 	store := memstore.New()
-	key := make([]byte, 32) // read from where your secrets are
-	rand.Read(key)
+	keys := []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}} // of walkin.KeyFile
+	key, err := keys[0].Derive("example.com passkeys")
+	if err != nil {
+		panic(err)
+	}
 	wk, err := walkin.New(walkin.Config{
-		Keys:            []walkin.Key{{Secret: key}},
+		Keys:            keys,
 		Store:           store,
 		CredentialPaths: []string{"/passkey/"},
 	})
@@ -78,7 +80,7 @@ func ExampleConfig_key() {
 		RPID:        "example.com",
 		Origins:     []string{"https://example.com"},
 		DisplayName: "Example",
-		Key:         key, // 32 random bytes, the same on all replicas
+		Key:         key, // of keys[0].Derive("example.com passkeys"), the same on all replicas
 	})
 	if err != nil {
 		panic(err)

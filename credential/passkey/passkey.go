@@ -90,7 +90,7 @@ type Passkeys struct {
 	userName    func(*http.Request) string
 	recentProof time.Duration
 	log         *slog.Logger
-	key         []byte       // of the challenges that are not kept, derived; nil for none
+	keys        [][]byte     // of the challenges that are not kept, derived: the first signs, all verify; nil for none
 	posts       http.Handler // inside of the middleware
 }
 

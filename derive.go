@@ -1,0 +1,79 @@
+package walkin
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// Derive returns a secret of 32 bytes for one purpose, such as
+// "example.com codes": the same on every replica that has the key, and different
+// for every other key and every other purpose. What it returns says nothing about
+// the key or about another purpose, so one key file serves a whole site:
+//
+//	codeKey, err := keys[0].Derive("example.com codes")
+//
+// It is HKDF-SHA256 (RFC 5869) over Secret, or over the private half of Private.
+// It returns an error where there is nothing secret to derive from: for a Key that
+// New would refuse, such as an empty one, and for a signer that keeps its key to
+// itself, such as a KMS. Then keep a secret for each purpose beside the keys.
+//
+// To rotate, derive from every key: the first signs, and all verify. The packages
+// that take such a secret take those of the older keys too, in OldKeys.
+func (k Key) Derive(purpose string) ([]byte, error) {
+	if purpose == "" {
+		return nil, errors.New("walkin: Key.Derive needs a purpose")
+	}
+	// Fails closed: of nothing, HKDF makes bytes that look as good as any
+	// others and are the same on every site.
+	if _, err := newKey(k); err != nil {
+		return nil, fmt.Errorf("walkin: nothing can be derived from this key: %w", err)
+	}
+	kind, secret := secretOf(k)
+	if len(secret) < minSecret || len(bytes.Trim(secret, string(secret[:1]))) == 0 {
+		return nil, errors.New("walkin: nothing can be derived from this key: it has no secret of its own")
+	}
+	// Each part has its length in front, so that no two purposes, and no
+	// purpose and kind of key, run into one another.
+	info := []byte("walkin derive v1")
+	for _, part := range []string{kind, purpose} {
+		info = binary.BigEndian.AppendUint64(info, uint64(len(part)))
+		info = append(info, part...)
+	}
+	return hkdf.Key(sha256.New, secret, nil, string(info), sha256.Size)
+}
+
+// secretOf returns the secret part of a key that newKey takes, in one encoding
+// however the key was written down: a secret as it is, an Ed25519 seed, a P-256
+// scalar of 32 bytes, and of RSA the modulus and the private exponent, since not
+// every RSA key comes with its primes, or with them in the same order.
+func secretOf(k Key) (kind string, secret []byte) {
+	switch private := k.Private.(type) {
+	case nil:
+		return "secret", k.Secret
+	case ed25519.PrivateKey:
+		return "Ed25519", private.Seed()
+	case *ecdsa.PrivateKey:
+		scalar, err := private.Bytes()
+		if err != nil {
+			return "", nil
+		}
+		return "P-256", scalar
+	case *rsa.PrivateKey:
+		size := private.Size()
+		secret = make([]byte, 2*size)
+		private.N.FillBytes(secret[:size])
+		if private.D.BitLen() > 8*size {
+			return "", nil
+		}
+		private.D.FillBytes(secret[size:])
+		return "RSA", secret
+	}
+	return "", nil
+}

@@ -38,8 +38,9 @@ type Config struct {
 	// state. Nil is what [walkin.Middleware.Refuse] answers.
 	Page func(http.ResponseWriter, *http.Request, walkin.Form)
 
-	// Client calls the providers; nil is one of its own. A call takes 10
-	// seconds at most either way.
+	// Client calls the providers; nil is one of its own. Either way a call takes
+	// 10 seconds at most, to the last byte, and an answer of more than 1 MB is
+	// an error.
 	Client *http.Client
 }
 
@@ -93,7 +94,45 @@ type Provider struct {
 	Fetch             func(ctx context.Context, client *http.Client) (Profile, error)
 }
 
-const callTime = 10 * time.Second // for all that one request asks of a provider
+const (
+	callTime  = 10 * time.Second // for all that one request asks of a provider
+	maxAnswer = 1 << 20          // bytes; what they send has some 10 KB
+)
+
+// bounded returns a client of which every call ends: discovery, keys, token,
+// userinfo and what a Fetch asks for. The bounds are here, in front of all of them,
+// since the libraries read some answers without one. Nothing of client changes.
+func bounded(client *http.Client) *http.Client {
+	own := http.Client{}
+	if client != nil {
+		own = *client
+	}
+	if own.Timeout <= 0 || own.Timeout > callTime {
+		own.Timeout = callTime // a slow drip, too: it counts until the body ends
+	}
+	if own.Transport == nil {
+		own.Transport = http.DefaultTransport
+	}
+	if t, ok := own.Transport.(*http.Transport); ok && (t.MaxResponseHeaderBytes <= 0 || t.MaxResponseHeaderBytes > maxAnswer) {
+		t = t.Clone()
+		t.MaxResponseHeaderBytes = maxAnswer
+		own.Transport = t
+	}
+	own.Transport = shortAnswers{own.Transport}
+	return &own
+}
+
+// shortAnswers makes a longer body an error, after decompression. One that ends
+// early instead might pass for a whole answer.
+type shortAnswers struct{ http.RoundTripper }
+
+func (s shortAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := s.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
+	}
+	return response, err
+}
 
 // New returns a Handler, or an error that names every mistake in cfg. It asks no
 // provider for anything: that is done when a visitor first presses a button, so
@@ -120,9 +159,7 @@ func New(cfg Config) (*Handler, error) {
 	if len(cfg.Providers) == 0 {
 		mistake("Config.Providers is required")
 	}
-	if cfg.Client == nil {
-		cfg.Client = &http.Client{Timeout: callTime}
-	}
+	cfg.Client = bounded(cfg.Client)
 	h := &Handler{middleware: cfg.Middleware, store: cfg.Store, page: cfg.Page, providers: map[string]*provider{}}
 	issuers := map[string]bool{}
 	for i, p := range cfg.Providers {

@@ -95,6 +95,10 @@ func describe(err error) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("walkin: oidc: the visitor went away: %w", context.Canceled)
 	}
+	// go-oidc keeps the text alone.
+	if tooLong := new(http.MaxBytesError).Error(); strings.Contains(err.Error(), tooLong) {
+		return fmt.Errorf("walkin: oidc: the provider's answer has more than %d bytes", maxAnswer)
+	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("walkin: oidc: the provider cannot be reached: %w", e.Err) // without the URL
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 )
@@ -72,7 +71,7 @@ func getGitHub(ctx context.Context, client *http.Client, path string, into any) 
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("walkin: oidc: GitHub answered %d for %s", response.StatusCode, path)
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(into); err != nil {
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
 		return fmt.Errorf("walkin: oidc: GitHub's answer for %s is malformed", path)
 	}
 	return nil

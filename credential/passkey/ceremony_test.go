@@ -1,6 +1,10 @@
 package passkey_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,11 +25,34 @@ func TestRegisterAttacks(t *testing.T) {
 	s := newSite(t)
 	ann := s.member()
 	large := &device{t: t}
-	rsa := large.cbor(map[int]any{1: 3, 3: -257, -1: slices.Repeat([]byte{0xff}, 2048), -2: []byte{1, 0, 1}})
+	odd := func(n int) []byte { return slices.Repeat([]byte{0xfb}, n) }
+	rsaKey := func(n, e []byte) []byte { return large.cbor(map[int]any{1: 3, 3: -257, -1: n, -2: e}) }
+	edKey := func(x []byte) []byte { return large.cbor(map[int]any{1: 1, 3: -8, -1: 6, -2: x}) }
+	orderEight, err := hex.DecodeString("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := large.cbor(map[int]any{1: 3, 3: -257, -1: slices.Repeat([]byte{0xff}, 2048), -2: []byte{1, 0, 1}})
 	for _, tt := range append(attacks(),
 		attack{"the proof of a sign-in", twist{kind: "webauthn.get"}, http.StatusUnauthorized, "passkey_bad"},
 		attack{"a key that is none", twist{public: large.cbor(map[int]any{1: 2, 3: -7, -1: 1, -2: make([]byte, 32), -3: make([]byte, 32)})}, http.StatusUnprocessableEntity, "passkey_unusable"},
-		attack{"a key that takes long to check", twist{public: rsa}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"a key that takes long to check", twist{public: slow}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"RSA of 512 bits", twist{public: rsaKey(odd(64), []byte{1, 0, 1})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"RSA of 2047 bits", twist{public: rsaKey(append([]byte{0x7f}, odd(255)...), []byte{1, 0, 1})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"RSA of 512 bits and zeros", twist{public: rsaKey(append(make([]byte, 192), odd(64)...), []byte{1, 0, 1})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"an even modulus", twist{public: rsaKey(append(odd(255), 0xfe), []byte{1, 0, 1})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"e = 1", twist{public: rsaKey(odd(256), []byte{1})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"e = 2", twist{public: rsaKey(odd(256), []byte{2})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"e = 65536", twist{public: rsaKey(odd(256), []byte{1, 0, 0})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"an e that nothing takes", twist{public: rsaKey(odd(256), []byte{1, 0, 0, 0, 1})}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"no e", twist{public: rsaKey(odd(256), nil)}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"Ed25519 of zeros", twist{public: edKey(make([]byte, 32))}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"Ed25519 of one", twist{public: edKey(append([]byte{1}, make([]byte, 31)...))}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"Ed25519 of minus one", twist{public: edKey(append(append([]byte{0xec}, slices.Repeat([]byte{0xff}, 30)...), 0x7f))}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"Ed25519 of order eight", twist{public: edKey(orderEight)}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"Ed25519 that is no point", twist{public: edKey(append([]byte{2}, make([]byte, 31)...))}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"Ed25519 above the field", twist{public: edKey(slices.Repeat([]byte{0xff}, 32))}, http.StatusUnprocessableEntity, "passkey_unusable"},
+		attack{"P-256 off the curve", twist{public: large.cbor(map[int]any{1: 2, 3: -7, -1: 1, -2: odd(32), -3: odd(32)})}, http.StatusUnprocessableEntity, "passkey_unusable"},
 		attack{"a key of another kind", twist{public: large.cbor(map[int]any{1: 2, 3: -47, -1: 8, -2: make([]byte, 32), -3: make([]byte, 32)})}, http.StatusUnauthorized, "passkey_bad"},
 		attack{"somebody else's key", twist{id: ann.device.keys[0].id}, http.StatusConflict, "identity_taken"},
 	) {
@@ -63,6 +90,39 @@ func TestRegisterAttacks(t *testing.T) {
 	want(t, ann.elsewhere().signIn(twist{}), http.StatusOK, "outcome", "signed_in")
 	if n := len(s.keysOf(ann.who().ID)); n != 1 {
 		t.Errorf("the attacked account has %d keys", n)
+	}
+}
+
+// TestKinds holds that real keys of all three kinds are registered.
+func TestKinds(t *testing.T) {
+	d := &device{t: t}
+	for range 50 {
+		public, _, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !passkey.Usable(d.cbor(map[int]any{1: 1, 3: -8, -1: 6, -2: []byte(public)})) {
+			t.Errorf("the key %x is refused", public)
+		}
+	}
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, public := range map[string][]byte{
+		"ES256": nil, // the device's own
+		"EdDSA": d.cbor(map[int]any{1: 1, 3: -8, -1: 6, -2: []byte(ed)}),
+		"RS256": d.cbor(map[int]any{1: 3, 3: -257, -1: private.N.Bytes(), -2: []byte{1, 0, 1}}),
+	} {
+		p := newSite(t).person()
+		a := p.post("register-finish", p.device.create(p.begin("register"), twist{public: public}))
+		if a.status != http.StatusOK {
+			t.Errorf("%s: got %d %s", name, a.status, a.body)
+		}
 	}
 }
 

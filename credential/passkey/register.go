@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
-	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
 )
@@ -109,9 +108,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	if err != nil {
 		return nil, p.unverified(response.Response.CollectedClientData, made.AuthData)
 	}
-	// Nothing is signed when a key is made, so a key that cannot be used would
-	// show only when its owner comes back.
-	if _, err := webauthncose.ParsePublicKey(key.PublicKey); err != nil || len(key.PublicKey) > maxPublicKey {
+	if !usable(key.PublicKey) {
 		return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "passkey_unusable",
 			Message: "We cannot use the passkey that your device made. Please use another device, or another way."}
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	defaultMinLength = 8   // runes; NIST SP 800-63B (revision 3), 5.1.1.2
-	maxPassword      = 128 // bytes; NIST asks for room for 64 characters, and the bound keeps what strangers have hashed small
+	defaultMinLength = 8    // runes; NIST SP 800-63B (revision 3), 5.1.1.2
+	maxPassword      = 128  // runes; NIST asks for room for 64 characters, whatever they are written in, and some take two or three runes
+	maxBytes         = 1024 // what strangers have hashed, in any case; 128 runes are 512 bytes at most
 )
 
 // commonList holds passwords that are tried first, one a line, folded as
@@ -40,8 +41,8 @@ func checkTyped(password string) error {
 	switch {
 	case password == "":
 		return form.Unfit("no_password", "Please enter your password.")
-	case len(password) > maxPassword:
-		return form.Unfit("password_long", "That password is too long. 128 characters are the most, fewer with accents or emoji.")
+	case len(password) > maxBytes, utf8.RuneCountInString(password) > maxPassword:
+		return form.Unfit("password_long", "That password is too long. 128 characters are the most.")
 	case !utf8.ValidString(password):
 		return form.Unfit("password_encoding", "That password has characters that we cannot read. Please use others.")
 	}

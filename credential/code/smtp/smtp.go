@@ -22,10 +22,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	netmail "net/mail"
+	"net/textproto"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -148,8 +151,9 @@ func New(cfg Config) (*Sender, error) {
 	return &Sender{cfg: cfg, from: from, domain: domain}, nil
 }
 
-// Send implements [code.Sender]. Its errors quote neither the message nor what
-// the relay said about it, which may quote the address.
+// Send implements [code.Sender]. It returns when the relay has taken the mail. Its
+// errors quote neither the message nor anything that the relay said, at whichever
+// step: that may quote the address.
 func (s *Sender) Send(ctx context.Context, m code.Message) error {
 	message, err := s.message(ctx, m)
 	if err != nil {
@@ -157,15 +161,18 @@ func (s *Sender) Send(ctx context.Context, m code.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
+	sent := func() bool { return false } // that the mail is out: ctx no longer ends the connection
+	var connection net.Conn
 	dial := func(dialing context.Context, network, address string) (net.Conn, error) {
-		connection, err := new(net.Dialer).DialContext(dialing, network, address)
+		raw, err := new(net.Dialer).DialContext(dialing, network, address)
 		if err != nil {
 			return nil, err
 		}
+		connection = &talk{Conn: raw, left: maxTalk}
 		// go-mail looks at the context while it dials, and later only at a
 		// deadline that it moves with each step, and leaves open what failed.
 		// Closing ends every wait, and happens in any case.
-		context.AfterFunc(ctx, func() { _ = connection.Close() })
+		sent = context.AfterFunc(ctx, func() { _ = raw.Close() })
 		if s.cfg.Security != ImplicitTLS {
 			return connection, nil
 		}
@@ -186,12 +193,40 @@ func (s *Sender) Send(ctx context.Context, m code.Message) error {
 	if err := client.SendWithSMTPClient(relay, message); err != nil {
 		return failure(ctx, err)
 	}
-	_ = client.CloseWithSMTPClient(relay) // it has the mail, however it parts
+	// The relay has the mail, however it parts, and nobody waits for that.
+	if sent() {
+		go func() {
+			end := time.AfterFunc(parting, func() { _ = connection.Close() })
+			defer end.Stop()
+			_ = client.CloseWithSMTPClient(relay)
+			_ = connection.Close()
+		}()
+	}
 	return nil
 }
 
-// longest is how long a mail may take when the context says nothing.
-const longest = time.Minute
+const (
+	longest = time.Minute     // that a mail may take when the context says nothing
+	parting = 2 * time.Second // that a relay may take to say goodbye
+	maxTalk = 1 << 20         // bytes that a relay may say; a certificate and some lines are a few KB
+)
+
+// talk ends a relay that talks without end.
+type talk struct {
+	net.Conn
+	left int
+}
+
+var errTalk = errors.New("the relay talks without end")
+
+func (t *talk) Read(b []byte) (int, error) {
+	if t.left <= 0 {
+		return 0, errTalk
+	}
+	n, err := t.Conn.Read(b[:min(len(b), t.left)])
+	t.left -= n
+	return n, err
+}
 
 func (s *Sender) options(dial mail.DialContextFunc) []mail.Option {
 	options := []mail.Option{
@@ -257,7 +292,9 @@ func isLine(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsGraphic(c) })
 }
 
-// failure says what failed, without the words of the relay.
+// failure says what failed, in our own words: whatever go-mail returns may quote
+// the relay, its certificate or its address, so nothing of it is wrapped but errors
+// of the network that have no words of anybody.
 func failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("walkin: smtp: the relay took too long: %w", context.Cause(ctx))
@@ -269,5 +306,25 @@ func failure(ctx context.Context, err error) error {
 		}
 		return fmt.Errorf("walkin: smtp: the relay refused the mail with %s while %v", status, refused.Reason)
 	}
-	return fmt.Errorf("walkin: smtp: %w", err)
+	if refused, ok := errors.AsType[*textproto.Error](err); ok {
+		return fmt.Errorf("walkin: smtp: the relay answered %d before the mail", refused.Code)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errors.New("walkin: smtp: the relay's certificate is not one of Config.Host that can be trusted")
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return errors.New("walkin: smtp: the relay's name was not found")
+	}
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
+		return fmt.Errorf("walkin: smtp: the relay cannot be reached: %w", number)
+	}
+	switch {
+	case errors.Is(err, errTalk):
+		return fmt.Errorf("walkin: smtp: %w", errTalk)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("walkin: smtp: the relay closed the connection")
+	case strings.HasPrefix(err.Error(), "STARTTLS mode set to"): // go-mail's own words
+		return errors.New("walkin: smtp: the relay does not support STARTTLS")
+	}
+	return errors.New("walkin: smtp: the relay did not answer as it should")
 }

@@ -1,6 +1,7 @@
 package smtp_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -41,6 +42,8 @@ type relay struct {
 
 	refuse   func(command string) error // nil takes everything
 	username string                     // empty wants none
+
+	authFails string // what it says to a wrong password; empty is the server's own
 
 	mu    sync.Mutex
 	mails []received
@@ -127,7 +130,9 @@ func (s *session) AuthMechanisms() []string {
 
 func (s *session) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, username, password string) error {
-		if s.known = username == s.relay.username && password == "secret of "+username; !s.known {
+		if s.known = username == s.relay.username && password == "secret of "+username; !s.known && s.relay.authFails != "" {
+			return &gosmtp.SMTPError{Code: 535, EnhancedCode: gosmtp.EnhancedCode{5, 7, 8}, Message: s.relay.authFails}
+		} else if !s.known {
 			return gosmtp.ErrAuthFailed
 		}
 		return nil
@@ -394,6 +399,144 @@ func TestRelayHangs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A script is a relay that says what it is told to, line by line, whatever it is
+// asked, and then nothing more.
+func script(t *testing.T, lines ...string) smtp.Config {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		connection, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer connection.Close()
+		asked := bufio.NewReader(connection)
+		for i, line := range lines {
+			if i > 0 {
+				if _, err := asked.ReadString('\n'); err != nil {
+					return
+				}
+			}
+			if _, err := io.WriteString(connection, line+"\r\n"); err != nil {
+				return
+			}
+		}
+		_, _ = io.Copy(io.Discard, asked) // until the sender closes
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+	})
+	return smtp.Config{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, From: "hello@margin.example", Site: "Margin"}
+}
+
+// Whatever the relay says before the mail, at whichever step, is in no error.
+func TestRelayIsNotQuoted(t *testing.T) {
+	const words = "ann@example.com is no friend of relay.example"
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		auth  bool
+		want  string
+	}{
+		{"the greeting", []string{"554 5.7.1 " + words}, false, "554"},
+		{"no greeting", []string{words}, false, ""},
+		{"a line without end", []string{"220 " + strings.Repeat(words, 1<<16)}, false, ""},
+		{"a greeting of many lines", []string{"220-" + words + strings.Repeat("\r\n220-"+words, 1<<16)}, false, ""},
+		{"EHLO and HELO", []string{"220 x", "550 " + words, "550 " + words}, false, "550"},
+		{"no STARTTLS", []string{"220 x", "250-" + words + "\r\n250 SIZE"}, false, "does not support STARTTLS"},
+		{"STARTTLS", []string{"220 x", "250-x\r\n250 STARTTLS", "454 4.7.0 " + words}, false, "454"},
+		{"goodbye instead", []string{"220 x", "421 " + words, "421 " + words}, false, "421"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := script(t, tt.lines...)
+			err := newSender(t, cfg).Send(t.Context(), message)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want %s", err, tt.want)
+			}
+			for ; err != nil; err = errors.Unwrap(err) {
+				for _, word := range []string{"ann", "friend", "relay.example", "127.0.0.1"} {
+					if strings.Contains(err.Error(), word) {
+						t.Errorf("%q is in %.200v", word, err)
+					}
+				}
+			}
+		})
+	}
+	t.Run("AUTH", func(t *testing.T) {
+		r := newRelay(t, smtp.STARTTLS, func(r *relay) { r.username, r.authFails = "margin", words })
+		cfg := r.config(smtp.STARTTLS)
+		cfg.Username, cfg.Password = "margin", "a wrong one"
+		err := newSender(t, cfg).Send(t.Context(), message)
+		if err == nil || !strings.Contains(err.Error(), "535") || strings.Contains(err.Error(), "ann") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a certificate", func(t *testing.T) {
+		r := newRelay(t, smtp.STARTTLS, nil)
+		cfg := r.config(smtp.STARTTLS)
+		cfg.TLSConfig.ServerName = "other.example"
+		if err := newSender(t, cfg).Send(t.Context(), message); err == nil || strings.Contains(err.Error(), "example.com") {
+			t.Errorf("got %v", err) // the certificate is for example.com
+		}
+	})
+}
+
+// A relay that has the mail and then hangs keeps nobody.
+func TestRelayHangsAtQuit(t *testing.T) {
+	cfg := smtp.Config{Host: "127.0.0.1", From: "hello@margin.example", Site: "Margin", Security: smtp.InsecurePlaintext}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quit, closed := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(closed)
+		connection, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer connection.Close()
+		say := func(line string) { _, _ = io.WriteString(connection, line+"\r\n") }
+		say("220 x")
+		data := false
+		for asked := bufio.NewScanner(connection); asked.Scan(); {
+			switch text := asked.Text(); {
+			case data && text == ".":
+				data = false
+				say("250 taken")
+			case data:
+			case text == "DATA":
+				data = true
+				say("354 go")
+			case text == "QUIT":
+				close(quit) // and no answer
+			default:
+				say("250 x")
+			}
+		}
+	}()
+	defer listener.Close()
+	cfg.Port = listener.Addr().(*net.TCPAddr).Port
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := newSender(t, cfg).Send(ctx, message); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+		t.Error("Send waited until the connection was closed")
+	default:
+	}
+	<-quit   // the relay was told, all the same
+	<-closed // and does not keep the connection
 }
 
 // Whatever a message is addressed to, or says, it is one mail to one mailbox

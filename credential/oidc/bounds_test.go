@@ -1,0 +1,112 @@
+package oidc_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/oidc"
+)
+
+// A hostile provider answers one path without an end: as fast as it is read, or a
+// byte a second.
+type hostile struct {
+	http.RoundTripper
+	path string
+	drip bool
+	read atomic.Int64
+}
+
+func (h *hostile) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != h.path {
+		return h.RoundTripper.RoundTrip(r)
+	}
+	body := endless{h: h, r: r, start: strings.NewReader(`{"issuer":"https://op.example","keys":[],"access_token":"`)}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, Request: r, ContentLength: -1}, nil
+}
+
+type endless struct {
+	h     *hostile
+	r     *http.Request
+	start *strings.Reader
+}
+
+func (e endless) Read(b []byte) (int, error) {
+	if e.h.drip {
+		b = b[:1]
+		select {
+		case <-time.After(time.Second):
+		case <-e.r.Context().Done():
+			return 0, e.r.Context().Err()
+		}
+	}
+	n, err := e.start.Read(b)
+	if err == io.EOF {
+		n = len(b)
+		copy(b, strings.Repeat("a", n))
+	}
+	e.h.read.Add(int64(n))
+	return n, nil
+}
+
+func (e endless) Close() error { return nil }
+
+// TestAnswersWithoutEnd holds that no answer of a provider takes more than a
+// megabyte or ten seconds, whichever of its addresses it comes from and whatever
+// the site's own client allows.
+func TestAnswersWithoutEnd(t *testing.T) {
+	for _, path := range []string{"/.well-known/openid-configuration", "/keys", "/token", "/userinfo", "/user", "/user/emails"} {
+		for _, drip := range []bool{false, true} {
+			t.Run(fmt.Sprint(path, " ", drip), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					h := &hostile{path: path, drip: drip}
+					provider := "op"
+					s := newSite(t, func(_ *walkin.Config, c *oidc.Config) {
+						if strings.HasPrefix(path, "/user") && path != "/userinfo" {
+							// GitHub, whose users sign in at the other provider here.
+							gh := oidc.GitHub("client", "secret")
+							gh.AuthURL, gh.TokenURL = issuer+"/authorize", issuer+"/token"
+							c.Providers = append(c.Providers, gh)
+							provider = "github"
+						}
+						h.RoundTripper = c.Client.Transport
+						if h.RoundTripper.(web)["api.github.com"] == nil {
+							h.RoundTripper.(web)["api.github.com"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+								fmt.Fprint(w, `{"id":7,"login":"ann"}`)
+							})
+						}
+						c.Client = &http.Client{Transport: h, Timeout: time.Hour}
+					})
+					c, before := s.guest()
+					began := time.Now()
+					r := c.Act("/auth/start", pressed(provider))
+					if to, err := r.Location(); r.StatusCode == http.StatusSeeOther && err == nil {
+						r = s.back(c, provider, s.op.answer(to, "ann"))
+					}
+					if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(s.cause(), "oidc_provider_down") {
+						t.Errorf("got %d, %s", r.StatusCode, s.cause())
+					}
+					if took := time.Since(began); took > 11*time.Second {
+						t.Errorf("it took %v", took)
+					}
+					synctest.Wait()
+					if n := h.read.Load(); n == 0 || n > 1<<20+64<<10 {
+						t.Errorf("%d bytes were read", n)
+					}
+					if len(s.cause()) > 300 || strings.Contains(s.cause(), "aaa") {
+						t.Errorf("the owner is told %.300s", s.cause())
+					}
+					if got := s.who(c); got != before {
+						t.Errorf("got %+v, want %+v", got, before)
+					}
+				})
+			})
+		}
+	}
+}

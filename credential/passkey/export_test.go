@@ -1,0 +1,4 @@
+package passkey
+
+// Usable is usable.
+var Usable = usable

@@ -44,7 +44,8 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	}
 	// Issuing is like a renewal: it always looks, since nobody who verifies the
 	// token elsewhere will.
-	switch _, err := m.lookup(ctx, c); {
+	session, err := m.lookup(ctx, c)
+	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
 		return "", ErrSuperseded
@@ -53,5 +54,8 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	}
 	c.IssuedAt = time.Now()
 	c.ExpiresAt = c.IssuedAt.Add(ttl)
+	if c = m.bounded(c, beganAt(c, session)); !c.ExpiresAt.After(c.IssuedAt) {
+		return "", ErrSuperseded
+	}
 	return m.keys.issue(c, typeAccess, audience)
 }

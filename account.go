@@ -76,7 +76,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 
 // end ends the session of a token.
 func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
-	if e.dead.Load() {
+	if m.isOver(e) {
 		return nil
 	}
 	c := e.claims
@@ -114,7 +114,7 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	e.dead.Store(true)
+	m.over(e)
 	m.drop(r.Context(), c)
 	m.emit(r, Event{Outcome: SignedOut, UserID: c.UserID, SessionID: c.SessionID})
 	return nil
@@ -205,9 +205,11 @@ func (s *settlement) unlink(ctx context.Context) error {
 		return err
 	}
 	// The session is looked at again under it: it may have just ended.
-	if _, err := store.Lookup(ctx, c.UserID, c.SessionID); err != nil {
+	session, err := store.Lookup(ctx, c.UserID, c.SessionID)
+	if err != nil {
 		return err
 	}
+	s.began = session.CreatedAt // nothing was proven, so the new session is no younger
 	identities, err := store.Identities(ctx, c.UserID)
 	if err != nil {
 		return err

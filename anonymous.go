@@ -56,11 +56,16 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 	if v.response != nil && v.response.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
 	}
+	old := v.entry
 	cookie, err := m.makeRow(r, v)
 	if err != nil {
 		return Claims{}, err
 	}
-	if cookie != nil {
+	switch {
+	case cookie == nil:
+	case old != nil && v.response != nil:
+		v.response.goOn(cookie, m.stillAlive(r, old, v.entry))
+	default:
 		m.setCookies(w, v, cookie)
 	}
 	return *v.claims.Load(), nil
@@ -76,7 +81,7 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")
 		if v.entry != nil {
-			v.entry.dead.Store(true)
+			m.over(v.entry)
 		}
 		return Claims{}, refusalOf(ErrSuperseded)
 	case err != nil:
@@ -105,7 +110,7 @@ func crossOrigin() *Refusal {
 // mint makes a provisional user for the visitor. Nobody but the visitor's
 // browser knows of them until they act.
 func (m *Middleware) mint(now time.Time) (Claims, error) {
-	user, err := uuid.NewV7()
+	user, err := newUserID(now)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -113,7 +118,22 @@ func (m *Middleware) mint(now time.Time) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	return m.dated(Claims{UserID: user, SessionID: session, Anonymous: true, Provisional: true}, now), nil
+	return m.bounded(m.dated(Claims{UserID: user, SessionID: session, Anonymous: true, Provisional: true}, now), now), nil
+}
+
+// newUserID returns a UUIDv7 of that moment. uuid.NewV7 runs ahead of a clock that
+// was set back, and an anonymous user's ID says when their session began.
+func newUserID(now time.Time) (uuid.UUID, error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return id, err
+	}
+	ms := now.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	id[6] = 0x70 | id[6]&0x0f
+	return id, nil
 }
 
 // dated sets the token's times, to the second as the token has them.
@@ -121,6 +141,38 @@ func (m *Middleware) dated(c Claims, now time.Time) Claims {
 	c.IssuedAt = time.Unix(now.Unix(), 0)
 	c.ExpiresAt = c.IssuedAt.Add(m.cfg.Lifetime)
 	return c
+}
+
+// bounded ends the token with its session, where Config.SessionLifetime does.
+func (m *Middleware) bounded(c Claims, began time.Time) Claims {
+	if end := began.Add(m.cfg.SessionLifetime); m.cfg.SessionLifetime > 0 && !began.IsZero() && end.Before(c.ExpiresAt) {
+		c.ExpiresAt = time.Unix(end.Unix(), 0)
+	}
+	return c
+}
+
+// outlived reports whether a session that began then is over by
+// Config.SessionLifetime.
+func (m *Middleware) outlived(began, now time.Time) bool {
+	return m.cfg.SessionLifetime > 0 && !began.IsZero() && now.Sub(began) > m.cfg.SessionLifetime
+}
+
+// mintedAt returns when an anonymous user was minted, which is when their session
+// began whatever the store knows of it: their ID tells. It is the zero time for a
+// permanent user, whose session began with a proof.
+func mintedAt(c Claims) time.Time {
+	if !c.Anonymous || c.UserID.Version() != 7 {
+		return time.Time{}
+	}
+	return time.Unix(c.UserID.Time().UnixTime())
+}
+
+// beganAt returns when a session that the store knows began.
+func beganAt(c Claims, s Session) time.Time {
+	if at := mintedAt(c); s.CreatedAt.IsZero() || !at.IsZero() && at.Before(s.CreatedAt) {
+		return at
+	}
+	return s.CreatedAt
 }
 
 // makeRow turns the visitor into a user and a session in the store, minting
@@ -136,7 +188,8 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 			return nil, refusalOf(err)
 		}
 	} else {
-		c = m.dated(*v.claims.Load(), now)
+		c = *v.claims.Load()
+		c = m.bounded(m.dated(c, now), mintedAt(c))
 	}
 	c.Provisional = false
 	taken, full := m.takeRowOrAsk(r, now)
@@ -166,7 +219,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	case errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")
 		if v.entry != nil {
-			v.entry.dead.Store(true)
+			m.over(v.entry)
 		}
 		return nil, refusalOf(err)
 	case err != nil:

@@ -280,7 +280,7 @@ func TestCacheIsNoWayAround(t *testing.T) {
 	// A session that ended is over, however lately it was seen alive.
 	e := m.cache.get(permanent)
 	e.checked.Store(now.UnixNano())
-	e.dead.Store(true)
+	m.over(e)
 	if got := ask(m.cookies.permanent, permanent, now); got != "superseded" {
 		t.Errorf("a dead session: got %q, want superseded", got)
 	}
@@ -416,7 +416,7 @@ func TestReturning(t *testing.T) {
 			}
 			m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
 			if e := m.cache.get(token); isOpen() {
-				e.dead.Store(true)
+				m.over(e)
 				if isOpen() {
 					t.Errorf("%s: open for a session that is over", tt.name)
 				}

@@ -35,6 +35,12 @@ type Config struct {
 	// user who stays away longer cannot come back.
 	Lifetime time.Duration
 
+	// SessionLifetime is how long a session lasts at most, from the proof or the
+	// first visit that opened it, however often its token is renewed (ASVS 7.3.2):
+	// afterwards a permanent user signs in again, and an anonymous one cannot
+	// come back. Zero is no limit; a minute is the least.
+	SessionLifetime time.Duration
+
 	// RenewAfter is the age from which a token is issued anew, at most once
 	// for all of it. Zero is a day, or half of a shorter Lifetime.
 	RenewAfter time.Duration
@@ -219,6 +225,9 @@ func New(cfg Config) (*Middleware, error) {
 	}
 	if cfg.Lifetime < time.Minute || cfg.Lifetime > maxLifetime {
 		mistake("Config.Lifetime is %v, not between a minute and 400 days", cfg.Lifetime)
+	}
+	if cfg.SessionLifetime != 0 && cfg.SessionLifetime < time.Minute {
+		mistake("Config.SessionLifetime is %v, less than a minute", cfg.SessionLifetime)
 	}
 	if cfg.RenewAfter <= 0 || cfg.RenewAfter >= cfg.Lifetime {
 		mistake("Config.RenewAfter is %v, not between 0 and the lifetime %v", cfg.RenewAfter, cfg.Lifetime)

@@ -86,8 +86,12 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			return
 		}
 		v.response = &response{ResponseWriter: w}
-		if cookie != nil {
-			v.response.cookies = []*http.Cookie{cookie}
+		switch {
+		case cookie == nil:
+		case f.standing == live:
+			v.response.goOn(cookie, m.stillAlive(r, f.entry, v.entry))
+		default:
+			v.response.set(cookie)
 		}
 		minted, done := v.claims.Load(), false
 		defer func() {

@@ -33,9 +33,10 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:
 		// Nobody acted yet: there is nothing to write.
-		err = nil
+		c, err = m.bounded(c, mintedAt(c)), nil
 	case err == nil:
 		c.Provisional = false
+		c = m.bounded(c, beganAt(c, s))
 		// One write a day is enough: a parallel request may have been faster,
 		// or its cookie not have arrived. Tokens have whole seconds.
 		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter-time.Second {
@@ -47,7 +48,7 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 		cancel()
 	}
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
-		v.entry.dead.Store(true)
+		m.over(v.entry)
 		v.become(superseded, "superseded")
 		return nil
 	}
@@ -63,6 +64,29 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 	m.remember(v, token, c, now)
 	m.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
 	return m.cookies.carry(token, c, now)
+}
+
+// stillAlive returns what a response asks when its header goes out, which may be
+// long after the token was issued: whether the session of the token is alive. The
+// visitor may have proven who they are in another tab meanwhile, or signed out; a
+// cookie of the session before would then take the newer one's place. Fails
+// closed: the cookie they have is as good as this one. It costs one look-up for a
+// renewal, and so one a day.
+func (m *Middleware) stillAlive(r *http.Request, old, renewed *entry) func() bool {
+	return func() bool {
+		if m.isOver(old) {
+			return false
+		}
+		_, err := m.lookup(r.Context(), renewed.claims)
+		if errors.Is(err, ErrNotFound) && renewed.claims.Provisional {
+			return true // nobody acted yet
+		}
+		if errors.Is(err, ErrSuperseded) {
+			m.over(renewed)
+			m.over(old)
+		}
+		return err == nil
+	}
 }
 
 // remember makes a token that we just issued the visitor's.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -23,6 +24,9 @@ type response struct {
 	cookies   []*http.Cookie // by name, set at commit
 	committed bool
 	withheld  bool // it was committed with a status that must not carry the cookies
+
+	goesOn *http.Cookie // the one of cookies that goes on with a session, or nil
+	alive  func() bool  // whether that session is; asked at commit
 
 	dropped bool
 }
@@ -47,6 +51,15 @@ func (p *response) set(c *http.Cookie) {
 	p.cookies = append(p.cookies, c)
 }
 
+// goOn sets a cookie that goes on with a session, if that is alive when the header
+// goes out.
+func (p *response) goOn(c *http.Cookie, alive func() bool) {
+	p.set(c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.goesOn, p.alive = c, alive
+}
+
 // commit runs once, before the header goes out with the given status.
 func (p *response) commit(status int) {
 	p.mu.Lock()
@@ -68,6 +81,9 @@ func (p *response) commit(status int) {
 	case http.StatusSwitchingProtocols:
 		p.withheld = true
 		return
+	}
+	if i := slices.Index(p.cookies, p.goesOn); i >= 0 && !p.alive() {
+		p.cookies = slices.Delete(p.cookies, i, i+1)
 	}
 	if len(p.cookies) > 0 {
 		writeCookies(p.Header(), p.cookies)

@@ -27,8 +27,9 @@ type settlement struct {
 	change  Change
 	claims  Claims // of the new session
 	token   string
-	created bool // a user, who had no row before
-	endsOld bool // the visitor's old session ended
+	created bool      // a user, who had no row before
+	endsOld bool      // the visitor's old session ended
+	began   time.Time // of the session, where that is not now
 	data    []carried
 	hookErr error // what a hook returned
 }
@@ -142,7 +143,7 @@ func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err er
 }
 
 func (s *settlement) signUp(ctx context.Context) error {
-	id, err := uuid.NewV7()
+	id, err := newUserID(s.now)
 	if err != nil {
 		return err
 	}
@@ -289,7 +290,11 @@ func (s *settlement) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := s.m.dated(Claims{UserID: s.change.UserID, SessionID: id, Method: s.proof.Method}, s.now)
+	began := s.now
+	if !s.began.IsZero() {
+		began = s.began
+	}
+	c := s.m.bounded(s.m.dated(Claims{UserID: s.change.UserID, SessionID: id, Method: s.proof.Method}, s.now), began)
 	c.ProvenAt = c.IssuedAt
 	if at := s.proof.At.Truncate(time.Second); !at.IsZero() && at.Before(c.ProvenAt) {
 		c.ProvenAt = at
@@ -305,7 +310,7 @@ func (s *settlement) open(ctx context.Context) error {
 		return err
 	}
 	err = s.m.cfg.Store.CreateSession(ctx, Session{
-		ID: id, UserID: c.UserID, CreatedAt: s.now, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt})
+		ID: id, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt})
 	if err != nil {
 		return err
 	}

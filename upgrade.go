@@ -165,7 +165,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 // goOn hands the visitor the session that a settlement has opened.
 func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *settlement) {
 	if v.entry != nil && s.endsOld {
-		v.entry.dead.Store(true)
+		m.over(v.entry)
 		m.drop(r.Context(), s.visitor)
 	}
 	switch s.change.Outcome {

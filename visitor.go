@@ -57,10 +57,11 @@ func (m *Middleware) returning(r *http.Request, b *brought) *entry {
 	if b.permanent.standing == absent {
 		e, as = b.anonymous.entry, asAnonymous
 	}
-	if e == nil || !as.fits(e) || !isSafe(r) || e.dead.Load() {
+	if e == nil || !as.fits(e) || !isSafe(r) {
 		return nil
 	}
-	if left := e.settled.Load() - m.clock(); left <= 0 || left > int64(m.cfg.RecheckAfter) {
+	now := m.clock()
+	if left := e.settled.Load() - now; left <= 0 || left > int64(m.cfg.RecheckAfter) || e.over.Load() > now {
 		return nil
 	}
 	return e
@@ -90,6 +91,14 @@ func (m *Middleware) settle(f finding, v *visit, now time.Time) {
 // time.Now and does not count while a machine sleeps, so what goes by it is
 // bounded by RecheckAfter.
 func (m *Middleware) clock() int64 { return int64(time.Since(m.began)) }
+
+// over remembers that a token's session has ended, for RecheckAfter at most and
+// also where this process has ended it: a database that was restored, or the
+// wrong one, says so of sessions that are alive, and must not be believed for
+// longer than it is asked.
+func (m *Middleware) over(e *entry) { e.over.Store(m.clock() + int64(m.cfg.RecheckAfter)) }
+
+func (m *Middleware) isOver(e *entry) bool { return e.over.Load() > m.clock() }
 
 // look finds out whose request this is. Nothing is written.
 //
@@ -156,13 +165,15 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		return finding{standing: invalid, reason: "expired"}
 	case !as.fits(e):
 		return finding{standing: invalid, reason: "wrong_cookie"}
-	case e.dead.Load():
+	case m.outlived(mintedAt(e.claims), now):
+		return finding{standing: invalid, reason: "expired"}
+	case m.isOver(e):
 		return finding{standing: superseded, reason: "superseded", entry: e}
 	case isSafe(r) && e.checkedWithin(m.cfg.RecheckAfter, now):
 		return finding{standing: live, entry: e}
 	}
 	if e.claims.Anonymous && isSafe(r) && m.isDown(now) {
-		return finding{standing: live, entry: e} // as below, without the wait
+		return unasked(e) // as below, without the wait
 	}
 	s, err := m.lookup(r.Context(), e.claims)
 	switch {
@@ -173,11 +184,14 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		s = Session{}
 	}
 	switch {
+	case err == nil && m.outlived(s.CreatedAt, now):
+		return finding{standing: invalid, reason: "expired"}
 	case err == nil:
+		e.over.Store(0)
 		e.checked.Store(now.UnixNano())
 		return finding{standing: live, entry: e, settled: e.claims.Provisional && !s.CreatedAt.IsZero()}
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
-		e.dead.Store(true)
+		m.over(e)
 		return finding{standing: superseded, reason: "superseded", entry: e}
 	case e.claims.Anonymous && isSafe(r):
 		// Fails open: a reader without an account is who their signed token
@@ -186,9 +200,18 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		if r.Context().Err() == nil {
 			m.downUntil.Store(time.Now().Add(downPause).UnixNano())
 		}
-		return finding{standing: live, entry: e}
+		return unasked(e)
 	}
 	return finding{standing: unreachable, reason: "store_down", entry: e, err: err}
+}
+
+// unasked is for an anonymous reader while the store is down. Whoever was seen to
+// be over before is not believed again: fails closed, and for this page alone.
+func unasked(e *entry) finding {
+	if e.over.Load() != 0 {
+		return finding{standing: unverifiable, reason: "store_down", entry: e}
+	}
+	return finding{standing: live, entry: e}
 }
 
 const (

@@ -34,6 +34,7 @@ func runScenarios(t *testing.T, open Opener) {
 		{"fixation: a copied anonymous token dies with the upgrade, on every replica", fixation},
 		{"fixation: a provisional token dies with the upgrade too", fixationProvisional},
 		{"late renewal: a stalled anonymous renewal does not displace the permanent session", lateRenewal},
+		{"late renewal: a slow page does not put back a session that ended meanwhile", slowRenewal},
 		{"late mint: a stalled mint does not displace a sign-in", lateMint},
 		{"form post from outside: no user, no row", postFromOutside},
 		{"twenty visitors, one identity: one wins, the others keep what they have", twentyVisitors},
@@ -293,6 +294,54 @@ func lateRenewal(t *testing.T, n *town) {
 	c.Keep(late)
 	n.want(c.Fetch("/"), http.StatusOK, id.String()+" anonymous=false")
 	n.want(c.On(n.sites[1]).Act("/members", nil), http.StatusOK, id.String())
+}
+
+// slowRenewal is lateRenewal for a permanent user, whose cookie has one name before
+// and after: a page that takes long, while its visitor proves who they are in
+// another tab or signs out there. The two tabs talk to different replicas.
+func slowRenewal(t *testing.T, n *town) {
+	for i, path := range []string{"/prove", "/out"} {
+		c := n.browser()
+		c.Visit("/")
+		id := n.act(c)
+		subject := name(fmt.Sprint("ann", i))
+		n.want(c.Act("/prove", subject), http.StatusOK, "upgraded")
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		m, err := walkin.New(walkin.Config{
+			Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+			Store: n.stores[1], RenewAfter: time.Nanosecond})
+		ok(t, err)
+		page := c.On(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			close(begun)
+			<-goOn
+			fmt.Fprint(w, "at last")
+		})))
+		answer := make(chan *http.Response)
+		go func() {
+			r := navigation(page, "/")
+			page.Carry(r)
+			late, err := page.Serve(r)
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- late
+		}()
+		<-begun
+		r := c.Act(path, subject)
+		if r.StatusCode >= http.StatusBadRequest {
+			t.Errorf("%s: got %d", path, r.StatusCode)
+		}
+		close(goOn)
+		late := <-answer
+		if set := late.Cookies(); len(set) > 0 {
+			t.Errorf("%s: the slow page set %d cookies of a session that has ended", path, len(set))
+		}
+		c.Keep(late)
+		got := text(t, c.Visit("/"))
+		if member := id.String() + " anonymous=false"; (got == member) != (path == "/prove") {
+			t.Errorf("after %s: got %q", path, got)
+		}
+	}
 }
 
 func lateMint(t *testing.T, n *town) {

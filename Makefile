@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench load crowd
+.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench load crowd tidy release release-check
 
 check: gofmt vet fix staticcheck promises race
 	@echo "== all good"
@@ -67,3 +67,15 @@ load:
 # Plays a busy day with its robots at a small site on loopback.
 crowd:
 	@cd bench && $(GO) run ./crowd
+
+# go mod tidy in every module, with the others of this repository as they are here.
+tidy:
+	@$(GO) run ./internal/release -tidy
+
+# One version for all modules, checked, committed and tagged: docs/releasing.md.
+release:
+	@$(GO) run ./internal/release $(if $(DRY_RUN),-dry-run) $(VERSION)
+
+# What would keep users from fetching the tree at the version it has.
+release-check:
+	@$(GO) run ./internal/release -check

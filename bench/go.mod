@@ -17,7 +17,7 @@ require (
 	github.com/labstack/echo-jwt/v4 v4.4.0
 	github.com/labstack/echo/v4 v4.13.4
 	github.com/lestrrat-go/jwx/v2 v2.1.7
-	github.com/walkin-go/walkin v0.0.0
+	github.com/walkin-go/walkin v0.1.0
 )
 
 require (
@@ -61,7 +61,7 @@ require (
 	github.com/ugorji/go/codec v1.2.12 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
-	github.com/walkin-go/walkin/store/sqlstore v0.0.0
+	github.com/walkin-go/walkin/store/sqlstore v0.1.0
 	github.com/youmark/pkcs8 v0.0.0-20240726163527-a2c0da244d78 // indirect
 	golang.org/x/arch v0.14.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect

@@ -7,10 +7,10 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/google/uuid v1.6.0
-	github.com/walkin-go/walkin v0.0.0
-	github.com/walkin-go/walkin/credential/oidc v0.0.0
-	github.com/walkin-go/walkin/credential/passkey v0.0.0
-	github.com/walkin-go/walkin/store/sqlstore v0.0.0
+	github.com/walkin-go/walkin v0.1.0
+	github.com/walkin-go/walkin/credential/oidc v0.1.0
+	github.com/walkin-go/walkin/credential/passkey v0.1.0
+	github.com/walkin-go/walkin/store/sqlstore v0.1.0
 	modernc.org/sqlite v1.61.1
 )
 
@@ -39,7 +39,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/tinylib/msgp v1.6.4 // indirect
-	github.com/walkin-go/walkin/internal/browser v0.0.0
+	github.com/walkin-go/walkin/internal/browser v0.1.0
 	github.com/x448/float16 v0.8.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
@@ -48,12 +48,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace (
-	github.com/walkin-go/walkin => ..
-	github.com/walkin-go/walkin/credential/oidc => ../credential/oidc
-	github.com/walkin-go/walkin/credential/passkey => ../credential/passkey
-	github.com/walkin-go/walkin/store/sqlstore => ../store/sqlstore
-)
-
-replace github.com/walkin-go/walkin/internal/browser => ../internal/browser

@@ -7,7 +7,7 @@ require (
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/websocket v1.5.3
-	github.com/walkin-go/walkin v0.0.0
+	github.com/walkin-go/walkin v0.1.0
 )
 
 require (
@@ -24,5 +24,3 @@ require (
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )
-
-replace github.com/walkin-go/walkin => ../..

@@ -42,8 +42,8 @@ func main() {
 go 1.26
 
 require (
-	github.com/walkin-go/walkin v0.0.0
-	github.com/walkin-go/walkin/adapters/chiwalkin v0.0.0
+	github.com/walkin-go/walkin v0.1.0
+	github.com/walkin-go/walkin/adapters/chiwalkin v0.1.0
 )
 
 replace (

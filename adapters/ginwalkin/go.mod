@@ -7,7 +7,7 @@ require (
 	github.com/gin-gonic/gin v1.12.0
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/websocket v1.5.3
-	github.com/walkin-go/walkin v0.0.0
+	github.com/walkin-go/walkin v0.1.0
 )
 
 require (
@@ -50,5 +50,3 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/protobuf v1.36.10 // indirect
 )
-
-replace github.com/walkin-go/walkin => ../..

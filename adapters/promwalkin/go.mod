@@ -2,9 +2,7 @@ module github.com/walkin-go/walkin/adapters/promwalkin
 
 go 1.26.0
 
-replace github.com/walkin-go/walkin => ../..
-
-require github.com/walkin-go/walkin v0.0.0
+require github.com/walkin-go/walkin v0.1.0
 
 require (
 	github.com/alexedwards/scs/v2 v2.9.0 // indirect

@@ -6,7 +6,7 @@ require (
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/google/uuid v1.6.0
-	github.com/walkin-go/walkin v0.0.0
+	github.com/walkin-go/walkin v0.1.0
 	golang.org/x/oauth2 v0.37.0
 )
 
@@ -24,5 +24,3 @@ require (
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )
-
-replace github.com/walkin-go/walkin => ../..

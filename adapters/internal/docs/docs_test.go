@@ -69,10 +69,12 @@ func TestAddingWalkin(t *testing.T) {
 	dir := t.TempDir()
 	sqlstore := filepath.Join(root, "store", "sqlstore")
 	modules := strings.Replace(read(t, filepath.Join(sqlstore, "go.mod")), "module github.com/walkin-go/walkin/store/sqlstore", "module site", 1)
-	write(t, dir, "go.mod", strings.Replace(modules, "=> ../..", "=> "+root, 1)+`
-require github.com/walkin-go/walkin/store/sqlstore v0.0.0
+	write(t, dir, "go.mod", modules+`
+require github.com/walkin-go/walkin/store/sqlstore v0.1.0
 
-replace github.com/walkin-go/walkin/store/sqlstore => `+sqlstore+"\n")
+replace (
+	github.com/walkin-go/walkin => `+root+`
+	github.com/walkin-go/walkin/store/sqlstore => `+sqlstore+"\n)\n")
 	write(t, dir, "go.sum", read(t, filepath.Join(sqlstore, "go.sum")))
 	write(t, dir, "main.go", read(t, filepath.Join("testdata", "main.go")))
 	write(t, dir, "page.go", `package main

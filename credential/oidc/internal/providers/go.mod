@@ -5,8 +5,8 @@ go 1.26.0
 require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/google/uuid v1.6.0
-	github.com/walkin-go/walkin v0.0.0
-	github.com/walkin-go/walkin/credential/oidc v0.0.0
+	github.com/walkin-go/walkin v0.1.0
+	github.com/walkin-go/walkin/credential/oidc v0.1.0
 )
 
 require (
@@ -36,7 +36,7 @@ require (
 	github.com/muhlemmer/httpforwarded v0.1.0 // indirect
 	github.com/rs/cors v1.11.1 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
-	github.com/walkin-go/walkin/internal/browser v0.0.0
+	github.com/walkin-go/walkin/internal/browser v0.1.0
 	github.com/zitadel/oidc/v3 v3.51.17
 	github.com/zitadel/schema v1.3.2 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
@@ -48,10 +48,3 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
-
-replace (
-	github.com/walkin-go/walkin => ../../../..
-	github.com/walkin-go/walkin/credential/oidc => ../..
-)
-
-replace github.com/walkin-go/walkin/internal/browser => ../../../../internal/browser

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -27,54 +26,35 @@ import (
 
 // A tab is somebody's browser: cookies and all are its own.
 type tab struct {
-	*browser.Tab
+	*browser.Page
 	base string
 	mail *mailbox
 
 	authenticator webauthn.AuthenticatorID
-	paused        func(*fetch.EventRequestPaused) // of requests that are held up
 }
 
-func newTab(t *testing.T, chromium context.Context, server *host) *tab {
+func newTab(t *testing.T, engine browser.Engine, server *host) *tab {
 	t.Helper()
-	b := &tab{base: server.URL, mail: server.mail}
-	b.Tab = browser.NewTab(t, chromium, func(ev any) {
-		if ev, ok := ev.(*fetch.EventRequestPaused); ok {
-			go b.paused(ev)
-		}
-	})
-	return b
+	return &tab{Page: browser.NewPage(t, engine), base: server.URL, mail: server.mail}
 }
 
-func ask[T any](b *tab, action chromedp.Action[T]) T {
-	b.T.Helper()
-	return browser.Ask(b.Tab, action)
-}
+// do runs steps that only Chromium can.
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) { b.T.Helper(); b.Chromium().Do(steps...) }
 
-func (b *tab) open(path string) { b.T.Helper(); b.Do(chromedp.Navigate(b.base + path)) }
-
-func (b *tab) fill(field, text string) {
-	b.T.Helper()
-	b.Do(chromedp.SendKeys(chromedp.CSS(field), text))
-}
+func (b *tab) open(path string) { b.T.Helper(); b.Open(b.base + path) }
 
 func (b *tab) path() string {
 	b.T.Helper()
-	u, err := url.Parse(ask(b, chromedp.Location()))
+	u, err := url.Parse(b.URL())
 	if err != nil {
 		b.T.Fatal(err)
 	}
 	return u.RequestURI()
 }
 
-func (b *tab) text(selector string) string {
-	b.T.Helper()
-	return ask(b, chromedp.TextContent(chromedp.CSS(selector)))
-}
-
 func (b *tab) sees(words ...string) {
 	b.T.Helper()
-	page := b.text("body")
+	page := b.Text("body")
 	for _, w := range words {
 		if !strings.Contains(page, w) {
 			b.T.Errorf("%q is not on %s:\n%s", w, b.path(), page)
@@ -85,7 +65,7 @@ func (b *tab) sees(words ...string) {
 func (b *tab) write(text string) {
 	b.T.Helper()
 	b.open("/")
-	b.fill("#text", text)
+	b.Type("#text", text)
 	b.Click(".compose button")
 	first, _, _ := strings.Cut(text, "\n")
 	b.sees(first)
@@ -94,14 +74,14 @@ func (b *tab) write(text string) {
 func (b *tab) whoami() string {
 	b.T.Helper()
 	b.open("/whoami")
-	return b.text("body")
+	return b.Text("body")
 }
 
 // credentials fills in a form with an address and a password.
 func (b *tab) credentials(email string) {
 	b.T.Helper()
-	b.fill("#email", email)
-	b.fill("#password", secret)
+	b.Type("#email", email)
+	b.Type("#password", secret)
 	b.Click(".credentials button")
 }
 
@@ -117,27 +97,34 @@ func (b *tab) join(email string) {
 func (b *tab) enter(email string) {
 	b.T.Helper()
 	code, _ := b.mail.code(email)
-	b.fill("#code", code)
+	b.Type("#code", code)
 	b.Click(".credentials button")
 }
 
 func TestBrowser(t *testing.T) {
-	chromium := browser.New(t, chromedp.UserAgent(chrome))
-	t.Run("walk", func(t *testing.T) { t.Parallel(); walk(t, chromium, true) })
+	browser.Each(t, func(t *testing.T, engine browser.Engine) {
+		t.Run("walk", func(t *testing.T) { t.Parallel(); walk(t, engine, true) })
+		t.Run("crowd", func(t *testing.T) { t.Parallel(); crowd(t, engine) })
+	})
+}
+
+func TestChromium(t *testing.T) {
+	chromium := browser.Start(t, "chromium")
 	t.Run("walk without scripts", func(t *testing.T) { t.Parallel(); walk(t, chromium, false) })
 	t.Run("passkey", func(t *testing.T) { t.Parallel(); passkeys(t, chromium) })
-	t.Run("crowd", func(t *testing.T) { t.Parallel(); crowd(t, chromium) })
 	t.Run("overtaken by a crowd", func(t *testing.T) { t.Parallel(); overtaken(t, chromium) })
 	t.Run("accessibility", func(t *testing.T) { t.Parallel(); accessibility(t, chromium) })
 }
 
 // walk is what a person does, from the first page on.
-func walk(t *testing.T, chromium context.Context, scripts bool) {
+func walk(t *testing.T, engine browser.Engine, scripts bool) {
 	server := newServer(t)
 	newTab := func() *tab {
-		b := newTab(t, chromium, server)
-		if _, err := chromedp.Call(b.Ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !scripts}); err != nil {
-			t.Fatal(err)
+		b := newTab(t, engine, server)
+		if !scripts {
+			if _, err := chromedp.Call(b.Chromium().Ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return b
 	}
@@ -208,7 +195,7 @@ func walk(t *testing.T, chromium context.Context, scripts bool) {
 	ann.Click("header a[href='/account']")
 	ann.sees("ann@example.com", "It stays until there is another")
 	ann.Click("form[action='/auth/start'] button")
-	ann.fill("#name", "Ann")
+	ann.Type("#name", "Ann")
 	ann.Click("main button")
 	ann.sees("That opens your account from now on", "Sample ID")
 	ann.Click("header form button")
@@ -217,7 +204,7 @@ func walk(t *testing.T, chromium context.Context, scripts bool) {
 	ann.Click("main button.no")
 	ann.sees("Sign in", "You did not go on")
 	ann.Click("form[action='/auth/start'] button")
-	ann.fill("#name", "Ann")
+	ann.Type("#name", "Ann")
 	ann.Click("main button")
 	ann.sees("Welcome back", "ann@example.com")
 	if got := ann.whoami(); got != member {
@@ -234,7 +221,7 @@ func walk(t *testing.T, chromium context.Context, scripts bool) {
 }
 
 // passkeys opens an account with a device, and comes back to it with the same one.
-func passkeys(t *testing.T, chromium context.Context) {
+func passkeys(t *testing.T, chromium browser.Engine) {
 	server := newServer(t)
 	ann := newTab(t, chromium, server)
 	ann.device()
@@ -248,37 +235,37 @@ func passkeys(t *testing.T, chromium context.Context) {
 	}
 	ann.open("/account")
 	ann.sees("One thing opens it", "Passkey", "It stays until there is another")
-	ann.Do(chromedp.Click(chromedp.CSS(".ways summary")), chromedp.Clear(chromedp.CSS(".ways input[name=name]")))
-	ann.fill(".ways input[name=name]", "The red laptop")
+	ann.do(chromedp.Click(chromedp.CSS(".ways summary")), chromedp.Clear(chromedp.CSS(".ways input[name=name]")))
+	ann.Type(".ways input[name=name]", "The red laptop")
 	ann.Click(".ways details button")
 	ann.sees("The red laptop")
 
 	// A second way, by mail, and back in by the first.
-	ann.fill("#email", "ann@example.com")
+	ann.Type("#email", "ann@example.com")
 	ann.Click("form[action='/signin/send'] button")
 	ann.enter("ann@example.com")
 	ann.sees("That opens your account from now on", "The red laptop", "ann@example.com")
 	ann.Click("header form button")
 	ann.open("/signin") // where the browser suggests the key, and this device's owner always takes it
-	ann.Do(chromedp.WaitVisible(chromedp.CSS(".note")))
+	ann.Wait(`document.querySelector(".note") && document.readyState === "complete"`)
 	ann.sees("Welcome back", "A word I keep forgetting", "ann@example.com")
 
 	// Whoever changes their mind at the device's question is where they were.
 	ann.Click("header form button")
 	ann.allow(false)
 	ann.open("/signin")
-	ann.Do(chromedp.Click(chromedp.CSS("form[action='/passkey/signin'] button")))
-	ann.Do(chromedp.WaitVisible(chromedp.CSS("form[action='/passkey/signin'] .error")))
+	ann.Press("form[action='/passkey/signin'] button")
+	ann.do(chromedp.WaitVisible(chromedp.CSS("form[action='/passkey/signin'] .error")))
 	ann.sees("Cancelled, or it took too long")
 }
 
 // device gives the tab a device that has a screen lock.
 func (b *tab) device() {
 	b.T.Helper()
-	if _, err := chromedp.Call(b.Ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
+	if _, err := chromedp.Call(b.Chromium().Ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 		b.T.Fatal(err)
 	}
-	added, err := chromedp.Call(b.Ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+	added, err := chromedp.Call(b.Chromium().Ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
 		Protocol: webauthn.AuthenticatorProtocolCtap2, Ctap2version: webauthn.Ctap2versionCtap21, Transport: webauthn.AuthenticatorTransportInternal,
 		HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
 	}})
@@ -291,53 +278,60 @@ func (b *tab) device() {
 // allow says whether its owner's finger fits.
 func (b *tab) allow(verified bool) {
 	b.T.Helper()
-	if _, err := chromedp.Call(b.Ctx, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: b.authenticator, IsUserVerified: verified}); err != nil {
+	if _, err := chromedp.Call(b.Chromium().Ctx, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: b.authenticator, IsUserVerified: verified}); err != nil {
 		b.T.Fatal(err)
 	}
 }
 
 // crowd writes a note where many others did: the browser works for a moment, and
 // then the note is kept, as it was typed.
-func crowd(t *testing.T, chromium context.Context) {
+func crowd(t *testing.T, engine browser.Engine) {
 	server := newHost(t, config{crowded: true})
 	for range 2 {
 		newBrowser(t, server).write("one of the crowd")
 	}
-	ann := newTab(t, chromium, server)
+	ann := newTab(t, engine, server)
 	ann.open("/")
-	ann.fill("#text", "Seven lemons & a half\nfor “tea”")
-	ann.Do(chromedp.Click(chromedp.CSS(".compose button")))
-	ann.Do(chromedp.WaitVisible(chromedp.CSS(".note")))
+	ann.Type("#text", "Seven lemons & a half\nfor “tea”")
+	ann.Press(".compose button")
+	ann.Wait(`document.querySelector(".note") && document.readyState === "complete"`)
 	ann.sees("Your notes", "Seven lemons & a half", "for “tea”")
 	ann.write("Another one, at once")
 }
 
 // overtaken solves a challenge while sixteen others of the network do: the site asks
 // for more, the browser goes on by itself, and the note arrives.
-func overtaken(t *testing.T, chromium context.Context) {
+func overtaken(t *testing.T, chromium browser.Engine) {
 	server := newHost(t, config{crowded: true})
 	for range 2 {
 		newBrowser(t, server).write("one of the crowd")
 	}
 	ann := newTab(t, chromium, server)
 	var answers atomic.Int32
-	ann.paused = func(r *fetch.EventRequestPaused) {
+	paused := func(r *fetch.EventRequestPaused) {
 		if answers.Add(1) == 1 {
 			for range 16 {
 				work(t, server)
 			}
 		}
-		if _, err := chromedp.Call(ann.Ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: r.RequestID}); err != nil {
+		if _, err := chromedp.Call(ann.Chromium().Ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: r.RequestID}); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := chromedp.Call(ann.Ctx, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*/challenge/solved"}}}); err != nil {
+	if err := chromedp.Listen(ann.Chromium().Ctx, func(ev any) {
+		if ev, ok := ev.(*fetch.EventRequestPaused); ok {
+			go paused(ev)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ann.Chromium().Ctx, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*/challenge/solved"}}}); err != nil {
 		t.Fatal(err)
 	}
 	ann.open("/")
-	ann.fill("#text", "Seven lemons, late")
-	ann.Do(chromedp.Click(chromedp.CSS(".compose button")))
-	ann.Do(chromedp.WaitVisible(chromedp.CSS(".note")))
+	ann.Type("#text", "Seven lemons, late")
+	ann.Press(".compose button")
+	ann.Wait(`document.querySelector(".note") && document.readyState === "complete"`)
 	ann.sees("Your notes", "Seven lemons, late")
 	if got := answers.Load(); got != 2 {
 		t.Errorf("the browser sent %d answers, want 2", got)
@@ -386,19 +380,19 @@ func work(t *testing.T, server *host) {
 }
 
 // Everybody can use every page: both themes, down to 320 pixels.
-func accessibility(t *testing.T, chromium context.Context) {
+func accessibility(t *testing.T, chromium browser.Engine) {
 	server := newServer(t)
 	ann := newTab(t, chromium, server)
 	check := func(name string) {
 		t.Helper()
 		for _, scheme := range []string{"light", "dark"} {
 			ann.emulate(scheme, 1280)
-			for _, problem := range ask(ann, chromedp.Evaluate[[]string](audit)) {
+			for _, problem := range browser.Eval[[]string](ann.Page, audit) {
 				t.Errorf("%s, %s: %s", name, scheme, problem)
 			}
 		}
 		ann.emulate("light", 320)
-		if got := ask(ann, chromedp.Evaluate[int]("document.documentElement.scrollWidth")); got > 320 {
+		if got := browser.Eval[int](ann.Page, "document.documentElement.scrollWidth"); got > 320 {
 			t.Errorf("%s is %d pixels wide on a screen of 320", name, got)
 		}
 		ann.emulate("light", 1280)
@@ -406,21 +400,21 @@ func accessibility(t *testing.T, chromium context.Context) {
 
 	ann.open("/")
 	check("empty front page")
-	ann.Do(chromedp.KeyEvent("\t"))
-	if !ask(ann, chromedp.Evaluate[bool](`document.activeElement.matches(".skip") && document.activeElement.getBoundingClientRect().top >= 0`)) {
+	ann.do(chromedp.KeyEvent("\t"))
+	if !browser.Eval[bool](ann.Page, `document.activeElement.matches(".skip") && document.activeElement.getBoundingClientRect().top >= 0`) {
 		t.Error("the first tab does not show the link that skips to the content")
 	}
-	ann.Do(chromedp.KeyEvent("\r"))
-	if got := ask(ann, chromedp.Evaluate[string]("document.activeElement.id")); got != "main" {
+	ann.do(chromedp.KeyEvent("\r"))
+	if got := browser.Eval[string](ann.Page, "document.activeElement.id"); got != "main" {
 		t.Errorf("the skip link leads to %q", got)
 	}
 
 	ann.open("/")
-	ann.fill("#text", "   ")
+	ann.Type("#text", "   ")
 	ann.Click(".compose button")
 	ann.sees("nothing in this note yet")
 	check("refused note")
-	if got := ask(ann, chromedp.Evaluate[string]("document.activeElement.id")); got != "text" {
+	if got := browser.Eval[string](ann.Page, "document.activeElement.id"); got != "text" {
 		t.Errorf("after a refused note the focus is on %q", got)
 	}
 
@@ -435,15 +429,15 @@ func accessibility(t *testing.T, chromium context.Context) {
 	check("refused sign-in")
 	ann.open("/upgrade")
 	check("upgrade page")
-	ann.fill("#email", "ann@example.com")
-	ann.fill("#password", "password")
+	ann.Type("#email", "ann@example.com")
+	ann.Type("#password", "password")
 	ann.Click(".credentials button")
 	check("refused upgrade")
 	ann.open("/")
 	ann.Click("form[action$='/publish'] button")
 	ann.credentials("ann@example.com")
 	check("code page")
-	ann.fill("#code", "12")
+	ann.Type("#code", "12")
 	ann.Click(".credentials button")
 	check("refused code")
 	ann.enter("ann@example.com")
@@ -457,11 +451,11 @@ func accessibility(t *testing.T, chromium context.Context) {
 	ann.open("/account")
 	check("account page with one way in")
 	ann.Click("form[action='/auth/start'] button")
-	ann.fill("#name", "Ann")
+	ann.Type("#name", "Ann")
 	ann.Click("main button")
 	check("account page with two")
-	ann.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("form[action='/account/password']").noValidate = true`))
-	ann.fill("#password", "short")
+	ann.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("form[action='/account/password']").noValidate = true`))
+	ann.Type("#password", "short")
 	ann.Click("form[action='/account/password'] button")
 	check("refused password")
 	ann.open("/signin/code")
@@ -474,12 +468,12 @@ func accessibility(t *testing.T, chromium context.Context) {
 
 func (b *tab) emulate(scheme string, width int64) {
 	b.T.Helper()
-	if _, err := chromedp.Call(b.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	if _, err := chromedp.Call(b.Chromium().Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 	}); err != nil {
 		b.T.Fatal(err)
 	}
-	b.Do(chromedp.EmulateViewport(width, 800))
+	b.do(chromedp.EmulateViewport(width, 800))
 }
 
 // audit returns what is wrong with a page, by rules of WCAG 2.2 that a machine

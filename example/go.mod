@@ -14,6 +14,8 @@ require (
 	modernc.org/sqlite v1.61.1
 )
 
+require github.com/coder/websocket v1.8.15 // indirect
+
 require (
 	github.com/alexedwards/scs/v2 v2.9.0 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect

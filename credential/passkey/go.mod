@@ -10,6 +10,8 @@ require (
 	github.com/walkin-go/walkin v0.1.0
 )
 
+require github.com/coder/websocket v1.8.15 // indirect
+
 require (
 	github.com/alexedwards/scs/v2 v2.9.0 // indirect
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect

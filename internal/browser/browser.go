@@ -19,7 +19,7 @@ import (
 )
 
 // New starts a browser, or skips the test when there is none. It is gone when the
-// test ends, and after two minutes in any case.
+// test ends, and after five minutes in any case.
 func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -33,7 +33,7 @@ func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it cannot be had as root, and only our own pages are shown
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, append(options, more...)...)
 	t.Cleanup(cancel)
@@ -52,6 +52,7 @@ type Tab struct {
 	Ctx   context.Context
 	Quiet bool
 
+	close      context.CancelFunc
 	mu         sync.Mutex
 	complaints []string
 }
@@ -59,16 +60,9 @@ type Tab struct {
 // NewTab opens a tab in a browser of [New]. Listeners get every event, too.
 func NewTab(t *testing.T, browser context.Context, listeners ...func(any)) *Tab {
 	t.Helper()
-	b := &Tab{T: t}
-	var cancel context.CancelFunc
-	b.Ctx, cancel = chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(func(ev any) {
-		b.listen(ev)
-		for _, listener := range listeners {
-			listener(ev)
-		}
-	}))
+	b := newTab(t, browser, listeners, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
-		cancel()
+		b.close()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, c := range b.complaints {
@@ -77,6 +71,18 @@ func NewTab(t *testing.T, browser context.Context, listeners ...func(any)) *Tab 
 			}
 		}
 	})
+	return b
+}
+
+func newTab(t *testing.T, browser context.Context, listeners []func(any), options ...chromedp.ContextOption) *Tab {
+	t.Helper()
+	b := &Tab{T: t}
+	b.Ctx, b.close = chromedp.NewContext(browser, append(options, chromedp.WithListener(func(ev any) {
+		b.listen(ev)
+		for _, listener := range listeners {
+			listener(ev)
+		}
+	}))...)
 	b.Do(chromedp.Steps())
 	return b
 }

@@ -103,18 +103,6 @@ func MariaDBDSN(t testing.TB) string {
 	return "root@unix(" + MariaDB(t) + ")/"
 }
 
-// Chromium returns the path of a browser.
-func Chromium(t testing.TB) (path string) {
-	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	Missing(t, "chromium", "the walk through a real browser is left out")
-	return ""
-}
-
 // find returns the newest program of that name in the folders or on the path.
 func find(t testing.TB, server, program, folders string) string {
 	t.Helper()
@@ -132,12 +120,14 @@ func find(t testing.TB, server, program, folders string) string {
 
 // A server is a process of its own user in a folder of its own.
 type server struct {
-	dir  string
-	attr *syscall.SysProcAttr
-	log  bytes.Buffer
-	done chan struct{} // closed when the process has ended
-	pid  int
-	kill func() // ends the process and waits for it; nothing in it is worth a shutdown
+	dir   string
+	env   []string // besides what each has
+	files []*os.File
+	attr  *syscall.SysProcAttr
+	log   bytes.Buffer
+	done  chan struct{} // closed when the process has ended
+	pid   int
+	kill  func() // ends the process and waits for it; nothing in it is worth a shutdown
 }
 
 // newServer makes the folder. Servers refuse to run as root; then it is given
@@ -157,7 +147,8 @@ func (s *server) command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(name, args...)
 	c.Dir = s.dir
 	c.SysProcAttr = s.attr
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TZ=UTC"}
+	c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TZ=UTC"}, s.env...)
+	c.ExtraFiles = s.files
 	c.Stdout, c.Stderr = &s.log, &s.log
 	return c
 }

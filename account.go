@@ -29,30 +29,43 @@ func (m *Middleware) SignOutHandler() http.Handler {
 	})
 }
 
-// SignOut ends the visitor's session in the store and removes both cookies.
-// Nobody signing out is no error. It refuses cross-origin requests; call it
-// before the response begins.
+// SignOut ends all that this browser holds: the session of each cookie and of a
+// bearer token, and with the sessions whatever hangs on them, such as codes that
+// were sent, login flows and kept forms; the cookie of [Middleware.Bind] and those
+// of [Middleware.ClearAtSignOut] are removed with the others. Where it could not
+// end a session, the error says so. Signing out without a session is not an error.
+//
+// It refuses cross-origin requests; call it before the response begins.
 func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil {
 		return crossOrigin()
 	}
 	v := m.visit(w, r)
 	now := time.Now()
-	// The cookie that did not count goes too: a guest left behind in it must
-	// not be found by the next person at this computer.
-	ended := []finding{{standing: v.standing, entry: v.entry}}
-	if !v.bearer {
-		var permanent, anonymous carriedCookie
-		m.cookies.find(r.Header, m.cache, &permanent, &anonymous)
-		ended = append(ended,
-			m.judgeCookie(r, permanent, now, asPermanent),
-			m.judgeCookie(r, anonymous, now, asAnonymous))
+	// Each token is judged, whichever of them the visitor is by: a bearer that is
+	// the app's own or broken must not hide the cookie's session, and a guest left
+	// behind in the other cookie must not be found by the next user of this computer.
+	var ended []finding
+	if v.standing == live {
+		ended = append(ended, finding{standing: live, entry: v.entry}) // or one that this very response opened
 	}
+	token, isBearer := bearer(r.Header)
+	if isBearer {
+		ended = append(ended, m.judge(r, token, m.cache.get(token), now, asBearer))
+		ended[len(ended)-1].bearer = true
+	}
+	var permanent, anonymous carriedCookie
+	m.cookies.find(r.Header, m.cache, &permanent, &anonymous)
+	ended = append(ended,
+		m.judgeCookie(r, permanent, now, asPermanent),
+		m.judgeCookie(r, anonymous, now, asAnonymous))
 	unjudged := false
 	for _, f := range ended {
 		switch f.standing {
-		case unverifiable:
-			unjudged = true
+		case unverifiable, conflicting:
+			// A bearer under a key that is not ours may well be the app's own:
+			// it is no failure where there is a cookie of ours.
+			unjudged = unjudged || !f.bearer || permanent.standing == absent && anonymous.standing == absent
 		case unreachable:
 			return storeDown(f.err) // fails closed: the session would still be alive
 		case live:
@@ -62,9 +75,10 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	v.become(superseded, "signed_out")
-	if !v.bearer {
+	if !isBearer || permanent.standing != absent || anonymous.standing != absent {
 		m.setCookies(w, v, m.cookies.clear(m.cookies.permanent), m.cookies.clear(m.cookies.anonymous))
 	}
+	m.clearFlows(w, r, v)
 	if unjudged {
 		// The browser forgets it, as was asked; but a session that only
 		// another replica can name may go on, and that is not a success.

@@ -74,6 +74,33 @@ func (m *Middleware) Bound(r *http.Request) []string {
 	return names
 }
 
+// ClearAtSignOut names a cookie, by its name and attributes, that [Middleware.SignOut]
+// removes with walkin's own, from browsers that send it. Credentials name those of
+// their login flows; an app may name its own, such as that of a draft. Call it while
+// setting up, before the site is served.
+func (m *Middleware) ClearAtSignOut(cookie http.Cookie) {
+	cookie.Value, cookie.MaxAge, cookie.Expires = "", -1, time.Unix(1, 0)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// Several credentials may share one.
+	m.atSignOut = slices.DeleteFunc(m.atSignOut, func(c *http.Cookie) bool {
+		return c.Name == cookie.Name && c.Domain == cookie.Domain && c.Path == cookie.Path
+	})
+	m.atSignOut = append(m.atSignOut, &cookie)
+}
+
+// clearFlows removes the cookies of what the browser has begun.
+func (m *Middleware) clearFlows(w http.ResponseWriter, r *http.Request, v *visit) {
+	m.mu.Lock()
+	all := append([]*http.Cookie{m.cookies.clear(m.cookies.binding)}, m.atSignOut...)
+	m.mu.Unlock()
+	for _, c := range all {
+		if len(r.CookiesNamed(c.Name)) > 0 {
+			m.setCookies(w, v, c)
+		}
+	}
+}
+
 func boundToSession(c Claims) string { return "session:" + c.SessionID.String() }
 
 // boundToCookie hashes the value: who reads the store must not be able to send it.

@@ -16,7 +16,10 @@ import (
 const bindName = "__Host-walkin-bind"
 
 // bound returns a browser of a site whose pages say what it is bound to.
-func (s *site) bound() *walkintest.Client {
+func (s *site) bound() *walkintest.Client { return walkintest.NewClient(s.t, s.flows()) }
+
+// flows returns that site.
+func (s *site) flows() http.Handler {
 	mux := s.routes()
 	mux.HandleFunc("/bind", func(w http.ResponseWriter, r *http.Request) {
 		name, err := s.Bind(w, r)
@@ -29,7 +32,7 @@ func (s *site) bound() *walkintest.Client {
 	mux.HandleFunc("/bound", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, strings.Join(s.Bound(r), " "))
 	})
-	return walkintest.NewClient(s.t, s.Handler(mux))
+	return s.Handler(mux)
 }
 
 // bind starts a round trip and returns its name.

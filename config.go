@@ -156,8 +156,9 @@ type Config struct {
 	SignInURL  string
 
 	// CredentialPaths are more local paths where visitors prove who they are,
-	// such as "/passkey/": a post to one of them or to a path below makes no
-	// anonymous user of its own either.
+	// such as "/passkey/", or sign out: a post to one of them or to a path below
+	// makes no anonymous user of its own either. A path that ends in sign-out,
+	// signout, sign_out, log-out, logout or the like need not be named.
 	CredentialPaths []string
 
 	// OnRefuse answers refused requests; Retry-After and Cache-Control are

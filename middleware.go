@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -28,8 +29,9 @@ type Middleware struct {
 	limiterDownUntil atomic.Int64 // as downUntil
 	proxySeen        atomic.Bool  // one that is not trusted, and the owner was told
 
-	mu   sync.Mutex
-	data []*sessionData // of LoadAndSave
+	mu        sync.Mutex
+	data      []*sessionData // of LoadAndSave
+	atSignOut []*http.Cookie // of ClearAtSignOut
 }
 
 // Handler wraps a site: next sees every visitor's claims in the request's
@@ -189,8 +191,12 @@ func (m *Middleware) isOwnAct(r *http.Request) bool {
 }
 
 // isCredentialForm reports whether the request goes to a form that decides by
-// itself who the visitor becomes.
+// itself who the visitor becomes. A sign-out is one: a user who is made for a request
+// to leave is one too many, and where Config.RowLimit is reached it would be a 429.
 func (m *Middleware) isCredentialForm(r *http.Request) bool {
+	if isSignOutPath(r.URL.Path) {
+		return true
+	}
 	upgrade, _, _ := strings.Cut(m.cfg.UpgradeURL, "?")
 	signIn, _, _ := strings.Cut(m.cfg.SignInURL, "?")
 	return r.URL.Path == upgrade || r.URL.Path == signIn ||
@@ -199,6 +205,18 @@ func (m *Middleware) isCredentialForm(r *http.Request) bool {
 			below, ok := strings.CutPrefix(r.URL.Path, at)
 			return ok && (below == "" || below[0] == '/')
 		})
+}
+
+// isSignOutPath reports whether a path is called like one to sign out: /sign-out,
+// /users/sign_out, /logout/. Others are for Config.CredentialPaths to name.
+func isSignOutPath(at string) bool {
+	at = strings.ToLower(path.Base(at))
+	at = strings.NewReplacer("-", "", "_", "").Replace(at)
+	switch at {
+	case "signout", "signoff", "logout", "logoff", "out":
+		return true
+	}
+	return false
 }
 
 // undo removes the user that was made for a request whose visitor did not get

@@ -182,6 +182,11 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 		if !s.unjudged {
 			m.setCookies(w, v, m.cookies.clear(m.cookies.anonymous))
 		}
+		if len(r.CookiesNamed(m.cookies.binding)) > 0 {
+			// What was begun without a user ends with this sign-in, and stays
+			// so when this session ends in its turn.
+			m.setCookies(w, v, m.cookies.clear(m.cookies.binding))
+		}
 	}
 	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
 		SessionID: s.claims.SessionID, Provider: s.proof.Provider})

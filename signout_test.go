@@ -1,0 +1,192 @@
+package walkin_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// TestSignOutBesideABearer holds that a sign-out ends the cookie's session whatever
+// else the request brings, on every replica, or says that it did not.
+func TestSignOutBesideABearer(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		bearer func(*site) string
+		alone  int // the answer where there is no cookie
+	}{
+		{"nothing", func(*site) string { return "" }, 303},
+		{"another scheme", func(*site) string { return "Basic YTpi" }, 303},
+		{"no token", func(*site) string { return "Bearer" }, 303},
+		{"the app's own", func(*site) string { return "Bearer an-api-key-of-the-app" }, 303},
+		{"a broken one", func(s *site) string {
+			token := resident(s, "anonymous").Cookie(anonName)
+			return "Bearer " + token[:len(token)-3] + "AAA"
+		}, 303},
+		{"of another replica's key", func(s *site) string {
+			other := newSite(s.t, over(s), func(c *walkin.Config) {
+				c.Keys = []walkin.Key{{Secret: []byte("the secret of a replica that is new")}}
+			})
+			return "Bearer " + resident(other, "anonymous").Cookie(anonName)
+		}, 503},
+		{"one that is over", func(s *site) string {
+			c := resident(s, "anonymous")
+			token := c.Cookie(anonName)
+			c.Act("/out", nil)
+			return "Bearer " + token
+		}, 303},
+		{"a live one", func(s *site) string { return "Bearer " + resident(s, "anonymous").Cookie(anonName) }, 303},
+	} {
+		for _, kind := range []string{"provisional", "anonymous", "permanent", "nobody"} {
+			for _, inside := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s beside %s, inside %t", kind, tt.name, inside), func(t *testing.T) {
+					s := newSite(t)
+					header := tt.bearer(s)
+					c := resident(s, kind)
+					c.SetCookie(bindName, strings.Repeat("A", 26))
+					token := c.Cookie(cookieOf(kind))
+					var handler http.Handler = s.SignOutHandler()
+					if inside {
+						handler = s.Handler(handler)
+					}
+					c = c.On(handler)
+					r := c.NewRequest(http.MethodPost, "/out", nil)
+					if header != "" {
+						r.Header.Set("Authorization", header)
+					}
+					answer := c.Do(r)
+					want := http.StatusSeeOther
+					if kind == "nobody" {
+						want = tt.alone
+					}
+					if answer.StatusCode != want || len(c.Cookies()) > 0 {
+						t.Fatalf("got %d and %v, want %d and an empty jar", answer.StatusCode, c.Cookies(), want)
+					}
+					for _, replica := range []*site{s, newSite(t, over(s))} {
+						if token != "" {
+							again := carrying(replica, cookieOf(kind), token)
+							if got := body(t, again.Fetch("/")); got != "nobody" {
+								t.Errorf("the cookie's session goes on: %s", got)
+							}
+						}
+						if bearer, ok := strings.CutPrefix(header, "Bearer "); ok && tt.name == "a live one" {
+							if got := body(t, carrying(replica, anonName, bearer).Fetch("/")); got != "nobody" {
+								t.Errorf("the bearer's session goes on: %s", got)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestSignOutAtTheLimit holds that a visitor who has no row can leave where no new
+// one may be made, and that nobody is made in order to leave.
+func TestSignOutAtTheLimit(t *testing.T) {
+	const here = "203.0.113.7:1"
+	for _, at := range []string{"/sign-out", "/signout", "/users/sign_out", "/auth/logout", "/Log-Out", "/out", "/logout/", "/adieu", "/session/end"} {
+		for _, kind := range []string{"provisional", "nobody"} {
+			s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.CredentialPaths = []string{"/adieu", "/session/"} })
+			if got := s.actFrom(here); got != http.StatusOK {
+				t.Fatalf("the first row: got %d", got)
+			}
+			if got := s.actFrom(here); got != http.StatusTooManyRequests {
+				t.Fatalf("the second row: got %d", got)
+			}
+			rows := s.store.rows(t)
+			mux := http.NewServeMux()
+			mux.HandleFunc("/", who)
+			mux.Handle(at, s.SignOutHandler())
+			c := resident(s, kind).From(here).On(s.Handler(mux))
+			if r := c.Act(at, nil); r.StatusCode != http.StatusSeeOther || len(c.Cookies()) > 0 {
+				t.Errorf("%s by %s: got %d and %v, want 303 and an empty jar", at, kind, r.StatusCode, c.Cookies())
+			}
+			if got := s.store.rows(t); got != rows {
+				t.Errorf("%s by %s: got %d new rows", at, kind, got-rows)
+			}
+		}
+	}
+	s := newSite(t, rowsAnHour(1))
+	s.actFrom(here)
+	for _, at := range []string{"/note", "/outbox", "/about", "/sign-out/reasons"} {
+		if r := resident(s, "provisional").From(here).On(s.Handler(s.routes())).Act(at, nil); r.StatusCode != http.StatusTooManyRequests {
+			t.Errorf("%s: got %d, want 429: it is no sign-out", at, r.StatusCode)
+		}
+	}
+}
+
+// TestSignOutEndsFlows holds that what a browser has begun ends with its sign-out:
+// what is bound to the session, to the cookie of Bind, and the cookies of others.
+func TestSignOutEndsFlows(t *testing.T) {
+	none := func(*site, *walkintest.Client) {}
+	visit := func(s *site, c *walkintest.Client) { c.On(s.Handler(s.routes())).Visit("/") }
+	for _, tt := range []struct {
+		name          string
+		before, after func(*site, *walkintest.Client) // the flow's start
+	}{
+		{"nobody", none, none},
+		{"nobody who opens a page", none, visit},
+		{"nobody who becomes a user", none, func(s *site, c *walkintest.Client) { visit(s, c); c.On(s.Handler(s.routes())).Act("/note", nil) }},
+		{"an anonymous user", visit, none},
+		{"a permanent user", func(s *site, c *walkintest.Client) { s.prove(c, "ann") }, none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			off := newSite(t, minting(walkin.MintOff))
+			on := newSite(t, over(off))
+			for _, cookie := range []http.Cookie{{Name: "__Host-draft", Path: "/", Secure: true}, {Name: "theirs", Path: "/app", Domain: "app.example"}, {Name: "unsent", Path: "/"}} {
+				off.ClearAtSignOut(cookie)
+				off.ClearAtSignOut(cookie) // by another credential
+			}
+			c := off.bound()
+			tt.before(on, c)
+			name := off.bind(c)
+			tt.after(on, c)
+			if !off.completes(c, name) {
+				t.Fatal("the flow is over before the sign-out")
+			}
+			c.SetCookie("__Host-draft", "1")
+			c.SetCookie("theirs", "1")
+			c.SetCookie("kept", "1")
+			r := c.Act("/out", nil)
+			if r.StatusCode != http.StatusSeeOther || len(c.Cookies()) != 2 || c.Cookie("kept") == "" || c.Cookie("__Host-draft") != "" {
+				t.Errorf("got %d and a jar with %v", r.StatusCode, c.Cookies())
+			}
+			want := "theirs=; Path=/app; Domain=app.example; Expires=" + time.Unix(1, 0).UTC().Format(http.TimeFormat) + "; Max-Age=0"
+			if set := strings.Join(r.Header["Set-Cookie"], "\n"); strings.Count(set, want) != 1 || strings.Contains(set, "unsent") {
+				t.Errorf("got %s, want %s, once", set, want)
+			}
+			for _, s := range []*site{off, on} {
+				c := c.On(s.flows())
+				if off.completes(c, name) {
+					t.Error("it completes after the sign-out")
+				}
+				visit(on, c)
+				if off.completes(c, name) {
+					t.Error("it completes for the next visitor")
+				}
+			}
+		})
+	}
+}
+
+// TestSignInEndsFlows holds that what was begun without a user is over with a
+// sign-in for good, also when that session has ended elsewhere.
+func TestSignInEndsFlows(t *testing.T) {
+	s := newSite(t, minting(walkin.MintOff))
+	c := s.bound()
+	name := s.bind(c)
+	s.prove(c, "ann")
+	if err := s.SignOutEverywhere(t.Context(), s.claims(c).UserID); err != nil {
+		t.Fatal(err)
+	}
+	for _, replica := range []*site{s, newSite(t, over(s))} {
+		if s.completes(c.On(replica.flows()), name) {
+			t.Error("it completes")
+		}
+	}
+}

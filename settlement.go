@@ -56,6 +56,12 @@ func (s *settlement) settle(ctx context.Context) error {
 		return err
 	}
 	nobody := user.ID == uuid.Nil
+	if nobody && p.Binding != "" && s.visitor.UserID != uuid.Nil {
+		// Fails closed: the session was alive when the request came in, and is over.
+		// Whoever has just signed out must not be signed in by a flow from before;
+		// for the second half of a double click it has a successor.
+		return &Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: ErrRedeemed}
+	}
 	s.change = Change{UserID: user.ID, Identity: Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
 	s.endsOld = !nobody
 	if s.data = nil; s.endsOld {
@@ -312,6 +318,9 @@ func (s *settlement) open(ctx context.Context) error {
 	err = s.m.cfg.Store.CreateSession(ctx, Session{
 		ID: id, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt})
 	if err != nil {
+		return err
+	}
+	if err := s.succeed(ctx); err != nil {
 		return err
 	}
 	// What a guest kept on the server goes along with the guest, not with

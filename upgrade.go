@@ -48,7 +48,17 @@ type Proof struct {
 	// before anything else happens. An error refuses; with a change that fails,
 	// by a hook's error too, what it did is undone. It may run more than once,
 	// see Store.InTx.
+	//
+	// An error that wraps ErrRedeemed says that this was done a moment ago, by the
+	// first half of a double click. Then nothing changes, and the visitor gets the
+	// token of the session that it opened, while that is alive, and otherwise the
+	// error. This needs Binding.
 	Redeem func(ctx context.Context) error
+
+	// Binding is the name by [Middleware.Bind] that the login flow is bound to,
+	// unless empty. A session that ends before the change, as by a sign-out, ends
+	// the flow with it.
+	Binding string
 
 	// StateChecked allows a change of identity by GET, as an OAuth callback
 	// is one. It says that the credential has redeemed a single-use state
@@ -56,6 +66,10 @@ type Proof struct {
 	// browser sign in to an attacker's account.
 	StateChecked bool
 }
+
+// ErrRedeemed is wrapped by an error of Proof.Redeem: what the proof stands on was
+// used up a moment ago.
+var ErrRedeemed = errors.New("walkin: redeemed already")
 
 // Conflict says what becomes of an anonymous visitor who proves the identity
 // of another user.
@@ -150,6 +164,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	if !s.created {
 		m.returnRow(r, taken, s.now)
 	}
+	if errors.Is(err, ErrRedeemed) {
+		return m.again(w, r, v, p, err)
+	}
 	if err != nil {
 		return "", s.translate(err)
 	}
@@ -178,16 +195,22 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 	if v.bearer {
 		w.Header().Set("Cache-Control", "no-store")
 	} else {
-		m.setCookies(w, v, m.cookies.carry(s.token, s.claims, s.now))
-		if !s.unjudged {
-			m.setCookies(w, v, m.cookies.clear(m.cookies.anonymous))
-		}
-		if len(r.CookiesNamed(m.cookies.binding)) > 0 {
-			// What was begun without a user ends with this sign-in, and stays
-			// so when this session ends in its turn.
-			m.setCookies(w, v, m.cookies.clear(m.cookies.binding))
-		}
+		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unjudged)
 	}
 	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
 		SessionID: s.claims.SessionID, Provider: s.proof.Provider})
+}
+
+// setPermanent gives a browser the token of a permanent user, in place of all that
+// it had. An anonymous cookie that could not be judged stays.
+func (m *Middleware) setPermanent(w http.ResponseWriter, r *http.Request, v *visit, token string, c Claims, now time.Time, unjudged bool) {
+	m.setCookies(w, v, m.cookies.carry(token, c, now))
+	if !unjudged {
+		m.setCookies(w, v, m.cookies.clear(m.cookies.anonymous))
+	}
+	if len(r.CookiesNamed(m.cookies.binding)) > 0 {
+		// What was begun without a user ends with this sign-in, and stays so when
+		// this session ends in its turn.
+		m.setCookies(w, v, m.cookies.clear(m.cookies.binding))
+	}
 }

@@ -25,8 +25,9 @@
 // The browser that asked, by walkin.Middleware.Bind. A browser has one code at a
 // time: asking again, also for another address, ends the one before. It lives
 // for ten minutes and for five tries, on all replicas together, and it ends with
-// the session: after an upgrade or a sign-in by other means it is worth nothing.
-// A second click within ten seconds is the same click, and gets the same answer.
+// the session: after an upgrade, a sign-in by other means or a sign-out it is worth
+// nothing. A second click within ten seconds is the same click, and gets the same
+// answer while the session that the first one opened is alive.
 //
 // # What is stored
 //
@@ -270,10 +271,13 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if len(p.Secret) > 0 && c.browser(r) != p.Browser {
 		return walkin.Proof{}, wrong("other_browser", "That code was asked for in another browser. Please ask for a new one here.")
 	}
-	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret}
-	if !used {
-		proof.Redeem = func(ctx context.Context) error { return c.use(ctx, r, ticket, p.Browser) }
-	}
+	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Binding: p.Binding,
+		Redeem: func(ctx context.Context) error {
+			if used {
+				return redeemed()
+			}
+			return c.use(ctx, r, ticket, p.Browser)
+		}}
 	if !used && ticket.Tries == tries-1 {
 		// The first try: there is one for each message, and so it is given back
 		// once, whatever becomes of the proof.
@@ -312,17 +316,17 @@ func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error
 
 // use ends a code that was right, in the transaction of the change that it is
 // for: whoever was stopped by a failure can try again. For a moment, with the
-// tries that are left, it stays for the browser that it was typed in, which has a
-// new session by then: the second half of a double click is the one whose answer
-// is seen. It refuses when another code took the place of this one, which stays as
-// it is.
+// tries that are left, it can be recognised in the browser that it was typed in: the
+// second half of a double click is the one whose answer is seen, and Continue says
+// once more what it said to the first. It refuses when another code took the place
+// of this one, which stays as it is.
 func (c *Codes) use(ctx context.Context, r *http.Request, tried walkin.Ticket, browser string) error {
 	now := time.Now()
 	ticket, err := c.cfg.Store.TakeTicket(ctx, tried.Key, now)
 	if errors.Is(err, walkin.ErrNotFound) && c.browser(r) == browser {
 		_, err = c.cfg.Store.Ticket(ctx, c.usedKey(browser), now) // the other half was faster
 		if err == nil {
-			return nil
+			return redeemed()
 		}
 	}
 	switch {
@@ -368,6 +372,14 @@ func (c *Codes) pending(r *http.Request) (pending, bool) {
 
 func over() *walkin.Refusal {
 	return wrong("code_over", "That code no longer works here. A code works for ten minutes, and in the browser that asked for it. Please ask for a new one.")
+}
+
+// redeemed is the refusal of a code that was used a moment ago, where Continue finds
+// no session of it that is alive.
+func redeemed() *walkin.Refusal {
+	refusal := over()
+	refusal.Err = walkin.ErrRedeemed
+	return refusal
 }
 
 func wrong(reason, message string) *walkin.Refusal {

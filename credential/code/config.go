@@ -190,7 +190,9 @@ func New(cfg Config) (*Codes, error) {
 		keys = append(keys, key)
 	}
 	cfg.Key, cfg.OldKeys = nil, nil
-	return &Codes{cfg: cfg, provider: provider, keys: keys, limits: limits{cfg.Limiter, own}}, nil
+	c := &Codes{cfg: cfg, provider: provider, keys: keys, limits: limits{cfg.Limiter, own}}
+	cfg.Middleware.ClearAtSignOut(c.cookie())
+	return c, nil
 }
 
 // isKey reports whether a key may be random: not empty, as the Secret of an Ed25519

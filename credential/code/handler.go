@@ -160,16 +160,18 @@ func linkPage(w http.ResponseWriter, _ *http.Request, l Link) {
 	_ = plainLink.Execute(w, l) // the only error is a client that went away
 }
 
-// cookie is the name of the cookie that marks the browser which asked.
-func (c *Codes) cookie() string {
+// cookie is the cookie that marks the browser which asked, without its value.
+func (c *Codes) cookie() http.Cookie {
 	name := "walkin-code-" + c.provider
 	switch {
 	case c.cfg.Insecure:
-		return name
 	case c.cfg.Domain != "":
-		return "__Secure-" + name
+		name = "__Secure-" + name
+	default:
+		name = "__Host-" + name
 	}
-	return "__Host-" + name
+	return http.Cookie{Name: name, Path: "/", Domain: c.cfg.Domain,
+		HttpOnly: true, Secure: !c.cfg.Insecure, SameSite: http.SameSiteLaxMode}
 }
 
 // mark marks the browser that asks and returns what to know it by, which is no
@@ -178,17 +180,17 @@ func (c *Codes) cookie() string {
 // later, with a password of their own. And it is over once the code was used. A
 // new mark each time tells the two browsers apart.
 func (c *Codes) mark(w http.ResponseWriter) string {
-	value := rand.Text()
-	http.SetCookie(w, &http.Cookie{Name: c.cookie(), Value: value, Path: "/", Domain: c.cfg.Domain, MaxAge: int(lifetime.Seconds()),
-		HttpOnly: true, Secure: !c.cfg.Insecure, SameSite: http.SameSiteLaxMode})
+	cookie := c.cookie()
+	cookie.Value, cookie.MaxAge = rand.Text(), int(lifetime.Seconds())
+	http.SetCookie(w, &cookie)
 	w.Header().Set("Cache-Control", "no-store")
-	return markOf(value)
+	return markOf(cookie.Value)
 }
 
 // browser returns the mark of the browser; empty is none, or more than a browser
 // has.
 func (c *Codes) browser(r *http.Request) string {
-	values := r.CookiesNamed(c.cookie())
+	values := r.CookiesNamed(c.cookie().Name)
 	if len(values) != 1 {
 		return ""
 	}

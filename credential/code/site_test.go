@@ -128,6 +128,14 @@ func (s *world) replica() http.Handler {
 	mux.HandleFunc("POST /out/{user}", func(w http.ResponseWriter, r *http.Request) {
 		_ = wk.SignOutEverywhere(r.Context(), uuid.MustParse(r.PathValue("user")))
 	})
+	mux.HandleFunc("POST /delete/{user}", func(w http.ResponseWriter, r *http.Request) {
+		_ = wk.DeleteUser(r.Context(), uuid.MustParse(r.PathValue("user")))
+	})
+	mux.HandleFunc("POST /unlink", func(w http.ResponseWriter, r *http.Request) {
+		if err := wk.Unlink(w, r, "email", r.FormValue("email")); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	})
 	mux.HandleFunc("GET /pending", func(w http.ResponseWriter, r *http.Request) {
 		address, ok := codes.Pending(r)
 		if !ok {

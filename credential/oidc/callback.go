@@ -65,7 +65,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 		}
 	}
 	_, err = h.middleware.Continue(w, r.WithContext(context.WithValue(r.Context(), profileKey{}, profile)), walkin.Proof{
-		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true,
+		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true, Binding: t.Binding,
 	})
 	return t, err
 }

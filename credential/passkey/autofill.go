@@ -84,7 +84,7 @@ func (p *Passkeys) suggested(r *http.Request, challenge string) (c ceremony, ok 
 			return ceremony{}, true, err
 		}
 		session.Expires = expires
-		return ceremony{Session: *session, suggested: true}, true, nil
+		return ceremony{Session: *session, suggested: true, bound: bound}, true, nil
 	}
 	return ceremony{}, false, nil
 }

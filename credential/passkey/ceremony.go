@@ -22,7 +22,8 @@ type ceremony struct {
 	Session webauthn.SessionData `json:"session"`
 	Name    string               `json:"name,omitempty"` // of the new key
 
-	suggested bool // its challenge is in no ticket
+	suggested bool   // its challenge is in no ticket
+	bound     string // the browser that it was found for
 }
 
 // ticketKey names the ticket of a ceremony without saying what its parts are.
@@ -58,6 +59,7 @@ func (p *Passkeys) take(r *http.Request, kind protocol.CeremonyType, challenge s
 		if err := json.Unmarshal(ticket.Data, &c); err != nil {
 			return ceremony{}, err
 		}
+		c.bound = bound
 		return c, nil
 	}
 	return ceremony{}, ceremonyOver()

@@ -125,7 +125,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	// identity that exists. The ID is the browser's word; with somebody else's it
 	// must open nothing.
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
-		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, New: true})
+		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, New: true, Binding: c.bound})
 	if errors.Is(err, walkin.ErrIdentityTaken) {
 		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
 			Message: "This passkey is registered already. You can sign in with it."}

@@ -94,7 +94,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		p.log.LogAttrs(r.Context(), slog.LevelWarn, "walkin: passkey: a key's counter was not stored", slog.Any("error", err))
 	}
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
-		Provider: Provider, Subject: identity.Subject, Method: k.method(),
+		Provider: Provider, Subject: identity.Subject, Method: k.method(), Binding: c.bound,
 		Redeem: func(ctx context.Context) error {
 			// A key that was removed a moment ago must not come back as
 			// somebody's.

@@ -41,6 +41,8 @@ func runScenarios(t *testing.T, open Opener) {
 		{"double click: both answers are good", doubleClick},
 		{"same ID: what was written before the upgrade is owned after it", sameID},
 		{"what a proof stands on is used up once, and only with its change", redeem},
+		{"double click on what is used up once: one session for both halves, and none once it has ended", secondHalf},
+		{"what took a session's place is known on the other replica, and not after a sign-out", cameFrom},
 		{"a failing hook undoes the upgrade", hookFails},
 		{"a panicking hook undoes the upgrade", hookPanics},
 		{"a failing merge keeps the guest", mergeFails},
@@ -144,10 +146,11 @@ func (n *town) routes(m *walkin.Middleware, store walkin.Store) http.Handler {
 			p.Redeem = func(ctx context.Context) error {
 				_, err := store.TakeTicket(ctx, key, time.Now())
 				if errors.Is(err, walkin.ErrNotFound) {
-					return &walkin.Refusal{Status: http.StatusGone, Reason: "used"}
+					return &walkin.Refusal{Status: http.StatusGone, Reason: "used", Err: walkin.ErrRedeemed}
 				}
 				return err
 			}
+			p.Binding = r.PostFormValue("flow")
 		}
 		outcome, err := m.Continue(w, r, p)
 		if err != nil {
@@ -157,6 +160,21 @@ func (n *town) routes(m *walkin.Middleware, store walkin.Store) http.Handler {
 		fmt.Fprint(w, outcome)
 	})
 	mux.Handle("POST /out", m.SignOutHandler())
+	mux.HandleFunc("POST /bind", func(w http.ResponseWriter, r *http.Request) {
+		flow, err := m.Bind(w, r)
+		if err != nil {
+			m.Refuse(w, r, err)
+		}
+		fmt.Fprint(w, flow)
+	})
+	mux.HandleFunc("GET /session", func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		fmt.Fprint(w, c.SessionID)
+	})
+	mux.HandleFunc("GET /from/{session}", func(w http.ResponseWriter, r *http.Request) {
+		from, err := m.CameFrom(r, uuid.MustParse(r.PathValue("session")))
+		fmt.Fprint(w, from, err)
+	})
 	return mux
 }
 
@@ -498,6 +516,90 @@ func redeem(t *testing.T, n *town) {
 		if got[http.StatusOK] != 1 || got[http.StatusGone] != visitors-1 {
 			t.Errorf("%s: got %v, want one 200 and else 410", kind, got)
 		}
+	}
+}
+
+func secondHalf(t *testing.T, n *town) {
+	for i, end := range []func(c *walkintest.Client, id uuid.UUID) error{
+		func(c *walkintest.Client, _ uuid.UUID) error {
+			n.want(c.Act("/out", nil), http.StatusSeeOther, "")
+			return nil
+		},
+		func(_ *walkintest.Client, id uuid.UUID) error {
+			return n.replicas[0].SignOutEverywhere(t.Context(), id)
+		},
+		func(_ *walkintest.Client, id uuid.UUID) error { return n.replicas[0].DeleteUser(t.Context(), id) },
+	} {
+		for _, start := range []string{"nobody", "a guest"} {
+			c := n.browser()
+			if start == "a guest" {
+				c.Visit("/")
+				n.act(c)
+			}
+			flow := text(t, c.Act("/bind", nil))
+			key := "once:" + uuid.NewString()
+			if err := n.stores[0].PutTicket(t.Context(), walkin.Ticket{Key: key, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+			form := url.Values{"name": {fmt.Sprintf("half %d of %s", i, start)}, "ticket": {key}, "flow": {flow}}
+			halves := [2]*walkintest.Client{c, copyOf(t, c, n.sites[1])}
+			late := copyOf(t, c, n.sites[1])
+			var wg sync.WaitGroup
+			var answers [2]*http.Response
+			for j, half := range halves {
+				wg.Go(func() { answers[j] = half.On(n.sites[j]).Act("/prove", form) })
+			}
+			wg.Wait()
+			var sessions [2]string
+			for j, half := range halves {
+				n.want(answers[j], http.StatusOK, "")
+				sessions[j] = text(t, half.On(n.sites[j]).Fetch("/session"))
+			}
+			if sessions[0] != sessions[1] || sessions[0] == uuid.Nil.String() {
+				t.Fatalf("%s: the halves got the sessions %v, want one", start, sessions)
+			}
+			id, _, _ := strings.Cut(text(t, c.Fetch("/")), " ")
+			if err := end(c, uuid.MustParse(id)); err != nil {
+				t.Fatal(err)
+			}
+			for _, again := range []*walkintest.Client{late, halves[1], c} {
+				for _, site := range n.sites {
+					n.want(again.On(site).Act("/prove", form), http.StatusGone, "")
+				}
+			}
+			n.want(late.Act("/members", nil), http.StatusUnauthorized, "")
+		}
+	}
+}
+
+// copyOf returns another browser with the same cookies.
+func copyOf(t *testing.T, c *walkintest.Client, site http.Handler) *walkintest.Client {
+	t.Helper()
+	other := walkintest.NewClient(t, site)
+	for _, cookie := range c.Cookies() {
+		other.SetCookie(cookie.Name, cookie.Value)
+	}
+	return other
+}
+
+func cameFrom(t *testing.T, n *town) {
+	n.want(n.browser().Act("/prove", name("cora")), http.StatusOK, "")
+	for _, way := range []string{"new to it", "cora"} { // an upgrade, and a merge
+		c := n.browser()
+		c.Visit("/")
+		n.act(c)
+		path := "/from/" + text(t, c.Fetch("/session"))
+		elsewhere := c.On(n.sites[1])
+		n.want(elsewhere.Fetch(path), http.StatusOK, "true")
+		n.want(n.browser().Fetch(path), http.StatusOK, "false")
+		for range 2 { // the second is a fresh proof
+			n.want(c.Act("/prove", name(way)), http.StatusOK, "")
+			n.want(elsewhere.Fetch(path), http.StatusOK, "true")
+		}
+		n.want(c.Act("/out", nil), http.StatusSeeOther, "")
+		n.want(elsewhere.Fetch(path), http.StatusOK, "false")
+		n.want(c.Act("/prove", name(way)), http.StatusOK, "")
+		n.want(elsewhere.Fetch(path), http.StatusOK, "false")
 	}
 }
 

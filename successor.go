@@ -1,0 +1,164 @@
+package walkin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A successor says which session a change of identity opened, in place of which
+// session, or for which login flow. It is kept for as long as a flow may take, in
+// the transaction of the change; a sign-out leaves none. So what was begun in a
+// browser finds the session that goes on there, and what a sign-out ended does not.
+type successor struct {
+	Outcome   Outcome   `json:"outcome"`
+	UserID    uuid.UUID `json:"user_id"`
+	SessionID uuid.UUID `json:"session_id"`
+	Provider  string    `json:"provider"`
+	Subject   string    `json:"subject"`
+	Method    string    `json:"method"`
+	ProvenAt  time.Time `json:"proven_at"`
+	IssuedAt  time.Time `json:"issued_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func successorKey(bound string) string { return "successor:" + bound }
+
+// succeed keeps the successor of the session that has ended, and of the flow that has
+// come to its end, for [Middleware.again] and [Middleware.CameFrom].
+func (s *settlement) succeed(ctx context.Context) error {
+	var names []string
+	if s.endsOld {
+		names = append(names, boundToSession(s.visitor))
+	}
+	if s.proof.Binding != "" && (len(names) == 0 || s.proof.Binding != names[0]) {
+		names = append(names, s.proof.Binding)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(successor{
+		s.change.Outcome, s.claims.UserID, s.claims.SessionID, s.proof.Provider, s.proof.Subject,
+		s.claims.Method, s.claims.ProvenAt, s.claims.IssuedAt, s.claims.ExpiresAt,
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		err := s.m.cfg.Store.PutTicket(ctx, Ticket{Key: successorKey(name), Data: data, ExpiresAt: s.now.Add(boundFor)})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// successor returns what took the place of a session or a flow, or ErrNotFound.
+func (m *Middleware) successor(ctx context.Context, bound string) (next successor, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	ticket, err := m.cfg.Store.Ticket(ctx, successorKey(bound), time.Now())
+	if err != nil {
+		return successor{}, err
+	}
+	return next, json.Unmarshal(ticket.Data, &next)
+}
+
+// maxChanges is how many changes of identity [Middleware.CameFrom] follows: more
+// than anybody makes in the 15 minutes that they are remembered for.
+const maxChanges = 8
+
+// CameFrom reports whether the visitor's session is the given one, or took its place
+// by changes of identity of the last 15 minutes: an upgrade, a merge, a sign-in. After
+// a sign-out it is false for whoever signs in next, the same user included. The error
+// is the store's.
+func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) {
+	c := m.visit(nil, r).claims.Load()
+	if c == nil {
+		return false, nil
+	}
+	for range maxChanges {
+		if c.SessionID == session {
+			return true, nil
+		}
+		next, err := m.successor(r.Context(), boundToSession(Claims{SessionID: session}))
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		session = next.SessionID
+	}
+	return false, nil
+}
+
+// again answers the second half of a double click: a proof whose Redeem says that it
+// was redeemed a moment ago. It gives the token of the session that the first half
+// opened, while that is alive, to a browser that still shows what the flow was bound
+// to, and opens nothing. Fails closed, with the refusal that Redeem returned: after a
+// sign-out, here or anywhere, a deletion or an unlinking that session is over.
+func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p Proof, refusal error) (Outcome, error) {
+	if p.Binding == "" {
+		return "", refusal
+	}
+	first, err := m.successor(r.Context(), p.Binding)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && (first.Provider != p.Provider || first.Subject != p.Subject):
+		return "", refusal
+	case err != nil:
+		return "", storeDown(err)
+	}
+	has := v.claims.Load() != nil && v.claims.Load().SessionID == first.SessionID
+	if !has {
+		if ok, err := m.shows(r, v, p.Binding, first); err != nil {
+			return "", storeDown(err)
+		} else if !ok {
+			return "", refusal
+		}
+	}
+	claims := Claims{UserID: first.UserID, SessionID: first.SessionID, Method: first.Method,
+		ProvenAt: first.ProvenAt, IssuedAt: first.IssuedAt, ExpiresAt: first.ExpiresAt}
+	now := time.Now()
+	session, err := m.lookup(r.Context(), claims)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded), err == nil && now.After(session.ExpiresAt.Add(leeway)):
+		return "", refusal
+	case err != nil:
+		return "", storeDown(err)
+	case has:
+		return first.Outcome, nil
+	}
+	token, claims, err := m.issue(r.Context(), claims)
+	if err != nil {
+		return "", refusalOf(err)
+	}
+	if err := m.forget(r.Context()); err != nil {
+		return "", storeDown(err)
+	}
+	unjudged := v.standing == unverifiable
+	m.remember(v, token, claims, now)
+	m.setPermanent(w, r, v, token, claims, now, unjudged)
+	return first.Outcome, nil
+}
+
+// shows reports whether a request is from the browser of a flow's first half: it
+// brings the session that this one has ended, or what the flow was bound to. A
+// sign-out takes both. A user who is somebody else by now keeps their session.
+func (m *Middleware) shows(r *http.Request, v *visit, bound string, first successor) (bool, error) {
+	if c := v.claims.Load(); c != nil && !c.Provisional {
+		next, err := m.successor(r.Context(), boundToSession(*c)) // it was alive when the request came in
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		}
+		return err == nil && next.SessionID == first.SessionID, err
+	}
+	if v.entry != nil && boundToSession(v.entry.claims) == bound {
+		return true, nil
+	}
+	value, ok := m.cookies.bound(r)
+	return ok && boundToCookie(value) == bound, nil
+}

@@ -33,7 +33,9 @@ func (m *Middleware) SignOutHandler() http.Handler {
 // bearer token, and with the sessions whatever hangs on them, such as codes that
 // were sent, login flows and kept forms; the cookie of [Middleware.Bind] and those
 // of [Middleware.ClearAtSignOut] are removed with the others. Where it could not
-// end a session, the error says so. Signing out without a session is not an error.
+// end a session, the error says so. Where the browser has several cookies of a
+// name, it ends the sessions of all, and removes them for this host, its parent
+// domains and the prefixes of the path. Signing out without a session is not an error.
 //
 // It refuses cross-origin requests; call it before the response begins.
 func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
@@ -54,18 +56,36 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		ended = append(ended, m.judge(r, token, m.cache.get(token), now, asBearer))
 		ended[len(ended)-1].bearer = true
 	}
-	var permanent, anonymous carriedCookie
-	m.cookies.find(r.Header, m.cache, &permanent, &anonymous)
-	ended = append(ended,
-		m.judgeCookie(r, permanent, now, asPermanent),
-		m.judgeCookie(r, anonymous, now, asAnonymous))
 	unjudged := false
+	hasCookies := false
+	var clearing, variants []*http.Cookie
+	for i, k := range m.cookies.scopes() {
+		var b brought
+		k.find(r.Header, nil, &b.permanent, &b.anonymous)
+		for as, c := range b.both {
+			name := k.name(as == asAnonymous)
+			if i == 0 || c.standing != absent {
+				clearing = append(clearing, k.clear(name))
+			}
+			if c.standing == absent {
+				continue
+			}
+			hasCookies = true
+			unjudged = unjudged || c.standing == conflicting // more than is looked at
+			if k.mayVary(name, c) {
+				variants = append(variants, k.clearOthers(r, name)...)
+			}
+			for _, value := range c.values() {
+				ended = append(ended, m.judge(r, value, m.cache.get(value), now, as))
+			}
+		}
+	}
 	for _, f := range ended {
 		switch f.standing {
-		case unverifiable, conflicting:
+		case unverifiable:
 			// A bearer under a key that is not ours may well be the app's own:
 			// it is no failure where there is a cookie of ours.
-			unjudged = unjudged || !f.bearer || permanent.standing == absent && anonymous.standing == absent
+			unjudged = unjudged || !f.bearer || !hasCookies
 		case unreachable:
 			return storeDown(f.err) // fails closed: the session would still be alive
 		case live:
@@ -75,8 +95,8 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	v.become(superseded, "signed_out")
-	if !isBearer || permanent.standing != absent || anonymous.standing != absent {
-		m.setCookies(w, v, m.cookies.clear(m.cookies.permanent), m.cookies.clear(m.cookies.anonymous))
+	if !isBearer || hasCookies {
+		m.setCookies(w, v, append(clearing, fit(variants)...)...)
 	}
 	m.clearFlows(w, r, v)
 	if unjudged {

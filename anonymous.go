@@ -64,7 +64,7 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 	switch {
 	case cookie == nil:
 	case old != nil && v.response != nil:
-		v.response.goOn(cookie, m.stillAlive(r, old, v.entry))
+		v.response.goOn(m.stillAlive(r, old, v.entry), cookie)
 	default:
 		m.setCookies(w, v, cookie)
 	}
@@ -95,12 +95,22 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 	switch {
 	case v.standing == unreachable:
 		return storeDown(nil)
+	case v.standing == conflicting:
+		return m.twoUsers()
 	case reason == "cross_site":
 		return crossOrigin()
 	case v.reason != "":
 		reason = v.reason
 	}
 	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: m.cfg.SignInURL}
+}
+
+// twoUsers is the refusal of a browser that has live cookies of two users, or
+// more cookies than are looked at. Either user may have been planted, so neither
+// counts, and only a sign-out leads on.
+func (m *Middleware) twoUsers() *Refusal {
+	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: m.cfg.SignOutURL,
+		Message: "Your browser holds two different users of this site. Please sign out, which ends both, and start again."}
 }
 
 func crossOrigin() *Refusal {
@@ -237,6 +247,9 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		return nil, nil
 	}
 	m.remember(v, token, c, now)
+	if v.handsOff {
+		return nil, nil // the token they have goes on
+	}
 	return m.cookies.carry(token, c, now), nil
 }
 

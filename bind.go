@@ -37,7 +37,7 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 	case v.standing == unreachable:
 		return "", storeDown(nil)
 	case v.standing == conflicting:
-		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason}
+		return "", m.twoUsers()
 	case v.response != nil && v.response.begun():
 		return "", errors.New("walkin: Bind was called after the response began")
 	}
@@ -51,6 +51,7 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 	// Set anew each time: the last round trip that was started gets its full
 	// time, and an earlier one in another tab still completes.
 	cookie := m.cookies.cookie(m.cookies.binding, value)
+	cookie.Domain = "" // the browser's on this host alone, see newCookies
 	cookie.MaxAge = int(boundFor.Seconds())
 	m.setCookies(w, v, cookie)
 	return boundToCookie(value), nil
@@ -111,7 +112,7 @@ func boundToCookie(value string) string {
 
 // bound returns the value of the binding cookie, if there is one that we may
 // have set.
-func (k cookies) bound(r *http.Request) (string, bool) {
+func (k *cookies) bound(r *http.Request) (string, bool) {
 	values := r.CookiesNamed(k.binding)
 	if len(values) == 0 || len(values[0].Value) != boundLength {
 		return "", false

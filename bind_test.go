@@ -122,7 +122,8 @@ func TestBindRefuses(t *testing.T) {
 		"another site":  {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden},
 		"a sister site": {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, http.StatusForbidden},
 		"two live cookies": {func(r *http.Request) {
-			r.Header.Set("Cookie", permName+"=a; "+permName+"=b")
+			ann, bob := permanentUser(s, "ann"), permanentUser(s, "bob")
+			r.Header.Set("Cookie", permName+"="+ann.Cookie(permName)+"; "+permName+"="+bob.Cookie(permName))
 		}, http.StatusUnauthorized},
 	} {
 		r := s.form("/bind", url.Values{})
@@ -141,8 +142,8 @@ func TestBindCookie(t *testing.T) {
 		want   string
 	}{
 		"host":        {func(*walkin.Config) {}, bindName + "=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
-		"domain":      {func(c *walkin.Config) { c.Domain = "app.example" }, "__Secure-walkin-bind=; Path=/; Domain=app.example; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
-		"insecure":    {func(c *walkin.Config) { c.Insecure = true }, "walkin-bind=; Path=/; Max-Age=900; HttpOnly; SameSite=Lax"},
+		"domain":      {func(c *walkin.Config) { c.Domain = "app.example" }, bindName + "=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
+		"insecure":    {func(c *walkin.Config) { c.Insecure, c.CookieName = true, "walkin" }, "walkin-bind=; Path=/; Max-Age=900; HttpOnly; SameSite=Lax"},
 		"partitioned": {func(c *walkin.Config) { c.Partitioned = true }, "__Host-walkin-bind-chips=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=None; Partitioned"},
 	} {
 		s := newSite(t, minting(walkin.MintOff), c.change)

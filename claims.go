@@ -85,6 +85,7 @@ type visit struct {
 	standing standing    // how the visitor's token was found
 	reason   string      // why, for the owner's events
 	bearer   bool        // the token came in the Authorization header
+	handsOff bool        // another value of the cookie's name cannot be judged: it is not written over
 	entry    *entry      // the cache entry of a token that verified, or nil
 	response *response   // the wrapped writer, nil when w was passed through
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -52,13 +53,28 @@ type Config struct {
 
 	// Issuer and Audience are the "iss" and "aud" of tokens, checked in
 	// every one. Empty is "walkin". Apps that share a key need different
-	// ones.
+	// ones. They are part of the cookies' default name.
 	Issuer   string
 	Audience string
 
+	// CookieName is the name of the permanent cookie without its prefix; the
+	// others are named after it. Empty is "walkin", with a short hash behind
+	// it where Issuer, Audience or Insecure is set, so that apps do not find
+	// each other's cookies on a host that they share. It must not end in
+	// -anon, -bind or -chips. After a change, see FormerCookies.
+	CookieName string
+
+	// FormerCookies keeps the visitors when CookieName, Domain or Partitioned
+	// changes: what the cookies were like before. A cookie of before is read
+	// only in a request without a cookie of today, and is replaced at once.
+	// An entry does nothing once Lifetime has passed since its ChangedAt.
+	FormerCookies []FormerCookie
+
 	// Insecure leaves out the cookies' Secure attribute and __Host- prefix,
 	// so that they work over plain http. For development on localhost only:
-	// anybody on the way can take such a cookie.
+	// anybody on the way can take such a cookie. Since all apps on localhost
+	// share one set of cookies, whatever their ports, the default name has a
+	// hash of the program's module and package in it.
 	Insecure bool
 
 	// Domain shares the cookies with all subdomains of a domain. Empty, the
@@ -155,6 +171,11 @@ type Config struct {
 	UpgradeURL string
 	SignInURL  string
 
+	// SignOutURL is the local path of SignOutHandler. A browser that has live
+	// cookies of two users is told to sign out, on a page with a button that
+	// posts there. Empty shows that page without the button.
+	SignOutURL string
+
 	// CredentialPaths are more local paths where visitors prove who they are,
 	// such as "/passkey/", or sign out: a post to one of them or to a path below
 	// makes no anonymous user of its own either. A path that ends in sign-out,
@@ -181,6 +202,8 @@ type Config struct {
 const (
 	maxLifetime = 400 * 24 * time.Hour
 	defaultRows = 30
+
+	defaultIssuer = "walkin" // and audience
 )
 
 // New checks cfg and returns a Middleware, or one error that names every
@@ -193,8 +216,10 @@ func New(cfg Config) (*Middleware, error) {
 	orDefault(&cfg.RenewAfter, min(24*time.Hour, cfg.Lifetime/2))
 	orDefault(&cfg.RecheckAfter, 30*time.Second)
 	orDefault(&cfg.RecentProof, 10*time.Minute)
-	orDefault(&cfg.Issuer, "walkin")
-	orDefault(&cfg.Audience, "walkin")
+	orDefault(&cfg.Issuer, defaultIssuer)
+	orDefault(&cfg.Audience, defaultIssuer)
+	defaultName := cookieName(cfg.Issuer, cfg.Audience, cfg.Insecure)
+	orDefault(&cfg.CookieName, defaultName)
 	orDefault(&cfg.CacheSize, 1<<15)
 	orDefault(&cfg.RowLimit, Limit{Count: defaultRows, Per: time.Hour})
 	if cfg.Conflict == 0 {
@@ -251,7 +276,28 @@ func New(cfg Config) (*Middleware, error) {
 	if cfg.Domain != "" && !validDomain(cfg.Domain) {
 		mistake("Config.Domain %q is not a domain like example.com", cfg.Domain)
 	}
-	for name, path := range map[string]string{"UpgradeURL": cfg.UpgradeURL, "SignInURL": cfg.SignInURL} {
+	if err := checkCookieName(cfg.CookieName); err != nil {
+		mistake("Config.CookieName %q: %w", cfg.CookieName, err)
+	}
+	names := newCookies(cfg.CookieName, cfg.Domain, cfg.Insecure, cfg.Partitioned)
+	for i, f := range cfg.FormerCookies {
+		orDefault(&f.Name, defaultName)
+		switch {
+		case f.ChangedAt.IsZero():
+			mistake("Config.FormerCookies[%d] has no ChangedAt", i)
+		case f.Domain != "" && !validDomain(f.Domain):
+			mistake("Config.FormerCookies[%d]: its domain %q is not one like example.com", i, f.Domain)
+		}
+		if err := checkCookieName(f.Name); err != nil {
+			mistake("Config.FormerCookies[%d]: its name %q: %w", i, f.Name, err)
+		}
+		former := newCookies(f.Name, f.Domain, cfg.Insecure, f.Partitioned)
+		if former.permanent == names.permanent {
+			continue // read under that name anyway
+		}
+		names.former = append(names.former, formerCookies{former, f.ChangedAt})
+	}
+	for name, path := range map[string]string{"UpgradeURL": cfg.UpgradeURL, "SignInURL": cfg.SignInURL, "SignOutURL": cfg.SignOutURL} {
 		if path != "" && localPath(path, "") == "" {
 			mistake("Config.%s %q is not a local path like /sign-up", name, path)
 		}
@@ -286,11 +332,12 @@ func New(cfg Config) (*Middleware, error) {
 		return nil, errors.Join(errs...)
 	}
 	if cfg.Insecure {
-		log.Warn("walkin: Config.Insecure is set: cookies travel without encryption; never use it outside localhost")
+		log.Warn("walkin: Config.Insecure is set: cookies travel without encryption; never use it outside localhost",
+			slog.String("cookie", names.permanent))
 	}
 	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: newCookies(cfg), cache: newCache(cfg.CacheSize),
-		ownLimiter: ownLimiter, began: time.Now()}, nil
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, cache: newCache(cfg.CacheSize),
+		ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
 }
 
 func orDefault[T comparable](field *T, value T) {

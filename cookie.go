@@ -1,7 +1,16 @@
 package walkin
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,30 +25,117 @@ type cookies struct {
 	domain               string
 	insecure             bool
 	partitioned          bool
+
+	former []formerCookies // only in those of today
 }
 
-func newCookies(cfg Config) cookies {
-	prefix, suffix := "__Host-", ""
+const (
+	hostPrefix    = "__Host-"
+	securePrefix  = "__Secure-"
+	defaultCookie = "walkin"
+)
+
+func newCookies(name, domain string, insecure, partitioned bool) cookies {
+	host, prefix, suffix := hostPrefix, hostPrefix, ""
 	switch {
-	case cfg.Insecure:
-		prefix = ""
-	case cfg.Domain != "":
-		prefix = "__Secure-"
+	case insecure:
+		host, prefix = "", ""
+	case domain != "":
+		prefix = securePrefix
 	}
-	if cfg.Partitioned {
+	if partitioned {
 		// Another name, since a browser that has both kinds sends both.
-		suffix = "-chips"
+		suffix = suffixPartitioned
 	}
 	return cookies{
-		anonymous: prefix + "walkin-anon" + suffix,
-		permanent: prefix + "walkin" + suffix,
-		binding:   prefix + "walkin-bind" + suffix,
-		domain:    cfg.Domain, insecure: cfg.Insecure, partitioned: cfg.Partitioned,
+		anonymous: prefix + name + suffixAnonymous + suffix,
+		permanent: prefix + name + suffix,
+		// A login flow begins and ends on one host. With Domain, a sibling
+		// could plant its own flow.
+		binding: host + name + suffixBinding + suffix,
+		domain:  domain, insecure: insecure, partitioned: partitioned,
 	}
+}
+
+const (
+	suffixAnonymous   = "-anon"
+	suffixBinding     = "-bind"
+	suffixPartitioned = "-chips"
+)
+
+// checkCookieName reports what is wrong with a name of Config. What ends as a
+// name of ours could be taken for one.
+func checkCookieName(name string) error {
+	lower := strings.ToLower(name)
+	switch {
+	case len(name) > 64 || strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "":
+		return errors.New("it is not 1 to 64 letters, digits, _ and -")
+	case strings.HasPrefix(lower, "__"):
+		return errors.New("the prefix __Host- or __Secure- is added where it belongs")
+	}
+	for _, suffix := range [...]string{suffixAnonymous, suffixBinding, suffixPartitioned} {
+		if strings.HasSuffix(lower, suffix) {
+			return fmt.Errorf("it ends in %s, as a name of walkin's own does", suffix)
+		}
+	}
+	return nil
+}
+
+// cookieName returns the name of an app's cookies that was not given one. Apps
+// that share a key and tell their tokens apart by issuer and audience may share
+// a host, and so their browsers' cookies; and on localhost, where a port is no
+// border for a cookie, all apps in development do. It never depends on a key: a
+// rotation must not change it.
+func cookieName(issuer, audience string, insecure bool) string {
+	if issuer == defaultIssuer && audience == defaultIssuer && !insecure {
+		return defaultCookie
+	}
+	app := ""
+	if insecure {
+		app = appPath()
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{issuer, audience, app}, "\x00")))
+	return defaultCookie + "-" + hex.EncodeToString(sum[:4])
+}
+
+// appPath names the program among those of a developer: its package within its
+// module. "go run main.go" and programs without a module have no such name; they
+// are told apart by the directory they run in.
+func appPath() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Path != "" && info.Path != "command-line-arguments" {
+		return info.Main.Path + " " + info.Path
+	}
+	directory, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	return directory
+}
+
+// A FormerCookie says what the cookies were like before a change of
+// Config.CookieName, Domain or Partitioned.
+type FormerCookie struct {
+	// Name, Domain and Partitioned are what the fields of Config were. An empty
+	// name is the default one.
+	Name        string
+	Domain      string
+	Partitioned bool
+
+	// ChangedAt is when no replica set such cookies any more. Tokens that were
+	// issued later are not looked at in them: they were planted. Before that
+	// moment the old cookie stays beside the new one, for replicas that do not
+	// know the new one yet; afterwards it is removed. Required.
+	ChangedAt time.Time
+}
+
+// formerCookies are a FormerCookie made ready.
+type formerCookies struct {
+	cookies
+	changedAt time.Time
 }
 
 // carry returns the cookie that carries a token.
-func (k cookies) carry(token string, c Claims, now time.Time) *http.Cookie {
+func (k *cookies) carry(token string, c Claims, now time.Time) *http.Cookie {
 	cookie := k.cookie(k.name(c.Anonymous), token)
 	// Max-Age for browsers whose clock is wrong, Expires for the rest.
 	cookie.MaxAge = int(c.ExpiresAt.Sub(now).Seconds())
@@ -49,21 +145,117 @@ func (k cookies) carry(token string, c Claims, now time.Time) *http.Cookie {
 
 // clear returns the cookie that removes one of ours. A browser takes it for
 // the same cookie only with the same attributes.
-func (k cookies) clear(name string) *http.Cookie {
+func (k *cookies) clear(name string) *http.Cookie {
 	cookie := k.cookie(name, "")
 	cookie.MaxAge = -1
 	cookie.Expires = time.Unix(1, 0)
 	return cookie
 }
 
-func (k cookies) name(anonymous bool) string {
+// What one answer clears at most: a header of more than 4 KB, which a long path
+// could make of it, is refused by common proxies. The rest goes with other pages.
+const (
+	maxVariants  = 32
+	maxClearance = 2000 // bytes
+)
+
+// fit returns as many cookies as have room in a header.
+func fit(cookies []*http.Cookie) []*http.Cookie {
+	size := 0
+	for i, c := range cookies {
+		if size += len(c.String()) + len("Set-Cookie: \r\n"); size > maxClearance {
+			return cookies[:i]
+		}
+	}
+	return cookies
+}
+
+// mayVary reports whether a browser that sent c may have cookies of this name
+// for other domains or paths than ours. A __Host- cookie is one of its kind,
+// unless something in between knows no such prefix.
+func (k *cookies) mayVary(name string, c carriedCookie) bool {
+	return c.others != nil || !strings.HasPrefix(name, hostPrefix)
+}
+
+// scopes returns the cookies of today and those of before.
+func (k *cookies) scopes() []*cookies {
+	all := []*cookies{k}
+	for i := range k.former {
+		all = append(all, &k.former[i].cookies)
+	}
+	return all
+}
+
+// clearOthers returns what removes the cookies of a name that are not as we set
+// them: for this host alone, for each parent domain, and for each prefix of the
+// path. A browser refuses the domains that are not its own.
+func (k *cookies) clearOthers(r *http.Request, name string) []*http.Cookie {
+	var all []*http.Cookie
+	domains := append([]string{""}, parentDomains(r.Host, k.domain)...)
+	for _, path := range pathPrefixes(r) {
+		for _, domain := range domains {
+			if path == "/" && domain == k.domain {
+				continue
+			}
+			// As little as makes a browser take it: a __Secure- name needs
+			// Secure, and a partitioned cookie Partitioned.
+			all = append(all, &http.Cookie{Name: name, Path: path, Domain: domain, MaxAge: -1,
+				Secure: !k.insecure, Partitioned: k.partitioned})
+		}
+	}
+	return all
+}
+
+// parentDomains returns the domains for which a cookie may have been set that is
+// sent to a host: the host itself and what it is a subdomain of. The configured
+// domain counts as well, since a proxy may say another host.
+func parentDomains(hosts ...string) []string {
+	var all []string
+	for _, host := range hosts {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		host = strings.ToLower(host)
+		for len(host) <= 253 && validDomain(host) {
+			if !slices.Contains(all, host) {
+				all = append(all, host)
+			}
+			_, host, _ = strings.Cut(host, ".")
+		}
+	}
+	return all
+}
+
+// pathPrefixes returns the paths for which a cookie may have been set that is
+// sent with r: the shortest first, each with and without a slash at its end. It
+// goes by what the browser asked for, whatever a http.StripPrefix left of it.
+func pathPrefixes(r *http.Request) []string {
+	path := r.URL.EscapedPath()
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		path = u.EscapedPath()
+	}
+	all := []string{"/"}
+	for i := 1; i < len(path) && len(all) < maxVariants; i++ {
+		switch {
+		case path[i] == ';':
+			return all // no cookie can be set for such a path
+		case path[i] == '/':
+			all = append(all, path[:i], path[:i+1])
+		case i == len(path)-1:
+			all = append(all, path)
+		}
+	}
+	return all
+}
+
+func (k *cookies) name(anonymous bool) string {
 	if anonymous {
 		return k.anonymous
 	}
 	return k.permanent
 }
 
-func (k cookies) cookie(name, value string) *http.Cookie {
+func (k *cookies) cookie(name, value string) *http.Cookie {
 	cookie := &http.Cookie{
 		Name: name, Value: value, Path: "/", Domain: k.domain,
 		HttpOnly: true, Secure: !k.insecure,
@@ -81,13 +273,30 @@ func (k cookies) cookie(name, value string) *http.Cookie {
 // maxCookies is how many cookies net/http reads; with more it reads none.
 const maxCookies = 3000
 
+// maxValues is how many values of one name are judged: more than a site's own
+// changes leave behind, and too few for a request that is to cost a lot.
+const maxValues = 32
+
 // A carried cookie is what a request brought under one name: absent when
-// there is none, live for one value, and conflicting for two different ones,
-// or for so many cookies that net/http would not look. No browser sends either.
+// there is none, live when there is something to judge, and conflicting for more
+// than maxValues, or for so many cookies that net/http would not look.
+//
+// A browser sends several values of a name that were set for several domains or
+// paths: before and after a change of Config.Domain, through a proxy that
+// rewrites cookies, or since a sibling domain planted one.
 type carriedCookie struct {
 	standing standing
 	value    string
-	entry    *entry // of the value, when it is in the cache
+	entry    *entry   // of the value, when it is the only one and in the cache
+	others   []string // further values, each another one
+}
+
+// values returns all of them that were read.
+func (c *carriedCookie) values() []string {
+	if c.standing == absent || c.standing == conflicting && c.others == nil {
+		return nil
+	}
+	return append([]string{c.value}, c.others...)
 }
 
 // find returns our two cookies without parsing the others, with net/http's
@@ -141,9 +350,12 @@ func (c *carriedCookie) take(value string, known *cache) {
 	case e == nil && !validCookieValue(value):
 		// net/http passes over it and takes the next one.
 	case c.standing == absent:
-		*c = carriedCookie{live, value, e}
-	case value != c.value:
-		*c = carriedCookie{standing: conflicting}
+		c.standing, c.value, c.entry = live, value, e
+	case value == c.value || slices.Contains(c.others, value):
+	case len(c.others) == maxValues-1:
+		c.standing = conflicting
+	default:
+		c.others, c.entry = append(c.others, value), nil
 	}
 }
 

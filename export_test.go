@@ -12,21 +12,21 @@ import (
 var LocalPath = localPath
 
 // FindCookie finds one cookie without a cache, in words.
-func FindCookie(h http.Header, name string) (value string, one, conflict bool) {
+func FindCookie(h http.Header, name string) (values []string, conflict bool) {
 	k := cookies{permanent: name}
 	var it, other carriedCookie
 	k.find(h, nil, &it, &other)
-	return it.value, it.standing == live, it.standing == conflicting
+	return it.values(), it.standing == conflicting
 }
 
 // FindKnownCookie is FindCookie with a cache that knows a token.
-func FindKnownCookie(h http.Header, name, known string) (value string, hit, one, conflict bool) {
+func FindKnownCookie(h http.Header, name, known string) (values []string, hit, conflict bool) {
 	c := newCache(0)
 	c.add(known, Claims{}, false)
 	k := cookies{permanent: name}
 	var it, other carriedCookie
 	k.find(h, c, &it, &other)
-	return it.value, it.entry != nil, it.standing == live, it.standing == conflicting
+	return it.values(), it.entry != nil && it.standing == live, it.standing == conflicting
 }
 
 // Verify returns the claims that a token alone is good for, whatever became of

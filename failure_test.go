@@ -44,6 +44,14 @@ func resident(s *site, kind string) *walkintest.Client {
 	return c
 }
 
+// permanentUser returns a visitor who has proven that they are name.
+func permanentUser(s *site, name string) *walkintest.Client {
+	s.t.Helper()
+	c := s.browser(s.routes().ServeHTTP)
+	s.prove(c, name)
+	return c
+}
+
 // cookieOf is the name of the cookie that a kind of visitor has.
 func cookieOf(kind string) string {
 	if kind == "permanent" {

@@ -45,6 +45,10 @@ type Refusal struct {
 	// Page is the local path where a person is sent instead of being shown
 	// the message, such as Config.UpgradeURL; empty is nowhere.
 	Page string
+
+	// SignOut is Config.SignOutURL where only a sign-out leads on: the page
+	// with the message needs a button that posts there. Otherwise empty.
+	SignOut string
 }
 
 // Error tells status and reason. It is for logs, not for visitors.
@@ -184,7 +188,9 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 		return rule(c)
 	}
 	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.SignInURL}
-	if v := visitFrom(r.Context()); v != nil && v.reason != "" {
+	if v := visitFrom(r.Context()); v != nil && v.standing == conflicting {
+		return m.twoUsers()
+	} else if v != nil && v.reason != "" {
 		refusal.Reason = v.reason
 	}
 	if refusal.Page == "" {
@@ -282,7 +288,8 @@ var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
 <title>{{.Title}}</title>
 <h1>{{.Title}}</h1>
 <p>{{.Detail}}
-<p><a href="/">Back to the start</a>
+{{with .SignOut}}<form method="post" action="{{.}}"><button>Sign out</button></form>
+{{end}}<p><a href="/">Back to the start</a>
 </html>
 `))
 
@@ -291,7 +298,7 @@ func writePage(w http.ResponseWriter, e *Refusal) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(e.Status)
-	_ = refusalPage.Execute(w, struct{ Title, Detail string }{http.StatusText(e.Status), e.Message})
+	_ = refusalPage.Execute(w, struct{ Title, Detail, SignOut string }{http.StatusText(e.Status), e.Message, e.SignOut})
 }
 
 // wantsPage reports whether a person looks at the answer.

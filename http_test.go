@@ -425,7 +425,7 @@ func TestAssetsUntouched(t *testing.T) {
 		w.Header().Set("ETag", `"1"`)
 		http.ServeContent(w, r, "logo.svg", time.Unix(1e9, 0), strings.NewReader("<svg/>"))
 	})
-	insecure := func(c *walkin.Config) { c.Insecure = true }
+	insecure := func(c *walkin.Config) { c.Insecure, c.CookieName = true, "walkin" }
 	var store *faultyStore
 	fresh := newSite(t, insecure)
 	store = fresh.store
@@ -509,6 +509,7 @@ func TestWriterPassedThrough(t *testing.T) {
 	p := s.browser(s.routes().ServeHTTP)
 	s.prove(p, "ann")
 	permanent := p.Cookie(permName)
+	other := resident(s, "anonymous").Cookie(anonName)
 
 	page := func(r *http.Request) { *r = *s.navigation(r.URL.Path) }
 	tests := []struct {
@@ -532,7 +533,7 @@ func TestWriterPassedThrough(t *testing.T) {
 		{"bearer", "POST", "/", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+anonymous) }, true, ""},
 		{"bearer of a provisional user", "GET", "/", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+provisional) }, true, ""},
 		{"bearer that is not ours", "POST", "/", func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, true, ""},
-		{"two values of one name", "GET", "/", page, true, anonName + "=a; " + anonName + "=b"},
+		{"two users under one name", "GET", "/", page, true, anonName + "=" + anonymous + "; " + anonName + "=" + other},
 	}
 	for _, tt := range tests {
 		r := s.request(tt.method, tt.path)

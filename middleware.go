@@ -23,6 +23,8 @@ type Middleware struct {
 	cache   *cache
 	began   time.Time
 
+	strangers strangers
+
 	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
 
 	ownLimiter       Limiter      // in memory; Config.Limiter, or in its place while it fails
@@ -77,23 +79,21 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			return
 		}
 		now := time.Now()
-		cookie, rowMade, err := m.decide(r, v, f, whyNot == "", now)
+		cookies, rowMade, err := m.decide(r, v, f, whyNot == "", now)
 		if err != nil {
 			m.Refuse(w, r, err)
 			return
 		}
-		if cookie == nil && !m.mayDemand(r, v) {
+		if cookies == nil && !m.mayDemand(r, v) {
 			m.settle(f, v, now)
 			next.ServeHTTP(w, r)
 			return
 		}
 		v.response = &response{ResponseWriter: w}
-		switch {
-		case cookie == nil:
-		case f.standing == live:
-			v.response.goOn(cookie, m.stillAlive(r, f.entry, v.entry))
-		default:
-			v.response.set(cookie)
+		if f.standing == live && cookies != nil {
+			v.response.goOn(m.stillAlive(r, f.entry, v.entry), cookies...)
+		} else {
+			v.response.cookies = cookies
 		}
 		minted, done := v.claims.Load(), false
 		defer func() {
@@ -121,23 +121,15 @@ func (m *Middleware) returned(r *http.Request, e *entry) *http.Request {
 	return &one.request
 }
 
-// decide returns the cookie that this response is to carry, or nil, and
+// decide returns the cookies that this response is to carry, or nil, and
 // whether a new user was made a row for it. An error ends the request.
-func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, now time.Time) (*http.Cookie, bool, error) {
+func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, now time.Time) ([]*http.Cookie, bool, error) {
 	if v.standing == live {
-		c := v.claims.Load()
-		switch {
-		case c.Provisional && m.isOwnAct(r):
-			// The first act: the row is there before the handler runs.
-			cookie, err := m.makeRow(r, v)
-			if errors.Is(err, ErrSuperseded) {
-				return nil, false, nil // nobody; the handler and its guards say what that means
-			}
-			return cookie, false, err
-		case !v.bearer && (f.settled || now.Sub(c.IssuedAt) >= m.cfg.RenewAfter) && isRenewable(r):
-			return m.renew(r, v, now), false, nil
+		cookies, err := m.decideLive(r, v, f, now)
+		if f.former != nil && cookies != nil && !now.Before(f.former.changedAt) {
+			cookies = append(one(f.former.clear(f.former.name(v.claims.Load().Anonymous))), cookies...)
 		}
-		return nil, false, nil
+		return cookies, false, err
 	}
 	if !mayMint {
 		return nil, false, nil
@@ -145,7 +137,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 	if isAct(r) || m.cfg.PersistOnMint {
 		cookie, err := m.makeRow(r, v)
 		if err == nil || isAct(r) {
-			return cookie, err == nil, err
+			return one(cookie), err == nil, err
 		}
 		return nil, false, m.unminted(r, err)
 	}
@@ -159,7 +151,44 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 	}
 	m.remember(v, token, c, now)
 	m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
-	return m.cookies.carry(token, c, now), false, nil
+	return one(m.cookies.carry(token, c, now)), false, nil
+}
+
+// decideLive is decide for a visitor who has a user. The cookie that goes on with
+// their session is the last one.
+func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.Time) ([]*http.Cookie, error) {
+	c := v.claims.Load()
+	switch {
+	case c.Provisional && m.isOwnAct(r):
+		// The first act: the row is there before the handler runs.
+		cookie, err := m.makeRow(r, v)
+		if errors.Is(err, ErrSuperseded) {
+			return nil, nil // nobody; the handler and its guards say what that means
+		}
+		return one(cookie), err
+	case v.bearer || v.handsOff || !isRenewable(r):
+		return nil, nil
+	case f.beside == remnants && f.former == nil && r.Method == http.MethodGet && m.whyNotVisit(r) == "":
+		// Of all values one is live, and the others are over: the page leaves
+		// that one alone. On a page view only, where a browser sends all it has.
+		cookie := m.renew(r, v, now)
+		if cookie == nil {
+			return nil, nil
+		}
+		// The live one comes last: to some browsers a cookie for this host
+		// alone is the same as one for a domain of its name.
+		return append(fit(m.cookies.clearOthers(r, cookie.Name)), cookie), nil
+	case f.settled, f.former != nil, now.Sub(c.IssuedAt) >= m.cfg.RenewAfter:
+		return one(m.renew(r, v, now)), nil
+	}
+	return nil, nil
+}
+
+func one(c *http.Cookie) []*http.Cookie {
+	if c == nil {
+		return nil
+	}
+	return []*http.Cookie{c}
 }
 
 // unminted lets a page be served to nobody when its visitor could not get a

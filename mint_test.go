@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +42,8 @@ func (s *site) tries(t *testing.T, r *http.Request) string {
 	if calls != 1 || rec.Code != http.StatusOK {
 		t.Errorf("%q: got %d and %d calls of the handler, want 200 and 1", said, rec.Code, calls)
 	}
-	if got := len(named(rec.Result(), anonName)) == 1; got != cookie || len(rec.Result().Cookies()) > 1 {
+	set := slices.DeleteFunc(rec.Result().Cookies(), func(c *http.Cookie) bool { return c.MaxAge < 0 && said == "renewed" })
+	if got := len(set) == 1; got != cookie || len(set) > 1 || got && said != "renewed" && set[0].Name != anonName {
 		t.Errorf("%q: got cookies %v", said, rec.Result().Cookies())
 	}
 	if got := s.store.rows(t) - before; got != map[bool]int{true: 1}[row] {
@@ -232,6 +234,11 @@ func luggage(t *testing.T, s *site) []baggage {
 	ann := visitor(s)
 	s.prove(ann, "ann")
 	permanent := ann.Cookie(permName)
+	bob := permanentUser(s, "bob").Cookie(permName)
+	many := ""
+	for i := range 32 {
+		many += fmt.Sprintf("; %s=%d", anonName, i)
+	}
 
 	var expired, expiredPermanent string
 	synctest.Test(t, func(t *testing.T) { // where the year is 2000
@@ -270,8 +277,15 @@ func luggage(t *testing.T, s *site) []baggage {
 		{"anonymous token in the permanent cookie", perm + anonymous, "wrong_cookie", "dead"},
 		{"permanent token in the anonymous cookie", anon + permanent, "wrong_cookie", "dead"},
 		{"two values", anon + anonymous + "; " + anon + provisional, "duplicate_cookie", "unjudged"},
-		{"two values, permanent", perm + permanent + "; " + perm + "x", "duplicate_cookie", "unjudged"},
-		{"two values, permanent, and a live anonymous one", perm + permanent + "; " + perm + "x; " + anon + anonymous, "duplicate_cookie", "unjudged"},
+		{"two values, permanent", perm + permanent + "; " + perm + bob, "duplicate_cookie", "unjudged"},
+		{"two values, permanent, and a live anonymous one", perm + permanent + "; " + perm + bob + "; " + anon + anonymous, "duplicate_cookie", "unjudged"},
+		{"33 values", anon + anonymous + many, "duplicate_cookie", "unjudged"},
+		{"an unknown key and garbage", anon + otherKey + "; " + anon + "x", "unknown_key", "unjudged"},
+		{"garbage and an unknown key, permanent", perm + "x; " + perm + otherKey + "; " + anon + anonymous, "unknown_key", "unjudged"},
+		{"two values, both dead", anon + superseded + "; " + anon + expired, "superseded", "dead"},
+		{"an ended session and a live one of that user", anon + superseded + "; " + anon + anonymous, "", "live cleaned"},
+		{"a live one and an unknown key", anon + otherKey + "; " + anon + anonymous, "", "live"},
+		{"a permanent one and garbage", perm + permanent + "; " + perm + "x", "", "live cleaned"},
 		{"3,001 cookies", strings.Repeat("a=b; ", 3000) + anon + anonymous, "duplicate_cookie", "unjudged"},
 		{"3,001 cookies, none of ours", strings.Repeat("a=b; ", 3000) + "a=b", "duplicate_cookie", "unjudged"},
 		{"unknown key", anon + otherKey, "unknown_key", "unjudged"},
@@ -308,7 +322,8 @@ func TestMintOverCookies(t *testing.T) {
 			"act":                {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
 			"act from elsewhere": {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
 		},
-		"provisional": {"act": {"persisted", "persisted", "persisted", "persisted"}},
+		"provisional":  {"act": {"persisted", "persisted", "persisted", "persisted"}},
+		"live cleaned": {"page": {"renewed", "renewed", "renewed", "renewed"}},
 	}
 	requests := map[string]func(*site) *http.Request{
 		"page":  func(s *site) *http.Request { return s.navigation("/") },
@@ -329,7 +344,7 @@ func TestMintOverCookies(t *testing.T) {
 						r.Header.Set("Cookie", brought.cookie)
 					}
 					want := want[brought.kind][name][i]
-					if want != "" && !strings.Contains(want, "minted") && !strings.Contains(want, "persisted") {
+					if want != "" && !strings.Contains(want, "minted") && !strings.Contains(want, "persisted") && want != "renewed" {
 						want = "skipped:" + strings.TrimPrefix(brought.reason+","+want, ",")
 					}
 					if got := s.tries(t, r); got != want {

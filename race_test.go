@@ -78,7 +78,8 @@ func TestUnknownKeyMakesNoAccount(t *testing.T) {
 			}
 		}))).Act("/", nil)
 	}
-	if r := prove("nobody's"); r.StatusCode != http.StatusUnauthorized || len(r.Header["Set-Cookie"]) > 0 || s.store.rows(t) != rows {
+	if r := prove("nobody's"); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" ||
+		len(r.Header["Set-Cookie"]) > 0 || s.store.rows(t) != rows {
 		t.Errorf("a free identity: got %d and %v", r.StatusCode, r.Header["Set-Cookie"])
 	}
 	out := walkintest.NewClient(t, other.Handler(other.SignOutHandler()))

@@ -21,12 +21,12 @@ type response struct {
 	// A handler behind an http.TimeoutHandler may still ask for a cookie
 	// while the answer goes out without it.
 	mu        sync.Mutex
-	cookies   []*http.Cookie // by name, set at commit
+	cookies   []*http.Cookie // set at commit
 	committed bool
 	withheld  bool // it was committed with a status that must not carry the cookies
 
-	goesOn *http.Cookie // the one of cookies that goes on with a session, or nil
-	alive  func() bool  // whether that session is; asked at commit
+	goesOn []*http.Cookie // those of cookies that go on with a session; the last one carries it
+	alive  func() bool    // whether that session is; asked at commit
 
 	dropped bool
 }
@@ -38,12 +38,13 @@ func (p *response) begun() bool {
 	return p.committed
 }
 
-// set replaces what would be set under the same name.
+// set replaces what would be set for the same cookie, which a browser tells by
+// name, domain and path.
 func (p *response) set(c *http.Cookie) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, old := range p.cookies {
-		if old.Name == c.Name {
+		if old.Name == c.Name && old.Domain == c.Domain && old.Path == c.Path {
 			p.cookies[i] = c
 			return
 		}
@@ -51,13 +52,15 @@ func (p *response) set(c *http.Cookie) {
 	p.cookies = append(p.cookies, c)
 }
 
-// goOn sets a cookie that goes on with a session, if that is alive when the header
-// goes out.
-func (p *response) goOn(c *http.Cookie, alive func() bool) {
-	p.set(c)
+// goOn sets cookies that go on with a session, if that is alive when the header
+// goes out. The last one carries it.
+func (p *response) goOn(alive func() bool, cookies ...*http.Cookie) {
+	for _, c := range cookies {
+		p.set(c)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.goesOn, p.alive = c, alive
+	p.goesOn, p.alive = cookies, alive
 }
 
 // commit runs once, before the header goes out with the given status.
@@ -82,8 +85,8 @@ func (p *response) commit(status int) {
 		p.withheld = true
 		return
 	}
-	if i := slices.Index(p.cookies, p.goesOn); i >= 0 && !p.alive() {
-		p.cookies = slices.Delete(p.cookies, i, i+1)
+	if n := len(p.goesOn); n > 0 && slices.Contains(p.cookies, p.goesOn[n-1]) && !p.alive() {
+		p.cookies = slices.DeleteFunc(slices.Clone(p.cookies), func(c *http.Cookie) bool { return slices.Contains(p.goesOn, c) })
 	}
 	if len(p.cookies) > 0 {
 		writeCookies(p.Header(), p.cookies)
@@ -94,6 +97,8 @@ func (p *response) commit(status int) {
 func writeCookies(h http.Header, cookies []*http.Cookie) {
 	for _, c := range cookies {
 		dropSetCookie(h, c.Name)
+	}
+	for _, c := range cookies {
 		h.Add("Set-Cookie", c.String())
 	}
 	// no-store keeps it out of shared caches and private ones; a CDN that

@@ -22,6 +22,7 @@ type settlement struct {
 	visitor  Claims // who the request is from; zero for nobody
 	now      time.Time
 	unjudged bool     // the request has a token under a key that this replica lacks
+	unknown  *Refusal // and so of a sign-up, unless nil
 	full     *Refusal // of a new row, where Config.RowLimit is reached; or nil
 
 	change  Change
@@ -75,9 +76,8 @@ func (s *settlement) settle(ctx context.Context) error {
 		// They were somebody when the request came in: a click that raced an
 		// upgrade or a sign-out must not open a second account.
 		return errRaced
-	case free && nobody && s.unjudged:
-		// They may well be somebody, whom another replica knows.
-		return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
+	case free && nobody && s.unknown != nil:
+		return s.unknown
 	case free && nobody:
 		err = s.signUp(ctx)
 	case free && user.Anonymous:

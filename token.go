@@ -134,8 +134,9 @@ func fromJWK(j jwk.Key) (Key, error) {
 // can read is an error.
 //
 // Replicas on several machines need the same keys: give them the same file, or
-// its content to [ParseJWKS]. To rotate, put a new key first and remove the
-// old one when no token of it can be alive any more, after Config.Lifetime.
+// its content to [ParseJWKS]. To rotate, add a new key behind the old one on all
+// replicas, then put it first, and remove the old one when no token of it can be
+// alive any more, after Config.Lifetime; see docs/keys.md.
 func KeyFile(path string) ([]Key, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1455,6 +1455,69 @@ func TestRotation(t *testing.T) {
 	})
 }
 
+// TestRotationInTwoSteps holds that no visitor of two replicas loses their user
+// while a key is rotated as docs/keys.md says: every step reaches one replica
+// first, and visitors and newcomers go back and forth all the time.
+func TestRotationInTwoSteps(t *testing.T) {
+	old, k := walkin.Key{Secret: siteSecret}, keyOf(t, "EdDSA", 0)
+	steps := []struct {
+		name string
+		keys []walkin.Key
+		stay time.Duration // before the next step
+	}{
+		{"before", []walkin.Key{old}, time.Hour},
+		{"announced", []walkin.Key{old, k}, time.Hour},
+		{"rotated", []walkin.Key{k, old}, 31 * day},
+		{"removed", []walkin.Key{k}, 31 * day},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		home := newSite(t, unlimited)
+		open := func(keys []walkin.Key) *site { return newSite(t, over(home), unlimited, signedBy(keys...)) }
+		replicas := [2]*site{open(steps[0].keys), open(steps[0].keys)}
+		type somebody struct {
+			*walkintest.Client
+			what, id string
+		}
+		var all []somebody
+		for _, step := range steps {
+			for i := range replicas {
+				replicas[i] = open(step.keys)
+				for on, s := range replicas {
+					for _, kind := range kinds {
+						c := s.browser(s.routes().ServeHTTP)
+						c.Visit("/")
+						if kind != "provisional" {
+							c.Act("/note", nil)
+						}
+						if kind == "permanent" {
+							s.prove(c, fmt.Sprint("user", len(all)))
+						}
+						all = append(all, somebody{c, fmt.Sprintf("%s of replica %d when %s was on %d", kind, on, step.name, i+1), body(t, c.Fetch("/"))})
+					}
+				}
+				for range 2 {
+					for on, s := range replicas {
+						for _, c := range all {
+							at := c.On(s.Handler(s.routes()))
+							for _, r := range []*http.Response{at.Visit("/"), at.Act("/", nil)} {
+								if got := body(t, r); got != c.id {
+									t.Fatalf("%s, on replica %d: %s, got %q, want %q", step.name, on, c.what, got, c.id)
+								}
+							}
+						}
+					}
+					for left := step.stay / 4; left > 0; left -= 7 * day { // and they come once a week
+						time.Sleep(min(left, 7*day))
+						for _, c := range all {
+							c.On(replicas[0].Handler(replicas[0].routes())).Visit("/")
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 // headerOf returns the text of a token's first segment.
 func headerOf(t *testing.T, token string) string {
 	t.Helper()

@@ -3,8 +3,10 @@ package walkin
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -130,7 +132,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", crossOrigin()
 	case v.standing == unreachable:
 		return "", storeDown(nil)
-	case v.standing == conflicting, v.reason == "clock_skew", v.standing == foreign:
+	case v.standing == conflicting:
+		return "", m.twoUsers()
+	case v.reason == "clock_skew", v.standing == foreign:
 		// Whose request this is cannot be told here and now: a new account for
 		// somebody who has one would take theirs away.
 		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason}
@@ -138,6 +142,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
 	s := &settlement{m: m, proof: p, now: time.Now(), unjudged: v.standing == unverifiable}
+	if s.unjudged {
+		s.unknown = m.mayBeSomebody(r)
+	}
 	if c := v.claims.Load(); c != nil {
 		s.visitor = *c
 	}
@@ -177,6 +184,56 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	}
 	m.goOn(w, r, v, s)
 	return s.change.Outcome, nil
+}
+
+// newKeyFor is how long a key that this replica lacks may be one that a rotation
+// brings to all replicas in a moment.
+const newKeyFor = 10 * time.Minute
+
+// mayBeSomebody returns the refusal of a new account for a visitor whose cookie
+// cannot be judged, or nil where they get one all the same.
+//
+// Behind a permanent cookie there may be an account already: fails closed. An
+// anonymous one may be another app's on the same host, or of a key that was
+// lost, and its visitor would have no way in until it expires. So they wait
+// while a rotation may be under way, and are let in afterwards; the cookie stays.
+func (m *Middleware) mayBeSomebody(r *http.Request) *Refusal {
+	var b brought
+	b.read(r.Header, m)
+	wait := time.Duration(0)
+	for as, c := range b.both {
+		for _, value := range c.values() {
+			_, _, s, _ := m.keys.verify(value, false, time.Now())
+			switch {
+			case s != unverifiable:
+			case as == asPermanent:
+				return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
+			default:
+				wait = max(wait, newKeyFor-m.strangers.age(value, m.clock()))
+			}
+		}
+	}
+	if wait > 0 {
+		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_key", RetryAfter: wait,
+			Message: "We cannot tell yet whether you have been here before. Please try again in a few minutes."}
+	}
+	return nil
+}
+
+// strangers remember when a key that is not ours was first seen here, by the
+// first segment of its tokens. Their number is fixed, since anybody can make up
+// keys: whoever fills it makes new keys look old, and that lets people in.
+type strangers struct {
+	seed  maphash.Seed
+	first [1024]atomic.Int64 // by Middleware.clock, one more; 0: none yet
+}
+
+// age returns how long ago the key of a token was first seen, which may be now.
+func (s *strangers) age(token string, now int64) time.Duration {
+	header, _, _ := strings.Cut(token, ".")
+	first := &s.first[maphash.String(s.seed, header)%uint64(len(s.first))]
+	first.CompareAndSwap(0, now+1)
+	return time.Duration(now + 1 - first.Load())
 }
 
 // goOn hands the visitor the session that a settlement has opened.

@@ -16,7 +16,7 @@ const (
 	live                         // ours, and its session is alive
 	superseded                   // ours, and its session has ended
 	invalid                      // forged, malformed, expired, or in the wrong cookie
-	conflicting                  // two different values of one name
+	conflicting                  // two live users under one name, or more values than are judged
 	foreign                      // a bearer token that is not a live one of ours
 	unverifiable                 // perhaps ours, but this replica cannot tell
 	unreachable                  // ours, but the store does not say whether its session is alive
@@ -29,20 +29,58 @@ type finding struct {
 	entry    *entry // of a token that verified
 	bearer   bool
 	settled  bool // a provisional token whose user has become a row: time for a new one
+	beside   beside
+	former   *formerCookies // the token came in a cookie of before a change
 	err      error
 }
+
+// What other values there are beside the one that counts.
+type beside uint8
+
+const (
+	nothing   beside = iota
+	remnants         // all are certainly over
+	theirs           // one is another live token of the same user
+	uncertain        // one may be a live token of somebody else
+)
 
 // What a request brought: a bearer's token, or our cookies.
 type brought struct {
 	bearer               bool
 	token                string
 	permanent, anonymous carriedCookie
+	former               *formerCookies // whose cookies they are; nil: those of today
 }
 
 func (b *brought) read(h http.Header, m *Middleware) {
-	if b.token, b.bearer = bearer(h); !b.bearer {
-		m.cookies.find(h, m.cache, &b.permanent, &b.anonymous)
+	if b.token, b.bearer = bearer(h); b.bearer {
+		return
 	}
+	m.cookies.find(h, m.cache, &b.permanent, &b.anonymous)
+	if m.cookies.former != nil && b.nothing() {
+		b.readFormer(h, m)
+	}
+}
+
+// readFormer looks for the cookies of before a change. It is asked only where
+// there is none of today: a sibling domain may plant an old __Secure- name for
+// as long as browsers keep a cookie.
+func (b *brought) readFormer(h http.Header, m *Middleware) {
+	for i := range m.cookies.former {
+		f := &m.cookies.former[i]
+		if time.Since(f.changedAt) > m.cfg.Lifetime+leeway {
+			continue // no token of then is alive
+		}
+		if f.find(h, nil, &b.permanent, &b.anonymous); !b.nothing() {
+			b.former = f
+			return
+		}
+	}
+}
+
+// both ranges over the two cookies.
+func (b *brought) both(yield func(carrier, carriedCookie) bool) {
+	_ = yield(asPermanent, b.permanent) && yield(asAnonymous, b.anonymous)
 }
 
 func (b *brought) nothing() bool {
@@ -116,13 +154,17 @@ func (m *Middleware) look(r *http.Request, b *brought, now time.Time) finding {
 		}
 		return f
 	}
+	var f finding
 	if b.permanent.standing != absent {
-		permanent := m.judgeCookie(r, b.permanent, now, asPermanent)
-		if b.anonymous.standing == absent || permanent.standing != superseded && permanent.standing != invalid {
-			return permanent
-		}
+		f = m.judgeCookie(r, b.permanent, b.former, now, asPermanent)
 	}
-	return m.judgeCookie(r, b.anonymous, now, asAnonymous)
+	if b.anonymous.standing != absent && (f.standing == absent || f.standing == superseded || f.standing == invalid) {
+		f = m.judgeCookie(r, b.anonymous, b.former, now, asAnonymous)
+	}
+	if f.former = b.former; f.former != nil && f.standing == invalid {
+		return finding{} // not of the cookies of today, so as good as none
+	}
+	return f
 }
 
 // A carrier is what brought a token. The token's kind must agree with it.
@@ -138,14 +180,88 @@ func (k carrier) fits(e *entry) bool {
 	return k == asBearer || !e.access && e.claims.Anonymous == (k == asAnonymous)
 }
 
-func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, now time.Time, as carrier) finding {
-	switch c.standing {
-	case live:
-		return m.judge(r, c.value, c.entry, now, as)
-	case conflicting:
+func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) finding {
+	switch {
+	case c.standing == conflicting:
 		return finding{standing: conflicting, reason: "duplicate_cookie"}
+	case c.standing != live:
+		return finding{standing: c.standing}
+	case c.others == nil && former == nil:
+		return m.judge(r, c.value, c.entry, now, as)
 	}
-	return finding{standing: c.standing}
+	f := m.judgeAll(r, c, former, now, as)
+	if f.standing == conflicting && isSafe(r) {
+		// One of them may have ended since a look that still counts.
+		for _, value := range c.values() {
+			if e := m.cache.get(value); e != nil {
+				e.checked.Store(0)
+			}
+		}
+		f = m.judgeAll(r, c, former, now, as)
+	}
+	return f
+}
+
+func (m *Middleware) judgeAll(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) finding {
+	f := m.judge(r, c.value, m.cache.get(c.value), now, as).before(former)
+	for _, value := range c.others {
+		if f = f.and(m.judge(r, value, m.cache.get(value), now, as).before(former)); f.standing == conflicting {
+			return f // the rest would change nothing, and costs
+		}
+	}
+	return f
+}
+
+// before takes a token for nothing that is younger than the change since which
+// no such cookie is set: it was planted.
+func (f finding) before(former *formerCookies) finding {
+	if former != nil && f.entry != nil && !f.entry.claims.IssuedAt.Before(former.changedAt) {
+		return finding{standing: invalid, reason: "former_cookie"}
+	}
+	return f
+}
+
+// and returns what two values of one name come to. A live one counts, since it
+// verified and others can be planted; of one user the newest. Two live users are
+// nobody: fails closed, since either may have been planted. Without a live one,
+// what cannot be judged goes before what is over.
+func (f finding) and(other finding) finding {
+	if other.counts() > f.counts() {
+		f, other = other, f
+	}
+	if f.standing == live && other.standing == live {
+		if f.entry.claims.UserID != other.entry.claims.UserID {
+			return finding{standing: conflicting, reason: "duplicate_cookie"}
+		}
+		if other.entry.claims.IssuedAt.After(f.entry.claims.IssuedAt) {
+			f, other = other, f
+		}
+		f.beside = max(f.beside, theirs)
+	}
+	at := remnants
+	switch other.standing {
+	case live:
+		at = theirs
+	case unreachable, unverifiable:
+		at = uncertain
+	}
+	f.beside = max(f.beside, other.beside, at)
+	return f
+}
+
+// counts orders findings by how much they say about a visitor.
+func (f finding) counts() int {
+	switch f.standing {
+	case live:
+		return 4
+	case unreachable:
+		return 3
+	case unverifiable:
+		return 2
+	case superseded:
+		return 1
+	}
+	return 0
 }
 
 // judge tells what a token is worth on this request; e is its cache entry, if
@@ -153,6 +269,9 @@ func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, now time.Time
 func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Time, as carrier) finding {
 	if e == nil {
 		c, access, s, reason := m.keys.verify(token, as == asBearer, now)
+		if s == unverifiable {
+			m.strangers.age(token, m.clock())
+		}
 		if s != live {
 			return finding{standing: s, reason: reason}
 		}
@@ -256,7 +375,8 @@ func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 }
 
 func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
-	v := &visit{Context: r.Context(), m: m, standing: f.standing, reason: f.reason, bearer: f.bearer, entry: f.entry}
+	v := &visit{Context: r.Context(), m: m, standing: f.standing, reason: f.reason, bearer: f.bearer,
+		handsOff: f.beside == uncertain, entry: f.entry}
 	switch {
 	case f.standing != live:
 	case f.settled:

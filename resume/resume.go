@@ -9,11 +9,19 @@
 //
 // # What is kept, and for whom
 //
-// The body of a form of 64 KB at most, without files, for 15 minutes, in the
-// store. It belongs to the browser that sent it, by a cookie of its own that no
-// script can read. A user has one: a later form takes the place of an earlier one,
-// so that nobody fills the store with them. Only a person's own post of a page of this very site is kept, from
-// a visitor who is somebody; all others get the guard's refusal.
+// The body of a post, of whatever type, of 120 KB at most and without files, for 15
+// minutes, in the store. It belongs to the browser that sent it, by a cookie of its
+// own that no script can read, and to the session: it is offered to the user it was
+// kept for, or whom they became in that very browser by an upgrade, a merge or a
+// sign-in. A sign-out ends it. A user has one: a later form takes the place of an
+// earlier one, so that the store cannot be filled with them. Only a browser's own
+// post of a page of this very site is kept, from a visitor who has a user; all others
+// get the guard's refusal. The page of a script that posts is still there, and so is
+// what it posted.
+//
+// What could not be kept, since it has files or is too large, is said so, to the
+// visitor before they leave for the sign-up, and to Config.OnEvent of walkin, as
+// Refused with a reason that begins "not_kept".
 //
 // Nothing goes through by itself. Once the visitor has an account they see a page
 // that asks, and their yes is a post of the same site. It reaches the same
@@ -23,10 +31,8 @@
 //
 // # What it does not do
 //
-// Whoever uses the browser next, within the 15 minutes, is asked too: the page
-// names the path and shows nothing of the form, unless Config.Page does. Handlers
-// behind the guard get nothing but the form, its path and its query: no other
-// header of the first request comes back. In a frame of another site, as with
+// Handlers behind the guard get nothing but the body, its type, its path and its query:
+// no other header of the first request comes back. In a frame of another site, as with
 // walkin.Config.Partitioned, browsers drop the cookie, and nothing is kept.
 package resume
 
@@ -42,6 +48,7 @@ import (
 	"io"
 	"log/slog"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -67,6 +74,11 @@ type Config struct {
 	// with no fields of its own: what was kept is what counts.
 	Page func(w http.ResponseWriter, r *http.Request, p Pending)
 
+	// NotKept shows that a post could not be kept: f has the status and a Refusal
+	// whose Message says why. It leads on to the sign-up by a link to Path with
+	// return_to set to f.ReturnTo, the page of the form. Nil is a plain page.
+	NotKept func(w http.ResponseWriter, r *http.Request, f walkin.Form)
+
 	// Insecure is that of walkin.Config, for the cookie. There is no Domain: a
 	// sibling that could plant the cookie could leave a form of its own here for
 	// the visitor's yes.
@@ -83,7 +95,7 @@ type Config struct {
 // A Pending is a form that waits for its visitor's yes.
 type Pending struct {
 	Action string     // where the yes is to be posted
-	Form   url.Values // what the visitor had filled in; not to be trusted more than any form
+	Form   url.Values // what the visitor had filled in, unless it was no form; not to be trusted more than any
 }
 
 // A Keeper keeps forms. Its ServeHTTP is the page that asks. Make one with [New].
@@ -95,8 +107,9 @@ type Keeper struct {
 }
 
 const (
-	maxForm = 64 << 10 // bytes
-	keepFor = 15 * time.Minute
+	maxBody   = 120 << 10 // bytes
+	maxTicket = 128 << 10 // bytes, see walkin.Ticket
+	keepFor   = 15 * time.Minute
 
 	// marker is the query of a yes.
 	marker = "walkin_resume"
@@ -123,6 +136,9 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Page == nil {
 		cfg.Page = page
 	}
+	if cfg.NotKept == nil {
+		cfg.NotKept = func(w http.ResponseWriter, _ *http.Request, f walkin.Form) { notKept(w, cfg.Path, f) }
+	}
 	if cfg.CrossOrigin == nil {
 		cfg.CrossOrigin = http.NewCrossOriginProtection()
 	}
@@ -133,16 +149,29 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Insecure {
 		k.name = "walkin-resume"
 	}
+	cfg.Middleware.ClearAtSignOut(k.cookie("", -1))
 	k.guard = cfg.Middleware.RequirePermanent()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	return k, nil
 }
 
-// A kept form is the data of a ticket.
+// A kept form is the data of a ticket: this as JSON, a line break, and the body.
 type kept struct {
-	Secret []byte `json:"secret"` // the hash of the one in the cookie
-	Target string `json:"target"` // path and query
-	Type   string `json:"type"`   // of the content, with its charset
-	Body   []byte `json:"body"`
+	Secret  []byte    `json:"secret"`  // the hash of the one in the cookie
+	Session uuid.UUID `json:"session"` // that sent it
+	Target  string    `json:"target"`  // path and query
+	Type    string    `json:"type"`    // of the content, with its charset
+	Body    []byte    `json:"-"`
+}
+
+func (f kept) encode() ([]byte, error) {
+	head, err := json.Marshal(f)
+	return append(append(head, '\n'), f.Body...), err
+}
+
+func decode(data []byte) (f kept, err error) {
+	head, body, _ := bytes.Cut(data, []byte("\n"))
+	f.Body = body
+	return f, json.Unmarshal(head, &f)
 }
 
 // RequirePermanent is the guard of that name of walkin.Middleware, and keeps the
@@ -156,14 +185,18 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 			c, ok := walkin.FromContext(r.Context())
 			switch {
 			case r.Method != http.MethodPost:
-			case r.URL.Query().Has(marker) && ok && !c.Anonymous:
-				k.resume(w, r, guarded)
-				return
-			case r.URL.Query().Has(marker): // they have signed out meanwhile; what is kept stays so
+			case r.URL.Query().Has(marker) && ok && c.Anonymous: // not signed up yet; what is kept stays so
+				if _, _, err := k.find(r); errors.Is(err, walkin.ErrNotFound) {
+					k.cfg.Middleware.Refuse(w, r, gone())
+					return
+				}
 				k.sendAway(w, r)
 				return
-			case ok && c.Anonymous && k.isKeepable(r):
-				k.keep(w, r, c.UserID, guarded)
+			case r.URL.Query().Has(marker):
+				k.resume(w, r, guarded)
+				return
+			case ok && c.Anonymous && k.isOwnPost(r):
+				k.keep(w, r, c)
 				return
 			}
 			guarded.ServeHTTP(w, r)
@@ -171,56 +204,138 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 	}
 }
 
-// isKeepable reports whether a person sent a form of this site that is of a kind
-// and size to keep. Fails closed: what is not is refused by the guard, as without
-// us.
-func (k *Keeper) isKeepable(r *http.Request) bool {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/x-www-form-urlencoded" || r.ContentLength > maxForm || r.Body == nil {
-		return false
-	}
-	// A script would not follow to a page; and nobody may leave a form here for
-	// somebody else's yes.
+// isOwnPost reports whether a person sent something from a page of this site. Fails
+// closed: what is not is refused by the guard, as without us. A script would not
+// follow to a page; and nobody may leave a form here for somebody else's yes.
+func (k *Keeper) isOwnPost(r *http.Request) bool {
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	person := mode == "navigate" || mode == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
 	// Of a path with two slashes the page's form would lead to another site.
-	return person && !strings.HasPrefix(target(r), "//") && k.cfg.CrossOrigin.Check(r) == nil && r.Header.Get("Authorization") == ""
+	return person && r.Body != nil && !strings.HasPrefix(target(r), "//") &&
+		k.cfg.CrossOrigin.Check(r) == nil && r.Header.Get("Authorization") == ""
 }
 
-func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, user uuid.UUID, guarded http.Handler) {
-	body, err := formOf(r)
-	if err == nil && len(body) <= maxForm {
-		secret := rand.Text()
-		var data []byte
-		data, err = json.Marshal(kept{hash(secret), target(r), r.Header.Get("Content-Type"), body})
-		if err == nil {
-			err = k.cfg.Store.PutTicket(r.Context(), walkin.Ticket{Key: key(user), Data: data, ExpiresAt: time.Now().Add(keepFor)})
-			if err == nil {
-				k.setCookie(w, user.String()+"."+secret, int(keepFor.Seconds()))
-				k.sendAway(w, r)
-				return
-			}
-		}
+// keep keeps what was posted and sends its visitor to sign up, or says that it could
+// not be kept: while they can still go back to it.
+func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, c walkin.Claims) {
+	form := kept{Session: c.SessionID, Target: target(r)}
+	if lost := form.read(r); lost != nil {
+		k.lose(w, r, lost)
+		return
+	}
+	secret := rand.Text()
+	form.Secret = hash(secret)
+	data, err := form.encode()
+	if err == nil && len(data) > maxTicket {
+		k.lose(w, r, tooLarge())
+		return
+	}
+	if err == nil {
+		err = k.cfg.Store.PutTicket(r.Context(), walkin.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor)})
 	}
 	if err != nil {
-		// They are no worse off than without us.
 		k.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: resume: a form was not kept", slog.Any("error", err))
+		k.lose(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "not_kept_store_down", Err: err, RetryAfter: 5 * time.Second,
+			Message: "An account is needed for this, and what you sent could not be kept just now. Please send it again in a moment."})
+		return
 	}
-	guarded.ServeHTTP(w, r)
+	k.setCookie(w, c.UserID.String()+"."+secret, int(keepFor.Seconds()))
+	k.sendAway(w, r)
 }
 
-// formOf returns the form of a request as it was sent, or, where middleware has
-// parsed it, as it was understood; cut off behind the most that is kept. What was
-// read and not parsed is an error: half a form must not go through as a whole one.
-func formOf(r *http.Request) ([]byte, error) {
-	if len(r.PostForm) > 0 {
-		return []byte(r.PostForm.Encode()), nil
+// read reads the body as it was sent, or, where middleware has parsed it, as it was
+// understood. Half a form must not go through as a whole one.
+func (f *kept) read(r *http.Request) *walkin.Refusal {
+	f.Type = r.Header.Get("Content-Type")
+	kind, parameters, err := mime.ParseMediaType(f.Type)
+	isParts := err == nil && kind == "multipart/form-data"
+	switch {
+	case isParts && r.MultipartForm != nil:
+		if len(r.MultipartForm.File) > 0 {
+			return withFiles()
+		}
+		var b bytes.Buffer
+		parts := multipart.NewWriter(&b)
+		for name, values := range r.MultipartForm.Value {
+			for _, value := range values {
+				_ = parts.WriteField(name, value) // a buffer returns no error
+			}
+		}
+		_ = parts.Close()
+		f.Type, f.Body = parts.FormDataContentType(), b.Bytes()
+	case len(r.PostForm) > 0:
+		f.Body = []byte(r.PostForm.Encode())
+	default:
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+		if err == nil && len(body) <= maxBody && r.ContentLength >= 0 && int64(len(body)) != r.ContentLength {
+			err = errors.New("walkin: resume: the body was read before it came here")
+		}
+		if err != nil {
+			return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_read", Err: err,
+				Message: "An account is needed for this, and what you sent could not be kept. Please go back and copy it before you sign up."}
+		}
+		f.Body = body
+		if isParts && hasFiles(body, parameters["boundary"]) {
+			return withFiles()
+		}
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
-	if err == nil && r.ContentLength >= 0 && int64(len(body)) != r.ContentLength {
-		err = errors.New("walkin: resume: the form was read, and not by ParseForm, before it came here")
+	if len(f.Body) > maxBody {
+		return tooLarge()
 	}
-	return body, err
+	return nil
+}
+
+// hasFiles reports whether a form has a file in it, as far as it goes. A field for
+// one that was left empty is none.
+func hasFiles(body []byte, boundary string) bool {
+	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	for {
+		part, err := parts.NextRawPart()
+		if err != nil {
+			return false
+		}
+		if part.FileName() != "" {
+			return true
+		}
+	}
+}
+
+// values returns what a visitor had filled in.
+func (f kept) values() url.Values {
+	kind, parameters, _ := mime.ParseMediaType(f.Type)
+	switch kind {
+	case "application/x-www-form-urlencoded":
+		values, _ := url.ParseQuery(string(f.Body)) // what could be read of it
+		return values
+	case "multipart/form-data":
+		form, err := multipart.NewReader(bytes.NewReader(f.Body), parameters["boundary"]).ReadForm(maxBody)
+		if err == nil {
+			return form.Value
+		}
+	}
+	return nil
+}
+
+func withFiles() *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_files",
+		Message: "An account is needed for this. What you sent has files in it, and those cannot be kept while you sign up: please sign up first, and send it again then."}
+}
+
+func tooLarge() *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_too_large",
+		Message: "An account is needed for this. What you sent is too large to be kept while you sign up: please go back and copy it first."}
+}
+
+// lose says that something was not kept.
+func (k *Keeper) lose(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
+	back := "/"
+	if from, err := url.Parse(r.Header.Get("Referer")); err == nil && from.Host == r.Host {
+		back = from.RequestURI()
+	}
+	r = r.Clone(r.Context())
+	// Nothing more is read of what may be large.
+	r.Body, r.Form, r.PostForm = http.NoBody, url.Values{"return_to": {back}}, url.Values{}
+	k.cfg.Middleware.RefuseForm(w, r, refusal, k.cfg.NotKept)
 }
 
 // sendAway is the guard's refusal, with a way back that leads to our page.
@@ -247,8 +362,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 		// that took its place in this moment is not the one that was asked about.
 		var ticket walkin.Ticket
 		if ticket, err = k.cfg.Store.TakeTicket(ctx, key(user), time.Now()); err == nil {
-			var taken kept
-			if json.Unmarshal(ticket.Data, &taken) != nil || !bytes.Equal(taken.Secret, form.Secret) {
+			if taken, decodeErr := decode(ticket.Data); decodeErr != nil || !bytes.Equal(taken.Secret, form.Secret) {
 				err = walkin.ErrNotFound
 			}
 		}
@@ -282,6 +396,10 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
 		return
 	}
+	if r.URL.Query().Has("return_to") {
+		k.goOn(w, r)
+		return
+	}
 	pending, err := k.pending(r)
 	switch c, ok := walkin.FromContext(r.Context()); {
 	case errors.Is(err, walkin.ErrNotFound):
@@ -295,7 +413,25 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find returns what this browser has kept, and as whom, or ErrNotFound.
+// goOn leads on from the page of NotKept: to sign up, and from there back to the form.
+func (k *Keeper) goOn(w http.ResponseWriter, r *http.Request) {
+	to := walkin.ReturnTo(r)
+	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	u, err := url.Parse(to)
+	if err != nil {
+		u = &url.URL{Path: "/"} // ReturnTo has parsed it
+	}
+	r = r.Clone(r.Context())
+	r.URL = u
+	k.guard.ServeHTTP(w, r)
+}
+
+// find returns what this browser has kept, and as whom, or ErrNotFound: also where
+// its visitor is neither whom it was kept for nor who they became, since one of them
+// has signed out in between.
 func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
 	values := r.CookiesNamed(k.name)
 	if len(values) != 1 { // none, or more than a browser has
@@ -310,11 +446,15 @@ func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
 	if err != nil {
 		return uuid.Nil, kept{}, err
 	}
-	var form kept
-	if json.Unmarshal(ticket.Data, &form) != nil || subtle.ConstantTimeCompare(form.Secret, hash(secret)) != 1 {
+	form, err := decode(ticket.Data)
+	if err != nil || subtle.ConstantTimeCompare(form.Secret, hash(secret)) != 1 {
 		return uuid.Nil, kept{}, walkin.ErrNotFound
 	}
-	return user, form, nil
+	same, err := k.cfg.Middleware.CameFrom(r, form.Session)
+	if err == nil && !same {
+		err = walkin.ErrNotFound
+	}
+	return user, form, err
 }
 
 // pending returns what this browser has kept, or ErrNotFound.
@@ -323,17 +463,16 @@ func (k *Keeper) pending(r *http.Request) (Pending, error) {
 	if err != nil {
 		return Pending{}, err
 	}
-	values, _ := url.ParseQuery(string(form.Body)) // what could be read of it
 	separator := "?"
 	if strings.Contains(form.Target, "?") {
 		separator = "&"
 	}
-	return Pending{Action: form.Target + separator + marker + "=1", Form: values}, nil
+	return Pending{Action: form.Target + separator + marker + "=1", Form: form.values()}, nil
 }
 
 func gone() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusNotFound, Reason: "nothing_kept",
-		Message: "There is nothing left to finish here: it was sent already, or it is more than a quarter of an hour old."}
+		Message: "There is nothing left to finish here: it was sent already, it is more than a quarter of an hour old, or you have signed out since."}
 }
 
 func key(user uuid.UUID) string { return "resume:" + user.String() }
@@ -383,9 +522,14 @@ func without(query, name string) string {
 	return strings.Join(rest, "&")
 }
 
+func (k *Keeper) cookie(value string, maxAge int) http.Cookie {
+	return http.Cookie{Name: k.name, Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, Secure: !k.cfg.Insecure, SameSite: http.SameSiteLaxMode}
+}
+
 func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{Name: k.name, Value: value, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, Secure: !k.cfg.Insecure, SameSite: http.SameSiteLaxMode})
+	cookie := k.cookie(value, maxAge)
+	http.SetCookie(w, &cookie)
 	w.Header().Set("Cache-Control", "no-store")
 }
 
@@ -408,4 +552,24 @@ func page(w http.ResponseWriter, _ *http.Request, p Pending) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // their yes is their own
 	_ = plain.Execute(w, struct{ Path, Action string }{path, p.Action})
+}
+
+var plainLost = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>This was not sent</title>
+<h1>This was not sent</h1>
+<p role="alert">{{.Message}}
+<p>To go back to what you wrote, use the back button of your browser.
+<p><a href="{{.Path}}?return_to={{.ReturnTo}}">Sign up</a>
+</html>
+`))
+
+func notKept(w http.ResponseWriter, path string, f walkin.Form) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(f.Status)
+	_ = plainLost.Execute(w, struct{ Message, Path, ReturnTo string }{f.Refusal.Message, path, f.ReturnTo}) // the only error is a client that went away
 }

@@ -1,12 +1,15 @@
 package resume_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"html"
 	"io"
+	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -209,14 +212,43 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestNotKept holds what the guard refuses as if we were not there.
+// parts makes a request's form one of several parts, the last of which is a field for
+// a file of that name.
+func parts(file, content string) func(*http.Request) {
+	return func(r *http.Request) {
+		var b bytes.Buffer
+		w := multipart.NewWriter(&b)
+		for name, values := range note {
+			for _, value := range values {
+				_ = w.WriteField(name, value)
+			}
+		}
+		if file+content != "" {
+			part, _ := w.CreatePart(textproto.MIMEHeader{"Content-Disposition": {`form-data; name="picture"; filename="` + file + `"`}, "Content-Type": {"application/octet-stream"}})
+			_, _ = io.WriteString(part, strings.Trim(content, "-"))
+		}
+		_ = w.Close()
+		r.Header.Set("Content-Type", w.FormDataContentType())
+		r.Body, r.ContentLength = io.NopCloser(&b), int64(b.Len())
+	}
+}
+
+// sized makes a request's body as large as that, and lets it say something of it.
+func sized(size int, says int64) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("x", size))), says
+	}
+}
+
+// TestNotKept holds what the guard refuses as if we were not there, and that what is
+// lost is said so, to the visitor and to the owner.
 func TestNotKept(t *testing.T) {
 	form := func(change func(*http.Request)) func(*walkintest.Client) *http.Request {
 		return func(c *walkintest.Client) *http.Request {
 			r := c.NewRequest(http.MethodPost, target, strings.NewReader(note.Encode()))
 			for name, value := range map[string]string{
 				"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html", "Sec-Fetch-Mode": "navigate",
-				"Sec-Fetch-Dest": "document", "Origin": "https://app.example",
+				"Sec-Fetch-Dest": "document", "Origin": "https://app.example", "Referer": "https://app.example/write?draft=7",
 			} {
 				r.Header.Set(name, value)
 			}
@@ -234,18 +266,20 @@ func TestNotKept(t *testing.T) {
 		{"a script's", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors") }), 403},
 		{"a PUT", form(func(r *http.Request) { r.Method = http.MethodPut }), 303},
 		{"a GET", form(func(r *http.Request) { r.Method = http.MethodGet }), 303},
-		{"with files", form(func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") }), 303},
+		{"an empty one", form(func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 }), 303},
+		{"parts without files", form(parts("", "")), 303},
+		{"parts with a field for a file that was left empty", form(parts("", "-")), 303},
+		{"parts with a file", form(parts("cat.jpg", "meow")), 403},
+		{"parts with an empty file", form(parts("cat.jpg", "")), 403},
+		{"parts that are none", form(func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") }), 303},
+		{"plain text", form(func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }), 303},
 		{"JSON", form(func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }), 303},
 		{"no type", form(func(r *http.Request) { r.Header.Del("Content-Type") }), 303},
-		{"64 KB", form(func(r *http.Request) {
-			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 64<<10)))
-			r.ContentLength = -1
-		}), 303},
-		{"more than 64 KB", form(func(r *http.Request) {
-			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 64<<10+1)))
-			r.ContentLength = -1
-		}), 303},
-		{"more than 64 KB, as it says", form(func(r *http.Request) { r.ContentLength = 64<<10 + 1 }), 303},
+		{"70 KB", form(sized(70<<10, -1)), 303},
+		{"120 KB", form(sized(120<<10, 120<<10)), 303},
+		{"more than 120 KB", form(sized(120<<10+1, -1)), 403},
+		{"more than 120 KB, as it says", form(sized(1<<20, 1<<20)), 403},
+		{"120 KB with a long query", form(func(r *http.Request) { sized(120<<10, -1)(r); r.URL.RawQuery = strings.Repeat("x", 9<<10) }), 403},
 		{"from a sister site", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }), 303},
 		{"from another site", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }), 303},
 	} {
@@ -254,12 +288,17 @@ func TestNotKept(t *testing.T) {
 			c := s.browser()
 			c.Act("/", nil)
 			r := c.Do(tt.request(c))
-			want := tt.name == "kept" || tt.name == "an old browser's" || tt.name == "64 KB"
+			foreign := strings.Contains(tt.name, "site")
+			want := tt.status == http.StatusSeeOther && !foreign && tt.name != "a PUT" && tt.name != "a GET"
 			if got := c.Cookie("__Host-walkin-resume") != ""; got != want || r.StatusCode != tt.status || len(s.sent) > 0 {
 				t.Errorf("got kept %t and %d, want %t and %d", got, r.StatusCode, want, tt.status)
 			}
-			if !slices.Equal(s.told, []string{"anonymous"}) && !strings.Contains(tt.name, "another site") {
+			lost := tt.status == http.StatusForbidden && tt.name != "a script's"
+			if told := strings.Join(s.told, " "); !lost && told != "anonymous" && !strings.Contains(tt.name, "another site") || lost && !strings.HasPrefix(told, "not_kept_") {
 				t.Errorf("the owner is told %q", s.told)
+			}
+			if text := body(t, r); lost && (!strings.Contains(text, "This was not sent") || !strings.Contains(text, `href="/resume?return_to=%2fwrite%3fdraft%3d7"`)) {
+				t.Errorf("the visitor is told %q", text)
 			}
 		})
 	}
@@ -284,8 +323,8 @@ func TestNotKept(t *testing.T) {
 		c := s.browser()
 		c.Act("/", nil)
 		s.store.down = true
-		if r := c.Act(target, note); r.StatusCode != http.StatusSeeOther || c.Cookie("__Host-walkin-resume") != "" {
-			t.Errorf("got %d, want the guard's own answer", r.StatusCode)
+		if r := c.Act(target, note); r.StatusCode != http.StatusServiceUnavailable || c.Cookie("__Host-walkin-resume") != "" || r.Header.Get("Retry-After") == "" || !slices.Equal(s.told, []string{"not_kept_store_down"}) {
+			t.Errorf("got %d, and the owner is told %q", r.StatusCode, s.told)
 		}
 	})
 }

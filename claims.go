@@ -88,6 +88,8 @@ type visit struct {
 	handsOff bool        // another value of the cookie's name cannot be judged: it is not written over
 	entry    *entry      // the cache entry of a token that verified, or nil
 	response *response   // the wrapped writer, nil when w was passed through
+	taken    takenRows   // of ReserveAccount
+	reserved bool        // whether there was one
 }
 
 type visitKey struct{}

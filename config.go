@@ -324,6 +324,14 @@ func New(cfg Config) (*Middleware, error) {
 			mistake("Config.RowLimit: %w", err)
 		}
 	}
+	var deviceKeys [][]byte
+	for i, key := range cfg.Keys {
+		secret, err := key.Derive("walkin device")
+		if err != nil && keys != nil { // what newKeyring said is said
+			mistake("Config.Keys[%d]: %w", i, err)
+		}
+		deviceKeys = append(deviceKeys, secret)
+	}
 	ownLimiter := NewLimiter(0)
 	if cfg.Limiter == nil {
 		cfg.Limiter = ownLimiter
@@ -336,7 +344,7 @@ func New(cfg Config) (*Middleware, error) {
 			slog.String("cookie", names.permanent))
 	}
 	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, cache: newCache(cfg.CacheSize),
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, cache: newCache(cfg.CacheSize), deviceKeys: deviceKeys,
 		ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
 }
 

@@ -102,6 +102,9 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 				m.Refuse(w, r, crossOrigin())
 				return
 			}
+			if v := m.visit(w, r); visitFrom(r.Context()) != v {
+				r = r.WithContext(v) // so that the credential knows it too, outside of Handler
+			}
 			to, err := post(w, r)
 			if err == nil {
 				if to == "" {

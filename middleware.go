@@ -25,6 +25,8 @@ type Middleware struct {
 
 	strangers strangers
 
+	deviceKeys [][]byte // the first signs, all verify
+
 	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
 
 	ownLimiter       Limiter      // in memory; Config.Limiter, or in its place while it fails

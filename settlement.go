@@ -25,14 +25,15 @@ type settlement struct {
 	unknown  *Refusal // and so of a sign-up, unless nil
 	full     *Refusal // of a new row, where Config.RowLimit is reached; or nil
 
-	change  Change
-	claims  Claims // of the new session
-	token   string
-	created bool      // a user, who had no row before
-	endsOld bool      // the visitor's old session ended
-	began   time.Time // of the session, where that is not now
-	data    []carried
-	hookErr error // what a hook returned
+	change   Change
+	claims   Claims   // of the new session
+	identity Identity // with its secret
+	token    string
+	created  bool      // a user, who had no row before
+	endsOld  bool      // the visitor's old session ended
+	began    time.Time // of the session, where that is not now
+	data     []carried
+	hookErr  error // what a hook returned
 }
 
 // settle decides and does it, in the transaction of ctx.
@@ -230,6 +231,7 @@ func notRecent() *Refusal {
 func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome) error {
 	s.change.Outcome, s.change.UserID = outcome, owned.UserID
 	s.change.Identity.UserID, s.change.Identity.CreatedAt = owned.UserID, owned.CreatedAt
+	s.identity = owned
 	if s.endsOld && s.visitor.UserID == owned.UserID {
 		if err := s.m.cfg.Store.DeleteSession(ctx, owned.UserID, s.visitor.SessionID); err != nil {
 			return err
@@ -282,6 +284,7 @@ func (s *settlement) attach(ctx context.Context) error {
 	s.change.Identity.UserID = s.change.UserID
 	identity := s.change.Identity
 	identity.Secret = s.proof.Secret
+	s.identity = identity
 	err := s.m.cfg.Store.CreateIdentity(ctx, identity)
 	if errors.Is(err, ErrIdentityTaken) {
 		return errRaced

@@ -40,6 +40,10 @@ type Proof struct {
 	// count for Config.RowLimit, and others do not.
 	New bool
 
+	// Device marks the browser as one that has proven this identity, for
+	// [KnownDevice]: in a cookie of 180 days that signs nobody in.
+	Device bool
+
 	// Conflict decides for this proof what Config.Conflict decides for all.
 	Conflict Conflict
 
@@ -156,7 +160,10 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	// accounts, all of their owners are.
 	var taken takenRows
 	if p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
-		taken, s.full = m.takeRowOrAsk(r, s.now)
+		if taken = v.taken; !v.reserved {
+			taken, s.full = m.takeRowOrAsk(r, s.now)
+		}
+		v.taken, v.reserved = takenRows{}, false
 	}
 	var err error
 	// An identity that was free may be taken at the moment we attach it, and
@@ -253,6 +260,9 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 		w.Header().Set("Cache-Control", "no-store")
 	} else {
 		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unjudged)
+		if s.proof.Device {
+			m.setCookies(w, v, m.mark(r, s.identity))
+		}
 	}
 	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
 		SessionID: s.claims.SessionID, Provider: s.proof.Provider})

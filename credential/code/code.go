@@ -96,6 +96,7 @@ type pending struct {
 	MAC      []byte `json:"mac"`
 	Secret   []byte `json:"secret,omitempty"` // of Config.Secret
 	ReturnTo string `json:"return_to,omitempty"`
+	Device   string `json:"device,omitempty"` // that asked, where it is a known one
 }
 
 // Send sends a code to an address, for the browser that asks, in place of the
@@ -115,7 +116,16 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if address, err = c.cfg.Normalise(address); err != nil {
 		return err
 	}
-	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address))
+	// The same look for an address with an account and for one without. It comes
+	// before the limits, since strangers must not use up those of a browser that
+	// the address's owner has used before.
+	identity, err := c.cfg.Store.Identity(r.Context(), c.provider, address)
+	owned := err == nil
+	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		return storeDown(err)
+	}
+	device, _ := walkin.KnownDevice(r, identity)
+	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address, device))
 	if err != nil {
 		return err
 	}
@@ -127,14 +137,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 			return err
 		}
 	}
-	// From here on it is the same work for an address with an account and
-	// for one without, in the same order.
-	_, err = c.cfg.Store.Identity(r.Context(), c.provider, address)
-	owned := err == nil
-	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
-		return storeDown(err)
-	}
-	typed, err := c.put(w, r, binding, address, secret)
+	typed, err := c.put(w, r, pending{Address: address, Binding: binding, Secret: secret, Device: device})
 	if err != nil {
 		return storeDown(err)
 	}
@@ -159,11 +162,11 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 }
 
 // put makes a code and keeps its ticket, the only one of this browser.
-func (c *Codes) put(w http.ResponseWriter, r *http.Request, binding, address string, secret []byte) (typed string, err error) {
+func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed string, err error) {
 	if typed, err = c.newCode(); err != nil {
 		return "", err
 	}
-	p := pending{Address: address, Binding: binding, Browser: c.mark(w), Secret: secret}
+	p.Browser = c.mark(w)
 	if to := r.Form.Get("return_to"); len(to) <= maxReturnTo {
 		p.ReturnTo = to
 	}
@@ -171,7 +174,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, binding, address str
 	// A browser that asked as nobody, and then again as a new guest, has two
 	// names, and must not have two codes, with five tries each.
 	for _, name := range c.cfg.Middleware.Bound(r) {
-		if name == binding {
+		if name == p.Binding {
 			continue
 		}
 		if _, err := c.cfg.Store.TakeTicket(r.Context(), c.ticketKey(name), time.Now()); err != nil && !errors.Is(err, walkin.ErrNotFound) {
@@ -183,7 +186,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, binding, address str
 		return "", err
 	}
 	return typed, c.cfg.Store.PutTicket(r.Context(),
-		walkin.Ticket{Key: c.ticketKey(binding), Data: data, Tries: tries, ExpiresAt: time.Now().Add(lifetime)})
+		walkin.Ticket{Key: c.ticketKey(p.Binding), Data: data, Tries: tries, ExpiresAt: time.Now().Add(lifetime)})
 }
 
 // newCode returns Config.Digits digits, each code as likely as any other.
@@ -271,7 +274,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if len(p.Secret) > 0 && c.browser(r) != p.Browser {
 		return walkin.Proof{}, wrong("other_browser", "That code was asked for in another browser. Please ask for a new one here.")
 	}
-	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Binding: p.Binding,
+	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Device: true, Binding: p.Binding,
 		Redeem: func(ctx context.Context) error {
 			if used {
 				return redeemed()
@@ -281,7 +284,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if !used && ticket.Tries == tries-1 {
 		// The first try: there is one for each message, and so it is given back
 		// once, whatever becomes of the proof.
-		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address))
+		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address, p.Device))
 	}
 	return proof, nil
 }

@@ -855,3 +855,60 @@ func (s *keys) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 	s.key = ticket.Key
 	return s.Store.PutTicket(ctx, ticket)
 }
+
+// Codes that strangers ask for, from however many networks and from the owner's own,
+// keep nobody out of a browser that has proven the address before or is signed in; on
+// replicas that share a limiter together, and such a browser has a limit as well.
+func TestKnownDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newWorld(t)
+		limiter := walkin.NewLimiter(0)
+		s.change = func(cfg *code.Config) { cfg.Limiter = limiter }
+		sites := []http.Handler{s.replica(), s.replica()}
+		signedIn, signedOut := s.stranger(sites[0]).from(1), s.stranger(sites[1]).from(2)
+		for _, v := range []visitor{signedIn, signedOut} {
+			want(t, v.ask(ann), http.StatusSeeOther)
+			want(t, v.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
+		}
+		const device = "__Host-walkin-device"
+		mark := signedOut.Cookie(device)
+		if mark == "" || strings.Contains(mark, "ann") {
+			t.Fatalf("the mark is %q", mark)
+		}
+		signedIn.SetCookie(device, "") // the session alone makes it known
+		signedOut.Act("/signout", nil)
+		time.Sleep(time.Minute)
+
+		sent := 0
+		for i := range 200 {
+			if s.stranger(sites[i%2]).from(1+i%5).ask(ann).StatusCode == http.StatusSeeOther {
+				sent++
+			}
+		}
+		if sent > 10 {
+			t.Errorf("%d messages to one address, want 10 at most", sent)
+		}
+		want(t, s.stranger(sites[0]).from(7).ask(ann), http.StatusTooManyRequests)
+		forged := s.stranger(sites[0]).from(8)
+		forged.SetCookie(device, strings.Repeat("A", 26)+mark[26:])
+		want(t, forged.ask(ann), http.StatusTooManyRequests)
+		elsewhere := s.stranger(sites[0]).from(8)
+		elsewhere.SetCookie(device, mark)
+		want(t, elsewhere.ask("bea@example.com"), http.StatusSeeOther) // as any stranger
+		for _, v := range []visitor{signedIn, signedOut} {
+			want(t, v.ask(ann), http.StatusSeeOther)
+			want(t, v.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
+		}
+		// The mailbox is not flooded by who has stolen a mark either.
+		thief, sent := s.stranger(sites[0]).from(9), 0
+		for i := range 30 {
+			thief.SetCookie(device, mark)
+			if thief.on(sites[i%2]).ask(ann).StatusCode == http.StatusSeeOther {
+				sent++
+			}
+		}
+		if sent > 5 {
+			t.Errorf("a thief has %d messages sent, want 5 at most", sent)
+		}
+	})
+}

@@ -15,8 +15,8 @@ import (
 // Messages are limited four times over, since each limit alone is a weapon, or
 // none. The tight ones are on what a stranger has: their browser, their network,
 // and their network for one address. The one on the address alone stops a flood
-// of its mailbox, and guesses, from many networks; it keeps the owner out too,
-// so it is twice as wide as what one network can use up.
+// of its mailbox, and guesses, from many networks; it keeps the owner out of new
+// browsers too, so it is twice as wide as what one network can use up.
 
 // neighbours is how many times the limit of an IPv6 /64 its /48 has.
 const neighbours = 4
@@ -33,8 +33,14 @@ type bucket struct {
 
 // buckets returns what a message counts in. The visitor's own come first: who is
 // over their own limit must not use up that of an address.
-func (c *Codes) buckets(r *http.Request, binding, address string) []bucket {
+//
+// One that a known device of the address asks for counts in none that strangers can
+// use up, not that of their network either: it may be a café's.
+func (c *Codes) buckets(r *http.Request, binding, address, device string) []bucket {
 	buckets := []bucket{c.bucket("browser", binding, c.cfg.PerBrowser)}
+	if device != "" {
+		return append(buckets, c.addressBuckets(r, address, device)...)
+	}
 	for i, network := range c.cfg.Middleware.ClientNetworks(r) {
 		limit := c.cfg.PerNetwork
 		if i > 0 {
@@ -42,16 +48,23 @@ func (c *Codes) buckets(r *http.Request, binding, address string) []bucket {
 		}
 		buckets = append(buckets, c.bucket("network", network, limit))
 	}
-	return append(buckets, c.addressBuckets(r, address)...)
+	return append(buckets, c.addressBuckets(r, address, "")...)
 }
 
-// addressBuckets returns those that are about an address.
-func (c *Codes) addressBuckets(r *http.Request, address string) []bucket {
+// addressBuckets returns those that are about an address; for a known device, its
+// own and one for all known devices of the address.
+func (c *Codes) addressBuckets(r *http.Request, address, device string) []bucket {
 	networks := c.cfg.Middleware.ClientNetworks(r)
 	address = c.mailbox(address)
 	buckets := []bucket{
 		c.bucket("address_and_network", address+" "+networks[len(networks)-1], c.cfg.PerAddressAndNetwork),
 		c.bucket("address", address, c.cfg.PerAddress),
+	}
+	if device != "" {
+		buckets = []bucket{
+			c.bucket("device", address+" "+device, c.cfg.PerAddressAndNetwork),
+			c.bucket("devices", address, c.cfg.PerAddress),
+		}
 	}
 	for i := range buckets {
 		buckets[i].ofAddress = true

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,4 +110,39 @@ func TestAnswersWithoutEnd(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestStartFlood holds that pressing the button without end leaves no more tickets
+// than the network may, on two replicas that share a limiter; that whoever comes
+// back has used nothing up; and that a state which is sent back at once has.
+func TestStartFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := walkin.NewLimiter(0)
+		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.Limiter = shared })
+		for range 150 { // an office
+			if r := s.prove(s.browser().From("203.0.113.7:1"), "ann"+fmt.Sprint(time.Now().UnixNano())); r.StatusCode != http.StatusSeeOther {
+				t.Fatalf("got %d for %s", r.StatusCode, s.cause())
+			}
+			time.Sleep(time.Nanosecond)
+		}
+		statuses := map[int]int{}
+		for i := range 400 {
+			c := s.browser().On(s.replicas[i%2]).From("203.0.113.7:1")
+			r := c.Act("/auth/start", pressed("op"))
+			statuses[r.StatusCode]++
+			if to, err := r.Location(); err == nil {
+				s.back(c, "op", url.Values{"state": {to.Query().Get("state")}, "error": {"access_denied"}})
+			}
+		}
+		if statuses[http.StatusSeeOther] != 100 || statuses[http.StatusTooManyRequests] != 300 {
+			t.Errorf("got %v, want 100 of 400", statuses)
+		}
+		if r := s.prove(s.browser(), "bea"); r.StatusCode != http.StatusSeeOther {
+			t.Errorf("from elsewhere: got %d", r.StatusCode)
+		}
+		time.Sleep(15 * time.Minute)
+		if r := s.prove(s.browser().From("203.0.113.7:1"), "cleo"); r.StatusCode != http.StatusSeeOther {
+			t.Errorf("later: got %d", r.StatusCode)
+		}
+	})
 }

@@ -67,6 +67,12 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 	_, err = h.middleware.Continue(w, r.WithContext(context.WithValue(r.Context(), profileKey{}, profile)), walkin.Proof{
 		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true, Binding: t.Binding,
 	})
+	if err == nil {
+		// Its ticket is gone, and an office that signs in at nine is no flood. Only
+		// here, where a provider has vouched for somebody: a state that is sent
+		// back at once costs a robot nothing.
+		h.limits.GiveBack(r.Context(), h.buckets(r))
+	}
 	return t, err
 }
 

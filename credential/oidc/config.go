@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
-// Config says where visitors can prove who they are. All but Page and Client
+// Config says where visitors can prove who they are. The fields down to Providers
 // are required.
 type Config struct {
 	// Middleware is the site's, and Store the one of its walkin.Config. Name
@@ -37,6 +38,17 @@ type Config struct {
 	// given is for the page where the visitor wanted to go, without code and
 	// state. Nil is what [walkin.Middleware.Refuse] answers.
 	Page func(http.ResponseWriter, *http.Request, walkin.Form)
+
+	// PerNetwork is how many sign-ins may begin, each of which is a ticket in the
+	// store for a quarter of an hour: per network of
+	// walkin.Middleware.ClientNetworks, and four times as many for the larger
+	// one of IPv6. Zero is 100 in 15 minutes; one that comes back is given back.
+	// There is no way to turn it off.
+	PerNetwork walkin.Limit
+
+	// Limiter counts them. Nil is walkin.NewLimiter(0), in which every replica
+	// counts for itself. While it fails, that is what happens, too.
+	Limiter walkin.Limiter
 
 	// Client calls the providers; nil is one of its own. Either way a call takes
 	// 10 seconds at most, to the last byte, and an answer of more than 1 MB is
@@ -160,7 +172,14 @@ func New(cfg Config) (*Handler, error) {
 		mistake("Config.Providers is required")
 	}
 	cfg.Client = bounded(cfg.Client)
-	h := &Handler{middleware: cfg.Middleware, store: cfg.Store, page: cfg.Page, providers: map[string]*provider{}}
+	if cfg.PerNetwork == (walkin.Limit{}) {
+		cfg.PerNetwork = walkin.Limit{Count: 100, Per: 15 * time.Minute}
+	}
+	if err := limits.Check(cfg.PerNetwork); err != nil {
+		mistake("Config.PerNetwork is %w", err)
+	}
+	h := &Handler{middleware: cfg.Middleware, store: cfg.Store, page: cfg.Page, providers: map[string]*provider{},
+		perNetwork: cfg.PerNetwork, limits: limits.New(cfg.Limiter)}
 	issuers := map[string]bool{}
 	for i, p := range cfg.Providers {
 		for _, err := range p.mistakes() {

@@ -51,6 +51,7 @@ import (
 	"path"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
 // A Handler sends visitors to providers and takes them back. Make one with
@@ -60,6 +61,8 @@ type Handler struct {
 	store      walkin.Store
 	providers  map[string]*provider
 	page       func(http.ResponseWriter, *http.Request, walkin.Form)
+	perNetwork walkin.Limit
+	limits     limits.Limits
 	inside     http.Handler // what needs to know the visitor, inside of the middleware
 }
 

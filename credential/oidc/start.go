@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 	"golang.org/x/oauth2"
 )
 
@@ -55,8 +57,19 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 	if err != nil {
 		return "", err
 	}
+	// Before the provider is asked, too. A robot that presses the button without
+	// end must not fill the store.
+	taken, full, err := h.limits.Take(r.Context(), h.buckets(r))
+	if err != nil {
+		return "", fmt.Errorf("walkin: oidc: %w", err)
+	}
+	if full != nil {
+		return "", &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "oidc_limit", RetryAfter: max(full.Wait, time.Second),
+			Message: "Very many people from your network have begun this just now. Please wait " + limits.InWords(full.Wait) + " and try again."}
+	}
 	at, err := p.endpoints(r.Context())
 	if err != nil {
+		taken.GiveBack(r.Context()) // nothing is stored
 		return "", providerDown(err)
 	}
 	now := time.Now()
@@ -66,7 +79,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 		ReturnTo: walkin.ReturnTo(r), Started: now, Reproof: r.FormValue("reproof") != "",
 	}
 	if err := h.keep(r.Context(), stateKey(state), t, now.Add(roundTrip)); err != nil {
-		return "", err
+		return "", err // it may be there all the same
 	}
 	var options []oauth2.AuthCodeOption
 	set := func(name, value string) { options = append(options, oauth2.SetAuthURLParam(name, value)) }
@@ -85,6 +98,10 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 		set("max_age", "0") // also for auth_time, which a provider must send then
 	}
 	return at.oauth.AuthCodeURL(state, options...), nil
+}
+
+func (h *Handler) buckets(r *http.Request) []limits.Bucket {
+	return limits.Networks("oidc:", h.middleware.ClientNetworks(r), h.perNetwork)
 }
 
 func (h *Handler) keep(ctx context.Context, key string, t ticket, until time.Time) error {

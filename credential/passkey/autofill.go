@@ -17,9 +17,9 @@ import (
 )
 
 // A browser that suggests passkeys in a field needs a challenge before anybody
-// has pressed anything: at every view of the page, by a person or a bot. A ticket
-// for each would let bots fill the store. So these challenges are not kept: they
-// say themselves until when they are good, and a MAC says that they are ours and
+// has pressed anything: at every view of the page, by a person or a bot; and a bot
+// presses the button as often as it likes. A ticket for each would let bots fill
+// the store. So the challenges of sign-ins are not kept: they say themselves until when they are good, and a MAC says that they are ours and
 // whose. What is kept, once a key has signed one, is that it was used.
 //
 // A challenge is the time, a random number, and the MAC over both and the browser.
@@ -40,12 +40,16 @@ func (p *Passkeys) beginSuggest(bound string) (any, error) {
 		return nil, &walkin.Refusal{Status: http.StatusNotFound, Reason: "passkey_no_key",
 			Err: errors.New("walkin: passkey: a page has a field with autocomplete=webauthn, which needs Config.Key")}
 	}
+	request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(p.challenge(bound)))
+	return request, err
+}
+
+// challenge returns a new one for a browser.
+func (p *Passkeys) challenge(bound string) []byte {
 	challenge := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(ceremonyTime).Unix()))
 	challenge = append(challenge, make([]byte, stampSize-len(challenge))...)
 	rand.Read(challenge[8:]) // never fails
-	challenge = append(challenge, mac(p.keys[0], bound, challenge)...)
-	request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(challenge))
-	return request, err
+	return append(challenge, mac(p.keys[0], bound, challenge)...)
 }
 
 // mac binds a challenge to a browser, whose name has no NUL in it.

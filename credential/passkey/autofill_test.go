@@ -218,6 +218,91 @@ func TestSuggestRotation(t *testing.T) {
 	}
 }
 
+// TestButtonWithKey holds that the button of a sign-in leaves nothing in the store
+// either where there is a key to sign its challenge with: for requests without a
+// user, guests, and members, who are asked for a key of their own.
+func TestButtonWithKey(t *testing.T) {
+	for name, before := range map[string]func(*person){
+		"nobody": func(*person) {},
+		"reader": func(p *person) { p.Visit("/") },
+		"guest":  func(p *person) { p.Act("/note", nil) },
+		"member": func(p *person) { want(t, p.signIn(twist{}), http.StatusOK, "", "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, suggesting, minting(walkin.MintOnVisit))
+			ann, bea := s.member(), s.member()
+			p := ann.elsewhere()
+			before(p)
+			s.told()
+			for _, method := range []string{"PutTicket", "AddTicket"} {
+				s.store.breaks(method)
+				for range 200 {
+					p.begin("signin")
+				}
+				if s.store.calls > 0 {
+					t.Errorf("pressing the button called %s %d times", method, s.store.calls)
+				}
+			}
+			s.store.breaks("")
+			o := p.begin("signin")
+			if got := len(p.device.read(o).PublicKey.AllowCredentials); (got > 0) != (name == "member") {
+				t.Errorf("%d keys are asked for", got)
+			}
+			thief := s.person()
+			proof := p.device.get(o, twist{noHandle: name == "member"}) // a device may leave it out then
+			thief.holding(func() { want(t, thief.post("signin-finish", proof), http.StatusGone, "", "") })
+			if name == "member" { // asked for their own, answered with another's
+				other := bea.device.prove(bea.device.keys[0], p.device.read(o), twist{})
+				p.holding(func() { want(t, p.post("signin-finish", other), http.StatusConflict, "", "") })
+				other = bea.device.prove(bea.device.keys[0], p.device.read(o), twist{noHandle: true})
+				p.holding(func() { want(t, p.post("signin-finish", other), http.StatusUnauthorized, "", "") })
+			}
+			want(t, p.at(1).post("signin-finish", proof), http.StatusOK, "outcome", "signed_in")
+			if got := p.who(); got.ID != ann.who().ID {
+				t.Errorf("got %+v", got)
+			}
+			for i := range s.replicas {
+				p.holding(func() { want(t, p.at(i).post("signin-finish", proof), http.StatusGone, "", "") })
+			}
+		})
+	}
+}
+
+// TestCeremonyFlood holds that what begins and never ends leaves no more tickets than
+// the network of whoever begins it may, on two replicas that share a limiter.
+func TestCeremonyFlood(t *testing.T) {
+	shared := walkin.NewLimiter(0)
+	for path, setups := range map[string][]setup{
+		"signin":   nil, // without a key
+		"register": {suggesting},
+	} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, append(setups, func(_ *walkin.Config, c *passkey.Config) { c.Limiter = shared })...)
+				statuses := map[int]int{}
+				for i := range 300 {
+					p := s.person()
+					p.Client = p.Client.From("203.0.113.7:1")
+					statuses[p.at(i%2).post(path, []byte("{}")).status]++
+				}
+				if statuses[http.StatusOK] != 60 || statuses[http.StatusTooManyRequests] != 240 {
+					t.Errorf("got %v, want 60 of 300", statuses)
+				}
+				if a := s.person().post(path, []byte("{}")); a.status != http.StatusOK {
+					t.Errorf("from elsewhere: got %d %s", a.status, a.body)
+				}
+				time.Sleep(15 * time.Minute)
+				p := s.person()
+				p.Client = p.Client.From("203.0.113.7:1")
+				if a := p.post(path, []byte("{}")); a.status != http.StatusOK {
+					t.Errorf("later: got %d %s", a.status, a.body)
+				}
+			})
+		})
+		shared = walkin.NewLimiter(0)
+	}
+}
+
 // TestSuggestOnce holds that of one answer sent many times, on two replicas, one
 // counts, and that nobody takes the others for a copy of the key.
 func TestSuggestOnce(t *testing.T) {

@@ -6,12 +6,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
 // A ceremony is what a challenge was given out for, kept in a ticket. It is
@@ -63,6 +65,20 @@ func (p *Passkeys) take(r *http.Request, kind protocol.CeremonyType, challenge s
 		return c, nil
 	}
 	return ceremony{}, ceremonyOver()
+}
+
+// takeTicket takes one ticket of the request's networks: a robot that presses the
+// button without end must not fill the store. The refusal is 429.
+func (p *Passkeys) takeTicket(r *http.Request) (limits.Taken, error) {
+	taken, full, err := p.limits.Take(r.Context(), limits.Networks("passkey:", p.middleware.ClientNetworks(r), p.perNetwork))
+	if err != nil {
+		return limits.Taken{}, fmt.Errorf("walkin: passkey: %w", err)
+	}
+	if full != nil {
+		return limits.Taken{}, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "passkey_limit", RetryAfter: max(full.Wait, time.Second),
+			Message: "Very many people from your network have begun this just now. Please wait " + limits.InWords(full.Wait) + " and try again."}
+	}
+	return taken, nil
 }
 
 func ceremonyOver() *walkin.Refusal {

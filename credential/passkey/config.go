@@ -15,10 +15,10 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
-// Config says whose passkeys these are. All but the last four fields are
-// required.
+// Config says whose passkeys these are. The fields down to DisplayName are required.
 type Config struct {
 	// Middleware is the site's, and Store the one of its walkin.Config.
 	Middleware *walkin.Middleware
@@ -44,16 +44,27 @@ type Config struct {
 	// an empty name, is DisplayName with the day.
 	UserName func(*http.Request) string
 
-	// Key is for pages where browsers suggest passkeys in a field, see
-	// docs/passkeys.md: at least 32 random bytes, the same on all replicas, such
+	// Key signs the challenges of sign-ins, so that the store keeps nothing until
+	// one was answered; with it browsers may also suggest passkeys in a field,
+	// see docs/passkeys.md. At least 32 random bytes, the same on all replicas, such
 	// as walkin.Key.Derive returns. What is used is derived from it for this
-	// purpose alone. Nil suggests nothing.
+	// purpose alone. Nil keeps a ticket for each sign-in, and suggests nothing.
 	Key []byte
 
 	// OldKeys are no longer, or not yet, used to sign; challenges that they
 	// signed are accepted. To change Key, add the new one here on all replicas,
 	// then swap the two, and remove the old one after ten minutes.
 	OldKeys [][]byte
+
+	// PerNetwork is how many ceremonies that leave a ticket in the store may begin,
+	// per network of walkin.Middleware.ClientNetworks, and four times as many for
+	// the larger one of IPv6: every registration, and sign-ins where there is no
+	// Key. Zero is 60 in 15 minutes; there is no way to turn it off.
+	PerNetwork walkin.Limit
+
+	// Limiter counts them. Nil is walkin.NewLimiter(0), in which every replica
+	// counts for itself. While it fails, that is what happens, too.
+	Limiter walkin.Limiter
 
 	// RecentProof is that of walkin.Config, zero as there: a permanent user
 	// whose last proof is older is told before their device makes a key, not
@@ -101,6 +112,12 @@ func New(cfg Config) (*Passkeys, error) {
 			mistake("Config.OldKeys[%d] needs at least 32 random bytes", i)
 		}
 	}
+	if cfg.PerNetwork == (walkin.Limit{}) {
+		cfg.PerNetwork = walkin.Limit{Count: 60, Per: 15 * time.Minute}
+	}
+	if err := limits.Check(cfg.PerNetwork); err != nil {
+		mistake("Config.PerNetwork is %w", err)
+	}
 	if cfg.RecentProof < 0 {
 		mistake("Config.RecentProof is %v, which is negative", cfg.RecentProof)
 	}
@@ -141,6 +158,8 @@ func New(cfg Config) (*Passkeys, error) {
 		origins:     library.Config.RPOrigins,
 		userName:    cfg.UserName,
 		recentProof: cfg.RecentProof,
+		perNetwork:  cfg.PerNetwork,
+		limits:      limits.New(cfg.Limiter),
 		log:         cfg.Logger,
 	}
 	if cfg.Key != nil {

@@ -40,6 +40,10 @@
 //
 // # What is stored
 //
+// Nothing for a sign-in that only began, with Config.Key: its challenge is signed,
+// and the store learns which ones were used. A registration that began is a ticket
+// for five minutes, and limited, see Config.PerNetwork.
+//
 // An identity of the provider "passkey" whose subject is the key's ID and whose
 // secret is the public key with what belongs to it, as JSON. The user handle that
 // the device keeps is random and the same for all keys of a user: it is not the
@@ -48,11 +52,7 @@
 //
 // # What it does not do
 //
-// It limits nothing: whoever presses a button causes a ticket in the store for
-// five minutes, so put a limit in front as for every form. A page that suggests
-// keys causes none; its challenges are signed, and the store only learns which
-// ones were used. It is not a second
-// factor beside a password. It recovers no lost key: let people have two keys, or
+// It is not a second factor beside a password. It recovers no lost key: let people have two keys, or
 // another credential.
 package passkey
 
@@ -68,6 +68,7 @@ import (
 
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
 // Provider is the provider of all identities of this package. Their subject is
@@ -89,6 +90,8 @@ type Passkeys struct {
 	origins     []string
 	userName    func(*http.Request) string
 	recentProof time.Duration
+	perNetwork  walkin.Limit
+	limits      limits.Limits
 	log         *slog.Logger
 	keys        [][]byte     // of the challenges that are not kept, derived: the first signs, all verify; nil for none
 	posts       http.Handler // inside of the middleware

@@ -35,6 +35,10 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 	if form.Name, err = checkName(form.Name); err != nil {
 		return nil, err
 	}
+	taken, err := p.takeTicket(r)
+	if err != nil {
+		return nil, err
+	}
 	user := account{name: p.nameFor(r)}
 	timeout := ceremonyTime
 	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
@@ -72,7 +76,11 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 	if err != nil {
 		return nil, err
 	}
-	return options, p.put(r.Context(), protocol.CreateCeremony, bound, ceremony{Session: *session, Name: form.Name})
+	if err := p.put(r.Context(), protocol.CreateCeremony, bound, ceremony{Session: *session, Name: form.Name}); err != nil {
+		taken.GiveBack(r.Context())
+		return nil, err
+	}
+	return options, nil
 }
 
 // transports returns the ways to a device that there are, of those that a browser

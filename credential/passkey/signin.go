@@ -28,25 +28,42 @@ func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []by
 		return p.beginSuggest(bound)
 	}
 	var options []webauthn.LoginOption
-	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
-		// Their own: another account's would be refused in the end.
-		_, records, err := p.keysOf(r.Context(), c.UserID)
-		if err != nil {
-			return nil, storeDown(err)
-		}
-		var own webauthn.Credentials
-		for _, k := range records {
-			own = append(own, k.credential())
-		}
-		if len(own) > 0 {
-			options = append(options, webauthn.WithAllowedCredentials(own.CredentialDescriptors()))
-		}
+	// A permanent user's own: another account's would be refused in the end.
+	own, err := p.ownKeys(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(own) > 0 {
+		options = append(options, webauthn.WithAllowedCredentials(own.CredentialDescriptors()))
+	}
+	if p.keys != nil {
+		request, _, err := p.webauthn.BeginDiscoverableLogin(append(options, webauthn.WithChallenge(p.challenge(bound)))...)
+		return request, err
+	}
+	if _, err := p.takeTicket(r); err != nil {
+		return nil, err
 	}
 	request, session, err := p.webauthn.BeginDiscoverableLogin(options...)
 	if err != nil {
 		return nil, err
 	}
 	return request, p.put(r.Context(), protocol.AssertCeremony, bound, ceremony{Session: *session})
+}
+
+// ownKeys returns the keys of a permanent visitor, and none of others.
+func (p *Passkeys) ownKeys(r *http.Request) (own webauthn.Credentials, err error) {
+	c, ok := walkin.FromContext(r.Context())
+	if !ok || c.Anonymous {
+		return nil, nil
+	}
+	_, records, err := p.keysOf(r.Context(), c.UserID)
+	if err != nil {
+		return nil, storeDown(err)
+	}
+	for _, k := range records {
+		own = append(own, k.credential())
+	}
+	return own, nil
 }
 
 func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
@@ -61,6 +78,17 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	}
 	if err != nil {
 		return nil, err
+	}
+	if c.suggested && len(response.Response.UserHandle) == 0 {
+		// A device may leave it out where it was asked for keys by name, which
+		// the challenge does not say: then they are the visitor's own.
+		own, err := p.ownKeys(r)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range own {
+			c.Session.AllowedCredentialIDs = append(c.Session.AllowedCredentialIDs, k.ID)
+		}
 	}
 	identity, err := p.store.Identity(r.Context(), Provider, subject(response.RawID))
 	if errors.Is(err, walkin.ErrNotFound) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
 // Config says how passwords are taken. Only Store is required.
@@ -42,10 +43,15 @@ type Config struct {
 	// about a second. New passwords take half of the room at most.
 	Hashes, Waiting int
 
-	// The limits on failed sign-ins. Zero for PerAddress is 50 in 15
+	// The limits on failed sign-ins, see Limit. Zero for PerAddress is 50 in 15
 	// minutes, for PerNameAndNetwork 10 in 15 minutes, for PerName 100 in an
 	// hour. There is no way to turn one off.
 	PerAddress, PerNameAndNetwork, PerName Limit
+
+	// Limiter counts failed sign-ins, so that replicas count together. Nil counts
+	// in the memory of each process; while a limiter fails, that is what happens,
+	// too.
+	Limiter walkin.Limiter
 
 	// ClientAddr tells whose request it is; nil believes RemoteAddr. Behind
 	// a proxy that is the proxy, and all visitors share one PerAddress
@@ -135,5 +141,8 @@ func New(cfg Config) (*Password, error) {
 		hashes:        newHasher(cfg.Cost),
 		gate:          newGate(cfg.Hashes, cfg.Waiting),
 		limits:        newLimiter(cfg.PerAddress, cfg.PerNameAndNetwork, cfg.PerName),
+		shared:        limits.New(cfg.Limiter),
+		isShared:      cfg.Limiter != nil,
+		perAddress:    cfg.PerAddress, perNameAndNetwork: cfg.PerNameAndNetwork, perName: cfg.PerName,
 	}, nil
 }

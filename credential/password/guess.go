@@ -17,16 +17,20 @@ import (
 // when it was right. Those that wait for their turn do not count yet, or people
 // who know their password would stand in each other's way.
 func (p *Password) guess(r *http.Request, name, password string) (walkin.Identity, phc, error) {
-	attempt := p.limits.attempt(name, p.origin(r))
-	if wait := p.limits.wait(attempt); wait > 0 {
-		return walkin.Identity{}, phc{}, tooMany(wait)
-	}
 	identity, stored, known, err := p.lookUp(r.Context(), name)
 	if err != nil {
 		return walkin.Identity{}, phc{}, err
 	}
+	count := p.count(r, name, identity)
+	if wait, err := count.wait(r.Context()); err != nil {
+		return walkin.Identity{}, phc{}, err
+	} else if wait > 0 {
+		return walkin.Identity{}, phc{}, tooMany(wait)
+	}
 	err = p.gate.turn(r.Context(), func() error {
-		if wait := p.limits.take(attempt); wait > 0 {
+		if wait, err := count.take(r.Context()); err != nil {
+			return err
+		} else if wait > 0 {
 			return tooMany(wait)
 		}
 		switch right := p.hashes.matches(stored, password); {
@@ -35,7 +39,7 @@ func (p *Password) guess(r *http.Request, name, password string) (walkin.Identit
 		case !right:
 			return mismatch("wrong_password")
 		}
-		p.limits.giveBack(attempt)
+		count.giveBack(r.Context())
 		return nil
 	})
 	return identity, stored, err

@@ -25,8 +25,12 @@ import (
 //     It is the tight one for a name: one for all networks would let anybody
 //     lock anybody out, with ten wrong passwords every quarter of an hour.
 //   - PerName stops the same from many networks. It has to lock the name's
-//     owner out too, so it is wide: 100 is what NIST SP 800-63B, 5.2.2, allows
+//     owner out of new browsers too, so it is wide: 100 is what NIST SP 800-63B, 5.2.2, allows
 //     in a row. Keeping somebody out takes ten networks, all the time.
+//
+// A browser that has proven the name before, or is signed in as its user, counts in
+// none of the three: it has as many tries as PerNameAndNetwork says, and all of them
+// together as many as PerName.
 //
 // All count unknown names like known ones, and tell nothing about them.
 type Limit struct {

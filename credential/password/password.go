@@ -26,8 +26,12 @@
 // after the same work. What a stranger can learn is that a name is taken, by
 // signing up with it; that is so wherever people choose their names.
 //
-// The counts are kept in memory, by each process for itself: n replicas allow
-// n times the guesses, and a restart forgets.
+// A browser that has proven the name before, or is signed in as its user, counts in
+// buckets of its own, see [walkin.KnownDevice]: strangers who guess lock nobody out
+// of the browsers they use.
+//
+// Without Config.Limiter the counts are kept in memory, by each process for itself:
+// n replicas allow n times the guesses, and a restart forgets.
 //
 // # What it does not do
 //
@@ -45,6 +49,7 @@ import (
 	"net/netip"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
 // Provider is the provider of all identities of this package, except with
@@ -68,6 +73,10 @@ type Password struct {
 	hashes                   *hasher
 	gate                     *gate
 	limits                   *limiter
+	shared                   limits.Limits // for devices, and for all where isShared
+	isShared                 bool
+
+	perAddress, perNameAndNetwork, perName Limit
 }
 
 var _ walkin.Credential = (*Password)(nil)
@@ -82,11 +91,11 @@ func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
 	if p.provider == proven {
 		return walkin.Proof{}, errors.New("walkin: password: with Config.Proven, credential/code signs people up")
 	}
-	name, secret, err := p.choose(r)
+	name, secret, err := p.choose(r, walkin.ReserveAccount)
 	if err != nil {
 		return walkin.Proof{}, err
 	}
-	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: secret, New: true}, nil
+	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: secret, New: true, Device: true}, nil
 }
 
 // NewSecret reads the form that SignUp reads, refuses as it does, and returns the
@@ -95,17 +104,21 @@ func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
 // proven, and until then the password signs nobody in. It is also for an owner
 // who sets a new password, after a fresh proof: hand it to Store.SetSecret.
 func (p *Password) NewSecret(r *http.Request) ([]byte, error) {
-	_, secret, err := p.choose(r)
+	_, secret, err := p.choose(r, func(*http.Request) error { return nil })
 	return secret, err
 }
 
-// choose returns the name and the new password's hash of a form.
-func (p *Password) choose(r *http.Request) (name string, secret []byte, err error) {
+// choose returns the name and the new password's hash of a form. What room asks for
+// is asked before the hash, which costs more than a refusal.
+func (p *Password) choose(r *http.Request, room func(*http.Request) error) (name string, secret []byte, err error) {
 	name, password, err := p.read(r)
 	if err != nil {
 		return "", nil, err
 	}
 	if err := p.check(name, password); err != nil {
+		return "", nil, err
+	}
+	if err := room(r); err != nil {
 		return "", nil, err
 	}
 	err = p.gate.turnUnlimited(r.Context(), func() error {
@@ -146,7 +159,7 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 			identity.Secret = renewed
 		}
 	}
-	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd",
+	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Device: true,
 		Redeem: func(ctx context.Context) error { return p.stillRight(ctx, identity) }}, nil
 }
 

@@ -1,0 +1,127 @@
+package walkin
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A limit that is keyed by what a stranger knows, a name or an address, is one that
+// a stranger can use up. So a browser that has proven an identity is marked by a
+// cookie (OWASP's device cookie), and credentials count it in a bucket of its own.
+// The mark opens nothing: it only says that whoever tries is not just anybody. So it
+// stays at a sign-out, and is worth nothing to who steals it but some more tries.
+//
+// A mark is a random number and a MAC over it, the identity, its owner and the
+// version of its secret: a new password, or another owner, makes strangers of all
+// devices. There is no name and no address in it. The cookie has several, since a
+// household shares a browser.
+const (
+	maxMarks  = 8
+	markNonce = 26 // of rand.Text
+	markSize  = markNonce + 43
+	markedFor = 180 * 24 * 60 * 60 // seconds
+)
+
+// KnownDevice reports whether the browser of a request has proven an identity
+// before, by a proof with Proof.Device, or is signed in as its user; device then
+// names it, for the key of a limit: it is no secret, and it says nothing about the
+// visitor. It is for limits that strangers could use up and for nothing else: such a
+// browser has proven nothing today. The request is one behind
+// [Middleware.Handler]; every other is from an unknown device.
+func KnownDevice(r *http.Request, identity Identity) (device string, known bool) {
+	v := visitFrom(r.Context())
+	if v == nil || v.m == nil || identity.UserID == uuid.Nil {
+		return "", false
+	}
+	for _, mark := range v.m.marks(r) {
+		if v.m.marked(mark, identity) {
+			return "device:" + mark[:markNonce], true
+		}
+	}
+	if c := v.claims.Load(); c != nil && !c.Anonymous && c.UserID == identity.UserID {
+		return boundToSession(*c), true
+	}
+	return "", false
+}
+
+func (m *Middleware) deviceCookie() string {
+	if m.cfg.Insecure {
+		return "walkin-device"
+	}
+	return "__Host-walkin-device" // whatever Config.Domain says: a subdomain must not plant one
+}
+
+// marks returns the marks that a request brings, of the right size and no more than
+// we set.
+func (m *Middleware) marks(r *http.Request) []string {
+	values := r.CookiesNamed(m.deviceCookie())
+	if len(values) != 1 || len(values[0].Value) > maxMarks*(markSize+1) {
+		return nil
+	}
+	marks := strings.Split(values[0].Value, "~")
+	return slices.DeleteFunc(marks, func(mark string) bool { return len(mark) != markSize })
+}
+
+// marked reports whether a mark is ours and the identity's, under whichever key.
+func (m *Middleware) marked(mark string, identity Identity) bool {
+	return slices.ContainsFunc(m.deviceKeys, func(key []byte) bool {
+		return hmac.Equal([]byte(mark), []byte(markOf(key, mark[:markNonce], identity)))
+	})
+}
+
+func markOf(key []byte, nonce string, identity Identity) string {
+	version := sha256.Sum256(identity.Secret)
+	h := hmac.New(sha256.New, key)
+	for _, part := range []string{nonce, identity.Provider, identity.Subject, string(identity.UserID[:]), string(version[:])} {
+		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash returns no error
+		h.Write([]byte(part))
+	}
+	return nonce + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// mark returns the cookie that marks the browser of a request for an identity which
+// it has just proven, beside the marks it has.
+func (m *Middleware) mark(r *http.Request, identity Identity) *http.Cookie {
+	nonce, marks := rand.Text(), m.marks(r)
+	for i, mark := range marks {
+		if m.marked(mark, identity) {
+			nonce = mark[:markNonce] // the same device, perhaps under a newer key
+			marks = slices.Delete(marks, i, i+1)
+			break
+		}
+	}
+	marks = slices.Insert(marks, 0, markOf(m.deviceKeys[0], nonce, identity))
+	return &http.Cookie{Name: m.deviceCookie(), Value: strings.Join(marks[:min(len(marks), maxMarks)], "~"), Path: "/", MaxAge: markedFor,
+		HttpOnly: true, Secure: !m.cfg.Insecure, SameSite: http.SameSiteLaxMode}
+}
+
+// ReserveAccount takes from Config.RowLimit what [Middleware.Continue] would take for
+// a proof with Proof.New of this request, and returns the refusal where there is no
+// room. It is for credentials whose proof costs a lot to make, such as the hash of a
+// new password: call it before, when nothing else is left to refuse. The request is
+// one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes.
+func ReserveAccount(r *http.Request) error {
+	v := visitFrom(r.Context())
+	if v == nil || v.m == nil || v.reserved {
+		return nil
+	}
+	c := v.claims.Load()
+	if c != nil && !c.Provisional {
+		return nil
+	}
+	taken, full := v.m.takeRowOrAsk(r, time.Now())
+	if full != nil {
+		return full
+	}
+	v.taken, v.reserved = taken, true
+	return nil
+}

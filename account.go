@@ -179,9 +179,20 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 //
 // Their tokens read until Config.RecheckAfter. Where visitors delete themselves, let
 // it be an act, and call [Middleware.SignOut] afterwards, so that their own browser
-// forgets them now. A guest without a row leaves a trace as well; an act takes from
-// Config.RowLimit before it gets here.
+// forgets them now.
+//
+// A visitor without a row leaves a trace as well, which a robot could cause for the
+// asking. So with the context of such a visitor's request it takes from
+// Config.RowLimit, and returns a *[Refusal] with 429 where that is reached.
 func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
+	if v := visitFrom(ctx); v != nil && v.request != nil {
+		// Also where they delete somebody else: who has no row has no say about one.
+		if c := v.claims.Load(); c != nil && c.Provisional {
+			if _, full := m.takeRow(v.request, time.Now()); full != nil {
+				return full
+			}
+		}
+	}
 	if err := m.cfg.Store.DeleteUser(ctx, m.tombstone(userID, uuid.Nil, time.Now())); err != nil {
 		return err
 	}

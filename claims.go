@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -80,16 +81,17 @@ type visit struct {
 	context.Context
 	claims atomic.Pointer[Claims] // nil: nobody; what it points to never changes
 
-	m        *Middleware // nil when made by NewContext
-	handled  bool        // by Handler: what was to be decided is
-	standing standing    // how the visitor's token was found
-	reason   string      // why, for the owner's events
-	bearer   bool        // the token came in the Authorization header
-	handsOff bool        // another value of the cookie's name cannot be judged: it is not written over
-	entry    *entry      // the cache entry of a token that verified, or nil
-	response *response   // the wrapped writer, nil when w was passed through
-	taken    takenRows   // of ReserveAccount
-	reserved bool        // whether there was one
+	m        *Middleware   // nil when made by NewContext
+	request  *http.Request // nil when made by NewContext
+	handled  bool          // by Handler: what was to be decided is
+	standing standing      // how the visitor's token was found
+	reason   string        // why, for the owner's events
+	bearer   bool          // the token came in the Authorization header
+	handsOff bool          // another value of the cookie's name cannot be judged: it is not written over
+	entry    *entry        // the cache entry of a token that verified, or nil
+	response *response     // the wrapped writer, nil when w was passed through
+	taken    takenRows     // of ReserveAccount
+	reserved bool          // whether there was one
 }
 
 type visitKey struct{}

@@ -124,6 +124,11 @@ type Config struct {
 	RowLimit   Limit
 	RowLimitOf func(*http.Request) Limit
 
+	// SignInLimit is how often an identity signs in, or is merged into, from
+	// browsers that are not signed in. Zero is 50 an hour; a negative Count is no
+	// limit. Beyond it is 429. Only who has proven the identity counts.
+	SignInLimit Limit
+
 	// Challenge reports whether a visitor has just passed one, and is asked where
 	// RowLimit is reached, before the answer is 429: who has may make a row all
 	// the same, until there are twenty times as many. It decides once for each
@@ -221,6 +226,7 @@ func New(cfg Config) (*Middleware, error) {
 	defaultName := cookieName(cfg.Issuer, cfg.Audience, cfg.Insecure)
 	orDefault(&cfg.CookieName, defaultName)
 	orDefault(&cfg.CacheSize, 1<<15)
+	orDefault(&cfg.SignInLimit, Limit{Count: 50, Per: time.Hour})
 	orDefault(&cfg.RowLimit, Limit{Count: defaultRows, Per: time.Hour})
 	if cfg.Conflict == 0 {
 		cfg.Conflict = ConflictSignIn
@@ -322,6 +328,11 @@ func New(cfg Config) (*Middleware, error) {
 	if cfg.RowLimit.Count >= 0 {
 		if err := checkRowLimit(cfg.RowLimit); err != nil {
 			mistake("Config.RowLimit: %w", err)
+		}
+	}
+	if cfg.SignInLimit.Count >= 0 {
+		if err := cfg.SignInLimit.check(); err != nil {
+			mistake("Config.SignInLimit: %w", err)
 		}
 	}
 	var deviceKeys [][]byte

@@ -107,30 +107,30 @@ func (m *Middleware) takeRowOf(r *http.Request, buckets []bucket, now time.Time)
 		return takenRows{}, nil
 	}
 	m.lookForProxy(r)
-	taken, full, wait, err := m.takeShared(r, buckets, now)
-	if err != nil {
-		// Neither opens nor closes: while the shared limiter is down, every
-		// process counts for itself. A site goes on taking new visitors, and
-		// a flood gets the limit once for each replica.
-		taken, full, wait, err = take(r.Context(), m.ownLimiter, buckets, now)
-	}
+	taken, full, wait, err := m.takeSharedOrOwn(r, buckets, now)
 	switch {
-	case err != nil: // a limiter in memory has none, and the limits were checked
+	case err != nil:
 		return takenRows{}, refusalOf(err)
 	case full == nil:
 		return taken, nil
 	}
-	minutes := int((wait + time.Minute - 1) / time.Minute)
-	after := "a minute"
-	if minutes > 1 {
-		after = fmt.Sprintf("%d minutes", minutes)
-	}
 	return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: reasonRowLimit,
 		RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
-		Message: "There are many new visitors from your network just now. Please wait " + after + " and try again."}
+		Message: "There are many new visitors from your network just now. Please wait " + minutes(wait) + " and try again."}
 }
 
 const reasonRowLimit = "row_limit"
+
+// takeSharedOrOwn neither opens nor closes while the shared limiter is down: every
+// process counts for itself then. A site goes on taking new visitors, and a flood
+// gets the limit once for each replica. A limiter in memory returns no error.
+func (m *Middleware) takeSharedOrOwn(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+	taken, full, wait, err := m.takeShared(r, buckets, now)
+	if err != nil {
+		taken, full, wait, err = take(r.Context(), m.ownLimiter, buckets, now)
+	}
+	return taken, full, wait, err
+}
 
 // takeShared takes from Config.Limiter, unless it failed a moment ago: then
 // nobody waits for it.

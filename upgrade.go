@@ -165,6 +165,15 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		}
 		v.taken, v.reserved = takenRows{}, false
 	}
+	// So is every sign-in of a browser that is not signed in: a session is a row,
+	// and a guest leaves a tombstone. A browser that is signed in is never refused.
+	var signIn takenRows
+	if !p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
+		var refusal *Refusal
+		if signIn, refusal = m.takeSignIn(r, p, s.now); refusal != nil {
+			return "", refusal
+		}
+	}
 	var err error
 	// An identity that was free may be taken at the moment we attach it, and
 	// an owner deleted at the moment we lock them. Then the world has changed,
@@ -177,6 +186,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	}
 	if !s.created {
 		m.returnRow(r, taken, s.now)
+	}
+	if err != nil || !s.opensAnother() {
+		m.returnRow(r, signIn, s.now)
 	}
 	if errors.Is(err, ErrRedeemed) {
 		return m.again(w, r, v, p, err)

@@ -1,0 +1,59 @@
+// Command walkin looks after a site that uses walkin.
+//
+// What it finds goes to standard output, what it says about it to standard
+// error. It exits with 0, with 1 when there are findings, and with 2 when it was
+// called wrongly or could not do what was asked.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// errFindings ends a command that has shown its findings.
+var errFindings = errors.New("there are findings")
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	root := &cobra.Command{
+		Use:   "walkin",
+		Short: "Look after a site that uses walkin",
+		// Shown once, below, and without the usage for what is no mistake in it.
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.AddCommand(lintCommand())
+	switch err := root.ExecuteContext(ctx); {
+	case errors.Is(err, errFindings):
+		return 1
+	case err != nil:
+		fmt.Fprintln(stderr, "walkin:", err)
+		return 2
+	}
+	return 0
+}
+
+// group is a command that only holds others. Cobra would show its help for a
+// word that it does not know, and call that a success.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		_ = c.Usage() // to standard error
+		return errors.New("which " + c.Name() + "?")
+	}}
+	c.AddCommand(commands...)
+	return c
+}

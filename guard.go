@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/nostore"
 )
 
 // A Refusal is why a visitor was refused: the error of [Middleware.Ensure] and
@@ -253,7 +255,7 @@ func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refused tells the owner, and sets the header fields that every refusal has.
 func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
-	w.Header().Set("Cache-Control", "no-store")
+	nostore.Set(w.Header(), "no-store")
 	if refusal.RetryAfter > 0 {
 		w.Header().Set("Retry-After", wholeSeconds(refusal.RetryAfter))
 	}

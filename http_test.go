@@ -24,6 +24,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -32,6 +33,10 @@ import (
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
+
+// cacheFields speak to one cache each, which then takes no notice of Cache-Control.
+var cacheFields = []string{"Cdn-Cache-Control", "Cloudflare-Cdn-Cache-Control", "Vercel-Cdn-Cache-Control", "Netlify-Cdn-Cache-Control",
+	"Fastly-Cache-Control", "Surrogate-Control", "Edge-Control", "X-Accel-Expires", "Expires"}
 
 // TestSharedCache holds that a response with a cookie of ours is kept out of
 // every cache, whatever the handler said, and says so once.
@@ -42,9 +47,9 @@ func TestSharedCache(t *testing.T) {
 	}
 	public := func(h http.Header) {
 		h.Set("Cache-Control", "public, max-age=600")
-		h.Set("CDN-Cache-Control", "max-age=600")
-		h.Set("Surrogate-Control", "max-age=600")
-		h.Set("Expires", "Fri, 01 Jan 2100 00:00:00 GMT")
+		for _, name := range cacheFields {
+			h.Set(name, "max-age=600")
+		}
 		h.Set("Vary", "Accept-Encoding")
 	}
 	behind := func(next http.Handler) http.Handler { // as a file server with a cache policy in front
@@ -119,7 +124,7 @@ func TestSharedCache(t *testing.T) {
 					if got := r.Header["Cache-Control"]; !slices.Equal(got, []string{"private, no-store"}) {
 						t.Errorf("%s: got Cache-Control %q, want one: private, no-store", moment, got)
 					}
-					for _, name := range []string{"CDN-Cache-Control", "Surrogate-Control", "Expires"} {
+					for _, name := range cacheFields {
 						if got := r.Header.Values(name); len(got) > 0 {
 							t.Errorf("%s: got %s %q, want none", moment, name, got)
 						}
@@ -863,6 +868,61 @@ func TestTimeoutHandler(t *testing.T) {
 	<-over
 	if r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("got %d, want 503", r.StatusCode)
+	}
+}
+
+// TestTimedOutFirstPost holds that a first post leaves no row when an
+// http.TimeoutHandler outside has answered before its handler was done: that
+// answer has no cookie, and its visitor can never come back to the user.
+func TestTimedOutFirstPost(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		write func(w http.ResponseWriter, r *http.Request)
+	}{
+		{"Write", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("late")) }},
+		{"WriteString", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "late") }},
+		{"WriteHeader", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusSeeOther) }},
+		{"nothing", func(http.ResponseWriter, *http.Request) {}},
+		{"panic", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				late, answered, over := false, make(chan struct{}), make(chan struct{})
+				inside := s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if s.wantRows(1); late {
+						<-answered
+					}
+					tt.write(w, r)
+				}))
+				h := http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer close(over)
+					defer func() { _ = recover() }() // which TimeoutHandler passes on to whoever has left
+					inside.ServeHTTP(w, r)
+				}), time.Second, "too late")
+
+				late = true
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, s.form("/", nil))
+				close(answered)
+				<-over
+				if w.Code != http.StatusServiceUnavailable || len(w.Header()["Set-Cookie"]) > 0 {
+					t.Fatalf("got %d and %q, want 503 without a cookie", w.Code, w.Header()["Set-Cookie"])
+				}
+				s.wantRows(0)
+				if tt.name == "panic" {
+					return
+				}
+				late, over = false, make(chan struct{}) // in time
+				w = httptest.NewRecorder()
+				h.ServeHTTP(w, s.form("/", nil))
+				if len(w.Header()["Set-Cookie"]) != 1 {
+					t.Errorf("in time: got cookies %q, want one", w.Header()["Set-Cookie"])
+				}
+				s.wantRows(1)
+			})
+		})
 	}
 }
 

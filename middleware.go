@@ -106,7 +106,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(v.response.writer(), r)
-		v.response.commit(http.StatusOK) // for a handler that wrote nothing
+		v.response.finish(r.Context())
 		done = true
 	})
 }

@@ -2,6 +2,7 @@ package walkin
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/walkin-go/walkin/internal/nostore"
 )
 
 // A response is a ResponseWriter that still has cookies to set. They go into
@@ -23,7 +26,7 @@ type response struct {
 	mu        sync.Mutex
 	cookies   []*http.Cookie // set at commit
 	committed bool
-	withheld  bool // it was committed with a status that must not carry the cookies
+	withheld  bool // it was committed with a status that must not carry the cookies, or after an http.TimeoutHandler had answered
 
 	goesOn []*http.Cookie // those of cookies that go on with a session; the last one carries it
 	alive  func() bool    // whether that session is; asked at commit
@@ -101,12 +104,7 @@ func writeCookies(h http.Header, cookies []*http.Cookie) {
 	for _, c := range cookies {
 		h.Add("Set-Cookie", c.String())
 	}
-	// no-store keeps it out of shared caches and private ones; a CDN that
-	// was given a header of its own would not look at this one.
-	h.Set("Cache-Control", "private, no-store")
-	h.Del("CDN-Cache-Control")
-	h.Del("Surrogate-Control")
-	h.Del("Expires")
+	nostore.Set(h, "private, no-store") // shared caches and private ones
 	addVary(h, "Cookie")
 }
 
@@ -150,14 +148,38 @@ func (p *response) Write(b []byte) (int, error) {
 	if p.commit(http.StatusOK); p.dropped {
 		return len(b), nil
 	}
-	return p.ResponseWriter.Write(b)
+	n, err := p.ResponseWriter.Write(b)
+	p.came(err)
+	return n, err
+}
+
+// came looks whether what was written came too late for an http.TimeoutHandler,
+// which has answered without the cookies then.
+func (p *response) came(err error) {
+	if errors.Is(err, http.ErrHandlerTimeout) {
+		p.mu.Lock()
+		p.withheld = true
+		p.mu.Unlock()
+	}
+}
+
+// finish commits for a handler that wrote nothing. Only where the time of the
+// request is up it asks the writer whether that was too late: an empty write
+// would have another handler outside believe that there is an answer.
+func (p *response) finish(ctx context.Context) {
+	if p.commit(http.StatusOK); !p.dropped && ctx.Err() != nil {
+		_, err := p.ResponseWriter.Write(nil) // writes nothing, and tells
+		p.came(err)
+	}
 }
 
 func (p *response) WriteString(s string) (int, error) {
 	if p.commit(http.StatusOK); p.dropped {
 		return len(s), nil
 	}
-	return io.WriteString(p.ResponseWriter, s)
+	n, err := io.WriteString(p.ResponseWriter, s)
+	p.came(err)
+	return n, err
 }
 
 // FlushError is what http.ResponseController looks for. Without it, it would

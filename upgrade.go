@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/internal/nostore"
 )
 
 // A Proof is what a credential found out about a visitor: that they are who an
@@ -269,7 +271,7 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 	}
 	m.remember(v, s.token, s.claims, s.now)
 	if v.bearer {
-		w.Header().Set("Cache-Control", "no-store")
+		nostore.Set(w.Header(), "no-store")
 	} else {
 		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unjudged)
 		if s.proof.Device {

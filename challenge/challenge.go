@@ -66,6 +66,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/nostore"
 )
 
 // Config says what is asked. Key and Store are required.
@@ -263,7 +264,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
+	nostore.Set(h, "no-store")
 	policy := "default-src 'none'; script-src 'self'" + captcha + "; worker-src 'self'; connect-src 'self'" + captcha + "; style-src 'unsafe-inline'" + captcha
 	if captcha != "" {
 		policy += "; frame-src" + captcha
@@ -345,7 +346,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		http.ServeFileFS(w, r, files, name)
 	case "solved":
-		w.Header().Set("Cache-Control", "no-store")
+		nostore.Set(w.Header(), "no-store")
 		switch status := g.solved(w, r); status {
 		case http.StatusNoContent:
 			w.WriteHeader(status)

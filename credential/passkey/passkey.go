@@ -69,6 +69,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/internal/nostore"
 )
 
 // Provider is the provider of all identities of this package. Their subject is
@@ -147,9 +148,7 @@ func (p *Passkeys) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if w.Header().Get("Cache-Control") == "" {
-		w.Header().Set("Cache-Control", "no-store") // who set a cookie said more
-	}
+	nostore.Set(w.Header(), "private, no-store")
 	// The only error is a client that went away.
 	_ = json.NewEncoder(w).Encode(answer)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/nostore"
 )
 
 // A Writer is what an adapter hands to a middleware of walkin's in place of the
@@ -76,10 +77,7 @@ func (w *Writer) commit(status int) {
 		h["Set-Cookie"] = w.cookies
 		return
 	}
-	h.Set("Cache-Control", "private, no-store")
-	h.Del("CDN-Cache-Control")
-	h.Del("Surrogate-Control")
-	h.Del("Expires")
+	nostore.Set(h, "private, no-store")
 }
 
 func (w *Writer) WriteHeader(status int) {

@@ -1,0 +1,36 @@
+// Package nostore keeps a response out of every cache.
+package nostore
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Set sets Cache-Control to value, which forbids to store the response, and
+// removes every field that tells a cache otherwise: a CDN that has a field of
+// its own looks at that one alone.
+func Set(h http.Header, value string) {
+	for name := range h {
+		if targetsCache(name) {
+			delete(h, name)
+		}
+	}
+	h.Set("Cache-Control", value)
+}
+
+// targetsCache reports whether a field speaks to caches. The names of RFC 9213
+// end in -Cache-Control, whoever they are for, and so do those that proxies made
+// up before it; the others are older still.
+func targetsCache(name string) bool {
+	name = strings.ToLower(name)
+	switch name {
+	case "cache-control", // also one that is spelt in another case
+		"expires",           // RFC 9111
+		"pragma",            // RFC 9111, Appendix
+		"surrogate-control", // Edge Architecture Specification
+		"edge-control",      // Akamai
+		"x-accel-expires":   // nginx
+		return true
+	}
+	return strings.HasSuffix(name, "-cache-control")
+}

@@ -20,6 +20,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
@@ -32,8 +34,17 @@ import (
 var InstallSQL string
 
 // setWho is one statement for both settings: one round trip. The third argument
-// makes them the transaction's own, so that nothing stays on the connection.
-const setWho = `SELECT set_config('role', $1, true), set_config('request.jwt.claims', $2, true)`
+// makes them the transaction's own, so that nothing stays on the connection. The
+// time tells this transaction from any other.
+const setWho = `SELECT set_config('role', $1, true), set_config('request.jwt.claims', $2, true), extract(epoch from transaction_timestamp())::text`
+
+// stillWho reports whether the transaction is the one that setWho began, as the
+// role and with the claims that it set.
+const stillWho = `SELECT current_user = $1::text AND current_setting('request.jwt.claims', true) = $2::text AND extract(epoch from transaction_timestamp())::text = $3::text`
+
+// ErrLeft is returned by [InTx] when its function did not stay in the transaction
+// that it was given, or changed its role or its claims.
+var ErrLeft = errors.New("rls: the function left the visitor's transaction, role or claims")
 
 // InTx runs fn in a transaction as the user of c: with the role authenticated,
 // and with what auth.uid() and auth.jwt() answer. The zero Claims are nobody, and
@@ -41,9 +52,16 @@ const setWho = `SELECT set_config('role', $1, true), set_config('request.jwt.cla
 // since a policy that asks for a missing one may let everybody through.
 //
 // The role and the claims end with the transaction, also when fn fails or
-// panics; then it is undone. It costs one round trip more than a plain
-// transaction. fn must use its transaction for all that the visitor asked for:
-// db itself is still the app.
+// panics; then it is undone. fn must use its transaction for all that the visitor
+// asked for: db itself is still the app. It costs two round trips more than a
+// plain transaction: one sets the role and the claims, one looks before the
+// commit whether they are still there. If fn committed, reset the role or changed
+// the claims, nothing more is committed and the error is [ErrLeft]; what ran
+// without the visitor's role has run.
+//
+// The claims are a setting, which every SELECT can change: one that an attacker
+// injects into a query can make them another user's. Row-level security does not
+// replace parameters.
 func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) error) error {
 	role, claims, err := who(c)
 	if err != nil {
@@ -54,11 +72,20 @@ func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) 
 		return fmt.Errorf("rls: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing, after a commit
-	if _, err := tx.ExecContext(ctx, setWho, role, claims); err != nil {
+	var began string
+	if err := tx.QueryRowContext(ctx, setWho, role, claims).Scan(new(string), new(string), &began); err != nil {
 		return fmt.Errorf("rls: becoming %s: %w", role, err)
 	}
 	if err := fn(tx); err != nil {
 		return err
+	}
+	// Fails closed: what was done as somebody else is not the visitor's to commit.
+	var still bool
+	if err := tx.QueryRowContext(ctx, stillWho, role, claims, began).Scan(&still); err != nil {
+		return fmt.Errorf("rls: %w", err)
+	}
+	if !still {
+		return ErrLeft
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("rls: %w", err)
@@ -71,16 +98,58 @@ func who(c walkin.Claims) (role, claims string, err error) {
 	if c.UserID == uuid.Nil {
 		return "anon", `{"role":"anon","is_anonymous":true}`, nil
 	}
-	app := json.RawMessage(c.App)
-	if len(app) > 0 && !json.Valid(app) {
+	app, err := storable(c.App)
+	if err != nil {
 		return "", "", errors.New("rls: Claims.App is not JSON")
 	}
 	text, err := json.Marshal(struct {
-		Subject   uuid.UUID       `json:"sub"`
-		SessionID uuid.UUID       `json:"session_id"`
-		Role      string          `json:"role"`
-		Anonymous bool            `json:"is_anonymous"`
-		App       json.RawMessage `json:"app,omitempty"`
+		Subject   uuid.UUID `json:"sub"`
+		SessionID uuid.UUID `json:"session_id"`
+		Role      string    `json:"role"`
+		Anonymous bool      `json:"is_anonymous"`
+		App       any       `json:"app,omitempty"`
 	}{c.UserID, c.SessionID, "authenticated", c.Anonymous, app})
 	return "authenticated", string(text), err
+}
+
+// storable returns text as JSON that PostgreSQL takes as jsonb. It takes no NUL, no
+// half of a surrogate pair and no number beyond its own; a single one of them
+// would fail every query of that visitor. The first two become U+FFFD, as
+// encoding/json has it for what is no text; the last becomes null.
+func storable(text string) (any, error) {
+	if text == "" {
+		return nil, nil
+	}
+	dec := json.NewDecoder(strings.NewReader(text)) // which replaces half pairs
+	dec.UseNumber()
+	var value any
+	if err := dec.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("rls: more than one value")
+	}
+	return clean(value), nil
+}
+
+func clean(value any) any {
+	switch v := value.(type) {
+	case string:
+		return strings.ReplaceAll(v, "\x00", "\ufffd")
+	case json.Number:
+		if _, err := v.Float64(); err != nil {
+			return nil
+		}
+	case []any:
+		for i := range v {
+			v[i] = clean(v[i])
+		}
+	case map[string]any:
+		cleaned := make(map[string]any, len(v))
+		for name, inner := range v {
+			cleaned[strings.ReplaceAll(name, "\x00", "\ufffd")] = clean(inner)
+		}
+		return cleaned
+	}
+	return value
 }

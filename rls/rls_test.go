@@ -89,6 +89,8 @@ func TestRLS(t *testing.T) {
 	t.Run("a missing claim is anonymous", func(t *testing.T) { missingClaim(t, db) })
 	t.Run("nothing leaks to the pool", func(t *testing.T) { nothingLeaks(t, db) })
 	t.Run("claims of the app's own shadow nothing", func(t *testing.T) { hostileApp(t, db) })
+	t.Run("App that PostgreSQL has no jsonb for", func(t *testing.T) { oddApp(t, db) })
+	t.Run("a function that leaves", func(t *testing.T) { leaves(t, db) })
 	t.Run("the two policies, word for word", func(t *testing.T) { policies(t, db) }) // last: it writes
 }
 
@@ -184,5 +186,74 @@ func hostileApp(t *testing.T, db *sql.DB) {
 	c.App = `{"is_anonymous":false`
 	if _, err := do(t, db, c, `select 1`); err == nil || strings.Contains(err.Error(), "is_anonymous") {
 		t.Errorf("got %v, want an error that does not repeat the claims", err)
+	}
+}
+
+// oddApp holds that no claim of the app's fails every query of its visitor: JSON
+// has text and numbers that jsonb has not.
+func oddApp(t *testing.T, db *sql.DB) {
+	for _, tt := range []struct{ name, app, want string }{
+		{"NUL", `{"a":"x\u0000y","b\u0000":[{"c":"\u0000"}]}`, `{"a": "x�y", "b�": [{"c": "�"}]}`},
+		{"first half of a pair", `{"a":"\ud800"}`, `{"a": "�"}`},
+		{"second half of a pair", `{"a":"\udc00x"}`, `{"a": "�x"}`},
+		{"a whole pair", `{"a":"\ud83d\ude00"}`, `{"a": "😀"}`},
+		{"a number without end", `{"a":1e999999,"b":[-1e999999]}`, `{"a": null, "b": [null]}`},
+		{"a long number", `{"a":12345678901234567890.5}`, `{"a": 12345678901234567890.5}`},
+		{"deep", `{"a":` + strings.Repeat("[", 1500) + strings.Repeat("]", 1500) + `}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := walkintest.Anonymous(t)
+			c.App = tt.app
+			var got string
+			err := rls.InTx(t.Context(), db, c, func(tx *sql.Tx) error {
+				return tx.QueryRowContext(t.Context(), `select auth.jwt() ->> 'app'`).Scan(&got)
+			})
+			// auth.jwt() drops what is null, as any field that is missing.
+			if want := strings.NewReplacer(`"a": null, `, ``).Replace(tt.want); err != nil || tt.want != "" && got != want {
+				t.Errorf("got %s, %v; want %s", got, err, want)
+			}
+		})
+	}
+	c := walkintest.Anonymous(t)
+	c.App = `{} {}`
+	if _, err := do(t, db, c, `select 1`); err == nil {
+		t.Error("got no error for two values")
+	}
+}
+
+// leaves holds that a function which left the transaction, the role or the claims
+// commits nothing more, and is told so.
+func leaves(t *testing.T, db *sql.DB) {
+	for _, tt := range []struct {
+		name       string
+		statements []string
+		want       error
+	}{
+		{"commits", []string{"commit"}, rls.ErrLeft},
+		{"rolls back", []string{"rollback"}, rls.ErrLeft},
+		{"commits and begins as the visitor again", []string{"commit", "begin", "set local role authenticated"}, rls.ErrLeft},
+		{"resets the role", []string{"reset role"}, rls.ErrLeft},
+		{"becomes another", []string{"set local role anon"}, rls.ErrLeft},
+		{"sets other claims", []string{`select set_config('request.jwt.claims', '{"is_anonymous":false}', true)`}, rls.ErrLeft},
+		{"stays", []string{"savepoint a", "set local time zone 'Asia/Tokyo'", "set local datestyle = 'German'", "release a"}, nil},
+		{"comes back", []string{"set local role anon", "set local role authenticated"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := rls.InTx(t.Context(), db, walkintest.Permanent(t), func(tx *sql.Tx) error {
+				for _, statement := range tt.statements {
+					if _, err := tx.ExecContext(t.Context(), statement); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			var user string
+			if err := db.QueryRowContext(t.Context(), "select current_user").Scan(&user); err != nil || user != "app" {
+				t.Errorf("then the connection is %q's, %v; want the app's own", user, err)
+			}
+		})
 	}
 }

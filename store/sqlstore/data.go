@@ -52,7 +52,7 @@ func (d sessions) FindCtx(ctx context.Context, key string) (data []byte, found b
 	if err != nil {
 		return nil, false, wrap(ctx, err)
 	}
-	err = row.Scan(&data)
+	err = row.Scan(s.dialect.blob(&data))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, false, nil

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"database/sql"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -22,6 +24,7 @@ type dialect struct {
 	forShare   string // keeps the rows of a SELECT from being deleted until the transaction ends
 	upsert     string // ends an INSERT that replaces the row of the session that is there
 	readTime   string // selects the column $1, a time
+	readBytes  string // selects the column $1, of bytes; see blob
 	numbered   bool   // placeholders are $1, not ?
 	nativeID   bool   // a uuid type that takes a uuid.UUID
 	from       string // ends the search for users who are away, with the time it begins at once more
@@ -42,7 +45,7 @@ type dialect struct {
 var dialects = map[Dialect]dialect{
 	SQLite: {
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
-		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", readTime: "$1", prepare: true,
+		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", readTime: "$1", readBytes: "$1", prepare: true,
 		upsert:   "ON CONFLICT (session_id) DO UPDATE SET",
 		patience: 10 * time.Millisecond, // another lane only waits for the same writer
 		time:     func(t time.Time) any { return t.UnixMicro() },
@@ -51,7 +54,10 @@ var dialects = map[Dialect]dialect{
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
-		readTime: "$1", numbered: true, nativeID: true, arrays: true, function: true, patience: time.Millisecond,
+		// As a number and as hexadecimal text: DateStyle and bytea_output, of the
+		// server or the login, would change what a driver reads as text.
+		readTime: "CAST(extract(epoch FROM $1) * 1000000 AS bigint)", readBytes: "encode($1, 'hex')",
+		numbered: true, nativeID: true, arrays: true, function: true, patience: time.Millisecond,
 		time: func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
 	},
 	MySQL: {
@@ -66,18 +72,22 @@ var dialects = map[Dialect]dialect{
 		from: "AND seen_at >= ?",
 		// As text both ways: a time.Time would pass through the zone in the
 		// app's DSN, where some hours come twice a year and some never.
-		readTime: "CAST($1 AS char)", patience: time.Millisecond,
+		readTime: "CAST($1 AS char)", readBytes: "$1", patience: time.Millisecond,
 		time: func(t time.Time) any { return t.UTC().Format(mysqlTime) },
 	},
 }
 
 const mysqlTime = "2006-01-02 15:04:05.000000"
 
-var timeColumn = regexp.MustCompile(`{{time (\S+)}}`)
+var (
+	timeColumn  = regexp.MustCompile(`{{time (\S+)}}`)
+	bytesColumn = regexp.MustCompile(`{{bytes (\S+)}}`)
+)
 
 // sql fits a query to the dialect.
 func (d dialect) sql(query string) string {
 	query = timeColumn.ReplaceAllString(query, d.readTime)
+	query = bytesColumn.ReplaceAllString(query, d.readBytes)
 	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
 		"{{skip locked}}", d.skipLocked, "{{from}}", d.from, "{{for share}}", d.forShare, "{{upsert}}", d.upsert).Replace(query)
 	query = strings.Join(strings.Fields(query), " ")
@@ -124,6 +134,36 @@ func (m moment) Scan(v any) error {
 		*m.Time = t
 	default:
 		return fmt.Errorf("sqlstore: a time of type %T", v)
+	}
+	return nil
+}
+
+// blob returns what reads a column of bytes into b. NULL is nil.
+func (d dialect) blob(b *[]byte) any {
+	if d.readBytes == "$1" {
+		return b
+	}
+	return hexadecimal{b}
+}
+
+type hexadecimal struct{ b *[]byte }
+
+// Scan implements sql.Scanner.
+func (h hexadecimal) Scan(v any) error {
+	var err error
+	switch v := v.(type) {
+	case nil:
+		*h.b = nil
+	case string:
+		*h.b, err = hex.DecodeString(v)
+	case []byte:
+		*h.b = make([]byte, hex.DecodedLen(len(v)))
+		_, err = hex.Decode(*h.b, v)
+	default:
+		err = fmt.Errorf("sqlstore: bytes of type %T", v)
+	}
+	if err != nil {
+		return errors.New("sqlstore: bytes that are not as they were asked for")
 	}
 	return nil
 }

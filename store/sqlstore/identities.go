@@ -42,7 +42,7 @@ func (s *Store) Identity(ctx context.Context, provider, subject string) (walkin.
 	}
 	identity := walkin.Identity{Provider: provider, Subject: subject}
 	row := s.from(ctx).QueryRowContext(ctx, s.q.identity, provider, subject)
-	err := row.Scan(&identity.UserID, &identity.Secret, moment{&identity.CreatedAt})
+	err := row.Scan(&identity.UserID, s.dialect.blob(&identity.Secret), moment{&identity.CreatedAt})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return walkin.Identity{}, walkin.ErrNotFound
@@ -62,7 +62,7 @@ func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]walkin.Iden
 	var identities []walkin.Identity
 	for rows.Next() {
 		identity := walkin.Identity{UserID: userID}
-		if err := rows.Scan(&identity.Provider, &identity.Subject, &identity.Secret, moment{&identity.CreatedAt}); err != nil {
+		if err := rows.Scan(&identity.Provider, &identity.Subject, s.dialect.blob(&identity.Secret), moment{&identity.CreatedAt}); err != nil {
 			return nil, wrap(ctx, err)
 		}
 		identities = append(identities, identity)

@@ -68,9 +68,9 @@ func newQueries(d dialect) queries {
 			SELECT id FROM walkin_persist(CAST(CAST(? AS text) AS uuid[]), CAST(CAST(? AS text) AS uuid[]),
 				CAST(CAST(? AS text) AS timestamptz[]), CAST(CAST(? AS text) AS timestamptz[])) AS id`),
 
-		identity: d.sql(`SELECT user_id, secret, {{time created_at}} FROM walkin_identities WHERE provider = ? AND subject = ?`),
+		identity: d.sql(`SELECT user_id, {{bytes secret}}, {{time created_at}} FROM walkin_identities WHERE provider = ? AND subject = ?`),
 		identities: d.sql(`
-			SELECT provider, subject, secret, {{time created_at}} FROM walkin_identities WHERE user_id = ?
+			SELECT provider, subject, {{bytes secret}}, {{time created_at}} FROM walkin_identities WHERE user_id = ?
 			ORDER BY created_at, provider, subject`),
 		insertIdentity: d.sql(`
 			{{insert}} INTO walkin_identities (provider, subject, user_id, secret, created_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),
@@ -78,8 +78,8 @@ func newQueries(d dialect) queries {
 		deleteIdentity:   d.sql(`DELETE FROM walkin_identities WHERE provider = ? AND subject = ? AND user_id = ?`),
 		deleteIdentities: d.sql(`DELETE FROM walkin_identities WHERE user_id = ?`),
 
-		ticket:     d.sql(`SELECT data, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ?`),
-		lockTicket: d.sql(`SELECT data, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ? {{for update}}`),
+		ticket:     d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ?`),
+		lockTicket: d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ? {{for update}}`),
 		insertTicket: d.sql(`
 			{{insert}} INTO walkin_tickets (name, data, tries, expires_at) VALUES (?, ?, ?, ?) {{skip}}`),
 		tryTicket:           d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND tries > 0 AND expires_at > ?`),
@@ -115,5 +115,5 @@ const (
 		FROM (SELECT 1 AS one) AS one
 		LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?`
 
-	findDataQuery = `SELECT data FROM walkin_session_data WHERE session_id = ? AND expires_at > ?`
+	findDataQuery = `SELECT {{bytes data}} FROM walkin_session_data WHERE session_id = ? AND expires_at > ?`
 )

@@ -153,7 +153,10 @@ func driverSettings(t *testing.T, server server) {
 	settings := map[sqlstore.Dialect][]string{
 		sqlstore.SQLite: {"_time_format=sqlite", "_inttotime=1"},
 		sqlstore.PostgreSQL: {"timezone=Asia/Tokyo", "default_query_exec_mode=simple_protocol", "default_query_exec_mode=exec",
-			"default_transaction_isolation=serializable"},
+			"default_transaction_isolation=serializable",
+			"bytea_output=escape", "bytea_output=escape&default_query_exec_mode=simple_protocol",
+			"datestyle=German&default_query_exec_mode=simple_protocol", "datestyle=SQL,DMY&timezone=Asia/Tokyo&default_query_exec_mode=exec",
+			"intervalstyle=sql_standard&extra_float_digits=0"},
 		sqlstore.MySQL: {"parseTime=true", "loc=America%2FNew_York", "parseTime=true&loc=America%2FNew_York",
 			"clientFoundRows=true", "interpolateParams=true", "time_zone=%27%2B05%3A00%27"},
 	}
@@ -201,9 +204,41 @@ func driverSettings(t *testing.T, server server) {
 					}
 				}
 			}
+			bytesAsTheyWere(t, set, plain)
 			storedTogether(t, set, plain, false)
 			storedTogether(t, set, plain, true)
 		})
+	}
+}
+
+// bytesAsTheyWere holds that tickets and session data are the same bytes, and end
+// at the same time, whatever the settings of who wrote and who reads.
+func bytesAsTheyWere(t *testing.T, set, plain *sqlstore.Store) {
+	t.Helper()
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	user, session := visitor(now)
+	_, err := set.Persist(t.Context(), user, session)
+	ok(t, err)
+	for _, s := range []*sqlstore.Store{set, plain} {
+		ticket := walkin.Ticket{Key: "bytes " + uuid.NewString(), Data: all, Tries: 1, ExpiresAt: now.Add(time.Hour)}
+		ok(t, s.PutTicket(t.Context(), ticket))
+		ok(t, s.Sessions().CommitCtx(t.Context(), session.ID.String(), all, now.Add(time.Hour)))
+		for _, s := range []*sqlstore.Store{set, plain} {
+			got, err := s.Ticket(t.Context(), ticket.Key, now)
+			ok(t, err)
+			if string(got.Data) != string(all) || !got.ExpiresAt.Equal(ticket.ExpiresAt) {
+				t.Errorf("ticket: got %v, want %v", got, ticket)
+			}
+			data, found, err := s.Sessions().FindCtx(t.Context(), session.ID.String())
+			ok(t, err)
+			if !found || string(data) != string(all) {
+				t.Errorf("session data: got %t, %x", found, data)
+			}
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (tick
 // ticket reads one that has not expired.
 func (s *Store) ticket(ctx context.Context, query, key string, now time.Time) (walkin.Ticket, error) {
 	ticket := walkin.Ticket{Key: key}
-	err := s.from(ctx).QueryRowContext(ctx, query, key).Scan(&ticket.Data, &ticket.Tries, moment{&ticket.ExpiresAt})
+	err := s.from(ctx).QueryRowContext(ctx, query, key).Scan(s.dialect.blob(&ticket.Data), &ticket.Tries, moment{&ticket.ExpiresAt})
 	switch {
 	case err == nil && now.Before(ticket.ExpiresAt):
 		return ticket, nil

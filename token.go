@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,7 +81,7 @@ func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 // probably not the one that was meant.
 func ParseJWKS(data []byte) ([]Key, error) {
 	set, err := jwk.Parse(data)
-	if err != nil {
+	if err != nil || !json.Valid(data) { // jwx reads the first value, and takes no notice of what is behind it
 		// jwx's error may quote the input, which is secret.
 		return nil, errors.New("walkin: the key set is not a valid JWKS")
 	}
@@ -107,9 +108,15 @@ func fromJWK(j jwk.Key) (Key, error) {
 	if use := j.KeyUsage(); use != "" && use != "sig" {
 		return Key{}, errors.New(`its use is not "sig"`)
 	}
+	if r, ok := j.(jwk.RSAPrivateKey); ok && (len(r.P()) == 0 || len(r.Q()) == 0) {
+		return Key{}, errors.New("its RSA key lacks its primes, p and q") // RFC 7518 §6.3.2 allows it; crypto/rsa does not
+	}
 	var raw any
 	if err := j.Raw(&raw); err != nil {
 		return Key{}, errors.New("it cannot be read")
+	}
+	if r, ok := raw.(*rsa.PrivateKey); ok && r.Validate() != nil {
+		return Key{}, errors.New("the parts of its RSA key do not belong together")
 	}
 	key := Key{ID: j.KeyID()}
 	switch raw := raw.(type) {
@@ -119,6 +126,16 @@ func fromJWK(j jwk.Key) (Key, error) {
 		key.Private = raw
 	default:
 		return Key{}, errors.New("it is a public key; a secret or private one is needed")
+	}
+	// RFC 7517 §4.3. The private key signs, and its public half verifies; a secret does both.
+	if _, limited := j.Get(jwk.KeyOpsKey); limited {
+		ops := j.KeyOps()
+		if !slices.Contains(ops, jwk.KeyOpSign) {
+			return Key{}, errors.New(`its key_ops lack "sign"`)
+		}
+		if key.Secret != nil && !slices.Contains(ops, jwk.KeyOpVerify) {
+			return Key{}, errors.New(`its key_ops lack "verify"`)
+		}
 	}
 	if alg := j.Algorithm().String(); alg != "" {
 		if k, err := newKey(key); err == nil && alg != k.alg.String() {

@@ -1189,6 +1189,13 @@ func TestParseJWKS(t *testing.T) {
 			}
 		}
 	})
+	t.Run("operations that suffice", func(t *testing.T) {
+		for _, set := range []string{withOps(t, jwkOf(t, keyOf(t, "EdDSA", 0)), "sign"), withOps(t, jwkOf(t, keyOf(t, "HS256", 0)), "sign", "verify")} {
+			if _, err := walkin.ParseJWKS([]byte(" " + set + "\n")); err != nil {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
 	t.Run("one key, not in a set", func(t *testing.T) {
 		got, err := walkin.ParseJWKS([]byte(toJSON(t, jwkOf(t, keyOf(t, "EdDSA", 0)))))
 		if err != nil || len(got) != 1 {
@@ -1198,9 +1205,11 @@ func TestParseJWKS(t *testing.T) {
 
 	hs, ed, ec, rs := keyOf(t, "HS256", 0), keyOf(t, "EdDSA", 0), keyOf(t, "ES256", 0), keyOf(t, "RS256", 0)
 	public := func(k walkin.Key) map[string]string { return members(t, k, false) }
-	without := func(k walkin.Key, member string) map[string]string {
+	without := func(k walkin.Key, missing ...string) map[string]string {
 		all := jwkOf(t, k)
-		delete(all, member)
+		for _, member := range missing {
+			delete(all, member)
+		}
 		return all
 	}
 	for _, tt := range []struct{ name, set, want string }{
@@ -1225,9 +1234,24 @@ func TestParseJWKS(t *testing.T) {
 		{"a secret without its value", setOf(t, without(hs, "k")), "key set"},
 		{"an EC key without its point", setOf(t, without(ec, "x")), "key set"},
 		{"a value that is not base64", setOf(t, jwkOf(t, hs, "k", b64(hs.Secret)+"!")), "key set"},
+		{"text behind the set", setOf(t, jwkOf(t, ed)) + "x", "not a valid JWKS"},
+		{"two sets", setOf(t, jwkOf(t, ed)) + setOf(t, jwkOf(t, ec)), "not a valid JWKS"},
+		{"text behind one key", toJSON(t, jwkOf(t, ed)) + "\n}", "not a valid JWKS"},
+		{"only to verify", withOps(t, jwkOf(t, ed), "verify"), `its key_ops lack "sign"`},
+		{"only to encrypt", withOps(t, jwkOf(t, rs), "encrypt", "decrypt"), `its key_ops lack "sign"`},
+		{"for nothing", withOps(t, jwkOf(t, ed)), `its key_ops lack "sign"`},
+		{"a secret that may not verify", withOps(t, jwkOf(t, hs), "sign"), `its key_ops lack "verify"`},
+		{"an RSA key without primes", setOf(t, without(rs, "p", "q", "dp", "dq", "qi")), "its RSA key lacks its primes"},
+		{"an RSA key with one prime", setOf(t, without(rs, "q")), "key 1 of the key set"},
+		{"an RSA key with a wrong prime", setOf(t, jwkOf(t, rs, "p", jwkOf(t, rs)["q"])), "key 1 of the key set"},
+		{"a point of another EC key", setOf(t, jwkOf(t, ec, "x", jwkOf(t, keyOf(t, "ES256", 1))["x"], "y", jwkOf(t, keyOf(t, "ES256", 1))["y"])), ""},
+		{"the public half of another Ed25519 key", setOf(t, jwkOf(t, ed, "x", jwkOf(t, keyOf(t, "EdDSA", 1))["x"])), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := walkin.ParseJWKS([]byte(tt.set))
+			keys, err := walkin.ParseJWKS([]byte(tt.set))
+			if tt.want == "" && err == nil { // either may find it
+				_, err = walkin.New(walkin.Config{Keys: keys, Store: memstore.New()})
+			}
 			wantError(t, err, tt.want)
 			wantNoSecret(t, err, hs, ed, ec, rs)
 		})
@@ -1248,6 +1272,16 @@ func TestParseJWKS(t *testing.T) {
 			wantNoSecret(t, err, hs, ed, ec, rs)
 		})
 	}
+}
+
+// withOps returns a set of one key with the operations that it is for.
+func withOps(t *testing.T, members map[string]string, ops ...string) string {
+	t.Helper()
+	all := map[string]any{"key_ops": append([]string{}, ops...)}
+	for name, value := range members {
+		all[name] = value
+	}
+	return toJSON(t, map[string]any{"keys": []any{all}})
 }
 
 // wantNoSecret checks that an error says nothing of what is private in keys, in

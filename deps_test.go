@@ -94,9 +94,10 @@ func TestTokenAloneImportsJWX(t *testing.T) {
 
 // TestRoomsImportTheRoot holds that a store, a credential or another package
 // of ours imports the root, and never a package beside it: whoever takes one
-// gets that one. The example and the benchmarks are apps, and import like them.
+// gets that one. The example, the commands and the benchmarks are apps, and import
+// like them.
 func TestRoomsImportTheRoot(t *testing.T) {
-	apps := []string{"example", "bench"}
+	apps := []string{"example", "bench", "cmd"}
 	also := map[string][]string{
 		"store/storetest":      {"walkintest"},      // the suite walks through a browser-like client
 		"credential/code/smtp": {"credential/code"}, // it sends what that makes

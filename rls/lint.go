@@ -103,7 +103,7 @@ func lint(ctx context.Context, s *session) ([]Finding, error) {
 	// In order: what a hanging policy or a locked table may cost, names, and the
 	// forms in which literals are written and read.
 	for _, setting := range []string{
-		`SET LOCAL statement_timeout = '5s'`, `SET LOCAL lock_timeout = '2s'`, `SET LOCAL search_path = public`,
+		`SET LOCAL statement_timeout = '60s'`, `SET LOCAL lock_timeout = '2s'`, `SET LOCAL search_path = public`,
 		`SET LOCAL standard_conforming_strings = on`, `SET LOCAL plan_cache_mode = force_custom_plan`,
 		`SET LOCAL datestyle = 'ISO, YMD'`, `SET LOCAL intervalstyle = 'postgres'`, `SET LOCAL row_security = on`,
 		`SAVEPOINT walkin_lint`, // last: what is rolled back to it keeps the settings

@@ -50,7 +50,7 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
 		return "", ErrSuperseded
 	case err != nil:
-		return "", storeDown(err)
+		return "", err
 	}
 	c.IssuedAt = time.Now()
 	c.ExpiresAt = c.IssuedAt.Add(ttl)

@@ -87,10 +87,10 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 			// it is no failure where there is a cookie of ours.
 			unjudged = unjudged || !f.bearer || !hasCookies
 		case unreachable:
-			return storeDown(f.err) // fails closed: the session would still be alive
+			return storeFailed(f.err) // fails closed: the session would still be alive
 		case live:
 			if err := m.end(r, f.entry, now); err != nil {
-				return storeDown(err)
+				return err
 			}
 		}
 	}
@@ -124,16 +124,24 @@ func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
 	buried := false
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
 		buried = false
-		if _, err := m.cfg.Store.User(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
-			// There is no session to delete; the tombstone ends the token.
-			// Without room for one it ends in this browser and on this replica
-			// alone: a copy of it is a guest's who has made nothing, and
-			// nobody is kept from signing out.
-			if full != nil {
-				return nil
+		if c.Provisional && full == nil {
+			// There is no session to delete; the tombstone ends the token. Only
+			// of a user who is not there: they may upgrade at this moment on
+			// another replica, and whoever stores them first, decides.
+			err := m.cfg.Store.CreateUser(ctx, User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now})
+			if err == nil {
+				buried = true
+				return m.cfg.Store.DeleteUser(ctx, m.tombstone(c.UserID, uuid.Nil, now))
 			}
-			buried = true
-			return m.cfg.Store.DeleteUser(ctx, m.tombstone(c.UserID, uuid.Nil, now))
+			if !errors.Is(err, ErrSuperseded) {
+				return err
+			}
+		}
+		if _, err := m.cfg.Store.User(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
+			// Without room for a tombstone it ends in this browser and on this
+			// replica alone: a copy of it is a guest's who has made nothing, and
+			// nobody is kept from signing out.
+			return nil
 		} else if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}

@@ -85,7 +85,7 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 		}
 		return Claims{}, refusalOf(ErrSuperseded)
 	case err != nil:
-		return Claims{}, storeDown(err)
+		return Claims{}, err
 	}
 	return c, nil
 }
@@ -212,7 +212,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		if _, err := m.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
 			return nil, full
 		} else if err != nil && !errors.Is(err, ErrSuperseded) {
-			return nil, storeDown(err)
+			return nil, err
 		}
 	}
 	// The token comes before the row: one that cannot be issued must leave none.
@@ -233,7 +233,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		}
 		return nil, refusalOf(err)
 	case err != nil:
-		return nil, storeDown(err)
+		return nil, err
 	}
 	if fresh {
 		m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
@@ -254,8 +254,6 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 }
 
 func (m *Middleware) persist(ctx context.Context, c Claims, now time.Time) (created bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
 	return m.cfg.Store.Persist(ctx,
 		User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now},
 		Session{ID: c.SessionID, UserID: c.UserID, CreatedAt: now, RenewedAt: now, ExpiresAt: c.ExpiresAt})

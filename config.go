@@ -156,7 +156,10 @@ type Config struct {
 	//
 	// All run inside the transaction of the change, under its context: an
 	// error or a panic undoes it whole. They may run more than once, see
-	// Store.InTx. Nil does nothing; without OnMerge nobody is merged.
+	// Store.InTx. The transaction ends after 10 seconds, and its context with it:
+	// the answer is then 503, as when the database broke under a hook. Any other
+	// error is a 500, unless it is a *[Refusal]. Nil does nothing; without OnMerge
+	// nobody is merged.
 	OnUpgrade func(ctx context.Context, c Change) error
 	OnMerge   func(ctx context.Context, c Change) error
 	OnSignIn  func(ctx context.Context, c Change) error
@@ -252,6 +255,7 @@ func New(cfg Config) (*Middleware, error) {
 	if cfg.Store == nil {
 		mistake("Config.Store is nil; store/memstore has one for a first try")
 	}
+	cfg.Store = Bounded(cfg.Store)
 	if cfg.Mint > MintOff {
 		mistake("Config.Mint is %d, which is none of the constants", cfg.Mint)
 	}

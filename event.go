@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -54,8 +55,11 @@ func (m *Middleware) emit(r *http.Request, e Event) {
 	m.tell(r.Context(), e)
 }
 
+// ours are the reasons of refusals that are no visitor's doing.
+var ours = []string{reasonStoreDown, reasonConstraint, "internal"}
+
 func (m *Middleware) tell(ctx context.Context, e Event) {
-	if e.Outcome == Failed || e.Outcome == Refused && e.Reason == "store_down" || e.Reason == "internal" {
+	if e.Outcome == Failed || e.Outcome == Refused && slices.Contains(ours, e.Reason) {
 		m.log.LogAttrs(ctx, slog.LevelWarn, "walkin: "+string(e.Outcome), slog.String("reason", e.Reason), slog.Any("error", e.Err))
 	}
 	if m.cfg.OnEvent != nil {

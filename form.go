@@ -51,7 +51,7 @@ func (m *Middleware) UpgradeHandler(credential Credential, page func(http.Respon
 			return "", err
 		}
 		_, err = m.Continue(w, r, proof)
-		if !errors.Is(err, ErrIdentityTaken) || !proof.New {
+		if _, refused := errors.AsType[*Refusal](err); refused || !errors.Is(err, ErrIdentityTaken) || !proof.New {
 			return "", err
 		}
 		known, signInErr := credential.SignIn(r)

@@ -70,12 +70,18 @@ func (e *Refusal) Unwrap() error { return e.Err }
 func refusalOf(err error) *Refusal {
 	var e Refusal
 	refusal, ok := errors.AsType[*Refusal](err)
+	_, isHook := errors.AsType[*hookError](err)
 	switch {
 	case ok:
 		e = *refusal
 	case errors.Is(err, ErrIdentityTaken):
 		e = Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
 			Message: "That already belongs to another account. You can sign in to it instead."}
+	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrConstraint):
+		e = *storeFailed(err)
+	case isHook:
+		// Whatever it is called in there, it is the app that failed.
+		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
 	case errors.Is(err, ErrSuperseded), errors.Is(err, ErrNotFound):
 		e = Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: err}
 	default:
@@ -102,10 +108,6 @@ func generalMessage(status int) string {
 		return "This does not work at the moment. Please try again in a few seconds."
 	}
 	return "Something went wrong. Please try again."
-}
-
-func storeDown(err error) *Refusal {
-	return &Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
 }
 
 // RequireUser lets every visitor who is somebody through, anonymous or
@@ -204,8 +206,9 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // Refuse answers a request with an error of [Middleware.Ensure] or
 // [Middleware.Continue], or with a *[Refusal] of the app's own, as the guards
 // do: a problem document for API clients, for people a page, or the way to
-// Config.UpgradeURL or SignInURL. Any other error is a 500 that tells the
-// visitor nothing.
+// Config.UpgradeURL or SignInURL. ErrUnavailable is 503 with Retry-After. Any other
+// error, ErrConstraint among them, is a 500 that tells the visitor nothing and is
+// logged with what the driver says.
 //
 // A w with a method Refuse(*Refusal), or one that unwraps to such a w, gets the
 // refusal itself, filled in, in place of an answer, and Config.OnRefuse is not

@@ -392,7 +392,7 @@ func TestOnRefuse(t *testing.T) {
 	if r := ann.Act("/", nil); r.StatusCode != 553 || r.Header.Get("Retry-After") != "5" {
 		t.Errorf("got %d %v, want the app's answer, with Retry-After", r.StatusCode, r.Header)
 	}
-	want := []string{"401 no_user <nil>", "401 no_user <nil>", "503 store_down the store is down"}
+	want := []string{"401 no_user <nil>", "401 no_user <nil>", "503 store_down walkin: store unavailable: the store is down"}
 	if !slices.Equal(got, want) || next.ran {
 		t.Errorf("got %q, want %q; next ran: %t", got, want, next.ran)
 	}

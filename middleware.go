@@ -77,7 +77,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		if f.standing == unreachable {
 			// Fails closed: an unsafe request, or one of a permanent user whose
 			// session was not seen alive lately. The cookie stays as it is.
-			m.Refuse(w, r, storeDown(f.err))
+			m.Refuse(w, r, storeFailed(f.err))
 			return
 		}
 		now := time.Now()

@@ -1,7 +1,6 @@
 package walkin
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -43,9 +42,7 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 			break
 		}
 		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
-		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-		err = m.cfg.Store.RenewSession(ctx, s)
-		cancel()
+		err = m.cfg.Store.RenewSession(r.Context(), s)
 	}
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
 		m.over(v.entry)

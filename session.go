@@ -69,7 +69,7 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 			}
 			ctx, err := sm.Load(r.Context(), id)
 			if err != nil {
-				m.Refuse(w, r, storeDown(err))
+				m.Refuse(w, r, err)
 				return
 			}
 			r = r.WithContext(context.WithValue(ctx, loadedKey{data}, true))
@@ -142,10 +142,8 @@ func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit, sta
 			d.m.setCookies(w, v, cookie)
 		}
 	}
-	if _, _, err := d.sm.Commit(r.Context()); err != nil {
-		return storeDown(err)
-	}
-	return nil
+	_, _, err := d.sm.Commit(r.Context())
+	return err
 }
 
 // key returns the store's key of a session.
@@ -209,27 +207,32 @@ func (d *sessionData) Find(string) ([]byte, bool, error)      { return nil, fals
 func (d *sessionData) Commit(string, []byte, time.Time) error { return nil }
 func (d *sessionData) Delete(string) error                    { return nil }
 
-// The app's own store, with a context where it takes one.
+// The app's own store, with a context where it takes one: such a store is waited for
+// as long as for any other, see Bounded. Errors of the codec stay what they are.
 
 func (d *sessionData) find(ctx context.Context, key string) ([]byte, bool, error) {
 	if s, ok := d.inner.(scs.CtxStore); ok {
-		return s.FindCtx(ctx, key)
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		b, found, err := s.FindCtx(ctx, key)
+		return b, found, answered(err)
 	}
-	return d.inner.Find(key)
+	b, found, err := d.inner.Find(key)
+	return b, found, answered(err)
 }
 
 func (d *sessionData) commit(ctx context.Context, key string, b []byte, expiry time.Time) error {
 	if s, ok := d.inner.(scs.CtxStore); ok {
-		return s.CommitCtx(ctx, key, b, expiry)
+		return boundErr(ctx, func(ctx context.Context) error { return s.CommitCtx(ctx, key, b, expiry) })
 	}
-	return d.inner.Commit(key, b, expiry)
+	return answered(d.inner.Commit(key, b, expiry))
 }
 
 func (d *sessionData) delete(ctx context.Context, key string) error {
 	if s, ok := d.inner.(scs.CtxStore); ok {
-		return s.DeleteCtx(ctx, key)
+		return boundErr(ctx, func(ctx context.Context) error { return s.DeleteCtx(ctx, key) })
 	}
-	return d.inner.Delete(key)
+	return answered(d.inner.Delete(key))
 }
 
 // end deletes the data of a session that is over.

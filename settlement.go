@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -25,21 +24,25 @@ type settlement struct {
 	unknown  *Refusal // and so of a sign-up, unless nil
 	full     *Refusal // of a new row, where Config.RowLimit is reached; or nil
 
+	ended Claims // of a token that is over, where the request has no other
+
 	change   Change
 	claims   Claims   // of the new session
 	identity Identity // with its secret
 	token    string
+	held     bool      // the visitor is locked
+	stored   bool      // and was stored for that
 	created  bool      // a user, who had no row before
 	endsOld  bool      // the visitor's old session ended
 	began    time.Time // of the session, where that is not now
+	guest    *Tombstone
 	data     []carried
-	hookErr  error // what a hook returned
 }
 
 // settle decides and does it, in the transaction of ctx.
 func (s *settlement) settle(ctx context.Context) error {
 	store, p := s.m.cfg.Store, s.proof
-	s.created = false
+	s.held, s.stored, s.created, s.guest = false, false, false, nil
 	owned, err := store.Identity(ctx, p.Provider, p.Subject)
 	free := errors.Is(err, ErrNotFound)
 	if err != nil && !free {
@@ -76,11 +79,17 @@ func (s *settlement) settle(ctx context.Context) error {
 	case free && nobody && s.visitor.UserID != uuid.Nil:
 		// They were somebody when the request came in: a click that raced an
 		// upgrade or a sign-out must not open a second account.
+		if err := s.replaced(ctx, s.visitor); err != nil {
+			return err
+		}
 		return errRaced
 	case free && nobody && s.unknown != nil:
 		return s.unknown
 	case free && nobody:
-		err = s.signUp(ctx)
+		// Nor must one that comes a moment later.
+		if err = s.replaced(ctx, s.ended); err == nil {
+			err = s.signUp(ctx)
+		}
 	case free && user.Anonymous:
 		err = s.upgrade(ctx, user, known)
 	case free:
@@ -97,11 +106,20 @@ func (s *settlement) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.open(ctx)
+	if err := s.open(ctx); err != nil || s.guest == nil {
+		return err
+	}
+	// After all that was the guest's has moved. And last: what a database locks
+	// to delete a user may be more than the user.
+	return store.DeleteUser(ctx, *s.guest)
 }
 
 // lock locks the visitor and the owner, in the order of their IDs, so that two
-// changes of the same users wait for each other instead of crossing.
+// changes of the same users wait for each other instead of crossing. A visitor who
+// has no row gets it here, in their place in that order: as the permanent user they
+// become, or as the guest whose tombstone ends the token. That they have none is so
+// decided by the store, and not by a look at it: one who acts at this moment on
+// another replica is a guest with data.
 func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error {
 	store := s.m.cfg.Store
 	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
@@ -112,9 +130,22 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 		if id == uuid.Nil || i == 1 && id == ids[0] {
 			continue
 		}
-		if _, err := store.User(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
+		_, err := store.User(ctx, id)
+		visitor := id == s.visitor.UserID
+		if visitor && s.visitor.Provisional && errors.Is(err, ErrNotFound) && (free || !s.proof.New) {
+			if free && s.full != nil {
+				return s.full
+			}
+			err = store.CreateUser(ctx, User{ID: id, Anonymous: !free, CreatedAt: s.now, SeenAt: s.now})
+			if errors.Is(err, ErrSuperseded) {
+				continue // whoIsIt tells
+			}
+			s.stored, s.created = err == nil, err == nil && free
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
+		s.held = s.held || visitor && err == nil
 	}
 	if free {
 		return nil // attaching it will tell
@@ -131,8 +162,11 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 // nobody, also for a visitor whose session ended while they waited.
 func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err error) {
 	c := s.visitor
-	if c.UserID == uuid.Nil {
+	switch {
+	case c.UserID == uuid.Nil:
 		return User{}, false, nil
+	case s.stored:
+		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
 	}
 	session, err := s.m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
 	switch {
@@ -144,9 +178,38 @@ func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err er
 		return User{}, false, err
 	case s.now.After(session.ExpiresAt.Add(leeway)):
 		return User{}, false, nil
+	case !s.held:
+		return User{}, false, errRaced // their first act made them a row behind lock
 	}
 	user, err = s.m.cfg.Store.User(ctx, c.UserID)
 	return user, true, err
+}
+
+// replacedFor is how long a click may be late.
+const replacedFor = time.Minute
+
+// replaced refuses a new account to whoever presents a session that a change of
+// identity has just ended: another tab of theirs has signed in, and the new account
+// would take its cookie's place. After a minute they have had the time to see it.
+func (s *settlement) replaced(ctx context.Context, ended Claims) error {
+	if ended.UserID == uuid.Nil {
+		return nil
+	}
+	switch next, err := s.m.successor(ctx, boundToSession(ended)); {
+	case errors.Is(err, ErrNotFound), err == nil && s.now.Sub(next.IssuedAt) >= replacedFor:
+		return nil
+	case err != nil:
+		return err
+	}
+	// What was free before the lock may be what the other tab proved: a double
+	// click, both of whose answers are good.
+	if _, err := s.m.cfg.Store.Identity(ctx, s.proof.Provider, s.proof.Subject); err == nil {
+		return errRaced
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return &Refusal{Status: http.StatusConflict, Reason: "replaced", Err: ErrIdentityTaken,
+		Message: "You have just signed in, in another tab or window. Please reload the page and try again."}
 }
 
 func (s *settlement) signUp(ctx context.Context) error {
@@ -155,7 +218,11 @@ func (s *settlement) signUp(ctx context.Context) error {
 		return err
 	}
 	s.change.Outcome, s.change.UserID = SignedUp, id
-	if err := s.create(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
+	if s.full != nil {
+		return s.full
+	}
+	s.created = true
+	if err := s.m.cfg.Store.CreateUser(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
 		return err
 	}
 	if err := s.attach(ctx); err != nil {
@@ -164,27 +231,11 @@ func (s *settlement) signUp(ctx context.Context) error {
 	return s.hook(ctx, s.m.cfg.OnUpgrade)
 }
 
-// create makes a permanent user their row, where there is room for one.
-func (s *settlement) create(ctx context.Context, user User) error {
-	if s.full != nil {
-		return s.full
-	}
-	s.created = true
-	return s.m.cfg.Store.CreateUser(ctx, user)
-}
-
 func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
 	store := s.m.cfg.Store
 	s.change.Outcome = Upgraded
 	if known {
 		if err := store.SetAnonymous(ctx, user.ID, false); err != nil {
-			return err
-		}
-	} else {
-		user.Anonymous = false
-		if err := s.create(ctx, user); errors.Is(err, ErrSuperseded) {
-			return errRaced // their first act made them a row meanwhile
-		} else if err != nil {
 			return err
 		}
 	}
@@ -249,17 +300,8 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 	switch {
 	case !known:
 		// A guest who never acted has nothing to move, nothing to lose, and no
-		// session to end; the tombstone ends their token. That they never did
-		// is made sure of: one who acts at this moment on another replica is
-		// a guest with data, and asked about again.
-		if err := store.CreateUser(ctx, guest); errors.Is(err, ErrSuperseded) {
-			return errRaced
-		} else if err != nil {
-			return err
-		}
-		if err := store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)); err != nil {
-			return err
-		}
+		// session to end; the tombstone ends their token.
+		s.bury(guest, owned)
 	case conflict == ConflictReject:
 		return ErrIdentityTaken
 	case conflict == ConflictMerge && s.m.cfg.OnMerge != nil:
@@ -267,16 +309,19 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 		if err := s.signIn(ctx, owned, Merged); err != nil {
 			return err
 		}
-		if err := s.hook(ctx, s.m.cfg.OnMerge); err != nil {
-			return err
-		}
-		return store.DeleteUser(ctx, s.m.tombstone(guest.ID, owned.UserID, s.now)) // after the data moved
+		s.bury(guest, owned)
+		return s.hook(ctx, s.m.cfg.OnMerge)
 	default:
 		if err := store.DeleteSession(ctx, guest.ID, s.visitor.SessionID); err != nil {
 			return err
 		}
 	}
 	return s.signIn(ctx, owned, SignedIn)
+}
+
+func (s *settlement) bury(guest User, owned Identity) {
+	tombstone := s.m.tombstone(guest.ID, owned.UserID, s.now)
+	s.guest = &tombstone
 }
 
 // attach gives the identity to the user of the change.
@@ -315,8 +360,7 @@ func (s *settlement) open(ctx context.Context) error {
 		c.ProvenAt = s.visitor.ProvenAt // nothing was proven
 	}
 	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
-		s.hookErr = err
-		return err
+		return &hookError{s.change.Outcome, err}
 	}
 	err = s.m.cfg.Store.CreateSession(ctx, Session{
 		ID: id, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt})
@@ -338,23 +382,37 @@ func (s *settlement) hook(ctx context.Context, hook func(context.Context, Change
 	if hook == nil {
 		return nil
 	}
-	s.hookErr = hook(ctx, s.change)
-	return s.hookErr
+	if err := hook(ctx, s.change); err != nil {
+		return &hookError{s.change.Outcome, err}
+	}
+	return nil
 }
+
+// A hookError is what a function of the app's returned.
+type hookError struct {
+	outcome Outcome
+	err     error
+}
+
+func (e *hookError) Error() string {
+	return "walkin: the " + string(e.outcome) + " hook: " + e.err.Error()
+}
+
+func (e *hookError) Unwrap() error { return e.err }
 
 // translate tells the app's errors from the store's.
 func (s *settlement) translate(err error) error {
 	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrIdentityTaken) {
 		return err
 	}
-	if s.hookErr != nil && errors.Is(err, s.hookErr) {
-		return fmt.Errorf("walkin: the %s hook: %w", s.change.Outcome, err)
+	if _, ok := errors.AsType[*hookError](err); ok {
+		return err
 	}
 	if errors.Is(err, errRaced) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrNotFound) {
 		return &Refusal{Status: http.StatusConflict, Reason: "raced", Err: err,
 			Message: "Something changed at the same moment. Please try again."}
 	}
-	return storeDown(err)
+	return storeFailed(err)
 }
 
 // tombstone remembers a deleted user until no token of theirs can be alive.

@@ -33,8 +33,15 @@ import (
 // clock of its own, since the clocks of two machines differ. A store may round
 // times to the microsecond and returns them in UTC. Names are UTF-8 without NUL.
 // What is called with the context of a transaction that has ended does nothing
-// and fails. Errors are the sentinels of this package or wrap the driver's. All
-// methods may be called concurrently, also from several processes over one
+// and fails.
+//
+// An error is one of the sentinels of this package, or wraps one and the driver's
+// error: a store tells the app's mistake, [ErrConstraint], from a database that does
+// not answer, [ErrUnavailable]. That includes errors which a function in InTx got
+// from the same database by itself and returned. Any other error of a store is taken
+// for ErrUnavailable, and any other error of such a function is returned as it is.
+//
+// All methods may be called concurrently, also from several processes over one
 // database.
 //
 // The package storetest holds every rule of this page as a test.
@@ -209,4 +216,14 @@ var (
 
 	// ErrIdentityTaken: the identity has an owner.
 	ErrIdentityTaken = errors.New("walkin: identity taken")
+
+	// ErrConstraint: what was to be stored breaks a rule, such as a foreign key
+	// of one of the app's tables, a trigger, or the size of a secret. Trying
+	// again does not help. [Middleware.Refuse] answers 500 and reports it.
+	ErrConstraint = errors.New("walkin: constraint violated")
+
+	// ErrUnavailable: the store could not be asked or did not answer in time, or
+	// the connection broke. Trying again may help. [Middleware.Refuse] answers
+	// 503 with Retry-After.
+	ErrUnavailable = errors.New("walkin: store unavailable")
 )

@@ -59,8 +59,6 @@ func (s *settlement) succeed(ctx context.Context) error {
 
 // successor returns what took the place of a session or a flow, or ErrNotFound.
 func (m *Middleware) successor(ctx context.Context, bound string) (next successor, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
 	ticket, err := m.cfg.Store.Ticket(ctx, successorKey(bound), time.Now())
 	if err != nil {
 		return successor{}, err
@@ -110,12 +108,12 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	case errors.Is(err, ErrNotFound), err == nil && (first.Provider != p.Provider || first.Subject != p.Subject):
 		return "", refusal
 	case err != nil:
-		return "", storeDown(err)
+		return "", storeFailed(err)
 	}
 	has := v.claims.Load() != nil && v.claims.Load().SessionID == first.SessionID
 	if !has {
 		if ok, err := m.shows(r, v, p.Binding, first); err != nil {
-			return "", storeDown(err)
+			return "", storeFailed(err)
 		} else if !ok {
 			return "", refusal
 		}
@@ -128,7 +126,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded), err == nil && now.After(session.ExpiresAt.Add(leeway)):
 		return "", refusal
 	case err != nil:
-		return "", storeDown(err)
+		return "", storeFailed(err)
 	case has:
 		return first.Outcome, nil
 	}
@@ -137,7 +135,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 		return "", refusalOf(err)
 	}
 	if err := m.forget(r.Context()); err != nil {
-		return "", storeDown(err)
+		return "", storeFailed(err)
 	}
 	unjudged := v.standing == unverifiable
 	m.remember(v, token, claims, now)

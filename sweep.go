@@ -70,10 +70,11 @@ type SweepOptions struct {
 //
 // It needs a store that is a [Sweeper]; those of this project are.
 func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, err error) {
-	store, ok := m.cfg.Store.(Sweeper)
+	store, ok := ability[Sweeper](m.cfg.Store)
 	if !ok {
-		return 0, fmt.Errorf("walkin: a store of type %T cannot be swept", m.cfg.Store)
+		return 0, fmt.Errorf("walkin: a store of type %T cannot be swept", m.cfg.Store.(bounded).inner)
 	}
+	ctx = unhurried(ctx)
 	// A renewal is written when a token is older than RenewAfter, so a user
 	// was seen up to that much later than the store knows.
 	least := m.cfg.Lifetime + m.cfg.RenewAfter + 2*leeway
@@ -89,7 +90,10 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	swept, err = m.sweepUsers(ctx, store, opts, now.Add(-opts.InactiveFor))
 	if !opts.DryRun && ctx.Err() == nil {
 		// In any case: what became of the users says nothing about it.
+		// There may be a lot of it, which goes batch by batch.
+		ctx, cancel := context.WithTimeout(ctx, 10*sweepTimeout)
 		_, expired := store.DeleteExpired(ctx, now.Add(-2*leeway), opts.Batch)
+		cancel()
 		err = errors.Join(err, expired)
 	}
 	if !opts.DryRun && (swept > 0 || err != nil) {
@@ -126,7 +130,7 @@ func (m *Middleware) sweepUsers(ctx context.Context, store Sweeper, opts SweepOp
 
 // sweepBatch takes one batch, and returns how many went and who was looked at.
 func (m *Middleware) sweepBatch(ctx context.Context, store Sweeper, opts SweepOptions, before time.Time, after User, size int) (swept int, users []User, err error) {
-	err = store.InTx(ctx, func(ctx context.Context) (err error) {
+	err = m.cfg.Store.InTx(ctx, func(ctx context.Context) (err error) {
 		swept = 0
 		if users, err = store.Away(ctx, before, after, size); err != nil || len(users) == 0 {
 			users = nil

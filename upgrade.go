@@ -116,6 +116,8 @@ type Change struct {
 //     and is refused to who has 100 identities
 //
 // and otherwise ErrIdentityTaken, or a *[Refusal], both for [Middleware.Refuse].
+// Within a minute after a session was replaced by one of these, its old token gets
+// ErrIdentityTaken in place of SignedUp: it is a late click from another tab.
 // With Proof.New, a visitor who has no row yet takes one from Config.RowLimit.
 //
 // Everything happens in one transaction or not at all, hooks included. The
@@ -153,6 +155,8 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	}
 	if c := v.claims.Load(); c != nil {
 		s.visitor = *c
+	} else if v.standing == superseded && v.entry != nil {
+		s.ended = v.entry.claims
 	}
 	// An account for the asking is a row, and one that no sweep takes away.
 	// Whether there will be one is known in the transaction only, where nobody
@@ -200,7 +204,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	}
 	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
 		if err := m.forget(r.Context()); err != nil {
-			return "", storeDown(err)
+			return "", err
 		}
 	}
 	m.goOn(w, r, v, s)

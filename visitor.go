@@ -333,17 +333,12 @@ func unasked(e *entry) finding {
 	return finding{standing: live, entry: e}
 }
 
-const (
-	storeTimeout = 3 * time.Second // for one look-up: a store that hangs is a store that is down
-	downPause    = time.Second     // how long readers believe that it still is
-)
+const downPause = time.Second // how long readers believe that the store is still down
 
 // isDown reports whether a look-up failed just now.
 func (m *Middleware) isDown(now time.Time) bool { return now.UnixNano() < m.downUntil.Load() }
 
 func (m *Middleware) lookup(ctx context.Context, c Claims) (Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
 	return m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
 }
 

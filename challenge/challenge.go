@@ -146,6 +146,7 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.Store == nil {
 		mistakes = append(mistakes, errors.New("walkin: challenge: Config.Store is required"))
 	}
+	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Path == "" {
 		cfg.Path = "/challenge/"
 	}
@@ -387,7 +388,7 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 		return http.StatusConflict
 	case err != nil:
 		g.failed(r, err)
-		return http.StatusServiceUnavailable // fails closed; the page says to wait
+		return statusOf(err) // fails closed; the page says to wait
 	case !good:
 		return http.StatusForbidden
 	}
@@ -395,11 +396,20 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 	ticket := walkin.Ticket{Key: passKey(pass), ExpiresAt: time.Now().Add(passFor)}
 	if err := g.cfg.Store.PutTicket(ctx, ticket); err != nil {
 		g.failed(r, err)
-		return http.StatusServiceUnavailable
+		return statusOf(err)
 	}
 	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: pass, Path: "/", MaxAge: int(passFor.Seconds()),
 		HttpOnly: true, Secure: !g.cfg.Insecure, SameSite: http.SameSiteLaxMode})
 	return http.StatusNoContent
+}
+
+// statusOf is 503, for a store or a service that is down, unless the store says
+// that to wait is of no use.
+func statusOf(err error) int {
+	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok {
+		return refusal.Status
+	}
+	return http.StatusServiceUnavailable
 }
 
 // again hands out another challenge for one that has become too easy.

@@ -115,6 +115,7 @@ func New(cfg Config) (*Quota, error) {
 	if cfg.Store == nil {
 		mistake("Config.Store is required")
 	}
+	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Name == "" || len(cfg.Name) > 64 || strings.Trim(cfg.Name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
 		mistake("Config.Name %.70q is not 1 to 64 of a–z 0–9 _ -", cfg.Name)
 	}
@@ -217,7 +218,7 @@ func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
 	case ok:
 		return Left{Limit: limit, Until: spent.until}, q.refusal(c, spent.until.Sub(now))
 	case err != nil:
-		return Left{}, storeDown(err)
+		return Left{}, err
 	}
 	return left, nil
 }
@@ -280,7 +281,7 @@ func (q *Quota) Remaining(r *http.Request) (Left, error) {
 		switch {
 		case errors.Is(err, walkin.ErrNotFound):
 		case err != nil:
-			return Left{}, storeDown(err)
+			return Left{}, err
 		case count.left(ticket) < left.Count:
 			left.Count, left.Until = count.left(ticket), ticket.ExpiresAt
 		}
@@ -341,8 +342,4 @@ func (q *Quota) refusal(c walkin.Claims, wait time.Duration) *walkin.Refusal {
 		}
 	}
 	return refusal
-}
-
-func storeDown(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
 }

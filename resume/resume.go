@@ -125,6 +125,7 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Store == nil {
 		mistakes = append(mistakes, errors.New("walkin: resume: Config.Store is required"))
 	}
+	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Path == "" {
 		cfg.Path = "/resume"
 	}
@@ -373,7 +374,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 		m.Refuse(w, r, gone()) // the cookie stays: there may be a form of another page
 		return
 	case err != nil:
-		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second})
+		m.Refuse(w, r, err)
 		return
 	}
 	k.setCookie(w, "", -1)
@@ -406,7 +407,7 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, walkin.ErrNotFound):
 		m.Refuse(w, r, gone())
 	case err != nil:
-		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second})
+		m.Refuse(w, r, err)
 	case !ok || c.Anonymous:
 		k.guard.ServeHTTP(w, r)
 	default:

@@ -122,7 +122,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	identity, err := c.cfg.Store.Identity(r.Context(), c.provider, address)
 	owned := err == nil
 	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
-		return storeDown(err)
+		return err
 	}
 	device, _ := walkin.KnownDevice(r, identity)
 	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address, device))
@@ -139,7 +139,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	}
 	typed, err := c.put(w, r, pending{Address: address, Binding: binding, Secret: secret, Device: device})
 	if err != nil {
-		return storeDown(err)
+		return err
 	}
 	message := Message{Kind: c.cfg.Kind, To: address, Code: typed, Owned: owned, ExpiresIn: lifetime}
 	if c.cfg.Link != "" {
@@ -254,7 +254,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	case errors.Is(err, walkin.ErrNotFound):
 		return walkin.Proof{}, over()
 	case err != nil:
-		return walkin.Proof{}, storeDown(err)
+		return walkin.Proof{}, err
 	}
 	var p pending
 	if err := json.Unmarshal(ticket.Data, &p); err != nil {
@@ -387,8 +387,4 @@ func redeemed() *walkin.Refusal {
 
 func wrong(reason, message string) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason, Message: message}
-}
-
-func storeDown(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
 }

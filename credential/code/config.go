@@ -114,6 +114,7 @@ func New(cfg Config) (*Codes, error) {
 	if cfg.Store == nil {
 		mistake("Config.Store is required")
 	}
+	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Sender == nil {
 		mistake("Config.Sender is required; Print has one for development")
 	}

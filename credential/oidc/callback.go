@@ -208,7 +208,7 @@ func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at ti
 		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_other_account",
 			Message: "That is not an account you sign in with here. Nothing has changed."}
 	case err != nil:
-		return storeDown(err)
+		return err
 	}
 	return nil
 }

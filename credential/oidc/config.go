@@ -178,7 +178,7 @@ func New(cfg Config) (*Handler, error) {
 	if err := limits.Check(cfg.PerNetwork); err != nil {
 		mistake("Config.PerNetwork is %w", err)
 	}
-	h := &Handler{middleware: cfg.Middleware, store: cfg.Store, page: cfg.Page, providers: map[string]*provider{},
+	h := &Handler{middleware: cfg.Middleware, store: walkin.Bounded(cfg.Store), page: cfg.Page, providers: map[string]*provider{},
 		perNetwork: cfg.PerNetwork, limits: limits.New(cfg.Limiter)}
 	issuers := map[string]bool{}
 	for i, p := range cfg.Providers {

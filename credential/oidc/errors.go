@@ -14,14 +14,10 @@ import (
 	"golang.org/x/oauth2"
 )
 
-func storeDown(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
-}
-
 // notKept is for a ticket that could not be taken.
-func notKept(err error) *walkin.Refusal {
+func notKept(err error) error {
 	if !errors.Is(err, walkin.ErrNotFound) {
-		return storeDown(err)
+		return err
 	}
 	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_state",
 		Message: "This has been used already, or it took too long. Nothing has changed. Please start again."}

@@ -109,10 +109,7 @@ func (h *Handler) keep(ctx context.Context, key string, t ticket, until time.Tim
 	if err != nil {
 		return err
 	}
-	if err := h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until}); err != nil {
-		return storeDown(err)
-	}
-	return nil
+	return h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until})
 }
 
 // take returns what was kept under a key, once. A provider that it is not for

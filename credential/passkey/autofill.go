@@ -81,7 +81,7 @@ func (p *Passkeys) suggested(r *http.Request, challenge string) (c ceremony, ok 
 		if _, err := p.store.Ticket(r.Context(), usedKey(challenge), time.Now()); err == nil {
 			return ceremony{}, true, ceremonyOver()
 		} else if !errors.Is(err, walkin.ErrNotFound) {
-			return ceremony{}, true, storeDown(err)
+			return ceremony{}, true, err
 		}
 		_, session, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(b))
 		if err != nil {

@@ -40,10 +40,7 @@ func (p *Passkeys) put(ctx context.Context, kind protocol.CeremonyType, bound st
 		return err
 	}
 	ticket := walkin.Ticket{Key: ticketKey(kind, bound, c.Session.Challenge), Data: data, ExpiresAt: c.Session.Expires}
-	if err := p.store.PutTicket(ctx, ticket); err != nil {
-		return storeDown(err)
-	}
-	return nil
+	return p.store.PutTicket(ctx, ticket)
 }
 
 // take ends the ceremony that a response belongs to, whatever is wrong with the
@@ -55,7 +52,7 @@ func (p *Passkeys) take(r *http.Request, kind protocol.CeremonyType, challenge s
 			continue
 		}
 		if err != nil {
-			return ceremony{}, storeDown(err)
+			return ceremony{}, err
 		}
 		var c ceremony
 		if err := json.Unmarshal(ticket.Data, &c); err != nil {

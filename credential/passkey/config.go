@@ -153,7 +153,7 @@ func New(cfg Config) (*Passkeys, error) {
 	}
 	p := &Passkeys{
 		middleware:  cfg.Middleware,
-		store:       cfg.Store,
+		store:       walkin.Bounded(cfg.Store),
 		webauthn:    library,
 		origins:     library.Config.RPOrigins,
 		userName:    cfg.UserName,

@@ -174,7 +174,3 @@ func malformed() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "passkey_malformed",
 		Message: "We could not read what your browser sent. Please reload the page and try again."}
 }
-
-func storeDown(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second}
-}

@@ -74,10 +74,7 @@ func (p *Passkeys) Rename(w http.ResponseWriter, r *http.Request, id, name strin
 	if errors.Is(err, walkin.ErrNotFound) {
 		return &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
 	}
-	if err != nil {
-		return storeDown(err)
-	}
-	return nil
+	return err
 }
 
 // checkName returns a key's name as it is stored.

@@ -52,7 +52,7 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 		timeout = min(timeout, left)
 		_, records, err := p.keysOf(r.Context(), c.UserID)
 		if err != nil {
-			return nil, storeDown(err)
+			return nil, err
 		}
 		for _, k := range records {
 			user.handle = records[0].Handle

@@ -58,7 +58,7 @@ func (p *Passkeys) ownKeys(r *http.Request) (own webauthn.Credentials, err error
 	}
 	_, records, err := p.keysOf(r.Context(), c.UserID)
 	if err != nil {
-		return nil, storeDown(err)
+		return nil, err
 	}
 	for _, k := range records {
 		own = append(own, k.credential())
@@ -95,7 +95,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		return nil, unknown()
 	}
 	if err != nil {
-		return nil, storeDown(err)
+		return nil, err
 	}
 	k, err := recordOf(identity)
 	if err != nil {

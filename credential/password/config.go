@@ -130,7 +130,7 @@ func New(cfg Config) (*Password, error) {
 		provider = proven
 	}
 	return &Password{
-		store:         cfg.Store,
+		store:         walkin.Bounded(cfg.Store),
 		provider:      provider,
 		nameField:     cfg.NameField,
 		passwordField: cfg.PasswordField,

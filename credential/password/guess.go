@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/walkin-go/walkin"
 )
@@ -55,7 +54,7 @@ func (p *Password) lookUp(ctx context.Context, name string) (identity walkin.Ide
 	case errors.Is(err, walkin.ErrNotFound):
 		return walkin.Identity{}, p.hashes.nobodys, false, nil
 	case err != nil:
-		return walkin.Identity{}, phc{}, false, storeDown(err)
+		return walkin.Identity{}, phc{}, false, err
 	case p.provider == proven && len(identity.Secret) == 0: // their address is proven, and they have no password
 		return walkin.Identity{}, p.hashes.nobodys, false, nil
 	}
@@ -97,9 +96,4 @@ func (p *Password) renew(ctx context.Context, proven walkin.Identity, password s
 		}
 		return p.store.SetSecret(ctx, p.provider, proven.Subject, secret)
 	})
-}
-
-func storeDown(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "store_down", Err: err, RetryAfter: 5 * time.Second,
-		Message: "We cannot check your password at the moment. Please try again in a few seconds."}
 }

@@ -200,8 +200,5 @@ func (p *Password) Change(r *http.Request, name, current, next string) error {
 		return err
 	}
 	_, err = p.renew(r.Context(), identity, next)
-	if _, refused := errors.AsType[*walkin.Refusal](err); err == nil || refused {
-		return err
-	}
-	return storeDown(err)
+	return err
 }

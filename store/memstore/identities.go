@@ -20,8 +20,8 @@ const (
 )
 
 var (
-	errName   = fmt.Errorf("memstore: a provider and a subject are text without NUL of at most %d bytes", maxName)
-	errSecret = fmt.Errorf("memstore: a secret has at most %d bytes", maxSecret)
+	errName   = fmt.Errorf("memstore: a provider and a subject are text without NUL of at most %d bytes: %w", maxName, walkin.ErrConstraint)
+	errSecret = fmt.Errorf("memstore: a secret has at most %d bytes: %w", maxSecret, walkin.ErrConstraint)
 )
 
 // fits reports whether a database would keep the name.

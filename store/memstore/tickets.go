@@ -18,7 +18,7 @@ const (
 )
 
 var errTicket = fmt.Errorf("memstore: a ticket has a key of 1 to %d bytes of text without NUL, at most %d bytes of data, "+
-	"and 0 to %d tries", maxName, maxData, maxTries)
+	"and 0 to %d tries: %w", maxName, maxData, maxTries, walkin.ErrConstraint)
 
 // PutTicket implements walkin.Store.
 func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
 )
 
 // Sessions returns a store for the scs.SessionManager that is given to
@@ -29,8 +31,8 @@ func (s *Store) Sessions() scs.CtxStore { return sessions{s} }
 
 type sessions struct{ s *Store }
 
-var errKey = errors.New("sqlstore: session data has a key that is no session ID: " +
-	"Store.Sessions works under walkin's LoadAndSave, with SessionManager.HashTokenInStore off")
+var errKey = fmt.Errorf("sqlstore: session data has a key that is no session ID: "+
+	"Store.Sessions works under walkin's LoadAndSave, with SessionManager.HashTokenInStore off: %w", walkin.ErrConstraint)
 
 // sessionID reads a key, which is not repeated in the error.
 func sessionID(key string) (uuid.UUID, error) {

@@ -17,8 +17,10 @@ import (
 type dialect struct {
 	name       string // of its folder of migrations
 	isolation  sql.IsolationLevel
-	insert     string // begins an INSERT that passes over rows that are there
+	insert     string // begins an INSERT of many that passes over rows that are there
 	skip       string // ends it
+	unless     string // ends an INSERT of one, which passes over the row of the key $1 that is there
+	unlessAny  string // ends one of many users, the last ones of which may be fillers
 	forUpdate  string // locks the rows of a SELECT until the transaction ends
 	skipLocked string // the same, passing over rows that are locked
 	forShare   string // keeps the rows of a SELECT from being deleted until the transaction ends
@@ -31,6 +33,7 @@ type dialect struct {
 	arrays     bool   // one placeholder can take many IDs
 	function   bool   // it has walkin_persist, see its migrations
 	prepare    bool   // the driver prepares nothing by itself, and it pays
+	lockFirst  bool   // a user is looked for before they are inserted, see insertUser
 
 	// patience is how long who waits to become a row waits for one transaction
 	// that runs: longer than a quick commit takes, and no longer, since a server
@@ -45,14 +48,14 @@ type dialect struct {
 var dialects = map[Dialect]dialect{
 	SQLite: {
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
-		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", readTime: "$1", readBytes: "$1", prepare: true,
+		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", readTime: "$1", readBytes: "$1", prepare: true,
 		upsert:   "ON CONFLICT (session_id) DO UPDATE SET",
 		patience: 10 * time.Millisecond, // another lane only waits for the same writer
 		time:     func(t time.Time) any { return t.UnixMicro() },
 	},
 	PostgreSQL: {
 		name: "postgres", isolation: sql.LevelReadCommitted,
-		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
+		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
 		// As a number and as hexadecimal text: DateStyle and bytea_output, of the
 		// server or the login, would change what a driver reads as text.
@@ -63,7 +66,13 @@ var dialects = map[Dialect]dialect{
 	MySQL: {
 		name: "mysql", isolation: sql.LevelReadCommitted,
 		// IGNORE would cut what is too long, so nothing too long gets here.
-		insert: "INSERT IGNORE", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
+		insert: "INSERT IGNORE", lockFirst: true,
+		// IGNORE leaves a shared lock on the row that is there, and two who have
+		// one lock each other out as soon as they do more. This one's is exclusive,
+		// and it changes nothing but what insert reads.
+		unless:    "ON DUPLICATE KEY UPDATE $1 = IF(LAST_INSERT_ID(1), $1, $1)",
+		unlessAny: "ON DUPLICATE KEY UPDATE id = IF(VALUES(seen_at) = '" + filler.Format(mysqlTime) + "' OR LAST_INSERT_ID(1), id, id)",
+		forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
 		forShare: "LOCK IN SHARE MODE", upsert: "ON DUPLICATE KEY UPDATE", // MariaDB has no FOR SHARE
 		// This follows from the pair beside it, but not for MySQL, which would
 		// read everybody from the start for each batch. PostgreSQL must not
@@ -77,17 +86,22 @@ var dialects = map[Dialect]dialect{
 	},
 }
 
+// filler is when a row was seen that only fills up a statement. walkin is younger.
+var filler = time.Unix(0, 0).UTC()
+
 const mysqlTime = "2006-01-02 15:04:05.000000"
 
 var (
 	timeColumn  = regexp.MustCompile(`{{time (\S+)}}`)
 	bytesColumn = regexp.MustCompile(`{{bytes (\S+)}}`)
+	unlessKey   = regexp.MustCompile(`{{unless (\S+)}}`)
 )
 
 // sql fits a query to the dialect.
 func (d dialect) sql(query string) string {
 	query = timeColumn.ReplaceAllString(query, d.readTime)
 	query = bytesColumn.ReplaceAllString(query, d.readBytes)
+	query = unlessKey.ReplaceAllString(strings.ReplaceAll(query, "{{unless any}}", d.unlessAny), d.unless)
 	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
 		"{{skip locked}}", d.skipLocked, "{{from}}", d.from, "{{for share}}", d.forShare, "{{upsert}}", d.upsert).Replace(query)
 	query = strings.Join(strings.Fields(query), " ")

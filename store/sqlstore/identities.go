@@ -18,8 +18,8 @@ const (
 )
 
 var (
-	errName   = fmt.Errorf("sqlstore: a provider and a subject are text without NUL of at most %d bytes", maxName)
-	errSecret = fmt.Errorf("sqlstore: a secret has at most %d bytes", maxSecret)
+	errName   = fmt.Errorf("sqlstore: a provider and a subject are text without NUL of at most %d bytes: %w", maxName, walkin.ErrConstraint)
+	errSecret = fmt.Errorf("sqlstore: a secret has at most %d bytes: %w", maxSecret, walkin.ErrConstraint)
 )
 
 // canName reports whether names can be kept. What does not fit is refused
@@ -85,9 +85,9 @@ func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) er
 		if _, err := s.User(ctx, identity.UserID); err != nil { // and locks them
 			return err
 		}
-		n, err := s.exec(ctx, s.q.insertIdentity, identity.Provider, identity.Subject, s.dialect.id(identity.UserID),
+		made, err := s.insert(ctx, s.q.insertIdentity, identity.Provider, identity.Subject, s.dialect.id(identity.UserID),
 			identity.Secret, s.dialect.time(identity.CreatedAt))
-		if err == nil && n == 0 {
+		if err == nil && !made {
 			err = walkin.ErrIdentityTaken
 		}
 		return err

@@ -51,13 +51,15 @@ func (l limiter) Take(ctx context.Context, key string, limit walkin.Limit, n int
 		if n == 0 || next.Equal(fullAt) || !known && !next.After(now) {
 			return verdict, nil // there is nothing to remember
 		}
-		var changed int64
+		var changed bool
 		if known {
-			changed, err = l.exec(ctx, l.q.swapLimit, next.UnixNano(), name, was)
+			var n int64
+			n, err = l.exec(ctx, l.q.swapLimit, next.UnixNano(), name, was)
+			changed = n > 0
 		} else {
-			changed, err = l.exec(ctx, l.q.insertLimit, name, next.UnixNano())
+			changed, err = l.insert(ctx, l.q.insertLimit, name, next.UnixNano())
 		}
-		if err != nil || changed > 0 {
+		if err != nil || changed {
 			return verdict, err
 		}
 	}

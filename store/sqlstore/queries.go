@@ -25,7 +25,7 @@ type queries struct {
 func newQueries(d dialect) queries {
 	return queries{
 		insertUser: d.sql(`
-			{{insert}} INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{skip}}`),
+			INSERT INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{unless id}}`),
 		user:         d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}} FROM walkin_users WHERE id = ?`),
 		lockUser:     d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}} FROM walkin_users WHERE id = ? {{for update}}`),
 		setAnonymous: d.sql(`UPDATE walkin_users SET anonymous = ? WHERE id = ?`),
@@ -50,7 +50,7 @@ func newQueries(d dialect) queries {
 
 		tombstone: d.sql(`SELECT 1 FROM walkin_tombstones WHERE user_id = ?`),
 		insertTombstone: d.sql(`
-			{{insert}} INTO walkin_tombstones (user_id, merged_into, deleted_at, expires_at) VALUES (?, ?, ?, ?) {{skip}}`),
+			INSERT INTO walkin_tombstones (user_id, merged_into, deleted_at, expires_at) VALUES (?, ?, ?, ?) {{unless user_id}}`),
 
 		// Of a user who was stored by the statement before, unless deleted.
 		insertFirstSession: d.sql(`
@@ -58,7 +58,7 @@ func newQueries(d dialect) queries {
 			SELECT ?, ?, ?, ?, ? FROM (SELECT 1 AS one) AS one
 			WHERE NOT EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?) {{skip}}`),
 		insertSession: d.sql(`
-			{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),
+			INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?) {{unless id}}`),
 		renewSession:      d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
 		deleteSession:     d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND user_id = ?`),
 		deleteSessions:    d.sql(`DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?`),
@@ -73,7 +73,7 @@ func newQueries(d dialect) queries {
 			SELECT provider, subject, {{bytes secret}}, {{time created_at}} FROM walkin_identities WHERE user_id = ?
 			ORDER BY created_at, provider, subject`),
 		insertIdentity: d.sql(`
-			{{insert}} INTO walkin_identities (provider, subject, user_id, secret, created_at) VALUES (?, ?, ?, ?, ?) {{skip}}`),
+			INSERT INTO walkin_identities (provider, subject, user_id, secret, created_at) VALUES (?, ?, ?, ?, ?) {{unless provider}}`),
 		setSecret:        d.sql(`UPDATE walkin_identities SET secret = ? WHERE provider = ? AND subject = ?`),
 		deleteIdentity:   d.sql(`DELETE FROM walkin_identities WHERE provider = ? AND subject = ? AND user_id = ?`),
 		deleteIdentities: d.sql(`DELETE FROM walkin_identities WHERE user_id = ?`),
@@ -81,7 +81,7 @@ func newQueries(d dialect) queries {
 		ticket:     d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ?`),
 		lockTicket: d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ? {{for update}}`),
 		insertTicket: d.sql(`
-			{{insert}} INTO walkin_tickets (name, data, tries, expires_at) VALUES (?, ?, ?, ?) {{skip}}`),
+			INSERT INTO walkin_tickets (name, data, tries, expires_at) VALUES (?, ?, ?, ?) {{unless name}}`),
 		tryTicket:           d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND tries > 0 AND expires_at > ?`),
 		deleteTicket:        d.sql(`DELETE FROM walkin_tickets WHERE name = ?`),
 		deleteExpiredTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ? AND expires_at <= ?`),
@@ -96,7 +96,7 @@ func newQueries(d dialect) queries {
 		deleteData: d.sql(`DELETE FROM walkin_session_data WHERE session_id = ?`),
 
 		limit:       d.sql(`SELECT full_at FROM walkin_limits WHERE name = ?`),
-		insertLimit: d.sql(`{{insert}} INTO walkin_limits (name, full_at) VALUES (?, ?) {{skip}}`),
+		insertLimit: d.sql(`INSERT INTO walkin_limits (name, full_at) VALUES (?, ?) {{unless name}}`),
 		swapLimit:   d.sql(`UPDATE walkin_limits SET full_at = ? WHERE name = ? AND full_at = ?`),
 		fullLimits: d.sql(`
 			DELETE FROM walkin_limits WHERE name IN (SELECT name FROM

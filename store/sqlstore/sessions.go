@@ -51,9 +51,9 @@ func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error
 		if _, err := s.User(ctx, session.UserID); err != nil { // and locks them
 			return err
 		}
-		n, err := s.exec(ctx, s.q.insertSession, s.dialect.id(session.ID), s.dialect.id(session.UserID),
+		made, err := s.insert(ctx, s.q.insertSession, s.dialect.id(session.ID), s.dialect.id(session.UserID),
 			s.dialect.time(session.CreatedAt), s.dialect.time(session.RenewedAt), s.dialect.time(session.ExpiresAt))
-		if err == nil && n == 0 {
+		if err == nil && !made {
 			err = walkin.ErrSuperseded
 		}
 		return err

@@ -43,7 +43,11 @@ func testServer(t *testing.T, server server) {
 	t.Run("settings of the driver change nothing", func(t *testing.T) { driverSettings(t, server) })
 	if d := server(t); d.dialect != sqlstore.SQLite { // which has no server
 		t.Run("a connection that breaks undoes its transaction", func(t *testing.T) { brokenConnection(t, d) })
+		t.Run("a network that stops forwarding keeps nobody waiting", func(t *testing.T) { hangs(t, server(t)) })
 	}
+	t.Run("a mistake of the app's is its own, and named", func(t *testing.T) { appErrors(t, server(t)) })
+	t.Run("an upgrade that races a sign-out loses nothing", func(t *testing.T) { upgradeRacesSignOut(t, server(t)) })
+	t.Run("mixed load: no error and no deadlock", func(t *testing.T) { mixedLoad(t, server(t)) })
 	t.Run("a process killed at any step leaves nothing half done", func(t *testing.T) { crashes(t, server(t)) })
 }
 
@@ -274,13 +278,16 @@ func storedTogether(t *testing.T, set, plain *sqlstore.Store, odd bool) {
 	}
 }
 
+// suicides end the connection that they come by.
+var suicides = map[sqlstore.Dialect]string{
+	sqlstore.PostgreSQL: "SELECT pg_terminate_backend(pg_backend_pid())",
+	sqlstore.MySQL:      "KILL CONNECTION_ID()",
+}
+
 // brokenConnection has the server end the connection in the middle, as a
 // fail-over does.
 func brokenConnection(t *testing.T, d database) {
-	suicide := map[sqlstore.Dialect]string{
-		sqlstore.PostgreSQL: "SELECT pg_terminate_backend(pg_backend_pid())",
-		sqlstore.MySQL:      "KILL CONNECTION_ID()",
-	}[d.dialect]
+	suicide := suicides[d.dialect]
 	s, _ := d.migrated(t)
 	user, session := visitor(time.Now())
 	_, err := s.Persist(t.Context(), user, session)

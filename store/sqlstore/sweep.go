@@ -121,7 +121,7 @@ func (s *Store) deleteExpired(ctx context.Context, query string, before any, bat
 		case err == nil:
 			total += int(n)
 			size = min(2*size, batch)
-		case !isRefusal(err) || s.tx(ctx) != nil:
+		case !errors.Is(err, walkin.ErrConstraint) || s.tx(ctx) != nil:
 			// Not about a row; and a transaction may not go on after an error.
 			return total, errors.Join(first, err)
 		case size > 1:
@@ -133,22 +133,4 @@ func (s *Store) deleteExpired(ctx context.Context, query string, before any, bat
 			}
 		}
 	}
-}
-
-// isRefusal reports whether the database refused a statement for what is in its
-// rows: a constraint, or a trigger of the app's that raised an error.
-func isRefusal(err error) bool {
-	if state := sqlState(err); state != "" {
-		return strings.HasPrefix(state, "23") || state == "P0001"
-	}
-	text := err.Error()
-	for _, part := range []string{
-		"(23", "(45000)", // MySQL, with the SQLSTATE behind the number
-		"constraint failed", // SQLite, also for RAISE
-	} {
-		if strings.Contains(text, part) {
-			return true
-		}
-	}
-	return false
 }

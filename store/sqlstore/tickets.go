@@ -16,7 +16,7 @@ const (
 )
 
 var errTicket = fmt.Errorf("sqlstore: a ticket has a key of 1 to %d bytes of text without NUL, at most %d bytes of data, "+
-	"and 0 to %d tries", maxName, maxData, maxTries)
+	"and 0 to %d tries: %w", maxName, maxData, maxTries, walkin.ErrConstraint)
 
 // PutTicket implements walkin.Store.
 func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
@@ -57,8 +57,7 @@ func canTicket(t walkin.Ticket) bool {
 
 // insertTicket reports whether it made the row: false when there is one.
 func (s *Store) insertTicket(ctx context.Context, t walkin.Ticket) (added bool, err error) {
-	n, err := s.exec(ctx, s.q.insertTicket, t.Key, t.Data, t.Tries, s.dialect.time(t.ExpiresAt))
-	return n > 0, err
+	return s.insert(ctx, s.q.insertTicket, t.Key, t.Data, t.Tries, s.dialect.time(t.ExpiresAt))
 }
 
 // Ticket implements walkin.Store.

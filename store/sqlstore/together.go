@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -216,7 +217,11 @@ func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 			break
 		}
 	}
-	for _, one := range []*prepared{&q.insertUsers, &q.insertSessions, &q.countTombstones} {
+	texts := []*prepared{&q.insertUsers, &q.insertSessions, &q.countTombstones}
+	if s.dialect.lockFirst {
+		texts = append(texts, &q.lockUsers)
+	}
+	for _, one := range texts {
 		if _, err := one.on(ctx, s, s.db); err != nil {
 			return wrap(ctx, err)
 		}
@@ -305,24 +310,42 @@ func (s *Store) persistRows(ctx context.Context, q *multitude, all []*arrival) e
 	var users, sessions, ids []any
 	for i := range q.rows {
 		a := all[min(i, len(all)-1)] // the last one fills up: an INSERT passes over what is there
-		user := s.dialect.id(a.user.ID)
-		users = append(users, user, a.user.Anonymous, s.dialect.time(a.user.CreatedAt), s.dialect.time(a.user.SeenAt))
+		user, seen := s.dialect.id(a.user.ID), a.user.SeenAt
+		if i >= len(all) {
+			seen = filler
+		}
+		users = append(users, user, a.user.Anonymous, s.dialect.time(a.user.CreatedAt), s.dialect.time(seen))
 		sessions = append(sessions, s.dialect.id(a.session.ID), s.dialect.id(a.session.UserID),
 			s.dialect.time(a.session.CreatedAt), s.dialect.time(a.session.RenewedAt), s.dialect.time(a.session.ExpiresAt))
 		ids = append(ids, user)
 	}
 	tx := s.tx(ctx)
+	if s.dialect.lockFirst { // see insertUser
+		var there int
+		if err := q.lockUsers.queryRow(ctx, tx, ids).Scan(&there); err != nil {
+			return wrap(ctx, err)
+		}
+		if there > 0 {
+			return errNotAll
+		}
+	}
+	made, answer := int64(len(all)), sql.Result.RowsAffected
+	if s.dialect.name == "mysql" {
+		made, answer = 0, sql.Result.LastInsertId // see insert
+	}
 	for _, insert := range []struct {
 		*prepared
-		args []any
-	}{{&q.insertUsers, users}, {&q.insertSessions, sessions}} {
+		args   []any
+		answer func(sql.Result) (int64, error)
+		want   int64
+	}{{&q.insertUsers, users, answer, made}, {&q.insertSessions, sessions, sql.Result.RowsAffected, int64(len(all))}} {
 		result, err := insert.exec(ctx, tx, insert.args)
 		if err != nil {
 			return wrap(ctx, err)
 		}
-		if n, err := result.RowsAffected(); err != nil {
+		if n, err := insert.answer(result); err != nil {
 			return wrap(ctx, err)
-		} else if n != int64(len(all)) {
+		} else if n != insert.want {
 			return errNotAll
 		}
 	}
@@ -340,8 +363,8 @@ func (s *Store) persistRows(ctx context.Context, q *multitude, all []*arrival) e
 // A multitude is the statements for a number of rows. There are few such numbers,
 // so that the database has few texts to prepare.
 type multitude struct {
-	rows                                         int
-	insertUsers, insertSessions, countTombstones prepared
+	rows                                                    int
+	lockUsers, insertUsers, insertSessions, countTombstones prepared
 }
 
 func (s *Store) newMultitudes() (all []multitude) {
@@ -350,8 +373,9 @@ func (s *Store) newMultitudes() (all []multitude) {
 		m := &all[i]
 		m.rows = 2 << i
 		values := func(row string) string { return row + strings.Repeat(", "+row, m.rows-1) }
-		m.insertUsers.text = s.dialect.sql(`{{insert}} INTO walkin_users (id, anonymous, created_at, seen_at) VALUES ` +
-			values("(?, ?, ?, ?)") + ` {{skip}}`)
+		m.lockUsers.text = s.dialect.sql(`SELECT COUNT(*) FROM walkin_users WHERE id IN (` + values("?") + `) {{for update}}`)
+		m.insertUsers.text = s.dialect.sql(`INSERT INTO walkin_users (id, anonymous, created_at, seen_at) VALUES ` +
+			values("(?, ?, ?, ?)") + ` {{unless any}}`)
 		m.insertSessions.text = s.dialect.sql(`{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES ` +
 			values("(?, ?, ?, ?, ?)") + ` {{skip}}`)
 		m.countTombstones.text = s.dialect.sql(`SELECT COUNT(*) FROM walkin_tombstones WHERE user_id IN (` + values("?") + `)`)

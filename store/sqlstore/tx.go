@@ -3,10 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 )
 
@@ -49,16 +47,41 @@ func (s *Store) try(ctx context.Context, fn func(context.Context) error) error {
 	if err != nil {
 		return wrap(ctx, err)
 	}
-	// After a commit this does nothing; after an error or a panic it undoes.
-	defer func() { _ = tx.Rollback() }()
+	// After a commit this does nothing; after an error or a panic it undoes. When
+	// ctx has ended, database/sql does so itself, and may have to wait for a
+	// connection that hangs.
+	defer func() {
+		if ctx.Err() == nil {
+			_ = tx.Rollback()
+		}
+	}()
 	inside := context.WithValue(context.WithValue(ctx, txKey{s}, tx), lastTx{}, tx)
 	if err := fn(inside); err != nil {
-		return err
+		return explain(ctx, err)
 	}
-	if err := tx.Commit(); err != nil {
+	if err := commit(ctx, tx); err != nil {
 		return wrap(ctx, err)
 	}
 	return nil
+}
+
+// commit waits no longer than ctx. Some drivers do, at a connection that says
+// nothing any more: then nobody knows whether it was committed, as with every
+// commit whose answer is lost on the way.
+func commit(ctx context.Context, tx *sql.Tx) error {
+	done := make(chan error, 1)
+	go func() { done <- tx.Commit() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done: // it was quick enough after all
+		return err
+	default:
+		return ctx.Err()
+	}
 }
 
 const (
@@ -85,45 +108,6 @@ func again(ctx context.Context, f func() error) error {
 	}
 }
 
-// isRetryable reports whether the database asks for the transaction again. The
-// drivers are the app's, so their errors are told by what they all have: an
-// SQLSTATE method (pgx, pq), or a text that holds the code.
-func isRetryable(err error) bool {
-	if state := sqlState(err); state != "" {
-		return state == "40001" || state == "40P01"
-	}
-	text := err.Error()
-	for _, part := range []string{
-		"Error 1213", "Error 1205", // MySQL: deadlock, lock wait timeout
-		"database is locked", "database table is locked", // SQLite: busy, locked
-	} {
-		if strings.Contains(text, part) {
-			return true
-		}
-	}
-	return false
-}
-
-// isNoFunction reports whether PostgreSQL has no such function, or not for this
-// user: whoever made the tables by hand, or takes from PUBLIC what it is given,
-// may have left it out.
-func isNoFunction(err error) bool {
-	state := sqlState(err)
-	return state == "42883" || state == "42501"
-}
-
-// sqlState returns PostgreSQL's code of an error, or nothing.
-func sqlState(err error) string {
-	pg, ok := errors.AsType[interface {
-		error
-		SQLState() string
-	}](err)
-	if !ok {
-		return ""
-	}
-	return pg.SQLState()
-}
-
 // A runner is a pool or a transaction.
 type runner interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -142,33 +126,46 @@ func (s *Store) from(ctx context.Context) runner {
 // exec runs a statement and returns how many rows it touched. On its own it is
 // tried again like a transaction; inside one, that is up to InTx.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
+	return s.execFor(ctx, sql.Result.RowsAffected, query, args)
+}
+
+// insert runs an INSERT of one row that ends in {{unless}}, and reports whether it
+// made the row.
+func (s *Store) insert(ctx context.Context, query string, args ...any) (made bool, err error) {
+	if s.dialect.name != "mysql" {
+		n, err := s.exec(ctx, query, args...)
+		return n > 0, err
+	}
+	n, err := s.execFor(ctx, func(r sql.Result) (int64, error) {
+		// Of a row that is there, how many were touched is up to a setting of
+		// the driver's.
+		if was, err := r.LastInsertId(); was != 0 || err != nil {
+			return 0, err
+		}
+		return r.RowsAffected()
+	}, query, args)
+	return n > 0, err
+}
+
+func (s *Store) execFor(ctx context.Context, answer func(sql.Result) (int64, error), query string, args []any) (n int64, err error) {
 	if tx := s.tx(ctx); tx != nil {
-		return execIn(ctx, tx, query, args)
+		return execIn(ctx, tx, answer, query, args)
 	}
 	err = again(ctx, func() error {
-		n, err = execIn(ctx, s.db, query, args)
+		n, err = execIn(ctx, s.db, answer, query, args)
 		return err
 	})
 	return n, err
 }
 
-func execIn(ctx context.Context, r runner, query string, args []any) (int64, error) {
+func execIn(ctx context.Context, r runner, answer func(sql.Result) (int64, error), query string, args []any) (int64, error) {
 	result, err := r.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, wrap(ctx, err)
 	}
-	n, err := result.RowsAffected()
+	n, err := answer(result)
 	if err != nil {
 		return 0, wrap(ctx, err)
 	}
 	return n, nil
-}
-
-// wrap makes a driver's error ours. Some drivers answer a context that ended
-// with an error of their own; the context's is added.
-func wrap(ctx context.Context, err error) error {
-	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
-		err = errors.Join(cause, err)
-	}
-	return fmt.Errorf("sqlstore: %w", err)
 }

@@ -66,10 +66,18 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 }
 
 // insertUser reports whether it made the row: false when the user is there.
+//
+// On MySQL they are looked for first. Of inserts that wait for another one which is
+// then undone, or deletes its row, each is left with a lock on the gap there, and no
+// two of them can go on; a SELECT that waits is left with nothing.
 func (s *Store) insertUser(ctx context.Context, user walkin.User) (created bool, err error) {
-	n, err := s.exec(ctx, s.q.insertUser, s.dialect.id(user.ID), user.Anonymous,
+	if s.dialect.lockFirst {
+		if _, err := s.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+			return false, err
+		}
+	}
+	return s.insert(ctx, s.q.insertUser, s.dialect.id(user.ID), user.Anonymous,
 		s.dialect.time(user.CreatedAt), s.dialect.time(user.SeenAt))
-	return n > 0, err
 }
 
 // takeBack removes a user whom this transaction has just stored, and says why:
@@ -113,14 +121,25 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 	return err
 }
 
-// DeleteUser implements walkin.Store.
+// hold locks a user, who is stored for a moment if they are not there. Where
+// another transaction has just stored them, an insert makes nothing and so holds
+// nothing: then it is locked again.
+func (s *Store) hold(ctx context.Context, user walkin.User) error {
+	for {
+		if _, err := s.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+			return err
+		}
+		if made, err := s.insertUser(ctx, user); made || err != nil {
+			return err
+		}
+	}
+}
+
+// DeleteUser implements walkin.Store. Who is not there is held all the same, so
+// that a Persist has to wait.
 func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		_, err := s.User(ctx, t.UserID) // and locks them
-		if errors.Is(err, walkin.ErrNotFound) {
-			// Stored for a moment, so that a Persist has to wait.
-			_, err = s.insertUser(ctx, walkin.User{ID: t.UserID, Anonymous: true, CreatedAt: t.DeletedAt, SeenAt: t.DeletedAt})
-		}
+		err := s.hold(ctx, walkin.User{ID: t.UserID, Anonymous: true, CreatedAt: t.DeletedAt, SeenAt: t.DeletedAt})
 		if err != nil {
 			return err
 		}
@@ -129,7 +148,7 @@ func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 			mergedInto = s.dialect.id(t.MergedInto)
 		}
 		id := s.dialect.id(t.UserID)
-		_, err = s.exec(ctx, s.q.insertTombstone, id, mergedInto, s.dialect.time(t.DeletedAt), s.dialect.time(t.ExpiresAt))
+		_, err = s.insert(ctx, s.q.insertTombstone, id, mergedInto, s.dialect.time(t.DeletedAt), s.dialect.time(t.ExpiresAt))
 		if err != nil {
 			return err
 		}

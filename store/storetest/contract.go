@@ -26,6 +26,8 @@ var contract = []contractCase{
 	{"Persist of a deleted user is ErrSuperseded", persistDeleted},
 	{"twenty parallel Persist of one visitor are one row", persistParallel},
 	{"a Persist that races a DeleteUser never brings the user back", persistRacesDelete},
+	{"who is buried only if they are not there, is either buried or there", buryRaces},
+	{"a user who is stored while they are deleted is deleted", deleteWaits},
 	{"a Persist with a session ID that is taken makes no user", persistTaken},
 	{"what is written to a user while they are deleted is gone with them, and nobody fails", deleteRaces},
 	{"CreateUser of a taken or deleted ID is ErrSuperseded", createUser},

@@ -54,6 +54,9 @@ func runScenarios(t *testing.T, open Opener) {
 		{"app shell: six fetches and a post make one user", appShell},
 		{"an act on one replica is known on the other", actThenOther},
 		{"readers write nothing", readers},
+		{"an upgrade that races a sign-out is whole, or was not", upgradeSignOut},
+		{"a late click in another tab opens no second account", lateClick},
+		{"an identity that is removed or moved while it is proven is what it is by then", identityMoves},
 	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) { s.run(t, newTown(t, open)) })
@@ -755,6 +758,146 @@ func actThenOther(t *testing.T, n *town) {
 	id := n.act(c)
 	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, id.String())
 	n.want(c.On(n.sites[1]).Act("/note", nil), http.StatusOK, id.String())
+}
+
+// both sends requests of one browser to the two replicas at once.
+func (n *town) both(c *walkintest.Client, requests [2]*http.Request) (answers [2]*http.Response) {
+	var wg sync.WaitGroup
+	for i, r := range requests {
+		c.Carry(r)
+		wg.Go(func() { answers[i], _ = c.On(n.sites[i]).Serve(r) })
+	}
+	wg.Wait()
+	return answers
+}
+
+func post(c *walkintest.Client, path string, form url.Values) *http.Request {
+	r := c.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+// upgradeSignOut has a visitor without a row do both on two replicas.
+func upgradeSignOut(t *testing.T, n *town) {
+	for round := range 10 {
+		c := n.browser()
+		c.Visit("/")
+		subject := fmt.Sprint("ann", round)
+		answers := n.both(c, [2]*http.Request{post(c, "/prove", name(subject)), post(c, "/out", nil)})
+		if got := text(t, answers[0]); answers[0].StatusCode == http.StatusOK {
+			identity, err := n.stores[1].Identity(t.Context(), "test", subject)
+			ok(t, err)
+			user, err := n.stores[0].User(t.Context(), identity.UserID)
+			if err != nil || user.Anonymous {
+				t.Errorf("round %d: %s, and then: got %+v, %v", round, got, user, err)
+			}
+			c.Keep(answers[0])
+			n.want(c.Act("/members", nil), http.StatusOK, identity.UserID.String())
+		} else if answers[0].StatusCode != http.StatusConflict {
+			t.Errorf("round %d: got %d", round, answers[0].StatusCode)
+		}
+	}
+}
+
+// lateClick has two tabs prove two identities, at once and one after the other.
+func lateClick(t *testing.T, n *town) {
+	for round, kind := range []string{"provisional", "anonymous", "provisional", "anonymous"} {
+		c := n.browser()
+		c.Visit("/")
+		if kind == "anonymous" {
+			n.act(c)
+		}
+		old := c.Cookie(anonCookie)
+		names := [2]url.Values{name(fmt.Sprint("ann", round)), name(fmt.Sprint("bea", round))}
+		if round < 2 {
+			status := [2]int{}
+			for i, r := range n.both(c, [2]*http.Request{post(c, "/prove", names[0]), post(c, "/prove", names[1])}) {
+				status[i] = r.StatusCode
+			}
+			if status != [2]int{http.StatusOK, http.StatusConflict} && status != [2]int{http.StatusConflict, http.StatusOK} {
+				t.Errorf("%s, at once: got %v, want 200 and 409", kind, status)
+			}
+		} else {
+			n.want(c.Act("/prove", names[0]), http.StatusOK, "upgraded")
+		}
+		for i, site := range n.sites {
+			late := walkintest.NewClient(t, site)
+			late.SetCookie(anonCookie, old)
+			subject := fmt.Sprint("free", round, i)
+			if r := late.Act("/prove", name(subject)); r.StatusCode != http.StatusConflict || len(r.Cookies()) > 0 {
+				t.Errorf("%s, replica %d: got %d and %v, want 409 and no cookie", kind, i, r.StatusCode, r.Cookies())
+			}
+			_, err := n.stores[i].Identity(t.Context(), "test", subject)
+			is(t, err, walkin.ErrNotFound)
+		}
+	}
+}
+
+// A meddledStore has something happen between the first look at an identity and what
+// follows from it.
+type meddledStore struct {
+	walkin.Store
+	meddle func()
+}
+
+func (s *meddledStore) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+	identity, err := s.Store.Identity(ctx, provider, subject)
+	if meddle := s.meddle; meddle != nil {
+		s.meddle = nil
+		meddle()
+	}
+	return identity, err
+}
+
+// identityMoves has Ann's identity be taken from her, on another replica, while
+// somebody proves it: she must not be signed in to by it any more.
+func identityMoves(t *testing.T, n *town) {
+	ann, bea := n.browser(), n.browser()
+	n.want(bea.Act("/prove", name("bea")), http.StatusOK, "")
+	n.want(ann.Act("/prove", name("ann")), http.StatusOK, "")
+	id := func(c *walkintest.Client) uuid.UUID { return n.act(c) }
+	annID, beaID := id(ann), id(bea)
+	store := &meddledStore{Store: n.stores[0]}
+	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store})
+	ok(t, err)
+	site := m.Handler(n.routes(m, store))
+	for _, moved := range []bool{false, true} {
+		for _, kind := range []string{"nobody", "provisional", "anonymous"} {
+			subject := fmt.Sprint(kind, moved)
+			ok(t, n.stores[1].CreateIdentity(t.Context(), walkin.Identity{Provider: "test", Subject: subject, UserID: annID, CreatedAt: time.Now()}))
+			c := n.browser()
+			if kind != "nobody" {
+				c.Visit("/")
+			}
+			if kind == "anonymous" {
+				n.act(c)
+			}
+			c = c.On(site)
+			var meddled error
+			store.meddle = func() {
+				// A store with one writer makes this one wait until the proof is
+				// through, and so there is nothing between.
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				if meddled = n.stores[1].DeleteIdentity(ctx, annID, "test", subject); meddled == nil && moved {
+					meddled = n.stores[1].CreateIdentity(ctx, walkin.Identity{Provider: "test", Subject: subject, UserID: beaID, CreatedAt: time.Now()})
+				}
+			}
+			n.want(c.Act("/prove", name(subject)), http.StatusOK, "")
+			switch who := n.act(c); {
+			case errors.Is(meddled, context.DeadlineExceeded):
+				if who != annID {
+					t.Errorf("%s: got %v, want Ann", subject, who)
+				}
+			case meddled != nil:
+				t.Fatal(meddled)
+			case who == annID:
+				t.Errorf("%s: signed in to the account that the identity was taken from", subject)
+			case moved && who != beaID:
+				t.Errorf("%s: got %v, want Bea", subject, who)
+			}
+		}
+	}
 }
 
 func readers(t *testing.T, n *town) {

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -168,6 +170,79 @@ func persistRacesDelete(t *testing.T, a, b walkin.Store) {
 		is(t, err, walkin.ErrNotFound)
 		_, err = b.Lookup(t.Context(), user.ID, session.ID)
 		is(t, err, walkin.ErrSuperseded)
+	}
+}
+
+// buryRaces has one handle bury visitors who have no row, in one step, as a sign-out
+// does, and the other make them permanent. Of the two one happens, and whole.
+func buryRaces(t *testing.T, a, b walkin.Store) {
+	for round := range 25 {
+		user, _ := newUser(t)
+		var buried, upgraded error
+		together(2, a, b, func(i int, s walkin.Store) {
+			if i == 0 {
+				buried = s.InTx(t.Context(), func(ctx context.Context) error {
+					if err := s.CreateUser(ctx, user); err != nil {
+						return err
+					}
+					return s.DeleteUser(ctx, tombstone(user.ID))
+				})
+				return
+			}
+			upgraded = s.InTx(t.Context(), func(ctx context.Context) error {
+				permanent := user
+				permanent.Anonymous = false
+				if err := s.CreateUser(ctx, permanent); err != nil {
+					return err
+				}
+				return s.CreateIdentity(ctx, identityOf(user, fmt.Sprint(round)))
+			})
+		})
+		_, there := b.User(t.Context(), user.ID)
+		_, owned := a.Identity(t.Context(), "test", fmt.Sprint(round))
+		switch {
+		case buried == nil && errors.Is(upgraded, walkin.ErrSuperseded):
+			is(t, there, walkin.ErrNotFound)
+			is(t, owned, walkin.ErrNotFound)
+		case upgraded == nil && errors.Is(buried, walkin.ErrSuperseded):
+			ok(t, there)
+			ok(t, owned)
+		default:
+			t.Errorf("got %v from the burial and %v from the upgrade, want one to be done and the other ErrSuperseded", buried, upgraded)
+		}
+	}
+}
+
+// deleteWaits has a user be stored by a transaction that is still open when they are
+// deleted, and that then goes on, or is undone.
+func deleteWaits(t *testing.T, a, b walkin.Store) {
+	for _, undone := range []error{nil, errApp} {
+		user, session := newUser(t)
+		var deleted error
+		var wg sync.WaitGroup
+		err := a.InTx(t.Context(), func(ctx context.Context) error {
+			_, err := a.Persist(ctx, user, session)
+			ok(t, err)
+			wg.Go(func() {
+				deleted = b.InTx(t.Context(), func(ctx context.Context) error {
+					if err := b.DeleteUser(ctx, tombstone(user.ID)); err != nil {
+						return err
+					}
+					return b.DeleteUser(ctx, tombstone(user.ID))
+				})
+			})
+			ok(t, a.CreateIdentity(ctx, identityOf(user, user.ID.String())))
+			return undone
+		})
+		is(t, err, undone)
+		wg.Wait()
+		ok(t, deleted)
+		_, err = a.User(t.Context(), user.ID)
+		is(t, err, walkin.ErrNotFound)
+		_, err = a.Lookup(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSuperseded)
+		_, err = b.Identity(t.Context(), "test", user.ID.String())
+		is(t, err, walkin.ErrNotFound)
 	}
 }
 

@@ -1,0 +1,225 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// storeTimeout is for one call of a store, and for what a store does around
+	// the function of a transaction: one that hangs is one that is down.
+	storeTimeout = 3 * time.Second
+
+	// txTimeout is for a transaction with the app's hooks in it.
+	txTimeout = 10 * time.Second
+
+	// sweepTimeout is for either of a sweep, for which no visitor waits.
+	sweepTimeout = time.Minute
+)
+
+// Bounded returns a store whose calls end: each of them after 3 seconds, and a
+// transaction, hooks included, after 10. It answers what [Middleware.Refuse] answers
+// right: the sentinels for a miss and for a conflict, and otherwise a *[Refusal],
+// 503 when the store did not answer and 500 when what was asked breaks a rule of the
+// app's own tables. What a function in InTx returns is passed on, unless the store
+// says that it is one of these.
+//
+// New does this to Config.Store, and whatever answers visitors out of a store does it
+// to its own. It may be done twice. It has no more methods than [Store].
+func Bounded(store Store) Store {
+	if _, ok := store.(bounded); ok || store == nil {
+		return store
+	}
+	return bounded{store}
+}
+
+type bounded struct{ inner Store }
+
+// ability returns the store under a bounded one, where it can do something more.
+func ability[T any](store Store) (T, bool) {
+	if b, ok := store.(bounded); ok {
+		store = b.inner
+	}
+	able, ok := store.(T)
+	return able, ok
+}
+
+type unhurriedKey struct{}
+
+// unhurried is for what runs in the background.
+func unhurried(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unhurriedKey{}, true)
+}
+
+// within returns a bound, or the one of what runs in the background.
+func within(ctx context.Context, bound time.Duration) time.Duration {
+	if ctx.Value(unhurriedKey{}) != nil {
+		return sweepTimeout
+	}
+	return bound
+}
+
+// storeFailed returns the refusal for an error of a store.
+func storeFailed(err error) *Refusal {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return refusal
+	}
+	if errors.Is(err, ErrConstraint) {
+		return &Refusal{Status: http.StatusInternalServerError, Reason: reasonConstraint, Err: err,
+			Message: generalMessage(http.StatusInternalServerError)}
+	}
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return storeDown(err)
+}
+
+func storeDown(err error) *Refusal {
+	return &Refusal{Status: http.StatusServiceUnavailable, Reason: reasonStoreDown, Err: err, RetryAfter: 5 * time.Second,
+		Message: generalMessage(http.StatusServiceUnavailable)}
+}
+
+const (
+	reasonStoreDown  = "store_down"
+	reasonConstraint = "constraint"
+)
+
+// answered returns an error of a store as Bounded says.
+func answered(err error) error {
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrIdentityTaken) {
+		return err
+	}
+	return storeFailed(err)
+}
+
+var errStuck = fmt.Errorf("walkin: the store did not begin or end a transaction in time: %w", context.DeadlineExceeded)
+
+func (b bounded) InTx(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within(ctx, txTimeout))
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	// While fn runs its calls have bounds of their own; before and behind it, the
+	// store is on its own.
+	most := within(ctx, storeTimeout)
+	stuck := time.AfterFunc(most, func() { stop(errStuck) })
+	defer stuck.Stop()
+	failed := false // fn did, the last time it ran
+	err := b.inner.InTx(ctx, func(ctx context.Context) error {
+		stuck.Stop()
+		err := fn(ctx)
+		failed = err != nil
+		stuck.Reset(most)
+		return err
+	})
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errStuck) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	switch {
+	case !failed:
+		return answered(err)
+	case errors.Is(err, ErrConstraint), errors.Is(err, ErrUnavailable):
+		return storeFailed(err)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return storeFailed(err) // it waited until the bound, or the visitor left
+	}
+	return err
+}
+
+func bound[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, within(ctx, storeTimeout))
+	defer cancel()
+	v, err := call(ctx)
+	return v, answered(err)
+}
+
+func boundErr(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within(ctx, storeTimeout))
+	defer cancel()
+	return answered(call(ctx))
+}
+
+func (b bounded) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (Session, error) {
+	return bound(ctx, func(ctx context.Context) (Session, error) { return b.inner.Lookup(ctx, userID, sessionID) })
+}
+
+func (b bounded) Persist(ctx context.Context, user User, session Session) (created bool, err error) {
+	return bound(ctx, func(ctx context.Context) (bool, error) { return b.inner.Persist(ctx, user, session) })
+}
+
+func (b bounded) CreateUser(ctx context.Context, user User) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateUser(ctx, user) })
+}
+
+func (b bounded) User(ctx context.Context, id uuid.UUID) (User, error) {
+	return bound(ctx, func(ctx context.Context) (User, error) { return b.inner.User(ctx, id) })
+}
+
+func (b bounded) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.SetAnonymous(ctx, id, anonymous) })
+}
+
+func (b bounded) DeleteUser(ctx context.Context, tombstone Tombstone) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteUser(ctx, tombstone) })
+}
+
+func (b bounded) CreateSession(ctx context.Context, session Session) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateSession(ctx, session) })
+}
+
+func (b bounded) RenewSession(ctx context.Context, session Session) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.RenewSession(ctx, session) })
+}
+
+func (b bounded) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteSession(ctx, userID, sessionID) })
+}
+
+func (b bounded) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteSessions(ctx, userID, except) })
+}
+
+func (b bounded) Identity(ctx context.Context, provider, subject string) (Identity, error) {
+	return bound(ctx, func(ctx context.Context) (Identity, error) { return b.inner.Identity(ctx, provider, subject) })
+}
+
+func (b bounded) Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error) {
+	return bound(ctx, func(ctx context.Context) ([]Identity, error) { return b.inner.Identities(ctx, userID) })
+}
+
+func (b bounded) CreateIdentity(ctx context.Context, identity Identity) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateIdentity(ctx, identity) })
+}
+
+func (b bounded) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.SetSecret(ctx, provider, subject, secret) })
+}
+
+func (b bounded) DeleteIdentity(ctx context.Context, userID uuid.UUID, provider, subject string) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteIdentity(ctx, userID, provider, subject) })
+}
+
+func (b bounded) PutTicket(ctx context.Context, ticket Ticket) error {
+	return boundErr(ctx, func(ctx context.Context) error { return b.inner.PutTicket(ctx, ticket) })
+}
+
+func (b bounded) AddTicket(ctx context.Context, ticket Ticket, now time.Time) (added bool, err error) {
+	return bound(ctx, func(ctx context.Context) (bool, error) { return b.inner.AddTicket(ctx, ticket, now) })
+}
+
+func (b bounded) Ticket(ctx context.Context, key string, now time.Time) (Ticket, error) {
+	return bound(ctx, func(ctx context.Context) (Ticket, error) { return b.inner.Ticket(ctx, key, now) })
+}
+
+func (b bounded) TryTicket(ctx context.Context, key string, now time.Time) (Ticket, error) {
+	return bound(ctx, func(ctx context.Context) (Ticket, error) { return b.inner.TryTicket(ctx, key, now) })
+}
+
+func (b bounded) TakeTicket(ctx context.Context, key string, now time.Time) (Ticket, error) {
+	return bound(ctx, func(ctx context.Context) (Ticket, error) { return b.inner.TakeTicket(ctx, key, now) })
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // SignOutHandler ends the visitor's session on POST and sends them to the form's
@@ -39,10 +40,10 @@ func (m *Middleware) SignOutHandler() http.Handler {
 //
 // It refuses cross-origin requests; call it before the response begins.
 func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
-	if !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil {
-		return crossOrigin()
-	}
 	v := m.visit(w, r)
+	if refusal := m.whyNotWrite(v, r); refusal != nil {
+		return refusal
+	}
 	now := time.Now()
 	// Each token is judged, whichever of them the visitor is by: a bearer that is
 	// the app's own or broken must not hide the cookie's session, and a guest left
@@ -51,7 +52,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if v.standing == live {
 		ended = append(ended, finding{standing: live, entry: v.entry}) // or one that this very response opened
 	}
-	token, isBearer := bearer(r.Header)
+	token, isBearer := request.Bearer(r.Header)
 	if isBearer {
 		ended = append(ended, m.judge(r, token, m.cache.get(token), now, asBearer))
 		ended[len(ended)-1].bearer = true
@@ -106,6 +107,14 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 			Message: "This browser is signed out. We could not end the session everywhere; please sign in and out once more later."}
 	}
 	return nil
+}
+
+// whyNotWrite is whyNotAct where a safe method may not do it either.
+func (m *Middleware) whyNotWrite(v *visit, r *http.Request) *Refusal {
+	if m.facts(v, r).Method != request.Act {
+		return foreignRequest("method")
+	}
+	return m.whyNotAct(v, r)
 }
 
 // end ends the session of a token.
@@ -228,8 +237,8 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 	v := m.visit(w, r)
 	c := v.claims.Load()
 	switch {
-	case !isAct(r) || m.cfg.CrossOrigin.Check(r) != nil:
-		return crossOrigin()
+	case m.whyNotWrite(v, r) != nil:
+		return m.whyNotWrite(v, r)
 	case c == nil:
 		return m.noUser(v, "no_user")
 	case c.Anonymous:

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // Mint says when a visitor without a user gets one. Minting is a signature and
@@ -20,7 +20,8 @@ const (
 	MintOnVisit Mint = iota
 
 	// MintOnAct mints when somebody acts: a POST, PUT, PATCH or DELETE from
-	// the site itself. Nothing is stored on a reader's device.
+	// the site itself, see docs/requests.md. Nothing is stored on a reader's
+	// device.
 	MintOnAct
 
 	// MintOnDemand mints only in [Middleware.Ensure].
@@ -47,10 +48,10 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 		if !c.Provisional {
 			return m.ensureAlive(r, v, *c)
 		}
-		if isAct(r) && m.cfg.CrossOrigin.Check(r) != nil {
-			return Claims{}, crossOrigin()
+		if refusal := m.whyNotAct(v, r); refusal != nil {
+			return Claims{}, refusal
 		}
-	} else if reason := m.whyNotMint(r, v.standing, true); reason != "" {
+	} else if reason := m.mintRefusal(r, m.facts(v, r), v.standing, byApp); reason != "" {
 		return Claims{}, m.noUser(v, reason)
 	}
 	if v.response != nil && v.response.begun() {
@@ -97,8 +98,8 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 		return storeDown(nil)
 	case v.standing == conflicting:
 		return m.twoUsers()
-	case reason == "cross_site":
-		return crossOrigin()
+	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
+		return foreignRequest(reason)
 	case v.reason != "":
 		reason = v.reason
 	}
@@ -111,10 +112,6 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 func (m *Middleware) twoUsers() *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: m.cfg.SignOutURL,
 		Message: "Your browser holds two different users of this site. Please sign out, which ends both, and start again."}
-}
-
-func crossOrigin() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: "cross_origin"}
 }
 
 // mint makes a provisional user for the visitor. Nobody but the visitor's
@@ -279,17 +276,8 @@ func (m *Middleware) issue(ctx context.Context, c Claims) (string, Claims, error
 	return token, c, nil
 }
 
-// isAct reports whether the request does something, in the words of RFC 9110.
-func isAct(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		return true
-	}
-	return false
-}
-
 // isSafe reports whether the request only looks. A method we do not know is
-// not safe: it is treated with the care an act gets.
+// not safe: it is treated with the care a write gets.
 func isSafe(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -298,13 +286,91 @@ func isSafe(r *http.Request) bool {
 	return false
 }
 
-// whyNotMint returns "" when this request may give its visitor, who was found
-// to stand like s, a new user; and otherwise the reason it may not. demanded
-// is true in Ensure: the app asks, so the shape of a page view is not needed.
+// facts returns what is known about who sent a request: what Handler read, or
+// else what r itself says.
+func (m *Middleware) facts(v *visit, r *http.Request) request.Facts {
+	if v.facts.IsRead() {
+		return v.facts
+	}
+	var b brought
+	b.read(r.Header, m)
+	return m.readFacts(r, &b)
+}
+
+func (m *Middleware) readFacts(r *http.Request, b *brought) request.Facts {
+	some, lax := !b.bearer && !b.nothing(), false
+	if !isSafe(r) {
+		if b.bearer { // nobody looked for cookies yet
+			var permanent, anonymous carriedCookie
+			m.cookies.find(r.Header, nil, &permanent, &anonymous)
+			some = permanent.standing != absent || anonymous.standing != absent
+		}
+		_, flow := m.cookies.bound(r)
+		some = some || flow
+		lax = some && !m.cfg.Partitioned
+	}
+	return request.Read(r, &m.site, some, lax)
+}
+
+// newSite returns what package request has to be told about a site.
+func newSite(cfg Config, keys *keyring) request.Site {
+	return request.Site{
+		Insecure: cfg.Insecure, Partitioned: cfg.Partitioned, IsOurs: keys.isOurs,
+		// CrossOriginProtection does not say which origins it trusts, nor why it
+		// lets a request pass. It is asked about one from elsewhere that is
+		// nothing but its origin: what it passes then is trusted wherever it goes.
+		Trusts: func(origin string) bool {
+			return cfg.CrossOrigin.Check(&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/.walkin/trusted-origin"},
+				Header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {origin}}}) == nil
+		},
+		IsExempt: func(r *http.Request) bool { return cfg.CrossOrigin.Check(r) == nil },
+	}
+}
+
+// CheckOrigin returns nil when an unsafe request may do something for its visitor,
+// and otherwise a *[Refusal]: when another site may have sent it, or when it is a
+// report or a ping that browsers send by themselves. Safe requests pass. Ensure,
+// Continue, the guards and all else of walkin's ask it themselves; it is for
+// handlers without a guard. [Config].CrossOrigin trusts more origins.
+func (m *Middleware) CheckOrigin(r *http.Request) error {
+	if refusal := m.whyNotAct(m.visit(nil, r), r); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// whyNotAct returns nil when an unsafe request may act for its visitor, and the
+// refusal otherwise. Every part of walkin that changes something asks it.
+func (m *Middleware) whyNotAct(v *visit, r *http.Request) *Refusal {
+	f := m.facts(v, r)
+	if reason := f.WhyNotAct(v.standing == live && !v.bearer); reason != "" {
+		return foreignRequest(reason)
+	}
+	return nil
+}
+
+func foreignRequest(reason string) *Refusal {
+	refusal := &Refusal{Status: http.StatusForbidden, Reason: "cross_origin"}
+	if reason == "worker_without_cookie" {
+		refusal.Reason, refusal.Message = reason, "We could not tell that this came from our own page. Please reload the page and try again."
+	}
+	return refusal
+}
+
+// A demand says who wants a new user: the shape of the request, or the app.
+type demand bool
+
+const (
+	byShape demand = false
+	byApp   demand = true // in Ensure
+)
+
+// mintRefusal returns "" when this request may give its visitor, who was found
+// to stand like s, a new user; and otherwise the reason it may not.
 //
 // It fails closed: whatever is not known to be a person's own first step is
-// not one yet. The visitor loses nothing by a no; the next page view asks anew.
-func (m *Middleware) whyNotMint(r *http.Request, s standing, demanded bool) string {
+// not one yet. The visitor loses nothing by a no; the next page view asks again.
+func (m *Middleware) mintRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
 	switch {
 	case m.cfg.Mint == MintOff:
 		return "mint_off"
@@ -312,19 +378,19 @@ func (m *Middleware) whyNotMint(r *http.Request, s standing, demanded bool) stri
 		// There is a token that could not be judged, or two: to mint over it
 		// could take a live user away.
 		return "cookie_not_judged"
-	case header(r, "Upgrade") != "":
+	case f.IsUpgrade():
 		return "protocol_upgrade" // many WebSocket libraries drop the cookie
-	case isPrefetch(r.Header):
+	case f.IsPrefetch():
 		return "prefetch"
-	case isMachinePath(r.URL.Path):
+	case request.IsMachinePath(r.URL.Path, f.SaysBrowser()):
 		return "machine_path"
 	}
 	var reason string
-	switch {
-	case isAct(r):
-		reason = m.whyNotByAct(r, s, demanded)
-	case r.Method == http.MethodGet:
-		reason = m.whyNotByVisit(r, s, demanded)
+	switch f.Method {
+	case request.Act:
+		reason = m.actRefusal(r, f, s, by)
+	case request.Get:
+		reason = m.visitRefusal(f, s, by)
 	default:
 		reason = "method"
 	}
@@ -334,36 +400,57 @@ func (m *Middleware) whyNotMint(r *http.Request, s standing, demanded bool) stri
 	return reason
 }
 
-func (m *Middleware) whyNotByAct(r *http.Request, s standing, demanded bool) string {
+func (m *Middleware) actRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
+	if reason := f.WhyNotAct(false); reason != "" {
+		return reason
+	}
 	switch {
-	case !isSameOrigin(r):
+	case f.From == request.TrustedFar, f.From == request.Exempt:
 		// Also a top-level post from elsewhere: the browser withholds a Lax
 		// cookie there, and there may be one.
 		return "cross_site"
 	case s != absent:
 		// A click that raced an upgrade must not open a second user.
 		return "stale_cookie"
-	case demanded:
+	case f.Auth == request.AppBearer, f.Auth == request.AppAuth:
+		return "authorization" // who sends one is somebody's program, and known to the app by it
+	case by == byApp:
 		return ""
 	case m.cfg.Mint == MintOnDemand:
 		return "on_demand"
 	case m.isCredentialForm(r):
 		return "credential_form"
 	}
+	return m.automatic(r, f)
+}
+
+// automatic returns why an unsafe request that may act is still no person's deed,
+// or "". It makes no user and no row by itself.
+func (m *Middleware) automatic(r *http.Request, f request.Facts) string {
+	switch {
+	case !f.IsBrowser():
+		return "no_browser" // a webhook, or a program of somebody's
+	case f.Shape == request.Beacon:
+		return "beacon"
+	case m.cfg.IsAutomatic != nil && m.cfg.IsAutomatic(r):
+		return "automatic"
+	}
 	return ""
 }
 
-func (m *Middleware) whyNotByVisit(r *http.Request, s standing, demanded bool) string {
-	visit := m.whyNotVisit(r)
+func (m *Middleware) visitRefusal(f request.Facts, s standing, by demand) string {
+	visit := m.notAPage(f)
 	switch {
-	case demanded && s == absent:
-		if header(r, "Sec-Fetch-Site") != "" && visit != "" && !isSameOrigin(r) {
+	case f.Auth == request.AppBearer:
+		return "authorization"
+	case by == byApp && s == absent:
+		if visit != "" && f.SaysBrowser() && f.From != request.Own && f.From != request.Trusted {
 			return "cross_site"
 		}
 		return ""
 	case visit != "":
 		return visit
-	case m.cfg.Mint == MintOnVisit || demanded:
+	case m.cfg.Mint == MintOnVisit || by == byApp:
 		return ""
 	case s == absent:
 		return "no_act"
@@ -373,85 +460,21 @@ func (m *Middleware) whyNotByVisit(r *http.Request, s standing, demanded bool) s
 	return ""
 }
 
-// whyNotVisit reports whether a person opens a page, by what browsers say
-// themselves (Fetch Metadata) and else by what they accept.
-func (m *Middleware) whyNotVisit(r *http.Request) string {
-	mode, dest, site := header(r, "Sec-Fetch-Mode"), header(r, "Sec-Fetch-Dest"), header(r, "Sec-Fetch-Site")
-	switch {
-	case mode == "" && dest == "" && site == "":
-		if !accepts(r, "text/html") {
-			return "not_a_page"
-		}
+// notAPage returns "" when a person opens a page, and otherwise what else it is.
+func (m *Middleware) notAPage(f request.Facts) string {
+	switch f.Shape {
+	case request.Page:
 		return ""
-	case mode != "navigate":
-		return "not_a_page"
-	case dest == "document":
-		return ""
-	case dest == "iframe" && m.cfg.Partitioned:
-		return ""
-	}
-	return "embedded"
-}
-
-// isSameOrigin reports whether the request comes from a page of this very
-// site, so that the browser sent all the cookies it has. Clients that say
-// nothing of the kind are no browsers and carry no victim's cookies.
-func isSameOrigin(r *http.Request) bool {
-	switch header(r, "Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return true
-	case "":
-	default:
-		return false
-	}
-	origin := header(r, "Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && u.Host == r.Host
-}
-
-// isPrefetch reports whether a browser or proxy asks ahead of a person who may
-// never come.
-func isPrefetch(h http.Header) bool {
-	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		values := h[name]
-		if len(values) == 0 {
-			continue
+	case request.Frame:
+		if m.cfg.Partitioned {
+			return ""
 		}
-		switch v := strings.ToLower(values[0]); {
-		case strings.Contains(v, "prefetch"), strings.Contains(v, "prerender"), v == "preview":
-			return true
-		}
+		return "embedded"
+	case request.Frameset, request.Plugin:
+		return "embedded"
 	}
-	return false
+	return "not_a_page"
 }
 
-// isMachinePath reports whether a path is one that machines ask for.
-func isMachinePath(path string) bool {
-	switch path {
-	case "/healthz", "/health", "/livez", "/readyz", "/ready", "/live", "/ping", "/status", "/metrics",
-		"/robots.txt", "/favicon.ico", "/sitemap.xml", "/ads.txt":
-		return true
-	}
-	return strings.HasPrefix(path, "/.well-known/")
-}
-
-// isAsset reports whether a browser loads a piece of a page.
-func isAsset(r *http.Request) bool {
-	switch header(r, "Sec-Fetch-Dest") {
-	case "", "document", "empty", "iframe", "frame":
-		return false
-	}
-	return true
-}
-
-// header is r.Header.Get for a name that is spelt as net/http does, which a
-// request without a user asks for by the dozen.
-func header(r *http.Request, name string) string {
-	if values := r.Header[name]; len(values) > 0 {
-		return values[0]
-	}
-	return ""
-}
+// header is r.Header.Get for a name that is spelt as net/http does.
+func header(r *http.Request, name string) string { return request.First(r.Header, name) }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 const (
@@ -30,10 +32,10 @@ const (
 func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error) {
 	v := m.visit(w, r)
 	switch {
-	case !isAct(r):
+	case m.facts(v, r).Method != request.Act:
 		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
-	case m.cfg.CrossOrigin.Check(r) != nil:
-		return "", crossOrigin()
+	case m.whyNotAct(v, r) != nil:
+		return "", m.whyNotAct(v, r)
 	case v.standing == unreachable:
 		return "", storeDown(nil)
 	case v.standing == conflicting:
@@ -50,11 +52,23 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 	}
 	// Set anew each time: the last round trip that was started gets its full
 	// time, and an earlier one in another tab still completes.
-	cookie := m.cookies.cookie(m.cookies.binding, value)
-	cookie.Domain = "" // the browser's on this host alone, see newCookies
-	cookie.MaxAge = int(boundFor.Seconds())
-	m.setCookies(w, v, cookie)
+	m.setCookies(w, v, m.cookies.flow(value))
 	return boundToCookie(value), nil
+}
+
+// showForm gives a visitor without a user the cookie of Bind with a form of a
+// credential. Behind a service worker it tells their post from another site's,
+// see request.Facts.WhyNotAct. Only a person who opens the page gets it, since
+// other sites can fetch and frame it; one that is there stays as it is.
+func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request) {
+	v := m.visit(w, r)
+	f := m.facts(v, r)
+	if v.claims.Load() != nil || f.Method != request.Get || f.Shape != request.Page || f.IsPrefetch() || v.response != nil && v.response.begun() {
+		return
+	}
+	if _, ok := m.cookies.bound(r); !ok {
+		m.setCookies(w, v, m.cookies.flow(rand.Text()))
+	}
 }
 
 // Bound returns the names under which the visitor's browser may have been bound

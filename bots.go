@@ -14,7 +14,7 @@ import (
 //
 // Crawlers are robots with every method. HTTP libraries and whatever is not
 // shaped like a browser are robots only where they read: a program that posts
-// is somebody's program at work, and its owner may script a site with curl.
+// is at work for somebody, and gets a user where the app calls [Middleware.Ensure].
 // Without a User-Agent there is nobody to give the benefit of the doubt.
 //
 // Only names are looked for, and only in the first 512 bytes: about a

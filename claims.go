@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // Claims say who the visitor is. They are a plain value, comparable with ==;
@@ -85,9 +87,11 @@ type visit struct {
 	request  *http.Request // nil when made by NewContext
 	handled  bool          // by Handler: what was to be decided is
 	standing standing      // how the visitor's token was found
-	reason   string        // why, for the owner's events
 	bearer   bool          // the token came in the Authorization header
 	handsOff bool          // another value of the cookie's name cannot be judged: it is not written over
+	facts    request.Facts // who sent the request; not read on a returning visitor's short way
+	reason   string        // why, for the owner's events
+	url      *url.URL      // as Handler saw it; nil outside of it
 	entry    *entry        // the cache entry of a token that verified, or nil
 	response *response     // the wrapped writer, nil when w was passed through
 	taken    takenRows     // of ReserveAccount

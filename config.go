@@ -88,14 +88,25 @@ type Config struct {
 	// an iframe may mint. Needs Secure cookies.
 	Partitioned bool
 
-	// CrossOrigin decides which unsafe requests come from elsewhere. Nil is
-	// http.NewCrossOriginProtection(); set the app's own for its trusted
-	// origins. Refusals are answered as all others, not by its deny handler.
+	// CrossOrigin has the origins that the app trusts, for a page on another
+	// origin that calls this site: its requests create users and sign in as those
+	// of the site's own pages do, see docs/single-page-apps.md. A path that its
+	// AddInsecureBypassPattern names can sign in and out from anywhere, but makes
+	// no new user. Nil is http.NewCrossOriginProtection(), which trusts no other
+	// origin. Refusals are answered as all others, not by its deny handler.
 	CrossOrigin *http.CrossOriginProtection
 
 	// IsBot reports whether a request is a robot's, which gets no user yet.
 	// Nil is the function IsBot.
 	IsBot func(*http.Request) bool
+
+	// IsAutomatic reports whether an unsafe request is sent by a page or a
+	// program on its own, as analytics and webhooks are, and not by a visitor
+	// who does something. It then creates no user, and stores none; the handler
+	// runs as usual, and [Middleware.Ensure] still can. Beacons, reports, pings,
+	// and requests without any mark of a browser are known without it. Nil names
+	// no others. See docs/requests.md.
+	IsAutomatic func(*http.Request) bool
 
 	// TrustedProxies are the networks of the proxies in front of the app, its
 	// load balancer or CDN, which say in a header whom a request is from.
@@ -172,6 +183,12 @@ type Config struct {
 	// RecentProof is how old a permanent user's last proof may be when they
 	// add or remove an identity. Zero is 10 minutes.
 	RecentProof time.Duration
+
+	// BasePath is what a proxy in front of the app takes off the paths that
+	// browsers ask for, such as "/app". Empty is nothing. It is not needed for
+	// http.StripPrefix, which leaves http.Request.RequestURI as it is. All paths
+	// in this Config, and return_to, are as browsers see them.
+	BasePath string
 
 	// UpgradeURL and SignInURL are local paths of the pages that people are
 	// sent to when a guard refuses them. Empty shows a plain page. A post to
@@ -317,6 +334,9 @@ func New(cfg Config) (*Middleware, error) {
 			mistake("Config.CredentialPaths[%d] %q is not a local path like /passkey/", i, path)
 		}
 	}
+	if cfg.BasePath = strings.TrimSuffix(cfg.BasePath, "/"); cfg.BasePath != "" && (localPath(cfg.BasePath, "") == "" || strings.ContainsAny(cfg.BasePath, "?#%")) {
+		mistake("Config.BasePath %q is not a local path like /app", cfg.BasePath)
+	}
 	if cfg.CacheSize < 0 {
 		mistake("Config.CacheSize is %d, which is negative", cfg.CacheSize)
 	}
@@ -359,9 +379,12 @@ func New(cfg Config) (*Middleware, error) {
 			slog.String("cookie", names.permanent))
 	}
 	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, cache: newCache(cfg.CacheSize), deviceKeys: deviceKeys,
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: newCache(cfg.CacheSize), deviceKeys: deviceKeys,
 		ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
 }
+
+// Insecure returns Config.Insecure, for a package that sets a cookie of its own.
+func (m *Middleware) Insecure() bool { return m.cfg.Insecure }
 
 func orDefault[T comparable](field *T, value T) {
 	var zero T

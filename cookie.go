@@ -255,6 +255,13 @@ func (k *cookies) name(anonymous bool) string {
 	return k.permanent
 }
 
+// flow returns the cookie of Bind: this host's alone, see newCookies.
+func (k *cookies) flow(value string) *http.Cookie {
+	cookie := k.cookie(k.binding, value)
+	cookie.Domain, cookie.MaxAge = "", int(boundFor.Seconds())
+	return cookie
+}
+
 func (k *cookies) cookie(name, value string) *http.Cookie {
 	cookie := &http.Cookie{
 		Name: name, Value: value, Path: "/", Domain: k.domain,

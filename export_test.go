@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+// Codes are the words for API clients by a refusal's Reason.
+var Codes = codes
+
+// CodeOf is code.
+var CodeOf = code
+
 // LocalPath is localPath, for its fuzz test.
 var LocalPath = localPath
 

@@ -3,6 +3,8 @@ package walkin
 import (
 	"errors"
 	"net/http"
+
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // A Credential is a way to prove an identity that a form can carry, such as a
@@ -92,14 +94,15 @@ func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, 
 // larger than 64 KB.
 func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = m.known(w, r)
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		form := Form{Status: http.StatusOK}
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
 		case http.MethodPost:
 			// Before anything is read or hashed for a page from elsewhere.
-			if m.cfg.CrossOrigin.Check(r) != nil {
-				m.Refuse(w, r, crossOrigin())
+			if refusal := m.whyNotAct(m.visit(w, r), r); refusal != nil {
+				m.Refuse(w, r, refusal)
 				return
 			}
 			if v := m.visit(w, r); visitFrom(r.Context()) != v {
@@ -126,6 +129,7 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 			return
 		}
 		form.ReturnTo = ReturnTo(r)
+		m.showForm(w, r)
 		page(w, r, form)
 	})
 }
@@ -147,5 +151,5 @@ func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err erro
 // wantsForm reports whether a refused form is to be shown again: to everyone
 // but a program that asks for JSON.
 func wantsForm(r *http.Request) bool {
-	return accepts(r, "text/html") || !accepts(r, "json")
+	return request.WantsPage(r.Header) || !request.Accepts(r.Header, "json")
 }

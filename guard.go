@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // A Refusal is why a visitor was refused: the error of [Middleware.Ensure] and
@@ -40,6 +41,10 @@ type Refusal struct {
 	// draft-ietf-httpapi-ratelimit-headers-11.
 	Limit  Limit
 	Policy string
+
+	// Code is for API clients: a stable word, in the member "code" of the problem
+	// document. Empty is walkin's own for the Reason, see docs/requests.md.
+	Code string
 
 	// Err is what caused it, for the owner alone; may be nil.
 	Err error
@@ -93,6 +98,9 @@ func refusalOf(err error) *Refusal {
 	if e.Message == "" {
 		e.Message = generalMessage(e.Status)
 	}
+	if e.Code == "" {
+		e.Code = code(e.Status, e.Reason)
+	}
 	return &e
 }
 
@@ -118,9 +126,12 @@ func (m *Middleware) RequireUser() func(http.Handler) http.Handler {
 }
 
 // RequirePermanent lets permanent users through. An anonymous user gets 403 and
-// nobody 401, as a problem document (RFC 9457); people, told by their browser's
-// Accept and Sec-Fetch-Mode, are sent to Config.UpgradeURL when there is one,
-// with the way back in return_to.
+// nobody 401, as [Refusal.ServeHTTP] says: API clients as a problem document, and
+// people are sent to Config.UpgradeURL when there is one, with the way back in
+// return_to.
+//
+// As every guard it refuses an unsafe request with 403 that another site may have
+// sent, see Config.CrossOrigin.
 //
 // On an unsafe request the claims are as fresh as the store: [Middleware.Handler]
 // looked before the guard. On a safe one they may be Config.RecheckAfter old.
@@ -187,12 +198,19 @@ func (m *Middleware) guard(rule func(Claims) error) func(http.Handler) http.Hand
 // check is the decision of a guard, without the answer. It fails closed: a
 // request that did not pass Handler carries no claims, and is nobody's.
 func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
+	v := visitFrom(r.Context())
 	c, ok := FromContext(r.Context())
-	if ok {
+	switch {
+	case ok && v.m != nil && !isSafe(r):
+		if refusal := v.m.whyNotAct(v, r); refusal != nil {
+			return refusal
+		}
+		fallthrough
+	case ok:
 		return rule(c)
 	}
 	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.SignInURL}
-	if v := visitFrom(r.Context()); v != nil && v.standing == conflicting {
+	if v != nil && v.standing == conflicting {
 		return m.twoUsers()
 	} else if v != nil && v.reason != "" {
 		refusal.Reason = v.reason
@@ -215,6 +233,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // asked: it is the end of another transport than HTTP, as in adapters/grpcwalkin.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := refusalOf(err)
+	r = m.known(w, r)
 	m.refused(w, r, refusal)
 	for inner := w; inner != nil; {
 		switch t := inner.(type) {
@@ -234,25 +253,56 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal.ServeHTTP(w, r)
 }
 
-// ServeHTTP is the default answer: for people the way to Page, or a plain page
-// with the message; for programs a problem document. A Config.OnRefuse that
-// wants another page for some leaves the rest to it.
+// ServeHTTP is the default answer: for a person the way to Page, or a plain page
+// with the message; for an API client a problem document (RFC 9457). A person is
+// whose browser opens a page, who accepts text/html, or whose click htmx, Inertia
+// or Datastar sends. A Config.OnRefuse that wants another page for some leaves the
+// rest to it.
 func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e = refusalOf(e)
-	person := wantsPage(r)
-	page, _, _ := strings.Cut(e.Page, "?")
-	if person && page != "" && page != r.URL.Path {
-		http.Redirect(w, r, withReturnTo(e.Page, wayBack(r)), http.StatusSeeOther)
-		return
-	}
-	if e.Status == http.StatusUnauthorized {
+	person, to := request.WantsPage(r.Header), e.Location(r)
+	if e.Status == http.StatusUnauthorized && (!person || to == "" || request.Library(r.Header) == request.HTMX) {
 		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110 §11.6.1 wants one
 	}
-	if person {
-		writePage(w, e)
-		return
+	switch {
+	case !person:
+		writeProblem(w, e)
+	case to == "":
+		writePage(w, r, e)
+	default:
+		e.redirect(w, r, to)
 	}
-	writeProblem(w, e)
+}
+
+// redirect sends a person to another page, however their click was sent.
+func (e *Refusal) redirect(w http.ResponseWriter, r *http.Request, to string) {
+	switch request.Library(r.Header) {
+	case request.HTMX:
+		w.Header().Set("HX-Redirect", to) // whatever the status
+		writePage(w, r, e)
+	case request.Inertia:
+		w.Header().Set("X-Inertia-Location", to)
+		w.WriteHeader(http.StatusConflict) // the one status with which it follows
+	case request.Datastar:
+		// It runs a script of an answer that is 200, and passes over any other.
+		quoted, _ := json.Marshal(to) // escapes what HTML could take for its own
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = fmt.Fprintf(w, "location.href = %s", quoted)
+	default:
+		http.Redirect(w, r, to, http.StatusSeeOther)
+	}
+}
+
+// Location returns where a person is sent: the local path Page, with the way back
+// to what they asked for in return_to. It is empty where there is no Page, or where
+// they are on it already. A Config.OnRefuse of the app's own uses it.
+func (e *Refusal) Location(r *http.Request) string {
+	page, _, _ := strings.Cut(e.Page, "?")
+	if page == "" || page == asked(r).Path {
+		return ""
+	}
+	return withReturnTo(e.Page, wayBack(r))
 }
 
 // refused tells the owner, and sets the header fields that every refusal has.
@@ -271,67 +321,26 @@ func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Re
 // wholeSeconds rounds up: who comes back then must not be too early.
 func wholeSeconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 
-func writeProblem(w http.ResponseWriter, e *Refusal) {
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(e.Status)
-	// The only error is a client that went away.
-	_ = json.NewEncoder(w).Encode(struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{"about:blank", http.StatusText(e.Status), e.Status, e.Message})
-}
-
 var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<meta name="turbo-visit-control" content="reload">
 <title>{{.Title}}</title>
 <h1>{{.Title}}</h1>
 <p>{{.Detail}}
 {{with .SignOut}}<form method="post" action="{{.}}"><button>Sign out</button></form>
-{{end}}<p><a href="/">Back to the start</a>
+{{end}}<p><a href="{{.Start}}">Back to the start</a>
 </html>
 `))
 
-func writePage(w http.ResponseWriter, e *Refusal) {
+func writePage(w http.ResponseWriter, r *http.Request, e *Refusal) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(e.Status)
-	_ = refusalPage.Execute(w, struct{ Title, Detail, SignOut string }{http.StatusText(e.Status), e.Message, e.SignOut})
-}
-
-// wantsPage reports whether a person looks at the answer.
-func wantsPage(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Mode") == "navigate" ||
-		r.Header.Get("Sec-Fetch-Mode") == "" && accepts(r, "text/html")
-}
-
-func accepts(r *http.Request, mediaType string) bool {
-	for _, line := range r.Header["Accept"] {
-		if strings.Contains(line, mediaType) {
-			return true
-		}
-	}
-	return false
-}
-
-// wayBack returns the local path to return to: the page itself, or, since a
-// post cannot be repeated, the page that it came from.
-func wayBack(r *http.Request) string {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return strings.TrimSuffix(r.URL.RequestURI(), "?")
-	}
-	from, err := url.Parse(r.Header.Get("Referer"))
-	if err != nil || from.Host != r.Host {
-		return ""
-	}
-	return from.RequestURI()
+	_ = refusalPage.Execute(w, struct{ Title, Detail, SignOut, Start string }{http.StatusText(e.Status), e.Message, e.SignOut, start(r)})
 }
 
 func withReturnTo(page, path string) string {
@@ -396,8 +405,8 @@ func unescape(s string) string {
 }
 
 // ReturnTo returns where a form leads when it is done: the local path in its
-// return_to, or "/" when that is none, or one that a browser could take for
-// another site.
+// return_to, or the app's own start when that is none, or one that a browser could
+// take for another site. The start is "/", or where the app is mounted.
 func ReturnTo(r *http.Request) string {
-	return localPath(r.FormValue("return_to"), "/")
+	return localPath(r.FormValue("return_to"), start(r))
 }

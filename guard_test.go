@@ -71,12 +71,12 @@ func TestGuards(t *testing.T) {
 		{"no rule", "anonymous", 200, "", "", ""},
 	}
 	people := map[string]func(*http.Request){
-		"browser":     func(*http.Request) {},
-		"old browser": func(r *http.Request) { with(r, noSFS...) },
+		"browser":         func(*http.Request) {},
+		"old browser":     func(r *http.Request) { with(r, noSFS...) },
+		"script for HTML": func(r *http.Request) { with(r, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty") },
 	}
 	programs := map[string]func(*http.Request){
 		"script":                   func(r *http.Request) { with(r, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Accept", "*/*") },
-		"script for HTML":          func(r *http.Request) { with(r, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty") },
 		"JSON client":              func(r *http.Request) { with(with(r, noSFS...), "Accept", "application/json", "User-Agent", "curl/8") },
 		"client that says nothing": func(r *http.Request) { with(with(r, noSFS...), "Accept", "", "User-Agent", "curl/8") },
 	}
@@ -202,8 +202,9 @@ func problem(t *testing.T, what string, r *http.Response) string {
 		t.Errorf("%s: %v", what, err)
 	}
 	detail, _ := fields["detail"].(string)
-	want := map[string]any{"type": "about:blank", "title": http.StatusText(r.StatusCode), "status": float64(r.StatusCode), "detail": detail}
-	if fmt.Sprint(fields) != fmt.Sprint(want) || detail == "" {
+	code, _ := fields["code"].(string)
+	want := map[string]any{"code": code, "type": "about:blank", "title": http.StatusText(r.StatusCode), "status": float64(r.StatusCode), "detail": detail}
+	if fmt.Sprint(fields) != fmt.Sprint(want) || detail == "" || code == "" {
 		t.Errorf("%s: got %v, want %v", what, fields, want)
 	}
 	return detail
@@ -230,7 +231,7 @@ func TestGuardWayBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.URL = u
+		r.URL, r.RequestURI = u, tt.path
 		rec := httptest.NewRecorder()
 		s.Handler(s.RequireUser()(next)).ServeHTTP(rec, r)
 		if got := rec.Header().Get("Location"); got != tt.want || next.ran {
@@ -553,7 +554,7 @@ func words(pairs ...string) url.Values {
 func TestLoginCSRF(t *testing.T) {
 	elsewhere := map[string][]string{
 		"cross-site":                        {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"},
-		"cross-site, its Origin forged":     {"Sec-Fetch-Site", "cross-site"},
+		"cross-site, another scheme":        {"Sec-Fetch-Site", "cross-site", "Origin", "http://app.example"},
 		"a sibling":                         {"Sec-Fetch-Site", "same-site", "Origin", "https://other.example"},
 		"no Sec-Fetch-Site, another Origin": append([]string{"Origin", "https://evil.example"}, noSFS...),
 		"another port":                      append([]string{"Origin", "https://app.example:8443"}, noSFS...),

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // Middleware gives the visitors of a site their users. It is safe for
@@ -20,6 +22,7 @@ type Middleware struct {
 	log     *slog.Logger
 	keys    *keyring
 	cookies cookies
+	site    request.Site
 	cache   *cache
 	began   time.Time
 
@@ -61,18 +64,19 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			f = m.look(r, &b, time.Now())
 		}
 
+		facts := m.readFacts(r, &b)
 		var whyNot string
 		if f.standing != live && f.standing != unreachable {
-			if whyNot = m.whyNotMint(r, f.standing, false); whyNot != "" {
+			if whyNot = m.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
 				m.skipped(r, f, whyNot)
 			}
-			if f.standing == absent && whyNot != "" && !isAct(r) && m.cfg.Mint != MintOnDemand {
+			if f.standing == absent && whyNot != "" && facts.IsSafe() && m.cfg.Mint != MintOnDemand {
 				next.ServeHTTP(w, r)
 				return
 			}
 		}
 		v := m.newVisit(r, f)
-		v.handled = true
+		v.handled, v.facts, v.url = true, facts, r.URL
 		r = r.WithContext(v)
 		if f.standing == unreachable {
 			// Fails closed: an unsafe request, or one of a permanent user whose
@@ -117,7 +121,7 @@ func (m *Middleware) returned(r *http.Request, e *entry) *http.Request {
 	one := &struct {
 		request http.Request
 		visit   visit
-	}{visit: visit{Context: r.Context(), m: m, handled: true, standing: live, entry: e}}
+	}{visit: visit{Context: r.Context(), m: m, handled: true, standing: live, url: r.URL, entry: e}}
 	one.visit.claims.Store(&e.claims)
 	one.request = *r.WithContext(&one.visit)
 	return &one.request
@@ -136,9 +140,9 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 	if !mayMint {
 		return nil, false, nil
 	}
-	if isAct(r) || m.cfg.PersistOnMint {
+	if act := v.facts.Method == request.Act; act || m.cfg.PersistOnMint {
 		cookie, err := m.makeRow(r, v)
-		if err == nil || isAct(r) {
+		if err == nil || act {
 			return one(cookie), err == nil, err
 		}
 		return nil, false, m.unminted(r, err)
@@ -161,16 +165,16 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.Time) ([]*http.Cookie, error) {
 	c := v.claims.Load()
 	switch {
-	case c.Provisional && m.isOwnAct(r):
+	case c.Provisional && m.makesRow(r, v):
 		// The first act: the row is there before the handler runs.
 		cookie, err := m.makeRow(r, v)
 		if errors.Is(err, ErrSuperseded) {
 			return nil, nil // nobody; the handler and its guards say what that means
 		}
 		return one(cookie), err
-	case v.bearer || v.handsOff || !isRenewable(r):
+	case v.bearer || v.handsOff || !isRenewable(v.facts):
 		return nil, nil
-	case f.beside == remnants && f.former == nil && r.Method == http.MethodGet && m.whyNotVisit(r) == "":
+	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.notAPage(v.facts) == "":
 		// Of all values one is live, and the others are over: the page leaves
 		// that one alone. On a page view only, where a browser sends all it has.
 		cookie := m.renew(r, v, now)
@@ -208,17 +212,19 @@ func (m *Middleware) unminted(r *http.Request, err error) error {
 // whom the store does not know. Then the response is wrapped in advance, so that
 // the cookie is kept off a 304, and out of caches whatever a FileServer says.
 func (m *Middleware) mayDemand(r *http.Request, v *visit) bool {
-	if m.cfg.Mint != MintOnDemand || isAsset(r) || header(r, "Upgrade") != "" || v.bearer {
+	if m.cfg.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
 		return false
 	}
 	c := v.claims.Load()
 	return c == nil || c.Provisional
 }
 
-// isOwnAct reports whether the visitor acts on the site itself, or on one that
-// the app trusts, outside of the forms that decide who they become.
-func (m *Middleware) isOwnAct(r *http.Request) bool {
-	return isAct(r) && !m.isCredentialForm(r) && m.cfg.CrossOrigin.Check(r) == nil
+// makesRow reports whether a provisional visitor becomes a row by this request:
+// when they write something themselves, outside of the forms that decide who they
+// become.
+func (m *Middleware) makesRow(r *http.Request, v *visit) bool {
+	return v.facts.Method == request.Act && m.whyNotAct(v, r) == nil &&
+		(v.bearer || m.automatic(r, v.facts) == "") && !m.isCredentialForm(r)
 }
 
 // isCredentialForm reports whether the request goes to a form that decides by
@@ -230,10 +236,11 @@ func (m *Middleware) isCredentialForm(r *http.Request) bool {
 	}
 	upgrade, _, _ := strings.Cut(m.cfg.UpgradeURL, "?")
 	signIn, _, _ := strings.Cut(m.cfg.SignInURL, "?")
-	return r.URL.Path == upgrade || r.URL.Path == signIn ||
+	path := m.asked(r).Path
+	return path == upgrade || path == signIn ||
 		slices.ContainsFunc(m.cfg.CredentialPaths, func(at string) bool {
 			at = strings.TrimSuffix(at, "/")
-			below, ok := strings.CutPrefix(r.URL.Path, at)
+			below, ok := strings.CutPrefix(path, at)
 			return ok && (below == "" || below[0] == '/')
 		})
 }

@@ -1,6 +1,7 @@
 package walkin_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -88,15 +89,8 @@ func TestMint(t *testing.T) {
 	}
 	visit := [4]string{"minted", "skipped:no_act", "skipped:no_act", "skipped:mint_off"}
 	act := [4]string{"minted persisted", "minted persisted", "skipped:on_demand", "skipped:mint_off"}
-	unjudged := func(reason string) [4]string { // MintOff comes first
-		return [4]string{reason + ",cookie_not_judged", reason + ",cookie_not_judged", reason + ",cookie_not_judged", reason + ",mint_off"}
-	}
-	bearer := func(reason string) [4]string {
-		all := unjudged(reason)
-		for i := range all {
-			all[i] = "skipped:" + all[i]
-		}
-		return all
+	automatic := func(reason string) [4]string {
+		return [4]string{"skipped:" + reason, "skipped:" + reason, "skipped:on_demand", "skipped:mint_off"}
 	}
 
 	tests := []struct {
@@ -116,6 +110,15 @@ func TestMint(t *testing.T) {
 
 		// Pieces of pages.
 		{"fetch", fetch("GET"), same("not_a_page")},
+		{"page behind a service worker", page("Sec-Fetch-Dest", "empty"), visit},
+		{"page behind a service worker of Firefox", page("Sec-Fetch-Mode", "same-origin", "Sec-Fetch-Dest", "empty"), visit},
+		{"typed, behind a service worker", page("Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "none"), visit},
+		{"page of Chrome 76 to 79", page("Sec-Fetch-Dest", ""), visit},
+		{"page behind a service worker, from elsewhere", page("Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "cross-site"), same("not_a_page")},
+		{"page behind a service worker, from a sibling", page("Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-site"), same("not_a_page")},
+		{"download", page("Sec-Fetch-Dest", "empty", "Accept", "*/*"), same("not_a_page")},
+		{"worker script", fetch("GET", "Sec-Fetch-Mode", "same-origin", "Sec-Fetch-Dest", "worker"), same("not_a_page")},
+		{"fetch of the same origin", fetch("GET", "Sec-Fetch-Mode", "same-origin"), same("not_a_page")},
 		{"fetch that accepts HTML", fetch("GET", "Accept", "text/html"), same("not_a_page")},
 		{"fetch from elsewhere", fetch("GET", "Sec-Fetch-Site", "cross-site"), same("not_a_page")},
 		{"image", fetch("GET", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"), same("not_a_page")},
@@ -134,8 +137,33 @@ func TestMint(t *testing.T) {
 		{"form, same-origin", form("/"), act},
 		{"POST by a bookmarklet", fetch("POST", "Sec-Fetch-Site", "none"), act},
 		{"POST, same origin by Origin only", fetch("POST", append(noSFS, "Origin", "https://app.example")...), act},
-		{"POST of a program that says nothing", fetch("POST", noSFS...), act},
+		{"POST of a program that says nothing", fetch("POST", noSFS...), automatic("no_browser")},
 		{"POST with Basic of a staging site", fetch("POST", "Authorization", "Basic dTpw"), act},
+		{"POST with Basic and an Origin only", fetch("POST", append(noSFS, "Origin", "https://app.example", "Authorization", "basic dTpw")...), act},
+		{"POST with Negotiate", fetch("POST", "Authorization", "Negotiate YII="), act},
+		{"POST with Digest", fetch("POST", "Authorization", `Digest username="a"`), act},
+		{"POST with NTLM", fetch("POST", "Authorization", "NTLM TlRM"), act},
+		{"POST of a program with Basic", fetch("POST", append(noSFS, "Authorization", "Basic dTpw")...), same("authorization")},
+		{"POST with Token", fetch("POST", "Authorization", "Token abc"), same("authorization")},
+		{"form of a site behind a password", form("/", "Authorization", "Basic dTpw"), act},
+		{"sendBeacon", fetch("POST", "Sec-Fetch-Mode", "no-cors"), automatic("beacon")},
+		{"ping", fetch("POST", "Sec-Fetch-Mode", "no-cors", "Content-Type", "text/ping"), same("report")},
+		{"CSP report", fetch("POST", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "report", "Content-Type", "application/csp-report"), same("report")},
+		{"CSP report of WebKit", fetch("POST", "Sec-Fetch-Mode", "no-cors", "Origin", "null", "Content-Type", "application/csp-report"), same("report")},
+		{"report of Firefox", fetch("POST", "Content-Type", "application/reports+json; charset=utf-8"), same("report")},
+		{"report of Chromium", fetch("POST", append(noSFS, "Origin", "https://app.example", "Content-Type", "application/reports+json")...), same("report")},
+		{"network error report of a server", fetch("POST", append(noSFS, "Content-Type", "application/reports+json")...), same("report")},
+		{"what the app calls automatic", form("/webhooks/shop"), automatic("automatic")},
+		{"form behind a service worker, without a cookie", form("/", "Sec-Fetch-Dest", "empty"), same("worker_without_cookie")},
+		{"the same in Firefox", form("/", "Sec-Fetch-Mode", "same-origin", "Sec-Fetch-Dest", "empty"), same("worker_without_cookie")},
+		{"form of another site behind a service worker of WebKit", form("/", "Sec-Fetch-Dest", "empty", "Origin", "https://evil.example"), same("worker_without_cookie")},
+		{"form of Chrome 76 to 79", form("/", "Sec-Fetch-Dest", ""), act},
+		{"form of a trusted sibling", form("/", "Sec-Fetch-Site", "same-site", "Origin", "https://shop.app.example"), act},
+		{"fetch of a trusted sibling", fetch("POST", "Sec-Fetch-Site", "same-site", "Origin", "https://shop.app.example"), act},
+		{"fetch of a trusted sibling, of an old browser", fetch("POST", append(noSFS, "Origin", "https://shop.app.example")...), act},
+		{"fetch of a trusted other site", fetch("POST", "Sec-Fetch-Site", "cross-site", "Origin", "https://shop.app.example"), same("cross_site")},
+		{"form to a path that anybody may ask", form("/open/a", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"), same("cross_site")},
+		{"own form in a new tab of WebKit, without a cookie", form("/", "Sec-Fetch-Site", "cross-site"), same("cross_site")},
 		{"POST from elsewhere", fetch("POST", "Sec-Fetch-Site", "cross-site"), same("cross_site")},
 		{"form from elsewhere", form("/", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"), same("cross_site")},
 		{"form from a sibling", form("/", "Sec-Fetch-Site", "same-site", "Origin", "https://other.example"), same("cross_site")},
@@ -166,28 +194,41 @@ func TestMint(t *testing.T) {
 
 		// Machines.
 		{"WebSocket handshake", page("Upgrade", "websocket", "Connection", "Upgrade"), same("protocol_upgrade")},
-		{"health check", at("/healthz"), same("machine_path")},
+		{"health check by a browser", at("/healthz"), visit},
+		{"status page", at("/status"), visit},
+		{"health check", func(s *site) *http.Request { return with(s.navigation("/healthz"), noSFS...) }, same("machine_path")},
 		{"robots.txt", at("/robots.txt"), same("machine_path")},
 		{"favicon", at("/favicon.ico"), same("machine_path")},
 		{"well-known", at("/.well-known/security.txt"), same("machine_path")},
 		{"not quite a health check", at("/healthz2"), visit},
-		{"POST to a health check", form("/healthz"), same("machine_path")},
+		{"POST to a health check by a browser", form("/healthz"), act},
+		{"POST to a status page by a browser", form("/status"), act},
+		{"POST to a health check by a program", form("/healthz", append(noSFS, "Origin", "")...), same("machine_path")},
 		{"prefetch", page("Sec-Purpose", "prefetch"), same("prefetch")},
 		{"bot", page("User-Agent", ""), [4]string{"skipped:bot", "skipped:no_act", "skipped:no_act", "skipped:mint_off"}},
 		{"bot of old", page(append(noSFS, "User-Agent", "")...), [4]string{"skipped:bot", "skipped:no_act", "skipped:no_act", "skipped:mint_off"}},
 		{"bot that posts", fetch("POST", "User-Agent", ""), [4]string{"skipped:bot", "skipped:bot", "skipped:on_demand", "skipped:mint_off"}},
 
 		// Bearers.
-		{"bearer of something else, page", page("Authorization", "Bearer secret-api-key"), bearer("malformed")},
-		{"bearer of something else, act", fetch("POST", "Authorization", "Bearer secret-api-key"), bearer("malformed")},
-		{"bearer in lower case", fetch("POST", "Authorization", "bearer secret-api-key"), bearer("malformed")},
-		{"empty bearer", fetch("POST", "Authorization", "Bearer "), bearer("malformed")},
+		{"bearer of golang-jwt, act", fetch("POST", "Authorization", "Bearer "+appJWT(`{"alg":"HS256","kid":"app-1","typ":"JWT"}`)), same("authorization")},
+		{"bearer of another kid, but for another service", fetch("POST", "Authorization", "Bearer "+appJWT(`{"alg":"HS256","kid":"app-1","typ":"at+jwt"}`)), [4]string{
+			"skipped:unknown_key,cookie_not_judged", "skipped:unknown_key,cookie_not_judged", "skipped:unknown_key,cookie_not_judged", "skipped:unknown_key,mint_off"}},
+		{"bearer of something else, page", page("Authorization", "Bearer secret-api-key"), same("authorization")},
+		{"bearer of something else, act", fetch("POST", "Authorization", "Bearer secret-api-key"), same("authorization")},
+		{"bearer in lower case", fetch("POST", "Authorization", "bearer secret-api-key"), same("authorization")},
+		{"empty bearer", fetch("POST", "Authorization", "Bearer "), same("authorization")},
 	}
 	for _, tt := range tests {
 		for i, policy := range policies {
 			t.Run(fmt.Sprint(tt.name, "/", policy), func(t *testing.T) {
 				s := newSite(t, minting(policy), func(c *walkin.Config) {
 					c.UpgradeURL, c.SignInURL, c.CredentialPaths = "/sign-up", "/sign-in", []string{"/passkey/"}
+					c.IsAutomatic = func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/webhooks/") }
+					c.CrossOrigin = http.NewCrossOriginProtection()
+					c.CrossOrigin.AddInsecureBypassPattern("/open/")
+					if err := c.CrossOrigin.AddTrustedOrigin("https://shop.app.example"); err != nil {
+						t.Fatal(err)
+					}
 				})
 				if got := s.tries(t, tt.request(s)); got != tt.want[i] {
 					t.Errorf("got %q, want %q", got, tt.want[i])
@@ -195,6 +236,11 @@ func TestMint(t *testing.T) {
 			})
 		}
 	}
+}
+
+// appJWT returns a token of the app's own, with this header.
+func appJWT(header string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30.c2lnbmF0dXJl"
 }
 
 // page2 returns a navigation by another method.
@@ -527,8 +573,12 @@ func TestCrawlers(t *testing.T) {
 				continue // one looks like a program, and never posts; the other is driven by one
 			}
 			act := with(with(s.request(http.MethodPost, "/"), extra...), "User-Agent", agent)
-			if got := s.tries(t, act); got != "skipped:bot" {
-				t.Errorf("robot %q acts: got %q, want skipped:bot", agent, got)
+			want := "skipped:bot"
+			if extra != nil {
+				want = "skipped:no_browser"
+			}
+			if got := s.tries(t, act); got != want {
+				t.Errorf("robot %q acts: got %q, want %s", agent, got, want)
 			}
 		}
 		for _, agent := range browsers {
@@ -538,7 +588,7 @@ func TestCrawlers(t *testing.T) {
 			}
 		}
 	}
-	// A program that posts is somebody's program at work.
+	// A program that posts is at work for an app or its owner, and no visitor.
 	for _, agent := range []string{"curl/8.14.1", "Go-http-client/2.0", "python-requests/2.32.3", "okhttp/4.12.0"} {
 		s := newSite(t)
 		page := with(with(s.navigation("/"), noSFS...), "User-Agent", agent)
@@ -546,8 +596,8 @@ func TestCrawlers(t *testing.T) {
 			t.Errorf("program %q: got %q, want skipped:bot", agent, got)
 		}
 		act := with(with(s.request(http.MethodPost, "/"), noSFS...), "User-Agent", agent)
-		if got := s.tries(t, act); got != "minted persisted" {
-			t.Errorf("program %q acts: got %q, want minted persisted", agent, got)
+		if got := s.tries(t, act); got != "skipped:no_browser" {
+			t.Errorf("program %q acts: got %q, want skipped:no_browser", agent, got)
 		}
 	}
 	t.Run("the app's own check", func(t *testing.T) {
@@ -580,7 +630,7 @@ func TestProbes(t *testing.T) {
 		with(page2("HEAD")(s), "User-Agent", "curl/8.14.1"),
 		page2("HEAD")(s),
 		page2("OPTIONS")(s),
-		s.navigation("/healthz"),
+		with(s.navigation("/healthz"), noSFS...),
 		with(s.request("GET", "/"), append(noSFS, "User-Agent", "kube-probe/1.31")...),
 		with(s.request("GET", "/"), append(noSFS, "User-Agent", "kube-probe/1.31", "Accept", "")...),
 		with(s.request("GET", "/"), append(noSFS, "User-Agent", "ELB-HealthChecker/2.0", "Accept", "")...),

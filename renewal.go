@@ -4,18 +4,19 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/request"
 )
 
-// isRenewable reports whether a response to r is one that may carry a cookie
-// which nobody waits for.
-func isRenewable(r *http.Request) bool {
+// isRenewable reports whether a response to a request is one that may carry a
+// cookie which nobody waits for.
+func isRenewable(f request.Facts) bool {
 	switch {
-	case r.Method != http.MethodGet && !(isAct(r) && isSameOrigin(r)):
-		return false
-	case isAsset(r), isPrefetch(r.Header), r.Header.Get("Upgrade") != "":
+	case f.Method == request.Get:
+	case f.Method != request.Act || f.From == request.Foreign || f.From == request.TrustedFar || f.From == request.Exempt || f.WhyNotAct(true) != "":
 		return false
 	}
-	return true
+	return !f.IsAsset() && !f.IsPrefetch() && !f.IsUpgrade()
 }
 
 // renew issues the visitor's token anew and returns its cookie, or nil when

@@ -179,7 +179,7 @@ func TestAtTheRowLimit(t *testing.T) {
 					t.Errorf("an act of %s: got %s: %q, want %q", name, field, got, want)
 				}
 			}
-			const want = `{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"There are many new visitors from your network just now. Please wait 2 minutes and try again."}`
+			const want = `{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"There are many new visitors from your network just now. Please wait 2 minutes and try again.","code":"new_user_limit"}`
 			if got := strings.TrimSpace(body(t, r)); r.StatusCode != http.StatusTooManyRequests || got != want || ran > 0 {
 				t.Errorf("an act of %s: got %d %s, want 429 %s", name, r.StatusCode, got, want)
 			}

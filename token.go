@@ -437,7 +437,7 @@ func (r *keyring) verify(token string, bearer bool, now time.Time) (c Claims, ac
 		access = true
 	}
 	if key == nil {
-		if r.foreign(header) {
+		if r.foreign(header, typeSession) || bearer && r.foreign(header, typeAccess) {
 			return Claims{}, false, unverifiable, "unknown_key"
 		}
 		return Claims{}, false, invalid, "malformed"
@@ -467,10 +467,18 @@ func (r *keyring) verify(token string, bearer bool, now time.Time) (c Claims, ac
 	return c, access, s, reason
 }
 
-// foreign reports whether a header has exactly the form that ours have, with
-// a key ID that is not among ours: a token of a replica with other keys, or of
-// a key that was removed. It looks at the form alone; nothing is parsed.
-func (r *keyring) foreign(header string) bool {
+// isOurs reports whether a bearer's token has a first segment that we write. A
+// key ID that we do not know makes it perhaps ours only in an access token: in
+// other tokens golang-jwt, for one, spells its header as we do.
+func (r *keyring) isOurs(token string) bool {
+	header, _, _ := strings.Cut(token, ".")
+	return r.session[header] != nil || r.access[header] != nil || r.foreign(header, typeAccess)
+}
+
+// foreign reports whether a header has exactly the form that ours of a type
+// have, with a key ID that is not among ours: a token of a replica with other
+// keys, or of a key that was removed. It looks at the form alone; nothing is parsed.
+func (r *keyring) foreign(header, typ string) bool {
 	var text [160]byte
 	if base64.RawURLEncoding.DecodedLen(len(header)) > len(text) {
 		return false
@@ -492,6 +500,6 @@ func (r *keyring) foreign(header string) bool {
 	default:
 		return false
 	}
-	id, ok := strings.CutSuffix(rest, `","typ":"`+typeSession+`"}`)
+	id, ok := strings.CutSuffix(rest, `","typ":"`+typ+`"}`)
 	return ok && len(id) <= maxKeyID && validKeyIDBytes(id) && !r.ids[id]
 }

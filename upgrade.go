@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // A Proof is what a credential found out about a visitor: that they are who an
@@ -134,10 +135,10 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
 		strings.Contains(p.Provider+p.Subject, "\x00") || !utf8.ValidString(p.Provider) || !utf8.ValidString(p.Subject):
 		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
-	case !isAct(r) && !p.StateChecked:
+	case m.facts(v, r).Method != request.Act && !p.StateChecked:
 		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
-	case m.cfg.CrossOrigin.Check(r) != nil:
-		return "", crossOrigin()
+	case m.whyNotAct(v, r) != nil:
+		return "", m.whyNotAct(v, r)
 	case v.standing == unreachable:
 		return "", storeDown(nil)
 	case v.standing == conflicting:

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // A standing is what a request's token turned out to be.
@@ -44,7 +45,8 @@ const (
 	uncertain        // one may be a live token of somebody else
 )
 
-// What a request brought: a bearer's token, or our cookies.
+// What a request brought: a bearer's token of ours, or our cookies. A bearer of
+// another form is the app's own, and says nothing about whose cookies these are.
 type brought struct {
 	bearer               bool
 	token                string
@@ -53,7 +55,8 @@ type brought struct {
 }
 
 func (b *brought) read(h http.Header, m *Middleware) {
-	if b.token, b.bearer = bearer(h); b.bearer {
+	if token, ok := request.Bearer(h); ok && m.keys.isOurs(token) {
+		b.token, b.bearer = token, true
 		return
 	}
 	m.cookies.find(h, m.cache, &b.permanent, &b.anonymous)
@@ -389,20 +392,4 @@ func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
 func (v *visit) become(s standing, reason string) {
 	v.standing, v.reason = s, reason
 	v.claims.Store(nil)
-}
-
-// bearer returns the token of an Authorization header with that scheme (RFC
-// 6750 §2.1). Other schemes, such as the Basic of a staging site, are not ours
-// to look at.
-func bearer(h http.Header) (string, bool) {
-	values := h["Authorization"]
-	if len(values) == 0 {
-		return "", false
-	}
-	// The blank behind a scheme without a token does not survive the way.
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "bearer") {
-		return "", false
-	}
-	return strings.TrimLeft(token, " "), true
 }

@@ -60,6 +60,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // Config says what is asked. Key and Store are required.
@@ -207,17 +209,12 @@ func (g *Gate) OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Re
 		next = func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) { refusal.ServeHTTP(w, r) }
 	}
 	return func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
-		if refusal.Reason != "row_limit" || !wantsPage(r) {
+		if refusal.Reason != "row_limit" || !request.WantsPage(r.Header) || request.Library(r.Header) != request.NoLibrary {
 			next(w, r, refusal)
 			return
 		}
 		g.show(w, r, refusal)
 	}
-}
-
-func wantsPage(r *http.Request) bool {
-	mode := r.Header.Get("Sec-Fetch-Mode")
-	return mode == "navigate" || mode == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 //go:embed solve.js work.js page.html
@@ -246,7 +243,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 		data.Method = "get"
 	}
 	if again {
-		data.Action = r.URL.RequestURI()
+		data.Action = walkin.Target(r)
 	}
 	h := w.Header()
 	captcha := ""
@@ -280,7 +277,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 // and send it has their form still.
 func resend(r *http.Request) ([]field, bool) {
 	switch {
-	case strings.HasPrefix(r.URL.RequestURI(), "//"):
+	case strings.HasPrefix(walkin.Target(r), "//"):
 		return nil, false // an address on our page that is another site's
 	case r.Method == http.MethodGet:
 		return nil, true // the page itself, by its address
@@ -342,7 +339,7 @@ func fieldsOf(r *http.Request) ([]field, bool) {
 
 // ServeHTTP serves the page's scripts, and takes what they solved.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch name := strings.TrimPrefix(r.URL.Path, g.cfg.Path); name {
+	switch name := path.Base(r.URL.Path); name {
 	case "solve.js", "work.js":
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		http.ServeFileFS(w, r, files, name)

@@ -647,7 +647,7 @@ func TestOtherHost(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for path, want := range map[string]bool{"/notes": true, "/a//b": true, "//evil.example/notes": false, "///evil.example": false, `/\evil.example`: true} {
 			r := httptest.NewRequest(method, "/", nil)
-			r.URL.Path = path
+			r.URL.Path, r.RequestURI = path, path
 			r.Header.Set("Sec-Fetch-Mode", "navigate")
 			w := httptest.NewRecorder()
 			gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})

@@ -155,7 +155,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		return nil, err
 	}
 	codes, err := code.New(code.Config{
-		Middleware: wk, Store: store, Key: codeKey, Insecure: true,
+		Middleware: wk, Store: store, Key: codeKey,
 		Sender: code.Print(cfg.mail), // in production: credential/code/smtp
 		Link:   cfg.url + "/code",
 		Secret: func(r *http.Request) ([]byte, error) {
@@ -195,7 +195,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 
 	// A guest who publishes is sent to make an account, and what they were about
 	// to do is kept for them meanwhile.
-	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store, Insecure: true, Page: s.resumePage})
+	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store, Page: s.resumePage})
 	if err != nil {
 		return nil, err
 	}

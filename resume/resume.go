@@ -58,6 +58,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // Config says where forms are kept. Middleware and Store are required.
@@ -67,8 +68,8 @@ type Config struct {
 	// Store has the tickets; the one of walkin.Config.
 	Store walkin.Store
 
-	// Path is where the [Keeper] itself is served, the page that asks. Empty is
-	// "/resume".
+	// Path is where browsers find the [Keeper] itself, the page that asks, below
+	// walkin.Config.BasePath and all. Empty is "/resume".
 	Path string
 
 	// Page shows that page; nil is a plain one. Its form posts to Pending.Action,
@@ -79,15 +80,6 @@ type Config struct {
 	// whose Message says why. It leads on to the sign-up by a link to Path with
 	// return_to set to f.ReturnTo, the page of the form. Nil is a plain page.
 	NotKept func(w http.ResponseWriter, r *http.Request, f walkin.Form)
-
-	// Insecure is that of walkin.Config, for the cookie. There is no Domain: a
-	// sibling that could plant the cookie could leave a form of its own here for
-	// the visitor's yes.
-	Insecure bool
-
-	// CrossOrigin is that of walkin.Config; nil is
-	// http.NewCrossOriginProtection().
-	CrossOrigin *http.CrossOriginProtection
 
 	// Logger is told when the store failed; nil is silence.
 	Logger *slog.Logger
@@ -141,14 +133,13 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.NotKept == nil {
 		cfg.NotKept = func(w http.ResponseWriter, _ *http.Request, f walkin.Form) { notKept(w, cfg.Path, f) }
 	}
-	if cfg.CrossOrigin == nil {
-		cfg.CrossOrigin = http.NewCrossOriginProtection()
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	// Always this very host's: a sibling that could plant the cookie could leave a
+	// form of its own here for the visitor's yes.
 	k := &Keeper{cfg: cfg, name: "__Host-walkin-resume"}
-	if cfg.Insecure {
+	if cfg.Middleware.Insecure() {
 		k.name = "walkin-resume"
 	}
 	cfg.Middleware.ClearAtSignOut(k.cookie("", -1))
@@ -207,14 +198,13 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 }
 
 // isOwnPost reports whether a person sent something from a page of this site. Fails
-// closed: what is not is refused by the guard, as without us. A script would not
+// closed: what is not is refused by the guard, as without us. A program would not
 // follow to a page; and nobody may leave a form here for somebody else's yes.
 func (k *Keeper) isOwnPost(r *http.Request) bool {
-	mode := r.Header.Get("Sec-Fetch-Mode")
-	person := mode == "navigate" || mode == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
+	_, bearer := request.Bearer(r.Header)
 	// Of a path with two slashes the page's form would lead to another site.
-	return person && r.Body != nil && !strings.HasPrefix(target(r), "//") &&
-		k.cfg.CrossOrigin.Check(r) == nil && r.Header.Get("Authorization") == ""
+	return request.WantsPage(r.Header) && !bearer && r.Body != nil && !strings.HasPrefix(target(r), "//") &&
+		k.cfg.Middleware.CheckOrigin(r) == nil
 }
 
 // keep keeps what was posted and sends its visitor to sign up, or says that it could
@@ -343,15 +333,18 @@ func (k *Keeper) lose(w http.ResponseWriter, r *http.Request, refusal *walkin.Re
 // sendAway is the guard's refusal, with a way back that leads to our page.
 func (k *Keeper) sendAway(w http.ResponseWriter, r *http.Request) {
 	r = r.Clone(r.Context())
-	r.Method, r.URL, r.Body = http.MethodGet, &url.URL{Path: k.cfg.Path}, http.NoBody
+	r.Method, r.URL, r.RequestURI, r.Body = http.MethodGet, &url.URL{Path: k.cfg.Path}, k.cfg.Path, http.NoBody
+	// Where a part of a page is asked for, the way back is to the page that did.
+	r.Header.Del("Hx-Current-Url")
+	r.Header.Set("Referer", "//"+r.Host+k.cfg.Path)
 	k.guard.ServeHTTP(w, r)
 }
 
 // resume lets a kept form through, after its visitor said yes.
 func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Handler) {
 	m := k.cfg.Middleware
-	if k.cfg.CrossOrigin.Check(r) != nil {
-		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusForbidden, Reason: "cross_origin"})
+	if err := m.CheckOrigin(r); err != nil {
+		m.Refuse(w, r, err)
 		return
 	}
 	ctx := r.Context()
@@ -380,7 +373,10 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 	k.setCookie(w, "", -1)
 	r = r.Clone(ctx)
 	r.URL.RawQuery = without(r.URL.RawQuery, marker)
-	r.RequestURI = r.URL.RequestURI()
+	if line, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		line.RawQuery, line.ForceQuery = r.URL.RawQuery, false
+		r.RequestURI = line.RequestURI()
+	}
 	r.Form, r.PostForm = nil, nil
 	r.Header.Set("Content-Type", form.Type)
 	r.Header.Set("Content-Length", strconv.Itoa(len(form.Body)))
@@ -427,7 +423,7 @@ func (k *Keeper) goOn(w http.ResponseWriter, r *http.Request) {
 		u = &url.URL{Path: "/"} // ReturnTo has parsed it
 	}
 	r = r.Clone(r.Context())
-	r.URL = u
+	r.URL, r.RequestURI = u, to
 	k.guard.ServeHTTP(w, r)
 }
 
@@ -488,9 +484,8 @@ func hash(secret string) []byte {
 
 // target returns the path and query of a request, without the marker of a yes.
 func target(r *http.Request) string {
-	u := *r.URL
-	u.RawQuery, u.ForceQuery = without(u.RawQuery, marker), false
-	return u.RequestURI()
+	path, query, _ := strings.Cut(walkin.Target(r), "?")
+	return strings.TrimSuffix(path+"?"+without(query, marker), "?")
 }
 
 // spelt returns a target as html/template spells it in the action of a form. It
@@ -526,7 +521,7 @@ func without(query, name string) string {
 
 func (k *Keeper) cookie(value string, maxAge int) http.Cookie {
 	return http.Cookie{Name: k.name, Value: value, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, Secure: !k.cfg.Insecure, SameSite: http.SameSiteLaxMode}
+		HttpOnly: true, Secure: !k.cfg.Middleware.Insecure(), SameSite: http.SameSiteLaxMode}
 }
 
 func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {
@@ -544,16 +539,16 @@ var plain = template.Must(template.New("").Parse(`<!doctype html>
 <h1>Go on where you were?</h1>
 <p>Before you signed in you were about to send a form to <code>{{.Path}}</code>. It has not been sent yet.
 <form method="post" action="{{.Action}}"><button>Send it now</button></form>
-<p><a href="/">Not now</a>
+<p><a href="{{.Start}}">Not now</a>
 </html>
 `))
 
-func page(w http.ResponseWriter, _ *http.Request, p Pending) {
+func page(w http.ResponseWriter, r *http.Request, p Pending) {
 	path, _, _ := strings.Cut(p.Action, "?")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // their yes is their own
-	_ = plain.Execute(w, struct{ Path, Action string }{path, p.Action})
+	_ = plain.Execute(w, struct{ Path, Action, Start string }{path, p.Action, walkin.ReturnTo(r)})
 }
 
 var plainLost = template.Must(template.New("").Parse(`<!doctype html>

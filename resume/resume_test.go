@@ -263,7 +263,15 @@ func TestNotKept(t *testing.T) {
 	}{
 		{"kept", form(func(*http.Request) {}), 303},
 		{"an old browser's", form(func(r *http.Request) { r.Header.Del("Sec-Fetch-Mode"); r.Header.Del("Sec-Fetch-Site") }), 303},
-		{"a script's", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors") }), 403},
+		{"behind a service worker", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Dest", "empty") }), 303},
+		{"behind a service worker of Firefox", form(func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Mode", "same-origin")
+			r.Header.Set("Sec-Fetch-Dest", "empty")
+		}), 303},
+		{"Turbo's", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors"); r.Header.Set("Sec-Fetch-Dest", "empty") }), 303},
+		{"behind a password", form(func(r *http.Request) { r.Header.Set("Authorization", "Basic dTpw") }), 303},
+		{"a program's", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "cors"); r.Header.Set("Accept", "*/*") }), 403},
+		{"with a bearer of the app's", form(func(r *http.Request) { r.Header.Set("Authorization", "Bearer app") }), 303},
 		{"a PUT", form(func(r *http.Request) { r.Method = http.MethodPut }), 303},
 		{"a GET", form(func(r *http.Request) { r.Method = http.MethodGet }), 303},
 		{"an empty one", form(func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 }), 303},
@@ -279,9 +287,19 @@ func TestNotKept(t *testing.T) {
 		{"120 KB", form(sized(120<<10, 120<<10)), 303},
 		{"more than 120 KB", form(sized(120<<10+1, -1)), 403},
 		{"more than 120 KB, as it says", form(sized(1<<20, 1<<20)), 403},
-		{"120 KB with a long query", form(func(r *http.Request) { sized(120<<10, -1)(r); r.URL.RawQuery = strings.Repeat("x", 9<<10) }), 403},
-		{"from a sister site", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }), 303},
-		{"from another site", form(func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }), 303},
+		{"120 KB with a long query", form(func(r *http.Request) {
+			sized(120<<10, -1)(r)
+			r.URL.RawQuery = strings.Repeat("x", 9<<10)
+			r.RequestURI = r.URL.RequestURI()
+		}), 403},
+		{"from a sister site", form(func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "same-site")
+			r.Header.Set("Origin", "https://sister.example")
+		}), 403},
+		{"from another site", form(func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Origin", "https://evil.example")
+		}), 403},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t)
@@ -289,12 +307,12 @@ func TestNotKept(t *testing.T) {
 			c.Act("/", nil)
 			r := c.Do(tt.request(c))
 			foreign := strings.Contains(tt.name, "site")
-			want := tt.status == http.StatusSeeOther && !foreign && tt.name != "a PUT" && tt.name != "a GET"
+			want := tt.status == http.StatusSeeOther && !foreign && tt.name != "a PUT" && tt.name != "a GET" && !strings.Contains(tt.name, "bearer")
 			if got := c.Cookie("__Host-walkin-resume") != ""; got != want || r.StatusCode != tt.status || len(s.sent) > 0 {
 				t.Errorf("got kept %t and %d, want %t and %d", got, r.StatusCode, want, tt.status)
 			}
-			lost := tt.status == http.StatusForbidden && tt.name != "a script's"
-			if told := strings.Join(s.told, " "); !lost && told != "anonymous" && !strings.Contains(tt.name, "another site") || lost && !strings.HasPrefix(told, "not_kept_") {
+			lost := tt.status == http.StatusForbidden && tt.name != "a program's" && !foreign
+			if told := strings.Join(s.told, " "); !lost && told != "anonymous" && !foreign || lost && !strings.HasPrefix(told, "not_kept_") {
 				t.Errorf("the owner is told %q", s.told)
 			}
 			if text := body(t, r); lost && (!strings.Contains(text, "This was not sent") || !strings.Contains(text, `href="/resume?return_to=%2fwrite%3fdraft%3d7"`)) {
@@ -449,7 +467,7 @@ func TestOtherHost(t *testing.T) {
 	// Not behind a ServeMux, which tidies such paths up.
 	c = c.On(s.Middleware.Handler(keeper.RequirePermanent()(http.HandlerFunc(s.publish))))
 	r := c.NewRequest(http.MethodPost, "/", strings.NewReader(note.Encode()))
-	r.URL.Path = "//evil.example/publish"
+	r.URL.Path, r.RequestURI = "//evil.example/publish", "//evil.example/publish"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Mode", "navigate")
 	if r := c.Do(r); r.StatusCode != http.StatusSeeOther || c.Cookie("__Host-walkin-resume") != "" {
@@ -589,7 +607,6 @@ func TestNew(t *testing.T) {
 	}
 	var shown resume.Pending
 	s := newSite(t, func(c *resume.Config) {
-		c.Insecure = true
 		c.Page = func(_ http.ResponseWriter, _ *http.Request, p resume.Pending) { shown = p }
 	})
 	c := s.browser()
@@ -599,8 +616,29 @@ func TestNew(t *testing.T) {
 	if shown.Action != yes || shown.Form.Encode() != note.Encode() {
 		t.Errorf("the app's page gets %+v", shown)
 	}
-	if set := r.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "walkin-resume=") || strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
+	if set := r.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "__Host-walkin-resume=") || !strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
 		t.Errorf("got %q", set)
+	}
+}
+
+// TestInsecure holds that the cookie works over plain http where walkin's own do,
+// without being told again.
+func TestInsecure(t *testing.T) {
+	store := memstore.New()
+	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
+		Insecure: true, UpgradeURL: "/sign-up"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := walkintest.NewClient(t, wk.Handler(keeper.RequirePermanent()(http.NotFoundHandler())))
+	c.Visit("/")
+	r := c.Act(target, note)
+	if set := strings.Join(r.Header["Set-Cookie"], "\n"); !strings.Contains(set, "walkin-resume=") || strings.Contains(set, "Secure") || strings.Contains(set, "__Host-") {
+		t.Errorf("got %d and %q, want a cookie for plain http", r.StatusCode, set)
 	}
 }
 

@@ -25,7 +25,8 @@ import (
 const UserAgent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 // A Client is a browser without a window: a cookie jar, and the Fetch Metadata
-// that a browser of today sends along. It calls the handler directly, without a
+// that a browser of today sends along: without any mark of a browser a post is taken
+// for a webhook, and makes no user. It calls the handler directly, without a
 // network, so it works inside testing/synctest. Redirects are not followed.
 // Its methods fail the test when the handler panics, and may be called
 // concurrently.

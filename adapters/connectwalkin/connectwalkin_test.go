@@ -271,6 +271,7 @@ func TestFirstCall(t *testing.T) {
 	client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](w.server.Client(), w.server.URL+talk)
 	s := client.CallBidiStream(ctx)
 	s.RequestHeader().Set("User-Agent", walkintest.UserAgent)
+	s.RequestHeader().Set("Sec-Fetch-Site", "same-origin") // as a browser does, and no other client
 	defer s.CloseResponse()
 	var who [2]string
 	for i := range who {

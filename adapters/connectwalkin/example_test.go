@@ -35,7 +35,9 @@ func Example() {
 	server := httptest.NewServer(wk.Handler(mux))
 	defer server.Close()
 	client := connect.NewClient[emptypb.Empty, emptypb.Empty](server.Client(), server.URL+publish)
-	_, err = client.CallUnary(context.Background(), connect.NewRequest(&emptypb.Empty{}))
+	request := connect.NewRequest(&emptypb.Empty{})
+	request.Header().Set("Sec-Fetch-Site", "same-origin") // as a browser on the site does; a program's first call makes no user
+	_, err = client.CallUnary(context.Background(), request)
 	fmt.Println(connect.CodeOf(err))
 	// Output: permission_denied
 }

@@ -79,7 +79,7 @@ func Example() {
 	}
 	// Output:
 	// /notes 200 anonymous: true, notes: 1
-	// /publish 403 {"type":"about:blank","title":"Forbidden","status":403,"detail":"An account is needed for this."}
+	// /publish 403 {"type":"about:blank","title":"Forbidden","status":403,"detail":"An account is needed for this.","code":"account_required"}
 	// /sign-in 303
 	// /publish 200 anonymous: false, notes: 1
 }

@@ -92,10 +92,9 @@ type Config struct {
 	// Timeout is how long Sender may take; 0 is 10 seconds.
 	Timeout time.Duration
 
-	// Insecure and Domain are those of walkin.Config, for the cookie that
-	// marks the browser which asked.
-	Insecure bool
-	Domain   string
+	// Domain is that of walkin.Config, for the cookie that marks the browser
+	// which asked.
+	Domain string
 
 	// Logger is told when the store failed where that is not an answer; nil is
 	// silence.

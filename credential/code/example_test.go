@@ -36,7 +36,6 @@ func Example() {
 		Store:      store,
 		Key:        []byte("another 32 bytes, for codes only"),
 		Link:       "http://localhost:8080/code",
-		Insecure:   true,
 		// code.Print(os.Stdout) in development, a smtp.Sender in production.
 		Sender: code.SenderFunc(func(_ context.Context, m code.Message) error {
 			sent = m
@@ -117,5 +116,5 @@ func ExampleConfig_secret() {
 	site.ServeHTTP(w, r)
 	fmt.Println(w.Body)
 	// Output:
-	// {"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"That password is a simple pattern. Please choose another, such as a few words in a row."}
+	// {"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"That password is a simple pattern. Please choose another, such as a few words in a row.","code":"password_common"}
 }

@@ -165,14 +165,14 @@ func linkPage(w http.ResponseWriter, _ *http.Request, l Link) {
 func (c *Codes) cookie() http.Cookie {
 	name := "walkin-code-" + c.provider
 	switch {
-	case c.cfg.Insecure:
+	case c.cfg.Middleware.Insecure():
 	case c.cfg.Domain != "":
 		name = "__Secure-" + name
 	default:
 		name = "__Host-" + name
 	}
 	return http.Cookie{Name: name, Path: "/", Domain: c.cfg.Domain,
-		HttpOnly: true, Secure: !c.cfg.Insecure, SameSite: http.SameSiteLaxMode}
+		HttpOnly: true, Secure: !c.cfg.Middleware.Insecure(), SameSite: http.SameSiteLaxMode}
 }
 
 // mark marks the browser that asks and returns what to know it by, which is no

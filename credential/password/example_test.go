@@ -46,10 +46,10 @@ func Example() {
 	post("/signin", " Ann@Example.COM ", "correct horse battery")
 	post("/signin", "ann@example.com", "wrong horse battery")
 	// Output:
-	// 422 {"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"Many people use that password or one like it. Please choose another, such as a few words in a row."}
+	// 422 {"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"Many people use that password or one like it. Please choose another, such as a few words in a row.","code":"password_common"}
 	// 303
 	// 303
-	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"That name and password do not match."}
+	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"That name and password do not match.","code":"wrong_credentials"}
 }
 
 // Behind a proxy, say where its word about the client is. This one is for a

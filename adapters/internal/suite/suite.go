@@ -149,13 +149,14 @@ type row struct {
 }
 
 const (
-	needAccount = `{"type":"about:blank","title":"Forbidden","status":403,"detail":"An account is needed for this."}` + "\n"
-	notYours    = `{"type":"about:blank","title":"Forbidden","status":403,"detail":"You may not do this."}` + "\n"
-	pleaseSign  = `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"Please sign in, or reload the page and try again."}` + "\n"
-	taken       = `{"type":"about:blank","title":"Conflict","status":409,"detail":"That already belongs to another account. You can sign in to it instead."}` + "\n"
-	gone        = `{"type":"about:blank","title":"Gone","status":410,"detail":"That is gone."}` + "\n"
-	storeDown   = `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"This does not work at the moment. Please try again in a few seconds."}` + "\n"
-	notAllowed  = `{"type":"about:blank","title":"Method Not Allowed","status":405,"detail":"Something went wrong. Please try again."}` + "\n"
+	needAccount  = `{"type":"about:blank","title":"Forbidden","status":403,"detail":"An account is needed for this.","code":"account_required"}` + "\n"
+	notAllowedBy = `{"type":"about:blank","title":"Forbidden","status":403,"detail":"You may not do this.","code":"forbidden"}` + "\n"
+	notYours     = `{"type":"about:blank","title":"Forbidden","status":403,"detail":"You may not do this.","code":"cross_origin"}` + "\n"
+	pleaseSign   = `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"Please sign in, or reload the page and try again.","code":"user_required"}` + "\n"
+	taken        = `{"type":"about:blank","title":"Conflict","status":409,"detail":"That already belongs to another account. You can sign in to it instead.","code":"identity_taken"}` + "\n"
+	gone         = `{"type":"about:blank","title":"Gone","status":410,"detail":"That is gone.","code":"gone"}` + "\n"
+	storeDown    = `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"This does not work at the moment. Please try again in a few seconds.","code":"service_unavailable"}` + "\n"
+	notAllowed   = `{"type":"about:blank","title":"Method Not Allowed","status":405,"detail":"Something went wrong. Please try again.","code":"method_not_allowed"}` + "\n"
 )
 
 var rows = []row{
@@ -192,7 +193,7 @@ var rows = []row{
 	{name: "an account's act, by a program", who: "anonymous", request: send("POST", "/permanent"), status: 403, text: needAccount, cache: refused, rows: 1},
 	{name: "an account's page, to an account", who: "permanent", request: visit("/permanent"), status: 200, text: "permanent", rows: 1, ran: 1},
 	{name: "an account's act, by an account", who: "permanent", request: act("/permanent"), status: 200, text: "permanent", rows: 1, ran: 1},
-	{name: "a rule that says no", who: "anonymous", request: fetch("/rule"), status: 403, text: notYours, cache: refused, rows: 1},
+	{name: "a rule that says no", who: "anonymous", request: fetch("/rule"), status: 403, text: notAllowedBy, cache: refused, rows: 1},
 	{name: "a rule that says yes", who: "permanent", request: fetch("/rule"), status: 200, text: "permanent", rows: 1, ran: 1},
 	{name: "a guarded group, to a user", who: "anonymous", request: fetch("/group/page"), status: 403, text: needAccount, cache: refused, rows: 1},
 	{name: "a guarded group, to an account", who: "permanent", request: fetch("/group/page"), status: 200, text: "permanent", rows: 1, ran: 1},

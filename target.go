@@ -1,0 +1,100 @@
+package walkin
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/walkin-go/walkin/internal/request"
+)
+
+// Target returns the path and query that the browser asked for: those of the
+// request line, which http.StripPrefix leaves alone, with Config.BasePath in front.
+// Use it for what goes back to the browser, such as the action of a form.
+func Target(r *http.Request) string {
+	u := asked(r)
+	return strings.TrimSuffix((&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}).RequestURI(), "?")
+}
+
+// asked returns the URL that the browser asked for, as far as path and query go.
+func asked(r *http.Request) *url.URL {
+	return askedBelow(basePath(r), r)
+}
+
+func (m *Middleware) asked(r *http.Request) *url.URL { return askedBelow(m.cfg.BasePath, r) }
+
+func askedBelow(base string, r *http.Request) *url.URL {
+	u := r.URL
+	// A client asks a proxy, and httptest a handler, by the whole address.
+	if line, err := url.ParseRequestURI(r.RequestURI); err == nil && strings.HasPrefix(line.Path, "/") {
+		u = line
+	}
+	if base == "" || u.Path == base || strings.HasPrefix(u.Path, base+"/") {
+		return u // some proxies take it off and others do not
+	}
+	below := *u
+	below.Path = base + u.Path
+	if u.RawPath != "" {
+		below.RawPath = base + u.RawPath
+	}
+	return &below
+}
+
+func basePath(r *http.Request) string {
+	if v := visitFrom(r.Context()); v != nil && v.m != nil {
+		return v.m.cfg.BasePath
+	}
+	return ""
+}
+
+// start returns the path of the app's own start page, as browsers see it: "/", or
+// where the app is mounted by http.StripPrefix around Handler, or by a proxy.
+func start(r *http.Request) string {
+	seen := r.URL
+	if v := visitFrom(r.Context()); v != nil && v.url != nil {
+		seen = v.url
+	}
+	mount, ok := strings.CutSuffix(asked(r).Path, seen.Path)
+	if !ok {
+		mount = basePath(r)
+	}
+	return localPath((&url.URL{Path: strings.TrimSuffix(mount, "/") + "/"}).EscapedPath(), "/")
+}
+
+// known returns the request with what walkin knows about it, for answers that
+// have to know where the app is mounted.
+func (m *Middleware) known(w http.ResponseWriter, r *http.Request) *http.Request {
+	if m.cfg.BasePath == "" || visitFrom(r.Context()) != nil {
+		return r
+	}
+	return r.WithContext(m.visit(w, r))
+}
+
+// wayBack returns the local path to return to: the page itself, or the page that
+// a post or a piece of a page was asked for from.
+func wayBack(r *http.Request) string {
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && !isPart(r) {
+		return Target(r)
+	}
+	from := header(r, "Hx-Current-Url")
+	if from == "" {
+		from = header(r, "Referer")
+	}
+	u, err := url.Parse(from)
+	if err != nil || u.Host != r.Host {
+		return ""
+	}
+	return u.RequestURI()
+}
+
+// isPart reports whether a library asks for a part of a page, which is none by
+// itself.
+func isPart(r *http.Request) bool {
+	switch request.Library(r.Header) {
+	case request.HTMX:
+		return header(r, "Hx-Boosted") != "true"
+	case request.Datastar:
+		return true
+	}
+	return header(r, "Turbo-Frame") != ""
+}

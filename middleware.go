@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"path"
 	"slices"
@@ -35,6 +36,8 @@ type Middleware struct {
 	ownLimiter       Limiter      // in memory; Config.Limiter, or in its place while it fails
 	limiterDownUntil atomic.Int64 // as downUntil
 	proxySeen        atomic.Bool  // one that is not trusted, and the owner was told
+	addressSeen      atomic.Bool  // a request without one, and the owner was told
+	plainSeen        atomic.Bool  // a page over plain http that keeps no Secure cookie, and the owner was told
 
 	mu        sync.Mutex
 	data      []*sessionData // of LoadAndSave
@@ -65,6 +68,9 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		}
 
 		facts := m.readFacts(r, &b)
+		if !m.cfg.Insecure && !facts.HasCookie() && f.standing == absent {
+			m.lookForPlainHTTP(r)
+		}
 		var whyNot string
 		if f.standing != live && f.standing != unreachable {
 			if whyNot = m.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
@@ -225,6 +231,39 @@ func (m *Middleware) mayDemand(r *http.Request, v *visit) bool {
 func (m *Middleware) makesRow(r *http.Request, v *visit) bool {
 	return v.facts.Method == request.Act && m.whyNotAct(v, r) == nil &&
 		(v.bearer || m.automatic(r, v.facts) == "") && !m.isCredentialForm(r)
+}
+
+// lookForPlainHTTP tells the owner, once, that a page which browsers load over plain
+// http sends none of our cookies: they are Secure, so that each click would be a new
+// user. Only the browser knows, and says so with a page's second request. On
+// localhost Chromium and Firefox keep such cookies, and WebKit does not.
+func (m *Middleware) lookForPlainHTTP(r *http.Request) {
+	if m.plainSeen.Load() {
+		return
+	}
+	from := header(r, "Origin")
+	if from == "" || from == "null" {
+		from = header(r, "Referer")
+	}
+	rest, ok := strings.CutPrefix(from, "http://")
+	host, _, _ := strings.Cut(rest, "/")
+	if !ok || host != r.Host {
+		return
+	}
+	name := strings.Trim(host, "[]")
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	agent := r.UserAgent()
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") || net.ParseIP(name).IsLoopback() {
+		if !strings.Contains(agent, "AppleWebKit") || strings.Contains(agent, "Chrom") {
+			return
+		}
+	}
+	if m.plainSeen.CompareAndSwap(false, true) {
+		m.log.Warn("walkin: a page is loaded over plain http, where browsers keep no Secure cookie: every request is a new visitor's. Serve it over https, or set Config.Insecure in development")
+		m.emit(r, Event{Outcome: Failed, Reason: "secure_cookie_over_http"})
+	}
 }
 
 // isCredentialForm reports whether the request goes to a form that decides by

@@ -205,6 +205,10 @@ func (m *Middleware) returnRow(r *http.Request, taken takenRows, now time.Time) 
 // which Config.TrustedProxies does not name: they all share its address, and its
 // row limit. It cannot be mended here: whoever wrote the header may be anybody.
 func (m *Middleware) lookForProxy(r *http.Request) {
+	if _, ok := parsePeer(r.RemoteAddr); !ok && m.addressSeen.CompareAndSwap(false, true) {
+		m.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.RowLimit; set http.Request.RemoteAddr, or Config.RowLimitOf")
+		m.emit(r, Event{Outcome: Failed, Reason: "no_client_address"})
+	}
 	if len(m.cfg.TrustedProxies) > 0 || m.proxySeen.Load() {
 		return
 	}

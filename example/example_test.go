@@ -400,7 +400,7 @@ func TestRoutes(t *testing.T) {
 		{"the address of a refused note", guest, "GET", "/notes", nil, 303, "/", ""},
 
 		{"publish, guest's program", guest, "POST", "/notes/" + mine + "/publish", nil, 403, "", `"status":403`},
-		{"publish, nobody's program", nobody(), "POST", "/notes/" + drafted + "/publish", nil, 403, "", `"status":403`},
+		{"publish, nobody's program", nobody(), "POST", "/notes/" + drafted + "/publish", nil, 401, "", `"code":"user_required"`},
 		{"publish, guest's browser", anonymousBrowser, "POST", "/notes/" + browsers + "/publish", nil, 303, "/upgrade?return_to=%2Fresume", ""},
 		{"publish, somebody else's note", permanent, "POST", "/notes/" + drafted + "/publish", nil, 404, "", "Nothing is written here"},
 		{"nothing to resume", permanent, "GET", "/resume", nil, 404, "", "nothing left to finish"},
@@ -442,7 +442,8 @@ func TestRoutes(t *testing.T) {
 		{"account, short password", permanent, "POST", "/account/password", []string{"password", "abc"}, 422, "", "Your account"},
 		{"account, no such passkey", permanent, "POST", "/account/rename", []string{"id", "x", "name", "y"}, 404, "", ""},
 		{"delete, guest", guest, "POST", "/account/delete", nil, 403, "", ""},
-		{"download, nobody", nobody(), "POST", "/download", nil, 200, "", ""},
+		{"download, nobody's program", nobody(), "POST", "/download", nil, 401, "", `"code":"user_required"`},
+		{"download, nobody", newBrowser(t, server), "POST", "/download", nil, 200, "", ""},
 		{"passkey script", nobody(), "GET", "/passkey/script.js", nil, 200, "", "navigator.credentials"},
 		{"Sample ID, of somebody else", nobody(), "GET", "/sample-id/authorize?client_id=evil", nil, 400, "", ""},
 		{"sign-in page, guest", guest, "GET", "/signin?return_to=/p/x", nil, 200, "", `name="return_to" value="/p/x"`},

@@ -3,6 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -20,6 +25,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/walkin-go/walkin"
 )
 
 // A visit to the site without a browser: what anybody can do with curl.
@@ -716,6 +723,51 @@ func TestRestart(t *testing.T) {
 	}
 	if _, err := os.Stat(file); err != nil {
 		t.Error(err)
+	}
+}
+
+// Two fresh sites have different secrets, and a challenge that was signed with what
+// is made of nothing is refused.
+func TestFreshKeys(t *testing.T) {
+	secrets := map[string]bool{}
+	for range 2 {
+		keys, err := walkin.KeyFile(filepath.Join(t.TempDir(), "key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, purpose := range []string{"codes", "challenges", "passkeys"} {
+			derived, err := derive(keys, purpose)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secrets[string(derived[0])] = true
+		}
+	}
+	if len(secrets) != 6 {
+		t.Errorf("got %d different secrets for three purposes of two sites, want 6", len(secrets))
+	}
+	if _, err := derive([]walkin.Key{{}}, "codes"); err == nil {
+		t.Error("of an empty key: got no error")
+	}
+
+	nothing, err := hkdf.Key(sha256.New, nil, nil, "margin challenges", 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expiry := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(time.Minute).Unix()))
+	text := base64.RawURLEncoding.EncodeToString(append(append(expiry, 0), "sixteen bytes..."...)) // no work at all
+	mac := hmac.New(sha256.New, nothing)
+	mac.Write([]byte("walkin challenge\x00" + text))
+	text += "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	server := newServer(t)
+	response, err := server.Client().Post(server.URL+"/challenge/solved", "application/json",
+		strings.NewReader(`{"challenge":"`+text+`","solution":"1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusForbidden || len(response.Cookies()) > 0 {
+		t.Errorf("a forged challenge: got %d and %d cookies, want 403 and none", response.StatusCode, len(response.Cookies()))
 	}
 }
 

@@ -12,8 +12,6 @@ package main
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -95,15 +93,15 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	codeKey, err := derive(keys[0].Secret, "codes")
+	codeKeys, err := derive(keys, "codes")
 	if err != nil {
 		return nil, err
 	}
-	challengeKey, err := derive(keys[0].Secret, "challenges")
+	challengeKeys, err := derive(keys, "challenges")
 	if err != nil {
 		return nil, err
 	}
-	passkeyKey, err := derive(keys[0].Secret, "passkeys")
+	passkeyKeys, err := derive(keys, "passkeys")
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +109,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
 	// On a crowded network a browser has to work before its visitor is a row.
 	gate, err := challenge.New(challenge.Config{
-		Key: challengeKey, Store: store, Insecure: true, Logger: slog.Default(),
+		Key: challengeKeys[0], OldKeys: challengeKeys[1:], Store: store, Insecure: true, Logger: slog.Default(),
 		Networks: func(r *http.Request) []string { return s.wk.ClientNetworks(r) },
 	})
 	if err != nil {
@@ -155,7 +153,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		return nil, err
 	}
 	codes, err := code.New(code.Config{
-		Middleware: wk, Store: store, Key: codeKey,
+		Middleware: wk, Store: store, Key: codeKeys[0], OldKeys: codeKeys[1:],
 		Sender: code.Print(cfg.mail), // in production: credential/code/smtp
 		Link:   cfg.url + "/code",
 		Secret: func(r *http.Request) ([]byte, error) {
@@ -172,7 +170,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		Middleware: wk, Store: store,
 		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin",
 		UserName: s.name,
-		Key:      passkeyKey, // so that browsers suggest them in the field of the sign-in page
+		Key:      passkeyKeys[0], OldKeys: passkeyKeys[1:], // so that browsers suggest them in the field of the sign-in page
 	})
 	if err != nil {
 		return nil, err
@@ -260,10 +258,19 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	return s, nil
 }
 
-// derive returns a key for one purpose. A site with a place for secrets keeps
-// one there for each; this one has a single file.
-func derive(secret []byte, purpose string) ([]byte, error) {
-	return hkdf.Key(sha256.New, secret, nil, "margin "+purpose, 32)
+// derive returns secrets for one purpose, one of each key: the first signs, and all
+// verify. A site with a place for secrets keeps one there for each purpose; this
+// one has a single file.
+func derive(keys []walkin.Key, purpose string) ([][]byte, error) {
+	var secrets [][]byte
+	for _, key := range keys {
+		secret, err := key.Derive("margin " + purpose)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
 }
 
 // realProviders are those that the environment has a client for. Their callbacks

@@ -50,14 +50,14 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	// behind in the other cookie must not be found by the next user of this computer.
 	var ended []finding
 	if v.standing == live {
-		ended = append(ended, finding{standing: live, entry: v.entry}) // or one that this very response opened
+		ended = append(ended, finding{standing: live, entry: v.entry, lost: v.lost}) // or one that this very response opened
 	}
 	token, isBearer := request.Bearer(r.Header)
 	if isBearer {
 		ended = append(ended, m.judge(r, token, m.cache.get(token), now, asBearer))
 		ended[len(ended)-1].bearer = true
 	}
-	unjudged := false
+	unjudged, unknown := false, false
 	hasCookies := false
 	var clearing, variants []*http.Cookie
 	for i, k := range m.cookies.scopes() {
@@ -89,8 +89,11 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 			unjudged = unjudged || !f.bearer || !hasCookies
 		case unreachable:
 			return storeFailed(f.err) // fails closed: the session would still be alive
+		case lost:
+			unknown = true
 		case live:
-			if err := m.end(r, f.entry, now); err != nil {
+			unknown = unknown || f.lost
+			if err := m.end(r, f.entry, f.lost, now); err != nil {
 				return err
 			}
 		}
@@ -100,6 +103,12 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		m.setCookies(w, v, append(clearing, fit(variants)...)...)
 	}
 	m.clearFlows(w, r, v)
+	if unknown {
+		// A database that knows the session may be back tomorrow, and with it the
+		// session.
+		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_user", RetryAfter: 5 * time.Second,
+			Message: "This browser is signed out. We could not end the session everywhere; please sign in and out once more later."}
+	}
 	if unjudged {
 		// The browser forgets it, as was asked; but a session that only
 		// another replica can name may go on, and that is not a success.
@@ -118,11 +127,12 @@ func (m *Middleware) whyNotWrite(v *visit, r *http.Request) *Refusal {
 }
 
 // end ends the session of a token.
-func (m *Middleware) end(r *http.Request, e *entry, now time.Time) error {
+func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) error {
 	if m.isOver(e) {
 		return nil
 	}
 	c := e.claims
+	c.Provisional = c.Provisional || lost // a tombstone keeps them from coming back here
 	// A tombstone is as good as a row to whoever wants to fill a store, with
 	// a new cookie for each.
 	var taken takenRows
@@ -248,7 +258,8 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 	case v.response != nil && v.response.begun():
 		return errors.New("walkin: Unlink was called after the response began")
 	}
-	s := &settlement{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: time.Now()}
+	m.prepare(r.Context())
+	s := &settlement{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.earlier(time.Now())}
 	if err := m.cfg.Store.InTx(r.Context(), s.unlink); err != nil {
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
 			return err // their session has just ended

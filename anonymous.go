@@ -53,6 +53,8 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 		}
 	} else if reason := m.mintRefusal(r, m.facts(v, r), v.standing, byApp); reason != "" {
 		return Claims{}, m.noUser(v, reason)
+	} else if v.reason == "expired" && !m.isExpired(r) {
+		return Claims{}, m.noUser(v, "clock")
 	}
 	if v.response != nil && v.response.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
@@ -79,7 +81,10 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 		return c, nil
 	}
 	switch _, err := m.lookup(r.Context(), c); {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+	case errors.Is(err, ErrNotFound):
+		// Lost a moment ago, perhaps: the next request looks more closely.
+		return Claims{}, storeDown(err)
+	case errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")
 		if v.entry != nil {
 			m.over(v.entry)
@@ -186,7 +191,11 @@ func beganAt(c Claims, s Session) time.Time {
 // them first when they are nobody, and returns the cookie for it, or nil for a
 // bearer. Only when both are committed does a token claim them.
 func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
-	now := time.Now()
+	if v.unsure {
+		return nil, storeDown(nil)
+	}
+	m.prepare(r.Context())
+	now := m.earlier(time.Now())
 	fresh := v.claims.Load() == nil
 	var c Claims
 	if fresh {
@@ -235,6 +244,9 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	if fresh {
 		m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
 	}
+	if created && v.lost {
+		m.emit(r, Event{Outcome: Revived, UserID: c.UserID, SessionID: c.SessionID})
+	}
 	if created {
 		m.emit(r, Event{Outcome: Persisted, UserID: c.UserID, SessionID: c.SessionID})
 	}
@@ -243,7 +255,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		v.claims.Store(&c)
 		return nil, nil
 	}
-	m.remember(v, token, c, now)
+	m.remember(v, token, c)
 	if v.handsOff {
 		return nil, nil // the token they have goes on
 	}
@@ -262,7 +274,7 @@ func (m *Middleware) issue(ctx context.Context, c Claims) (string, Claims, error
 	if err != nil {
 		return "", c, err
 	}
-	c.App = app
+	c.App, c.database = app, m.databaseID()
 	token, err := m.keys.issue(c, typeSession, m.cfg.Audience)
 	if err != nil {
 		return "", c, err

@@ -18,6 +18,7 @@ type entry struct {
 	access   bool         // an access token: good as a bearer, never in a cookie
 	checked  atomic.Int64 // unix nanoseconds of the last look-up that found the session alive; 0: none yet
 	over     atomic.Int64 // until when, by Middleware.clock, the session is taken for ended; 0: it was never seen to be
+	lost     atomic.Int64 // the same, of a user whom the store has never heard of
 	renewing atomic.Bool  // a request is issuing the token anew
 
 	settled atomic.Int64 // until when, by Middleware.clock, a safe request with it needs no judging

@@ -204,24 +204,29 @@ func TestCacheConcurrently(t *testing.T) {
 }
 
 // aliveStore is a store in which every session is alive.
-type aliveStore struct{ Store }
+type aliveStore struct {
+	Store
+	guests map[uuid.UUID]bool // whose sessions are of anonymous users
+}
 
-func (aliveStore) Lookup(_ context.Context, user, session uuid.UUID) (Session, error) {
-	return Session{ID: session, UserID: user, ExpiresAt: time.Now().Add(maxLifetime)}, nil
+func (s aliveStore) Lookup(_ context.Context, user, session uuid.UUID) (Session, error) {
+	return Session{ID: session, UserID: user, ExpiresAt: time.Now().Add(maxLifetime), Anonymous: s.guests[session]}, nil
 }
 
 // TestCacheIsNoWayAround holds that what is remembered of a token saves no
 // check but that of its signature: its time, what carried it, and its session
 // are looked at all the same.
 func TestCacheIsNoWayAround(t *testing.T) {
-	m, err := New(Config{Keys: []Key{{Secret: []byte("a secret that is only of this test")}}, Store: aliveStore{}})
+	store := aliveStore{guests: make(map[uuid.UUID]bool)}
+	m, err := New(Config{Keys: []Key{{Secret: []byte("a secret that is only of this test")}}, Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
 	base := Claims{UserID: uuid.New(), SessionID: uuid.New(), IssuedAt: now, ExpiresAt: now.Add(time.Hour), ProvenAt: now, Method: "pwd"}
 	guest := base
-	guest.Anonymous, guest.Method, guest.ProvenAt = true, "", time.Time{}
+	guest.SessionID, guest.Anonymous, guest.Method, guest.ProvenAt = uuid.New(), true, "", time.Time{}
+	store.guests[guest.SessionID] = true
 	issue := func(c Claims, typ string) string {
 		token, err := m.keys.issue(c, typ, m.cfg.Audience)
 		if err != nil {
@@ -367,7 +372,8 @@ func TestReturning(t *testing.T) {
 				return http.Header{"Cookie": {m.cookies.anonymous + "=" + token + "; " + m.cookies.permanent + "=x"}}
 			}, http.MethodGet, 0},
 		} {
-			store := calmStore{none: tt.claims(time.Now()).Provisional}
+			guests := make(map[uuid.UUID]bool)
+			store := calmStore{aliveStore: aliveStore{guests: guests}, none: tt.claims(time.Now()).Provisional}
 			cfg := Config{Keys: []Key{{Secret: []byte("a secret that is only of this test")}}, Store: store}
 			if tt.change != nil {
 				tt.change(&cfg)
@@ -379,6 +385,7 @@ func TestReturning(t *testing.T) {
 			now := time.Now()
 			c := tt.claims(now)
 			c.UserID, c.SessionID = uuid.New(), uuid.New()
+			guests[c.SessionID] = c.Anonymous
 			if c.IssuedAt.IsZero() {
 				c.IssuedAt = now
 			}

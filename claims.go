@@ -49,6 +49,8 @@ type Claims struct {
 	// App holds what Config.AppClaims returned when the token was issued, as
 	// the text of a JSON object ("app"); empty when there was nothing.
 	App string
+
+	database string // that the session is in; empty where the store has no ID
 }
 
 // FromContext returns the claims of the visitor, or false for nobody. It looks
@@ -87,6 +89,8 @@ type visit struct {
 	request  *http.Request // nil when made by NewContext
 	handled  bool          // by Handler: what was to be decided is
 	standing standing      // how the visitor's token was found
+	lost     bool          // the store has never heard of the user, who is anonymous
+	unsure   bool          // the store is not the one that knows the session: nothing is written
 	bearer   bool          // the token came in the Authorization header
 	handsOff bool          // another value of the cookie's name cannot be judged: it is not written over
 	facts    request.Facts // who sent the request; not read on a returning visitor's short way
@@ -138,7 +142,7 @@ func (r *keyring) judge(p *payload, now time.Time) (Claims, standing, string) {
 	c := Claims{
 		UserID: p.Subject, SessionID: p.SessionID,
 		Anonymous: *p.Anonymous, Provisional: p.Prov,
-		IssuedAt: issued, ExpiresAt: expires, App: string(p.App),
+		IssuedAt: issued, ExpiresAt: expires, App: string(p.App), database: p.Database,
 	}
 	if !c.Anonymous {
 		c.Method, c.ProvenAt = p.AMR[0].Method, time.Unix(p.AMR[0].At, 0)
@@ -160,7 +164,7 @@ func (m *Middleware) appClaims(ctx context.Context, c Claims) (string, error) {
 	}
 	for name := range app {
 		switch name {
-		case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "app":
+		case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "db", "app":
 			return "", fmt.Errorf("walkin: Config.AppClaims returned %q, which is a claim of walkin's own", name)
 		}
 	}

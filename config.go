@@ -20,7 +20,10 @@ type Config struct {
 	// [KeyFile] for a start and [ParseJWKS] for several machines.
 	Keys []Key
 
-	// Store keeps users and sessions. Required.
+	// Store keeps users and sessions. Required. It is over one database: tokens
+	// are remembered by themselves, so one that picked a database for each request
+	// would let a user of one read as themselves in another. Make a Middleware for
+	// each.
 	Store Store
 
 	// Mint says when a visitor gets a user. Zero is MintOnVisit.
@@ -50,6 +53,13 @@ type Config struct {
 	// the store, and so how long a token that was superseded on another
 	// replica may still read. Zero is 30 seconds.
 	RecheckAfter time.Duration
+
+	// NoRevival keeps users whom the store has never heard of from coming back.
+	// The store has lost them, in a restore from a backup for example: false lets
+	// an anonymous one go on under their ID with their next write, and a permanent
+	// one who proves an identity get theirs back. What was deleted, or ended by
+	// EndSessionsBefore, never comes back.
+	NoRevival bool
 
 	// Issuer and Audience are the "iss" and "aud" of tokens, checked in
 	// every one. Empty is "walkin". Apps that share a key need different

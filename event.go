@@ -23,6 +23,7 @@ const (
 	Minted    Outcome = "minted"     // a visitor got an anonymous user ID
 	Skipped   Outcome = "skipped"    // a visitor without a user, or a row, got none; Reason says why
 	Persisted Outcome = "persisted"  // an anonymous user became a row
+	Revived   Outcome = "revived"    // a user whom the store had never heard of came back under their ID
 	Renewed   Outcome = "renewed"    // a token was issued anew
 	Unlinked  Outcome = "unlinked"   // a user removed an identity
 	SignedOut Outcome = "signed_out" // a session ended, or all of a user's

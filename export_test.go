@@ -45,6 +45,12 @@ func (m *Middleware) Verify(token string, bearer bool, now time.Time) (Claims, e
 	return c, nil
 }
 
+// InDatabase returns c in a database of that ID.
+func (c Claims) InDatabase(id string) Claims {
+	c.database = id
+	return c
+}
+
 // Remembers reports whether a token is in the cache.
 func (m *Middleware) Remembers(token string) bool {
 	s, tag := m.cache.find(token)
@@ -66,7 +72,7 @@ func Payload(c Claims, issuer, audience string) (got, want []byte, err error) {
 	want, err = json.Marshal(payload{
 		Issuer: issuer, Subject: c.UserID, Audience: audience, ExpiresAt: c.ExpiresAt.Unix(), IssuedAt: c.IssuedAt.Unix(),
 		SessionID: c.SessionID, Role: roleClaim, Anonymous: &c.Anonymous, AMR: []proven{{method, at.Unix()}},
-		Prov: c.Provisional, App: json.RawMessage(c.App),
+		Prov: c.Provisional, Database: c.database, App: json.RawMessage(c.App),
 	})
 	return got, want, err
 }
@@ -85,8 +91,8 @@ func ParsePayload(text []byte, issuer, audience string) (ours bool, got, want st
 }
 
 func (p *payload) words() string {
-	return fmt.Sprintf("%q %v %q %d %d %v %q %t %+v %t %s", p.Issuer, p.Subject, p.Audience, p.ExpiresAt, p.IssuedAt,
-		p.SessionID, p.Role, *p.Anonymous, p.AMR, p.Prov, p.App)
+	return fmt.Sprintf("%q %v %q %d %d %v %q %t %+v %t %q %s", p.Issuer, p.Subject, p.Audience, p.ExpiresAt, p.IssuedAt,
+		p.SessionID, p.Role, *p.Anonymous, p.AMR, p.Prov, p.Database, p.App)
 }
 
 func spelledFor(issuer, audience string) *keyring {

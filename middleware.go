@@ -39,9 +39,17 @@ type Middleware struct {
 	addressSeen      atomic.Bool  // a request without one, and the owner was told
 	plainSeen        atomic.Bool  // a page over plain http that keeps no Secure cookie, and the owner was told
 
+	asking asking
+	clocks struct {
+		mu         sync.Mutex
+		at, failed int64        // when the two were last compared, or could not be, by clock
+		ahead      atomic.Int64 // nanoseconds that this process was ahead of the store
+	}
+
 	mu        sync.Mutex
-	data      []*sessionData // of LoadAndSave
-	atSignOut []*http.Cookie // of ClearAtSignOut
+	data      []*sessionData   // of LoadAndSave
+	told      map[string]int64 // when the owner was told what goes on, by clock
+	atSignOut []*http.Cookie   // of ClearAtSignOut
 }
 
 // Handler wraps a site: next sees every visitor's claims in the request's
@@ -87,7 +95,11 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		if f.standing == unreachable {
 			// Fails closed: an unsafe request, or one of a permanent user whose
 			// session was not seen alive lately. The cookie stays as it is.
-			m.Refuse(w, r, storeFailed(f.err))
+			refusal := storeFailed(f.err)
+			if f.reason == "other_database" {
+				refusal.Reason = f.reason
+			}
+			m.Refuse(w, r, refusal)
 			return
 		}
 		now := time.Now()
@@ -143,7 +155,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 		}
 		return cookies, false, err
 	}
-	if !mayMint {
+	if !mayMint || f.reason == "expired" && !m.isExpired(r) {
 		return nil, false, nil
 	}
 	if act := v.facts.Method == request.Act; act || m.cfg.PersistOnMint {
@@ -153,6 +165,8 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 		}
 		return nil, false, m.unminted(r, err)
 	}
+	m.prepareMint(r.Context())
+	now = m.earlier(now)
 	c, err := m.mint(now)
 	if err != nil {
 		return nil, false, m.unminted(r, err)
@@ -161,7 +175,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 	if err != nil {
 		return nil, false, m.unminted(r, err)
 	}
-	m.remember(v, token, c, now)
+	m.remember(v, token, c)
 	m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
 	return one(m.cookies.carry(token, c, now)), false, nil
 }
@@ -178,7 +192,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 			return nil, nil // nobody; the handler and its guards say what that means
 		}
 		return one(cookie), err
-	case v.bearer || v.handsOff || !isRenewable(v.facts):
+	case v.bearer || v.handsOff || f.lost || f.unsure || !isRenewable(v.facts):
 		return nil, nil
 	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.notAPage(v.facts) == "":
 		// Of all values one is live, and the others are over: the page leaves
@@ -190,7 +204,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 		// The live one comes last: to some browsers a cookie for this host
 		// alone is the same as one for a domain of its name.
 		return append(fit(m.cookies.clearOthers(r, cookie.Name)), cookie), nil
-	case f.settled, f.former != nil, now.Sub(c.IssuedAt) >= m.cfg.RenewAfter:
+	case f.settled, f.former != nil, m.earlier(now).Sub(c.IssuedAt) >= m.cfg.RenewAfter:
 		return one(m.renew(r, v, now)), nil
 	}
 	return nil, nil
@@ -201,6 +215,17 @@ func one(c *http.Cookie) []*http.Cookie {
 		return nil
 	}
 	return []*http.Cookie{c}
+}
+
+// isExpired reports whether a token that this process takes for expired is so by
+// the store's clock too. Fails closed: a visitor who is not sure to be over is not
+// minted over, and the next page asks again.
+func (m *Middleware) isExpired(r *http.Request) bool {
+	if err := m.askClock(r.Context(), askUnknown); err != nil {
+		m.skipped(r, finding{reason: "expired"}, "clock")
+		return false
+	}
+	return true
 }
 
 // unminted lets a page be served to nobody when its visitor could not get a

@@ -22,6 +22,7 @@ type payload struct {
 	Anonymous *bool           `json:"is_anonymous"` // a pointer, since a missing flag is not "false"
 	AMR       []proven        `json:"amr"`
 	Prov      bool            `json:"prov,omitempty"`
+	Database  string          `json:"db,omitempty"`
 	App       json.RawMessage `json:"app,omitempty"`
 
 	// What parse makes Anonymous and AMR point to.
@@ -66,6 +67,10 @@ func (r *keyring) appendPayload(b []byte, c Claims, audience string) ([]byte, er
 	if c.Provisional {
 		b = append(b, `,"prov":true`...)
 	}
+	if c.database != "" {
+		b = append(b, `,"db":`...)
+		b = appendQuoted(b, c.database)
+	}
 	if c.App != "" {
 		if !json.Valid([]byte(c.App)) {
 			return nil, errors.New("walkin: writing a token: Claims.App is not JSON")
@@ -92,6 +97,9 @@ func (r *keyring) parse(p *payload, text []byte) bool {
 	ok = (p.flag || s.cut(`false`)) &&
 		s.cut(`,"amr":[{"method":"`) && s.word(&p.one[0].Method) && s.cut(`,"timestamp":`) && s.number(&p.one[0].At) && s.cut(`}]`)
 	p.Prov = ok && s.cut(`,"prov":true`)
+	if ok && s.cut(`,"db":"`) {
+		ok = s.word(&p.Database)
+	}
 	if ok && s.cut(`,"app":`) {
 		// One object, and not a word or a blank around it.
 		app, found := strings.CutSuffix(string(s), `}`)

@@ -19,7 +19,7 @@ func somePayloads() []walkin.Claims {
 			{Method: "pwd", ProvenAt: at.Add(-time.Hour)}, {Method: "", ProvenAt: at}, {Method: `o"t\p<&>`, ProvenAt: at}, {Method: "häh\x00\xff\u2028\x7f", ProvenAt: at},
 		} {
 			c.UserID, c.SessionID, c.IssuedAt, c.ExpiresAt, c.App = uuid.Must(uuid.NewV7()), uuid.New(), at, at.Add(time.Hour), app
-			all = append(all, c)
+			all = append(all, c, c.InDatabase("abcdefgh"))
 		}
 	}
 	return all

@@ -28,6 +28,8 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 		return nil
 	}
 	defer old.renewing.Store(false)
+	m.prepare(r.Context())
+	now = m.earlier(now)
 	c := m.dated(*v.claims.Load(), now)
 	s, err := m.lookup(r.Context(), c)
 	switch {
@@ -45,7 +47,10 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
 		err = m.cfg.Store.RenewSession(r.Context(), s)
 	}
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
+	if errors.Is(err, ErrNotFound) {
+		return nil // lost since the last look; the next one tells what that means
+	}
+	if errors.Is(err, ErrSuperseded) {
 		m.over(v.entry)
 		v.become(superseded, "superseded")
 		return nil
@@ -59,7 +64,7 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 		m.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: c.UserID, SessionID: c.SessionID, Err: err})
 		return nil
 	}
-	m.remember(v, token, c, now)
+	m.remember(v, token, c)
 	m.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
 	return m.cookies.carry(token, c, now)
 }
@@ -88,9 +93,9 @@ func (m *Middleware) stillAlive(r *http.Request, old, renewed *entry) func() boo
 }
 
 // remember makes a token that we just issued the visitor's.
-func (m *Middleware) remember(v *visit, token string, c Claims, now time.Time) {
+func (m *Middleware) remember(v *visit, token string, c Claims) {
 	v.entry = m.cache.add(token, c, false)
-	v.entry.checked.Store(now.UnixNano())
+	v.entry.checked.Store(time.Now().UnixNano())
 	v.standing, v.reason = live, ""
 	v.claims.Store(&v.entry.claims)
 }

@@ -20,9 +20,11 @@ type settlement struct {
 	proof    Proof
 	visitor  Claims // who the request is from; zero for nobody
 	now      time.Time
-	unjudged bool     // the request has a token under a key that this replica lacks
-	unknown  *Refusal // and so of a sign-up, unless nil
-	full     *Refusal // of a new row, where Config.RowLimit is reached; or nil
+	lost     bool      // the visitor is anonymous, and the store has never heard of them
+	owner    uuid.UUID // who the visitor is by a token of a permanent user whom the store has lost; or uuid.Nil
+	unjudged bool      // the request has a token under a key that this replica lacks
+	unknown  *Refusal  // and so of a sign-up, unless nil
+	full     *Refusal  // of a new row, where Config.RowLimit is reached; or nil
 
 	ended Claims // of a token that is over, where the request has no other
 
@@ -34,6 +36,8 @@ type settlement struct {
 	stored   bool      // and was stored for that
 	created  bool      // a user, who had no row before
 	endsOld  bool      // the visitor's old session ended
+	revived  bool      // a user whom the store had lost
+	seen     bool      // the row of one was never seen before
 	began    time.Time // of the session, where that is not now
 	guest    *Tombstone
 	data     []carried
@@ -42,7 +46,7 @@ type settlement struct {
 // settle decides and does it, in the transaction of ctx.
 func (s *settlement) settle(ctx context.Context) error {
 	store, p := s.m.cfg.Store, s.proof
-	s.held, s.stored, s.created, s.guest = false, false, false, nil
+	s.held, s.stored, s.created, s.revived, s.seen, s.guest = false, false, false, false, false, nil
 	owned, err := store.Identity(ctx, p.Provider, p.Subject)
 	free := errors.Is(err, ErrNotFound)
 	if err != nil && !free {
@@ -123,6 +127,9 @@ func (s *settlement) settle(ctx context.Context) error {
 func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error {
 	store := s.m.cfg.Store
 	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
+	if ids[0] == uuid.Nil {
+		ids[0] = s.owner
+	}
 	if bytes.Compare(ids[0][:], ids[1][:]) > 0 {
 		ids[0], ids[1] = ids[1], ids[0]
 	}
@@ -136,11 +143,14 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 			if free && s.full != nil {
 				return s.full
 			}
-			err = store.CreateUser(ctx, User{ID: id, Anonymous: !free, CreatedAt: s.now, SeenAt: s.now})
+			// One whom the store has lost was a row, and what the app kept of them
+			// may still be there: they are a guest again before anything is decided.
+			err = store.CreateUser(ctx, User{ID: id, Anonymous: !free || s.lost, CreatedAt: s.now, SeenAt: s.now})
 			if errors.Is(err, ErrSuperseded) {
 				continue // whoIsIt tells
 			}
-			s.stored, s.created = err == nil, err == nil && free
+			s.stored, s.revived = err == nil && !s.lost, err == nil && s.lost
+			s.created = err == nil && (free || s.lost)
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
@@ -165,6 +175,8 @@ func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err er
 	switch {
 	case c.UserID == uuid.Nil:
 		return User{}, false, nil
+	case s.revived:
+		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, true, nil
 	case s.stored:
 		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
 	}
@@ -217,18 +229,59 @@ func (s *settlement) signUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.change.Outcome, s.change.UserID = SignedUp, id
-	if s.full != nil {
-		return s.full
+	s.change.Outcome = SignedUp
+	if s.owner != uuid.Nil {
+		if s.revived, err = s.regain(ctx); err != nil {
+			return err
+		}
 	}
-	s.created = true
-	if err := s.m.cfg.Store.CreateUser(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
+	if s.change.UserID = id; s.revived {
+		s.change.UserID = s.owner
+	} else if err := s.create(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
 		return err
 	}
 	if err := s.attach(ctx); err != nil {
 		return err
 	}
 	return s.hook(ctx, s.m.cfg.OnUpgrade)
+}
+
+// regain gives a permanent user whom the store has lost their ID back, and reports
+// whether it could: it was not deleted, and has no identity.
+func (s *settlement) regain(ctx context.Context) (bool, error) {
+	store := s.m.cfg.Store
+	user, err := store.User(ctx, s.owner)
+	if errors.Is(err, ErrNotFound) {
+		err = s.create(ctx, User{ID: s.owner, CreatedAt: s.now, SeenAt: s.now})
+		if errors.Is(err, ErrSuperseded) {
+			s.created = false
+			return false, nil
+		}
+		return err == nil, err
+	}
+	if err != nil || !isReserved(user) {
+		return false, err
+	}
+	if identities, err := store.Identities(ctx, s.owner); err != nil || len(identities) > 0 {
+		return false, err
+	}
+	if s.full != nil {
+		return false, s.full
+	}
+	s.created, s.seen = true, true
+	if err := store.SetAnonymous(ctx, s.owner, false); err != nil {
+		return false, err
+	}
+	return true, store.DeleteSessions(ctx, s.owner, uuid.Nil)
+}
+
+// create makes a permanent user their row, where there is room for one.
+func (s *settlement) create(ctx context.Context, user User) error {
+	if s.full != nil {
+		return s.full
+	}
+	s.created = true
+	return s.m.cfg.Store.CreateUser(ctx, user)
 }
 
 func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
@@ -362,10 +415,14 @@ func (s *settlement) open(ctx context.Context) error {
 	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
 		return &hookError{s.change.Outcome, err}
 	}
-	err = s.m.cfg.Store.CreateSession(ctx, Session{
-		ID: id, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt})
-	if err != nil {
+	session := Session{ID: id, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt}
+	if err := s.m.cfg.Store.CreateSession(ctx, session); err != nil {
 		return err
+	}
+	if s.seen { // the ID is kept for its owner no more: they have it
+		if err := s.m.cfg.Store.RenewSession(ctx, session); err != nil {
+			return err
+		}
 	}
 	if err := s.succeed(ctx); err != nil {
 		return err
@@ -417,5 +474,5 @@ func (s *settlement) translate(err error) error {
 
 // tombstone remembers a deleted user until no token of theirs can be alive.
 func (m *Middleware) tombstone(id, mergedInto uuid.UUID, now time.Time) Tombstone {
-	return Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(m.cfg.Lifetime + 2*leeway)}
+	return Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(m.longestTokenLife())}
 }

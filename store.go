@@ -29,8 +29,9 @@ import (
 // # Rules for all methods
 //
 // The context bounds the call: when it ends, so does the wait, and the error
-// wraps the context's. Times are the caller's: a store compares no time with a
-// clock of its own, since the clocks of two machines differ. A store may round
+// wraps the context's. Times are the caller's, and no method compares one with a
+// clock of the store's own, since the clocks of two machines differ; that clock is
+// only told, see [Clock], so that walkin can see whether they do. A store may round
 // times to the microsecond and returns them in UTC. Names are UTF-8 without NUL.
 // What is called with the context of a transaction that has ended does nothing
 // and fails.
@@ -64,7 +65,9 @@ type Store interface {
 	// It returns the session when it belongs to the user, ErrSuperseded when
 	// the user is known without it or was deleted, and ErrNotFound when the
 	// store has never heard of the user. It reports what is stored, also
-	// sessions that have expired.
+	// sessions that have expired, but for those that EndSessionsBefore of a
+	// [DatabaseStore] has ended, which are ErrSuperseded. The session says
+	// whether its user is anonymous.
 	Lookup(ctx context.Context, userID, sessionID uuid.UUID) (Session, error)
 
 	// Persist creates an anonymous user and their first session together.
@@ -173,6 +176,10 @@ type Session struct {
 	CreatedAt time.Time
 	RenewedAt time.Time // when its token was last issued anew
 	ExpiresAt time.Time
+
+	// Anonymous is that of the user, in what Lookup returns. It is not stored
+	// with the session, and nothing else sets or reads it.
+	Anonymous bool
 }
 
 // An Identity is a proven way to recognise a user: the pair of provider and

@@ -138,7 +138,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 		return "", storeFailed(err)
 	}
 	unjudged := v.standing == unverifiable
-	m.remember(v, token, claims, now)
+	m.remember(v, token, claims)
 	m.setPermanent(w, r, v, token, claims, now, unjudged)
 	return first.Outcome, nil
 }

@@ -77,7 +77,11 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	ctx = unhurried(ctx)
 	// A renewal is written when a token is older than RenewAfter, so a user
 	// was seen up to that much later than the store knows.
-	least := m.cfg.Lifetime + m.cfg.RenewAfter + 2*leeway
+	// And a replica may let tokens live longer than this one does.
+	if _, _, err := m.database(ctx, 0); err != nil {
+		return 0, fmt.Errorf("walkin: asking how long tokens live: %w", err)
+	}
+	least := m.longestTokenLife()
 	orDefault(&opts.InactiveFor, max(30*24*time.Hour, least))
 	orDefault(&opts.Batch, 500)
 	if opts.InactiveFor < least {
@@ -85,6 +89,11 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	}
 	if opts.Batch < 0 {
 		return 0, errors.New("walkin: SweepOptions.Batch is negative")
+	}
+	// What a wrong clock deletes is gone. Fails closed, also where the store's is
+	// the wrong one.
+	if err := m.askClock(ctx, 0); err != nil {
+		return 0, fmt.Errorf("walkin: nothing was swept: %w", err)
 	}
 	now := time.Now()
 	swept, err = m.sweepUsers(ctx, store, opts, now.Add(-opts.InactiveFor))

@@ -139,7 +139,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
 	case m.whyNotAct(v, r) != nil:
 		return "", m.whyNotAct(v, r)
-	case v.standing == unreachable:
+	case v.standing == unreachable, v.unsure:
 		return "", storeDown(nil)
 	case v.standing == conflicting:
 		return "", m.twoUsers()
@@ -150,12 +150,15 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	case v.response != nil && v.response.begun():
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
-	s := &settlement{m: m, proof: p, now: time.Now(), unjudged: v.standing == unverifiable}
+	m.prepare(r.Context())
+	s := &settlement{m: m, proof: p, now: m.earlier(time.Now()), unjudged: v.standing == unverifiable}
 	if s.unjudged {
 		s.unknown = m.mayBeSomebody(r)
 	}
-	if c := v.claims.Load(); c != nil {
-		s.visitor = *c
+	if c := v.claims.Load(); c != nil && !(v.lost && m.cfg.NoRevival) {
+		s.visitor, s.lost = *c, v.lost
+	} else if v.standing == lost && !v.entry.claims.Anonymous && !m.cfg.NoRevival {
+		s.owner = v.entry.claims.UserID
 	} else if v.standing == superseded && v.entry != nil {
 		s.ended = v.entry.claims
 	}
@@ -274,7 +277,7 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 	case Merged:
 		m.dropOthers(r.Context(), s.change.GuestID, uuid.Nil)
 	}
-	m.remember(v, s.token, s.claims, s.now)
+	m.remember(v, s.token, s.claims)
 	if v.bearer {
 		nostore.Set(w.Header(), "no-store")
 	} else {
@@ -282,6 +285,9 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 		if s.proof.Device {
 			m.setCookies(w, v, m.mark(r, s.identity))
 		}
+	}
+	if s.revived {
+		m.emit(r, Event{Outcome: Revived, UserID: s.change.UserID, SessionID: s.claims.SessionID})
 	}
 	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
 		SessionID: s.claims.SessionID, Provider: s.proof.Provider})

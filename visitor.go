@@ -20,6 +20,7 @@ const (
 	conflicting                  // two live users under one name, or more values than are judged
 	foreign                      // a bearer token that is not a live one of ours
 	unverifiable                 // perhaps ours, but this replica cannot tell
+	lost                         // ours, and the store has never heard of its user
 	unreachable                  // ours, but the store does not say whether its session is alive
 )
 
@@ -29,6 +30,8 @@ type finding struct {
 	reason   string // why not live, for the owner's events
 	entry    *entry // of a token that verified
 	bearer   bool
+	lost     bool // a live token of an anonymous user whom the store has never heard of
+	unsure   bool // live by the token alone: the store is not the one that knows its session
 	settled  bool // a provisional token whose user has become a row: time for a new one
 	beside   beside
 	former   *formerCookies // the token came in a cookie of before a change
@@ -111,7 +114,7 @@ func (m *Middleware) returning(r *http.Request, b *brought) *entry {
 // settle lets the requests that follow take the short way: until the session is
 // to be looked at again, or the token is over or due for renewal.
 func (m *Middleware) settle(f finding, v *visit, now time.Time) {
-	if f.standing != live || f.bearer || f.settled || v.claims.Load() != &f.entry.claims {
+	if f.standing != live || f.bearer || f.settled || f.lost || f.unsure || v.claims.Load() != &f.entry.claims {
 		return
 	}
 	e := f.entry
@@ -122,7 +125,7 @@ func (m *Middleware) settle(f finding, v *visit, now time.Time) {
 		m.cfg.RecheckAfter-now.Sub(time.Unix(0, e.checked.Load())),
 		e.claims.ExpiresAt.Add(leeway).Sub(now),
 		e.claims.IssuedAt.Add(m.cfg.Lifetime+leeway).Sub(now),
-		e.claims.IssuedAt.Add(m.cfg.RenewAfter).Sub(now))
+		e.claims.IssuedAt.Add(m.cfg.RenewAfter).Sub(m.earlier(now)))
 	if left > 0 {
 		e.settled.Store(m.clock() + int64(left))
 	}
@@ -245,7 +248,7 @@ func (f finding) and(other finding) finding {
 	switch other.standing {
 	case live:
 		at = theirs
-	case unreachable, unverifiable:
+	case unreachable, unverifiable, lost:
 		at = uncertain
 	}
 	f.beside = max(f.beside, other.beside, at)
@@ -259,7 +262,7 @@ func (f finding) counts() int {
 		return 4
 	case unreachable:
 		return 3
-	case unverifiable:
+	case unverifiable, lost:
 		return 2
 	case superseded:
 		return 1
@@ -293,28 +296,27 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		return finding{standing: superseded, reason: "superseded", entry: e}
 	case isSafe(r) && e.checkedWithin(m.cfg.RecheckAfter, now):
 		return finding{standing: live, entry: e}
+	case isSafe(r) && e.lost.Load() > m.clock():
+		return m.lostOne(r, e)
 	}
 	if e.claims.Anonymous && isSafe(r) && m.isDown(now) {
 		return unasked(e) // as below, without the wait
 	}
 	s, err := m.lookup(r.Context(), e.claims)
 	switch {
-	case err == nil && now.After(s.ExpiresAt.Add(leeway)):
-		err = ErrSuperseded
-	case errors.Is(err, ErrNotFound) && e.claims.Provisional:
-		err = nil // the store has not heard of them yet, as it should be
-		s = Session{}
-	}
-	switch {
-	case err == nil && m.outlived(s.CreatedAt, now):
+	case err == nil && (m.outlived(s.CreatedAt, now) || now.After(s.ExpiresAt.Add(leeway))):
 		return finding{standing: invalid, reason: "expired"}
+	case err == nil && s.Anonymous != e.claims.Anonymous:
+		// The row is right. Fails closed both ways: a permanent user's session is
+		// never an anonymous one's, and a flag in a token opens no guard.
+		m.over(e)
+		return finding{standing: superseded, reason: "wrong_kind", entry: e}
 	case err == nil:
 		e.over.Store(0)
 		e.checked.Store(now.UnixNano())
-		return finding{standing: live, entry: e, settled: e.claims.Provisional && !s.CreatedAt.IsZero()}
+		return finding{standing: live, entry: e, settled: e.claims.Provisional}
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
-		m.over(e)
-		return finding{standing: superseded, reason: "superseded", entry: e}
+		return m.unheard(r, e, err)
 	case e.claims.Anonymous && isSafe(r):
 		// Fails open: a reader without an account is who their signed token
 		// says, and a site whose store is down goes on being read. Others need
@@ -374,9 +376,15 @@ func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 
 func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
 	v := &visit{Context: r.Context(), m: m, request: r, standing: f.standing, reason: f.reason, bearer: f.bearer,
-		handsOff: f.beside == uncertain, entry: f.entry}
+		lost: f.lost, unsure: f.unsure, handsOff: f.beside == uncertain, entry: f.entry}
 	switch {
 	case f.standing != live:
+	case f.lost:
+		// To the store they are as new as a provisional user; and as with one,
+		// their next act makes them a row.
+		c := f.entry.claims
+		c.Provisional = true
+		v.claims.Store(&c)
 	case f.settled:
 		// The token is from before the row. What the store just said is newer.
 		c := f.entry.claims

@@ -12,6 +12,7 @@
 //	walkin.minted     {user}     visitors who got an anonymous user ID
 //	walkin.skipped    {request}  visitors who got none, or no row; walkin.reason
 //	walkin.persisted  {user}     anonymous users who became a row
+//	walkin.revived    {user}     users whom the store had lost and who came back
 //	walkin.renewed    {token}    tokens issued anew
 //	walkin.changes    {change}   walkin.outcome (upgraded, signed_up, signed_in, merged, linked, unlinked), walkin.provider
 //	walkin.signed_out {session}  sessions that were ended by their owner
@@ -72,6 +73,7 @@ func New(provider metric.MeterProvider) (*Recorder, error) {
 			walkin.Minted:    counter("minted", "{user}", "Visitors who got an anonymous user ID."),
 			walkin.Skipped:   counter("skipped", "{request}", "Visitors who got no user ID, or no row."),
 			walkin.Persisted: counter("persisted", "{user}", "Anonymous users who became a row in the store."),
+			walkin.Revived:   counter("revived", "{user}", "Users whom the store had lost and who came back."),
 			walkin.Renewed:   counter("renewed", "{token}", "Tokens that were issued anew."),
 			walkin.SignedOut: counter("signed_out", "{session}", "Sessions that were ended by their owner."),
 			walkin.Deleted:   counter("deleted", "{user}", "Users who were deleted."),

@@ -127,7 +127,7 @@ func TestEveryOutcome(t *testing.T) {
 	id := uuid.New()
 	for outcome, want := range map[walkin.Outcome]map[string]int64{
 		walkin.Minted: {"walkin.minted": 1}, walkin.Persisted: {"walkin.persisted": 1}, walkin.Renewed: {"walkin.renewed": 1},
-		walkin.SignedOut: {"walkin.signed_out": 1}, walkin.Deleted: {"walkin.deleted": 1},
+		walkin.Revived: {"walkin.revived": 1}, walkin.SignedOut: {"walkin.signed_out": 1}, walkin.Deleted: {"walkin.deleted": 1},
 		walkin.Skipped: {"walkin.skipped{walkin.reason=why}": 1}, walkin.Refused: {"walkin.refused{walkin.reason=why}": 1},
 		walkin.Failed: {"walkin.failed{walkin.reason=why}": 1}, walkin.Swept: {"walkin.swept": 7, "walkin.sweeps": 1},
 		walkin.SignedUp:      {"walkin.changes{walkin.outcome=signed_up,walkin.provider=p}": 1},

@@ -11,6 +11,7 @@
 //	walkin_minted_total                      visitors who got an anonymous user ID
 //	walkin_skipped_total{reason}             visitors who got none, or no row
 //	walkin_persisted_total                   anonymous users who became a row
+//	walkin_revived_total                     users whom the store had lost and who came back
 //	walkin_renewed_total                     tokens issued anew
 //	walkin_changes_total{outcome, provider}  upgraded, signed_up, signed_in, merged, linked, unlinked
 //	walkin_signed_out_total                  sessions that were ended by their owner
@@ -59,6 +60,7 @@ func New() *Collector {
 		counters: map[walkin.Outcome]prometheus.Counter{
 			walkin.Minted:    counter("minted_total", "Visitors who got an anonymous user ID."),
 			walkin.Persisted: counter("persisted_total", "Anonymous users who became a row in the store."),
+			walkin.Revived:   counter("revived_total", "Users whom the store had lost and who came back."),
 			walkin.Renewed:   counter("renewed_total", "Tokens that were issued anew."),
 			walkin.SignedOut: counter("signed_out_total", "Sessions that were ended by their owner."),
 			walkin.Deleted:   counter("deleted_total", "Users who were deleted."),

@@ -100,12 +100,13 @@ func TestOnEvent(t *testing.T) {
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Swept, Count: 7})
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Renewed})
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Deleted})
+	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Revived})
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Failed, Reason: "store"})
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: "of a later version"})
 
 	want := map[string]float64{
 		"walkin_minted_total": 2, "walkin_persisted_total": 2, "walkin_renewed_total": 1, "walkin_signed_out_total": 1,
-		"walkin_deleted_total": 1, "walkin_sweeps_total": 1, "walkin_swept_total": 7,
+		"walkin_deleted_total": 1, "walkin_revived_total": 1, "walkin_sweeps_total": 1, "walkin_swept_total": 7,
 		"walkin_skipped_total{reason=bot}": 1, "walkin_refused_total{reason=anonymous}": 1, "walkin_failed_total{reason=store}": 1,
 		"walkin_changes_total{outcome=upgraded,provider=test}": 1, "walkin_changes_total{outcome=merged,provider=test}": 1,
 		"walkin_changes_total{outcome=linked,provider=test}": 1,

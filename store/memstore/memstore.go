@@ -26,6 +26,8 @@ type Store struct {
 	identities map[name]walkin.Identity
 	tombstones map[uuid.UUID]walkin.Tombstone
 	tickets    map[string]walkin.Ticket
+
+	ended map[bool]time.Time // sessions from before are over, of users who are anonymous or not
 }
 
 var _ walkin.Store = (*Store)(nil)
@@ -41,6 +43,7 @@ func New() *Store {
 		identities: make(map[name]walkin.Identity),
 		tombstones: make(map[uuid.UUID]walkin.Tombstone),
 		tickets:    make(map[string]walkin.Ticket),
+		ended:      make(map[bool]time.Time),
 	}
 }
 
@@ -62,7 +65,10 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 	}
 	defer leave()
 	if session, ok := s.sessions[sessionID]; ok && session.UserID == userID {
-		return session, nil
+		session.Anonymous = s.users[userID].Anonymous
+		if !session.CreatedAt.Before(s.ended[session.Anonymous]) {
+			return session, nil
+		}
 	}
 	if s.known(userID) {
 		return walkin.Session{}, walkin.ErrSuperseded
@@ -229,5 +235,6 @@ func (s *Store) putUser(t *tx, user walkin.User) {
 func (s *Store) putSession(t *tx, session walkin.Session) {
 	session.CreatedAt, session.RenewedAt = moment(session.CreatedAt), moment(session.RenewedAt)
 	session.ExpiresAt = moment(session.ExpiresAt)
+	session.Anonymous = false // of the user, see Lookup
 	put(t, s.sessions, session.ID, session)
 }

@@ -494,6 +494,7 @@ func dataMigrate(t *testing.T, d database) {
 	s, db := d.migrated(t)
 	session, key := persisted(t, s)
 	// As the version before left it.
+	d.forgetsItself(t, db)
 	for _, statement := range []string{"DROP TABLE walkin_session_data", "DROP TABLE walkin_limits", "DELETE FROM walkin_migrations WHERE version > 2"} {
 		_, err := db.ExecContext(t.Context(), statement)
 		ok(t, err)

@@ -27,6 +27,7 @@ type dialect struct {
 	upsert     string // ends an INSERT that replaces the row of the session that is there
 	readTime   string // selects the column $1, a time
 	readBytes  string // selects the column $1, of bytes; see blob
+	now        string // asks for the server's time; empty where it is the process's own
 	numbered   bool   // placeholders are $1, not ?
 	nativeID   bool   // a uuid type that takes a uuid.UUID
 	from       string // ends the search for users who are away, with the time it begins at once more
@@ -56,6 +57,7 @@ var dialects = map[Dialect]dialect{
 	PostgreSQL: {
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
+		now:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
 		// As a number and as hexadecimal text: DateStyle and bytea_output, of the
 		// server or the login, would change what a driver reads as text.
@@ -73,6 +75,7 @@ var dialects = map[Dialect]dialect{
 		unless:    "ON DUPLICATE KEY UPDATE $1 = IF(LAST_INSERT_ID(1), $1, $1)",
 		unlessAny: "ON DUPLICATE KEY UPDATE id = IF(VALUES(seen_at) = '" + filler.Format(mysqlTime) + "' OR LAST_INSERT_ID(1), id, id)",
 		forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
+		now:      "SELECT CAST(UTC_TIMESTAMP(6) AS char)",
 		forShare: "LOCK IN SHARE MODE", upsert: "ON DUPLICATE KEY UPDATE", // MariaDB has no FOR SHARE
 		// This follows from the pair beside it, but not for MySQL, which would
 		// read everybody from the start for each batch. PostgreSQL must not

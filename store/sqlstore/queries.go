@@ -2,9 +2,9 @@ package sqlstore
 
 // queries are the statements of a store, fitted to its dialect once.
 type queries struct {
-	insertUser, user, lockUser, setAnonymous, seen, deleteUser string
-	away, expiredSessions, expiredTombstones, expiredData      string
-	tombstone, insertTombstone                                 string
+	insertUser, user, lockUser, setAnonymous, seen, unsee, deleteUser string
+	away, expiredSessions, expiredTombstones, expiredData             string
+	tombstone, insertTombstone                                        string
 
 	insertFirstSession, insertSession, renewSession  string
 	deleteSession, deleteSessions, deleteAllSessions string
@@ -19,6 +19,8 @@ type queries struct {
 
 	saveData, deleteData string
 
+	database, lockDatabase, announce, endSessions, endAnonymous, adopt string
+
 	limit, insertLimit, swapLimit, fullLimits string
 }
 
@@ -31,6 +33,7 @@ func newQueries(d dialect) queries {
 		setAnonymous: d.sql(`UPDATE walkin_users SET anonymous = ? WHERE id = ?`),
 		seen:         d.sql(`UPDATE walkin_users SET seen_at = ? WHERE id = ?`),
 		deleteUser:   d.sql(`DELETE FROM walkin_users WHERE id = ?`),
+		unsee:        d.sql(`UPDATE walkin_users SET seen_at = ? WHERE id = ?`),
 
 		away: d.sql(`
 			SELECT id, {{time created_at}}, {{time seen_at}} FROM walkin_users u
@@ -95,6 +98,15 @@ func newQueries(d dialect) queries {
 			{{upsert}} data = ?, expires_at = ?`),
 		deleteData: d.sql(`DELETE FROM walkin_session_data WHERE session_id = ?`),
 
+		database:     d.sql(databaseQuery),
+		lockDatabase: d.sql(databaseQuery + ` {{for update}}`),
+		announce: d.sql(`
+			UPDATE walkin_database SET token_life = ?, token_life_until = ?
+			WHERE one = 1 AND (token_life <= ? OR token_life_until < ?)`),
+		endSessions:  d.sql(`UPDATE walkin_database SET ended_at = ? WHERE one = 1 AND ended_at < ?`),
+		endAnonymous: d.sql(`UPDATE walkin_database SET anonymous_ended_at = ? WHERE one = 1 AND anonymous_ended_at < ?`),
+		adopt:        d.sql(`UPDATE walkin_database SET adopted = ?, born_at = ? WHERE one = 1`),
+
 		limit:       d.sql(`SELECT full_at FROM walkin_limits WHERE name = ?`),
 		insertLimit: d.sql(`INSERT INTO walkin_limits (name, full_at) VALUES (?, ?) {{unless name}}`),
 		swapLimit:   d.sql(`UPDATE walkin_limits SET full_at = ? WHERE name = ? AND full_at = ?`),
@@ -107,13 +119,21 @@ func newQueries(d dialect) queries {
 // The two queries that requests without an act make. They are prepared, see
 // Store.queryPrepared.
 const (
-	// Session, user and tombstone by primary key, in one round trip.
+	// Session, user and tombstone by primary key, in one round trip, and the one
+	// row of the database.
 	lookupQuery = `
 		SELECT s.id IS NOT NULL, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
-			EXISTS (SELECT 1 FROM walkin_users WHERE id = ?),
-			EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?)
+			u.id IS NOT NULL, COALESCE(u.anonymous, FALSE),
+			EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?),
+			COALESCE(s.created_at < CASE WHEN u.anonymous = TRUE THEN d.anonymous_ended_at ELSE d.ended_at END, FALSE)
 		FROM (SELECT 1 AS one) AS one
-		LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?`
+		LEFT JOIN walkin_users u ON u.id = ?
+		LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?
+		LEFT JOIN walkin_database d ON d.one = 1`
+
+	databaseQuery = `
+		SELECT id, adopted, {{time born_at}}, token_life, {{time token_life_until}}, {{time ended_at}}, {{time anonymous_ended_at}}
+		FROM walkin_database WHERE one = 1`
 
 	findDataQuery = `SELECT {{bytes data}} FROM walkin_session_data WHERE session_id = ? AND expires_at > ?`
 )

@@ -17,12 +17,13 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 	if err != nil {
 		return walkin.Session{}, wrap(ctx, err)
 	}
-	var alive, known, deleted bool
-	err = row.Scan(&alive, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt}, &known, &deleted)
+	var alive, ended, known, deleted bool
+	err = row.Scan(&alive, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt},
+		&known, &session.Anonymous, &deleted, &ended)
 	switch {
 	case err != nil:
 		return walkin.Session{}, wrap(ctx, err)
-	case alive:
+	case alive && !ended:
 		return session, nil
 	case known || deleted:
 		return walkin.Session{}, walkin.ErrSuperseded

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
@@ -83,7 +84,13 @@ func (s *Store) insertUser(ctx context.Context, user walkin.User) (created bool,
 // takeBack removes a user whom this transaction has just stored, and says why:
 // the row must not outlive the answer, also where the caller's transaction goes
 // on after it.
+//
+// They were never seen, so the trigger leaves no tombstone: where the session ID was
+// taken, the user may still come.
 func (s *Store) takeBack(ctx context.Context, id uuid.UUID) error {
+	if _, err := s.exec(ctx, s.q.unsee, s.dialect.time(time.Unix(0, 0)), s.dialect.id(id)); err != nil {
+		return err
+	}
 	if _, err := s.exec(ctx, s.q.deleteUser, s.dialect.id(id)); err != nil {
 		return err
 	}

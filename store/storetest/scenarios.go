@@ -51,6 +51,7 @@ func runScenarios(t *testing.T, open Opener) {
 		{"sign-out of a provisional user ends their token", signOutProvisional},
 		{"a deleted user's token makes no row again", resurrection},
 		{"sign-out everywhere ends permanent tokens", signOutEverywhere},
+		{"every session from before a moment ends, and new ones do not", endAll},
 		{"app shell: six fetches and a post make one user", appShell},
 		{"an act on one replica is known on the other", actThenOther},
 		{"readers write nothing", readers},

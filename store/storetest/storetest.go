@@ -16,6 +16,7 @@ type Opener func(t *testing.T) (open func(t *testing.T) walkin.Store)
 // Run runs the whole suite.
 func Run(t *testing.T, open Opener) {
 	t.Run("contract", func(t *testing.T) { runContract(t, open) })
+	t.Run("database", func(t *testing.T) { runDatabase(t, open) })
 	t.Run("sweep", func(t *testing.T) { runSweep(t, open) })
 	t.Run("scenarios", func(t *testing.T) { runScenarios(t, open) })
 }

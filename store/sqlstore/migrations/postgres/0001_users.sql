@@ -84,6 +84,8 @@ BEGIN
 		ON CONFLICT DO NOTHING RETURNING user_id)
 	SELECT COALESCE(array_agg(user_id), '{}') INTO stored FROM made;
 	IF cardinality(stored) < cardinality(fresh) THEN
+		-- As if they were never seen: no tombstone, see walkin_bury.
+		UPDATE walkin_users SET seen_at = 'epoch' WHERE id = ANY (fresh) AND id <> ALL (stored);
 		DELETE FROM walkin_users WHERE id = ANY (fresh) AND id <> ALL (stored);
 	END IF;
 	RETURN QUERY SELECT unnest(stored);

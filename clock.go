@@ -1,0 +1,64 @@
+package walkin
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A Clock is a [Store] that tells what time it is where all replicas can agree: at
+// the database. Two replicas with different clocks are the one thing that neither of
+// them can see by itself, and what is deleted by a wrong one is gone. It is never
+// the time of the newest row, which the replica that is ahead has written.
+type Clock interface {
+	// Now returns the time of the database's own clock.
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// askClock compares the clock of this process with the store's, unless that was done
+// within maxAge. The error says that they differ by more than the leeway, or that
+// the store did not answer. A store without a clock agrees.
+func (m *Middleware) askClock(ctx context.Context, maxAge time.Duration) error {
+	store, ok := ability[Clock](m.cfg.Store)
+	if !ok {
+		return nil
+	}
+	m.clocks.mu.Lock()
+	defer m.clocks.mu.Unlock()
+	now := m.clock()
+	if at := m.clocks.at; at == 0 || now-at >= int64(maxAge) {
+		if m.clocks.failed != 0 && now-m.clocks.failed < int64(downPause) {
+			return errNotAsked
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		before := time.Now()
+		theirs, err := store.Now(ctx)
+		if err != nil {
+			m.clocks.failed = max(m.clock(), 1)
+			return fmt.Errorf("walkin: asking the store's clock: %w", err)
+		}
+		took := time.Since(before)
+		m.clocks.ahead.Store(int64(before.Add(took / 2).Sub(theirs)))
+		m.clocks.at, m.clocks.failed = max(m.clock(), 1), 0
+	}
+	ahead := time.Duration(m.clocks.ahead.Load())
+	if ahead.Abs() <= leeway {
+		return nil
+	}
+	err := fmt.Errorf("walkin: the clock of this process is %v ahead of the store's", ahead.Round(time.Second))
+	if ahead < 0 {
+		err = fmt.Errorf("walkin: the clock of this process is %v behind the store's", -ahead.Round(time.Second))
+	}
+	m.sometimes(ctx, Event{Outcome: Failed, Reason: "clock", Err: err})
+	return err
+}
+
+// earlier returns the earlier of this process's time and the store's, where the two
+// are known to disagree: a token that is dated by it is one that all replicas take.
+func (m *Middleware) earlier(now time.Time) time.Time {
+	if ahead := time.Duration(m.clocks.ahead.Load()); ahead > leeway {
+		return now.Add(-ahead)
+	}
+	return now
+}

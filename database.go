@@ -1,0 +1,367 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A Database says which database a store is over, and what holds for all of it.
+type Database struct {
+	// ID is 8 letters, made with the tables; every token names the database that
+	// its session is in. Empty where the store has none.
+	ID string
+
+	// Adopted are the IDs of other databases whose tokens count as this one's.
+	Adopted []string
+
+	// Birth is when the database began: its creation, or that of its oldest user.
+	// No token that is older can be of this database.
+	Birth time.Time
+
+	// TokenLife is how long a token can live behind the moment at which its user
+	// was last seen, by the longest Config.Lifetime that any replica announced,
+	// and TokenLifeUntil when that may fall.
+	TokenLife      time.Duration
+	TokenLifeUntil time.Time
+
+	// Sessions that began before EndedBefore are over, or, of anonymous users,
+	// before AnonymousEndedBefore.
+	EndedBefore, AnonymousEndedBefore time.Time
+
+	// Forgets says that everything is gone when the process ends, so that a user
+	// whom the store has never heard of is one it has forgotten.
+	Forgets bool
+}
+
+// A DatabaseStore is a [Store] that knows which database it is over. Without it a
+// restored, empty or wrong database cannot be told from the right one: a store that
+// has no such methods is taken for one that forgets nothing, and never for another.
+type DatabaseStore interface {
+	Store
+
+	// Database returns what is stored about the database, in one query.
+	Database(ctx context.Context) (Database, error)
+
+	// AnnounceTokenLife keeps the longest of what replicas announce. It falls
+	// only when now is past the end of the longer one.
+	AnnounceTokenLife(ctx context.Context, life time.Duration, now time.Time) error
+
+	// EndSessionsBefore moves EndedBefore to a time, and AnonymousEndedBefore
+	// with it where anonymous is true; never back. From then on [Store.Lookup]
+	// takes a session with an earlier CreatedAt for ended.
+	EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error
+}
+
+// owns reports whether a token can be of this database. One that names none can.
+func (db *Database) owns(c Claims) bool {
+	return c.database == "" || c.database == db.ID || slices.Contains(db.Adopted, c.database)
+}
+
+// A seenDatabase is a Database, and when it was asked for.
+type seenDatabase struct {
+	Database
+	at int64 // by Middleware.clock
+}
+
+// asking is what a Middleware knows about the store as a whole.
+type asking struct {
+	mu       sync.Mutex // held by whoever asks
+	database atomic.Pointer[seenDatabase]
+	failed   int64 // by Middleware.clock; under mu
+	minting  atomic.Bool
+}
+
+const (
+	askAgain   = time.Minute // how old what is known about the database may be
+	askUnknown = time.Second // and where something unknown shows up
+)
+
+// database returns what is known about the database, asking again when that is
+// older than maxAge. It must not be called in a transaction, which may have the
+// only connection. known is false for a store that has no such methods.
+func (m *Middleware) database(ctx context.Context, maxAge time.Duration) (db Database, known bool, err error) {
+	store, ok := ability[DatabaseStore](m.cfg.Store)
+	if !ok {
+		return Database{}, false, nil
+	}
+	fresh := func() *seenDatabase {
+		if seen := m.asking.database.Load(); seen != nil && m.clock()-seen.at < int64(maxAge) {
+			return seen
+		}
+		return nil
+	}
+	if seen := fresh(); seen != nil {
+		return seen.Database, true, nil
+	}
+	m.asking.mu.Lock()
+	defer m.asking.mu.Unlock()
+	if seen := fresh(); seen != nil {
+		return seen.Database, true, nil // another request was faster
+	}
+	if m.asking.failed != 0 && m.clock()-m.asking.failed < int64(downPause) {
+		return Database{}, true, errNotAsked
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if db, err = store.Database(ctx); err != nil {
+		m.asking.failed = max(m.clock(), 1)
+		return Database{}, true, err
+	}
+	m.asking.failed = 0
+	m.asking.database.Store(&seenDatabase{db, m.clock()})
+	if now := time.Now(); !db.Forgets && m.mustAnnounce(db, now) {
+		if err := store.AnnounceTokenLife(ctx, m.tokenLife(), now); err != nil {
+			m.sometimes(ctx, Event{Outcome: Failed, Reason: "announce", Err: err})
+		}
+	}
+	return db, true, nil
+}
+
+var errNotAsked = errors.New("walkin: the store failed a moment ago")
+
+// tokenLife is how long a token can live after its user was last seen: a renewal is
+// written when the token before is older than RenewAfter.
+func (m *Middleware) tokenLife() time.Duration {
+	return m.cfg.Lifetime + m.cfg.RenewAfter + 2*leeway
+}
+
+// mustAnnounce is true about once a day on one replica, so that reading writes
+// nothing.
+func (m *Middleware) mustAnnounce(db Database, now time.Time) bool {
+	switch life := m.tokenLife(); {
+	case db.TokenLife < life:
+		return true
+	case db.TokenLife == life:
+		return db.TokenLifeUntil.Before(now.Add(life - 24*time.Hour))
+	}
+	return db.TokenLifeUntil.Before(now)
+}
+
+// longestTokenLife is that of all replicas, as far as this one has heard.
+func (m *Middleware) longestTokenLife() time.Duration {
+	life := m.tokenLife()
+	if seen := m.asking.database.Load(); seen != nil {
+		life = max(life, seen.TokenLife)
+	}
+	return life
+}
+
+// prepare brings what is known about the store up to date before a token is
+// issued. Fails open: a token that names no database is one all the same.
+func (m *Middleware) prepare(ctx context.Context) {
+	if m.isDown(time.Now()) {
+		return
+	}
+	_, _, err := m.database(ctx, askAgain)
+	if err == nil {
+		_ = m.askClock(ctx, askAgain) // which tells the owner itself
+	} else if ctx.Err() == nil {
+		m.downUntil.Store(time.Now().Add(downPause).UnixNano())
+	}
+}
+
+// prepareMint is prepare for a page view, which needs nothing of the store and so
+// does not wait while another request asks.
+func (m *Middleware) prepareMint(ctx context.Context) {
+	if m.asking.minting.CompareAndSwap(false, true) {
+		m.prepare(ctx)
+		m.asking.minting.Store(false)
+	}
+}
+
+// databaseID names the database in a token.
+func (m *Middleware) databaseID() string {
+	if seen := m.asking.database.Load(); seen != nil {
+		return seen.ID
+	}
+	return ""
+}
+
+// sometimes tells the owner what goes on, once in ten minutes and not for each
+// request.
+func (m *Middleware) sometimes(ctx context.Context, e Event) {
+	now := m.clock()
+	m.mu.Lock()
+	last, told := m.told[e.Reason]
+	if told = told && now-last < int64(10*time.Minute); !told {
+		if m.told == nil {
+			m.told = make(map[string]int64)
+		}
+		m.told[e.Reason] = now // the reasons are words of ours, and few
+	}
+	m.mu.Unlock()
+	if !told {
+		m.tell(ctx, e)
+	}
+}
+
+// EndSessionsBefore ends every session that was opened before a time, of permanent
+// users, and, where anonymous is true, of anonymous ones, who cannot come back. It
+// is what a restore from a backup needs as its last step, since the backup knows
+// sessions that ended after it was made; docs/restore.md has the others. From
+// then on their tokens are rejected for writes at once, and for reads within
+// Config.RecheckAfter; those of anonymous users who are not stored yet within a
+// minute.
+//
+// It needs a store that is a [DatabaseStore]; those of this project are.
+func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error {
+	store, ok := ability[DatabaseStore](m.cfg.Store)
+	switch {
+	case !ok:
+		return fmt.Errorf("walkin: a store of type %T cannot end all sessions", m.cfg.Store.(bounded).inner)
+	case at.After(time.Now().Add(leeway)):
+		// Whoever signed in again would be signed out at once.
+		return errors.New("walkin: EndSessionsBefore was called with a time to come")
+	}
+	if err := store.EndSessionsBefore(ctx, at, anonymous); err != nil {
+		return err
+	}
+	m.asking.database.Store(nil)
+	m.tell(ctx, Event{Outcome: SignedOut, Reason: "all_before"})
+	return nil
+}
+
+// unheard is for a token whose session the store does not have: it has ended, or the
+// store has lost it. A healthy store knows all users but provisional ones: it keeps a
+// tombstone of a deleted user for as long as a token can live, and sweeps later than
+// that. So one that it has never heard of was lost, by a restore for example, and
+// nothing is done that could not be taken back.
+func (m *Middleware) unheard(r *http.Request, e *entry, err error) finding {
+	c, never := e.claims, errors.Is(err, ErrNotFound)
+	age := askAgain
+	if seen := m.asking.database.Load(); seen != nil && !seen.Forgets && !seen.owns(c) {
+		age = askUnknown
+	}
+	db, known, dbErr := m.database(r.Context(), age)
+	if dbErr != nil {
+		return unreached(r, e, "store_down", dbErr)
+	}
+	switch {
+	case db.Forgets:
+	case known && !db.owns(c):
+		err := fmt.Errorf("walkin: a token is of the database %.8q and the store is over %q: "+
+			"either the store is over the wrong database, or it was made anew and is to adopt the other's tokens", c.database, db.ID)
+		m.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
+		return unreached(r, e, "other_database", err)
+	case known && never && c.IssuedAt.Add(leeway).Before(db.Birth):
+		err := errors.New("walkin: a token is older than the database that the store is over: " +
+			"either it is the wrong one, or it was made anew and is to adopt older tokens")
+		m.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
+		return unreached(r, e, "other_database", err)
+	}
+	ended := db.EndedBefore
+	if c.Anonymous {
+		ended = db.AnonymousEndedBefore
+	}
+	switch {
+	case c.IssuedAt.Before(ended):
+	case never && c.Provisional:
+		e.over.Store(0)
+		e.checked.Store(time.Now().UnixNano())
+		return finding{standing: live, entry: e}
+	case db.Forgets:
+	case c.Anonymous && never:
+		return m.lose(r, e)
+	case !c.Anonymous:
+		if !known && never {
+			return m.lose(r, e) // and nothing is written where the database has no name
+		}
+		lost, err := m.isLost(r.Context(), c, never)
+		if err != nil {
+			return unreached(r, e, "store_down", err)
+		}
+		if lost {
+			return m.lose(r, e)
+		}
+	}
+	m.over(e)
+	return finding{standing: superseded, reason: "superseded", entry: e}
+}
+
+// unreached is for a token that the store cannot tell anything about now.
+func unreached(r *http.Request, e *entry, reason string, err error) finding {
+	if e.claims.Anonymous && isSafe(r) {
+		f := unasked(e)
+		f.unsure = true
+		return f
+	}
+	return finding{standing: unreachable, reason: reason, entry: e, err: err}
+}
+
+// lose is for a user whom the store has lost, and remembers it for safe requests as
+// long as any look-up.
+func (m *Middleware) lose(r *http.Request, e *entry) finding {
+	e.lost.Store(m.clock() + int64(m.cfg.RecheckAfter))
+	m.sometimes(r.Context(), Event{Outcome: Failed, Reason: "user_lost", UserID: e.claims.UserID, SessionID: e.claims.SessionID,
+		Err: errors.New("walkin: the store has never heard of the user of a token: it was restored, or is over the wrong database")})
+	return m.lostOne(r, e)
+}
+
+// lostOne tells what a lost user may do. An anonymous one is served as the signature
+// of their token says, and comes back with their next act; a permanent one is
+// without a user until they sign in, or the store knows them again.
+func (m *Middleware) lostOne(r *http.Request, e *entry) finding {
+	if e.claims.Anonymous && (isSafe(r) || !m.cfg.NoRevival) {
+		return finding{standing: live, entry: e, lost: true}
+	}
+	return finding{standing: lost, reason: "unknown_user", entry: e}
+}
+
+// isLost reports whether the store has lost a permanent user. Their token proves
+// that the ID is permanent: whoever acts under it as an anonymous user, brought back
+// by an older token, is put out at once, and the ID is kept for its owner.
+//
+// The row that keeps it is of a user who was never seen. It makes the ID one that
+// the store knows, so no anonymous token brings it back from then on.
+func (m *Middleware) isLost(ctx context.Context, c Claims, never bool) (lost bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if !never {
+		user, err := m.cfg.Store.User(ctx, c.UserID)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil // deleted
+		}
+		if err != nil || !isReserved(user) {
+			return false, err
+		}
+		if !user.Anonymous {
+			return true, nil
+		}
+	}
+	err = m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		lost = true
+		err := m.cfg.Store.CreateUser(ctx, User{ID: c.UserID, CreatedAt: time.Now(), SeenAt: neverSeen})
+		if !errors.Is(err, ErrSuperseded) {
+			return err
+		}
+		user, err := m.cfg.Store.User(ctx, c.UserID)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			lost = false // deleted meanwhile
+			return nil
+		case err != nil:
+			return err
+		case !user.Anonymous:
+			lost = isReserved(user)
+			return nil
+		}
+		return m.cfg.Store.DeleteSessions(ctx, c.UserID, uuid.Nil)
+	})
+	return lost, err
+}
+
+// neverSeen is the SeenAt of a row that keeps an ID for its lost owner.
+var neverSeen = time.Unix(0, 0).UTC()
+
+// isReserved reports whether a user, as the store has them, is less than what a
+// permanent token of theirs proves: it knows them as anonymous, from before their
+// upgrade, or keeps their ID.
+func isReserved(user User) bool { return user.Anonymous || user.SeenAt.Equal(neverSeen) }

@@ -1,0 +1,47 @@
+package memstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+var _ walkin.DatabaseStore = (*Store)(nil)
+
+// Database implements walkin.DatabaseStore: everything is forgotten when the process
+// ends, so that a token of the process before is over and no sign of a loss.
+func (s *Store) Database(ctx context.Context) (walkin.Database, error) {
+	_, leave, err := s.enter(ctx)
+	if err != nil {
+		return walkin.Database{}, err
+	}
+	defer leave()
+	return walkin.Database{Forgets: true, EndedBefore: s.ended[false], AnonymousEndedBefore: s.ended[true]}, nil
+}
+
+// AnnounceTokenLife implements walkin.DatabaseStore. There is one process, which
+// knows.
+func (s *Store) AnnounceTokenLife(ctx context.Context, _ time.Duration, _ time.Time) error {
+	_, leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	leave()
+	return nil
+}
+
+// EndSessionsBefore implements walkin.DatabaseStore.
+func (s *Store) EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error {
+	t, leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for _, kind := range []bool{false, true} {
+		if at := moment(at); (anonymous || !kind) && at.After(s.ended[kind]) {
+			put(t, s.ended, kind, at)
+		}
+	}
+	return nil
+}

@@ -242,6 +242,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		return nil, err
 	}
 	if fresh {
+		v.minted = true
 		m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
 	}
 	if created && v.lost {

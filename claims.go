@@ -92,6 +92,7 @@ type visit struct {
 	lost     bool          // the store has never heard of the user, who is anonymous
 	unsure   bool          // the store is not the one that knows the session: nothing is written
 	bearer   bool          // the token came in the Authorization header
+	minted   bool          // the visitor's user was made by this very request
 	handsOff bool          // another value of the cookie's name cannot be judged: it is not written over
 	facts    request.Facts // who sent the request; not read on a returning visitor's short way
 	reason   string        // why, for the owner's events

@@ -217,6 +217,14 @@ type Config struct {
 	// signout, sign_out, log-out, logout or the like need not be named.
 	CredentialPaths []string
 
+	// DestroySignsOut makes a handler's sm.Destroy, inside of LoadAndSave, sign its
+	// visitor out, as SignOut does, when the response begins: for an app that moves
+	// from scs and signs out so in many places. Where SignOut refuses, as on a GET,
+	// the answer is its refusal in place of the handler's, and the visitor stays
+	// signed in. False leaves them signed in and tells OnEvent: Failed with
+	// session_destroyed.
+	DestroySignsOut bool
+
 	// OnRefuse answers refused requests; Retry-After and Cache-Control are
 	// set already. Nil is Refusal.ServeHTTP: a problem document for
 	// programs, a page or a redirect for people.
@@ -389,7 +397,7 @@ func New(cfg Config) (*Middleware, error) {
 			slog.String("cookie", names.permanent))
 	}
 	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: newCache(cfg.CacheSize), deviceKeys: deviceKeys,
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: newCache(cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
 		ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
 }
 

@@ -331,6 +331,7 @@ var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
 <h1>{{.Title}}</h1>
 <p>{{.Detail}}
 {{with .SignOut}}<form method="post" action="{{.}}"><button>Sign out</button></form>
+{{end}}{{with .Back}}<p><a href="{{.}}">Back to the page</a>
 {{end}}<p><a href="{{.Start}}">Back to the start</a>
 </html>
 `))
@@ -340,7 +341,11 @@ func writePage(w http.ResponseWriter, r *http.Request, e *Refusal) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(e.Status)
-	_ = refusalPage.Execute(w, struct{ Title, Detail, SignOut, Start string }{http.StatusText(e.Status), e.Message, e.SignOut, start(r)})
+	back := ""
+	if !isSafe(r) {
+		back = localPath(wayBack(r), "")
+	}
+	_ = refusalPage.Execute(w, struct{ Title, Detail, SignOut, Back, Start string }{http.StatusText(e.Status), e.Message, e.SignOut, back, start(r)})
 }
 
 func withReturnTo(page, path string) string {

@@ -46,6 +46,8 @@ type Middleware struct {
 		ahead      atomic.Int64 // nanoseconds that this process was ahead of the store
 	}
 
+	renderedKeys [][]byte // of RenderedFor
+
 	mu        sync.Mutex
 	data      []*sessionData   // of LoadAndSave
 	told      map[string]int64 // when the owner was told what goes on, by clock
@@ -295,7 +297,7 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 // itself who the visitor becomes. A sign-out is one: a user who is made for a request
 // to leave is one too many, and where Config.RowLimit is reached it would be a 429.
 func (m *Middleware) isCredentialForm(r *http.Request) bool {
-	if isSignOutPath(r.URL.Path) {
+	if signOut, _, _ := strings.Cut(m.cfg.SignOutURL, "?"); isSignOutPath(r.URL.Path) || signOut != "" && r.URL.Path == signOut {
 		return true
 	}
 	upgrade, _, _ := strings.Cut(m.cfg.UpgradeURL, "?")

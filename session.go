@@ -16,6 +16,10 @@ import (
 // data on the server: handlers use sm as they always did, and there is no
 // second cookie. It stands inside [Middleware.Handler].
 //
+// A handler's sm.Destroy ends the data and not the visitor's session: they stay signed
+// in, and OnEvent gets Failed with session_destroyed, unless Config.DestroySignsOut
+// makes it a [Middleware.SignOut].
+//
 // The data belongs to the session in the visitor's token. An upgrade carries it
 // over, in the same transaction when sm.Store takes part in it, and so does
 // every change of identity that keeps the user; signing in to another user's
@@ -67,16 +71,20 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 			if c := v.claims.Load(); c != nil {
 				id = c.SessionID.String()
 			}
-			ctx, err := sm.Load(r.Context(), id)
+			l := &loaded{session: id}
+			ctx, err := sm.Load(context.WithValue(r.Context(), loadedKey{data}, l), id)
 			if err != nil {
 				m.Refuse(w, r, err)
 				return
 			}
-			r = r.WithContext(context.WithValue(ctx, loadedKey{data}, true))
+			r = r.WithContext(ctx)
 			p := &response{ResponseWriter: w}
 			header := w.Header().Clone()
 			p.before = func(status int) bool {
-				err := data.save(w, r, v, status)
+				err := data.destroyed(w, r, v, l)
+				if err == nil {
+					err = data.save(w, r, v, status)
+				}
 				if err == nil {
 					return true
 				}
@@ -111,6 +119,29 @@ var _ scs.CtxStore = (*sessionData)(nil)
 
 // loadedKey marks the context that holds a manager's data.
 type loadedKey struct{ *sessionData }
+
+// A loaded is what is known of the data of one request.
+type loaded struct {
+	session string // whose data it is; empty for a request without a user
+	deleted bool   // by sm.Destroy or sm.RenewToken
+}
+
+// destroyed deals with a handler's sm.Destroy. To scs it was a sign-out. To walkin it
+// is the end of some data, and the visitor stays signed in, unless Config.DestroySignsOut
+// says otherwise: so the operator is told.
+func (d *sessionData) destroyed(w http.ResponseWriter, r *http.Request, v *visit, l *loaded) error {
+	c := v.claims.Load()
+	// RenewToken deletes as well, and leaves a token. Whoever signed in meanwhile
+	// has another session than the one whose data was destroyed.
+	if !l.deleted || c == nil || c.SessionID.String() != l.session || d.sm.Token(r.Context()) != "" {
+		return nil
+	}
+	if d.m.cfg.DestroySignsOut {
+		return d.m.SignOut(w, r)
+	}
+	d.m.emit(r, Event{Outcome: Failed, Reason: "session_destroyed", UserID: c.UserID, SessionID: c.SessionID})
+	return nil
+}
 
 // save keeps what the handlers of a request changed.
 func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit, status int) error {
@@ -196,6 +227,9 @@ func (d *sessionData) DeleteCtx(ctx context.Context, _ string) error {
 	key, ok := d.current(ctx)
 	if !ok {
 		return nil
+	}
+	if l, ok := ctx.Value(loadedKey{d}).(*loaded); ok {
+		l.deleted = true
 	}
 	return d.delete(ctx, key)
 }

@@ -89,9 +89,9 @@ func TestSignOutBesideABearer(t *testing.T) {
 // one may be made, and that nobody is made in order to leave.
 func TestSignOutAtTheLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
-	for _, at := range []string{"/sign-out", "/signout", "/users/sign_out", "/auth/logout", "/Log-Out", "/out", "/logout/", "/adieu", "/session/end"} {
+	for _, at := range []string{"/sign-out", "/signout", "/users/sign_out", "/auth/logout", "/Log-Out", "/out", "/logout/", "/adieu", "/session/end", "/bye"} {
 		for _, kind := range []string{"provisional", "nobody"} {
-			s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.CredentialPaths = []string{"/adieu", "/session/"} })
+			s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.CredentialPaths, c.SignOutURL = []string{"/adieu", "/session/"}, "/bye" })
 			if got := s.actFrom(here); got != http.StatusOK {
 				t.Fatalf("the first row: got %d", got)
 			}

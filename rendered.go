@@ -1,0 +1,114 @@
+package walkin
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+const (
+	renderedField  = "walkin_rendered_for"
+	renderedHeader = "Walkin-Rendered-For"
+)
+
+// RenderedFor returns a value that says for whom a page is rendered: a MAC of the
+// visitor's ID, or of there being no user. A page that is still open after a sign-out
+// in another tab carries the old one, and [Middleware.RequireRenderedFor] refuses what
+// it posts. A script sends it in the header Walkin-Rendered-For; a form has it in a
+// hidden field, see [Middleware.RenderedForField]. It is no secret and proves nothing
+// else: it is no protection against posts from other sites.
+//
+// It is empty where no key of Config.Keys has a secret to derive from, see [Key.Derive].
+func (m *Middleware) RenderedFor(r *http.Request) string {
+	id := uuid.Nil
+	if c := m.visit(nil, r).claims.Load(); c != nil {
+		id = c.UserID
+	}
+	if len(m.renderedKeys) == 0 {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(renderedMAC(m.renderedKeys[0], id))
+}
+
+// RenderedForField returns the value of [Middleware.RenderedFor] as a hidden field, for
+// templates.
+func (m *Middleware) RenderedForField(r *http.Request) template.HTML {
+	// The value is of the base64url alphabet alone.
+	return template.HTML(`<input type="hidden" name="` + renderedField + `" value="` + m.RenderedFor(r) + `">`)
+}
+
+// RequireRenderedFor lets an unsafe request through that says, by its header or its
+// form, that its page was rendered for the visitor that it comes from. Others get 409
+// and the way back, and one that says nothing does too: fails closed, so that a form
+// whose field was forgotten shows at the first try. A user who signed up since is the
+// same user. Of a page without a user, the user whom this very request has made is.
+//
+// It reads the body of forms alone, as r.PostFormValue does. Within package resume's
+// guard it passes a kept form, which goes through as who the visitor is now.
+func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !isSafe(r) {
+				if err := m.checkRendered(w, r); err != nil {
+					m.Refuse(w, r, err)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func (m *Middleware) checkRendered(w http.ResponseWriter, r *http.Request) error {
+	if len(m.renderedKeys) == 0 {
+		return &Refusal{Status: http.StatusInternalServerError, Reason: "internal",
+			Err: errors.New("walkin: RequireRenderedFor: no key of Config.Keys has a secret to derive from")}
+	}
+	value := r.Header.Get(renderedHeader)
+	if kind := r.Header.Get("Content-Type"); value == "" && (strings.HasPrefix(kind, "application/x-www-form-urlencoded") || strings.HasPrefix(kind, "multipart/form-data")) {
+		value = r.PostFormValue(renderedField)
+	}
+	v := m.visit(w, r)
+	ids := []uuid.UUID{uuid.Nil}
+	if c := v.claims.Load(); c != nil {
+		if ids[0] = c.UserID; v.minted {
+			ids = append(ids, uuid.Nil)
+		}
+	}
+	mac, err := base64.RawURLEncoding.DecodeString(value)
+	for _, key := range m.renderedKeys {
+		for _, id := range ids {
+			if err == nil && hmac.Equal(mac, renderedMAC(key, id)) {
+				return nil
+			}
+		}
+	}
+	refusal := &Refusal{Status: http.StatusConflict, Reason: "rendered_for_another",
+		Message: "This page was opened before you signed in or out. Nothing was sent. Please go back, reload the page and try again."}
+	if value == "" {
+		refusal.Reason = "rendered_for_missing"
+	}
+	return refusal
+}
+
+func renderedMAC(key []byte, id uuid.UUID) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(id[:])
+	return h.Sum(nil)
+}
+
+// renderedKeys derives what signs and verifies those values: the first signs.
+func renderedKeys(keys []Key) (all [][]byte) {
+	for _, key := range keys {
+		if derived, err := key.Derive("walkin rendered for"); err == nil {
+			all = append(all, derived)
+		}
+	}
+	return all
+}

@@ -8,10 +8,18 @@ FUZZTIME ?= 30s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check gofmt vet fix staticcheck promises race test fuzz bench load crowd tidy release release-check
+.PHONY: check check-all gofmt vet fix staticcheck promises race test fuzz bench load crowd tidy release release-check
 
 check: gofmt vet fix staticcheck promises race
 	@echo "== all good"
+
+# What make check does, and what is too slow for it: each fuzz target for FUZZTIME,
+# a busy day, a sweep of a million users and a flood of ten million addresses.
+check-all: check fuzz crowd
+	@echo "== a million users"
+	@WALKIN_TEST_SWEEP=1000000 $(GO) test -count=1 -run '^TestSweepAtScale$$' -timeout 60m ./store/sqlstore
+	@echo "== ten million addresses"
+	@WALKIN_TEST_FLOOD=10000000 $(GO) test -count=1 -run '^TestLimiterFlood$$' -timeout 30m .
 
 # "work" is every package of every module in go.work.
 

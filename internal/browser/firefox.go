@@ -182,7 +182,17 @@ func (f *firefox) open(t *testing.T, beside driver) driver {
 }
 
 func (p *firefoxPage) navigate(ctx context.Context, url string) error {
-	return p.call(ctx, "browsingContext.navigate", object{"context": p.context, "url": url, "wait": "complete"}, nil)
+	// Its own waiting misses a page at times whose site lives in another process.
+	if err := evaluate(ctx, p, "(window.left = true)", new(any)); err != nil {
+		return err
+	}
+	if err := p.call(ctx, "browsingContext.navigate", object{"context": p.context, "url": url, "wait": "none"}, nil); err != nil {
+		return err
+	}
+	return until(ctx, func() (ok bool, err error) {
+		err = evaluate(ctx, p, `!window.left && document.readyState === "complete"`, &ok)
+		return ok, err
+	})
 }
 
 func (p *firefoxPage) evaluate(ctx context.Context, expression string) (string, error) {

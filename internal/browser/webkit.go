@@ -32,6 +32,7 @@ func (webkit) Name() string { return "webkit" }
 type webkitPage struct {
 	*webkitSession
 	window string
+	first  bool // whose end is the session's, with all windows that pages opened
 }
 
 type webkitSession struct {
@@ -48,9 +49,9 @@ func (w webkit) open(t *testing.T, beside driver) driver {
 		if err := beside.call(ctx, http.MethodPost, "/window/new", object{"type": "window"}, &window); err != nil {
 			t.Fatal(err)
 		}
-		return &webkitPage{beside.webkitSession, window.Handle}
+		return &webkitPage{webkitSession: beside.webkitSession, window: window.Handle}
 	}
-	p := &webkitPage{&webkitSession{url: w.Driver(t)}, ""}
+	p := &webkitPage{webkitSession: &webkitSession{url: w.Driver(t)}, first: true}
 	var session struct{ SessionID string }
 	if err := tell(ctx, http.MethodPost, p.url+"/session", object{"capabilities": object{"alwaysMatch": object{
 		"acceptInsecureCerts":      true,
@@ -193,5 +194,9 @@ func (*webkitPage) complaints() []string { return nil }
 func (p *webkitPage) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience) // the test's has ended
 	defer cancel()
-	_ = p.call(ctx, http.MethodDelete, "/window", nil, nil) // or it is gone; with the last window ends the session
+	if p.first {
+		_ = tell(ctx, http.MethodDelete, p.url, nil, nil) // or it is gone
+		return
+	}
+	_ = p.call(ctx, http.MethodDelete, "/window", nil, nil) // or it is gone
 }

@@ -15,7 +15,7 @@ type chromium struct{ ctx context.Context }
 
 func newChromium(t *testing.T) Engine {
 	t.Helper()
-	return chromium{New(t)}
+	return chromium{New(t, chromedp.IgnoreCertErrors)} // httptest signs its own
 }
 
 // Chromium makes an [Engine] of a browser of [New].

@@ -55,7 +55,7 @@ func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !isSafe(r) {
-				if err := m.checkRendered(w, r); err != nil {
+				if err := m.CheckRenderedFor(r); err != nil {
 					m.Refuse(w, r, err)
 					return
 				}
@@ -65,7 +65,9 @@ func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
 	}
 }
 
-func (m *Middleware) checkRendered(w http.ResponseWriter, r *http.Request) error {
+// CheckRenderedFor is the decision of RequireRenderedFor, for a handler that answers by
+// itself, as with the text that it was sent. The error is a *[Refusal].
+func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 	if len(m.renderedKeys) == 0 {
 		return &Refusal{Status: http.StatusInternalServerError, Reason: "internal",
 			Err: errors.New("walkin: RequireRenderedFor: no key of Config.Keys has a secret to derive from")}
@@ -74,7 +76,7 @@ func (m *Middleware) checkRendered(w http.ResponseWriter, r *http.Request) error
 	if kind := r.Header.Get("Content-Type"); value == "" && (strings.HasPrefix(kind, "application/x-www-form-urlencoded") || strings.HasPrefix(kind, "multipart/form-data")) {
 		value = r.PostFormValue(renderedField)
 	}
-	v := m.visit(w, r)
+	v := m.visit(nil, r)
 	ids := []uuid.UUID{uuid.Nil}
 	if c := v.claims.Load(); c != nil {
 		if ids[0] = c.UserID; v.minted {

@@ -91,6 +91,17 @@ func (s *site) addNote(w http.ResponseWriter, r *http.Request) error {
 			Text:    text,
 		})
 	}
+	// A program posts without the page, and so without its field; after a second
+	// try, above, the browser has another user than its page had.
+	if r.PostFormValue("walkin_rendered_for") != "" && !r.URL.Query().Has("again") {
+		if err := s.wk.CheckRenderedFor(r); err != nil {
+			return s.render(w, r, http.StatusConflict, "message", message{
+				Title:   "This note is not kept yet",
+				Message: "You signed in or out after this page was opened, so it would have gone to somebody else's notes. Copy your text, and paste it on the front page.",
+				Text:    text,
+			})
+		}
+	}
 	// Everybody who may post is somebody by now, with or without a cookie.
 	// Ensure says who, or why there is nobody: a robot, a post from elsewhere.
 	c, err := s.wk.Ensure(w, r)

@@ -51,6 +51,8 @@ type view struct {
 	Notice   string
 	ReturnTo string // where the head's links to the forms lead back to
 	Data     any
+
+	RenderedFor template.HTML // a hidden field, for forms that must not be filed under the next user
 }
 
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
@@ -58,7 +60,7 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	if err != nil {
 		return err
 	}
-	v := view{Visitor: who, Notice: notice, Data: data}
+	v := view{Visitor: who, Notice: notice, Data: data, RenderedFor: s.wk.RenderedForField(r)}
 	switch {
 	case status == http.StatusOK && (name == "home" || name == "public"):
 		v.ReturnTo = r.URL.EscapedPath()

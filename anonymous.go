@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
 )
 
@@ -65,6 +66,8 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 		return Claims{}, err
 	}
 	switch {
+	case v.issued != nil:
+		nostore.Set(w.Header(), "no-store")
 	case cookie == nil:
 	case old != nil && v.response != nil:
 		v.response.goOn(m.stillAlive(r, old, v.entry), cookie)
@@ -250,6 +253,11 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	}
 	if created {
 		m.emit(r, Event{Outcome: Persisted, UserID: c.UserID, SessionID: c.SessionID})
+	}
+	if v.bearer && fresh {
+		m.remember(v, token, c)
+		m.hand(v, token, c)
+		return nil, nil
 	}
 	if v.bearer {
 		c.ExpiresAt = v.claims.Load().ExpiresAt // a bearer's token is not replaced

@@ -20,6 +20,7 @@ type entry struct {
 	over     atomic.Int64 // until when, by Middleware.clock, the session is taken for ended; 0: it was never seen to be
 	lost     atomic.Int64 // the same, of a user whom the store has never heard of
 	renewing atomic.Bool  // a request is issuing the token anew
+	renewed  atomic.Int64 // unix nanoseconds of the session's RenewedAt, as last seen; 0: it has none
 
 	settled atomic.Int64 // until when, by Middleware.clock, a safe request with it needs no judging
 

@@ -91,12 +91,13 @@ type visit struct {
 	standing standing      // how the visitor's token was found
 	lost     bool          // the store has never heard of the user, who is anonymous
 	unsure   bool          // the store is not the one that knows the session: nothing is written
-	bearer   bool          // the token came in the Authorization header
+	bearer   bool          // the token came in the Authorization header, and a new one goes into the answer
 	minted   bool          // the visitor's user was made by this very request
 	handsOff bool          // another value of the cookie's name cannot be judged: it is not written over
 	facts    request.Facts // who sent the request; not read on a returning visitor's short way
 	reason   string        // why, for the owner's events
 	url      *url.URL      // as Handler saw it; nil outside of it
+	issued   *Token        // for the answer to a bearer
 	entry    *entry        // the cache entry of a token that verified, or nil
 	response *response     // the wrapped writer, nil when w was passed through
 	taken    takenRows     // of ReserveAccount

@@ -39,7 +39,8 @@ const maxForm = 64 << 10 // bytes
 // UpgradeHandler serves a sign-up form: it shows page on GET, and on POST lets
 // the credential prove an identity and calls [Middleware.Continue]. Then the
 // visitor is sent to the form's return_to, or to "/", as a permanent user with
-// the ID they had. On a refusal page shows the form again, with the reason and
+// the ID they had. A client that sent a bearer token is answered with the new [Token]
+// instead, since the old one has ended. On a refusal page shows the form again, with the reason and
 // the status; programs, and a nil page, get a problem document.
 //
 // An identity that is taken is signed in to when the form proves it after all
@@ -106,9 +107,13 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 				return
 			}
 			if v := m.visit(w, r); visitFrom(r.Context()) != v {
-				r = r.WithContext(v) // so that the credential knows it too, outside of Handler
+				r = r.WithContext(v) // for the credential, outside of Handler, and for IssuedToken
 			}
 			to, err := post(w, r)
+			if token, ok := IssuedToken(r.Context()); ok && err == nil {
+				token.ServeHTTP(w, r)
+				return
+			}
 			if err == nil {
 				if to == "" {
 					to = ReturnTo(r)

@@ -194,7 +194,12 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 			return nil, nil // nobody; the handler and its guards say what that means
 		}
 		return one(cookie), err
-	case v.bearer || v.handsOff || f.lost || f.unsure || !isRenewable(v.facts):
+	case v.bearer:
+		if !f.lost && !f.unsure {
+			m.touch(r, v, now)
+		}
+		return nil, nil
+	case v.handsOff || f.lost || f.unsure || !isRenewable(v.facts):
 		return nil, nil
 	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.notAPage(v.facts) == "":
 		// Of all values one is live, and the others are over: the page leaves

@@ -28,25 +28,7 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 		return nil
 	}
 	defer old.renewing.Store(false)
-	m.prepare(r.Context())
-	now = m.earlier(now)
-	c := m.dated(*v.claims.Load(), now)
-	s, err := m.lookup(r.Context(), c)
-	switch {
-	case errors.Is(err, ErrNotFound) && c.Provisional:
-		// Nobody acted yet: there is nothing to write.
-		c, err = m.bounded(c, mintedAt(c)), nil
-	case err == nil:
-		c.Provisional = false
-		c = m.bounded(c, beganAt(c, s))
-		// One write a day is enough: a parallel request may have been faster,
-		// or its cookie not have arrived. Tokens have whole seconds.
-		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter-time.Second {
-			break
-		}
-		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
-		err = m.cfg.Store.RenewSession(r.Context(), s)
-	}
+	c, err := m.extend(r, v, now)
 	if errors.Is(err, ErrNotFound) {
 		return nil // lost since the last look; the next one tells what that means
 	}
@@ -66,7 +48,32 @@ func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cooki
 	}
 	m.remember(v, token, c)
 	m.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
-	return m.cookies.carry(token, c, now)
+	return m.cookies.carry(token, c, m.earlier(now))
+}
+
+// extend moves the end of the visitor's session, and returns the claims of a token
+// that lives as long.
+func (m *Middleware) extend(r *http.Request, v *visit, now time.Time) (Claims, error) {
+	m.prepare(r.Context())
+	now = m.earlier(now)
+	c := m.dated(*v.claims.Load(), now)
+	s, err := m.lookup(r.Context(), c)
+	switch {
+	case errors.Is(err, ErrNotFound) && c.Provisional:
+		// Nobody acted yet: there is nothing to write.
+		c, err = m.bounded(c, mintedAt(c)), nil
+	case err == nil:
+		c.Provisional = false
+		c = m.bounded(c, beganAt(c, s))
+		// One write a day is enough: a parallel request may have been faster,
+		// or its cookie not have arrived. Tokens have whole seconds.
+		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter-time.Second {
+			break
+		}
+		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
+		err = m.cfg.Store.RenewSession(r.Context(), s)
+	}
+	return c, err
 }
 
 // stillAlive returns what a response asks when its header goes out, which may be

@@ -124,7 +124,7 @@ type Change struct {
 // Everything happens in one transaction or not at all, hooks included. The
 // visitor gets a new session and its cookie; the old token is nobody's from
 // then on, and after an upgrade so is every other token of the user, whoever
-// holds it. A bearer gets no cookie; answer with [Middleware.AccessToken].
+// holds it. A bearer gets no cookie: answer with what [IssuedToken] returns.
 //
 // Continue refuses cross-origin requests by itself. Call it before the response
 // begins, from one goroutine, leave Cache-Control alone after it, and answer
@@ -277,9 +277,25 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 	case Merged:
 		m.dropOthers(r.Context(), s.change.GuestID, uuid.Nil)
 	}
+	access := time.Duration(0)
+	if v.entry != nil && v.entry.access && s.change.Outcome == Unlinked {
+		access = v.entry.claims.ExpiresAt.Sub(v.entry.claims.IssuedAt)
+	}
 	m.remember(v, s.token, s.claims)
 	if v.bearer {
+		token, c := s.token, s.claims
+		if access > 0 {
+			// Nothing was proven, so a token with a short life stays one.
+			c.ExpiresAt = c.IssuedAt.Add(access)
+			var err error
+			if token, err = m.keys.issue(c, typeAccess, m.cfg.Audience); err != nil {
+				m.emit(r, Event{Outcome: Failed, Reason: "access_token", UserID: c.UserID, SessionID: c.SessionID, Err: err})
+			}
+		}
 		nostore.Set(w.Header(), "no-store")
+		if token != "" {
+			m.hand(v, token, c)
+		}
 	} else {
 		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unjudged)
 		if s.proof.Device {

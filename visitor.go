@@ -314,6 +314,7 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 	case err == nil:
 		e.over.Store(0)
 		e.checked.Store(now.UnixNano())
+		e.renewed.Store(s.RenewedAt.UnixNano())
 		return finding{standing: live, entry: e, settled: e.claims.Provisional}
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
 		return m.unheard(r, e, err)

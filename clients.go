@@ -1,0 +1,174 @@
+package walkin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/request"
+)
+
+// A Token is what an answer carries to a client without cookies, in place of a
+// cookie. It is a bearer token for this app, and as good as the cookie would be.
+type Token struct {
+	Text      string
+	ExpiresAt time.Time
+}
+
+// ServeHTTP answers with the token as a JSON object, in the words of RFC 6749 §5.1:
+// access_token, token_type, expires_in and expires_at (Unix seconds). No cache may
+// keep it.
+func (t Token) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	nostore.Set(h, "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// The only error is a client that went away.
+	_ = json.NewEncoder(w).Encode(struct {
+		Token     string `json:"access_token"`
+		Type      string `json:"token_type"`
+		ExpiresIn int    `json:"expires_in"`
+		ExpiresAt int64  `json:"expires_at"`
+	}{t.Text, "bearer", int(time.Until(t.ExpiresAt).Seconds()), t.ExpiresAt.Unix()})
+}
+
+// IssuedToken returns the token that [Middleware.Continue], [Middleware.Unlink] or
+// [Middleware.Ensure] issued during this request for a client that sent a bearer
+// token, or whose path is below [Middleware.WithoutCookies]. It belongs into the
+// answer: the token that the client sent may have ended. False is for all others,
+// whose token is in their cookie.
+func IssuedToken(ctx context.Context) (Token, bool) {
+	v := visitFrom(ctx)
+	if v == nil || v.issued == nil {
+		return Token{}, false
+	}
+	return *v.issued, true
+}
+
+// hand is the one way by which a token goes into an answer: what issues one for a
+// client without cookies leaves it here, and whoever answers takes it from
+// IssuedToken.
+func (m *Middleware) hand(v *visit, token string, c Claims) {
+	v.issued = &Token{Text: token, ExpiresAt: c.ExpiresAt}
+}
+
+// WithoutCookies wraps the paths of clients that have no cookies, such as an API for
+// native apps, in place of [Middleware.Handler]. No cookie is read there, so a page of
+// another site cannot act for a visitor who has one, and none of ours is set: who a
+// request is from, its bearer token says alone. It makes no user by itself; whoever
+// gets one, by [Middleware.Ensure] or a sign-up, finds the token by [IssuedToken].
+func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := r.Header.Clone()
+		header.Del("Cookie")
+		var b brought
+		b.read(header, m)
+		now := time.Now()
+		var f finding
+		if b.bearer {
+			f = m.look(r, &b, now)
+		}
+		v := m.newVisit(r, f)
+		v.handled, v.bearer, v.url = true, true, r.URL
+		r = r.WithContext(v)
+		r.Header = header
+		v.facts = m.readFacts(r, &b)
+		if f.standing == unreachable {
+			m.Refuse(w, r, storeDown(f.err))
+			return
+		}
+		if f.standing == live {
+			if _, err := m.decideLive(r, v, f, now); err != nil {
+				m.Refuse(w, r, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// TokenHandler exchanges a bearer token for one that lives longer, as a renewal does
+// for a cookie: on a POST with a token of ours that is older than Config.RenewAfter
+// it answers with a new one of the same session, and before with the same. The token
+// that was sent stays good until its own end, since an answer may get lost. Cookies
+// are not looked at. A token of [Middleware.AccessToken] is refused with 403: it was
+// given a short life.
+//
+// A client that calls it when a token is a day old stays signed in for as long as a
+// browser does. Put its path into Config.CredentialPaths, so that the call does not
+// make a new user a row.
+func (m *Middleware) TokenHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", "POST")
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			return
+		}
+		token, err := m.exchange(w, r)
+		if err != nil {
+			m.Refuse(w, r, err)
+			return
+		}
+		token.ServeHTTP(w, r)
+	})
+}
+
+func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, error) {
+	v := m.visit(w, r)
+	c := v.claims.Load()
+	switch _, isBearer := request.Bearer(r.Header); {
+	case v.standing == unreachable:
+		return Token{}, storeDown(nil)
+	case !isBearer || !v.bearer || c == nil:
+		return Token{}, &Refusal{Status: http.StatusUnauthorized, Reason: "bearer_needed"}
+	case v.lost || v.unsure:
+		return Token{}, storeDown(nil) // nothing of theirs is final, and nothing is issued
+	case v.entry.access:
+		return Token{}, &Refusal{Status: http.StatusForbidden, Reason: "access_token"}
+	}
+	now := time.Now()
+	if now.Sub(v.entry.claims.IssuedAt) < m.cfg.RenewAfter && v.entry.claims.Provisional == c.Provisional {
+		return Token{v.entry.token, v.entry.claims.ExpiresAt}, nil
+	}
+	next, err := m.extend(r, v, now)
+	if errors.Is(err, ErrSuperseded) {
+		return Token{}, err
+	} else if err != nil {
+		return Token{}, storeDown(err)
+	}
+	token, next, err := m.issue(r.Context(), next)
+	if err != nil {
+		return Token{}, err
+	}
+	m.remember(v, token, next)
+	m.emit(r, Event{Outcome: Renewed, UserID: next.UserID, SessionID: next.SessionID})
+	return Token{token, next.ExpiresAt}, nil
+}
+
+// touch notes that a bearer was here, at most once in RenewAfter: it moves their
+// session's end and the user's SeenAt, as a renewal does. Nothing goes into the
+// answer, which nobody expects a token in.
+func (m *Middleware) touch(r *http.Request, v *visit, now time.Time) {
+	e := v.entry
+	renewed := e.renewed.Load()
+	if renewed == 0 || now.Sub(time.Unix(0, renewed)) < m.cfg.RenewAfter ||
+		m.isDown(now) || !e.renewing.CompareAndSwap(false, true) {
+		return
+	}
+	defer e.renewing.Store(false)
+	switch _, err := m.extend(r, v, now); {
+	case err == nil:
+		e.renewed.Store(now.UnixNano())
+	case errors.Is(err, ErrNotFound):
+		// Lost since the last look; the next one tells what that means.
+	case errors.Is(err, ErrSuperseded):
+		m.over(e)
+		v.become(superseded, "superseded")
+	default:
+		// Fails open: the token they have is still good.
+		m.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})
+	}
+}

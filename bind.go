@@ -60,14 +60,22 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 // credential. Behind a service worker it tells their post from another site's,
 // see request.Facts.WhyNotAct. Only a person who opens the page gets it, since
 // other sites can fetch and frame it; one that is there stays as it is.
-func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request) {
+// The page is shown by show; whatever it says about caching, no cache keeps it with
+// a cookie, since two visitors of one name would complete each other's login flows.
+func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(http.ResponseWriter)) {
 	v := m.visit(w, r)
 	f := m.facts(v, r)
-	if v.claims.Load() != nil || f.Method != request.Get || f.Shape != request.Page || f.IsPrefetch() || v.response != nil && v.response.begun() {
-		return
-	}
-	if _, ok := m.cookies.bound(r); !ok {
-		m.setCookies(w, v, m.cookies.flow(rand.Text()))
+	_, has := m.cookies.bound(r)
+	switch {
+	case has, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.response != nil && v.response.begun():
+		show(w)
+	case v.response != nil:
+		v.response.set(m.cookies.flow(rand.Text()))
+		show(w)
+	default:
+		p := &response{ResponseWriter: w, cookies: one(m.cookies.flow(rand.Text()))}
+		show(p.writer())
+		p.finish(r.Context())
 	}
 }
 

@@ -134,8 +134,7 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 			return
 		}
 		form.ReturnTo = ReturnTo(r)
-		m.showForm(w, r)
-		page(w, r, form)
+		m.showForm(w, r, func(w http.ResponseWriter) { page(w, r, form) })
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/walkin-go/walkin"
@@ -79,5 +80,29 @@ func TestFormHandler(t *testing.T) {
 	}
 	if want := "[no cross_origin method]"; fmt.Sprint(reasons) != want {
 		t.Errorf("got %v, want %s", reasons, want)
+	}
+}
+
+// The cookie of a form that is shown to nobody stays out of caches, whatever the page
+// says: whoever got somebody else's would complete their login flows.
+func TestShownFormIsNotCached(t *testing.T) {
+	for _, mint := range []walkin.Mint{walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff} {
+		t.Run(fmt.Sprint(mint), func(t *testing.T) {
+			s := newSite(t, func(c *walkin.Config) { c.Mint = mint })
+			page := func(w http.ResponseWriter, _ *http.Request, f walkin.Form) {
+				w.Header().Set("Cache-Control", "public, max-age=600")
+				w.Header().Set("CDN-Cache-Control", "max-age=600")
+				w.WriteHeader(f.Status)
+				_, _ = io.WriteString(w, "form")
+			}
+			form := s.FormHandler(page, func(http.ResponseWriter, *http.Request) (string, error) { return "", nil })
+			r := walkintest.NewClient(t, s.Handler(form)).Visit("/sign-in")
+			if len(named(r, bindName)) != 1 || body(t, r) != "form" {
+				t.Fatalf("got %v and %q, want the flow's cookie and the form", r.Cookies(), body(t, r))
+			}
+			if got := r.Header.Get("Cache-Control"); !strings.Contains(got, "no-store") || r.Header.Get("CDN-Cache-Control") != "" {
+				t.Errorf("a cache may keep it: %v", r.Header)
+			}
+		})
 	}
 }

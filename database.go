@@ -264,9 +264,9 @@ func (m *Middleware) unheard(r *http.Request, e *entry, err error) finding {
 	switch {
 	case c.IssuedAt.Before(ended):
 	case never && c.Provisional:
-		e.over.Store(0)
-		e.checked.Store(time.Now().UnixNano())
-		return finding{standing: live, entry: e}
+		if m.alive(e, time.Now()) {
+			return finding{standing: live, entry: e}
+		}
 	case db.Forgets:
 	case c.Anonymous && never:
 		return m.lose(r, e)

@@ -1,6 +1,7 @@
 package walkin_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,5 +96,38 @@ func TestUnknownKeyMakesNoAccount(t *testing.T) {
 	r := prove("ann")
 	if names := r.Cookies(); r.StatusCode != http.StatusOK || len(names) != 1 || names[0].Name != permName {
 		t.Errorf("an owned identity: got %d and %v, want the permanent cookie alone", r.StatusCode, names)
+	}
+}
+
+// A lateStore answers look-ups of sessions late: as they were.
+type lateStore struct {
+	walkin.Store
+	late func()
+}
+
+func (s *lateStore) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	found, err := s.Store.Lookup(ctx, user, session)
+	if late := s.late; late != nil {
+		s.late = nil
+		late()
+	}
+	return found, err
+}
+
+// Nobody is shown the visitor of a session that this process has ended, though a
+// look-up that began before the end says that it is alive.
+func TestLateLookup(t *testing.T) {
+	late := &lateStore{}
+	s := newSite(t, func(c *walkin.Config) {
+		late.Store = c.Store.(*faultyStore).Store
+		c.Store.(*faultyStore).Store = late
+	})
+	ann := resident(s, "permanent")
+	token := ann.Cookie(permName)
+	copied := carrying(s, permName, token)
+	late.late = func() { ann.Act("/out", nil) }
+	act(copied, "/") // in flight during the sign-out
+	if got := body(t, copied.Fetch("/")); got != "nobody" {
+		t.Errorf("after the sign-out: %s", got)
 	}
 }

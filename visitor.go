@@ -144,6 +144,16 @@ func (m *Middleware) over(e *entry) { e.over.Store(m.clock() + int64(m.cfg.Reche
 
 func (m *Middleware) isOver(e *entry) bool { return e.over.Load() > m.clock() }
 
+// alive remembers that a look-up found the session of a token alive, unless it ended
+// since the look-up began: then the answer is an old one, and alive returns false.
+func (m *Middleware) alive(e *entry, now time.Time) bool {
+	if at := e.over.Load(); at > m.clock() || !e.over.CompareAndSwap(at, 0) {
+		return false
+	}
+	e.checked.Store(now.UnixNano())
+	return true
+}
+
 // look finds out whose request this is. Nothing is written.
 //
 // A bearer token rules alone: a client that sends one means that user, and a
@@ -311,9 +321,9 @@ func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Tim
 		// never an anonymous one's, and a flag in a token opens no guard.
 		m.over(e)
 		return finding{standing: superseded, reason: "wrong_kind", entry: e}
+	case err == nil && !m.alive(e, now):
+		return finding{standing: superseded, reason: "superseded", entry: e}
 	case err == nil:
-		e.over.Store(0)
-		e.checked.Store(now.UnixNano())
 		e.renewed.Store(s.RenewedAt.UnixNano())
 		return finding{standing: live, entry: e, settled: e.claims.Provisional}
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):

@@ -358,6 +358,29 @@ func (m *Middleware) forget(ctx context.Context) error {
 	return nil
 }
 
+// reload gives a request the data of another session of its visitor in place of what
+// it has loaded, which is older and would otherwise be saved over it.
+func (m *Middleware) reload(ctx context.Context, c Claims) error {
+	if err := m.forget(ctx); err != nil {
+		return err
+	}
+	all, err := m.pickUp(ctx, c)
+	for _, one := range all {
+		sm := one.data.sm
+		if ctx.Value(loadedKey{one.data}) == nil {
+			continue
+		}
+		_, values, err := sm.Codec.Decode(one.text)
+		if err != nil {
+			return err
+		}
+		for key, value := range values {
+			sm.Put(ctx, key, value)
+		}
+	}
+	return err
+}
+
 // drop deletes the data of a session that has ended, which need not be the one
 // that the request came with. What cannot be deleted now expires by itself, and
 // no token leads to it any more.

@@ -997,3 +997,47 @@ func TestSessionUndecodable(t *testing.T) {
 		s.wantData(c, "")
 	})
 }
+
+// The second half of a double click does not write over what the first half has
+// carried along to the new session.
+func TestAgainKeepsSessionData(t *testing.T) {
+	eachStore(t, func(t *testing.T, open opener) {
+		s := open(t)
+		used := false
+		var first func()
+		mux := http.NewServeMux()
+		mux.Handle("/", s.app())
+		mux.Handle("/in/click", s.Handler(s.inside(func(w http.ResponseWriter, r *http.Request) {
+			if first != nil {
+				f := first
+				first = nil
+				f() // the other half is faster; what this one has loaded is from before
+			}
+			c, _ := walkin.FromContext(r.Context())
+			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", Binding: "session:" + c.SessionID.String(),
+				Redeem: func(context.Context) error {
+					if used {
+						return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "used", Err: walkin.ErrRedeemed}
+					}
+					used = true
+					return nil
+				}})
+			if err != nil {
+				s.Refuse(w, r, err)
+			}
+		})))
+		c := resident(s.site, "anonymous").On(mux)
+		s.put(c, "cart", "three")
+		other := carrying(s.site, anonName, c.Cookie(anonName)).On(mux)
+		first = func() {
+			if r := other.Act("/in/click", nil); r.StatusCode != http.StatusOK {
+				t.Fatalf("the first half: got %d %s", r.StatusCode, body(t, r))
+			}
+		}
+		if r := c.Act("/in/click", nil); r.StatusCode != http.StatusOK {
+			t.Fatalf("the second half: got %d %s", r.StatusCode, body(t, r))
+		}
+		s.wantData(other, "cart=three")
+		s.wantData(c, "cart=three")
+	})
+}

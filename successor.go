@@ -134,7 +134,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	if err != nil {
 		return "", refusalOf(err)
 	}
-	if err := m.forget(r.Context()); err != nil {
+	if err := m.reload(r.Context(), claims); err != nil {
 		return "", storeFailed(err)
 	}
 	unjudged := v.standing == unverifiable

@@ -96,7 +96,7 @@ type pending struct {
 	MAC      []byte `json:"mac"`
 	Secret   []byte `json:"secret,omitempty"` // of Config.Secret
 	ReturnTo string `json:"return_to,omitempty"`
-	Device   string `json:"device,omitempty"` // that asked, where it is a known one
+	Device   string `json:"device,omitempty"` // in whose own limits the message counts, if in any
 }
 
 // Send sends a code to an address, for the browser that asks, in place of the
@@ -116,16 +116,23 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if address, err = c.cfg.Normalise(address); err != nil {
 		return err
 	}
-	// The same look for an address with an account and for one without. It comes
-	// before the limits, since strangers must not use up those of a browser that
-	// the address's owner has used before.
+	// The same look for an address with an account and for one without, before the
+	// limits: a browser that the address's owner has used before has its own.
 	identity, err := c.cfg.Store.Identity(r.Context(), c.provider, address)
 	owned := err == nil
 	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
 		return err
 	}
-	device, _ := walkin.KnownDevice(r, identity)
-	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address, device))
+	device := ""
+	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address, ""))
+	if _, full := errors.AsType[*walkin.Refusal](err); full {
+		// Only where others have used up what there is for everybody: what a known
+		// device has beside that is little, since a proof does not give it back.
+		if name, known := walkin.KnownDevice(r, identity); known {
+			device = name
+			taken, err = c.limits.take(r.Context(), c.buckets(r, binding, address, device))
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -281,10 +288,11 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 			}
 			return c.use(ctx, r, ticket, p.Browser)
 		}}
-	if !used && ticket.Tries == tries-1 {
+	if !used && ticket.Tries == tries-1 && p.Device == "" {
 		// The first try: there is one for each message, and so it is given back
-		// once, whatever becomes of the proof.
-		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address, p.Device))
+		// once, whatever becomes of the proof. What a device has for itself is not:
+		// no network counts it, and messages to one's own number would have no end.
+		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address, ""))
 	}
 	return proof, nil
 }

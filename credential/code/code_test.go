@@ -912,3 +912,29 @@ func TestKnownDevices(t *testing.T) {
 		}
 	})
 }
+
+// A known device is no way to have messages without end: whoever is paid for those
+// to a number of their own proves each, and forgets the browser in between.
+func TestKnownDevicePumpsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newWorld(t)
+		site := s.replica()
+		first := s.stranger(site).from(1)
+		want(t, first.ask(ann), http.StatusSeeOther)
+		want(t, first.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
+		const device = "__Host-walkin-device"
+		mark, sent := first.Cookie(device), 0
+		for range 100 {
+			pump := s.stranger(site).from(1)
+			pump.SetCookie(device, mark)
+			if pump.ask(ann).StatusCode != http.StatusSeeOther {
+				break
+			}
+			sent++
+			pump.enter(s.mail.last(t, ann).Code)
+		}
+		if sent > 30+5+10 {
+			t.Errorf("%d messages, want no more than a network has and a little", sent)
+		}
+	})
+}

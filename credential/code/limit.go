@@ -34,8 +34,8 @@ type bucket struct {
 // buckets returns what a message counts in. The visitor's own come first: who is
 // over their own limit must not use up that of an address.
 //
-// One that a known device of the address asks for counts in none that strangers can
-// use up, not that of their network either: it may be a café's.
+// Where one of these is full, what a known device of the address asks for counts in
+// none that strangers can use up, not that of their network either: it may be a café's.
 func (c *Codes) buckets(r *http.Request, binding, address, device string) []bucket {
 	buckets := []bucket{c.bucket("browser", binding, c.cfg.PerBrowser)}
 	if device != "" {
@@ -156,7 +156,7 @@ func (t taken) giveBack(ctx context.Context) {
 	}
 }
 
-// proven gives back one message to an address that was proven, so that its owner
+// proven gives back one of everybody's messages to an address that was proven, so that its owner
 // is never kept out by signing in often. The browser's and the network's stay
 // taken: somebody who is paid for messages to their own numbers proves them all.
 func (l limits) proven(ctx context.Context, buckets []bucket) {

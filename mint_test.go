@@ -281,9 +281,9 @@ func luggage(t *testing.T, s *site) []baggage {
 	s.prove(ann, "ann")
 	permanent := ann.Cookie(permName)
 	bob := permanentUser(s, "bob").Cookie(permName)
-	many := ""
+	var many strings.Builder
 	for i := range 32 {
-		many += fmt.Sprintf("; %s=%d", anonName, i)
+		many.WriteString(fmt.Sprintf("; %s=%d", anonName, i))
 	}
 
 	var expired, expiredPermanent string
@@ -325,7 +325,7 @@ func luggage(t *testing.T, s *site) []baggage {
 		{"two values", anon + anonymous + "; " + anon + provisional, "duplicate_cookie", "unjudged"},
 		{"two values, permanent", perm + permanent + "; " + perm + bob, "duplicate_cookie", "unjudged"},
 		{"two values, permanent, and a live anonymous one", perm + permanent + "; " + perm + bob + "; " + anon + anonymous, "duplicate_cookie", "unjudged"},
-		{"33 values", anon + anonymous + many, "duplicate_cookie", "unjudged"},
+		{"33 values", anon + anonymous + many.String(), "duplicate_cookie", "unjudged"},
 		{"an unknown key and garbage", anon + otherKey + "; " + anon + "x", "unknown_key", "unjudged"},
 		{"garbage and an unknown key, permanent", perm + "x; " + perm + otherKey + "; " + anon + anonymous, "unknown_key", "unjudged"},
 		{"two values, both dead", anon + superseded + "; " + anon + expired, "superseded", "dead"},

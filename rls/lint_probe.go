@@ -3,6 +3,7 @@ package rls
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -370,7 +371,7 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, ptr(string(text)))
+		out = append(out, new(string(text)))
 	}
 	return c.atMost(out), nil
 }
@@ -390,7 +391,7 @@ func (l *linter) documents(texts, numbers []string) []*string {
 	out := []*string{}
 	add := func(v any) {
 		if text, err := json.Marshal(v); err == nil {
-			out = append(out, ptr(string(text)))
+			out = append(out, new(string(text)))
 		}
 	}
 	values := []any{visitorID, otherID, true, false}
@@ -438,7 +439,8 @@ func mapped(list []string, fn func(string) []string) (out [][]string) {
 
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 func unique(list []string) (out []string) {
 	for _, s := range list {
@@ -471,9 +473,7 @@ var plain = world{}
 // claims are those of [InTx].
 func (w world) claims(k kind) string {
 	c := map[string]any{}
-	for key, v := range w.app {
-		c[key] = v
-	}
+	maps.Copy(c, w.app)
 	if w.app != nil {
 		c["app"], c["app_metadata"] = w.app, w.app
 	}

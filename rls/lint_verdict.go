@@ -140,9 +140,9 @@ func (f *Finding) answers(r *result) {
 	if f.Verdict == Unknown {
 		return
 	}
-	f.Depends, f.MissingClaim = ptr(r.depends), ptr(r.missing)
+	f.Depends, f.MissingClaim = new(r.depends), new(r.missing)
 	if r.some || r.never {
-		f.Anonymous = ptr(r.some)
+		f.Anonymous = new(r.some)
 	}
 }
 

@@ -212,16 +212,17 @@ func (l *linter) condition(ctx context.Context, v, base *relation, tables []*rel
 	if !visible {
 		return nil, nil
 	}
-	definition := views[v.OID]
+	var definition strings.Builder
+	definition.WriteString(views[v.OID])
 	for _, r := range inner {
-		definition += "\n" + views[r.OID]
+		definition.WriteString("\n" + views[r.OID])
 	}
 	for _, t := range tables {
 		if t == base {
 			with = append(with, t.Alias+" AS (SELECT "+t.Alias+".*)")
 			continue
 		}
-		p, err := l.newProbe(ctx, t, []string{definition}, false, false)
+		p, err := l.newProbe(ctx, t, []string{definition.String()}, false, false)
 		if err != nil {
 			return nil, err
 		}
@@ -233,6 +234,6 @@ func (l *linter) condition(ctx context.Context, v, base *relation, tables []*rel
 	}
 	return &condition{
 		text:       "EXISTS (WITH " + strings.Join(with, ", ") + " SELECT FROM (" + views[v.OID] + ") AS \"walkin view\")",
-		definition: definition, checked: v.Checked,
+		definition: definition.String(), checked: v.Checked,
 	}, nil
 }

@@ -135,11 +135,11 @@ func worker(t *testing.T, engine browser.Engine) {
 // makes them look like its own.
 func workerElsewhere(t *testing.T, engine browser.Engine) {
 	a := newApp(t, nil)
-	forms := ""
+	var forms strings.Builder
 	for _, path := range []string{"note", "signin", "signout"} {
-		forms += fmt.Sprintf(`<form id=%s method=post action="%s/%[1]s"><input name=name value=mallory><button>%[1]s</button></form>`, path, a.url)
+		forms.WriteString(fmt.Sprintf(`<form id=%s method=post action="%s/%[1]s"><input name=name value=mallory><button>%[1]s</button></form>`, path, a.url))
 	}
-	there := elsewhere(t, forms)
+	there := elsewhere(t, forms.String())
 
 	nobody := open(t, engine)
 	nobody.worked(a)

@@ -199,3 +199,35 @@ func replaceIn(name, old, with string) func(*testing.T, string) {
 func appendTo(name, text string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) { write(t, dir, name, read(t, dir, name)+text) }
 }
+
+// TestVersionsPage holds docs/versions.md to what the modules require.
+func TestVersionsPage(t *testing.T) {
+	tr, err := readTree(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := read(t, tr.root, "docs/versions.md")
+	rows := 0
+	for line := range strings.Lines(page) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 2 {
+			continue
+		}
+		m := tr.module(ours + "/" + strings.TrimSpace(cells[0]))
+		name, version, _ := strings.Cut(strings.TrimSpace(cells[1]), " ")
+		if m == nil {
+			continue // the head of the table, and the line below it
+		}
+		rows++
+		found := false
+		for _, require := range m.file.Require {
+			found = found || require.Mod.Path == name && require.Mod.Version == version
+		}
+		if !found {
+			t.Errorf("%s does not require %s %s", m.dir, name, version)
+		}
+	}
+	if rows < 10 {
+		t.Errorf("got %d rows; this test has looked at too little", rows)
+	}
+}

@@ -31,6 +31,7 @@ func TestStrangerAllocations(t *testing.T) {
 	onAct := newWalkin(t, "HS256", func(cfg *walkin.Config) { cfg.Mint = walkin.MintOnAct }).Handler(hello)
 	probe := newRequest("")
 	probe.URL.Path = "/healthz"
+	probe.Header = http.Header{"User-Agent": {"kube-probe/1.32"}, "Accept": {"*/*"}}
 	prefetch := newRequest("")
 	prefetch.Header.Set("Sec-Purpose", "prefetch")
 	robot := newRequest("")

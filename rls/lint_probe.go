@@ -439,9 +439,6 @@ func mapped(list []string, fn func(string) []string) (out [][]string) {
 
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 func unique(list []string) (out []string) {
 	for _, s := range list {
 		if !slices.Contains(out, s) {

@@ -81,7 +81,9 @@ func FuzzText(f *testing.F) {
 			if span[0] < 0 || span[1] > len(text) || span[0] >= span[1] {
 				t.Errorf("%v is no part of %q", span, text)
 			}
-			enclosing(masked(text), span[0], span[1])
+			if start, end, ok := enclosing(masked(text), span[0], span[1]); ok && (start >= span[0] || end < span[1]) {
+				t.Errorf("the brackets from %d to %d are not around %v in %q", start, end, span, text)
+			}
 		}
 		constants([]string{text})
 		duration(text)

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/walkin-go/walkin"
 
@@ -87,7 +88,13 @@ func run(ctx context.Context, address, before, after string) error {
 			for i := 0; i < len(form); i += 2 {
 				values.Set(form[i], form[i+1])
 			}
-			r, err := client.PostForm(server.URL+path, values)
+			post, err := http.NewRequest(http.MethodPost, server.URL+path, strings.NewReader(values.Encode()))
+			if err != nil {
+				log.Fatal(err)
+			}
+			post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			post.Header.Set("Sec-Fetch-Site", "same-origin") // as a browser does: no other client gets a user by a post
+			r, err := client.Do(post)
 			if err != nil {
 				log.Fatal(err)
 			}

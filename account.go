@@ -21,7 +21,7 @@ func (m *Middleware) SignOutHandler() http.Handler {
 			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		limitBody(w, r)
 		if err := m.SignOut(w, r); err != nil {
 			m.Refuse(w, r, err)
 			return
@@ -212,10 +212,15 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 // asking. So with the context of such a visitor's request it takes from
 // Config.RowLimit, and returns a *[Refusal] with 429 where that is reached.
 func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
-	if v := visitFrom(ctx); v != nil && v.request != nil {
+	if v := visitFrom(ctx); v != nil && v.m != nil {
 		// Also where they delete somebody else: who has no row has no say about one.
 		if c := v.claims.Load(); c != nil && c.Provisional {
-			if _, full := m.takeRow(v.request, time.Now()); full != nil {
+			r := v.request.Load()
+			if r == nil {
+				// Fails closed: without the request nothing says whose limit it is.
+				return errors.New("walkin: DeleteUser was called with the context of a request that has ended")
+			}
+			if _, full := m.takeRow(r, time.Now()); full != nil {
 				return full
 			}
 		}
@@ -255,7 +260,7 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL}
 	case time.Since(c.ProvenAt) > m.cfg.RecentProof:
 		return notRecent()
-	case v.response != nil && v.response.begun():
+	case v.begun():
 		return errors.New("walkin: Unlink was called after the response began")
 	}
 	m.prepare(r.Context())

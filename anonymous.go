@@ -38,13 +38,25 @@ const (
 // [Middleware.Handler] need it only where Config.Mint has not done so before:
 // on a GET, with MintOnDemand, or to serve programs that send no cookies.
 //
-// Call it before the response begins, from one goroutine, and, where Config.Mint
-// is not MintOnDemand, leave Cache-Control alone after it. The error is a
+// Call it before the response begins and, where Config.Mint is not MintOnDemand,
+// leave Cache-Control alone after it. Goroutines that call it for one request, with
+// the same w, get the same user. The error is a
 // *[Refusal] for [Middleware.Refuse]: there can be no user for a cross-site post,
 // a bot, a visitor whose token was superseded a moment ago, a new one where
 // Config.RowLimit is reached, or while the store is down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
-	v := m.visit(w, r)
+	if v := visitFrom(r.Context()); v != nil && v.m == m {
+		v.ensuring.Lock()
+		defer v.ensuring.Unlock()
+		return m.ensure(w, r, v)
+	}
+	// Handler left nothing in the context. What the first call sets in the
+	// response, the next one finds there.
+	defer m.turns.take(w)()
+	return m.ensure(w, r, m.visit(w, r))
+}
+
+func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (Claims, error) {
 	if c := v.claims.Load(); c != nil {
 		if !c.Provisional {
 			return m.ensureAlive(r, v, *c)
@@ -57,7 +69,7 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 	} else if v.reason == "expired" && !m.isExpired(r) {
 		return Claims{}, m.noUser(v, "clock")
 	}
-	if v.response != nil && v.response.begun() {
+	if v.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
 	}
 	old := v.entry
@@ -69,8 +81,8 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 	case v.issued != nil:
 		nostore.Set(w.Header(), "no-store")
 	case cookie == nil:
-	case old != nil && v.response != nil:
-		v.response.goOn(m.stillAlive(r, old, v.entry), cookie)
+	case old != nil && v.response.Load() != nil:
+		v.response.Load().goOn(m.stillAlive(r, old, v.entry), cookie)
 	default:
 		m.setCookies(w, v, cookie)
 	}

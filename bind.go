@@ -40,7 +40,7 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 		return "", storeDown(nil)
 	case v.standing == conflicting:
 		return "", m.twoUsers()
-	case v.response != nil && v.response.begun():
+	case v.begun():
 		return "", errors.New("walkin: Bind was called after the response began")
 	}
 	if c := v.claims.Load(); c != nil {
@@ -67,10 +67,10 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	f := m.facts(v, r)
 	_, has := m.cookies.bound(r)
 	switch {
-	case has, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.response != nil && v.response.begun():
+	case has, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
 		show(w)
-	case v.response != nil:
-		v.response.set(m.cookies.flow(rand.Text()))
+	case v.response.Load() != nil:
+		v.response.Load().set(m.cookies.flow(rand.Text()))
 		show(w)
 	default:
 		p := &response{ResponseWriter: w, cookies: one(m.cookies.flow(rand.Text()))}

@@ -95,8 +95,11 @@ func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, 
 // larger than 64 KB.
 func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outer := r
 		r = m.known(w, r)
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		// What the form was parsed into, and with it the files that net/http removes.
+		defer func() { request.GiveBack(outer, r) }()
+		limitBody(w, r)
 		form := Form{Status: http.StatusOK}
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
@@ -107,7 +110,8 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 				return
 			}
 			if v := m.visit(w, r); visitFrom(r.Context()) != v {
-				r = r.WithContext(v) // for the credential, outside of Handler, and for IssuedToken
+				r = request.With(v, r) // for the credential, outside of Handler, and for IssuedToken
+				defer v.end()
 			}
 			to, err := post(w, r)
 			if token, ok := IssuedToken(r.Context()); ok && err == nil {
@@ -136,6 +140,13 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 		form.ReturnTo = ReturnTo(r)
 		m.showForm(w, r, func(w http.ResponseWriter) { page(w, r, form) })
 	})
+}
+
+// limitBody bounds the body of a form. A request that was made by hand may have none.
+func limitBody(w http.ResponseWriter, r *http.Request) {
+	if r.Body != nil {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	}
 }
 
 // RefuseForm answers a refused form, or a round trip that began with one: page

@@ -285,7 +285,7 @@ func TestStreaming(t *testing.T) {
 }
 
 // TestOptionalInterfaces holds that a handler finds exactly the interfaces of
-// the writer inside, for all 16 combinations, and that each works.
+// the writer inside, for all 64 combinations, and that each works.
 func TestOptionalInterfaces(t *testing.T) {
 	wrappers := map[string]func(*site, http.Handler) http.Handler{
 		"a cookie to set":                   func(s *site, h http.Handler) http.Handler { return s.Handler(h) },
@@ -293,7 +293,7 @@ func TestOptionalInterfaces(t *testing.T) {
 		"a cookie to set, and session data": func(s *site, h http.Handler) http.Handler { return s.Handler(s.LoadAndSave(scs.New())(h)) },
 	}
 	for name, wrap := range wrappers {
-		for has := range abilities(16) {
+		for has := range abilities(64) {
 			s := newSite(t)
 			withCookie := ""
 			if strings.Contains(name, "cookie") {
@@ -301,16 +301,18 @@ func TestOptionalInterfaces(t *testing.T) {
 			}
 			p := newFake()
 			// Each ability on a request of its own, since each commits.
-			for _, ask := range []abilities{0, canFlush, canHijack, canReadFrom, canPush} {
+			for _, ask := range []abilities{0, canFlush, canHijack, canReadFrom, canPush, canCloseNotify, canWriteString} {
 				*p = *newFake()
 				wrap(s, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					f, flusher := w.(http.Flusher)
 					h, hijacker := w.(http.Hijacker)
 					rf, readerFrom := w.(io.ReaderFrom)
 					pu, pusher := w.(http.Pusher)
-					for i, got := range []bool{flusher, hijacker, readerFrom, pusher} {
+					cn, closeNotifier := w.(interface{ CloseNotify() <-chan bool })
+					sw, stringWriter := w.(io.StringWriter)
+					for i, got := range []bool{flusher, hijacker, readerFrom, pusher, closeNotifier, stringWriter} {
 						if want := has&(1<<i) != 0; got != want {
-							t.Errorf("%s: writer %04b: ability %d: got %t, want %t", name, has, i, got, want)
+							t.Errorf("%s: writer %06b: ability %d: got %t, want %t", name, has, i, got, want)
 						}
 					}
 					switch {
@@ -323,11 +325,16 @@ func TestOptionalInterfaces(t *testing.T) {
 						_, _ = rf.ReadFrom(strings.NewReader("text"))
 					case ask == canPush:
 						_ = pu.Push("/style.css", nil)
+					case ask == canCloseNotify:
+						cn.CloseNotify()
+					case ask == canWriteString:
+						_, _ = sw.WriteString("text")
 					}
 				})).ServeHTTP(p.with(has), s.navigation("/"))
-				want := map[abilities]string{canFlush: "Flush" + withCookie, canHijack: "Hijack", canReadFrom: "ReadFrom" + withCookie, canPush: "Push"}[ask]
+				want := map[abilities]string{canFlush: "Flush" + withCookie, canHijack: "Hijack", canReadFrom: "ReadFrom" + withCookie, canPush: "Push",
+					canCloseNotify: "CloseNotify", canWriteString: "WriteString" + withCookie}[ask]
 				if has&ask != 0 && !slices.Equal(p.calls, []string{want}) {
-					t.Errorf("%s: writer %04b: got calls %q, want %q", name, has, p.calls, want)
+					t.Errorf("%s: writer %06b: got calls %q, want %q", name, has, p.calls, want)
 				}
 			}
 		}
@@ -1443,6 +1450,8 @@ const (
 	canHijack
 	canReadFrom
 	canPush
+	canCloseNotify
+	canWriteString
 )
 
 // A fakeWriter records which of its methods were called, and whether our
@@ -1470,6 +1479,9 @@ type (
 	hijacker   struct{ p *fakeWriter }
 	readerFrom struct{ p *fakeWriter }
 	pusher     struct{ p *fakeWriter }
+
+	closeNotifier struct{ p *fakeWriter }
+	stringWriter  struct{ p *fakeWriter }
 )
 
 func (f flusher) Flush() { f.p.called("Flush") }
@@ -1489,104 +1501,12 @@ func (p pusher) Push(string, *http.PushOptions) error {
 	return nil
 }
 
-// with returns a writer with these abilities and no others.
-func (p *fakeWriter) with(a abilities) http.ResponseWriter {
-	type (
-		fh struct {
-			flusher
-			hijacker
-		}
-		rp struct {
-			readerFrom
-			pusher
-		}
-	)
-	f, h, r, s := flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}
-	switch a {
-	case 0:
-		return p
-	case 1:
-		return struct {
-			*fakeWriter
-			flusher
-		}{p, f}
-	case 2:
-		return struct {
-			*fakeWriter
-			hijacker
-		}{p, h}
-	case 3:
-		return struct {
-			*fakeWriter
-			fh
-		}{p, fh{f, h}}
-	case 4:
-		return struct {
-			*fakeWriter
-			readerFrom
-		}{p, r}
-	case 5:
-		return struct {
-			*fakeWriter
-			flusher
-			readerFrom
-		}{p, f, r}
-	case 6:
-		return struct {
-			*fakeWriter
-			hijacker
-			readerFrom
-		}{p, h, r}
-	case 7:
-		return struct {
-			*fakeWriter
-			fh
-			readerFrom
-		}{p, fh{f, h}, r}
-	case 8:
-		return struct {
-			*fakeWriter
-			pusher
-		}{p, s}
-	case 9:
-		return struct {
-			*fakeWriter
-			flusher
-			pusher
-		}{p, f, s}
-	case 10:
-		return struct {
-			*fakeWriter
-			hijacker
-			pusher
-		}{p, h, s}
-	case 11:
-		return struct {
-			*fakeWriter
-			fh
-			pusher
-		}{p, fh{f, h}, s}
-	case 12:
-		return struct {
-			*fakeWriter
-			rp
-		}{p, rp{r, s}}
-	case 13:
-		return struct {
-			*fakeWriter
-			flusher
-			rp
-		}{p, f, rp{r, s}}
-	case 14:
-		return struct {
-			*fakeWriter
-			hijacker
-			rp
-		}{p, h, rp{r, s}}
-	}
-	return struct {
-		*fakeWriter
-		fh
-		rp
-	}{p, fh{f, h}, rp{r, s}}
+func (c closeNotifier) CloseNotify() <-chan bool {
+	c.p.called("CloseNotify")
+	return nil
+}
+
+func (s stringWriter) WriteString(text string) (int, error) {
+	s.p.called("WriteString")
+	return len(text), nil
 }

@@ -47,6 +47,7 @@ type Middleware struct {
 	}
 
 	renderedKeys [][]byte // of RenderedFor
+	turns        turns    // of Ensure
 
 	mu        sync.Mutex
 	data      []*sessionData   // of LoadAndSave
@@ -65,7 +66,9 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		var b brought
 		b.read(r.Header, m)
 		if e := m.returning(r, &b); e != nil {
-			next.ServeHTTP(w, m.returned(r, e)) // what nearly every request is, and all there is to it
+			inner := m.returned(r, e) // what nearly every request is, and all there is to it
+			defer request.GiveBack(r, inner)
+			next.ServeHTTP(w, inner)
 			return
 		}
 		if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled {
@@ -93,7 +96,14 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		}
 		v := m.newVisit(r, f)
 		v.handled, v.facts, v.url = true, facts, r.URL
-		r = r.WithContext(v)
+		outer := r
+		r = request.With(v, r)
+		// Also after a panic, for who recovers outside. A context that somebody
+		// keeps must not keep the request and its connection.
+		defer func() {
+			request.GiveBack(outer, r)
+			v.end()
+		}()
 		if f.standing == unreachable {
 			// Fails closed: an unsafe request, or one of a permanent user whose
 			// session was not seen alive lately. The cookie stays as it is.
@@ -115,22 +125,23 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		v.response = &response{ResponseWriter: w}
+		p := &response{ResponseWriter: w}
+		v.response.Store(p)
 		if f.standing == live && cookies != nil {
-			v.response.goOn(m.stillAlive(r, f.entry, v.entry), cookies...)
+			p.goOn(m.stillAlive(r, f.entry, v.entry), cookies...)
 		} else {
-			v.response.cookies = cookies
+			p.cookies = cookies
 		}
 		minted, done := v.claims.Load(), false
 		defer func() {
 			// Only who was minted for this request, and is nobody else yet.
-			lost := !done && !v.response.begun() || v.response.withheld
+			lost := !done && !p.begun() || p.withheld
 			if rowMade && lost && v.claims.Load() == minted {
 				m.undo(r.Context(), *minted)
 			}
 		}()
-		next.ServeHTTP(v.response.writer(), r)
-		v.response.finish(r.Context())
+		next.ServeHTTP(p.writer(), r)
+		p.finish(r.Context())
 		done = true
 	})
 }
@@ -143,7 +154,7 @@ func (m *Middleware) returned(r *http.Request, e *entry) *http.Request {
 		visit   visit
 	}{visit: visit{Context: r.Context(), m: m, handled: true, standing: live, url: r.URL, entry: e}}
 	one.visit.claims.Store(&e.claims)
-	one.request = *r.WithContext(&one.visit)
+	one.request = *request.With(&one.visit, r)
 	return &one.request
 }
 
@@ -253,6 +264,9 @@ func (m *Middleware) mayDemand(r *http.Request, v *visit) bool {
 	if m.cfg.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
 		return false
 	}
+	if v.facts.Method != request.Get && v.facts.Method != request.Act {
+		return false // a CONNECT, an OPTIONS, a HEAD: no one's first step
+	}
 	c := v.claims.Load()
 	return c == nil || c.Provisional
 }
@@ -344,12 +358,13 @@ func (m *Middleware) undo(ctx context.Context, c Claims) {
 
 // setCookies puts cookies on a response that may or may not be wrapped.
 func (m *Middleware) setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
-	if v.response == nil {
+	p := v.response.Load()
+	if p == nil {
 		writeCookies(w.Header(), set)
 		return
 	}
 	for _, c := range set {
-		v.response.set(c)
+		p.set(c)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/walkin-go/walkin/internal/nostore"
 )
 
+//go:generate go run ./internal/writers
+
 // A response is a ResponseWriter that still has cookies to set. They go into
 // the header when it is committed, after everything the handler, a FileServer
 // or a ReverseProxy had to say about caching.
@@ -173,15 +175,6 @@ func (p *response) finish(ctx context.Context) {
 	}
 }
 
-func (p *response) WriteString(s string) (int, error) {
-	if p.commit(http.StatusOK); p.dropped {
-		return len(s), nil
-	}
-	n, err := io.WriteString(p.ResponseWriter, s)
-	p.came(err)
-	return n, err
-}
-
 // FlushError is what http.ResponseController looks for. Without it, it would
 // unwrap and flush the header past us.
 func (p *response) FlushError() error {
@@ -212,13 +205,21 @@ var errDropped = errors.New("walkin: the session data could not be saved")
 func (p *response) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // The optional interfaces. A handler that asks for one must get it exactly
-// when the inner writer has it: some choose how to stream by that answer.
+// when the inner writer has it: some choose how to stream by that answer. Only
+// FlushError and Unwrap are always there, since http.ResponseController would go
+// past us otherwise. writer, in writers.go, puts them together.
 type (
-	flusher    struct{ p *response }
-	hijacker   struct{ p *response }
-	readerFrom struct{ p *response }
-	pusher     struct{ p *response }
+	flusher       struct{ p *response }
+	hijacker      struct{ p *response }
+	readerFrom    struct{ p *response }
+	pusher        struct{ p *response }
+	closeNotifier struct{ p *response }
+	stringWriter  struct{ p *response }
 )
+
+// An http.CloseNotifier, which is deprecated and still asked for, by gin's c.Stream
+// among others.
+type hasCloseNotify interface{ CloseNotify() <-chan bool }
 
 func (f flusher) Flush() {
 	f.p.commit(http.StatusOK)
@@ -244,122 +245,15 @@ func (p pusher) Push(target string, opts *http.PushOptions) error {
 	return p.p.ResponseWriter.(http.Pusher).Push(target, opts)
 }
 
-// writer returns p with the optional interfaces of the writer inside, no more
-// and no less.
-func (p *response) writer() http.ResponseWriter {
-	const (
-		flush = 1 << iota
-		hijack
-		read
-		push
-	)
-	has := 0
-	if _, ok := p.ResponseWriter.(http.Flusher); ok {
-		has |= flush
+func (c closeNotifier) CloseNotify() <-chan bool {
+	return c.p.ResponseWriter.(hasCloseNotify).CloseNotify()
+}
+
+func (s stringWriter) WriteString(text string) (int, error) {
+	if s.p.commit(http.StatusOK); s.p.dropped {
+		return len(text), nil
 	}
-	if _, ok := p.ResponseWriter.(http.Hijacker); ok {
-		has |= hijack
-	}
-	if _, ok := p.ResponseWriter.(io.ReaderFrom); ok {
-		has |= read
-	}
-	if _, ok := p.ResponseWriter.(http.Pusher); ok {
-		has |= push
-	}
-	f, h, r, s := flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}
-	switch has {
-	case flush:
-		return struct {
-			*response
-			flusher
-		}{p, f}
-	case hijack:
-		return struct {
-			*response
-			hijacker
-		}{p, h}
-	case flush | hijack:
-		return struct {
-			*response
-			flusher
-			hijacker
-		}{p, f, h}
-	case read:
-		return struct {
-			*response
-			readerFrom
-		}{p, r}
-	case flush | read:
-		return struct {
-			*response
-			flusher
-			readerFrom
-		}{p, f, r}
-	case hijack | read:
-		return struct {
-			*response
-			hijacker
-			readerFrom
-		}{p, h, r}
-	case flush | hijack | read: // net/http, HTTP/1
-		return struct {
-			*response
-			flusher
-			hijacker
-			readerFrom
-		}{p, f, h, r}
-	case push:
-		return struct {
-			*response
-			pusher
-		}{p, s}
-	case flush | push: // net/http, HTTP/2
-		return struct {
-			*response
-			flusher
-			pusher
-		}{p, f, s}
-	case hijack | push:
-		return struct {
-			*response
-			hijacker
-			pusher
-		}{p, h, s}
-	case flush | hijack | push:
-		return struct {
-			*response
-			flusher
-			hijacker
-			pusher
-		}{p, f, h, s}
-	case read | push:
-		return struct {
-			*response
-			readerFrom
-			pusher
-		}{p, r, s}
-	case flush | read | push:
-		return struct {
-			*response
-			flusher
-			readerFrom
-			pusher
-		}{p, f, r, s}
-	case hijack | read | push:
-		return struct {
-			*response
-			hijacker
-			readerFrom
-			pusher
-		}{p, h, r, s}
-	case flush | hijack | read | push:
-		return struct {
-			*response
-			flusher
-			hijacker
-			readerFrom
-			pusher
-		}{p, f, h, r, s}
-	}
-	return p
+	n, err := s.p.ResponseWriter.(io.StringWriter).WriteString(text)
+	s.p.came(err)
+	return n, err
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // LoadAndSave is scs's middleware on walkin's session, for the routes that keep
@@ -63,9 +65,10 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			v := m.visit(w, r)
+			outer, v := r, m.visit(w, r)
 			if visitFrom(r.Context()) != v {
-				r = r.WithContext(v) // what Ensure finds out must be known when we save
+				r = request.With(v, r) // what Ensure finds out must be known when we save
+				defer v.end()
 			}
 			id := ""
 			if c := v.claims.Load(); c != nil {
@@ -77,7 +80,8 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 				m.Refuse(w, r, err)
 				return
 			}
-			r = r.WithContext(ctx)
+			r = request.With(ctx, r)
+			defer func() { request.GiveBack(outer, r) }()
 			p := &response{ResponseWriter: w}
 			header := w.Header().Clone()
 			p.before = func(status int) bool {

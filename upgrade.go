@@ -147,7 +147,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		// Whose request this is cannot be told here and now: a new account for
 		// somebody who has one would take theirs away.
 		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason}
-	case v.response != nil && v.response.begun():
+	case v.begun():
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
 	m.prepare(r.Context())

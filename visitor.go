@@ -386,8 +386,9 @@ func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 }
 
 func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
-	v := &visit{Context: r.Context(), m: m, request: r, standing: f.standing, reason: f.reason, bearer: f.bearer,
+	v := &visit{Context: r.Context(), m: m, standing: f.standing, reason: f.reason, bearer: f.bearer,
 		lost: f.lost, unsure: f.unsure, handsOff: f.beside == uncertain, entry: f.entry}
+	v.request.Store(r)
 	switch {
 	case f.standing != live:
 	case f.lost:

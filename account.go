@@ -99,7 +99,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	v.become(superseded, "signed_out")
-	if !isBearer || hasCookies {
+	if !isBearer && !v.bearer || hasCookies {
 		m.setCookies(w, v, append(clearing, fit(variants)...)...)
 	}
 	m.clearFlows(w, r, v)

@@ -1,6 +1,7 @@
 package walkin_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -312,5 +313,60 @@ func TestWithoutCookies(t *testing.T) {
 	c := resident(s, "permanent").On(site)
 	if got := body(t, c.Act("/", nil)); got != "nobody" {
 		t.Errorf("by a cookie: got %q, want nobody", got)
+	}
+}
+
+// TestBearersClickTwice holds that the second half of a double click, which came in
+// before the first half was done, hands a client without cookies the token of the
+// first half's session, and sets no cookie.
+func TestBearersClickTwice(t *testing.T) {
+	s := newSite(t, credentialPaths)
+	used := false
+	var first func()
+	mux := s.clients()
+	mux.HandleFunc("POST /code", func(w http.ResponseWriter, r *http.Request) {
+		if f := first; f != nil {
+			first = nil
+			f()
+		}
+		c, _ := walkin.FromContext(r.Context())
+		_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", Binding: "session:" + c.SessionID.String(),
+			Redeem: func(context.Context) error {
+				if used {
+					return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "used", Err: walkin.ErrRedeemed}
+				}
+				used = true
+				return nil
+			}})
+		if err != nil {
+			s.Refuse(w, r, err)
+			return
+		}
+		token, _ := walkin.IssuedToken(r.Context())
+		token.ServeHTTP(w, r)
+	})
+	for name, site := range map[string]http.Handler{"Handler": s.Handler(mux), "WithoutCookies": s.WithoutCookies(mux)} {
+		s.forget("test", "ann")
+		used = false
+		app := &nativeApp{t, site, resident(s, "anonymous").Cookie(anonName)}
+		first = func() {
+			if lost := app.do(http.MethodPost, "/code", nil); lost.StatusCode != http.StatusOK {
+				t.Fatalf("%s: got %d", name, lost.StatusCode)
+			}
+		}
+		app.takes(app.do(http.MethodPost, "/code", nil))
+		if r := app.do(http.MethodPost, "/members", nil); r.StatusCode != http.StatusOK {
+			t.Errorf("%s: got %d with the token of the second half", name, r.StatusCode)
+		}
+	}
+}
+
+// TestSignOutWithoutCookies holds that a sign-out below WithoutCookies leaves the
+// browser's cookies as they are: it has not ended their session.
+func TestSignOutWithoutCookies(t *testing.T) {
+	s := newSite(t, credentialPaths)
+	c := resident(s, "permanent").On(s.WithoutCookies(s.clients()))
+	if r := c.Act("/out", nil); len(r.Cookies()) > 0 || c.Cookie(permName) == "" {
+		t.Errorf("got the cookies %v", r.Cookies())
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/internal/nostore"
 )
 
 // A successor says which session a change of identity opened, in place of which
@@ -139,6 +141,11 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	}
 	unjudged := v.standing == unverifiable
 	m.remember(v, token, claims)
+	if v.bearer {
+		nostore.Set(w.Header(), "no-store")
+		m.hand(v, token, claims)
+		return first.Outcome, nil
+	}
 	m.setPermanent(w, r, v, token, claims, now, unjudged)
 	return first.Outcome, nil
 }

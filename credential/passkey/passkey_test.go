@@ -1,6 +1,7 @@
 package passkey_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"testing"
@@ -233,5 +234,40 @@ func TestSignInAttacks(t *testing.T) {
 	}
 	if n := len(s.keysOf(ann.who().ID)); n != 1 {
 		t.Errorf("got %d keys after all that", n)
+	}
+}
+
+// TestBearer holds that a client without cookies finds its new token in the answer:
+// the one it had has ended.
+func TestBearer(t *testing.T) {
+	s := newSite(t, minting(walkin.MintOnVisit))
+	guest := s.person()
+	guest.Act("/note", nil)
+	id, token := guest.who().ID, guest.Cookie("__Host-walkin-anon")
+	app := s.person()
+	post := func(path string, body []byte) answer {
+		r := app.request(path, body)
+		r.Header.Set("Authorization", "Bearer "+token)
+		return answerOf(t, app.Do(r))
+	}
+	for _, step := range []struct {
+		begin, finish, outcome string
+		use                    func([]byte, twist) []byte
+	}{
+		{"register", "register-finish", "upgraded", app.device.create},
+		{"signin", "signin-finish", "signed_in", app.device.get},
+	} {
+		a := post(step.finish, step.use(post(step.begin, []byte(`{}`)).body, twist{}))
+		want(t, a, http.StatusOK, "outcome", step.outcome)
+		if a.field("token_type") != "bearer" || len(app.Cookies()) > 0 {
+			t.Errorf("%s: got %s and the cookies %v", step.finish, a.body, app.Cookies())
+		}
+		token = a.field("access_token")
+		r := app.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		var got who
+		if err := json.Unmarshal(answerOf(t, app.Do(r)).body, &got); err != nil || got.ID != id || got.Anonymous {
+			t.Errorf("%s: got %+v, want %s", step.finish, got, id)
+		}
 	}
 }

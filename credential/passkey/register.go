@@ -16,9 +16,21 @@ import (
 // leastTime is what somebody needs to find their key, touch it and wait.
 const leastTime = time.Minute
 
-// An outcome answers a ceremony that is complete.
+// An outcome answers a ceremony that is complete. A client without cookies finds its
+// new token there, since the old one may have ended.
 type outcome struct {
-	Outcome walkin.Outcome `json:"outcome"`
+	Outcome   walkin.Outcome `json:"outcome"`
+	Token     string         `json:"access_token,omitempty"`
+	Type      string         `json:"token_type,omitempty"`
+	ExpiresAt int64          `json:"expires_at,omitempty"` // in Unix seconds
+}
+
+func outcomeOf(r *http.Request, did walkin.Outcome) outcome {
+	token, ok := walkin.IssuedToken(r.Context())
+	if !ok {
+		return outcome{Outcome: did}
+	}
+	return outcome{did, token.Text, "bearer", token.ExpiresAt.Unix()}
 }
 
 func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
@@ -138,5 +150,5 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
 			Message: "This passkey is registered already. You can sign in with it."}
 	}
-	return outcome{did}, err
+	return outcomeOf(r, did), err
 }

@@ -135,7 +135,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 			}
 			return p.useUp(ctx, c.Session)
 		}})
-	return outcome{did}, err
+	return outcomeOf(r, did), err
 }
 
 func unknown() *walkin.Refusal {

@@ -316,13 +316,14 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 // itself who the visitor becomes. A sign-out is one: a user who is made for a request
 // to leave is one too many, and where Config.RowLimit is reached it would be a 429.
 func (m *Middleware) isCredentialForm(r *http.Request) bool {
-	if signOut, _, _ := strings.Cut(m.cfg.SignOutURL, "?"); isSignOutPath(r.URL.Path) || signOut != "" && r.URL.Path == signOut {
+	if isSignOutPath(r.URL.Path) {
 		return true
 	}
+	signOut, _, _ := strings.Cut(m.cfg.SignOutURL, "?")
 	upgrade, _, _ := strings.Cut(m.cfg.UpgradeURL, "?")
 	signIn, _, _ := strings.Cut(m.cfg.SignInURL, "?")
 	path := m.asked(r).Path
-	return path == upgrade || path == signIn ||
+	return path == signOut || path == upgrade || path == signIn ||
 		slices.ContainsFunc(m.cfg.CredentialPaths, func(at string) bool {
 			at = strings.TrimSuffix(at, "/")
 			below, ok := strings.CutPrefix(path, at)
@@ -333,13 +334,12 @@ func (m *Middleware) isCredentialForm(r *http.Request) bool {
 // isSignOutPath reports whether a path is called like one to sign out: /sign-out,
 // /users/sign_out, /logout/. Others are for Config.CredentialPaths to name.
 func isSignOutPath(at string) bool {
-	at = strings.ToLower(path.Base(at))
-	at = strings.NewReplacer("-", "", "_", "").Replace(at)
-	switch at {
-	case "signout", "signoff", "logout", "logoff", "out":
+	at = strings.ToLower(strings.TrimSuffix(at, "/"))
+	switch strings.NewReplacer("-", "", "_", "").Replace(path.Base(at)) {
+	case "signout", "signoff", "logout", "logoff":
 		return true
 	}
-	return false
+	return at == "/out" // and not /clock/out, where somebody does something
 }
 
 // undo removes the user that was made for a request whose visitor did not get

@@ -113,9 +113,31 @@ func TestSignOutAtTheLimit(t *testing.T) {
 	}
 	s := newSite(t, rowsAnHour(1))
 	s.actFrom(here)
-	for _, at := range []string{"/note", "/outbox", "/about", "/sign-out/reasons"} {
+	for _, at := range []string{"/note", "/outbox", "/about", "/sign-out/reasons", "/clock/out"} {
 		if r := resident(s, "provisional").From(here).On(s.Handler(s.routes())).Act(at, nil); r.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("%s: got %d, want 429: it is no sign-out", at, r.StatusCode)
+		}
+	}
+}
+
+// TestSignOutBelowAPath holds the same for a SignOutURL of an app that is mounted
+// below a path: it is as browsers see it.
+func TestSignOutBelowAPath(t *testing.T) {
+	for name, base := range map[string]string{"by http.StripPrefix": "", "by a proxy": "/app"} {
+		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.SignOutURL, c.BasePath = "/app/bye", base })
+		const here = "203.0.113.7:1"
+		if got := s.actFrom(here); got != http.StatusOK {
+			t.Fatalf("the first row: got %d", got)
+		}
+		mux := http.NewServeMux()
+		mux.Handle("/bye", s.SignOutHandler())
+		site, at := s.Handler(mux), "/bye"
+		if base == "" {
+			site, at = http.StripPrefix("/app", site), "/app/bye"
+		}
+		c := resident(s, "provisional").From(here).On(site)
+		if r := c.Act(at, nil); r.StatusCode != http.StatusSeeOther || s.store.rows(t) != 1 {
+			t.Errorf("%s: got %d and %d rows, want 303 and no new row", name, r.StatusCode, s.store.rows(t))
 		}
 	}
 }

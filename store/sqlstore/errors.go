@@ -69,6 +69,9 @@ var duplicate = regexp.MustCompile(`(?s)Duplicate entry '.*' for key`)
 // meaningOf returns walkin.ErrConstraint, walkin.ErrUnavailable, or nil for an error
 // that says neither.
 func meaningOf(err error) error {
+	if isElsewhere(err) {
+		return nil
+	}
 	if state := sqlState(err); len(state) == 5 {
 		return meaningOfState(state)
 	}
@@ -143,12 +146,15 @@ func containsAny(text string, parts []string) bool {
 	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
-// isCut reports whether a connection to the database ended. One of the app's own to
-// another site, from a hook, is no concern of the database.
+// isElsewhere reports whether an error is of a request to another site, by a hook: no
+// concern of the database, whatever its words are.
+func isElsewhere(err error) bool {
+	_, ok := errors.AsType[*url.Error](err)
+	return ok
+}
+
+// isCut reports whether a connection to the database ended.
 func isCut(err error) bool {
-	if _, ok := errors.AsType[*url.Error](err); ok {
-		return false
-	}
 	if _, ok := errors.AsType[*net.OpError](err); ok {
 		return true
 	}
@@ -166,7 +172,7 @@ func isRetryable(err error) bool {
 	if state := sqlState(err); state != "" {
 		return state == "40001" || state == "40P01"
 	}
-	return containsAny(err.Error(), []string{
+	return !isElsewhere(err) && containsAny(err.Error(), []string{
 		"Error 1213", "Error 1205", // MySQL: deadlock, lock wait timeout
 		"database is locked", "database table is locked", // SQLite: busy, locked
 	})

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,6 +76,8 @@ func TestMeaning(t *testing.T) {
 		{"network", &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}, down},
 		{"network, cut off", fmt.Errorf("app: %w", io.ErrUnexpectedEOF), down},
 		{"another site's network", &url.Error{Op: "Get", URL: "https://mail.example", Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}, other},
+		{"another site's network, cut off", &url.Error{Op: "Post", URL: "https://mail.example", Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, other},
+		{"another site's words", fmt.Errorf("app: %w", &url.Error{Op: "Get", URL: "https://mail.example", Err: errors.New("database is locked")}), other},
 		{"the app's own time-out", context.DeadlineExceeded, other},
 		{"the app's", errors.New("out of paper"), other},
 		{"nothing there", sql.ErrNoRows, other},

@@ -10,18 +10,38 @@
 //		r.Post("/publish", publish)
 //	})
 //
-// What is here is what a router adds: a guard whose rule sees the route's
-// parameters. The package's tests hold chi itself to the suite of all adapters.
+// What is here are the names that the other adapters have, and what a router adds: a
+// guard whose rule sees the route's parameters. The package's tests hold chi itself to the suite of all adapters.
 package chiwalkin
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/walkin-go/walkin"
 )
 
 // Claims returns the claims of the visitor, or false for nobody.
 func Claims(r *http.Request) (walkin.Claims, bool) { return walkin.FromContext(r.Context()) }
+
+// RequireUser is walkin's guard: it refuses requests without a user.
+func RequireUser(m *walkin.Middleware) func(http.Handler) http.Handler { return m.RequireUser() }
+
+// RequirePermanent refuses all but permanent users.
+func RequirePermanent(m *walkin.Middleware) func(http.Handler) http.Handler {
+	return m.RequirePermanent()
+}
+
+// RequireRecent refuses all but permanent users who proved who they are within the
+// time given.
+func RequireRecent(m *walkin.Middleware, within time.Duration) func(http.Handler) http.Handler {
+	return m.RequireRecent(within)
+}
+
+// RequireRenderedFor refuses a post of a page that was shown to another user.
+func RequireRenderedFor(m *walkin.Middleware) func(http.Handler) http.Handler {
+	return m.RequireRenderedFor()
+}
 
 // Require is walkin's Require with a rule that also sees the request: whose
 // note chi.URLParam(r, "id") is, for one. Use it with r.With, or with r.Use in

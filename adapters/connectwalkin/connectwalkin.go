@@ -25,6 +25,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/walkin-go/walkin"
@@ -34,11 +35,12 @@ import (
 type Level uint8
 
 // Anybody is the zero Level. User is everybody who is somebody, anonymous or
-// permanent.
+// permanent. Recent are permanent users who proved who they are within Guard.Within.
 const (
 	Anybody Level = iota
 	User
 	Permanent
+	Recent
 )
 
 // A Guard is a connect.Interceptor for handlers. Clients pass through it as they
@@ -49,6 +51,10 @@ type Guard struct {
 	// Level says who may call a procedure, by its name, as "/notes.Notes/Add".
 	// Nil lets anybody call everything.
 	Level func(procedure string) Level
+
+	// Within is how old the proof of a user at the Level Recent may be. With zero
+	// none is recent enough.
+	Within time.Duration
 }
 
 var _ connect.Interceptor = Guard{}
@@ -94,6 +100,8 @@ func (g Guard) check(ctx context.Context, procedure string) error {
 		return nil
 	case User:
 		guard = g.Middleware.RequireUser()
+	case Recent:
+		guard = g.Middleware.RequireRecent(g.Within)
 	default: // also one that is none of the constants: fails closed
 		guard = g.Middleware.RequirePermanent()
 	}

@@ -22,6 +22,7 @@ package echowalkin
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v5"
 
@@ -60,6 +61,18 @@ func RequireUser(m *walkin.Middleware) echo.MiddlewareFunc { return WrapMiddlewa
 // RequirePermanent stops the chain for all but permanent users.
 func RequirePermanent(m *walkin.Middleware) echo.MiddlewareFunc {
 	return WrapMiddleware(m.RequirePermanent())
+}
+
+// RequireRecent stops the chain for all but permanent users who proved who they are
+// within the time given.
+func RequireRecent(m *walkin.Middleware, within time.Duration) echo.MiddlewareFunc {
+	return WrapMiddleware(m.RequireRecent(within))
+}
+
+// RequireRenderedFor stops the chain for a post of a page that was shown to another
+// user.
+func RequireRenderedFor(m *walkin.Middleware) echo.MiddlewareFunc {
+	return WrapMiddleware(m.RequireRenderedFor())
 }
 
 // Require stops the chain for everyone about whom rule returns an error.

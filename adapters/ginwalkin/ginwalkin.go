@@ -22,11 +22,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/internal/bridge"
+	"github.com/walkin-go/walkin/internal/request"
 )
 
 // Handler is walkin's Handler for gin. Use it before what compresses or caches.
@@ -39,6 +41,16 @@ func RequireUser(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequireUs
 
 // RequirePermanent aborts the chain for all but permanent users.
 func RequirePermanent(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequirePermanent()) }
+
+// RequireRecent aborts the chain for all but permanent users who proved who they are
+// within the time given.
+func RequireRecent(m *walkin.Middleware, within time.Duration) gin.HandlerFunc {
+	return Wrap(m.RequireRecent(within))
+}
+
+// RequireRenderedFor aborts the chain for a post of a page that was shown to another
+// user.
+func RequireRenderedFor(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequireRenderedFor()) }
 
 // Require aborts the chain for everyone about whom rule returns an error.
 func Require(m *walkin.Middleware, rule func(walkin.Claims) error) gin.HandlerFunc {
@@ -110,14 +122,23 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 				c.Next()
 				return
 			}
-			out := &writer{own, w, between, c}
+			out, panics := &writer{own, w, between, c}, true
 			c.Writer = out
 			c.Set(writerKey{}, true)
-			c.Request = r.WithContext(context.WithValue(r.Context(), writerKey{}, out))
-			// Also after a panic: who recovers outside must not send the
-			// cookie of a user that is about to be undone.
-			defer func() { c.Writer, out.of = own, nil }()
+			inside := request.With(context.WithValue(r.Context(), writerKey{}, out), r)
+			c.Request = inside
+			defer func() {
+				request.GiveBack(r, inside)
+				if out.of = nil; c.Writer == gin.ResponseWriter(out) || panics {
+					// Also after a panic: who recovers outside must not send the
+					// cookie of a user that is about to be undone.
+					c.Writer = own
+				}
+				// A writer that compresses stays in front, as it does without us:
+				// gin's own 404 is written through it, and it has set a header.
+			}()
 			c.Next()
+			panics = false
 			if !own.Written() {
 				between.Pause()
 				w.WriteHeader(own.Status()) // sends nothing yet: gin's writer only notes it
@@ -127,7 +148,7 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 		switch {
 		case between.Refusal() != nil || !passed:
 			abort(c, between)
-		case between.Late():
+		case between.Late() && c.Writer == own:
 			c.Writer = &writer{own, between, between, c}
 		}
 	}

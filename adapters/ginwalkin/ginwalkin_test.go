@@ -319,3 +319,41 @@ func errorPages(c *gin.Context) {
 	suite.Public(c.Writer.Header())
 	c.String(http.StatusTeapot, suite.ErrorPage)
 }
+
+// TestNotFoundCompressed holds that gin's own 404 goes through a writer that
+// compresses, as it does without walkin: that has set Content-Encoding by then.
+func TestNotFoundCompressed(t *testing.T) {
+	a := suite.NewApp(t)
+	get := func(handlers ...gin.HandlerFunc) *httptest.ResponseRecorder {
+		e := gin.New()
+		e.Use(handlers...)
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/no/such/page", nil)
+		r.Header.Set("User-Agent", walkintest.UserAgent)
+		r.Header.Set("Sec-Fetch-Site", "none")
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Sec-Fetch-Dest", "document")
+		e.ServeHTTP(w, r)
+		return w
+	}
+	compress := func(c *gin.Context) {
+		c.Header("Content-Encoding", "gzip")
+		c.Writer = marking{c.Writer}
+		c.Next()
+	}
+	want, got := get(compress), get(ginwalkin.Handler(a.Walkin), compress)
+	if got.Code != want.Code || got.Body.String() != want.Body.String() || !strings.HasPrefix(got.Body.String(), "compressed ") {
+		t.Errorf("got %d %q, want %d %q as without walkin", got.Code, got.Body, want.Code, want.Body)
+	}
+	if len(got.Result().Cookies()) != 1 || got.Header().Get("Cache-Control") != "private, no-store" {
+		t.Errorf("got header %v, want a cookie for no cache", got.Header())
+	}
+}
+
+// marking stands for a writer that compresses.
+type marking struct{ gin.ResponseWriter }
+
+func (m marking) Write(b []byte) (int, error) {
+	_, err := m.ResponseWriter.Write(append([]byte("compressed "), b...))
+	return len(b), err
+}

@@ -31,6 +31,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/walkin-go/walkin"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -49,11 +50,12 @@ import (
 type Level uint8
 
 // Anybody is the zero Level. User is everybody who is somebody, anonymous or
-// permanent.
+// permanent. Recent are permanent users who proved who they are within Guard.Within.
 const (
 	Anybody Level = iota
 	User
 	Permanent
+	Recent
 )
 
 // A Guard is two interceptors for a server. Its fields do not change once it is in
@@ -64,6 +66,10 @@ type Guard struct {
 	// Level says who may call a method, by its full name, as "/notes.Notes/Add".
 	// Nil lets anybody call everything.
 	Level func(fullMethod string) Level
+
+	// Within is how old the proof of a user at the Level Recent may be. With zero
+	// none is recent enough.
+	Within time.Duration
 }
 
 // Unary is a grpc.UnaryServerInterceptor. Refused calls fail with Unauthenticated
@@ -125,6 +131,8 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 	case Anybody:
 	case User:
 		h = g.Middleware.RequireUser()(h)
+	case Recent:
+		h = g.Middleware.RequireRecent(g.Within)(h)
 	default: // also one that is none of the constants: fails closed
 		h = g.Middleware.RequirePermanent()(h)
 	}

@@ -39,6 +39,7 @@ type arrival struct {
 	stored  chan bool // false: go alone
 	batch   *batch    // nil while it is in the queue, whose mutex guards this
 	made    bool      // it is a row now; of whoever stores it, before the answer
+	unsure  bool      // it may be one, see madeHere; likewise
 }
 
 // A batch is the arrivals of one transaction.
@@ -71,13 +72,27 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 		if stored {
 			return true, nil
 		}
-		return s.persist(ctx, user, session)
+		created, err := s.persist(ctx, user, session)
+		if err == nil && !created && a.unsure {
+			return s.madeHere(ctx, session)
+		}
+		return created, err
 	case <-ctx.Done():
 		// They may become a row all the same, as with a commit whose answer
 		// is lost on the way.
 		s.arrivals.abandon(a)
 		return false, fmt.Errorf("sqlstore: %w", ctx.Err())
 	}
+}
+
+// madeHere tells whose row it is where the answer to a batch was lost, perhaps after
+// the commit: whoever made the session as it was to be made here. A replica that
+// does the same made it at another microsecond. Without this a database that is slow
+// for a second would take every row that it makes for one that was there, and such
+// rows count for no limit.
+func (s *Store) madeHere(ctx context.Context, want walkin.Session) (bool, error) {
+	got, err := s.Lookup(ctx, want.UserID, want.ID)
+	return err == nil && got.CreatedAt.Equal(want.CreatedAt.Truncate(time.Microsecond)), err
 }
 
 // enter returns false when nobody is being written: then a goes alone.
@@ -182,7 +197,12 @@ func (s *Store) storeAll(b *batch) {
 	// No visitor's context: nobody who leaves may take the others along.
 	ctx, cancel := context.WithTimeout(context.Background(), togetherTime)
 	defer cancel()
-	_ = s.persistAll(ctx, some) // who goes alone gets an error of their own
+	// Who goes alone gets an error of their own.
+	if err := s.persistAll(ctx, some); err != nil && !errors.Is(err, errNotAll) {
+		for _, a := range some {
+			a.unsure = true
+		}
+	}
 }
 
 // persistOne stores a visitor who comes alone.

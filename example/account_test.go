@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -218,6 +219,80 @@ func TestDownloads(t *testing.T) {
 	ann.upgrade("ann@example.com")
 	ann.get("/").lacks(t, "left today")
 	ann.post("/download").must(t, 200, "").has(t, "the first of all")
+}
+
+// A guest writes and changes a hundred notes a day, and gets back what is refused;
+// a robot that makes new guests gets no further than ten of them, and an account has
+// more room than a guest.
+func TestWritesAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail := &mailbox{t: t}
+		handler, db, err := open(t.Context(), config{file: filepath.Join(t.TempDir(), "notes.db"), url: "https://app.example", mail: mail})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		act := func(c *walkintest.Client, path, text string) (int, string) {
+			t.Helper()
+			r := c.Act(path, url.Values{"text": {text}})
+			defer r.Body.Close()
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.StatusCode, string(body)
+		}
+		kept := func() (n int) {
+			t.Helper()
+			if err := db.(database).read.QueryRowContext(t.Context(), `SELECT count(*) FROM notes`).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		newcomer := func() *walkintest.Client { return walkintest.NewClient(t, handler).From("203.0.113.7:1") }
+		ann := newcomer()
+		for range 99 {
+			if status, _ := act(ann, "/notes", "hi"); status != 303 {
+				t.Fatalf("got %d", status)
+			}
+		}
+		_, _ = act(ann, "/notes", " ") // nothing, which is counted as nothing
+		var id string
+		if err := db.(database).read.QueryRowContext(t.Context(), `SELECT id FROM notes LIMIT 1`).Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := act(ann, "/notes/"+id, "changed"); status != 303 {
+			t.Errorf("the hundredth, a change: got %d", status)
+		}
+		for path, text := range map[string]string{"/notes": "a <long> thought", "/notes/" + id: "changed again"} {
+			status, body := act(ann, path, text)
+			if status != 429 || !strings.Contains(body, "come back tomorrow") || !strings.Contains(body, html.EscapeString(text)+"</textarea>") {
+				t.Errorf("%s: got %d, want 429 and the text back\n%s", path, status, body)
+			}
+		}
+		if n := kept(); n != 99 {
+			t.Errorf("got %d notes, want 99", n)
+		}
+		ann.Act("/upgrade", url.Values{"email": {"ann@example.com"}, "password": {secret}})
+		code, _ := mail.code("ann@example.com")
+		ann.Act("/upgrade/code", url.Values{"code": {code}})
+		if status, _ := act(ann, "/notes", "with an account"); status != 303 {
+			t.Errorf("with an account: got %d", status)
+		}
+		for range 12 { // each with new cookies
+			robot := newcomer()
+			for range 100 {
+				act(robot, "/notes", "spam")
+			}
+		}
+		if n := kept(); n != 1000 { // 900 of theirs: the network's other hundred were ann's
+			t.Errorf("of one network: got %d notes, want 1000", n)
+		}
+		time.Sleep(25 * time.Hour)
+		if status, _ := act(newcomer(), "/notes", "the next day"); status != 303 {
+			t.Errorf("the next day: got %d", status)
+		}
+	})
 }
 
 // On a crowded network the third new writer meets a challenge, with the note that

@@ -207,6 +207,17 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Nor may a robot fill the disk, with a guest's cookie or an account's.
+	s.writing, err = quota.New(quota.Config{
+		Middleware: wk, Store: store,
+		Name: "write", Limit: 100, Within: 24 * time.Hour,
+		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 1000, PermanentLimit: 1000,
+		Message: "You have written very much today, and Margin takes no more for now. Copy your text and come back tomorrow. " +
+			"With an account there is more room; what you wrote before stays yours either way.",
+	})
+	if err != nil {
+		return nil, err
+	}
 
 	user, permanent, recent := wk.RequireUser(), wk.RequirePermanent(), wk.RequireRecent(recently)
 

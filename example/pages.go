@@ -25,6 +25,7 @@ type site struct {
 	wk        *walkin.Middleware
 	notes     *notes
 	downloads *quota.Quota
+	writing   *quota.Quota
 
 	// For the account page, and what leads to it.
 	store     walkin.Store
@@ -119,6 +120,9 @@ func (s *site) addNote(w http.ResponseWriter, r *http.Request) error {
 	if complaint != "" {
 		return s.showHome(w, r, http.StatusUnprocessableEntity, homePage{Text: text, Error: complaint})
 	}
+	if _, err := s.writing.Take(w, r); err != nil {
+		return err // with their text, see refused
+	}
 	if err := s.notes.add(r.Context(), c.UserID, text); err != nil {
 		return err
 	}
@@ -186,6 +190,9 @@ func (s *site) editNote(w http.ResponseWriter, r *http.Request) error {
 	}
 	if complaint != "" {
 		return s.render(w, r, http.StatusUnprocessableEntity, "edit", editPage{Note: n, Text: text, Error: complaint})
+	}
+	if _, err := s.writing.Take(w, r); err != nil {
+		return err // with their text, see refused
 	}
 	if err := s.notes.edit(r.Context(), n.UserID, n.ID, text); err != nil {
 		return err

@@ -113,7 +113,7 @@ var (
 )
 
 // refused shows people why they were refused where walkin does not send them
-// elsewhere; everything else it answers itself.
+// elsewhere, and gives them back what they wrote; everything else it answers itself.
 func (s *site) refused(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	if refusal.Page != "" || !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		refusal.ServeHTTP(w, r)
@@ -123,6 +123,7 @@ func (s *site) refused(w http.ResponseWriter, r *http.Request, refusal *walkin.R
 	if err := write(w, refusal.Status, "message", view{Data: message{
 		Title:   "This did not work",
 		Message: refusal.Message,
+		Text:    r.PostForm.Get("text"), // of a note that was not kept
 	}}); err != nil {
 		refusal.ServeHTTP(w, r)
 	}

@@ -145,6 +145,13 @@ type Config struct {
 	RowLimit   Limit
 	RowLimitOf func(*http.Request) Limit
 
+	// MaxSessions is how many sessions a user keeps: a sign-in beyond ends the one
+	// that was not seen for longest, never one that is younger than an hour or
+	// was proven within RecentProof, nor more than two in five that are in use
+	// within an hour; then it is refused with 429. Zero is 50; a negative number
+	// is no limit.
+	MaxSessions int
+
 	// SignInLimit is how often an identity signs in, or is merged into, from
 	// browsers that are not signed in. Zero is 50 an hour; a negative Count is no
 	// limit. Beyond it is 429. Only who has proven the identity counts.
@@ -264,6 +271,7 @@ func New(cfg Config) (*Middleware, error) {
 	defaultName := cookieName(cfg.Issuer, cfg.Audience, cfg.Insecure)
 	orDefault(&cfg.CookieName, defaultName)
 	orDefault(&cfg.CacheSize, 1<<15)
+	orDefault(&cfg.MaxSessions, defaultSessions)
 	orDefault(&cfg.SignInLimit, Limit{Count: 50, Per: time.Hour})
 	orDefault(&cfg.RowLimit, Limit{Count: defaultRows, Per: time.Hour})
 	if cfg.Conflict == 0 {

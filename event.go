@@ -37,7 +37,7 @@ const (
 // secret and no address, and nothing a stranger wrote.
 type Event struct {
 	Outcome   Outcome
-	Reason    string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"
+	Reason    string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"; of SignedOut, "session_limit"
 	UserID    uuid.UUID // zero for nobody
 	GuestID   uuid.UUID // the anonymous user who is gone, with Merged
 	SessionID uuid.UUID

@@ -1,17 +1,33 @@
 package walkin
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
 // A sign-in is a session in the store, for the asking, to whoever has an account or
 // somebody's password; and a guest who signs in leaves a tombstone, and may sign out
 // and come again. So an identity signs in only so often from browsers that are not
-// signed in as its user already.
+// signed in as its user already. A user keeps Config.MaxSessions, and whoever opens new
+// ones cannot push out those that the owner uses.
+
+const (
+	defaultSessions = 50
+
+	// untouchable is how long a new session is never ended to make room: the
+	// browser that has just signed in must not be out again.
+	untouchable = time.Hour
+
+	// maxEvicted is how many sessions one sign-in ends, where MaxSessions was set
+	// after there were thousands: it must end in time, and the next ends more.
+	maxEvicted = 100
+)
 
 // takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It goes
 // by the identity and not by the network: whoever gets here has proven it, so a
@@ -49,4 +65,74 @@ func minutes(wait time.Duration) string {
 		return fmt.Sprintf("%d minutes", n)
 	}
 	return "a minute"
+}
+
+// newcomers is how many sessions of the last hour may have taken the place of some
+// that were in use: 20 of 50, so the other 30 are the owner's for sure.
+func newcomers(most int) int { return max(most*2/5, min(most-1, 5), 1) }
+
+// makeRoom ends sessions of the user who signs in, whom the transaction has locked,
+// until there is room for one more: the expired ones first, then those that were
+// never seen after they were made, then those that were not seen for longest. Seen
+// means renewed, so it is right to about Config.RenewAfter. Never one that is young
+// or was proven a moment ago, which is the same, since each proof opens a session;
+// nor one that was seen, when many newcomers are there.
+func (s *settlement) makeRoom(ctx context.Context) error {
+	s.evicted = nil
+	most := s.m.cfg.MaxSessions
+	if most < 0 {
+		return nil
+	}
+	sessions, err := s.m.cfg.Store.UserSessions(ctx, s.change.UserID)
+	tooMany := min(len(sessions)+1-most, maxEvicted)
+	if err != nil || tooMany <= 0 {
+		return err
+	}
+	expired := func(session Session) bool { return s.now.After(session.ExpiresAt.Add(leeway)) }
+	young := max(untouchable, s.m.cfg.RecentProof)
+	slices.SortFunc(sessions, func(a, b Session) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	rank := func(session Session) int {
+		switch {
+		case expired(session):
+			return 0
+		case !session.RenewedAt.After(session.CreatedAt):
+			return 1
+		}
+		return 2
+	}
+	var may, fresh []Session
+	for _, session := range sessions {
+		if expired(session) || s.now.Sub(session.CreatedAt) >= young {
+			may = append(may, session)
+		} else {
+			fresh = append(fresh, session)
+		}
+	}
+	if len(fresh) >= newcomers(most) {
+		may = slices.DeleteFunc(may, func(session Session) bool { return rank(session) == 2 })
+	}
+	if len(may) < tooMany {
+		// Fails closed for the newcomer: the owner's browsers stay signed in.
+		wait := max(fresh[0].CreatedAt.Add(young).Sub(s.now), time.Second)
+		return &Refusal{Status: http.StatusTooManyRequests, Reason: "session_limit", RetryAfter: wait,
+			Message: "Very many browsers have signed in to this account just now. Please wait " + minutes(wait) + " and try again, or sign out elsewhere."}
+	}
+	slices.SortStableFunc(may, func(a, b Session) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.RenewedAt.Compare(b.RenewedAt))
+	})
+	for _, session := range may[:tooMany] {
+		if err := s.m.cfg.Store.DeleteSession(ctx, session.UserID, session.ID); err != nil {
+			return err
+		}
+		s.evicted = append(s.evicted, session.ID)
+	}
+	return nil
+}
+
+// tellEvicted says which sessions made room, once that is done.
+func (s *settlement) tellEvicted(r *http.Request) {
+	for _, id := range s.evicted {
+		s.m.drop(r.Context(), Claims{UserID: s.change.UserID, SessionID: id})
+		s.m.emit(r, Event{Outcome: SignedOut, Reason: "session_limit", UserID: s.change.UserID, SessionID: id})
+	}
 }

@@ -32,13 +32,14 @@ type settlement struct {
 	claims   Claims   // of the new session
 	identity Identity // with its secret
 	token    string
-	held     bool      // the visitor is locked
-	stored   bool      // and was stored for that
-	created  bool      // a user, who had no row before
-	endsOld  bool      // the visitor's old session ended
-	revived  bool      // a user whom the store had lost
-	seen     bool      // the row of one was never seen before
-	began    time.Time // of the session, where that is not now
+	held     bool        // the visitor is locked
+	stored   bool        // and was stored for that
+	created  bool        // a user, who had no row before
+	endsOld  bool        // the visitor's old session ended
+	revived  bool        // a user whom the store had lost
+	seen     bool        // the row of one was never seen before
+	began    time.Time   // of the session, where that is not now
+	evicted  []uuid.UUID // other sessions of the user, to make room
 	guest    *Tombstone
 	data     []carried
 }
@@ -414,6 +415,11 @@ func (s *settlement) open(ctx context.Context) error {
 	}
 	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
 		return &hookError{s.change.Outcome, err}
+	}
+	if s.opensAnother() {
+		if err := s.makeRoom(ctx); err != nil {
+			return err
+		}
 	}
 	session := Session{ID: id, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt}
 	if err := s.m.cfg.Store.CreateSession(ctx, session); err != nil {

@@ -97,6 +97,11 @@ type Store interface {
 	// is not an error; the first tombstone stays.
 	DeleteUser(ctx context.Context, tombstone Tombstone) error
 
+	// UserSessions returns a user's sessions, in any order, also those that have
+	// expired, but not those that EndSessionsBefore of a [DatabaseStore] has ended;
+	// none is no error.
+	UserSessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
+
 	// CreateSession adds a session to a user. A user who is not there is
 	// ErrNotFound; a session ID that is taken is ErrSuperseded.
 	CreateSession(ctx context.Context, session Session) error

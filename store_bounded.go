@@ -168,6 +168,10 @@ func (b bounded) DeleteUser(ctx context.Context, tombstone Tombstone) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteUser(ctx, tombstone) })
 }
 
+func (b bounded) UserSessions(ctx context.Context, userID uuid.UUID) ([]Session, error) {
+	return bound(ctx, func(ctx context.Context) ([]Session, error) { return b.inner.UserSessions(ctx, userID) })
+}
+
 func (b bounded) CreateSession(ctx context.Context, session Session) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateSession(ctx, session) })
 }

@@ -281,6 +281,7 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 	if v.entry != nil && v.entry.access && s.change.Outcome == Unlinked {
 		access = v.entry.claims.ExpiresAt.Sub(v.entry.claims.IssuedAt)
 	}
+	s.tellEvicted(r)
 	m.remember(v, s.token, s.claims)
 	if v.bearer {
 		token, c := s.token, s.claims

@@ -199,6 +199,22 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 	return nil
 }
 
+// UserSessions implements walkin.Store.
+func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]walkin.Session, error) {
+	_, leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	var sessions []walkin.Session
+	for _, session := range s.sessions {
+		if session.UserID == userID && !session.CreatedAt.Before(s.ended[s.users[userID].Anonymous]) {
+			sessions = append(sessions, session)
+		}
+	}
+	return sessions, nil
+}
+
 // DeleteSession implements walkin.Store.
 func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
 	t, leave, err := s.enter(ctx)

@@ -6,8 +6,8 @@ type queries struct {
 	away, expiredSessions, expiredTombstones, expiredData             string
 	tombstone, insertTombstone                                        string
 
-	insertFirstSession, insertSession, renewSession  string
-	deleteSession, deleteSessions, deleteAllSessions string
+	insertFirstSession, insertSession, renewSession            string
+	sessions, deleteSession, deleteSessions, deleteAllSessions string
 
 	identity, identities, insertIdentity, setSecret string
 	deleteIdentity, deleteIdentities                string
@@ -62,7 +62,14 @@ func newQueries(d dialect) queries {
 			WHERE NOT EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?) {{skip}}`),
 		insertSession: d.sql(`
 			INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?) {{unless id}}`),
-		renewSession:      d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
+		renewSession: d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
+		sessions: d.sql(`
+			SELECT s.id, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}}
+			FROM walkin_sessions s
+			JOIN walkin_users u ON u.id = s.user_id
+			LEFT JOIN walkin_database d ON d.one = 1
+			WHERE s.user_id = ?
+				AND NOT COALESCE(s.created_at < CASE WHEN u.anonymous = TRUE THEN d.anonymous_ended_at ELSE d.ended_at END, FALSE)`),
 		deleteSession:     d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND user_id = ?`),
 		deleteSessions:    d.sql(`DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?`),
 		deleteAllSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ?`),

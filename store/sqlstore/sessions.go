@@ -87,6 +87,27 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 	return err
 }
 
+// UserSessions implements walkin.Store.
+func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]walkin.Session, error) {
+	rows, err := s.from(ctx).QueryContext(ctx, s.q.sessions, s.dialect.id(userID))
+	if err != nil {
+		return nil, wrap(ctx, err)
+	}
+	defer rows.Close()
+	var sessions []walkin.Session
+	for rows.Next() {
+		session := walkin.Session{UserID: userID}
+		if err := rows.Scan(&session.ID, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt}); err != nil {
+			return nil, wrap(ctx, err)
+		}
+		sessions = append(sessions, session)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, wrap(ctx, err)
+	}
+	return sessions, nil
+}
+
 // DeleteSession implements walkin.Store.
 func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
 	_, err := s.exec(ctx, s.q.deleteSession, s.dialect.id(sessionID), s.dialect.id(userID))

@@ -205,6 +205,11 @@ func driverSettings(t *testing.T, server server) {
 					if got.Anonymous = false; got != session {
 						t.Errorf("got %v, want %v", got, session)
 					}
+					all, err := s.UserSessions(t.Context(), user.ID)
+					ok(t, err)
+					if len(all) != 1 || all[0] != session {
+						t.Errorf("got %v, want %v", all, session)
+					}
 					found, err := s.Identity(t.Context(), identity.Provider, identity.Subject)
 					ok(t, err)
 					if string(found.Secret) != string(identity.Secret) || !found.CreatedAt.Equal(hour) || found.UserID != user.ID {

@@ -36,6 +36,7 @@ var contract = []contractCase{
 	{"DeleteUser takes sessions and identities along, twice is fine", deleteUser},
 	{"CreateSession needs its user and a free ID", createSession},
 	{"RenewSession moves two times and SeenAt, and revives nothing", renewSession},
+	{"UserSessions returns all of a user's own, expired ones too, and what a transaction did", sessions},
 	{"DeleteSession ends one, DeleteSessions all but one, of that user only", deleteSessions},
 	{"an identity is compared byte for byte", identityBytes},
 	{"a provider and a subject are kept whole or refused, never cut", names},

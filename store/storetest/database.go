@@ -3,6 +3,7 @@ package storetest
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,11 @@ func endSessionsBefore(t *testing.T, a, b walkin.DatabaseStore) {
 				ok(t, err)
 			} else {
 				is(t, err, walkin.ErrSuperseded)
+			}
+			all, err := store.UserSessions(t.Context(), s.UserID)
+			ok(t, err)
+			if there := slices.ContainsFunc(all, func(one walkin.Session) bool { return one.ID == s.ID }); there != want {
+				t.Errorf("UserSessions has it: got %t, want %t", there, want)
 			}
 		}
 	}

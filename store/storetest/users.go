@@ -343,3 +343,44 @@ func deleteUser(t *testing.T, a, b walkin.Store) {
 	_, err := b.Lookup(t.Context(), bystander.ID, other.ID)
 	ok(t, err)
 }
+
+func sessions(t *testing.T, a, b walkin.Store) {
+	user, first := persisted(t, a)
+	_, other := persisted(t, a)
+	if none, err := b.UserSessions(t.Context(), uuid.New()); err != nil || len(none) != 0 {
+		t.Errorf("of a user who is not there: got %d, %v", len(none), err)
+	}
+	want := map[uuid.UUID]walkin.Session{first.ID: first}
+	for i := range 60 {
+		session := walkin.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: start.Add(time.Duration(i) * time.Second),
+			RenewedAt: start.Add(time.Duration(i) * time.Minute), ExpiresAt: start.Add(time.Duration(i-30) * time.Hour)}
+		ok(t, a.CreateSession(t.Context(), session))
+		want[session.ID] = session
+	}
+	check := func(s walkin.Store, ctx context.Context, n int) {
+		t.Helper()
+		got, err := s.UserSessions(ctx, user.ID)
+		ok(t, err)
+		if len(got) != n {
+			t.Fatalf("got %d sessions, want %d", len(got), n)
+		}
+		for _, session := range got {
+			sameSession(t, session, want[session.ID])
+			if session.ID == other.ID {
+				t.Error("got another user's")
+			}
+		}
+	}
+	check(b, t.Context(), 61)
+	ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
+		if _, err := b.User(ctx, user.ID); err != nil {
+			return err
+		}
+		if err := b.DeleteSession(ctx, user.ID, first.ID); err != nil {
+			return err
+		}
+		check(b, ctx, 60)
+		return nil
+	}))
+	check(a, t.Context(), 60)
+}

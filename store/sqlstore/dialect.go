@@ -72,8 +72,9 @@ var dialects = map[Dialect]dialect{
 		// IGNORE leaves a shared lock on the row that is there, and two who have
 		// one lock each other out as soon as they do more. This one's is exclusive,
 		// and it changes nothing but what insert reads.
-		unless:    "ON DUPLICATE KEY UPDATE $1 = IF(LAST_INSERT_ID(1), $1, $1)",
-		unlessAny: "ON DUPLICATE KEY UPDATE id = IF(VALUES(seen_at) = '" + filler.Format(mysqlTime) + "' OR LAST_INSERT_ID(1), id, id)",
+		unless: "ON DUPLICATE KEY UPDATE $1 = IF(LAST_INSERT_ID(1), $1, $1)",
+		// Not behind an OR: MariaDB evaluates a constant there before any row.
+		unlessAny: "ON DUPLICATE KEY UPDATE id = IF(VALUES(seen_at) = '" + filler.Format(mysqlTime) + "', id, IF(LAST_INSERT_ID(1), id, id))",
 		forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
 		now:      "SELECT CAST(UTC_TIMESTAMP(6) AS char)",
 		forShare: "LOCK IN SHARE MODE", upsert: "ON DUPLICATE KEY UPDATE", // MariaDB has no FOR SHARE

@@ -78,6 +78,10 @@ func TestMigrations(t *testing.T) {
 		if i == 0 {
 			want = names
 		}
+		if folder == "mysql" {
+			// The trigger, which the others have in 0005: MySQL may refuse it.
+			want = append(want, "0006_bury.sql")
+		}
 		if fmt.Sprint(names) != fmt.Sprint(want) || len(names) == 0 {
 			t.Errorf("%s: got %v, want %v", folder, names, want)
 		}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -308,6 +309,8 @@ func overtaken(t *testing.T, chromium browser.Engine) {
 	}
 	ann := newTab(t, chromium, server)
 	var answers atomic.Int32
+	var others sync.WaitGroup
+	t.Cleanup(others.Wait) // what they find belongs to this test
 	paused := func(r *fetch.EventRequestPaused) {
 		if answers.Add(1) == 1 {
 			for range 16 {
@@ -320,7 +323,7 @@ func overtaken(t *testing.T, chromium browser.Engine) {
 	}
 	if err := chromedp.Listen(ann.Chromium().Ctx, func(ev any) {
 		if ev, ok := ev.(*fetch.EventRequestPaused); ok {
-			go paused(ev)
+			others.Go(func() { paused(ev) })
 		}
 	}); err != nil {
 		t.Fatal(err)
@@ -356,8 +359,8 @@ func work(t *testing.T, server *host) {
 		t.Error(err)
 	}
 	n := 0
-	for ; ; n++ {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%s:%d", text, n))
+	for try := []byte(text + ":"); ; n++ { // a million times and more, so nothing is allocated
+		sum := sha256.Sum256(strconv.AppendInt(try, int64(n), 10))
 		if bits.LeadingZeros64(binary.BigEndian.Uint64(sum[:8])) >= difficulty {
 			break
 		}

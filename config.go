@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Config says how walkin behaves. Keys and Store are required; the zero value
@@ -142,8 +144,8 @@ type Config struct {
 	//
 	// At the limit a page is served without a user and an act is refused
 	// with 429, see docs/bots.md.
-	RowLimit   Limit
-	RowLimitOf func(*http.Request) Limit
+	RowLimit   limit.Limit
+	RowLimitOf func(*http.Request) limit.Limit
 
 	// MaxSessions is how many sessions a user keeps: a sign-in beyond ends the one
 	// that was not seen for longest, never one that is younger than an hour or
@@ -155,7 +157,7 @@ type Config struct {
 	// SignInLimit is how often an identity signs in, or is merged into, from
 	// browsers that are not signed in. Zero is 50 an hour; a negative Count is no
 	// limit. Beyond it is 429. Only who has proven the identity counts.
-	SignInLimit Limit
+	SignInLimit limit.Limit
 
 	// Challenge reports whether a visitor has just passed one, and is asked where
 	// RowLimit is reached, before the answer is 429: who has may make a row all
@@ -164,9 +166,9 @@ type Config struct {
 	// Package challenge has one. Nil is no way past the limit.
 	Challenge func(*http.Request) (passed bool, err error)
 
-	// Limiter counts rows. Nil is NewLimiter(0), in which every replica
+	// Limiter counts rows. Nil is limit.New(0), in which every replica
 	// counts for itself. While it fails, that is what happens, too.
-	Limiter Limiter
+	Limiter limit.Limiter
 
 	// AppClaims returns claims of the app's own for the user in c, when a
 	// token is issued; they come back in Claims.App, as a JSON object, and
@@ -272,8 +274,8 @@ func New(cfg Config) (*Middleware, error) {
 	orDefault(&cfg.CookieName, defaultName)
 	orDefault(&cfg.CacheSize, 1<<15)
 	orDefault(&cfg.MaxSessions, defaultSessions)
-	orDefault(&cfg.SignInLimit, Limit{Count: 50, Per: time.Hour})
-	orDefault(&cfg.RowLimit, Limit{Count: defaultRows, Per: time.Hour})
+	orDefault(&cfg.SignInLimit, limit.Limit{Count: 50, Per: time.Hour})
+	orDefault(&cfg.RowLimit, limit.Limit{Count: defaultRows, Per: time.Hour})
 	if cfg.Conflict == 0 {
 		cfg.Conflict = ConflictSignIn
 		if cfg.OnMerge != nil {
@@ -381,7 +383,7 @@ func New(cfg Config) (*Middleware, error) {
 		}
 	}
 	if cfg.SignInLimit.Count >= 0 {
-		if err := cfg.SignInLimit.check(); err != nil {
+		if err := cfg.SignInLimit.Check(); err != nil {
 			mistake("Config.SignInLimit: %w", err)
 		}
 	}
@@ -393,7 +395,7 @@ func New(cfg Config) (*Middleware, error) {
 		}
 		deviceKeys = append(deviceKeys, secret)
 	}
-	ownLimiter := NewLimiter(0)
+	ownLimiter := limit.New(0)
 	if cfg.Limiter == nil {
 		cfg.Limiter = ownLimiter
 	}

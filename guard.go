@@ -14,6 +14,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A Refusal is why a visitor was refused: the error of [Middleware.Ensure] and
@@ -39,7 +40,7 @@ type Refusal struct {
 	// it is called, in letters, digits, "_" and "-". They are sent, with
 	// RetryAfter, as RateLimit-Policy and RateLimit, in the form of
 	// draft-ietf-httpapi-ratelimit-headers-11.
-	Limit  Limit
+	Limit  limit.Limit
 	Policy string
 
 	// Code is for API clients: a stable word, in the member "code" of the problem

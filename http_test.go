@@ -30,6 +30,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -979,7 +980,7 @@ func newSite(t *testing.T, changes ...func(*walkin.Config)) *site {
 }
 
 // unlimited is for more visitors from one address than a household has.
-func unlimited(c *walkin.Config) { c.RowLimit = walkin.Limit{Count: -1} }
+func unlimited(c *walkin.Config) { c.RowLimit = limit.Limit{Count: -1} }
 
 // renewAlways makes every token due for a renewal.
 func renewAlways(c *walkin.Config) { c.RenewAfter = 1 }

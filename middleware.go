@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Middleware gives the visitors of a site their users. It is safe for
@@ -33,11 +34,11 @@ type Middleware struct {
 
 	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
 
-	ownLimiter       Limiter      // in memory; Config.Limiter, or in its place while it fails
-	limiterDownUntil atomic.Int64 // as downUntil
-	proxySeen        atomic.Bool  // one that is not trusted, and the owner was told
-	addressSeen      atomic.Bool  // a request without one, and the owner was told
-	plainSeen        atomic.Bool  // a page over plain http that keeps no Secure cookie, and the owner was told
+	ownLimiter       limit.Limiter // in memory; Config.Limiter, or in its place while it fails
+	limiterDownUntil atomic.Int64  // as downUntil
+	proxySeen        atomic.Bool   // one that is not trusted, and the owner was told
+	addressSeen      atomic.Bool   // a request without one, and the owner was told
+	plainSeen        atomic.Bool   // a page over plain http that keeps no Secure cookie, and the owner was told
 
 	asking asking
 	clocks struct {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/walkin-go/walkin/limit"
 )
 
 // The row limit is on what somebody without a row makes the store keep, for the
@@ -24,35 +26,35 @@ const (
 type bucket struct {
 	policy string
 	key    string
-	limit  Limit
+	limit  limit.Limit
 }
 
 // rowBuckets returns the buckets that a new row of this request counts in, so
 // many times as large as the limit says; none when rows are not limited.
 func (m *Middleware) rowBuckets(r *http.Request, times int) []bucket {
-	limit := m.cfg.RowLimit
+	most := m.cfg.RowLimit
 	if m.cfg.RowLimitOf != nil {
 		switch own := m.cfg.RowLimitOf(r); {
-		case own == Limit{}:
+		case own == limit.Limit{}:
 		case own.Count >= 0 && checkRowLimit(own) != nil:
 			// Neither fails open nor locks the route: the site's limit holds.
 			m.emit(r, Event{Outcome: Failed, Reason: "row_limit_of", Err: fmt.Errorf("walkin: Config.RowLimitOf: %w", checkRowLimit(own))})
 		default:
-			limit = own
+			most = own
 		}
 	}
-	if limit.Count < 0 {
+	if most.Count < 0 {
 		return nil
 	}
 	name := "rows"
-	if limit.Count *= times; times > 1 {
+	if most.Count *= times; times > 1 {
 		name = "rows-challenged"
 	}
 	var buckets []bucket
 	for i, network := range m.ClientNetworks(r) {
-		b := bucket{policy: name, limit: limit}
+		b := bucket{policy: name, limit: most}
 		if i > 0 {
-			b.policy, b.limit.Count = name+"-network", neighbours*limit.Count
+			b.policy, b.limit.Count = name+"-network", neighbours*most.Count
 		}
 		// A bucket has one limit; a route with another has its own bucket.
 		b.key = fmt.Sprintf("%s:%d/%v:%s", b.policy, b.limit.Count, b.limit.Per, network)
@@ -61,20 +63,20 @@ func (m *Middleware) rowBuckets(r *http.Request, times int) []bucket {
 	return buckets
 }
 
-func checkRowLimit(l Limit) error {
+func checkRowLimit(l limit.Limit) error {
 	if l.Count > 1_000_000 {
 		return fmt.Errorf("a limit of %d is none; a negative Count says so", l.Count)
 	}
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return err
 	}
-	return Limit{Count: challenged * neighbours * l.Count, Per: l.Per}.check()
+	return limit.Limit{Count: challenged * neighbours * l.Count, Per: l.Per}.Check()
 }
 
 // takenRows is a row that was taken from its buckets, for the case that none is
 // made. The zero value took nothing.
 type takenRows struct {
-	limiter Limiter
+	limiter limit.Limiter
 	buckets []bucket
 }
 
@@ -155,7 +157,7 @@ const limiterTimeout = time.Second
 // take takes one from every bucket, or from none: then it returns which is
 // empty, and for how long. The small network comes first: a computer that is
 // over its own limit must not use up its neighbours'.
-func take(ctx context.Context, limiter Limiter, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+func take(ctx context.Context, limiter limit.Limiter, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
 	taken := takenRows{limiter: limiter}
 	// The large one is looked at before anything is taken: where it is full, each
 	// new address in it would cost a shared limiter two writes.

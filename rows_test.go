@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,12 +18,13 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/alexedwards/scs/v2/memstore"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
 // rowsAnHour sets the row limit.
 func rowsAnHour(n int) func(*walkin.Config) {
-	return func(c *walkin.Config) { c.RowLimit = walkin.Limit{Count: n, Per: time.Hour} }
+	return func(c *walkin.Config) { c.RowLimit = limit.Limit{Count: n, Per: time.Hour} }
 }
 
 // actFrom lets somebody whom the site never saw act from an address, and
@@ -494,14 +496,14 @@ func TestSessionDataAtTheRowLimit(t *testing.T) {
 // TestRowLimitOf holds that a route has its own limit, or none, or the site's.
 func TestRowLimitOf(t *testing.T) {
 	const here = "203.0.113.7:1"
-	limits := map[string]walkin.Limit{
+	limits := map[string]limit.Limit{
 		"/booth": {Count: 5, Per: time.Minute}, "/off": {Count: -1}, "/wrong": {Count: 5}, "/huge": {Count: 1 << 40, Per: time.Hour},
 	}
 	for path, want := range map[string]int{"/": 3, "/booth": 5, "/off": 20, "/wrong": 3, "/huge": 3} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t, rowsAnHour(3), func(c *walkin.Config) {
-					c.RowLimitOf = func(r *http.Request) walkin.Limit { return limits[r.URL.Path] }
+					c.RowLimitOf = func(r *http.Request) limit.Limit { return limits[r.URL.Path] }
 				})
 				act := func(path string) int {
 					c := s.browser(who).From(here)
@@ -534,16 +536,16 @@ func TestRowLimitOf(t *testing.T) {
 
 func TestRowLimitConfig(t *testing.T) {
 	for _, tt := range []struct {
-		limit walkin.Limit
+		limit limit.Limit
 		want  string // "" is none
 	}{
-		{walkin.Limit{}, ""},
-		{walkin.Limit{Count: -1}, ""},
-		{walkin.Limit{Count: 1000, Per: time.Minute}, ""},
-		{walkin.Limit{Count: 10}, "walkin: Config.RowLimit: a limit of 10 per 0s makes no sense"},
-		{walkin.Limit{Per: time.Hour}, "walkin: Config.RowLimit: a limit of 0 per 1h0m0s makes no sense"},
-		{walkin.Limit{Count: 10, Per: -1}, "walkin: Config.RowLimit: a limit of 10 per -1ns makes no sense"},
-		{walkin.Limit{Count: 2_000_000, Per: time.Hour}, "walkin: Config.RowLimit: a limit of 2000000 is none; a negative Count says so"},
+		{limit.Limit{}, ""},
+		{limit.Limit{Count: -1}, ""},
+		{limit.Limit{Count: 1000, Per: time.Minute}, ""},
+		{limit.Limit{Count: 10}, "walkin: Config.RowLimit: a limit of 10 per 0s makes no sense"},
+		{limit.Limit{Per: time.Hour}, "walkin: Config.RowLimit: a limit of 0 per 1h0m0s makes no sense"},
+		{limit.Limit{Count: 10, Per: -1}, "walkin: Config.RowLimit: a limit of 10 per -1ns makes no sense"},
+		{limit.Limit{Count: 2_000_000, Per: time.Hour}, "walkin: Config.RowLimit: a limit of 2000000 is none; a negative Count says so"},
 	} {
 		cfg := walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, RowLimit: tt.limit}
 		_, err := walkin.New(cfg)
@@ -559,7 +561,7 @@ func TestRowLimitConfig(t *testing.T) {
 
 // A sharedLimiter is one that replicas share: over a network, with its faults.
 type sharedLimiter struct {
-	walkin.Limiter
+	limit.Limiter
 
 	mu    sync.Mutex
 	fault error
@@ -568,7 +570,7 @@ type sharedLimiter struct {
 	keys  []string
 }
 
-func (l *sharedLimiter) Take(ctx context.Context, key string, limit walkin.Limit, n int, now time.Time) (walkin.Verdict, error) {
+func (l *sharedLimiter) Take(ctx context.Context, key string, rate limit.Limit, n int, now time.Time) (limit.Verdict, error) {
 	l.mu.Lock()
 	l.calls++
 	if n != 0 {
@@ -579,12 +581,12 @@ func (l *sharedLimiter) Take(ctx context.Context, key string, limit walkin.Limit
 	l.mu.Unlock()
 	if fault == errHang {
 		<-ctx.Done()
-		return walkin.Verdict{}, ctx.Err()
+		return limit.Verdict{}, ctx.Err()
 	}
 	if fault != nil {
-		return walkin.Verdict{}, fault
+		return limit.Verdict{}, fault
 	}
-	return l.Limiter.Take(ctx, key, limit, n, now)
+	return l.Limiter.Take(ctx, key, rate, n, now)
 }
 
 func (l *sharedLimiter) be(fault error) {
@@ -609,7 +611,7 @@ func TestSharedLimiter(t *testing.T) {
 				var changes []func(*walkin.Config)
 				want := 60
 				if shared {
-					l := &sharedLimiter{Limiter: walkin.NewLimiter(0)}
+					l := &sharedLimiter{Limiter: limit.New(0)}
 					changes, want = append(changes, func(c *walkin.Config) { c.Limiter = l }), 30
 				}
 				a := newSite(t, changes...)
@@ -630,7 +632,7 @@ func TestSharedLimiter(t *testing.T) {
 // has more of them than a table should.
 func TestFullRangeTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &sharedLimiter{Limiter: walkin.NewLimiter(0)}
+		l := &sharedLimiter{Limiter: limit.New(0)}
 		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.Limiter = l })
 		for i := range 4 {
 			if got := s.actFrom(fmt.Sprintf("[2001:db8:1:%x::1]:1", i)); got != http.StatusOK {
@@ -658,7 +660,7 @@ func TestLimiterDown(t *testing.T) {
 	for name, fault := range map[string]error{"down": errDown, "hanging": errHang} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := &sharedLimiter{Limiter: walkin.NewLimiter(0)}
+				l := &sharedLimiter{Limiter: limit.New(0)}
 				s := newSite(t, rowsAnHour(5), func(c *walkin.Config) { c.Limiter = l })
 				for range 5 {
 					s.actFrom(here)
@@ -693,7 +695,7 @@ func TestLimiterDown(t *testing.T) {
 		})
 	}
 	t.Run("the client hangs up", func(t *testing.T) {
-		l := &sharedLimiter{Limiter: walkin.NewLimiter(0)}
+		l := &sharedLimiter{Limiter: limit.New(0)}
 		s := newSite(t, func(c *walkin.Config) { c.Limiter = l })
 		l.be(errHang)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -733,7 +735,7 @@ func TestHangUpAtTheStore(t *testing.T) {
 // nobody's address.
 func TestLimitsTellNoAddress(t *testing.T) {
 	var log bytes.Buffer
-	l := &sharedLimiter{Limiter: walkin.NewLimiter(0)}
+	l := &sharedLimiter{Limiter: limit.New(0)}
 	s := newSite(t, behind("", proxies...), rowsAnHour(1), func(c *walkin.Config) {
 		c.Limiter, c.Logger = l, slog.New(slog.NewTextHandler(&log, nil))
 	})
@@ -831,5 +833,17 @@ func TestChallenge(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLongRowLimits holds that New takes a limit for ever, and none that overflows.
+func TestLongRowLimits(t *testing.T) {
+	for _, per := range []time.Duration{time.Hour, 100 * 365 * 24 * time.Hour, 200 * 365 * 24 * time.Hour, math.MaxInt64} {
+		for _, rate := range []limit.Limit{{Count: 1, Per: per}, {Count: 1_000_000, Per: per}} {
+			_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, RowLimit: rate})
+			if (err != nil) != (rate.Check() != nil) {
+				t.Errorf("%d per %v: New says %v", rate.Count, per, err)
+			}
+		}
 	}
 }

@@ -69,6 +69,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Config says what is asked. Key and Store are required.
@@ -99,8 +100,8 @@ type Config struct {
 	Networks func(*http.Request) []string
 
 	// Limiter counts solutions, so that the work can become harder. Nil is
-	// walkin.NewLimiter(0), in which every replica counts for itself.
-	Limiter walkin.Limiter
+	// limit.New(0), in which every replica counts for itself.
+	Limiter limit.Limiter
 
 	// Insecure is that of walkin.Config, for the cookie, which is always this very
 	// host's: a sibling that could plant one could keep visitors from passing.
@@ -167,7 +168,7 @@ func New(cfg Config) (*Gate, error) {
 		cfg.Networks = func(*http.Request) []string { return []string{"all"} }
 	}
 	if cfg.Limiter == nil {
-		cfg.Limiter = walkin.NewLimiter(0)
+		cfg.Limiter = limit.New(0)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

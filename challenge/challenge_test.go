@@ -29,6 +29,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/challenge"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -58,7 +59,7 @@ func newSite(t *testing.T, store walkin.Store, change func(*challenge.Config)) *
 	}
 	wk, err = walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
-		RowLimit: walkin.Limit{Count: 1, Per: time.Hour}, Challenge: gate.Passed, OnRefuse: gate.OnRefuse(nil),
+		RowLimit: limit.Limit{Count: 1, Per: time.Hour}, Challenge: gate.Passed, OnRefuse: gate.OnRefuse(nil),
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -354,10 +355,10 @@ func TestSlowPhone(t *testing.T) {
 		lasts      time.Duration
 	}{{0, 17, 2 * time.Minute}, {24, 20, 160 * time.Second}, {32, 21, 320 * time.Second}} {
 		synctest.Test(t, func(t *testing.T) {
-			limiter := walkin.NewLimiter(0)
+			limiter := limit.New(0)
 			s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Limiter = limiter })
 			s.fill()
-			if _, err := limiter.Take(t.Context(), "challenge:203.0.113.7", walkin.Limit{Count: 40, Per: time.Hour}, test.solved, time.Now()); err != nil {
+			if _, err := limiter.Take(t.Context(), "challenge:203.0.113.7", limit.Limit{Count: 40, Per: time.Hour}, test.solved, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			c := s.visitor()
@@ -429,7 +430,7 @@ func TestCollected(t *testing.T) {
 // another network's does not.
 func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limiter := walkin.NewLimiter(0)
+		limiter := limit.New(0)
 		s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Limiter = limiter })
 		s.fill()
 		for _, want := range []int{17, 18, 19, 20, 21, 22, 22} {
@@ -437,7 +438,7 @@ func TestCrowd(t *testing.T) {
 				t.Errorf("got %d bits, want %d", got, want)
 			}
 			for range 8 {
-				_, _ = limiter.Take(t.Context(), "challenge:203.0.113.7", walkin.Limit{Count: 40, Per: time.Hour}, 1, time.Now())
+				_, _ = limiter.Take(t.Context(), "challenge:203.0.113.7", limit.Limit{Count: 40, Per: time.Hour}, 1, time.Now())
 			}
 		}
 		far := walkintest.NewClient(t, s).From("198.51.100.1:1")
@@ -668,9 +669,9 @@ func TestOddParts(t *testing.T) {
 		bits     string // none is the plain refusal
 	}{
 		"no network":           {nil, nil, "17"},
-		"more left than there": {[]string{"a"}, func() (walkin.Verdict, error) { return walkin.Verdict{OK: true, Remaining: 1 << 40}, nil }, "17"},
-		"less than none left":  {[]string{"a"}, func() (walkin.Verdict, error) { return walkin.Verdict{Remaining: -1 << 40}, nil }, "22"},
-		"down":                 {[]string{"a"}, func() (walkin.Verdict, error) { return walkin.Verdict{}, errors.New("down") }, ""},
+		"more left than there": {[]string{"a"}, func() (limit.Verdict, error) { return limit.Verdict{OK: true, Remaining: 1 << 40}, nil }, "17"},
+		"less than none left":  {[]string{"a"}, func() (limit.Verdict, error) { return limit.Verdict{Remaining: -1 << 40}, nil }, "22"},
+		"down":                 {[]string{"a"}, func() (limit.Verdict, error) { return limit.Verdict{}, errors.New("down") }, ""},
 	} {
 		cfg := challenge.Config{Key: key, Store: memstore.New(), Networks: func(*http.Request) []string { return tt.networks }}
 		if tt.limiter != nil {
@@ -691,9 +692,9 @@ func TestOddParts(t *testing.T) {
 	}
 }
 
-type limiterFunc func() (walkin.Verdict, error)
+type limiterFunc func() (limit.Verdict, error)
 
-func (f limiterFunc) Take(context.Context, string, walkin.Limit, int, time.Time) (walkin.Verdict, error) {
+func (f limiterFunc) Take(context.Context, string, limit.Limit, int, time.Time) (limit.Verdict, error) {
 	return f()
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A challenge is base64url of its expiry, its difficulty and 16 random bytes, and
@@ -44,7 +45,7 @@ func workFor(difficulty int) time.Duration {
 
 // solutions is what a network may solve before the work is at its hardest: each
 // eighth makes it twice as hard.
-var solutions = walkin.Limit{Count: 8 * (mostBits - leastBits), Per: time.Hour}
+var solutions = limit.Limit{Count: 8 * (mostBits - leastBits), Per: time.Hour}
 
 // newWork returns a challenge for whoever sent the request.
 func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error) {
@@ -62,7 +63,7 @@ func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error)
 }
 
 // difficultyAt returns what work has to be where a network has solved so much.
-func difficultyAt(verdict walkin.Verdict) int {
+func difficultyAt(verdict limit.Verdict) int {
 	solved := min(max(solutions.Count-verdict.Remaining, 0), solutions.Count) // whatever a limiter of the app's says
 	return leastBits + solved/8
 }

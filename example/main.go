@@ -30,6 +30,7 @@ import (
 	"github.com/walkin-go/walkin/credential/oidc"
 	"github.com/walkin-go/walkin/credential/passkey"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/resume"
 	"github.com/walkin-go/walkin/store/sqlstore"
@@ -115,9 +116,9 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := walkin.Limit{} // walkin's own
+	crowd := limit.Limit{} // walkin's own
 	if cfg.crowded {
-		limit = walkin.Limit{Count: 2, Per: time.Hour}
+		crowd = limit.Limit{Count: 2, Per: time.Hour}
 	}
 	wk, err := walkin.New(walkin.Config{
 		Keys:            keys,
@@ -136,7 +137,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 			// that they have had all along.
 			return notes.move(ctx, c.GuestID, c.UserID)
 		},
-		RowLimit:  limit,
+		RowLimit:  crowd,
 		Challenge: gate.Passed,
 		OnRefuse:  gate.OnRefuse(s.refused), // in the site's own dress
 		OnEvent:   s.event,

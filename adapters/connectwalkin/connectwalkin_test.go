@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/connectwalkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -59,7 +60,7 @@ func newWorld(t *testing.T, level connectwalkin.Level, change ...func(*walkin.Co
 	w := &world{t: t, store: &store{Store: memstore.New()}}
 	cfg := walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store,
-		OnRefuse: connectwalkin.OnRefuse(nil), RowLimit: walkin.Limit{Count: 3, Per: time.Hour},
+		OnRefuse: connectwalkin.OnRefuse(nil), RowLimit: limit.Limit{Count: 3, Per: time.Hour},
 		OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
 		IsBot:   func(r *http.Request) bool { return r.UserAgent() != walkintest.UserAgent }, // programs stay nobody
 	}

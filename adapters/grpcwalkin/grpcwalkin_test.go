@@ -19,6 +19,7 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwt"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/grpcwalkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -252,9 +253,9 @@ func TestAddressHeader(t *testing.T) {
 	wk, err = walkin.New(walkin.Config{
 		Keys: secret, Store: shared, Audience: "notes",
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AddressHeader: "X-Real-IP",
-		RowLimitOf: func(r *http.Request) walkin.Limit {
+		RowLimitOf: func(r *http.Request) limit.Limit {
 			from.Store(wk.ClientAddr(r).String())
-			return walkin.Limit{}
+			return limit.Limit{}
 		},
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A crowd is what some visitors have in common, and what all of them got.
@@ -41,7 +42,7 @@ func never(time.Duration) int { return 0 }
 
 // at returns the bound of so many networks by a limit: what there is at once, and
 // what came back since.
-func at(limit walkin.Limit, networks int) func(time.Duration) int {
+func at(limit limit.Limit, networks int) func(time.Duration) int {
 	return func(lasted time.Duration) int {
 		return networks * (limit.Count + int(int64(limit.Count)*int64(lasted)/int64(limit.Per)))
 	}

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Well-known robots, by how they call themselves.
@@ -43,9 +43,9 @@ var prefetches = [][2]string{
 
 // perNetwork is how many rows walkin gives a network; what passes a challenge
 // has twenty times as many, and a /48 four times.
-var perNetwork = walkin.Limit{Count: 30, Per: time.Hour}
+var perNetwork = limit.Limit{Count: 30, Per: time.Hour}
 
-func times(n int, l walkin.Limit) walkin.Limit { return walkin.Limit{Count: n * l.Count, Per: l.Per} }
+func times(n int, l limit.Limit) limit.Limit { return limit.Limit{Count: n * l.Count, Per: l.Per} }
 
 // flock sends n requests, some at the same time, unless it is time to go home.
 func (s *site) flock(ctx context.Context, c *crowd, n int, send func(ctx context.Context, i int) error) error {
@@ -190,7 +190,7 @@ func (s *site) signUp(ctx context.Context, c *crowd, i int) error {
 func (s *site) floods(size size, play func(*crowd, func(context.Context, int) error)) {
 	for _, f := range []struct {
 		name    string
-		limit   walkin.Limit
+		limit   limit.Limit
 		address func(i int) string
 		network func(i int) string // nil: all are in one
 		many    int                // networks
@@ -231,9 +231,9 @@ func (s *site) floods(size size, play func(*crowd, func(context.Context, int) er
 
 // The limits on failed sign-ins that credential/password has by itself.
 var (
-	perAddress        = walkin.Limit{Count: 50, Per: 15 * time.Minute}
-	perNameAndNetwork = walkin.Limit{Count: 10, Per: 15 * time.Minute}
-	perName           = walkin.Limit{Count: 100, Per: time.Hour}
+	perAddress        = limit.Limit{Count: 50, Per: 15 * time.Minute}
+	perNameAndNetwork = limit.Limit{Count: 10, Per: 15 * time.Minute}
+	perName           = limit.Limit{Count: 100, Per: time.Hour}
 )
 
 // thieves try a list of passwords with the names of people, while those come and

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	_ "modernc.org/sqlite"
@@ -92,7 +93,7 @@ func newSite(name string, store walkin.Store) (*site, error) {
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
 	var err error
 	s.wk, err = walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: secret}}, Store: store,
-		RowLimit: walkin.Limit{Count: -1}}) // the whole crowd has one address
+		RowLimit: limit.Limit{Count: -1}}) // the whole crowd has one address
 	if err != nil {
 		return nil, err
 	}

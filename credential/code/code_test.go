@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/code"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -131,11 +132,11 @@ func (s *recorder) TakeTicket(ctx context.Context, key string, now time.Time) (w
 
 // A spyLimiter counts what is taken and given back.
 type spyLimiter struct {
-	walkin.Limiter
+	limit.Limiter
 	writes atomic.Int32
 }
 
-func (l *spyLimiter) Take(ctx context.Context, key string, limit walkin.Limit, n int, now time.Time) (walkin.Verdict, error) {
+func (l *spyLimiter) Take(ctx context.Context, key string, limit limit.Limit, n int, now time.Time) (limit.Verdict, error) {
 	if n != 0 {
 		l.writes.Add(1)
 	}
@@ -146,29 +147,29 @@ func (l *spyLimiter) Take(ctx context.Context, key string, limit walkin.Limit, n
 // nothing is sent, nothing else is used up, and nothing is written for it.
 func TestLimits(t *testing.T) {
 	const few = 3
-	limit := walkin.Limit{Count: few, Per: time.Hour}
+	most := limit.Limit{Count: few, Per: time.Hour}
 	for _, tt := range []struct {
 		name, reason string
 		set          func(*code.Config)
 		ask          func(s *world, site http.Handler, first visitor, i int) *http.Response // number i of those that share the limit
 		free         func(s *world, site http.Handler, first visitor) *http.Response        // one that does not
 	}{
-		{"per browser", "code_limit_browser", func(cfg *code.Config) { cfg.PerBrowser = limit },
+		{"per browser", "code_limit_browser", func(cfg *code.Config) { cfg.PerBrowser = most },
 			func(_ *world, _ http.Handler, first visitor, i int) *http.Response {
 				return first.from(i).ask(fmt.Sprintf("a%d@example.com", i))
 			},
 			func(s *world, site http.Handler, _ visitor) *http.Response { return s.guest(site).from(1).ask(ann) }},
-		{"per network", "code_limit_network", func(cfg *code.Config) { cfg.PerNetwork = limit },
+		{"per network", "code_limit_network", func(cfg *code.Config) { cfg.PerNetwork = most },
 			func(s *world, site http.Handler, _ visitor, i int) *http.Response {
 				return s.stranger(site).from(1).ask(fmt.Sprintf("a%d@example.com", i))
 			},
 			func(_ *world, _ http.Handler, first visitor) *http.Response { return first.from(2).ask(ann) }},
-		{"per address and network", "code_limit_address_and_network", func(cfg *code.Config) { cfg.PerAddressAndNetwork = limit },
+		{"per address and network", "code_limit_address_and_network", func(cfg *code.Config) { cfg.PerAddressAndNetwork = most },
 			func(s *world, site http.Handler, _ visitor, _ int) *http.Response {
 				return s.stranger(site).from(1).ask(ann)
 			},
 			func(s *world, site http.Handler, _ visitor) *http.Response { return s.stranger(site).from(2).ask(ann) }},
-		{"per address", "code_limit_address", func(cfg *code.Config) { cfg.PerAddress = limit },
+		{"per address", "code_limit_address", func(cfg *code.Config) { cfg.PerAddress = most },
 			func(s *world, site http.Handler, _ visitor, i int) *http.Response {
 				return s.stranger(site).from(i).ask(ann)
 			},
@@ -177,7 +178,7 @@ func TestLimits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newWorld(t)
-				shared := &spyLimiter{Limiter: walkin.NewLimiter(0)} // by the replicas
+				shared := &spyLimiter{Limiter: limit.New(0)} // by the replicas
 				s.limiter = shared
 				s.change = tt.set
 				replicas := []http.Handler{s.replica(), s.replica()}
@@ -216,9 +217,9 @@ func TestLimits(t *testing.T) {
 func TestLimitsSpareTheOwner(t *testing.T) {
 	s := newWorld(t)
 	s.change = func(cfg *code.Config) {
-		cfg.PerNetwork = walkin.Limit{Count: 20, Per: time.Hour}
-		cfg.PerAddress = walkin.Limit{Count: 6, Per: time.Hour}
-		cfg.PerAddressAndNetwork = walkin.Limit{Count: 3, Per: time.Hour}
+		cfg.PerNetwork = limit.Limit{Count: 20, Per: time.Hour}
+		cfg.PerAddress = limit.Limit{Count: 6, Per: time.Hour}
+		cfg.PerAddressAndNetwork = limit.Limit{Count: 3, Per: time.Hour}
 	}
 	site := s.replica()
 	refused := 0
@@ -241,7 +242,7 @@ func TestLimitsSpareTheOwner(t *testing.T) {
 // of one's own must not make room for messages to somebody else's.
 func TestGivenBackOnce(t *testing.T) {
 	s := newWorld(t)
-	s.change = func(cfg *code.Config) { cfg.PerAddress = walkin.Limit{Count: 3, Per: time.Hour} }
+	s.change = func(cfg *code.Config) { cfg.PerAddress = limit.Limit{Count: 3, Per: time.Hour} }
 	s.config = func(cfg *walkin.Config) {
 		cfg.OnUpgrade = func(context.Context, walkin.Change) error { return &walkin.Refusal{Reason: "closed"} }
 	}
@@ -262,7 +263,7 @@ func TestGivenBackOnce(t *testing.T) {
 // different identities.
 func TestLimitsOfOneMailbox(t *testing.T) {
 	s := newWorld(t)
-	s.change = func(cfg *code.Config) { cfg.PerAddress = walkin.Limit{Count: 3, Per: time.Hour} }
+	s.change = func(cfg *code.Config) { cfg.PerAddress = limit.Limit{Count: 3, Per: time.Hour} }
 	site := s.replica()
 	for i, address := range []string{"ann.lee@example.com", "annlee+1@example.com", "a.n.n.l.e.e+2+3@example.com"} {
 		v := s.stranger(site).from(i)
@@ -286,7 +287,7 @@ func TestLimitsComeBeforeTheSecret(t *testing.T) {
 	s := newWorld(t)
 	looked, refuse := 0, false
 	s.change = func(cfg *code.Config) {
-		cfg.PerNetwork = walkin.Limit{Count: 3, Per: time.Hour}
+		cfg.PerNetwork = limit.Limit{Count: 3, Per: time.Hour}
 		cfg.Secret = func(*http.Request) ([]byte, error) {
 			if looked++; refuse {
 				return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "password_short"}
@@ -329,8 +330,8 @@ func TestLimiterDown(t *testing.T) {
 
 type down struct{}
 
-func (down) Take(context.Context, string, walkin.Limit, int, time.Time) (walkin.Verdict, error) {
-	return walkin.Verdict{}, errors.New("no route to the limiter")
+func (down) Take(context.Context, string, limit.Limit, int, time.Time) (limit.Verdict, error) {
+	return limit.Verdict{}, errors.New("no route to the limiter")
 }
 
 // A form from elsewhere sends nothing, and neither does a GET.
@@ -681,7 +682,7 @@ func (broken) TryTicket(context.Context, string, time.Time) (walkin.Ticket, erro
 func TestDigits(t *testing.T) {
 	for digits := 6; digits <= 8; digits++ {
 		s := newWorld(t)
-		wide := walkin.Limit{Count: 1000, Per: time.Hour}
+		wide := limit.Limit{Count: 1000, Per: time.Hour}
 		s.change = func(cfg *code.Config) {
 			cfg.Digits, cfg.PerBrowser, cfg.PerNetwork, cfg.PerAddress, cfg.PerAddressAndNetwork = digits, wide, wide, wide, wide
 		}
@@ -708,7 +709,7 @@ func TestDigits(t *testing.T) {
 func TestConfigMistakes(t *testing.T) {
 	_, err := code.New(code.Config{
 		Key: []byte("short"), Kind: 7, Digits: 5, Link: "/code", AddressField: "x", CodeField: "x",
-		PerAddress: walkin.Limit{Count: -1, Per: time.Hour}, PerNetwork: walkin.Limit{Count: 1}, Timeout: -1,
+		PerAddress: limit.Limit{Count: -1, Per: time.Hour}, PerNetwork: limit.Limit{Count: 1}, Timeout: -1,
 	})
 	if err == nil {
 		t.Fatal("got no error")
@@ -862,7 +863,7 @@ func (s *keys) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 func TestKnownDevices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWorld(t)
-		limiter := walkin.NewLimiter(0)
+		limiter := limit.New(0)
 		s.change = func(cfg *code.Config) { cfg.Limiter = limiter }
 		sites := []http.Handler{s.replica(), s.replica()}
 		signedIn, signedOut := s.stranger(sites[0]).from(1), s.stranger(sites[1]).from(2)

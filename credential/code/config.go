@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Kind is what codes are sent to.
@@ -83,11 +84,11 @@ type Config struct {
 	// PerAddress 10 in 6 hours. For these two ann.lee@example.com and
 	// annlee+1@example.com are one. A code that is right at the first try is
 	// given back to the last two. There is no way to turn one off.
-	PerBrowser, PerNetwork, PerAddressAndNetwork, PerAddress walkin.Limit
+	PerBrowser, PerNetwork, PerAddressAndNetwork, PerAddress limit.Limit
 
-	// Limiter counts messages. Nil is walkin.NewLimiter(0), in which every
+	// Limiter counts messages. Nil is limit.New(0), in which every
 	// replica counts for itself. While it fails, that is what happens, too.
-	Limiter walkin.Limiter
+	Limiter limit.Limiter
 
 	// Timeout is how long Sender may take; 0 is 10 seconds.
 	Timeout time.Duration
@@ -151,16 +152,16 @@ func New(cfg Config) (*Codes, error) {
 	cfg.Normalise = normalise
 	for _, l := range []struct {
 		name  string
-		limit *walkin.Limit
-		zero  walkin.Limit
+		limit *limit.Limit
+		zero  limit.Limit
 	}{
-		{"PerBrowser", &cfg.PerBrowser, walkin.Limit{Count: 10, Per: time.Hour}},
-		{"PerNetwork", &cfg.PerNetwork, walkin.Limit{Count: 30, Per: time.Hour}},
-		{"PerAddressAndNetwork", &cfg.PerAddressAndNetwork, walkin.Limit{Count: 5, Per: 6 * time.Hour}},
-		{"PerAddress", &cfg.PerAddress, walkin.Limit{Count: 10, Per: 6 * time.Hour}},
+		{"PerBrowser", &cfg.PerBrowser, limit.Limit{Count: 10, Per: time.Hour}},
+		{"PerNetwork", &cfg.PerNetwork, limit.Limit{Count: 30, Per: time.Hour}},
+		{"PerAddressAndNetwork", &cfg.PerAddressAndNetwork, limit.Limit{Count: 5, Per: 6 * time.Hour}},
+		{"PerAddress", &cfg.PerAddress, limit.Limit{Count: 10, Per: 6 * time.Hour}},
 	} {
 		*l.limit = cmp.Or(*l.limit, l.zero)
-		wide := walkin.Limit{Count: neighbours * min(l.limit.Count, maxCount), Per: l.limit.Per}
+		wide := limit.Limit{Count: neighbours * min(l.limit.Count, maxCount), Per: l.limit.Per}
 		if _, _, err := wide.Take(time.Time{}, time.Now(), 1); err != nil || l.limit.Count > maxCount {
 			mistake("Config.%s is %d in %v; it needs a Count of 1 to %d, and a time", l.name, l.limit.Count, l.limit.Per, maxCount)
 		}
@@ -172,7 +173,7 @@ func New(cfg Config) (*Codes, error) {
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
 	}
-	own := walkin.NewLimiter(0)
+	own := limit.New(0)
 	if cfg.Limiter == nil {
 		cfg.Limiter = own
 	}

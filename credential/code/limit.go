@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Messages are limited four times over, since each limit alone is a weapon, or
@@ -27,7 +28,7 @@ const limiterTimeout = time.Second
 type bucket struct {
 	name      string // for the owner
 	key       string
-	limit     walkin.Limit
+	limit     limit.Limit
 	ofAddress bool
 }
 
@@ -87,17 +88,17 @@ func (c *Codes) mailbox(address string) string {
 }
 
 // bucket hashes its key: a limiter that replicas share needs no addresses.
-func (c *Codes) bucket(name, value string, limit walkin.Limit) bucket {
+func (c *Codes) bucket(name, value string, limit limit.Limit) bucket {
 	return bucket{name: name, key: "code:" + hex.EncodeToString(sum(c.keys[0], "limit", name, value)[:16]), limit: limit}
 }
 
 // limits count messages, in Config.Limiter, and in the process's own while that
 // fails: neither open nor closed.
-type limits struct{ shared, own walkin.Limiter }
+type limits struct{ shared, own limit.Limiter }
 
 // taken is what a message was taken from.
 type taken struct {
-	limiter walkin.Limiter
+	limiter limit.Limiter
 	buckets []bucket
 }
 
@@ -116,7 +117,7 @@ func (l limits) take(ctx context.Context, buckets []bucket) (taken, error) {
 	return t, nil
 }
 
-func takeFrom(ctx context.Context, limiter walkin.Limiter, buckets []bucket) (taken, *walkin.Refusal, error) {
+func takeFrom(ctx context.Context, limiter limit.Limiter, buckets []bucket) (taken, *walkin.Refusal, error) {
 	t, now := taken{limiter: limiter}, time.Now()
 	within, cancel := context.WithTimeout(ctx, limiterTimeout)
 	defer cancel()

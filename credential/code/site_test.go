@@ -16,6 +16,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/code"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -75,7 +76,7 @@ type world struct {
 	config  func(*walkin.Config)
 	mu      sync.Mutex
 	events  []walkin.Event
-	limiter walkin.Limiter
+	limiter limit.Limiter
 }
 
 func newWorld(t *testing.T) *world {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A hostile provider answers one path without an end: as fast as it is read, or a
@@ -117,7 +118,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 // back has used nothing up; and that a state which is sent back at once has.
 func TestStartFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := walkin.NewLimiter(0)
+		shared := limit.New(0)
 		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.Limiter = shared })
 		for range 150 { // an office
 			if r := s.prove(s.browser().From("203.0.113.7:1"), "ann"+fmt.Sprint(time.Now().UnixNano())); r.StatusCode != http.StatusSeeOther {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Config says where visitors can prove who they are. The fields down to Providers
@@ -44,11 +45,11 @@ type Config struct {
 	// walkin.Middleware.ClientNetworks, and four times as many for the larger
 	// one of IPv6. Zero is 100 in 15 minutes; one that comes back is given back.
 	// There is no way to turn it off.
-	PerNetwork walkin.Limit
+	PerNetwork limit.Limit
 
-	// Limiter counts them. Nil is walkin.NewLimiter(0), in which every replica
+	// Limiter counts them. Nil is limit.New(0), in which every replica
 	// counts for itself. While it fails, that is what happens, too.
-	Limiter walkin.Limiter
+	Limiter limit.Limiter
 
 	// Client calls the providers; nil is one of its own. Either way a call takes
 	// 10 seconds at most, to the last byte, and an answer of more than 1 MB is
@@ -172,8 +173,8 @@ func New(cfg Config) (*Handler, error) {
 		mistake("Config.Providers is required")
 	}
 	cfg.Client = bounded(cfg.Client)
-	if cfg.PerNetwork == (walkin.Limit{}) {
-		cfg.PerNetwork = walkin.Limit{Count: 100, Per: 15 * time.Minute}
+	if cfg.PerNetwork == (limit.Limit{}) {
+		cfg.PerNetwork = limit.Limit{Count: 100, Per: 15 * time.Minute}
 	}
 	if err := limits.Check(cfg.PerNetwork); err != nil {
 		mistake("Config.PerNetwork is %w", err)

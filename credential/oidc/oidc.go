@@ -53,6 +53,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A Handler sends visitors to providers and takes them back. Make one with
@@ -62,7 +63,7 @@ type Handler struct {
 	store      walkin.Store
 	providers  map[string]*provider
 	page       func(http.ResponseWriter, *http.Request, walkin.Form)
-	perNetwork walkin.Limit
+	perNetwork limit.Limit
 	limits     limits.Limits
 	inside     http.Handler // what needs to know the visitor, inside of the middleware
 }

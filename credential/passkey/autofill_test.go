@@ -14,6 +14,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/passkey"
+	"github.com/walkin-go/walkin/limit"
 )
 
 func suggesting(_ *walkin.Config, c *passkey.Config) {
@@ -271,7 +272,7 @@ func TestButtonWithKey(t *testing.T) {
 // TestCeremonyFlood holds that what begins and never ends leaves no more tickets than
 // the network of whoever begins it may, on two replicas that share a limiter.
 func TestCeremonyFlood(t *testing.T) {
-	shared := walkin.NewLimiter(0)
+	shared := limit.New(0)
 	for path, setups := range map[string][]setup{
 		"signin":   nil, // without a key
 		"register": {suggesting},
@@ -299,7 +300,7 @@ func TestCeremonyFlood(t *testing.T) {
 				}
 			})
 		})
-		shared = walkin.NewLimiter(0)
+		shared = limit.New(0)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Config says whose passkeys these are. The fields down to DisplayName are required.
@@ -60,11 +61,11 @@ type Config struct {
 	// per network of walkin.Middleware.ClientNetworks, and four times as many for
 	// the larger one of IPv6: every registration, and sign-ins where there is no
 	// Key. Zero is 60 in 15 minutes; there is no way to turn it off.
-	PerNetwork walkin.Limit
+	PerNetwork limit.Limit
 
-	// Limiter counts them. Nil is walkin.NewLimiter(0), in which every replica
+	// Limiter counts them. Nil is limit.New(0), in which every replica
 	// counts for itself. While it fails, that is what happens, too.
-	Limiter walkin.Limiter
+	Limiter limit.Limiter
 
 	// RecentProof is that of walkin.Config, zero as there: a permanent user
 	// whose last proof is older is told before their device makes a key, not
@@ -112,8 +113,8 @@ func New(cfg Config) (*Passkeys, error) {
 			mistake("Config.OldKeys[%d] needs at least 32 random bytes", i)
 		}
 	}
-	if cfg.PerNetwork == (walkin.Limit{}) {
-		cfg.PerNetwork = walkin.Limit{Count: 60, Per: 15 * time.Minute}
+	if cfg.PerNetwork == (limit.Limit{}) {
+		cfg.PerNetwork = limit.Limit{Count: 60, Per: 15 * time.Minute}
 	}
 	if err := limits.Check(cfg.PerNetwork); err != nil {
 		mistake("Config.PerNetwork is %w", err)

@@ -70,6 +70,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Provider is the provider of all identities of this package. Their subject is
@@ -91,7 +92,7 @@ type Passkeys struct {
 	origins     []string
 	userName    func(*http.Request) string
 	recentProof time.Duration
-	perNetwork  walkin.Limit
+	perNetwork  limit.Limit
 	limits      limits.Limits
 	log         *slog.Logger
 	keys        [][]byte     // of the challenges that are not kept, derived: the first signs, all verify; nil for none

@@ -11,6 +11,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Config says how passwords are taken. Only Store is required.
@@ -43,15 +44,15 @@ type Config struct {
 	// about a second. New passwords take half of the room at most.
 	Hashes, Waiting int
 
-	// The limits on failed sign-ins, see Limit. Zero for PerAddress is 50 in 15
+	// The limits on failed sign-ins, see the package's comment. Zero for PerAddress is 50 in 15
 	// minutes, for PerNameAndNetwork 10 in 15 minutes, for PerName 100 in an
 	// hour. There is no way to turn one off.
-	PerAddress, PerNameAndNetwork, PerName Limit
+	PerAddress, PerNameAndNetwork, PerName limit.Limit
 
 	// Limiter counts failed sign-ins, so that replicas count together. Nil counts
 	// in the memory of each process; while a limiter fails, that is what happens,
 	// too.
-	Limiter walkin.Limiter
+	Limiter limit.Limiter
 
 	// ClientAddr tells whose request it is; nil believes RemoteAddr. Behind
 	// a proxy that is the proxy, and all visitors share one PerAddress
@@ -105,17 +106,17 @@ func New(cfg Config) (*Password, error) {
 	}
 	for _, l := range []struct {
 		name  string
-		limit *Limit
-		zero  Limit
+		limit *limit.Limit
+		zero  limit.Limit
 	}{
-		{"PerAddress", &cfg.PerAddress, Limit{50, 15 * time.Minute}},
-		{"PerNameAndNetwork", &cfg.PerNameAndNetwork, Limit{10, 15 * time.Minute}},
-		{"PerName", &cfg.PerName, Limit{100, time.Hour}},
+		{"PerAddress", &cfg.PerAddress, limit.Limit{Count: 50, Per: 15 * time.Minute}},
+		{"PerNameAndNetwork", &cfg.PerNameAndNetwork, limit.Limit{Count: 10, Per: 15 * time.Minute}},
+		{"PerName", &cfg.PerName, limit.Limit{Count: 100, Per: time.Hour}},
 	} {
-		if *l.limit == (Limit{}) {
+		if *l.limit == (limit.Limit{}) {
 			*l.limit = l.zero
 		}
-		if err := l.limit.check(); err != nil {
+		if err := checkLimit(*l.limit); err != nil {
 			mistake("Config.%s: %w", l.name, err)
 		}
 	}

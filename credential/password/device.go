@@ -10,6 +10,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A count is what one sign-in counts in: the buckets of strangers, in the process or
@@ -26,10 +27,10 @@ type count struct {
 // count returns what a sign-in with a name counts in; identity is the name's, or zero.
 func (p *Password) count(r *http.Request, name string, identity walkin.Identity) *count {
 	from := p.origin(r)
-	bucket := func(kind, key string, limit Limit) limits.Bucket {
+	bucket := func(kind, key string, most limit.Limit) limits.Bucket {
 		sum := sha256.Sum256([]byte(kind + "\x00" + key)) // a shared limiter needs no names
 		return limits.Bucket{Name: kind, Key: "password:" + base64.RawURLEncoding.EncodeToString(sum[:16]),
-			Limit: walkin.Limit{Count: limit.Failures, Per: limit.Per}}
+			Limit: most}
 	}
 	if device, known := walkin.KnownDevice(r, identity); known {
 		return &count{p: p, buckets: []limits.Bucket{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -29,7 +30,7 @@ type house struct {
 
 func newHouse(t *testing.T, change func(*walkin.Config)) *house {
 	t.Helper()
-	h, store, limiter := &house{}, memstore.New(), walkin.NewLimiter(0)
+	h, store, limiter := &house{}, memstore.New(), limit.New(0)
 	for i := range h.replicas {
 		cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
 			UpgradeURL: "/up", SignInURL: "/in", CredentialPaths: []string{"/password"}}
@@ -169,7 +170,7 @@ func TestDevices(t *testing.T) {
 // TestHashAfterLimit holds that an account for which there is no room costs no hash,
 // and that one that was made takes one from the row limit and not two.
 func TestHashAfterLimit(t *testing.T) {
-	h := newHouse(t, func(c *walkin.Config) { c.RowLimit = walkin.Limit{Count: 3, Per: time.Hour} })
+	h := newHouse(t, func(c *walkin.Config) { c.RowLimit = limit.Limit{Count: 3, Per: time.Hour} })
 	statuses := map[int]int{}
 	for i := range 20 {
 		c := walkintest.NewClient(t, h.replicas[0]).From("203.0.113.7:1")

@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
-// A Limit is how many failed sign-ins there may be. That many may come at once;
-// each is forgiven after Per divided by Failures, the oldest first, so that
-// somebody who mistyped ten times waits for a minute or two and not for all of
-// Per. Refused attempts do not count, and neither do right ones, except while
-// they are being checked.
+// Failed sign-ins are limited three times over. As many as a limit's Count may come at
+// once; each is forgiven after Per divided by Count, the oldest first, so that a user
+// who mistyped ten times waits for a minute or two and not for all of Per. Refused
+// attempts do not count, and neither do right ones, except while they are being checked.
 //
-// There are three, since each of them alone is a weapon:
+// There are three limits, since each of them alone is a weapon:
 //
 //   - PerAddress (an IPv4 address, an IPv6 /64) stops one computer that tries
 //     common passwords with many names.
@@ -33,14 +33,9 @@ import (
 // together as many as PerName.
 //
 // All count unknown names like known ones, and tell nothing about them.
-type Limit struct {
-	Failures int           // at least 1
-	Per      time.Duration // at most 24 hours
-}
-
-func (l Limit) check() error {
-	if l.Failures < 1 || l.Per <= 0 || l.Per > 24*time.Hour || l.Per/time.Duration(l.Failures) == 0 {
-		return errors.New("it needs Failures of at least 1, and Per of more than 0 and at most 24 hours")
+func checkLimit(l limit.Limit) error {
+	if l.Check() != nil || l.Per > 24*time.Hour {
+		return errors.New("it needs a Count of at least 1, and Per of more than 0 and at most 24 hours")
 	}
 	return nil
 }
@@ -67,10 +62,10 @@ type limiter struct {
 // An attempt is what one sign-in counts as, in each of the tables.
 type attempt [3]uint64
 
-func newLimiter(perAddress, perNameAndNetwork, perName Limit) *limiter {
+func newLimiter(perAddress, perNameAndNetwork, perName limit.Limit) *limiter {
 	l := &limiter{seed: maphash.MakeSeed(), start: time.Now()}
-	for i, limit := range []Limit{perAddress, perNameAndNetwork, perName} {
-		l.tables[i] = table{per: limit.Per, step: limit.Per / time.Duration(limit.Failures), fresh: make(map[uint64]time.Duration)}
+	for i, most := range []limit.Limit{perAddress, perNameAndNetwork, perName} {
+		l.tables[i] = table{per: most.Per, step: most.Per / time.Duration(most.Count), fresh: make(map[uint64]time.Duration)}
 	}
 	return l
 }

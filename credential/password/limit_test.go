@@ -13,6 +13,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/limit"
 )
 
 const tooMany = "too_many_attempts"
@@ -203,7 +204,7 @@ func TestOrigins(t *testing.T) {
 		{"a socket and an address", "@", "192.0.2.1:1", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newSite(t, func(cfg *password.Config) { cfg.PerAddress = password.Limit{Failures: 1, Per: time.Hour} })
+			s := newSite(t, func(cfg *password.Config) { cfg.PerAddress = limit.Limit{Count: 1, Per: time.Hour} })
 			s.fails(t, 1, "ann", tt.first)
 			if same := s.fails(t, 1, "bob", tt.second) == 0; same != tt.same {
 				t.Errorf("the same: %v, want %v", same, tt.same)
@@ -213,7 +214,7 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestNetworks(t *testing.T) {
-	s := newSite(t, func(cfg *password.Config) { cfg.PerNameAndNetwork = password.Limit{Failures: 1, Per: time.Hour} })
+	s := newSite(t, func(cfg *password.Config) { cfg.PerNameAndNetwork = limit.Limit{Count: 1, Per: time.Hour} })
 	for _, tt := range []struct {
 		name, addr string
 		want       int
@@ -233,7 +234,7 @@ func TestNetworks(t *testing.T) {
 
 func TestClientAddr(t *testing.T) {
 	s := newSite(t, func(cfg *password.Config) {
-		cfg.PerAddress = password.Limit{Failures: 1, Per: time.Hour}
+		cfg.PerAddress = limit.Limit{Count: 1, Per: time.Hour}
 		cfg.ClientAddr = func(r *http.Request) netip.Addr {
 			addr, _ := netip.ParseAddr(r.Header.Get("X-Real-Ip"))
 			return addr

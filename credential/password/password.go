@@ -22,7 +22,7 @@
 // # Guessing
 //
 // Failed sign-ins are limited by where they come from and by the name they are
-// for, see [Limit]. An unknown name and a wrong password get the same answer
+// for, see [Config]. An unknown name and a wrong password get the same answer
 // after the same work. What a stranger can learn is that a name is taken, by
 // signing up with it; that is so wherever people choose their names.
 //
@@ -50,6 +50,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Provider is the provider of all identities of this package, except with
@@ -76,7 +77,7 @@ type Password struct {
 	shared                   limits.Limits // for devices, and for all where isShared
 	isShared                 bool
 
-	perAddress, perNameAndNetwork, perName Limit
+	perAddress, perNameAndNetwork, perName limit.Limit
 }
 
 var _ walkin.Credential = (*Password)(nil)

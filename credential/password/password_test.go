@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -127,8 +128,8 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	_, err := password.New(password.Config{
 		NameField: "x", PasswordField: "x", MinLength: 7, Hashes: -1,
 		Cost:       password.Cost{Time: 1, Memory: 19456, Threads: 1},
-		PerAddress: password.Limit{Failures: -1, Per: time.Hour}, PerNameAndNetwork: password.Limit{Failures: 1},
-		PerName: password.Limit{Failures: 1, Per: 25 * time.Hour},
+		PerAddress: limit.Limit{Count: -1, Per: time.Hour}, PerNameAndNetwork: limit.Limit{Count: 1},
+		PerName: limit.Limit{Count: 1, Per: 25 * time.Hour},
 	})
 	if err == nil {
 		t.Fatal("no error")

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 //go:embed swap.lua
@@ -33,7 +33,7 @@ type Limiter struct {
 	swap   *redis.Script
 }
 
-var _ walkin.Limiter = (*Limiter)(nil)
+var _ limit.Limiter = (*Limiter)(nil)
 
 // NewLimiter checks cfg and returns a limiter, or one error that names every
 // mistake. It does not ask Redis.
@@ -44,28 +44,28 @@ func NewLimiter(cfg Config) (*Limiter, error) {
 	return &Limiter{client: cfg.Client, prefix: cfg.Prefix, swap: redis.NewScript(swapLua)}, nil
 }
 
-// Take implements walkin.Limiter. Refusing costs one command, taking two.
-func (l *Limiter) Take(ctx context.Context, key string, limit walkin.Limit, n int, now time.Time) (walkin.Verdict, error) {
+// Take implements limit.Limiter. Refusing costs one command, taking two.
+func (l *Limiter) Take(ctx context.Context, key string, rate limit.Limit, n int, now time.Time) (limit.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	sum := sha256.Sum256([]byte(key))
 	name := l.prefix + "limit:" + base64.RawURLEncoding.EncodeToString(sum[:])
 	seen, err := l.client.Get(ctx, name).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return walkin.Verdict{}, failed(ctx, err)
+		return limit.Verdict{}, failed(ctx, err)
 	}
 	for range swaps {
 		var fullAt time.Time
 		if seen != "" {
 			nanoseconds, err := strconv.ParseInt(seen, 10, 64)
 			if err != nil {
-				return walkin.Verdict{}, errors.New("redisstore: a limit that is none of ours")
+				return limit.Verdict{}, errors.New("redisstore: a limit that is none of ours")
 			}
 			fullAt = time.Unix(0, nanoseconds)
 		}
-		next, verdict, err := limit.Take(fullAt, now, n)
+		next, verdict, err := rate.Take(fullAt, now, n)
 		if err != nil {
-			return walkin.Verdict{}, fmt.Errorf("redisstore: %w", err)
+			return limit.Verdict{}, fmt.Errorf("redisstore: %w", err)
 		}
 		if n == 0 || !verdict.OK && next.Equal(fullAt) {
 			return verdict, nil // nothing was taken, and no clock was set back
@@ -76,12 +76,12 @@ func (l *Limiter) Take(ctx context.Context, key string, limit walkin.Limit, n in
 		var was []any
 		was, err = l.swap.Run(ctx, l.client, []string{name}, seen, strconv.FormatInt(next.UnixNano(), 10), left.Milliseconds()).Slice()
 		if err != nil {
-			return walkin.Verdict{}, failed(ctx, err)
+			return limit.Verdict{}, failed(ctx, err)
 		}
 		if was[0] == int64(1) {
 			return verdict, nil
 		}
 		seen, _ = was[1].(string)
 	}
-	return walkin.Verdict{}, errors.New("redisstore: a limit that too many take from at once")
+	return limit.Verdict{}, errors.New("redisstore: a limit that too many take from at once")
 }

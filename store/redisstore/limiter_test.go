@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/redisstore"
 	"github.com/walkin-go/walkin/store/storetest"
 )
@@ -22,16 +22,16 @@ func TestLimiter(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.RunLimiter(t, func(t *testing.T) func(t *testing.T) walkin.Limiter {
+			storetest.RunLimiter(t, func(t *testing.T) func(t *testing.T) limit.Limiter {
 				prefix := strings.ReplaceAll(t.Name(), " ", "_") + ":"
-				return func(t *testing.T) walkin.Limiter { return newLimiter(t, client(t), prefix) }
+				return func(t *testing.T) limit.Limiter { return newLimiter(t, client(t), prefix) }
 			})
 			t.Run("the server sees no key and forgets", func(t *testing.T) {
 				c := client(t)
 				l := newLimiter(t, c, "forgets:")
 				const key = "rows:203.0.113.7"
 				for range 3 {
-					if v, err := l.Take(t.Context(), key, walkin.Limit{Count: 4, Per: time.Hour}, 1, time.Now()); err != nil || !v.OK {
+					if v, err := l.Take(t.Context(), key, limit.Limit{Count: 4, Per: time.Hour}, 1, time.Now()); err != nil || !v.OK {
 						t.Fatalf("got %+v, %v", v, err)
 					}
 				}
@@ -51,7 +51,7 @@ func TestLimiter(t *testing.T) {
 func TestLimiterDown(t *testing.T) {
 	c := closing(t, redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", ContextTimeoutEnabled: true, MaxRetries: -1}))
 	l := newLimiter(t, c, "x:")
-	v, err := l.Take(t.Context(), "secret", walkin.Limit{Count: 1, Per: time.Hour}, 1, time.Now())
+	v, err := l.Take(t.Context(), "secret", limit.Limit{Count: 1, Per: time.Hour}, 1, time.Now())
 	if err == nil || v.OK || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %+v, %v, want an error that names no key", v, err)
 	}

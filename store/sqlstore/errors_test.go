@@ -20,6 +20,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -319,7 +320,7 @@ func hangs(t *testing.T, d database) {
 	var inHook func()
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, CredentialPaths: []string{"/prove"},
-		RowLimit: walkin.Limit{Count: -1},
+		RowLimit: limit.Limit{Count: -1},
 		OnUpgrade: func(context.Context, walkin.Change) error {
 			if inHook != nil {
 				inHook()

@@ -8,14 +8,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // swaps is how often a call begins anew because another one was faster. Only a
 // call that takes something can be, so as many as a limit has in it.
 const swaps = 1000
 
-// Limiter returns a [walkin.Limiter] in the store's database, in which all
+// Limiter returns a [limit.Limiter] in the store's database, in which all
 // replicas count together: for walkin.Config.Limiter and those of the credentials,
 // where there is no Redis. What is counted by are addresses; the table has hashes
 // of them, and the sweep removes what is full again. It may be called
@@ -24,13 +24,13 @@ const swaps = 1000
 // A refusal costs one read, and a yes a read and a write, so a flood that is
 // refused writes nothing. Inside of a transaction of the store it is undone with
 // it.
-func (s *Store) Limiter() walkin.Limiter { return limiter{s} }
+func (s *Store) Limiter() limit.Limiter { return limiter{s} }
 
 type limiter struct{ *Store }
 
-// Take implements walkin.Limiter. The arithmetic is walkin's and in the caller's
+// Take implements limit.Limiter. The arithmetic is walkin's and in the caller's
 // time: the database compares and swaps.
-func (l limiter) Take(ctx context.Context, key string, limit walkin.Limit, n int, now time.Time) (walkin.Verdict, error) {
+func (l limiter) Take(ctx context.Context, key string, rate limit.Limit, n int, now time.Time) (limit.Verdict, error) {
 	hash := sha256.Sum256([]byte(key))
 	name := hash[:]
 	for range swaps {
@@ -38,15 +38,15 @@ func (l limiter) Take(ctx context.Context, key string, limit walkin.Limit, n int
 		err := l.from(ctx).QueryRowContext(ctx, l.q.limit, name).Scan(&was)
 		known := err == nil
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return walkin.Verdict{}, wrap(ctx, err)
+			return limit.Verdict{}, wrap(ctx, err)
 		}
 		var fullAt time.Time
 		if known {
 			fullAt = time.Unix(0, was)
 		}
-		next, verdict, err := limit.Take(fullAt, now, n)
+		next, verdict, err := rate.Take(fullAt, now, n)
 		if err != nil {
-			return walkin.Verdict{}, fmt.Errorf("sqlstore: %w", err)
+			return limit.Verdict{}, fmt.Errorf("sqlstore: %w", err)
 		}
 		if n == 0 || next.Equal(fullAt) || !known && !next.After(now) {
 			return verdict, nil // there is nothing to remember
@@ -63,5 +63,5 @@ func (l limiter) Take(ctx context.Context, key string, limit walkin.Limit, n int
 			return verdict, err
 		}
 	}
-	return walkin.Verdict{}, errors.New("sqlstore: a limit that too many take from at once")
+	return limit.Verdict{}, errors.New("sqlstore: a limit that too many take from at once")
 }

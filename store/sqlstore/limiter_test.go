@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/store/storetest"
 )
@@ -16,9 +16,9 @@ import (
 const limitsTable = "walkin_limits"
 
 func limits(t *testing.T, server server) {
-	storetest.RunLimiter(t, func(t *testing.T) func(*testing.T) walkin.Limiter {
+	storetest.RunLimiter(t, func(t *testing.T) func(*testing.T) limit.Limiter {
 		d := server(t)
-		return func(t *testing.T) walkin.Limiter {
+		return func(t *testing.T) limit.Limiter {
 			s, _ := d.migrated(t)
 			return s.Limiter()
 		}
@@ -32,7 +32,7 @@ func limits(t *testing.T, server server) {
 func limitTogether(t *testing.T, d database) {
 	a, _ := d.migrated(t)
 	b, _ := d.migrated(t)
-	limit := walkin.Limit{Count: 100, Per: time.Hour}
+	limit := limit.Limit{Count: 100, Per: time.Hour}
 	now := time.Now()
 	var taken atomic.Int64
 	var wg sync.WaitGroup
@@ -56,7 +56,7 @@ func limitTogether(t *testing.T, d database) {
 
 func limitWritesNothing(t *testing.T, d database) {
 	s, db := d.migrated(t)
-	limit, now := walkin.Limit{Count: 2, Per: time.Hour}, time.Now()
+	limit, now := limit.Limit{Count: 2, Per: time.Hour}, time.Now()
 	take := func(key string, n int) {
 		t.Helper()
 		_, err := s.Limiter().Take(t.Context(), key, limit, n, now)
@@ -77,7 +77,7 @@ func limitWritesNothing(t *testing.T, d database) {
 
 func limitSweep(t *testing.T, d database) {
 	s, db := d.migrated(t)
-	limit, now := walkin.Limit{Count: 10, Per: time.Hour}, time.Now()
+	limit, now := limit.Limit{Count: 10, Per: time.Hour}, time.Now()
 	for i, key := range []string{"a", "b", "c"} {
 		_, err := s.Limiter().Take(t.Context(), key, limit, 3*i+1, now) // full in 6, 24 and 42 minutes
 		ok(t, err)
@@ -97,7 +97,7 @@ func limitSweep(t *testing.T, d database) {
 
 func limitInTx(t *testing.T, d database) {
 	s, _ := d.migrated(t)
-	limit, now := walkin.Limit{Count: 1, Per: time.Hour}, time.Now()
+	limit, now := limit.Limit{Count: 1, Per: time.Hour}, time.Now()
 	errNo := errors.New("no")
 	for range 2 {
 		err := s.InTx(t.Context(), func(ctx context.Context) error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -49,7 +50,7 @@ func newPair(t *testing.T, d database) *pair {
 		}
 		wk, err := walkin.New(walkin.Config{
 			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
-			RowLimit: walkin.Limit{Count: -1}, CredentialPaths: []string{"/prove", "/out"},
+			RowLimit: limit.Limit{Count: -1}, CredentialPaths: []string{"/prove", "/out"},
 			OnMerge: func(ctx context.Context, c walkin.Change) error {
 				tx, _ := sqlstore.Tx(ctx)
 				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))

@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A LimiterOpener makes an empty limiter and returns what opens a handle on it,
 // as [Opener] does for stores.
-type LimiterOpener func(t *testing.T) (open func(t *testing.T) walkin.Limiter)
+type LimiterOpener func(t *testing.T) (open func(t *testing.T) limit.Limiter)
 
-// RunLimiter is the conformance suite of walkin.Limiter.
+// RunLimiter is the conformance suite of limit.Limiter.
 func RunLimiter(t *testing.T, open LimiterOpener) {
 	for _, c := range []struct {
 		rule string
-		run  func(t *testing.T, a, b walkin.Limiter)
+		run  func(t *testing.T, a, b limit.Limiter)
 	}{
 		{"so many at once, and none more", limiterBurst},
 		{"then one more every Per divided by Count, up to Count", limiterRefill},
@@ -39,11 +39,11 @@ func RunLimiter(t *testing.T, open LimiterOpener) {
 }
 
 // tenAnHour is a limit of which one comes back every six minutes.
-var tenAnHour = walkin.Limit{Count: 10, Per: time.Hour}
+var tenAnHour = limit.Limit{Count: 10, Per: time.Hour}
 
 // takes takes n and checks the verdict, give or take a millisecond for those
 // that round times.
-func takes(t *testing.T, l walkin.Limiter, key string, n int, now time.Time, want walkin.Verdict) {
+func takes(t *testing.T, l limit.Limiter, key string, n int, now time.Time, want limit.Verdict) {
 	t.Helper()
 	got, err := l.Take(t.Context(), key, tenAnHour, n, now)
 	if err != nil {
@@ -55,15 +55,15 @@ func takes(t *testing.T, l walkin.Limiter, key string, n int, now time.Time, wan
 	}
 }
 
-func yes(remaining int) walkin.Verdict { return walkin.Verdict{OK: true, Remaining: remaining} }
+func yes(remaining int) limit.Verdict { return limit.Verdict{OK: true, Remaining: remaining} }
 
-func no(remaining int, after time.Duration) walkin.Verdict {
-	return walkin.Verdict{Remaining: remaining, RetryAfter: after}
+func no(remaining int, after time.Duration) limit.Verdict {
+	return limit.Verdict{Remaining: remaining, RetryAfter: after}
 }
 
-func limiterBurst(t *testing.T, a, b walkin.Limiter) {
+func limiterBurst(t *testing.T, a, b limit.Limiter) {
 	for i := range 10 {
-		takes(t, []walkin.Limiter{a, b}[i%2], "k", 1, start, yes(9-i))
+		takes(t, []limit.Limiter{a, b}[i%2], "k", 1, start, yes(9-i))
 	}
 	for range 3 {
 		takes(t, a, "k", 1, start, no(0, 6*time.Minute))
@@ -71,7 +71,7 @@ func limiterBurst(t *testing.T, a, b walkin.Limiter) {
 	}
 }
 
-func limiterRefill(t *testing.T, a, b walkin.Limiter) {
+func limiterRefill(t *testing.T, a, b limit.Limiter) {
 	takes(t, a, "k", 10, start, yes(0))
 	takes(t, b, "k", 1, start.Add(6*time.Minute-time.Second), no(0, time.Second))
 	takes(t, b, "k", 1, start.Add(6*time.Minute+time.Second), yes(0))
@@ -81,13 +81,13 @@ func limiterRefill(t *testing.T, a, b walkin.Limiter) {
 	takes(t, b, "k", 1, start.Add(3*time.Hour), no(0, 6*time.Minute))
 }
 
-func limiterWhole(t *testing.T, a, b walkin.Limiter) {
+func limiterWhole(t *testing.T, a, b limit.Limiter) {
 	takes(t, a, "k", 7, start, yes(3))
 	takes(t, b, "k", 4, start, no(3, 6*time.Minute))
 	takes(t, a, "k", 3, start, yes(0))
 }
 
-func limiterLook(t *testing.T, a, b walkin.Limiter) {
+func limiterLook(t *testing.T, a, b limit.Limiter) {
 	for range 20 {
 		takes(t, a, "k", 0, start, yes(10))
 	}
@@ -96,7 +96,7 @@ func limiterLook(t *testing.T, a, b walkin.Limiter) {
 	takes(t, a, "k", 0, start.Add(7*time.Minute), yes(1))
 }
 
-func limiterGiveBack(t *testing.T, a, b walkin.Limiter) {
+func limiterGiveBack(t *testing.T, a, b limit.Limiter) {
 	takes(t, a, "never taken from", -3, start, yes(10))
 	takes(t, a, "never taken from", 10, start, yes(0))
 	takes(t, a, "k", 10, start, yes(0))
@@ -107,7 +107,7 @@ func limiterGiveBack(t *testing.T, a, b walkin.Limiter) {
 	takes(t, b, "k", 1, start.Add(time.Minute), no(0, 6*time.Minute))
 }
 
-func limiterKeys(t *testing.T, a, b walkin.Limiter) {
+func limiterKeys(t *testing.T, a, b limit.Limiter) {
 	keys := []string{"k", "K", "k ", "k\x01", "", "kä", "'; --", "%s", "{k}", "k:*", strings.Repeat("k", 200)}
 	for _, key := range keys {
 		takes(t, a, key, 10, start, yes(0))
@@ -117,23 +117,23 @@ func limiterKeys(t *testing.T, a, b walkin.Limiter) {
 	}
 }
 
-func limiterClock(t *testing.T, a, b walkin.Limiter) {
+func limiterClock(t *testing.T, a, b limit.Limiter) {
 	takes(t, a, "k", 10, start, yes(0))
 	takes(t, b, "k", 1, start.Add(-100*time.Hour), no(0, 6*time.Minute))
 	takes(t, b, "k", 1, start.Add(-100*time.Hour).Add(7*time.Minute), yes(0))
 }
 
-func limiterNonsense(t *testing.T, a, _ walkin.Limiter) {
+func limiterNonsense(t *testing.T, a, _ limit.Limiter) {
 	key := uuid.NewString()
 	for _, c := range []struct {
-		limit walkin.Limit
+		limit limit.Limit
 		n     int
 	}{
-		{walkin.Limit{}, 1},
-		{walkin.Limit{Count: -1, Per: time.Hour}, 1},
-		{walkin.Limit{Count: 10}, 1},
-		{walkin.Limit{Count: 10, Per: -time.Hour}, 1},
-		{walkin.Limit{Count: 10, Per: 9}, 1},
+		{limit.Limit{}, 1},
+		{limit.Limit{Count: -1, Per: time.Hour}, 1},
+		{limit.Limit{Count: 10}, 1},
+		{limit.Limit{Count: 10, Per: -time.Hour}, 1},
+		{limit.Limit{Count: 10, Per: 9}, 1},
 		{tenAnHour, 11},
 		{tenAnHour, -11},
 	} {
@@ -147,12 +147,12 @@ func limiterNonsense(t *testing.T, a, _ walkin.Limiter) {
 	takes(t, a, key, 10, start, yes(0))
 }
 
-func limiterTogether(t *testing.T, a, b walkin.Limiter) {
+func limiterTogether(t *testing.T, a, b limit.Limiter) {
 	var wg sync.WaitGroup
 	var taken atomic.Int64
 	for i := range 40 {
 		wg.Go(func() {
-			v, err := []walkin.Limiter{a, b}[i%2].Take(t.Context(), "k", tenAnHour, 1, start)
+			v, err := []limit.Limiter{a, b}[i%2].Take(t.Context(), "k", tenAnHour, 1, start)
 			if err != nil {
 				t.Error(err)
 			} else if v.OK {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -88,7 +89,7 @@ func newTown(t *testing.T, open Opener) *town {
 			Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
 			Store: n.stores[i],
 			// Many visitors come from few addresses here.
-			RowLimit: walkin.Limit{Count: -1},
+			RowLimit: limit.Limit{Count: -1},
 			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
 				if n.upgrade != nil {
 					return n.upgrade(ctx, c)

@@ -19,6 +19,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/challenge"
 	"github.com/walkin-go/walkin/internal/browser"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -50,7 +51,7 @@ süß 🌧	</textarea>
 // A site takes one row an hour from all the browsers here together.
 type site struct {
 	base    string
-	limiter walkin.Limiter
+	limiter limit.Limiter
 	roomy   atomic.Bool // it takes any number
 
 	mu      sync.Mutex
@@ -66,7 +67,7 @@ func serve(t *testing.T, change func(*challenge.Config)) *site {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	s := &site{base: "http://localhost:" + port, limiter: walkin.NewLimiter(0)}
+	s := &site{base: "http://localhost:" + port, limiter: limit.New(0)}
 	store := memstore.New()
 	var wk *walkin.Middleware
 	cfg := challenge.Config{Key: []byte("a key that is only of these tests"), Store: store, Insecure: true, Limiter: s.limiter,
@@ -80,12 +81,12 @@ func serve(t *testing.T, change func(*challenge.Config)) *site {
 	}
 	wk, err = walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Insecure: true, Mint: walkin.MintOnAct,
-		RowLimit: walkin.Limit{Count: 1, Per: time.Hour}, Challenge: gate.Passed, OnRefuse: gate.OnRefuse(nil),
-		RowLimitOf: func(*http.Request) walkin.Limit {
+		RowLimit: limit.Limit{Count: 1, Per: time.Hour}, Challenge: gate.Passed, OnRefuse: gate.OnRefuse(nil),
+		RowLimitOf: func(*http.Request) limit.Limit {
 			if s.roomy.Load() {
-				return walkin.Limit{Count: -1}
+				return limit.Limit{Count: -1}
 			}
-			return walkin.Limit{}
+			return limit.Limit{}
 		},
 	})
 	if err != nil {
@@ -221,7 +222,7 @@ func TestHarder(t *testing.T) {
 	s.between = func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/challenge/solved" && asked.Add(1) == 1 {
 			for range 16 {
-				_, _ = s.limiter.Take(r.Context(), "challenge:127.0.0.1", walkin.Limit{Count: 40, Per: time.Hour}, 1, time.Now())
+				_, _ = s.limiter.Take(r.Context(), "challenge:127.0.0.1", limit.Limit{Count: 40, Per: time.Hour}, 1, time.Now())
 			}
 		}
 		return false

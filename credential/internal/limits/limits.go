@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 const timeout = time.Second
@@ -19,12 +19,12 @@ const Neighbours = 4
 type Bucket struct {
 	Name  string // for the owner of the site
 	Key   string
-	Limit walkin.Limit
+	Limit limit.Limit
 }
 
 // Networks returns the buckets of a request's networks, the smallest first, as
 // walkin.Middleware.ClientNetworks has them.
-func Networks(prefix string, networks []string, limit walkin.Limit) []Bucket {
+func Networks(prefix string, networks []string, limit limit.Limit) []Bucket {
 	var buckets []Bucket
 	for i, network := range networks {
 		b := Bucket{Name: "network", Key: prefix + network, Limit: limit}
@@ -37,7 +37,7 @@ func Networks(prefix string, networks []string, limit walkin.Limit) []Bucket {
 }
 
 // Check returns what is wrong with a limit, which Networks may multiply.
-func Check(limit walkin.Limit) error {
+func Check(limit limit.Limit) error {
 	const most = 1_000_000
 	wide := limit
 	wide.Count = Neighbours * min(limit.Count, most)
@@ -49,11 +49,11 @@ func Check(limit walkin.Limit) error {
 
 // Limits count in Shared, and in the process's Own while that fails: neither open
 // nor closed.
-type Limits struct{ Shared, Own walkin.Limiter }
+type Limits struct{ Shared, Own limit.Limiter }
 
 // New returns Limits with a shared limiter; nil is none.
-func New(shared walkin.Limiter) Limits {
-	own := walkin.NewLimiter(0)
+func New(shared limit.Limiter) Limits {
+	own := limit.New(0)
 	if shared == nil {
 		shared = own
 	}
@@ -62,7 +62,7 @@ func New(shared walkin.Limiter) Limits {
 
 // Taken is what something was taken from.
 type Taken struct {
-	limiter walkin.Limiter
+	limiter limit.Limiter
 	Buckets []Bucket
 }
 
@@ -91,7 +91,7 @@ func (l Limits) take(ctx context.Context, buckets []Bucket, most int) (Taken, *F
 	return t, full, err
 }
 
-func takeFrom(ctx context.Context, limiter walkin.Limiter, buckets []Bucket, most int) (Taken, *Full, error) {
+func takeFrom(ctx context.Context, limiter limit.Limiter, buckets []Bucket, most int) (Taken, *Full, error) {
 	t, now := Taken{limiter: limiter}, time.Now()
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -1,4 +1,10 @@
-package walkin
+// Package limit counts what may happen only so often: new users, passwords, codes,
+// quotas. A [Limit] is a token bucket; a [Limiter] keeps the buckets. The one of [New]
+// is in the memory of a process; store/redisstore and store/sqlstore have ones that
+// replicas share.
+//
+// It imports nothing else of walkin, so that every package of it can use it.
+package limit
 
 import (
 	"context"
@@ -25,12 +31,11 @@ type Verdict struct {
 }
 
 // A Limiter counts what may happen only so often, in a bucket for each key.
-// [NewLimiter] has one in the memory of a process; one that replicas share, in
+// [New] has one in the memory of a process; one that replicas share, in
 // Redis or a database, makes them count together.
 //
 // All methods may be called concurrently. Times are the caller's, and those of
-// two replicas differ. walkin never calls a limiter inside a transaction of the
-// [Store].
+// two replicas differ. walkin never calls a limiter inside a transaction of its store.
 type Limiter interface {
 	// Take takes n from the bucket of a key, if that many are there, and
 	// nothing otherwise: a Verdict that is not OK is no error. With n of
@@ -55,7 +60,7 @@ type Limiter interface {
 // that is above Per's nanoseconds, a Per above a hundred years, and an n above
 // Count are errors.
 func (l Limit) Take(fullAt, now time.Time, n int) (time.Time, Verdict, error) {
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return fullAt, Verdict{}, fmt.Errorf("walkin: %w", err)
 	}
 	if n > l.Count || n < -l.Count {
@@ -74,7 +79,8 @@ func (l Limit) Take(fullAt, now time.Time, n int) (time.Time, Verdict, error) {
 
 const maxPer = 100 * 365 * 24 * time.Hour
 
-func (l Limit) check() error {
+// Check returns what is wrong with a limit, or nil.
+func (l Limit) Check() error {
 	// A longer Per would overflow, and the limit be none: a Duration holds 292
 	// years, of which Take needs two Pers, and Unix nanoseconds end in 2262.
 	if l.Count < 1 || l.Per <= 0 || l.Per < time.Duration(l.Count) || l.Per > maxPer {
@@ -88,7 +94,7 @@ const (
 	limiterShards = 64
 )
 
-// NewLimiter returns a [Limiter] in the memory of this process. It remembers at
+// New returns a [Limiter] in the memory of this process. It remembers at
 // most so many keys, in about 40 bytes each; 0, or less, is 131,072, which is 5
 // MB. It never returns an error of its own, and starts nothing.
 //
@@ -97,7 +103,7 @@ const (
 // hardly used. A bucket that was emptied stays until tens of thousands of others
 // are as empty, and whoever can do that has no need to. What is forgotten is
 // forgiven: the other way, a flood would lock everybody out.
-func NewLimiter(keys int) Limiter {
+func New(keys int) Limiter {
 	if keys <= 0 {
 		keys = limiterKeys
 	}

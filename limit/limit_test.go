@@ -1,4 +1,4 @@
-package walkin_test
+package limit_test
 
 import (
 	"fmt"
@@ -11,15 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/storetest"
 )
 
 func TestLimiter(t *testing.T) {
-	storetest.RunLimiter(t, func(*testing.T) func(*testing.T) walkin.Limiter {
-		l := walkin.NewLimiter(0) // two replicas in one process share the one value
-		return func(*testing.T) walkin.Limiter { return l }
+	storetest.RunLimiter(t, func(*testing.T) func(*testing.T) limit.Limiter {
+		l := limit.New(0) // two replicas in one process share the one value
+		return func(*testing.T) limit.Limiter { return l }
 	})
 }
 
@@ -29,33 +28,33 @@ func TestLimiter(t *testing.T) {
 func TestLimitTake(t *testing.T) {
 	for seed := range uint64(80) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		limit := walkin.Limit{Count: 1 + rnd.IntN(50), Per: time.Duration(1 + rnd.Int64N(int64(48*time.Hour)))}
-		step := limit.Per / time.Duration(limit.Count)
+		rate := limit.Limit{Count: 1 + rnd.IntN(50), Per: time.Duration(1 + rnd.Int64N(int64(48*time.Hour)))}
+		step := rate.Per / time.Duration(rate.Count)
 		now, fullAt := time.Unix(1_800_000_000, 0), time.Time{}
 		var when []time.Time // of each that was taken
 		for range 300 {
 			now = now.Add(time.Duration(rnd.Int64N(int64(3*step) + 1)))
-			n := rnd.IntN(limit.Count + 1)
+			n := rnd.IntN(rate.Count + 1)
 			before := fullAt
-			next, v, err := limit.Take(fullAt, now, n)
+			next, v, err := rate.Take(fullAt, now, n)
 			if err != nil {
 				t.Fatal(err)
 			}
 			fullAt = next
-			if v.OK != (v.RetryAfter == 0) || v.Remaining < 0 || v.Remaining > limit.Count {
-				t.Fatalf("%v: got %+v", limit, v)
+			if v.OK != (v.RetryAfter == 0) || v.Remaining < 0 || v.Remaining > rate.Count {
+				t.Fatalf("%v: got %+v", rate, v)
 			}
 			if !v.OK {
-				if _, late, _ := limit.Take(before, now.Add(v.RetryAfter), n); !late.OK {
-					t.Fatalf("%v: %d were not there after %v", limit, n, v.RetryAfter)
+				if _, late, _ := rate.Take(before, now.Add(v.RetryAfter), n); !late.OK {
+					t.Fatalf("%v: %d were not there after %v", rate, n, v.RetryAfter)
 				}
-				if _, early, _ := limit.Take(before, now.Add(v.RetryAfter-1), n); early.OK {
-					t.Fatalf("%v: %d were there before %v", limit, n, v.RetryAfter)
+				if _, early, _ := rate.Take(before, now.Add(v.RetryAfter-1), n); early.OK {
+					t.Fatalf("%v: %d were there before %v", rate, n, v.RetryAfter)
 				}
 				continue
 			}
-			if _, again, _ := limit.Take(fullAt, now, min(v.Remaining+1, limit.Count)); again.OK != (v.Remaining == limit.Count) {
-				t.Fatalf("%v: %d remain, and one more is OK: %t", limit, v.Remaining, again.OK)
+			if _, again, _ := rate.Take(fullAt, now, min(v.Remaining+1, rate.Count)); again.OK != (v.Remaining == rate.Count) {
+				t.Fatalf("%v: %d remain, and one more is OK: %t", rate, v.Remaining, again.OK)
 			}
 			for range n {
 				when = append(when, now)
@@ -63,8 +62,8 @@ func TestLimitTake(t *testing.T) {
 		}
 		for i := range when {
 			for j := i; j < len(when); j++ {
-				if most := limit.Count + int(when[j].Sub(when[i])/step); j-i+1 > most {
-					t.Fatalf("%v: %d were taken within %v, want %d at most", limit, j-i+1, when[j].Sub(when[i]), most)
+				if most := rate.Count + int(when[j].Sub(when[i])/step); j-i+1 > most {
+					t.Fatalf("%v: %d were taken within %v, want %d at most", rate, j-i+1, when[j].Sub(when[i]), most)
 				}
 			}
 		}
@@ -91,13 +90,13 @@ func TestLimiterFlood(t *testing.T) {
 		}
 	}
 	const bound = 131_072 * 40
-	limit := walkin.Limit{Count: 30, Per: time.Hour}
+	rate := limit.Limit{Count: 30, Per: time.Hour}
 	now := time.Unix(1_800_000_000, 0)
 	before := heap()
-	l := walkin.NewLimiter(0)
+	l := limit.New(0)
 	take := func(key string, n int, want bool) {
 		t.Helper()
-		if v, err := l.Take(t.Context(), key, limit, n, now); err != nil || v.OK != want {
+		if v, err := l.Take(t.Context(), key, rate, n, now); err != nil || v.OK != want {
 			t.Fatalf("%s: got %+v and error %v, want OK %t", key, v, err, want)
 		}
 	}
@@ -128,12 +127,12 @@ func TestLimiterFlood(t *testing.T) {
 // nobody out: what is forgotten is forgiven.
 func TestLimiterFull(t *testing.T) {
 	for _, keys := range []int{-1, 1, 64, 1000} {
-		l := walkin.NewLimiter(keys)
-		limit := walkin.Limit{Count: 2, Per: time.Hour}
+		l := limit.New(keys)
+		rate := limit.Limit{Count: 2, Per: time.Hour}
 		now := time.Unix(1_800_000_000, 0)
 		for i := range 10_000 {
 			// All of one moment, and all buckets empty.
-			if v, err := l.Take(t.Context(), strconv.Itoa(i), limit, 2, now); err != nil || !v.OK {
+			if v, err := l.Take(t.Context(), strconv.Itoa(i), rate, 2, now); err != nil || !v.OK {
 				t.Fatalf("%d keys, address %d: got %+v and error %v", keys, i, v, err)
 			}
 		}
@@ -141,14 +140,14 @@ func TestLimiterFull(t *testing.T) {
 }
 
 func BenchmarkLimiter(b *testing.B) {
-	limit := walkin.Limit{Count: 30, Per: time.Hour}
+	rate := limit.Limit{Count: 30, Per: time.Hour}
 	keys := make([]string, 1<<18) // twice what fits
 	for i := range keys {
 		keys[i] = "rows:30/1h0m0s:" + strconv.Itoa(i)
 	}
 	var mu sync.Mutex
 	worker := 0
-	l, now := walkin.NewLimiter(0), time.Now()
+	l, now := limit.New(0), time.Now()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		mu.Lock()
@@ -156,7 +155,7 @@ func BenchmarkLimiter(b *testing.B) {
 		worker++
 		mu.Unlock()
 		for ; pb.Next(); i++ {
-			_, _ = l.Take(b.Context(), keys[i%len(keys)], limit, 1, now)
+			_, _ = l.Take(b.Context(), keys[i%len(keys)], rate, 1, now)
 		}
 	})
 }
@@ -164,11 +163,11 @@ func BenchmarkLimiter(b *testing.B) {
 // TestLongLimits holds that a limit for ever is one, and none that overflows.
 func TestLongLimits(t *testing.T) {
 	for _, per := range []time.Duration{time.Hour, 100 * 365 * 24 * time.Hour, 200 * 365 * 24 * time.Hour, math.MaxInt64} {
-		for _, limit := range []walkin.Limit{{Count: 1, Per: per}, {Count: 1_000_000, Per: per}} {
+		for _, rate := range []limit.Limit{{Count: 1, Per: per}, {Count: 1_000_000, Per: per}} {
 			now := time.Now()
-			limiter, good := walkin.NewLimiter(0), 0
+			limiter, good := limit.New(0), 0
 			for range 3 {
-				switch v, err := limiter.Take(t.Context(), "key", limit, limit.Count, now); {
+				switch v, err := limiter.Take(t.Context(), "key", rate, rate.Count, now); {
 				case err != nil:
 					good-- // says so; that is fine
 				case v.OK:
@@ -176,10 +175,10 @@ func TestLongLimits(t *testing.T) {
 				}
 			}
 			if good > 1 {
-				t.Errorf("%d per %v: all of it was taken %d times", limit.Count, per, good)
+				t.Errorf("%d per %v: all of it was taken %d times", rate.Count, per, good)
 			}
-			if _, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: memstore.New(), RowLimit: limit}); (err != nil) != (good < 0) {
-				t.Errorf("%d per %v: New says %v", limit.Count, per, err)
+			if err := rate.Check(); (err != nil) != (good < 0) {
+				t.Errorf("%d per %v: Check says %v, and Take does not", rate.Count, per, err)
 			}
 		}
 	}

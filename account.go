@@ -312,5 +312,8 @@ func (s *settlement) unlink(ctx context.Context) error {
 	if err := store.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {
 		return err
 	}
+	if s.session, err = uuid.NewRandom(); err != nil {
+		return err
+	}
 	return s.open(ctx)
 }

@@ -236,17 +236,13 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 			return nil, err
 		}
 	}
-	// The token comes before the row: one that cannot be issued must leave none.
-	token, c, err := m.issue(r.Context(), c)
-	if err != nil {
-		m.returnRow(r, taken, now)
-		return nil, refusalOf(err)
-	}
-	created, err := m.persist(r.Context(), c, now)
-	if err == nil && !created || errors.Is(err, ErrSuperseded) {
+	token, c, created, err := m.storeAnonymous(r.Context(), c, now)
+	if !created && !errors.Is(err, ErrUnavailable) { // which may have committed
 		m.returnRow(r, taken, now)
 	}
 	switch {
+	case isHook(err):
+		return nil, refusalOf(err) // whatever it is called in there
 	case errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")
 		if v.entry != nil {

@@ -174,8 +174,16 @@ type Config struct {
 	// token is issued; they come back in Claims.App, as a JSON object, and
 	// are as old as the token. An error, a name that walkin uses itself, or
 	// more than fits into a cookie means that no token is issued. Nil is
-	// none. During Continue the context is the transaction's.
+	// none. During Continue, and after OnCreate, the context is the transaction's.
 	AppClaims func(ctx context.Context, c Claims) (map[string]any, error)
+
+	// OnCreate is called when a user is stored: an anonymous one with their first
+	// write, by Ensure or with PersistOnMint, and one who signs up before that, with
+	// or without an anonymous user ID, before OnUpgrade. An app with a users table of
+	// its own adds a row there, which OnUpgrade updates, see docs/users-table.md. A
+	// user whom the store had lost is stored again, so the row may be there. Nil
+	// stores users in batches, which is faster, see docs/performance.md.
+	OnCreate func(ctx context.Context, c Claims) error
 
 	// OnUpgrade is called when a user becomes permanent: Upgraded or
 	// SignedUp. OnMerge is called when an anonymous visitor proves the

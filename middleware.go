@@ -2,7 +2,6 @@ package walkin
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -202,7 +201,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 	case c.Provisional && m.makesRow(r, v):
 		// The first act: the row is there before the handler runs.
 		cookie, err := m.makeRow(r, v)
-		if errors.Is(err, ErrSuperseded) {
+		if v.standing == superseded {
 			return nil, nil // nobody; the handler and its guards say what that means
 		}
 		return one(cookie), err

@@ -32,6 +32,7 @@ type settlement struct {
 	claims   Claims   // of the new session
 	identity Identity // with its secret
 	token    string
+	session  uuid.UUID   // the new one
 	held     bool        // the visitor is locked
 	stored   bool        // and was stored for that
 	created  bool        // a user, who had no row before
@@ -48,6 +49,10 @@ type settlement struct {
 func (s *settlement) settle(ctx context.Context) error {
 	store, p := s.m.cfg.Store, s.proof
 	s.held, s.stored, s.created, s.revived, s.seen, s.guest = false, false, false, false, false, nil
+	var err error
+	if s.session, err = uuid.NewRandom(); err != nil {
+		return err
+	}
 	owned, err := store.Identity(ctx, p.Provider, p.Subject)
 	free := errors.Is(err, ErrNotFound)
 	if err != nil && !free {
@@ -73,6 +78,9 @@ func (s *settlement) settle(ctx context.Context) error {
 		return &Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: ErrRedeemed}
 	}
 	s.change = Change{UserID: user.ID, Identity: Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
+	if err := s.onCreate(ctx); err != nil {
+		return err
+	}
 	s.endsOld = !nobody
 	if s.data = nil; s.endsOld {
 		if s.data, err = s.m.pickUp(ctx, s.visitor); err != nil {
@@ -241,6 +249,9 @@ func (s *settlement) signUp(ctx context.Context) error {
 	} else if err := s.create(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
 		return err
 	}
+	if err := s.onCreate(ctx); err != nil {
+		return err
+	}
 	if err := s.attach(ctx); err != nil {
 		return err
 	}
@@ -394,15 +405,11 @@ func (s *settlement) attach(ctx context.Context) error {
 // open makes the new session and its token. The token comes before the commit:
 // one that cannot be issued undoes the change.
 func (s *settlement) open(ctx context.Context) error {
-	id, err := uuid.NewRandom()
-	if err != nil {
-		return err
-	}
 	began := s.now
 	if !s.began.IsZero() {
 		began = s.began
 	}
-	c := s.m.bounded(s.m.dated(Claims{UserID: s.change.UserID, SessionID: id, Method: s.proof.Method}, s.now), began)
+	c := s.m.bounded(s.m.dated(Claims{UserID: s.change.UserID, SessionID: s.session, Method: s.proof.Method}, s.now), began)
 	c.ProvenAt = c.IssuedAt
 	if at := s.proof.At.Truncate(time.Second); !at.IsZero() && at.Before(c.ProvenAt) {
 		c.ProvenAt = at
@@ -413,6 +420,7 @@ func (s *settlement) open(ctx context.Context) error {
 	if s.change.Outcome == Unlinked {
 		c.ProvenAt = s.visitor.ProvenAt // nothing was proven
 	}
+	var err error
 	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
 		return &hookError{s.change.Outcome, err}
 	}
@@ -421,7 +429,7 @@ func (s *settlement) open(ctx context.Context) error {
 			return err
 		}
 	}
-	session := Session{ID: id, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt}
+	session := Session{ID: s.session, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt}
 	if err := s.m.cfg.Store.CreateSession(ctx, session); err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ import (
 // waits for its disk: how many more of them the store lets through than the bare
 // driver does, with one row and one statement for each visitor ("statement"), with
 // the two rows of each in a transaction of their own ("transaction"), and with
-// those of all 32 at once and nothing checked ("floor"). All take turns in an order
+// those of all 32 at once and nothing checked ("floor"); and than the store itself
+// does alone in a transaction, where the app has an OnCreate ("hook"). All take turns in an order
 // of chance; it reports medians of the ratios. Some have disks that take longer.
 //
 //	go test -run '^$' -bench Acts -benchtime 40x
@@ -55,6 +56,13 @@ func BenchmarkActs(b *testing.B) {
 					user, session := visitor(x.at)
 					_, err := s.Persist(ctx, user, session)
 					return err
+				}},
+				{"hook", 1, func(ctx context.Context) error {
+					return s.InTx(ctx, func(ctx context.Context) error { // as with walkin.Config.OnCreate
+						user, session := visitor(x.at)
+						_, err := s.Persist(ctx, user, session)
+						return err
+					})
 				}},
 				{"statement", 1, func(ctx context.Context) error {
 					user, _ := visitor(x.at)
@@ -97,7 +105,7 @@ func BenchmarkActs(b *testing.B) {
 					took[contenders[i].name] = measure(contenders[i])
 				}
 				figures["rows/s"] = append(figures["rows/s"], 1/took["store"])
-				for _, name := range []string{"statement", "transaction", "floor"} {
+				for _, name := range []string{"hook", "statement", "transaction", "floor"} {
 					figures["×"+name] = append(figures["×"+name], took[name]/took["store"])
 				}
 			}

@@ -1,0 +1,72 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// storeAnonymous stores the anonymous user of c with their session, and returns the
+// token that says so. The token comes before the commit: one that cannot be issued
+// must leave no user.
+//
+// Config.OnCreate runs in the same transaction, before Config.AppClaims, which so
+// finds what it wrote. Such a user is stored alone: a hook is no part of a batch.
+func (m *Middleware) storeAnonymous(ctx context.Context, c Claims, now time.Time) (token string, with Claims, created bool, err error) {
+	if m.cfg.OnCreate == nil {
+		if token, with, err = m.issue(ctx, c); err == nil {
+			created, err = m.persist(ctx, with, now)
+		} else {
+			err = &hookError{Persisted, err}
+		}
+		return token, with, created && err == nil, err
+	}
+	err = m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		var err error
+		if created, err = m.persist(ctx, c, now); err != nil {
+			return err
+		}
+		if created {
+			if err := m.onCreate(ctx, c); err != nil {
+				return err
+			}
+		}
+		if token, with, err = m.issue(ctx, c); err != nil {
+			return &hookError{Persisted, err}
+		}
+		return nil
+	})
+	return token, with, created && err == nil, err
+}
+
+// onCreate calls Config.OnCreate for a user whom this transaction has stored.
+func (m *Middleware) onCreate(ctx context.Context, c Claims) error {
+	if m.cfg.OnCreate == nil {
+		return nil
+	}
+	c.Provisional = false
+	if err := m.cfg.OnCreate(ctx, c); err != nil {
+		return &hookError{Persisted, err}
+	}
+	return nil
+}
+
+// onCreate calls Config.OnCreate for the user of this change, where it has stored one
+// who stays: for the permanent user they are from now on, or for an anonymous one
+// whom the store had lost.
+func (s *settlement) onCreate(ctx context.Context) error {
+	if !s.created {
+		return nil
+	}
+	c := Claims{UserID: s.change.UserID, SessionID: s.session, Method: s.proof.Method, IssuedAt: s.now, ProvenAt: s.now}
+	if s.change.UserID == s.visitor.UserID && s.lost {
+		c = s.visitor
+	}
+	return s.m.onCreate(ctx, c)
+}
+
+// isHook reports whether a function of the app's returned the error.
+func isHook(err error) bool {
+	_, ok := errors.AsType[*hookError](err)
+	return ok
+}

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // Mint says when a visitor without a user gets one. Minting is a signature and
@@ -79,10 +79,10 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 	}
 	switch {
 	case v.issued != nil:
-		nostore.Set(w.Header(), "no-store")
+		response.NoStore(w.Header(), "no-store")
 	case cookie == nil:
 	case old != nil && v.response.Load() != nil:
-		v.response.Load().goOn(m.stillAlive(r, old, v.entry), cookie)
+		v.response.Load().SetWhile(m.stillAlive(r, old, v.entry), cookie)
 	default:
 		m.setCookies(w, v, cookie)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 const (
@@ -70,12 +71,12 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	case has, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
 		show(w)
 	case v.response.Load() != nil:
-		v.response.Load().set(m.cookies.flow(rand.Text()))
+		v.response.Load().Set(m.cookies.flow(rand.Text()))
 		show(w)
 	default:
-		p := &response{ResponseWriter: w, cookies: one(m.cookies.flow(rand.Text()))}
-		show(p.writer())
-		p.finish(r.Context())
+		p := response.New(w, m.cookies.flow(rand.Text()))
+		show(p.Wrapped())
+		p.Finish(r.Context())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // Claims say who the visitor is. They are a plain value, comparable with ==;
@@ -86,31 +87,31 @@ type visit struct {
 	context.Context
 	claims atomic.Pointer[Claims] // nil: nobody; what it points to never changes
 
-	m        *Middleware                  // nil when made by NewContext
-	request  atomic.Pointer[http.Request] // nil when made by NewContext, on a returning visitor's short way, and after the request
-	handled  bool                         // by Handler: what was to be decided is
-	standing standing                     // how the visitor's token was found
-	lost     bool                         // the store has never heard of the user, who is anonymous
-	unsure   bool                         // the store is not the one that knows the session: nothing is written
-	bearer   bool                         // the token came in the Authorization header, and a new one goes into the answer
-	minted   bool                         // the visitor's user was made by this very request
-	handsOff bool                         // another value of the cookie's name cannot be judged: it is not written over
-	facts    request.Facts                // who sent the request; not read on a returning visitor's short way
-	reason   string                       // why, for the owner's events
-	url      *url.URL                     // as Handler saw it; nil outside of it
-	issued   *Token                       // for the answer to a bearer
-	entry    *entry                       // the cache entry of a token that verified, or nil
-	response atomic.Pointer[response]     // the wrapped writer, nil when w was passed through, and after the request
-	ended    atomic.Bool                  // Handler has returned
-	ensuring sync.Mutex                   // one Ensure after another
-	taken    takenRows                    // of ReserveAccount
-	reserved bool                         // whether there was one
+	m        *Middleware                     // nil when made by NewContext
+	request  atomic.Pointer[http.Request]    // nil when made by NewContext, on a returning visitor's short way, and after the request
+	handled  bool                            // by Handler: what was to be decided is
+	standing standing                        // how the visitor's token was found
+	lost     bool                            // the store has never heard of the user, who is anonymous
+	unsure   bool                            // the store is not the one that knows the session: nothing is written
+	bearer   bool                            // the token came in the Authorization header, and a new one goes into the answer
+	minted   bool                            // the visitor's user was made by this very request
+	handsOff bool                            // another value of the cookie's name cannot be judged: it is not written over
+	facts    request.Facts                   // who sent the request; not read on a returning visitor's short way
+	reason   string                          // why, for the owner's events
+	url      *url.URL                        // as Handler saw it; nil outside of it
+	issued   *Token                          // for the answer to a bearer
+	entry    *entry                          // the cache entry of a token that verified, or nil
+	response atomic.Pointer[response.Writer] // the wrapped writer, nil when w was passed through, and after the request
+	ended    atomic.Bool                     // Handler has returned
+	ensuring sync.Mutex                      // one Ensure after another
+	taken    takenRows                       // of ReserveAccount
+	reserved bool                            // whether there was one
 }
 
 // begun reports whether the response has begun, as far as walkin sees it.
 func (v *visit) begun() bool {
 	p := v.response.Load()
-	return v.ended.Load() || p != nil && p.begun()
+	return v.ended.Load() || p != nil && p.Begun()
 }
 
 // end lets go of the request and of the response: the visit is the request's

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // A Token is what an answer carries to a client without cookies, in place of a
@@ -24,7 +24,7 @@ type Token struct {
 func (t Token) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	nostore.Set(h, "no-store")
+	response.NoStore(h, "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	// The only error is a client that went away.
 	_ = json.NewEncoder(w).Encode(struct {

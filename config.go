@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/walkin-go/walkin/internal/clientip"
+	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -361,30 +363,25 @@ func New(cfg Config) (*Middleware, error) {
 		names.former = append(names.former, formerCookies{former, f.ChangedAt})
 	}
 	for name, path := range map[string]string{"UpgradeURL": cfg.UpgradeURL, "SignInURL": cfg.SignInURL, "SignOutURL": cfg.SignOutURL} {
-		if path != "" && localPath(path, "") == "" {
+		if path != "" && localurl.Path(path, "") == "" {
 			mistake("Config.%s %q is not a local path like /sign-up", name, path)
 		}
 	}
 	for i, path := range cfg.CredentialPaths {
-		if localPath(path, "") == "" || path == "/" || strings.ContainsAny(path, "?#") {
+		if localurl.Path(path, "") == "" || path == "/" || strings.ContainsAny(path, "?#") {
 			mistake("Config.CredentialPaths[%d] %q is not a local path like /passkey/", i, path)
 		}
 	}
-	if cfg.BasePath = strings.TrimSuffix(cfg.BasePath, "/"); cfg.BasePath != "" && (localPath(cfg.BasePath, "") == "" || strings.ContainsAny(cfg.BasePath, "?#%")) {
+	if cfg.BasePath = strings.TrimSuffix(cfg.BasePath, "/"); cfg.BasePath != "" && (localurl.Path(cfg.BasePath, "") == "" || strings.ContainsAny(cfg.BasePath, "?#%")) {
 		mistake("Config.BasePath %q is not a local path like /app", cfg.BasePath)
 	}
 	if cfg.CacheSize < 0 {
 		mistake("Config.CacheSize is %d, which is negative", cfg.CacheSize)
 	}
-	if cfg.AddressHeader != "" && len(cfg.TrustedProxies) == 0 {
-		mistake("Config.AddressHeader is %q without TrustedProxies, whose header it would be", cfg.AddressHeader)
+	proxies, err := clientip.New(cfg.TrustedProxies, cfg.AddressHeader)
+	if err != nil {
+		errs = append(errs, err)
 	}
-	orDefault(&cfg.AddressHeader, headerForwardedFor)
-	if !isFieldName(cfg.AddressHeader) {
-		mistake("Config.AddressHeader %q is not the name of a header", cfg.AddressHeader)
-	}
-	cfg.AddressHeader = http.CanonicalHeaderKey(cfg.AddressHeader)
-	cfg.TrustedProxies = trustedPrefixes(cfg.TrustedProxies, mistake)
 	if cfg.RowLimit.Count >= 0 {
 		if err := checkRowLimit(cfg.RowLimit); err != nil {
 			mistake("Config.RowLimit: %w", err)
@@ -416,7 +413,7 @@ func New(cfg Config) (*Middleware, error) {
 	}
 	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
 	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: newCache(cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
-		ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
+		proxies: proxies, ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
 }
 
 // Insecure returns Config.Insecure, for a package that sets a cookie of its own.

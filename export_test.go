@@ -14,9 +14,6 @@ var Codes = codes
 // CodeOf is code.
 var CodeOf = code
 
-// LocalPath is localPath, for its fuzz test.
-var LocalPath = localPath
-
 // FindCookie finds one cookie without a cache, in words.
 func FindCookie(h http.Header, name string) (values []string, conflict bool) {
 	k := cookies{permanent: name}

@@ -7,13 +7,13 @@ import (
 	"html/template"
 	"math"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -303,13 +303,13 @@ func (e *Refusal) Location(r *http.Request) string {
 	if page == "" || page == asked(r).Path {
 		return ""
 	}
-	return withReturnTo(e.Page, wayBack(r))
+	return localurl.WithReturnTo(e.Page, wayBack(r))
 }
 
 // refused tells the owner, and sets the header fields that every refusal has.
 func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
-	nostore.Set(w.Header(), "no-store")
+	response.NoStore(w.Header(), "no-store")
 	if refusal.RetryAfter > 0 {
 		w.Header().Set("Retry-After", wholeSeconds(refusal.RetryAfter))
 	}
@@ -344,75 +344,14 @@ func writePage(w http.ResponseWriter, r *http.Request, e *Refusal) {
 	w.WriteHeader(e.Status)
 	back := ""
 	if !isSafe(r) {
-		back = localPath(wayBack(r), "")
+		back = localurl.Path(wayBack(r), "")
 	}
 	_ = refusalPage.Execute(w, struct{ Title, Detail, SignOut, Back, Start string }{http.StatusText(e.Status), e.Message, e.SignOut, back, start(r)})
-}
-
-func withReturnTo(page, path string) string {
-	path = localPath(path, "")
-	if path == "" {
-		return page
-	}
-	separator := "?"
-	if strings.Contains(page, "?") {
-		separator = "&"
-	}
-	return page + separator + "return_to=" + url.QueryEscape(path)
-}
-
-// localPath returns s when it is a path of this site that no browser takes for
-// anything else, and fallback otherwise. Browsers read \ as /, drop tabs and
-// line breaks, and resolve dots; servers in between may decode once more.
-func localPath(s, fallback string) string {
-	if len(s) > 2048 || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") {
-		return fallback
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '\\' {
-			return fallback
-		}
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
-		return fallback
-	}
-	// The decoded path must be as harmless as the text, also after another
-	// round: no second slash at the start, no backslash, no control byte.
-	for range 2 {
-		for i := range len(u.Path) {
-			if u.Path[i] < ' ' || u.Path[i] == 0x7f || u.Path[i] == '\\' {
-				return fallback
-			}
-		}
-		if strings.Contains(u.Path, "//") {
-			return fallback
-		}
-		u.Path = unescape(u.Path)
-	}
-	return s
-}
-
-// unescape decodes what is percent-encoded and leaves the rest, as many servers
-// do where url.PathUnescape gives up: one stray % must not hide the others.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if i+2 < len(s) && s[i] == '%' {
-			if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
-				b.WriteByte(byte(c))
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // ReturnTo returns where a form leads when it is done: the local path in its
 // return_to, or the app's own start when that is none, or one that a browser could
 // take for another site. The start is "/", or where the app is mounted.
 func ReturnTo(r *http.Request) string {
-	return localPath(r.FormValue("return_to"), start(r))
+	return localurl.Path(r.FormValue("return_to"), start(r))
 }

@@ -12,7 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -25,6 +27,7 @@ type Middleware struct {
 	cookies cookies
 	site    request.Site
 	cache   *cache
+	proxies *clientip.Proxies
 	began   time.Time
 
 	strangers strangers
@@ -125,23 +128,24 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p := &response{ResponseWriter: w}
-		v.response.Store(p)
+		var p *response.Writer
 		if f.standing == live && cookies != nil {
-			p.goOn(m.stillAlive(r, f.entry, v.entry), cookies...)
+			p = response.New(w)
+			p.SetWhile(m.stillAlive(r, f.entry, v.entry), cookies...)
 		} else {
-			p.cookies = cookies
+			p = response.New(w, cookies...)
 		}
+		v.response.Store(p)
 		minted, done := v.claims.Load(), false
 		defer func() {
 			// Only who was minted for this request, and is nobody else yet.
-			lost := !done && !p.begun() || p.withheld
+			lost := !done && !p.Begun() || p.Withheld()
 			if rowMade && lost && v.claims.Load() == minted {
 				m.undo(r.Context(), *minted)
 			}
 		}()
-		next.ServeHTTP(p.writer(), r)
-		p.finish(r.Context())
+		next.ServeHTTP(p.Wrapped(), r)
+		p.Finish(r.Context())
 		done = true
 	})
 }
@@ -360,11 +364,11 @@ func (m *Middleware) undo(ctx context.Context, c Claims) {
 func (m *Middleware) setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
 	p := v.response.Load()
 	if p == nil {
-		writeCookies(w.Header(), set)
+		response.SetCookies(w.Header(), set)
 		return
 	}
 	for _, c := range set {
-		p.set(c)
+		p.Set(c)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -74,7 +75,7 @@ func TestReturnPaths(t *testing.T) {
 			if tt.local {
 				want = tt.path
 			}
-			if got := walkin.LocalPath(tt.path, "/"); got != want {
+			if got := localurl.Path(tt.path, "/"); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 			if tt.local {
@@ -162,7 +163,7 @@ func wantBack(t *testing.T, guard http.Handler, r *http.Request) {
 		t.Errorf("got %d ways back: %q", len(back), back)
 	} else if len(back) == 1 {
 		wantLocal(t, back[0])
-		if walkin.LocalPath(back[0], "") != back[0] {
+		if localurl.Path(back[0], "") != back[0] {
 			t.Errorf("the way back is %q, which a form does not take", back[0])
 		}
 	}
@@ -239,7 +240,7 @@ func FuzzReturnTo(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := walkin.LocalPath(s, "")
+		got := localurl.Path(s, "")
 		if got == "" {
 			return
 		}

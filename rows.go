@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -207,18 +208,11 @@ func (m *Middleware) returnRow(r *http.Request, taken takenRows, now time.Time) 
 // which Config.TrustedProxies does not name: they all share its address, and its
 // row limit. It cannot be mended here: whoever wrote the header may be anybody.
 func (m *Middleware) lookForProxy(r *http.Request) {
-	if _, ok := parsePeer(r.RemoteAddr); !ok && m.addressSeen.CompareAndSwap(false, true) {
+	if !clientip.HasPeer(r) && m.addressSeen.CompareAndSwap(false, true) {
 		m.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.RowLimit; set http.Request.RemoteAddr, or Config.RowLimitOf")
 		m.emit(r, Event{Outcome: Failed, Reason: "no_client_address"})
 	}
-	if len(m.cfg.TrustedProxies) > 0 || m.proxySeen.Load() {
-		return
-	}
-	peer, ok := parsePeer(r.RemoteAddr)
-	if ok && !isInternal(peer) || header(r, headerForwardedFor) == "" && header(r, headerForwarded) == "" {
-		return
-	}
-	if m.proxySeen.CompareAndSwap(false, true) {
+	if !m.proxySeen.Load() && m.proxies.Overlooks(r) && m.proxySeen.CompareAndSwap(false, true) {
 		m.log.Warn("walkin: requests come through a proxy that Config.TrustedProxies does not name: all visitors count as one for Config.RowLimit")
 		m.emit(r, Event{Outcome: Failed, Reason: "proxy_not_trusted"})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // LoadAndSave is scs's middleware on walkin's session, for the routes that keep
@@ -82,9 +83,9 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 			}
 			r = request.With(ctx, r)
 			defer func() { request.GiveBack(outer, r) }()
-			p := &response{ResponseWriter: w}
+			p := response.New(w)
 			header := w.Header().Clone()
-			p.before = func(status int) bool {
+			p.Before = func(status int) bool {
 				err := data.destroyed(w, r, v, l)
 				if err == nil {
 					err = data.save(w, r, v, status)
@@ -103,8 +104,8 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 				m.Refuse(w, r, err)
 				return false
 			}
-			next.ServeHTTP(p.writer(), r)
-			p.commit(http.StatusOK)
+			next.ServeHTTP(p.Wrapped(), r)
+			p.Commit(http.StatusOK)
 		})
 	}
 }
@@ -173,7 +174,7 @@ func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit, sta
 		if err != nil {
 			return err
 		}
-		if cookie != nil && status != http.StatusNotModified { // see response.commit; the next answer brings it
+		if cookie != nil && status != http.StatusNotModified { // see response.Writer.Commit; the next answer brings it
 			d.m.setCookies(w, v, cookie)
 		}
 	}

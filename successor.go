@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // A successor says which session a change of identity opened, in place of which
@@ -142,7 +142,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	unjudged := v.standing == unverifiable
 	m.remember(v, token, claims)
 	if v.bearer {
-		nostore.Set(w.Header(), "no-store")
+		response.NoStore(w.Header(), "no-store")
 		m.hand(v, token, claims)
 		return first.Outcome, nil
 	}

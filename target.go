@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/internal/request"
 )
 
@@ -58,7 +59,7 @@ func start(r *http.Request) string {
 	if !ok {
 		mount = basePath(r)
 	}
-	return localPath((&url.URL{Path: strings.TrimSuffix(mount, "/") + "/"}).EscapedPath(), "/")
+	return localurl.Path((&url.URL{Path: strings.TrimSuffix(mount, "/") + "/"}).EscapedPath(), "/")
 }
 
 // known returns the request with what walkin knows about it, for answers that

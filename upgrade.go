@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // A Proof is what a credential found out about a visitor: that they are who an
@@ -293,7 +293,7 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 				m.emit(r, Event{Outcome: Failed, Reason: "access_token", UserID: c.UserID, SessionID: c.SessionID, Err: err})
 			}
 		}
-		nostore.Set(w.Header(), "no-store")
+		response.NoStore(w.Header(), "no-store")
 		if token != "" {
 			m.hand(v, token, c)
 		}

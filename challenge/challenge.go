@@ -67,8 +67,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -263,7 +263,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
-	nostore.Set(h, "no-store")
+	response.NoStore(h, "no-store")
 	policy := "default-src 'none'; script-src 'self'" + captcha + "; worker-src 'self'; connect-src 'self'" + captcha + "; style-src 'unsafe-inline'" + captcha
 	if captcha != "" {
 		policy += "; frame-src" + captcha
@@ -345,7 +345,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		http.ServeFileFS(w, r, files, name)
 	case "solved":
-		nostore.Set(w.Header(), "no-store")
+		response.NoStore(w.Header(), "no-store")
 		switch status := g.solved(w, r); status {
 		case http.StatusNoContent:
 			w.WriteHeader(status)

@@ -57,8 +57,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/internal/nostore"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // Config says where forms are kept. Middleware and Store are required.
@@ -390,7 +390,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 // where nothing is kept it says so, with 404.
 func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m := k.cfg.Middleware
-	nostore.Set(w.Header(), "no-store")
+	response.NoStore(w.Header(), "no-store")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
@@ -529,7 +529,7 @@ func (k *Keeper) cookie(value string, maxAge int) http.Cookie {
 func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {
 	cookie := k.cookie(value, maxAge)
 	http.SetCookie(w, &cookie)
-	nostore.Set(w.Header(), "no-store")
+	response.NoStore(w.Header(), "no-store")
 }
 
 var plain = template.Must(template.New("").Parse(`<!doctype html>

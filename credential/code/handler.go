@@ -11,7 +11,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
-	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 const linkParameter = "code"
@@ -105,7 +105,7 @@ func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		nostore.Set(h, "no-store")
+		response.NoStore(h, "no-store")
 		// The URL goes to nobody. Not no-referrer, with which browsers that send
 		// no Sec-Fetch-Site post the button with the origin "null", as if from
 		// elsewhere.
@@ -184,7 +184,7 @@ func (c *Codes) mark(w http.ResponseWriter) string {
 	cookie := c.cookie()
 	cookie.Value, cookie.MaxAge = rand.Text(), int(lifetime.Seconds())
 	http.SetCookie(w, &cookie)
-	nostore.Set(w.Header(), "no-store")
+	response.NoStore(w.Header(), "no-store")
 	return markOf(cookie.Value)
 }
 

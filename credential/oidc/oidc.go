@@ -52,7 +52,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
-	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -80,7 +80,7 @@ var _ http.Handler = (*Handler)(nil)
 //
 // No answer may be kept by a cache, and none tells its URL to another site.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	nostore.Set(w.Header(), "no-store")
+	response.NoStore(w.Header(), "no-store")
 	// A callback's URL has a code in it. Not "no-referrer", with which browsers
 	// hide the origin of the forms on the page.
 	w.Header().Set("Referrer-Policy", "strict-origin")

@@ -69,7 +69,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
-	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -149,7 +149,7 @@ func (p *Passkeys) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	nostore.Set(w.Header(), "private, no-store")
+	response.NoStore(w.Header(), "private, no-store")
 	// The only error is a client that went away.
 	_ = json.NewEncoder(w).Encode(answer)
 }

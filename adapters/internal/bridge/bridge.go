@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // A Writer is what an adapter hands to a middleware of walkin's in place of the
@@ -77,7 +77,7 @@ func (w *Writer) commit(status int) {
 		h["Set-Cookie"] = w.cookies
 		return
 	}
-	nostore.Set(h, "private, no-store")
+	response.NoStore(h, "private, no-store")
 }
 
 func (w *Writer) WriteHeader(status int) {

@@ -1,15 +1,14 @@
-// Package nostore keeps a response out of every cache.
-package nostore
+package response
 
 import (
 	"net/http"
 	"strings"
 )
 
-// Set sets Cache-Control to value, which forbids to store the response, and
+// NoStore keeps a response out of every cache: it sets Cache-Control to value, which forbids to store the response, and
 // removes every field that tells a cache otherwise: a CDN that has a field of
 // its own looks at that one alone.
-func Set(h http.Header, value string) {
+func NoStore(h http.Header, value string) {
 	for name := range h {
 		if targetsCache(name) {
 			delete(h, name)

@@ -1,10 +1,12 @@
-package walkin
+package bot_test
 
 import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/walkin-go/walkin/internal/bot"
 )
 
 func requestBy(method, agent string) *http.Request {
@@ -171,10 +173,10 @@ func TestIsBot(t *testing.T) {
 	} {
 		for _, agent := range group.agents {
 			for _, agent := range []string{agent, strings.ToUpper(agent)} {
-				if got := IsBot(requestBy(http.MethodGet, agent)); got != group.reads {
+				if got := bot.Is(requestBy(http.MethodGet, agent)); got != group.reads {
 					t.Errorf("%s %q reads: got %t, want %t", group.name, agent, got, group.reads)
 				}
-				if got := IsBot(requestBy(http.MethodPost, agent)); got != group.changes {
+				if got := bot.Is(requestBy(http.MethodPost, agent)); got != group.changes {
 					t.Errorf("%s %q changes something: got %t, want %t", group.name, agent, got, group.changes)
 				}
 			}
@@ -186,7 +188,7 @@ func TestIsBot(t *testing.T) {
 func TestIsBotByFrom(t *testing.T) {
 	r := requestBy(http.MethodGet, chromeAgent)
 	r.Header.Set("From", "googlebot(at)googlebot.com")
-	if !IsBot(r) {
+	if !bot.Is(r) {
 		t.Error("got false, want true")
 	}
 }
@@ -206,11 +208,11 @@ func TestIsBotCostsLittle(t *testing.T) {
 		if name == "crawler" {
 			most = 20 // to make sure that it is one
 		}
-		if got := testing.AllocsPerRun(100, func() { IsBot(r) }); got > most {
+		if got := testing.AllocsPerRun(100, func() { bot.Is(r) }); got > most {
 			t.Errorf("%s: got %v allocations, want %v at most", name, got, most)
 		}
 	}
-	if IsBot(requestBy(http.MethodGet, chromeAgent+strings.Repeat(" ", 512)+"bot")) {
+	if bot.Is(requestBy(http.MethodGet, chromeAgent+strings.Repeat(" ", 512)+"bot")) {
 		t.Error("a word behind the first 512 bytes was read")
 	}
 }
@@ -222,7 +224,7 @@ func FuzzIsBot(f *testing.F) {
 		f.Add(agent)
 	}
 	f.Fuzz(func(t *testing.T, agent string) {
-		get, post := IsBot(requestBy(http.MethodGet, agent)), IsBot(requestBy(http.MethodPost, agent))
+		get, post := bot.Is(requestBy(http.MethodGet, agent)), bot.Is(requestBy(http.MethodPost, agent))
 		if post && !get {
 			t.Errorf("%q is a robot only when it posts", agent)
 		}
@@ -235,10 +237,10 @@ func FuzzIsBot(f *testing.F) {
 			}
 			return r
 		}, strings.ToValidUTF8(agent, "?"))
-		if IsBot(requestBy(http.MethodGet, swapped)) != IsBot(requestBy(http.MethodGet, strings.ToValidUTF8(agent, "?"))) {
+		if bot.Is(requestBy(http.MethodGet, swapped)) != bot.Is(requestBy(http.MethodGet, strings.ToValidUTF8(agent, "?"))) {
 			t.Errorf("%q and %q are not the same", agent, swapped)
 		}
-		if len(agent) > 512 && IsBot(requestBy(http.MethodGet, agent[:512])) != get {
+		if len(agent) > 512 && bot.Is(requestBy(http.MethodGet, agent[:512])) != get {
 			t.Errorf("%q depends on what is behind its first 512 bytes", agent)
 		}
 	})
@@ -248,6 +250,6 @@ func BenchmarkIsBot(b *testing.B) {
 	r := requestBy(http.MethodGet, chromeAgent)
 	b.ReportAllocs()
 	for b.Loop() {
-		IsBot(r)
+		bot.Is(r)
 	}
 }

@@ -1,4 +1,6 @@
-package walkin
+// Package response wraps a ResponseWriter that still has cookies to set. It knows
+// nothing of tokens and users: which cookies, and whether a session is alive, it is told.
+package response
 
 import (
 	"bufio"
@@ -10,18 +12,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/walkin-go/walkin/internal/nostore"
 )
 
-//go:generate go run ./internal/writers
+//go:generate go run ./gen
 
-// A response is a ResponseWriter that still has cookies to set. They go into
+// A Writer is a ResponseWriter that still has cookies to set. They go into
 // the header when it is committed, after everything the handler, a FileServer
 // or a ReverseProxy had to say about caching.
-type response struct {
+type Writer struct {
 	http.ResponseWriter
-	before func(status int) bool // runs at commit; false: it has answered, and the handler's answer is dropped
+	Before func(status int) bool // unless nil, runs at commit; false: it has answered, and the handler's answer is dropped
 
 	// A handler behind an http.TimeoutHandler may still ask for a cookie
 	// while the answer goes out without it.
@@ -36,16 +36,28 @@ type response struct {
 	dropped bool
 }
 
-// begun reports whether the header has gone out.
-func (p *response) begun() bool {
+// Begun reports whether the header has gone out.
+func (p *Writer) Begun() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.committed
 }
 
-// set replaces what would be set for the same cookie, which a browser tells by
+// New returns a Writer around w with cookies to set. Handlers get what Wrapped returns.
+func New(w http.ResponseWriter, cookies ...*http.Cookie) *Writer {
+	return &Writer{ResponseWriter: w, cookies: cookies}
+}
+
+// Withheld reports whether the answer went out without the cookies, for good.
+func (p *Writer) Withheld() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.withheld
+}
+
+// Set replaces what would be set for the same cookie, which a browser tells by
 // name, domain and path.
-func (p *response) set(c *http.Cookie) {
+func (p *Writer) Set(c *http.Cookie) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, old := range p.cookies {
@@ -57,26 +69,26 @@ func (p *response) set(c *http.Cookie) {
 	p.cookies = append(p.cookies, c)
 }
 
-// goOn sets cookies that go on with a session, if that is alive when the header
+// SetWhile sets cookies that renew a session, if that is alive when the header
 // goes out. The last one carries it.
-func (p *response) goOn(alive func() bool, cookies ...*http.Cookie) {
+func (p *Writer) SetWhile(alive func() bool, cookies ...*http.Cookie) {
 	for _, c := range cookies {
-		p.set(c)
+		p.Set(c)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.goesOn, p.alive = cookies, alive
 }
 
-// commit runs once, before the header goes out with the given status.
-func (p *response) commit(status int) {
+// Commit runs once, before the header goes out with the given status.
+func (p *Writer) Commit(status int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.committed {
 		return
 	}
 	p.committed = true
-	if p.before != nil && !p.before(status) {
+	if p.Before != nil && !p.Before(status) {
 		p.dropped = true
 		return
 	}
@@ -94,19 +106,19 @@ func (p *response) commit(status int) {
 		p.cookies = slices.DeleteFunc(slices.Clone(p.cookies), func(c *http.Cookie) bool { return slices.Contains(p.goesOn, c) })
 	}
 	if len(p.cookies) > 0 {
-		writeCookies(p.Header(), p.cookies)
+		SetCookies(p.Header(), p.cookies)
 	}
 }
 
-// writeCookies sets cookies and keeps the response out of every cache.
-func writeCookies(h http.Header, cookies []*http.Cookie) {
+// SetCookies sets cookies and keeps the response out of every cache.
+func SetCookies(h http.Header, cookies []*http.Cookie) {
 	for _, c := range cookies {
 		dropSetCookie(h, c.Name)
 	}
 	for _, c := range cookies {
 		h.Add("Set-Cookie", c.String())
 	}
-	nostore.Set(h, "private, no-store") // shared caches and private ones
+	NoStore(h, "private, no-store") // shared caches and private ones
 	addVary(h, "Cookie")
 }
 
@@ -136,18 +148,18 @@ func addVary(h http.Header, field string) {
 	h.Add("Vary", field)
 }
 
-func (p *response) WriteHeader(status int) {
+func (p *Writer) WriteHeader(status int) {
 	// 1xx are not the answer yet: a 103 must not carry the cookie.
 	if status >= 200 || status == http.StatusSwitchingProtocols {
-		p.commit(status)
+		p.Commit(status)
 	}
 	if !p.dropped {
 		p.ResponseWriter.WriteHeader(status)
 	}
 }
 
-func (p *response) Write(b []byte) (int, error) {
-	if p.commit(http.StatusOK); p.dropped {
+func (p *Writer) Write(b []byte) (int, error) {
+	if p.Commit(http.StatusOK); p.dropped {
 		return len(b), nil
 	}
 	n, err := p.ResponseWriter.Write(b)
@@ -157,7 +169,7 @@ func (p *response) Write(b []byte) (int, error) {
 
 // came looks whether what was written came too late for an http.TimeoutHandler,
 // which has answered without the cookies then.
-func (p *response) came(err error) {
+func (p *Writer) came(err error) {
 	if errors.Is(err, http.ErrHandlerTimeout) {
 		p.mu.Lock()
 		p.withheld = true
@@ -165,11 +177,11 @@ func (p *response) came(err error) {
 	}
 }
 
-// finish commits for a handler that wrote nothing. Only where the time of the
+// Finish commits for a handler that wrote nothing. Only where the time of the
 // request is up it asks the writer whether that was too late: an empty write
 // would have another handler outside believe that there is an answer.
-func (p *response) finish(ctx context.Context) {
-	if p.commit(http.StatusOK); !p.dropped && ctx.Err() != nil {
+func (p *Writer) Finish(ctx context.Context) {
+	if p.Commit(http.StatusOK); !p.dropped && ctx.Err() != nil {
 		_, err := p.ResponseWriter.Write(nil) // writes nothing, and tells
 		p.came(err)
 	}
@@ -177,11 +189,11 @@ func (p *response) finish(ctx context.Context) {
 
 // FlushError is what http.ResponseController looks for. Without it, it would
 // unwrap and flush the header past us.
-func (p *response) FlushError() error {
+func (p *Writer) FlushError() error {
 	if !canFlush(p.ResponseWriter) {
 		return http.ErrNotSupported // and the header has not gone out
 	}
-	p.commit(http.StatusOK)
+	p.Commit(http.StatusOK)
 	return http.NewResponseController(p.ResponseWriter).Flush()
 }
 
@@ -202,19 +214,19 @@ func canFlush(w http.ResponseWriter) bool {
 var errDropped = errors.New("walkin: the session data could not be saved")
 
 // Unwrap lets http.ResponseController find deadlines, full duplex and Hijack.
-func (p *response) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+func (p *Writer) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // The optional interfaces. A handler that asks for one must get it exactly
 // when the inner writer has it: some choose how to stream by that answer. Only
 // FlushError and Unwrap are always there, since http.ResponseController would go
-// past us otherwise. writer, in writers.go, puts them together.
+// past us otherwise. Wrapped, in writers.go, puts them together.
 type (
-	flusher       struct{ p *response }
-	hijacker      struct{ p *response }
-	readerFrom    struct{ p *response }
-	pusher        struct{ p *response }
-	closeNotifier struct{ p *response }
-	stringWriter  struct{ p *response }
+	flusher       struct{ p *Writer }
+	hijacker      struct{ p *Writer }
+	readerFrom    struct{ p *Writer }
+	pusher        struct{ p *Writer }
+	closeNotifier struct{ p *Writer }
+	stringWriter  struct{ p *Writer }
 )
 
 // An http.CloseNotifier, which is deprecated and still asked for, by gin's c.Stream
@@ -222,12 +234,12 @@ type (
 type hasCloseNotify interface{ CloseNotify() <-chan bool }
 
 func (f flusher) Flush() {
-	f.p.commit(http.StatusOK)
+	f.p.Commit(http.StatusOK)
 	f.p.ResponseWriter.(http.Flusher).Flush()
 }
 
 func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if h.p.commit(http.StatusSwitchingProtocols); h.p.dropped {
+	if h.p.Commit(http.StatusSwitchingProtocols); h.p.dropped {
 		return nil, nil, errDropped
 	}
 	return h.p.ResponseWriter.(http.Hijacker).Hijack()
@@ -235,7 +247,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // ReadFrom keeps sendfile.
 func (r readerFrom) ReadFrom(src io.Reader) (int64, error) {
-	if r.p.commit(http.StatusOK); r.p.dropped {
+	if r.p.Commit(http.StatusOK); r.p.dropped {
 		return io.Copy(io.Discard, src)
 	}
 	return r.p.ResponseWriter.(io.ReaderFrom).ReadFrom(src)
@@ -250,7 +262,7 @@ func (c closeNotifier) CloseNotify() <-chan bool {
 }
 
 func (s stringWriter) WriteString(text string) (int, error) {
-	if s.p.commit(http.StatusOK); s.p.dropped {
+	if s.p.Commit(http.StatusOK); s.p.dropped {
 		return len(text), nil
 	}
 	n, err := s.p.ResponseWriter.(io.StringWriter).WriteString(text)

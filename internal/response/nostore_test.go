@@ -1,11 +1,11 @@
-package nostore_test
+package response_test
 
 import (
 	"net/http"
 	"reflect"
 	"testing"
 
-	"github.com/walkin-go/walkin/internal/nostore"
+	"github.com/walkin-go/walkin/internal/response"
 )
 
 // TestSet holds that no field is left that lets some cache store the response,
@@ -23,7 +23,7 @@ func TestSet(t *testing.T) {
 	} {
 		h[name] = []string{"public", "max-age=600"}
 	}
-	nostore.Set(h, "private, no-store")
+	response.NoStore(h, "private, no-store")
 	kept.Set("Cache-Control", "private, no-store")
 	if !reflect.DeepEqual(h, kept) {
 		t.Errorf("got %v, want %v", h, kept)

@@ -3,14 +3,15 @@
 
 GO       ?= go
 FUZZTIME ?= 30s
+CHAOSTIME ?= 15s
 
 # The race detector needs a C compiler. CI insists on it.
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check check-all gofmt vet fix staticcheck promises race test fuzz bench load crowd tidy release release-check
+.PHONY: check check-all gofmt vet fix staticcheck promises race test fuzz chaos bench load crowd tidy release release-check
 
-check: gofmt vet fix staticcheck promises race
+check: gofmt vet fix staticcheck promises race chaos
 	@echo "== all good"
 
 # What make check does, and what is too slow for it: each fuzz target for FUZZTIME,
@@ -63,6 +64,11 @@ fuzz:
 		echo "== $$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
+
+# Kills replicas and cuts connections, on each database for CHAOSTIME.
+chaos:
+	@echo "== chaos"
+	@$(GO) test -count=1 -run '^Test(SQLite|PostgreSQL|MariaDB)$$/^chaos$$' ./store/sqlstore -chaos $(CHAOSTIME)
 
 # Measures beside our peers and rewrites the tables of docs/performance.md.
 bench:

@@ -1159,6 +1159,8 @@ type faultyStore struct {
 	mu    sync.Mutex
 	fault error         // what every call returns; errHang lets it wait for its context
 	at    string        // if set, only this call does, or "commit"
+	nth   int           // if set, only the nth call from now does, whichever it is; commits count
+	steps []string      // the calls since nth was set
 	delay time.Duration // of every call
 	calls map[string]int
 	users map[uuid.UUID]bool // ever made
@@ -1173,7 +1175,7 @@ func (s *faultyStore) be(err error) { s.failAt("", err) }
 func (s *faultyStore) failAt(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.at, s.fault = name, err
+	s.at, s.nth, s.fault = name, 0, err
 }
 
 // count returns how often methods were called, all of them when none is named,
@@ -1200,9 +1202,12 @@ func (s *faultyStore) call(ctx context.Context, name string) error {
 	if s.calls == nil {
 		s.calls = make(map[string]int)
 	}
-	s.calls[name]++
+	if name != "commit" {
+		s.calls[name]++
+	}
+	s.steps = append(s.steps, name)
 	fault, delay := s.fault, s.delay
-	if s.at != "" && s.at != name {
+	if s.at != "" && s.at != name || s.nth > 0 && len(s.steps) != s.nth || name == "commit" && s.at == "" && s.nth == 0 {
 		fault = nil
 	}
 	s.mu.Unlock()
@@ -1253,11 +1258,25 @@ func (s *faultyStore) InTx(ctx context.Context, fn func(context.Context) error) 
 		if err := fn(ctx); err != nil {
 			return err
 		}
-		if s.at == "commit" {
-			return s.fault
-		}
-		return nil
+		return s.call(ctx, "commit")
 	})
+}
+
+// failStep makes the nth call from now fail, none if it is 0.
+func (s *faultyStore) failStep(nth int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at, s.nth, s.fault, s.steps = "", nth, err, nil
+	if nth == 0 {
+		s.fault = nil
+	}
+}
+
+// stepsTaken returns the calls since failStep.
+func (s *faultyStore) stepsTaken() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.steps)
 }
 
 func (s *faultyStore) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
@@ -1364,6 +1383,48 @@ func (s *faultyStore) DeleteIdentity(ctx context.Context, user uuid.UUID, provid
 		return err
 	}
 	return s.Store.DeleteIdentity(ctx, user, provider, subject)
+}
+
+func (s *faultyStore) UserSessions(ctx context.Context, user uuid.UUID) ([]walkin.Session, error) {
+	if err := s.call(ctx, "UserSessions"); err != nil {
+		return nil, err
+	}
+	return s.Store.UserSessions(ctx, user)
+}
+
+func (s *faultyStore) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+	if err := s.call(ctx, "PutTicket"); err != nil {
+		return err
+	}
+	return s.Store.PutTicket(ctx, ticket)
+}
+
+func (s *faultyStore) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Time) (bool, error) {
+	if err := s.call(ctx, "AddTicket"); err != nil {
+		return false, err
+	}
+	return s.Store.AddTicket(ctx, ticket, now)
+}
+
+func (s *faultyStore) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if err := s.call(ctx, "Ticket"); err != nil {
+		return walkin.Ticket{}, err
+	}
+	return s.Store.Ticket(ctx, key, now)
+}
+
+func (s *faultyStore) TryTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if err := s.call(ctx, "TryTicket"); err != nil {
+		return walkin.Ticket{}, err
+	}
+	return s.Store.TryTicket(ctx, key, now)
+}
+
+func (s *faultyStore) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+	if err := s.call(ctx, "TakeTicket"); err != nil {
+		return walkin.Ticket{}, err
+	}
+	return s.Store.TakeTicket(ctx, key, now)
 }
 
 // protocols are what a visitor may speak.

@@ -81,11 +81,15 @@ func (m *Middleware) extend(r *http.Request, v *visit, now time.Time) (Claims, e
 // visitor may have proven who they are in another tab meanwhile, or signed out; a
 // cookie of the session before would then take the newer one's place. Fails
 // closed: the cookie they have is as good as this one. It costs one look-up for a
-// renewal, and so one a day.
+// renewal, and so one a day; the first write of an anonymous user was stored a
+// moment ago, and their cookie can take the place of no permanent one.
 func (m *Middleware) stillAlive(r *http.Request, old, renewed *entry) func() bool {
 	return func() bool {
 		if m.isOver(old) {
 			return false
+		}
+		if renewed.claims.Anonymous && time.Since(time.Unix(0, renewed.checked.Load())) < time.Second {
+			return true
 		}
 		_, err := m.lookup(r.Context(), renewed.claims)
 		if errors.Is(err, ErrNotFound) && renewed.claims.Provisional {

@@ -227,13 +227,14 @@ type proxy struct {
 	mu   sync.Mutex
 	cond *sync.Cond
 	stop bool
+	open map[net.Conn]bool // to clients
 }
 
 func newProxy(t *testing.T, network, backend string) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ok(t, err)
-	p := &proxy{addr: l.Addr().String()}
+	p := &proxy{addr: l.Addr().String(), open: make(map[net.Conn]bool)}
 	p.cond = sync.NewCond(&p.mu)
 	t.Cleanup(func() { l.Close(); p.forward(true) })
 	go func() {
@@ -247,6 +248,9 @@ func newProxy(t *testing.T, network, backend string) *proxy {
 				in.Close()
 				continue
 			}
+			p.mu.Lock()
+			p.open[in] = true
+			p.mu.Unlock()
 			go p.copy(in, out)
 			go p.copy(out, in)
 		}
@@ -257,6 +261,7 @@ func newProxy(t *testing.T, network, backend string) *proxy {
 func (p *proxy) copy(to, from net.Conn) {
 	defer to.Close()
 	defer from.Close()
+	defer p.forget(from)
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
@@ -271,6 +276,21 @@ func (p *proxy) copy(to, from net.Conn) {
 		if _, err := to.Write(b[:n]); err != nil {
 			return
 		}
+	}
+}
+
+func (p *proxy) forget(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, c)
+}
+
+// cut breaks all connections to the database. New ones get through.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.open {
+		c.Close()
 	}
 }
 

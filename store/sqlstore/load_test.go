@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -48,68 +49,82 @@ func newPair(t *testing.T, d database) *pair {
 			createNotes(t, d, db)
 			p.db = db
 		}
-		wk, err := walkin.New(walkin.Config{
-			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
-			RowLimit: limit.Limit{Count: -1}, CredentialPaths: []string{"/prove", "/out"},
-			OnMerge: func(ctx context.Context, c walkin.Change) error {
-				tx, _ := sqlstore.Tx(ctx)
-				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
-				return err
-			},
-			OnEvent: func(_ context.Context, e walkin.Event) {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				p.events[strings.TrimSuffix(string(e.Outcome)+":"+e.Reason, ":")]++
-				if e.Err != nil && (e.Reason == "store_down" || e.Reason == "internal" || e.Reason == "constraint") {
-					p.errs = append(p.errs, e.Err)
-				}
-			},
-		})
+		cfg := loadConfig(d, s)
+		cfg.OnEvent = func(_ context.Context, e walkin.Event) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.events[strings.TrimSuffix(string(e.Outcome)+":"+e.Reason, ":")]++
+			if e.Err != nil && (e.Reason == "store_down" || e.Reason == "internal" || e.Reason == "constraint") {
+				p.errs = append(p.errs, e.Err)
+			}
+		}
+		wk, err := walkin.New(cfg)
 		ok(t, err)
-		mux := http.NewServeMux()
-		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-			c, _ := walkin.FromContext(r.Context())
-			fmt.Fprint(w, c.UserID)
-		})
-		mux.Handle("POST /note", wk.RequireUser()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c, _ := walkin.FromContext(r.Context())
-			// Whoever it is may be merged or deleted at this moment.
-			_, _ = db.ExecContext(r.Context(), d.sql("INSERT INTO notes VALUES (1, ?)"), d.bind(c.UserID))
-			fmt.Fprint(w, c.UserID)
-		})))
-		mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
-			outcome, err := wk.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.PostFormValue("name"), Method: "pwd"})
-			if err != nil {
-				wk.Refuse(w, r, err)
-				return
-			}
-			c, _ := walkin.FromContext(r.Context())
-			fmt.Fprint(w, outcome, " ", c.UserID)
-		})
-		mux.HandleFunc("POST /unlink", func(w http.ResponseWriter, r *http.Request) {
-			if err := wk.Unlink(w, r, "test", r.PostFormValue("name")); err != nil {
-				wk.Refuse(w, r, err)
-			}
-		})
-		mux.HandleFunc("POST /delete", func(w http.ResponseWriter, r *http.Request) {
-			c, is := walkin.FromContext(r.Context())
-			if !is {
-				return
-			}
-			if err := errors.Join(wk.DeleteUser(r.Context(), c.UserID), wk.SignOut(w, r)); err != nil {
-				wk.Refuse(w, r, err)
-			}
-		})
-		mux.HandleFunc("POST /everywhere", func(w http.ResponseWriter, r *http.Request) {
-			c, _ := walkin.FromContext(r.Context())
-			if err := wk.SignOutEverywhere(r.Context(), c.UserID); err != nil {
-				wk.Refuse(w, r, err)
-			}
-		})
-		mux.Handle("POST /out", wk.SignOutHandler())
-		p.stores[i], p.sites[i] = s, wk.Handler(mux)
+		p.stores[i], p.sites[i] = s, wk.Handler(loadSite(wk, d, db))
 	}
 	return p
+}
+
+// loadConfig is that of a site whose notes refer to the users, and move with a merge.
+func loadConfig(d database, s *sqlstore.Store) walkin.Config {
+	return walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
+		RowLimit: limit.Limit{Count: -1}, CredentialPaths: []string{"/prove", "/out"},
+		OnMerge: func(ctx context.Context, c walkin.Change) error {
+			tx, _ := sqlstore.Tx(ctx)
+			_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+			return err
+		},
+	}
+}
+
+// loadSite is what its visitors can do.
+func loadSite(wk *walkin.Middleware, d database, db *sql.DB) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		fmt.Fprint(w, c.UserID)
+	})
+	mux.Handle("POST /note", wk.RequireUser()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		n, _ := strconv.Atoi(r.FormValue("n"))
+		if _, err := db.ExecContext(r.Context(), d.sql("INSERT INTO notes VALUES (?, ?)"), n, d.bind(c.UserID)); err != nil {
+			http.Error(w, "merged or deleted at this moment", http.StatusGone)
+			return
+		}
+		fmt.Fprint(w, c.UserID)
+	})))
+	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
+		outcome, err := wk.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd"})
+		if err != nil {
+			wk.Refuse(w, r, err)
+			return
+		}
+		c, _ := walkin.FromContext(r.Context())
+		fmt.Fprint(w, outcome, " ", c.UserID)
+	})
+	mux.HandleFunc("POST /unlink", func(w http.ResponseWriter, r *http.Request) {
+		if err := wk.Unlink(w, r, "test", r.FormValue("name")); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	})
+	mux.HandleFunc("POST /delete", func(w http.ResponseWriter, r *http.Request) {
+		c, is := walkin.FromContext(r.Context())
+		if !is {
+			return
+		}
+		if err := errors.Join(wk.DeleteUser(r.Context(), c.UserID), wk.SignOut(w, r)); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	})
+	mux.HandleFunc("POST /everywhere", func(w http.ResponseWriter, r *http.Request) {
+		c, _ := walkin.FromContext(r.Context())
+		if err := wk.SignOutEverywhere(r.Context(), c.UserID); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	})
+	mux.Handle("POST /out", wk.SignOutHandler())
+	return mux
 }
 
 // both sends requests of one browser to the two replicas at the same moment, and

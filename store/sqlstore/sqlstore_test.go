@@ -52,6 +52,7 @@ func testServer(t *testing.T, server server) {
 	t.Run("a mistake of the app's is its own, and named", func(t *testing.T) { appErrors(t, server(t)) })
 	t.Run("an upgrade that races a sign-out loses nothing", func(t *testing.T) { upgradeRacesSignOut(t, server(t)) })
 	t.Run("mixed load: no error and no deadlock", func(t *testing.T) { mixedLoad(t, server(t)) })
+	t.Run("chaos", func(t *testing.T) { chaos(t, server(t)) })
 	t.Run("a process killed at any step leaves nothing half done", func(t *testing.T) { crashes(t, server(t)) })
 }
 

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/token"
 )
+
+const maxAccess = time.Hour // the longest life of an access token
 
 // JWKSHandler serves the public keys as a JWKS (RFC 7517), so that PostgREST,
 // Hasura or another service can verify a visitor's token. HMAC secrets are
@@ -20,7 +24,7 @@ func (m *Middleware) JWKSHandler() http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/jwk-set+json")
 		w.Header().Set("Cache-Control", "public, max-age=300") // a new key is out before it signs for long
-		_, _ = w.Write(m.keys.jwks)
+		_, _ = w.Write(m.keys.JWKS())
 	})
 }
 
@@ -57,5 +61,5 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	if c = m.bounded(c, beganAt(c, session)); !c.ExpiresAt.After(c.IssuedAt) {
 		return "", ErrSuperseded
 	}
-	return m.keys.issue(c, typeAccess, audience)
+	return m.keys.Issue(c.forToken(), token.Access, audience)
 }

@@ -54,7 +54,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	token, isBearer := request.Bearer(r.Header)
 	if isBearer {
-		ended = append(ended, m.judge(r, token, m.cache.get(token), now, asBearer))
+		ended = append(ended, m.judge(r, token, m.cache.Get(token), now, asBearer))
 		ended[len(ended)-1].bearer = true
 	}
 	unjudged, unknown := false, false
@@ -77,7 +77,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 				variants = append(variants, k.clearOthers(r, name)...)
 			}
 			for _, value := range c.values() {
-				ended = append(ended, m.judge(r, value, m.cache.get(value), now, as))
+				ended = append(ended, m.judge(r, value, m.cache.Get(value), now, as))
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/internal/token"
 )
 
 // Mint says when a visitor without a user gets one. Minting is a signature and
@@ -292,17 +293,17 @@ func (m *Middleware) issue(ctx context.Context, c Claims) (string, Claims, error
 		return "", c, err
 	}
 	c.App, c.database = app, m.databaseID()
-	token, err := m.keys.issue(c, typeSession, m.cfg.Audience)
+	text, err := m.keys.Issue(c.forToken(), token.Session, m.cfg.Audience)
 	if err != nil {
 		return "", c, err
 	}
-	if n := len(m.cookies.name(c.Anonymous)) + 1 + len(token); n > maxToken {
+	if n := len(m.cookies.name(c.Anonymous)) + 1 + len(text); n > token.MaxSize {
 		// A browser would drop the cookie without a word, and the next visit
 		// would mint again, for ever.
 		return "", c, &Refusal{Status: http.StatusInternalServerError, Reason: "token_too_large",
 			Err: errors.New("walkin: the claims of Config.AppClaims make the cookie too large")}
 	}
-	return token, c, nil
+	return text, c, nil
 }
 
 // isSafe reports whether the request only looks. A method we do not know is
@@ -342,9 +343,9 @@ func (m *Middleware) readFacts(r *http.Request, b *brought) request.Facts {
 }
 
 // newSite returns what package request has to be told about a site.
-func newSite(cfg Config, keys *keyring) request.Site {
+func newSite(cfg Config, keys *token.Keyring) request.Site {
 	return request.Site{
-		Insecure: cfg.Insecure, Partitioned: cfg.Partitioned, IsOurs: keys.isOurs,
+		Insecure: cfg.Insecure, Partitioned: cfg.Partitioned, IsOurs: keys.IsOurs,
 		// CrossOriginProtection does not say which origins it trusts, nor why it
 		// lets a request pass. It is asked about one from elsewhere that is
 		// nothing but its origin: what it passes then is trusted wherever it goes.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/internal/token"
 )
 
 // Claims say who the visitor is. They are a plain value, comparable with ==;
@@ -140,34 +141,16 @@ func visitFrom(ctx context.Context) *visit {
 	return v
 }
 
-// judge checks claims that were signed by one of our keys: another service may
-// share the key, so nothing about them is taken for granted.
-func (r *keyring) judge(p *payload, now time.Time) (Claims, standing, string) {
-	issued, expires := time.Unix(p.IssuedAt, 0), time.Unix(p.ExpiresAt, 0)
-	switch {
-	case p.Issuer != r.issuer, p.Audience != r.audience:
-		return Claims{}, invalid, "foreign"
-	case p.Role != roleClaim, len(p.App) > 0 && p.App[0] != '{':
-		return Claims{}, invalid, "foreign"
-	case p.Subject == uuid.Nil, p.SessionID == uuid.Nil, p.Anonymous == nil, p.IssuedAt == 0, p.ExpiresAt == 0,
-		len(p.AMR) != 1, p.Prov && !*p.Anonymous:
-		return Claims{}, invalid, "incomplete"
-	case now.After(expires.Add(leeway)):
-		return Claims{}, invalid, "expired"
-	case issued.After(now.Add(leeway)):
-		// Ours, and from a clock ahead of this one: to mint over it would
-		// take the visitor's identity away.
-		return Claims{}, unverifiable, "clock_skew"
-	}
-	c := Claims{
-		UserID: p.Subject, SessionID: p.SessionID,
-		Anonymous: *p.Anonymous, Provisional: p.Prov,
-		IssuedAt: issued, ExpiresAt: expires, App: string(p.App), database: p.Database,
-	}
-	if !c.Anonymous {
-		c.Method, c.ProvenAt = p.AMR[0].Method, time.Unix(p.AMR[0].At, 0)
-	}
-	return c, live, ""
+// claimsOf returns what a token says.
+func claimsOf(t token.Claims) Claims {
+	return Claims{UserID: t.UserID, SessionID: t.SessionID, Anonymous: t.Anonymous, Provisional: t.Provisional, Method: t.Method,
+		ProvenAt: t.ProvenAt, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, App: t.App, database: t.Database}
+}
+
+// forToken returns what a token for c says.
+func (c Claims) forToken() token.Claims {
+	return token.Claims{UserID: c.UserID, SessionID: c.SessionID, Anonymous: c.Anonymous, Provisional: c.Provisional, Method: c.Method,
+		ProvenAt: c.ProvenAt, IssuedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt, App: c.App, Database: c.database}
 }
 
 // appClaims returns the text of the app's claims for c.
@@ -183,8 +166,7 @@ func (m *Middleware) appClaims(ctx context.Context, c Claims) (string, error) {
 		return "", nil
 	}
 	for name := range app {
-		switch name {
-		case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "db", "app":
+		if token.IsReserved(name) {
 			return "", fmt.Errorf("walkin: Config.AppClaims returned %q, which is a claim of walkin's own", name)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/internal/localurl"
+	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/internal/tokencache"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -303,7 +305,7 @@ func New(cfg Config) (*Middleware, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 
-	keys, err := newKeyring(cfg.Keys, cfg.Issuer, cfg.Audience)
+	keys, err := token.NewKeyring(keysOf(cfg.Keys), cfg.Issuer, cfg.Audience)
 	if err != nil {
 		errs = append(errs, err)
 	}
@@ -412,7 +414,7 @@ func New(cfg Config) (*Middleware, error) {
 			slog.String("cookie", names.permanent))
 	}
 	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: newCache(cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
+	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: tokencache.New[entry](cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
 		proxies: proxies, ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/tokencache"
 )
 
 // Two cookies, one for each kind of user. Code that handles anonymous users
@@ -308,7 +310,7 @@ func (c *carriedCookie) values() []string {
 
 // find returns our two cookies without parsing the others, with net/http's
 // verdict on every header. It reads the header once: most of it is the token.
-func (k *cookies) find(h http.Header, known *cache, permanent, anonymous *carriedCookie) {
+func (k *cookies) find(h http.Header, known *tokencache.Cache[entry], permanent, anonymous *carriedCookie) {
 	lines := h["Cookie"]
 	size := 0
 	for _, line := range lines {
@@ -348,11 +350,11 @@ func (k *cookies) find(h http.Header, known *cache, permanent, anonymous *carrie
 
 // take adds a value of the name. One that is in the cache comes with its
 // entry, and its bytes need no look: they were fine when it went in.
-func (c *carriedCookie) take(value string, known *cache) {
+func (c *carriedCookie) take(value string, known *tokencache.Cache[entry]) {
 	if c.standing == conflicting {
 		return
 	}
-	e := known.get(value)
+	e := known.Get(value)
 	switch {
 	case e == nil && !validCookieValue(value):
 		// net/http passes over it and takes the next one.

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -25,7 +26,7 @@ const module = "github.com/walkin-go/walkin"
 // And of ours only leaves: every other package points here.
 func TestDependencies(t *testing.T) {
 	allowed := []string{
-		"github.com/lestrrat-go/jwx/v2", // signatures and keys, in token.go alone
+		"github.com/lestrrat-go/jwx/v2", // signatures and keys, in internal/token alone
 		"github.com/google/uuid",        // user and session IDs
 		"github.com/alexedwards/scs/v2", // server-side session data, in session.go
 		"golang.org/x/crypto",           // Argon2, for credential/password; jwx has it too
@@ -73,22 +74,58 @@ func TestDependencies(t *testing.T) {
 }
 
 // TestTokenAloneImportsJWX holds that a successor to jwx, which is no longer
-// maintained, is a change of one file.
+// maintained, is a change of one small package.
 func TestTokenAloneImportsJWX(t *testing.T) {
 	found := false
-	for file, imports := range importsOf(t, ".") {
-		for _, imported := range imports {
-			if !strings.HasPrefix(imported, "github.com/lestrrat-go/jwx") {
-				continue
-			}
-			found = true
-			if file != "token.go" {
-				t.Errorf("%s imports %s; only token.go may", file, imported)
+	for _, dir := range append(leaves(t), ".") {
+		for file, imports := range importsOf(t, dir) {
+			for _, imported := range imports {
+				if !strings.HasPrefix(imported, "github.com/lestrrat-go/jwx") {
+					continue
+				}
+				if found = true; dir != "internal/token" {
+					t.Errorf("%s imports %s; only internal/token may", path.Join(dir, file), imported)
+				}
 			}
 		}
 	}
 	if !found {
 		t.Error("nothing imports jwx; this test has looked at nothing, or is no longer needed")
+	}
+}
+
+// leaves returns the packages of ours that the root imports.
+func leaves(t *testing.T) []string {
+	t.Helper()
+	all := map[string]bool{}
+	for _, imports := range importsOf(t, ".") {
+		for _, imported := range imports {
+			if isOursWithin(imported, "") {
+				all[strings.TrimPrefix(imported, module+"/")] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// TestLeaves holds that what the root imports of ours imports nothing of ours, so that
+// each is tested alone.
+func TestLeaves(t *testing.T) {
+	all := leaves(t)
+	for _, leaf := range all {
+		if leaf != "limit" && !strings.HasPrefix(leaf, "internal/") {
+			t.Errorf("the root imports %s; of ours it imports internal leaves and limit", leaf)
+		}
+		for file, imports := range importsOf(t, leaf) {
+			for _, imported := range imports {
+				if isOursWithin(imported, "") {
+					t.Errorf("%s imports %s; a leaf imports nothing of ours", path.Join(leaf, file), imported)
+				}
+			}
+		}
+	}
+	if len(all) < 5 {
+		t.Errorf("got the leaves %q; this test has looked at nothing", all)
 	}
 }
 

@@ -96,7 +96,7 @@ func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, 
 func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := r
-		r = m.known(w, r)
+		r = m.withVisit(w, r)
 		// What the form was parsed into, and with it the files that net/http removes.
 		defer func() { request.GiveBack(outer, r) }()
 		limitBody(w, r)

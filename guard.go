@@ -234,7 +234,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // asked: it is the end of another transport than HTTP, as in adapters/grpcwalkin.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := refusalOf(err)
-	r = m.known(w, r)
+	r = m.withVisit(w, r)
 	m.refused(w, r, refusal)
 	for inner := w; inner != nil; {
 		switch t := inner.(type) {

@@ -15,6 +15,8 @@ import (
 	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/internal/tokencache"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -23,10 +25,10 @@ import (
 type Middleware struct {
 	cfg     Config // with all defaults filled in
 	log     *slog.Logger
-	keys    *keyring
+	keys    *token.Keyring
 	cookies cookies
 	site    request.Site
-	cache   *cache
+	cache   *tokencache.Cache[entry]
 	proxies *clientip.Proxies
 	began   time.Time
 
@@ -188,13 +190,13 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 	if err != nil {
 		return nil, false, m.unminted(r, err)
 	}
-	token, c, err := m.issue(r.Context(), c)
+	text, c, err := m.issue(r.Context(), c)
 	if err != nil {
 		return nil, false, m.unminted(r, err)
 	}
-	m.remember(v, token, c)
+	m.remember(v, text, c)
 	m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
-	return one(m.cookies.carry(token, c, now)), false, nil
+	return one(m.cookies.carry(text, c, now)), false, nil
 }
 
 // decideLive is decide for a visitor who has a user. The cookie that goes on with

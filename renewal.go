@@ -105,7 +105,7 @@ func (m *Middleware) stillAlive(r *http.Request, old, renewed *entry) func() boo
 
 // remember makes a token that we just issued the visitor's.
 func (m *Middleware) remember(v *visit, token string, c Claims) {
-	v.entry = m.cache.add(token, c, false)
+	v.entry = m.known(token, c, false)
 	v.entry.checked.Store(time.Now().UnixNano())
 	v.standing, v.reason = live, ""
 	v.claims.Store(&v.entry.claims)

@@ -62,9 +62,9 @@ func start(r *http.Request) string {
 	return localurl.Path((&url.URL{Path: strings.TrimSuffix(mount, "/") + "/"}).EscapedPath(), "/")
 }
 
-// known returns the request with what walkin knows about it, for answers that
+// withVisit returns the request with what walkin knows about it, for answers that
 // have to know where the app is mounted.
-func (m *Middleware) known(w http.ResponseWriter, r *http.Request) *http.Request {
+func (m *Middleware) withVisit(w http.ResponseWriter, r *http.Request) *http.Request {
 	if m.cfg.BasePath == "" || visitFrom(r.Context()) != nil {
 		return r
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/internal/token"
 )
 
 // A Proof is what a credential found out about a visitor: that they are who an
@@ -232,9 +233,9 @@ func (m *Middleware) mayBeSomebody(r *http.Request) *Refusal {
 	wait := time.Duration(0)
 	for as, c := range b.both {
 		for _, value := range c.values() {
-			_, _, s, _ := m.keys.verify(value, false, time.Now())
+			_, _, s, _ := m.keys.Verify(value, false, time.Now())
 			switch {
-			case s != unverifiable:
+			case s != token.Unverifiable:
 			case as == asPermanent:
 				return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
 			default:
@@ -284,18 +285,18 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 	s.tellEvicted(r)
 	m.remember(v, s.token, s.claims)
 	if v.bearer {
-		token, c := s.token, s.claims
+		text, c := s.token, s.claims
 		if access > 0 {
 			// Nothing was proven, so a token with a short life stays one.
 			c.ExpiresAt = c.IssuedAt.Add(access)
 			var err error
-			if token, err = m.keys.issue(c, typeAccess, m.cfg.Audience); err != nil {
+			if text, err = m.keys.Issue(c.forToken(), token.Access, m.cfg.Audience); err != nil {
 				m.emit(r, Event{Outcome: Failed, Reason: "access_token", UserID: c.UserID, SessionID: c.SessionID, Err: err})
 			}
 		}
 		response.NoStore(w.Header(), "no-store")
-		if token != "" {
-			m.hand(v, token, c)
+		if text != "" {
+			m.hand(v, text, c)
 		}
 	} else {
 		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unjudged)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/token"
 )
 
 // A standing is what a request's token turned out to be.
@@ -23,6 +25,33 @@ const (
 	lost                         // ours, and the store has never heard of its user
 	unreachable                  // ours, but the store does not say whether its session is alive
 )
+
+const leeway = token.Leeway // how far the clocks of two replicas may differ
+
+// An entry is a token that verified. Its claims never change; what is known
+// about its session does.
+type entry struct {
+	token    string
+	claims   Claims
+	access   bool         // an access token: good as a bearer, never in a cookie
+	checked  atomic.Int64 // unix nanoseconds of the last look-up that found the session alive; 0: none yet
+	over     atomic.Int64 // until when, by Middleware.clock, the session is taken for ended; 0: it was never seen to be
+	lost     atomic.Int64 // the same, of a user whom the store has never heard of
+	renewing atomic.Bool  // a request is re-issuing the token
+	renewed  atomic.Int64 // unix nanoseconds of the session's RenewedAt, as last seen; 0: it has none
+	settled  atomic.Int64 // until when, by Middleware.clock, a safe request with it needs no judging
+}
+
+// checkedWithin reports whether the session was found alive in the last d.
+func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
+	age := now.UnixNano() - e.checked.Load()
+	return age >= 0 && age < int64(d)
+}
+
+// known remembers a token that verified.
+func (m *Middleware) known(text string, c Claims, access bool) *entry {
+	return m.cache.Add(text, func(e *entry, text string) { e.token, e.claims, e.access = text, c, access })
+}
 
 // A finding is the answer to: who is this?
 type finding struct {
@@ -58,8 +87,8 @@ type brought struct {
 }
 
 func (b *brought) read(h http.Header, m *Middleware) {
-	if token, ok := request.Bearer(h); ok && m.keys.isOurs(token) {
-		b.token, b.bearer = token, true
+	if text, ok := request.Bearer(h); ok && m.keys.IsOurs(text) {
+		b.token, b.bearer = text, true
 		return
 	}
 	m.cookies.find(h, m.cache, &b.permanent, &b.anonymous)
@@ -163,7 +192,7 @@ func (m *Middleware) alive(e *entry, now time.Time) bool {
 // visitor may well be that permanent user.
 func (m *Middleware) look(r *http.Request, b *brought, now time.Time) finding {
 	if b.bearer {
-		f := m.judge(r, b.token, m.cache.get(b.token), now, asBearer)
+		f := m.judge(r, b.token, m.cache.Get(b.token), now, asBearer)
 		f.bearer = true
 		if f.standing != live && f.standing != unreachable {
 			f.standing = foreign
@@ -209,7 +238,7 @@ func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, former *forme
 	if f.standing == conflicting && isSafe(r) {
 		// One of them may have ended since a look that still counts.
 		for _, value := range c.values() {
-			if e := m.cache.get(value); e != nil {
+			if e := m.cache.Get(value); e != nil {
 				e.checked.Store(0)
 			}
 		}
@@ -219,9 +248,9 @@ func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, former *forme
 }
 
 func (m *Middleware) judgeAll(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) finding {
-	f := m.judge(r, c.value, m.cache.get(c.value), now, as).before(former)
+	f := m.judge(r, c.value, m.cache.Get(c.value), now, as).before(former)
 	for _, value := range c.others {
-		if f = f.and(m.judge(r, value, m.cache.get(value), now, as).before(former)); f.standing == conflicting {
+		if f = f.and(m.judge(r, value, m.cache.Get(value), now, as).before(former)); f.standing == conflicting {
 			return f // the rest would change nothing, and costs
 		}
 	}
@@ -282,16 +311,17 @@ func (f finding) counts() int {
 
 // judge tells what a token is worth on this request; e is its cache entry, if
 // it has one.
-func (m *Middleware) judge(r *http.Request, token string, e *entry, now time.Time, as carrier) finding {
+func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time, as carrier) finding {
 	if e == nil {
-		c, access, s, reason := m.keys.verify(token, as == asBearer, now)
-		if s == unverifiable {
-			m.strangers.age(token, m.clock())
+		c, access, status, reason := m.keys.Verify(text, as == asBearer, now)
+		switch status {
+		case token.Unverifiable:
+			m.strangers.age(text, m.clock())
+			return finding{standing: unverifiable, reason: reason}
+		case token.Invalid:
+			return finding{standing: invalid, reason: reason}
 		}
-		if s != live {
-			return finding{standing: s, reason: reason}
-		}
-		e = m.cache.add(token, c, access)
+		e = m.known(text, claimsOf(c), access)
 	}
 	switch {
 	case now.After(e.claims.ExpiresAt.Add(leeway)), now.After(e.claims.IssuedAt.Add(m.cfg.Lifetime + leeway)):
@@ -374,7 +404,7 @@ func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 				if c.Name != m.cookies.name(as == asAnonymous) || c.Value == "" {
 					continue
 				}
-				if f := m.judge(r, c.Value, m.cache.get(c.Value), now, as); f.standing == live {
+				if f := m.judge(r, c.Value, m.cache.Get(c.Value), now, as); f.standing == live {
 					return m.newVisit(r, f)
 				}
 			}

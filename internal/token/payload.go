@@ -1,4 +1,4 @@
-package walkin
+package token
 
 import (
 	"encoding/hex"
@@ -42,7 +42,7 @@ type proven struct {
 // encoding/json. A fuzz test holds both to its verdict.
 
 // appendPayload writes the payload of c.
-func (r *keyring) appendPayload(b []byte, c Claims, audience string) ([]byte, error) {
+func (r *Keyring) appendPayload(b []byte, c Claims, audience string) ([]byte, error) {
 	method, at := c.Method, c.ProvenAt
 	if c.Anonymous {
 		method, at = "anonymous", c.IssuedAt
@@ -67,9 +67,9 @@ func (r *keyring) appendPayload(b []byte, c Claims, audience string) ([]byte, er
 	if c.Provisional {
 		b = append(b, `,"prov":true`...)
 	}
-	if c.database != "" {
+	if c.Database != "" {
 		b = append(b, `,"db":`...)
-		b = appendQuoted(b, c.database)
+		b = appendQuoted(b, c.Database)
 	}
 	if c.App != "" {
 		if !json.Valid([]byte(c.App)) {
@@ -83,7 +83,7 @@ func (r *keyring) appendPayload(b []byte, c Claims, audience string) ([]byte, er
 
 // parse reads a payload that is spelt as appendPayload does, with our issuer and
 // audience, and reports whether it is. If not, p is of no use.
-func (r *keyring) parse(p *payload, text []byte) bool {
+func (r *Keyring) parse(p *payload, text []byte) bool {
 	p.Issuer, p.Audience, p.Role = r.issuer, r.audience, roleClaim
 	p.Anonymous, p.AMR = &p.flag, p.one[:]
 	s := spelling(text)

@@ -1,4 +1,4 @@
-package walkin_test
+package token_test
 
 import (
 	"strings"
@@ -6,20 +6,22 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/token"
 )
 
 // somePayloads are claims of every shape.
-func somePayloads() []walkin.Claims {
+func somePayloads() []token.Claims {
 	at := time.Unix(1_795_000_000, 0)
-	var all []walkin.Claims
+	var all []token.Claims
 	for _, app := range []string{"", `{}`, `{"plan":"pro","n":[1,2.5,null],"a\u003cb":"ü\n"}`, `{"deep":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`} {
-		for _, c := range []walkin.Claims{
+		for _, c := range []token.Claims{
 			{Anonymous: true, Provisional: true}, {Anonymous: true},
 			{Method: "pwd", ProvenAt: at.Add(-time.Hour)}, {Method: "", ProvenAt: at}, {Method: `o"t\p<&>`, ProvenAt: at}, {Method: "häh\x00\xff\u2028\x7f", ProvenAt: at},
 		} {
 			c.UserID, c.SessionID, c.IssuedAt, c.ExpiresAt, c.App = uuid.Must(uuid.NewV7()), uuid.New(), at, at.Add(time.Hour), app
-			all = append(all, c, c.InDatabase("abcdefgh"))
+			all = append(all, c)
+			c.Database = "abcdefgh"
+			all = append(all, c)
 		}
 	}
 	return all
@@ -30,11 +32,11 @@ func somePayloads() []walkin.Claims {
 func TestPayloadSpelling(t *testing.T) {
 	for _, names := range [][2]string{{"walkin", "walkin"}, {"https://app.example/?a=1&b=2", `"Ä"\`}} {
 		for _, c := range somePayloads() {
-			got, want, err := walkin.Payload(c, names[0], names[1])
+			got, want, err := token.Payload(c, names[0], names[1])
 			if err != nil || string(got) != string(want) {
 				t.Errorf("got %s, %v, want %s", got, err, want)
 			}
-			ours, read, reference := walkin.ParsePayload(got, names[0], names[1])
+			ours, read, reference := token.ParsePayload(got, names[0], names[1])
 			if plain := !strings.ContainsAny(c.Method, "\"\x00"); ours != plain || read != reference {
 				t.Errorf("%s: got ours=%t %s, want %t %s", got, ours, read, plain, reference)
 			}
@@ -42,14 +44,14 @@ func TestPayloadSpelling(t *testing.T) {
 	}
 	c := somePayloads()[0]
 	c.App = `{"a":1},"sub":"x"`
-	if _, _, err := walkin.Payload(c, "walkin", "walkin"); err == nil {
+	if _, _, err := token.Payload(c, "walkin", "walkin"); err == nil {
 		t.Error("app claims that are more than a value: got no error, want one")
 	}
 }
 
 func FuzzPayload(f *testing.F) {
 	for _, c := range somePayloads() {
-		text, _, err := walkin.Payload(c, "walkin", "walkin")
+		text, _, err := token.Payload(c, "walkin", "walkin")
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -64,7 +66,7 @@ func FuzzPayload(f *testing.F) {
 		f.Add(text[:len(text)-1])
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if ours, got, want := walkin.ParsePayload(text, "walkin", "walkin"); ours && got != want {
+		if ours, got, want := token.ParsePayload(text, "walkin", "walkin"); ours && got != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
 	})

@@ -1,4 +1,6 @@
-package walkin
+// Package tokencache remembers what is known about tokens that were verified. It knows
+// nothing of visitors: what it keeps of a token is up to its user.
+package tokencache
 
 import (
 	"encoding/binary"
@@ -7,34 +9,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
-// An entry is a token that verified. Its claims never change; what is known
-// about its session does.
-type entry struct {
-	token    string
-	claims   Claims
-	access   bool         // an access token: good as a bearer, never in a cookie
-	checked  atomic.Int64 // unix nanoseconds of the last look-up that found the session alive; 0: none yet
-	over     atomic.Int64 // until when, by Middleware.clock, the session is taken for ended; 0: it was never seen to be
-	lost     atomic.Int64 // the same, of a user whom the store has never heard of
-	renewing atomic.Bool  // a request is issuing the token anew
-	renewed  atomic.Int64 // unix nanoseconds of the session's RenewedAt, as last seen; 0: it has none
-
-	settled atomic.Int64 // until when, by Middleware.clock, a safe request with it needs no judging
-
-	hits atomic.Uint32 // on probation
-	used atomic.Bool   // among the kept, since it was last passed over
-}
-
-// checkedWithin reports whether the session was found alive in the last d.
-func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
-	age := now.UnixNano() - e.checked.Load()
-	return age >= 0 && age < int64(d)
-}
-
-// A cache remembers tokens that verified, so that a returning visitor costs no
+// A Cache remembers tokens that verified, so that a returning visitor costs no
 // signature. It only ever saves work: whatever it forgets is verified again,
 // and what it remembers is still checked for expiry and for its session.
 //
@@ -49,9 +26,16 @@ func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
 // genuine tokens that are each used once turns over probation alone. A token
 // that fell out of probation is recognised by the doorkeeper when it comes
 // back, however many came in between.
-type cache struct {
-	seed maphash.Seed // so that nobody can aim at another's place with the doorkeeper
-	sets []set
+type Cache[V any] struct {
+	seed maphash.Seed // so that no client can aim at another's place with the doorkeeper
+	sets []set[V]
+}
+
+type entry[V any] struct {
+	token string
+	hits  atomic.Uint32 // on probation
+	used  atomic.Bool   // among the kept, since it was last passed over
+	value V
 }
 
 const (
@@ -60,30 +44,31 @@ const (
 	tagLength = 8  // letters
 )
 
-type set struct {
+type set[V any] struct {
 	tags    [ways]atomic.Uint64 // 0: the place is empty
-	entries [ways]atomic.Pointer[entry]
+	entries [ways]atomic.Pointer[entry[V]]
 
 	mu           sync.Mutex // for what follows, and for all changes
 	oldest, hand uint8      // of those on probation, and of the kept
 	door         doorkeeper
 }
 
-func newCache(size int) *cache {
-	return &cache{seed: maphash.MakeSeed(), sets: make([]set, max(size, minCache)/ways)}
+// New returns a cache of about so many tokens, and of at least 256.
+func New[V any](size int) *Cache[V] {
+	return &Cache[V]{seed: maphash.MakeSeed(), sets: make([]set[V], max(size, minCache)/ways)}
 }
 
 const minCache = 256
 
 // find returns the set of a token, and its tag.
-func (c *cache) find(token string) (*set, uint64) {
+func (c *Cache[V]) find(token string) (*set[V], uint64) {
 	tag := binary.LittleEndian.Uint64([]byte(token[len(token)-tagLength:]))
 	i, _ := bits.Mul64(tag*0x9e3779b97f4a7c15, uint64(len(c.sets))) // spreads letters over all bits
 	return &c.sets[i], tag
 }
 
-// get returns the entry of a token, or nil. A nil cache is empty.
-func (c *cache) get(token string) *entry {
+// Get returns what is known about a token, or nil. A nil cache is empty.
+func (c *Cache[V]) Get(token string) *V {
 	if c == nil || len(token) < tagLength {
 		return nil
 	}
@@ -91,6 +76,7 @@ func (c *cache) get(token string) *entry {
 	e, place := s.get(token, tag)
 	switch {
 	case e == nil:
+		return nil
 	case place >= probation:
 		if !e.used.Load() {
 			e.used.Store(true)
@@ -98,10 +84,10 @@ func (c *cache) get(token string) *entry {
 	case e.hits.Add(1) >= 2:
 		s.keep(e, tag)
 	}
-	return e
+	return &e.value
 }
 
-func (s *set) get(token string, tag uint64) (e *entry, place int) {
+func (s *set[V]) get(token string, tag uint64) (e *entry[V], place int) {
 	for i := range s.tags {
 		if s.tags[i].Load() != tag {
 			continue
@@ -113,29 +99,30 @@ func (s *set) get(token string, tag uint64) (e *entry, place int) {
 	return nil, 0
 }
 
-// add remembers a token and returns its entry: the one that is there already
-// when another request was faster.
-func (c *cache) add(token string, claims Claims, access bool) *entry {
+// Add remembers a token and returns what is known about it: what is there already when
+// another request was faster, and otherwise what fill makes of the zero value. The text
+// of the token that fill gets is the cache's own copy: what came in may be a piece of a
+// whole Cookie header, which must not be kept alive.
+func (c *Cache[V]) Add(token string, fill func(v *V, token string)) *V {
 	s, tag := c.find(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e, _ := s.get(token, tag); e != nil {
-		return e
+		return &e.value
 	}
-	// The text of a token that came in may be a piece of a whole Cookie header;
-	// only the token is kept.
-	e := &entry{token: strings.Clone(token), claims: claims, access: access}
+	e := &entry[V]{token: strings.Clone(token)}
+	fill(&e.value, e.token)
 	if s.door.cameBefore(maphash.String(c.seed, token)) {
 		s.put(s.leastUsed(), e, tag)
 	} else {
 		s.put(int(s.oldest), e, tag)
 		s.oldest = (s.oldest + 1) % probation
 	}
-	return e
+	return &e.value
 }
 
 // keep moves an entry from probation to the kept.
-func (s *set) keep(e *entry, tag uint64) {
+func (s *set[V]) keep(e *entry[V], tag uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range probation {
@@ -149,7 +136,7 @@ func (s *set) keep(e *entry, tag uint64) {
 
 // leastUsed returns a place among the kept: an empty one, or that of an entry
 // which was not used since the hand last passed over it.
-func (s *set) leastUsed() int {
+func (s *set[V]) leastUsed() int {
 	for {
 		i := probation + int(s.hand)
 		s.hand = (s.hand + 1) % (ways - probation)
@@ -161,7 +148,7 @@ func (s *set) leastUsed() int {
 
 // put needs no order of its two steps: who reads between them finds an entry
 // that is not of the token they look for, or none.
-func (s *set) put(place int, e *entry, tag uint64) {
+func (s *set[V]) put(place int, e *entry[V], tag uint64) {
 	s.tags[place].Store(tag)
 	s.entries[place].Store(e)
 }

@@ -1,4 +1,4 @@
-package walkin
+package token
 
 import (
 	"bytes"
@@ -12,20 +12,7 @@ import (
 	"fmt"
 )
 
-// Derive returns a secret of 32 bytes for one purpose, such as
-// "example.com codes": the same on every replica that has the key, and different
-// for every other key and every other purpose. What it returns says nothing about
-// the key or about another purpose, so one key file serves a whole site:
-//
-//	codeKey, err := keys[0].Derive("example.com codes")
-//
-// It is HKDF-SHA256 (RFC 5869) over Secret, or over the private half of Private.
-// It returns an error where there is nothing secret to derive from: for a Key that
-// New would refuse, such as an empty one, and for a signer that keeps its key to
-// itself, such as a KMS. Then keep a secret for each purpose beside the keys.
-//
-// To rotate, derive from every key: the first signs, and all verify. The packages
-// that take such a secret take those of the older keys too, in OldKeys.
+// Derive returns a secret of 32 bytes for one purpose, as walkin.Key.Derive says.
 func (k Key) Derive(purpose string) ([]byte, error) {
 	if purpose == "" {
 		return nil, errors.New("walkin: Key.Derive needs a purpose")

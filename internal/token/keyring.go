@@ -1,0 +1,238 @@
+// Package token signs and verifies walkin's tokens: JWTs in the shape of the field, whose
+// headers and claims are written and read here, since we issue every token that we
+// accept. It knows no request, cookie or store.
+//
+// It alone imports jwx, and of that only the signers, verifiers and key parsing: the
+// parts that are fast and hold no global state.
+package token
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwk"
+)
+
+const (
+	Leeway  = 60 * time.Second // how far the clocks of two replicas may differ
+	MaxSize = 3800             // bytes of a cookie, name included; browsers drop more than 4,096 in silence
+
+	minSecret  = 32              // bytes; RFC 7518 §3.2
+	minRSABits = 2048            // RFC 7518 §3.3
+	roleClaim  = "authenticated" // of both kinds of user, as the field has it
+)
+
+// A Kind is the type in a token's header.
+type Kind string
+
+const (
+	Session Kind = "JWT"    // a token for our cookies
+	Access  Kind = "at+jwt" // a token for another service, RFC 9068; never accepted in a cookie
+)
+
+// A Status is what a token turned out to be, by itself.
+type Status uint8
+
+const (
+	Valid        Status = 1 + iota // ours and not expired; its session may have ended
+	Invalid                        // forged, malformed or expired
+	Unverifiable                   // perhaps ours, but this replica cannot tell
+)
+
+// A Keyring signs with its first key and verifies with all. It does not
+// change after New.
+type Keyring struct {
+	issuer, audience string
+	start, middle    string // of a payload, with them
+
+	signing *key
+	ids     map[string]bool
+	jwks    []byte
+
+	// The valid first segments are known, since we write them: these maps
+	// are the allow-list of algorithms, the choice of the key and the check
+	// of crit, typ and every other header in one step, before anything a
+	// stranger wrote is parsed.
+	session, access map[string]*key
+}
+
+// NewKeyring makes keys ready. The error names all that is wrong with them.
+func NewKeyring(keys []Key, issuer, audience string) (*Keyring, error) {
+	r := &Keyring{
+		issuer: issuer, audience: audience,
+		start:   `{"iss":` + string(appendQuoted(nil, issuer)) + `,"sub":"`,
+		middle:  `","aud":` + string(appendQuoted(nil, audience)) + `,"exp":`,
+		ids:     make(map[string]bool),
+		session: make(map[string]*key), access: make(map[string]*key),
+	}
+	public := []jwk.Key{} // "keys":[] rather than null
+	var errs []error
+	names := make(map[string]bool)
+	if len(keys) == 0 {
+		errs = append(errs, errors.New("walkin: Config.Keys is empty; KeyFile makes a first key"))
+	}
+	for i, k := range keys {
+		key, err := newKey(k)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: %w", i, err))
+			continue
+		case r.ids[key.id], k.ID != "" && names[k.ID]:
+			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: its ID %q is taken by an earlier key", i, cmp.Or(k.ID, key.id)))
+			continue
+		}
+		names[k.ID] = true
+		r.ids[key.id] = true
+		r.session[key.session] = key
+		r.access[key.access] = key
+		if r.signing == nil {
+			r.signing = key
+		}
+		if key.alg == jwa.HS256 {
+			continue // a secret is never published
+		}
+		j, err := jwk.FromRaw(key.public)
+		if err == nil {
+			err = errors.Join(j.Set(jwk.KeyIDKey, key.id), j.Set(jwk.AlgorithmKey, key.alg), j.Set(jwk.KeyUsageKey, "sig"))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: its public key cannot be written", i))
+			continue
+		}
+		public = append(public, j)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	var err error
+	r.jwks, err = json.Marshal(map[string]any{"keys": public})
+	return r, err
+}
+
+// Issue signs a token for c.
+func (r *Keyring) Issue(c Claims, kind Kind, audience string) (string, error) {
+	var space [512]byte
+	body, err := r.appendPayload(space[:0], c, audience)
+	if err != nil {
+		return "", err
+	}
+	b := make([]byte, 0, 256+len(body)*3/2)
+	header := r.signing.session
+	if kind == Access {
+		header = r.signing.access
+	}
+	b = append(b, header...)
+	b = append(b, '.')
+	b = base64.RawURLEncoding.AppendEncode(b, body)
+	signature, err := r.signing.signer.Sign(b, r.signing.private)
+	if err != nil {
+		return "", fmt.Errorf("walkin: signing a token: %w", err)
+	}
+	b = append(b, '.')
+	b = base64.RawURLEncoding.AppendEncode(b, signature)
+	return string(b), nil
+}
+
+// strict refuses padding, white space and flipped unused bits: of one token
+// there is one spelling.
+var strict = base64.RawURLEncoding.Strict()
+
+// Verify returns the claims of a token of ours and live, or why not: Invalid
+// for what is nothing of ours or over, Unverifiable for what may be ours and
+// cannot be verified here and now.
+//
+// access is true for an access token, which is looked for only in a bearer.
+func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, access bool, s Status, reason string) {
+	if len(token) > MaxSize {
+		return Claims{}, false, Invalid, "too_long"
+	}
+	// encoding/base64 passes over line breaks, also when it is strict.
+	if strings.ContainsAny(token, "\r\n") {
+		return Claims{}, false, Invalid, "malformed"
+	}
+	header, rest, _ := strings.Cut(token, ".")
+	body, signature, ok := strings.Cut(rest, ".")
+	if !ok {
+		return Claims{}, false, Invalid, "malformed"
+	}
+	key := r.session[header]
+	if key == nil && bearer {
+		key = r.access[header]
+		access = true
+	}
+	if key == nil {
+		if r.foreign(header, Session) || bearer && r.foreign(header, Access) {
+			return Claims{}, false, Unverifiable, "unknown_key"
+		}
+		return Claims{}, false, Invalid, "malformed"
+	}
+	// A second dot in what should be the signature is not base64.
+	mac, err := strict.DecodeString(signature)
+	if err != nil {
+		return Claims{}, false, Invalid, "malformed"
+	}
+	if key.verifier.Verify([]byte(token[:len(header)+1+len(body)]), mac, key.public) != nil {
+		return Claims{}, false, Invalid, "forged"
+	}
+	// From here on the words are our own.
+	text, err := strict.DecodeString(body)
+	if err != nil {
+		return Claims{}, false, Invalid, "malformed"
+	}
+	var p payload
+	if !r.parse(&p, text) {
+		other, err := unmarshal(text)
+		if err != nil {
+			return Claims{}, false, Invalid, "malformed"
+		}
+		p = *other
+	}
+	c, s, reason = r.check(&p, now)
+	return c, access, s, reason
+}
+
+// JWKS returns the public keys as a JSON Web Key Set.
+func (r *Keyring) JWKS() []byte { return r.jwks }
+
+// IsOurs reports whether a bearer's token has a first segment that we write. A
+// key ID that we do not know makes it perhaps ours only in an access token: in
+// other tokens golang-jwt, for one, spells its header as we do.
+func (r *Keyring) IsOurs(token string) bool {
+	header, _, _ := strings.Cut(token, ".")
+	return r.session[header] != nil || r.access[header] != nil || r.foreign(header, Access)
+}
+
+// foreign reports whether a header has exactly the form that ours of a type
+// have, with a key ID that is not among ours: a token of a replica with other
+// keys, or of a key that was removed. It looks at the form alone; nothing is parsed.
+func (r *Keyring) foreign(header string, kind Kind) bool {
+	var text [160]byte
+	if base64.RawURLEncoding.DecodedLen(len(header)) > len(text) {
+		return false
+	}
+	n, err := strict.Decode(text[:], []byte(header))
+	if err != nil {
+		return false
+	}
+	rest, ok := strings.CutPrefix(string(text[:n]), `{"alg":"`)
+	if !ok {
+		return false
+	}
+	alg, rest, ok := strings.Cut(rest, `","kid":"`)
+	if !ok {
+		return false
+	}
+	switch jwa.SignatureAlgorithm(alg) {
+	case jwa.HS256, jwa.EdDSA, jwa.ES256, jwa.RS256:
+	default:
+		return false
+	}
+	id, ok := strings.CutSuffix(rest, `","typ":"`+string(kind)+`"}`)
+	return ok && len(id) <= maxKeyID && validKeyIDBytes(id) && !r.ids[id]
+}

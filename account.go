@@ -91,7 +91,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 			return storeFailed(f.err) // fails closed: the session would still be alive
 		case lost:
 			unknown = true
-		case live:
+		case live, suspended:
 			unknown = unknown || f.lost
 			if err := m.end(r, f.entry, f.lost, now); err != nil {
 				return err

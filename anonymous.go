@@ -119,6 +119,8 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 		return storeDown(nil)
 	case v.standing == conflicting:
 		return m.twoUsers()
+	case v.standing == suspended:
+		return refusalOf(v.err)
 	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
 		return foreignRequest(reason)
 	case v.reason != "":

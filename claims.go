@@ -99,6 +99,7 @@ type visit struct {
 	handsOff bool                            // another value of the cookie's name cannot be judged: it is not written over
 	facts    request.Facts                   // who sent the request; not read on a returning visitor's short way
 	reason   string                          // why, for the owner's events
+	err      error                           // what caused it, where there is a cause
 	url      *url.URL                        // as Handler saw it; nil outside of it
 	issued   *Token                          // for the answer to a bearer
 	entry    *entry                          // the cache entry of a token that verified, or nil

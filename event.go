@@ -29,6 +29,8 @@ const (
 	SignedOut Outcome = "signed_out" // a session ended, or all of a user's
 	Deleted   Outcome = "deleted"    // a user was deleted
 	Refused   Outcome = "refused"    // a visitor was refused; Reason says why
+	Banned    Outcome = "banned"     // a user was banned
+	Unbanned  Outcome = "unbanned"   // a ban was lifted
 	Swept     Outcome = "swept"      // anonymous users who stayed away were deleted; Count says how many
 	Failed    Outcome = "failed"     // something broke and the request went on; Reason says what
 )

@@ -213,6 +213,8 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.SignInURL}
 	if v != nil && v.standing == conflicting {
 		return m.twoUsers()
+	} else if v != nil && v.standing == suspended {
+		return refusalOf(v.err)
 	} else if v != nil && v.reason != "" {
 		refusal.Reason = v.reason
 	}

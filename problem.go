@@ -21,6 +21,7 @@ var codes = map[string]string{
 	"row_limit":             "new_user_limit",
 	"quota":                 "quota",
 	"nothing_kept":          "nothing_kept",
+	"banned":                "banned",
 
 	"unknown_name": "wrong_credentials", "wrong_password": "wrong_credentials", "password_changed": "wrong_credentials",
 	"wrong_code": "wrong_code", "wrong_code_last": "wrong_code", "code_over": "code_expired",

@@ -146,7 +146,10 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 		if id == uuid.Nil || i == 1 && id == ids[0] {
 			continue
 		}
-		_, err := store.User(ctx, id)
+		user, err := store.User(ctx, id)
+		if refusal := banned(user.Ban.Until); err == nil && refusal != nil {
+			return refusal
+		}
 		visitor := id == s.visitor.UserID
 		if visitor && s.visitor.Provisional && errors.Is(err, ErrNotFound) && (free || !s.proof.New) {
 			if free && s.full != nil {

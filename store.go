@@ -172,6 +172,7 @@ type User struct {
 	Anonymous bool      // no identity yet
 	CreatedAt time.Time
 	SeenAt    time.Time // last creation or renewal of a session, so right to about a day
+	Ban       Ban       // zero for nearly all; SetBan of a [Directory] alone writes it
 }
 
 // A Session is one browser's state. A token lives as long as its session.
@@ -185,6 +186,9 @@ type Session struct {
 	// Anonymous is that of the user, in what Lookup returns. It is not stored
 	// with the session, and nothing else sets or reads it.
 	Anonymous bool
+
+	// BannedUntil is the end of the user's ban, in what Lookup returns; as Anonymous.
+	BannedUntil time.Time
 }
 
 // An Identity is a proven way to recognise a user: the pair of provider and

@@ -152,7 +152,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
 	m.prepare(r.Context())
-	s := &settlement{m: m, proof: p, now: m.earlier(time.Now()), unjudged: v.standing == unverifiable}
+	s := &settlement{m: m, proof: p, now: m.earlier(time.Now()), unjudged: v.standing == unverifiable || v.standing == suspended}
 	if s.unjudged {
 		s.unknown = m.mayBeSomebody(r)
 	}

@@ -24,6 +24,7 @@ const (
 	unverifiable                 // perhaps ours, but this replica cannot tell
 	lost                         // ours, and the store has never heard of its user
 	unreachable                  // ours, but the store does not say whether its session is alive
+	suspended                    // ours, its session is alive, and its user banned: not minted over, since a ban ends
 )
 
 const leeway = token.Leeway // how far the clocks of two replicas may differ
@@ -194,7 +195,7 @@ func (m *Middleware) look(r *http.Request, b *brought, now time.Time) finding {
 	if b.bearer {
 		f := m.judge(r, b.token, m.cache.Get(b.token), now, asBearer)
 		f.bearer = true
-		if f.standing != live && f.standing != unreachable {
+		if f.standing != live && f.standing != unreachable && f.standing != suspended {
 			f.standing = foreign
 		}
 		return f
@@ -287,7 +288,7 @@ func (f finding) and(other finding) finding {
 	switch other.standing {
 	case live:
 		at = theirs
-	case unreachable, unverifiable, lost:
+	case unreachable, unverifiable, lost, suspended:
 		at = uncertain
 	}
 	f.beside = max(f.beside, other.beside, at)
@@ -301,7 +302,7 @@ func (f finding) counts() int {
 		return 4
 	case unreachable:
 		return 3
-	case unverifiable, lost:
+	case unverifiable, lost, suspended:
 		return 2
 	case superseded:
 		return 1
@@ -344,6 +345,11 @@ func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time
 	}
 	s, err := m.lookup(r.Context(), e.claims)
 	switch {
+	case errors.Is(err, ErrBanned):
+		e.settled.Store(0)
+		e.checked.Store(0)
+		e.over.CompareAndSwap(0, 1) // not believed while the store is down, see unasked
+		return finding{standing: suspended, reason: reasonBanned, entry: e, err: err}
 	case err == nil && (m.outlived(s.CreatedAt, now) || now.After(s.ExpiresAt.Add(leeway))):
 		return finding{standing: invalid, reason: "expired"}
 	case err == nil && s.Anonymous != e.claims.Anonymous:
@@ -384,8 +390,13 @@ const downPause = time.Second // how long readers believe that the store is stil
 // isDown reports whether a look-up failed just now.
 func (m *Middleware) isDown(now time.Time) bool { return now.UnixNano() < m.downUntil.Load() }
 
+// lookup looks for the session of a token. One of a banned user is a *Refusal.
 func (m *Middleware) lookup(ctx context.Context, c Claims) (Session, error) {
-	return m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	s, err := m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	if refusal := banned(s.BannedUntil); err == nil && refusal != nil {
+		return s, refusal
+	}
+	return s, err
 }
 
 // visit returns what Handler found about the request. When it left nothing in
@@ -417,7 +428,7 @@ func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 
 func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
 	v := &visit{Context: r.Context(), m: m, standing: f.standing, reason: f.reason, bearer: f.bearer,
-		lost: f.lost, unsure: f.unsure, handsOff: f.beside == uncertain, entry: f.entry}
+		err: f.err, lost: f.lost, unsure: f.unsure, handsOff: f.beside == uncertain, entry: f.entry}
 	v.request.Store(r)
 	switch {
 	case f.standing != live:

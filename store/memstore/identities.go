@@ -2,7 +2,6 @@ package memstore
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -63,9 +62,7 @@ func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]walkin.Iden
 			identities = append(identities, identity)
 		}
 	}
-	slices.SortFunc(identities, func(a, b walkin.Identity) int {
-		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.Provider, b.Provider), strings.Compare(a.Subject, b.Subject))
-	})
+	slices.SortFunc(identities, byAge)
 	return identities, nil
 }
 

@@ -65,7 +65,7 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 	}
 	defer leave()
 	if session, ok := s.sessions[sessionID]; ok && session.UserID == userID {
-		session.Anonymous = s.users[userID].Anonymous
+		session.Anonymous, session.BannedUntil = s.users[userID].Anonymous, s.users[userID].Ban.Until
 		if !session.CreatedAt.Before(s.ended[session.Anonymous]) {
 			return session, nil
 		}
@@ -89,6 +89,7 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 	if _, taken := s.sessions[session.ID]; taken || s.known(user.ID) {
 		return false, walkin.ErrSuperseded
 	}
+	user.Ban = walkin.Ban{}
 	s.putUser(t, user)
 	s.putSession(t, session)
 	return true, nil
@@ -104,6 +105,7 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 	if s.known(user.ID) {
 		return walkin.ErrSuperseded
 	}
+	user.Ban = walkin.Ban{}
 	s.putUser(t, user)
 	return nil
 }
@@ -251,6 +253,6 @@ func (s *Store) putUser(t *tx, user walkin.User) {
 func (s *Store) putSession(t *tx, session walkin.Session) {
 	session.CreatedAt, session.RenewedAt = moment(session.CreatedAt), moment(session.RenewedAt)
 	session.ExpiresAt = moment(session.ExpiresAt)
-	session.Anonymous = false // of the user, see Lookup
+	session.Anonymous, session.BannedUntil = false, time.Time{} // of the user, see Lookup
 	put(t, s.sessions, session.ID, session)
 }

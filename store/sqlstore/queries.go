@@ -28,8 +28,8 @@ func newQueries(d dialect) queries {
 	return queries{
 		insertUser: d.sql(`
 			INSERT INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{unless id}}`),
-		user:         d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}} FROM walkin_users WHERE id = ?`),
-		lockUser:     d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}} FROM walkin_users WHERE id = ? {{for update}}`),
+		user:         d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}}, {{time banned_until}}, COALESCE(ban_reason, '') FROM walkin_users WHERE id = ?`),
+		lockUser:     d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}}, {{time banned_until}}, COALESCE(ban_reason, '') FROM walkin_users WHERE id = ? {{for update}}`),
 		setAnonymous: d.sql(`UPDATE walkin_users SET anonymous = ? WHERE id = ?`),
 		seen:         d.sql(`UPDATE walkin_users SET seen_at = ? WHERE id = ?`),
 		deleteUser:   d.sql(`DELETE FROM walkin_users WHERE id = ?`),
@@ -132,7 +132,8 @@ const (
 		SELECT s.id IS NOT NULL, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
 			u.id IS NOT NULL, COALESCE(u.anonymous, FALSE),
 			EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?),
-			COALESCE(s.created_at < CASE WHEN u.anonymous = TRUE THEN d.anonymous_ended_at ELSE d.ended_at END, FALSE)
+			COALESCE(s.created_at < CASE WHEN u.anonymous = TRUE THEN d.anonymous_ended_at ELSE d.ended_at END, FALSE),
+			{{time u.banned_until}}
 		FROM (SELECT 1 AS one) AS one
 		LEFT JOIN walkin_users u ON u.id = ?
 		LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?

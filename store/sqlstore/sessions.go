@@ -19,7 +19,7 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 	}
 	var alive, ended, known, deleted bool
 	err = row.Scan(&alive, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt},
-		&known, &session.Anonymous, &deleted, &ended)
+		&known, &session.Anonymous, &deleted, &ended, moment{&session.BannedUntil})
 	switch {
 	case err != nil:
 		return walkin.Session{}, wrap(ctx, err)

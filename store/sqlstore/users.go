@@ -108,7 +108,7 @@ func (s *Store) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
 	}
 	user := walkin.User{ID: id}
 	row := s.from(ctx).QueryRowContext(ctx, query, s.dialect.id(id))
-	err := row.Scan(&user.Anonymous, moment{&user.CreatedAt}, moment{&user.SeenAt})
+	err := row.Scan(&user.Anonymous, moment{&user.CreatedAt}, moment{&user.SeenAt}, moment{&user.Ban.Until}, &user.Ban.Reason)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return walkin.User{}, walkin.ErrNotFound

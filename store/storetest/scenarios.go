@@ -53,6 +53,8 @@ func runScenarios(t *testing.T, open Opener) {
 		{"a deleted user's token makes no row again", resurrection},
 		{"sign-out everywhere ends permanent tokens", signOutEverywhere},
 		{"every session from before a moment ends, and new ones do not", endAll},
+		{"a banned user is refused everywhere, loses nothing, and is back when let in", banUser},
+		{"a ban ends by itself", banEnds},
 		{"app shell: six fetches and a post make one user", appShell},
 		{"an act on one replica is known on the other", actThenOther},
 		{"readers write nothing", readers},

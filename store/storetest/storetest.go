@@ -17,6 +17,7 @@ type Opener func(t *testing.T) (open func(t *testing.T) walkin.Store)
 func Run(t *testing.T, open Opener) {
 	t.Run("contract", func(t *testing.T) { runContract(t, open) })
 	t.Run("database", func(t *testing.T) { runDatabase(t, open) })
+	t.Run("directory", func(t *testing.T) { runDirectory(t, open) })
 	t.Run("sweep", func(t *testing.T) { runSweep(t, open) })
 	t.Run("scenarios", func(t *testing.T) { runScenarios(t, open) })
 }

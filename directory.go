@@ -1,0 +1,236 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// A Directory is a [Store] that the operator can look into: it lists and counts
+// users, and bans them. Nothing that serves visitors needs it, but for the ban,
+// which [Store.Lookup] and [Store.User] tell of.
+//
+// No method reads a whole table unless it is asked to: a page reads so many rows
+// at most, whatever its filters leave of them, and a count that would read more
+// says that it is not exact.
+type Directory interface {
+	Store
+
+	// ListUsers returns a page of users: the newest first, by ID; with a Provider
+	// or a SubjectPrefix in the order of provider and subject, a user once for
+	// each identity that matches. A page may be short, even empty, where few
+	// users match; UserPage.Next is empty at the end alone. An After that is no
+	// Next of this query is an error.
+	ListUsers(ctx context.Context, q UserQuery) (UserPage, error)
+
+	// CountUsers returns how many users of a kind there are. Without exact it
+	// is quick, and the count says what it is worth.
+	CountUsers(ctx context.Context, kind UserKind, exact bool) (Count, error)
+
+	// CountInactive returns how many anonymous users were last seen before a
+	// time, most at the most.
+	CountInactive(ctx context.Context, before time.Time, most int) (Count, error)
+
+	// DailyUsers returns how many users appeared on each of some days, which
+	// begin at from: by ID, so by when they were minted, and by when and with
+	// which provider they got their first identity. Busy days are sampled.
+	DailyUsers(ctx context.Context, from time.Time, days int) ([]DailyUsers, error)
+
+	// FindTombstone returns what is left of a deleted user, or ErrNotFound.
+	FindTombstone(ctx context.Context, userID uuid.UUID) (Tombstone, error)
+
+	// SetBan bans a user, in place of a ban that is there; the zero Ban lifts
+	// it. A user who is not there is ErrNotFound.
+	SetBan(ctx context.Context, userID uuid.UUID, ban Ban) error
+}
+
+// A Ban keeps a user out until it ends. Their sessions stay, so that they are
+// back when it is over or lifted.
+type Ban struct {
+	Until  time.Time
+	Reason string // for the operator; at most 500 bytes of UTF-8, no NUL
+}
+
+// UserKind says which users.
+type UserKind uint8
+
+const (
+	AllUsers UserKind = iota
+	AnonymousUsers
+	PermanentUsers
+)
+
+// A UserQuery says which users [Directory.ListUsers] returns. The zero value is
+// all of them.
+type UserQuery struct {
+	Kind          UserKind
+	Provider      string    // users with an identity of this provider
+	SubjectPrefix string    // and one whose subject begins so, byte for byte; of any provider where Provider is empty
+	SeenBefore    time.Time // last seen before; zero is no bound
+	CreatedFrom   time.Time // minted at or after, by their ID
+	CreatedBefore time.Time // minted before
+
+	After string // UserPage.Next of the page before; empty begins
+	Limit int    // of a page; zero is 50, more than 1,000 is 1,000
+}
+
+// A UserPage is a part of a list.
+type UserPage struct {
+	Users []ListedUser
+	Next  string // for UserQuery.After; empty at the end
+}
+
+// A ListedUser is a user with their identities, oldest first, without secrets.
+type ListedUser struct {
+	User
+	Identities []Identity
+}
+
+// A Count is a number and what it is worth.
+type Count struct {
+	N        int64
+	Accuracy Accuracy
+}
+
+// Accuracy says what a number is worth.
+type Accuracy string
+
+const (
+	Exact       Accuracy = "exact"
+	Approximate Accuracy = "approximate" // by statistics or a sample
+	AtLeast     Accuracy = "at_least"    // counting stopped there
+)
+
+// DailyUsers are those of one day.
+type DailyUsers struct {
+	Day   time.Time
+	New   Count            // minted and stored
+	First map[string]Count // got their first identity, by its provider
+}
+
+const maxPage = 1000
+
+// Bounded returns q with its defaults filled in, for stores.
+func (q UserQuery) Bounded() UserQuery {
+	if q.Limit <= 0 {
+		q.Limit = 50
+	}
+	q.Limit = min(q.Limit, maxPage)
+	return q
+}
+
+// IDs returns the range of user IDs of q, first to last, by the times in it. A user
+// was minted before they were seen, so SeenBefore bounds them as well.
+func (q UserQuery) IDs() (first, last uuid.UUID) {
+	for i := range last {
+		last[i] = 0xff
+	}
+	if !q.CreatedFrom.IsZero() {
+		first = FirstUserID(q.CreatedFrom)
+	}
+	for _, before := range []time.Time{q.CreatedBefore, q.SeenBefore} {
+		if end := FirstUserID(before); !before.IsZero() && string(end[:]) < string(last[:]) {
+			last = end // no user has it: the version is missing
+		}
+	}
+	return first, last
+}
+
+// FirstUserID returns an ID below all that are minted from a time on, and above all
+// that were minted before.
+func FirstUserID(at time.Time) (id uuid.UUID) {
+	ms := max(at.UnixMilli(), 0)
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
+}
+
+// Matches reports whether a user is of the kind and was seen early enough.
+func (q UserQuery) Matches(u User) bool {
+	return (q.Kind == AllUsers || u.Anonymous == (q.Kind == AnonymousUsers)) &&
+		(q.SeenBefore.IsZero() || u.SeenAt.Before(q.SeenBefore))
+}
+
+// Valid reports whether a store keeps the ban.
+func (b Ban) Valid() bool {
+	if len(b.Reason) > 500 || !utf8.ValidString(b.Reason) {
+		return false
+	}
+	for i := range len(b.Reason) {
+		if b.Reason[i] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// ErrBanned is wrapped by the *[Refusal] of a banned user, 403.
+var ErrBanned = errors.New("walkin: user is banned")
+
+// Directory returns Config.Store as the operator looks into it, or false where it
+// cannot be. Its calls have no bound of their own.
+func (m *Middleware) Directory() (Directory, bool) { return ability[Directory](m.cfg.Store) }
+
+func (m *Middleware) directory() (Directory, error) {
+	if directory, ok := m.Directory(); ok {
+		return directory, nil
+	}
+	return nil, fmt.Errorf("walkin: a store of type %T is no Directory", m.cfg.Store.(bounded).inner)
+}
+
+// forever is the end of a ban without one.
+var forever = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+
+// Ban keeps a user out until ban.Until, or for good where that is zero: their
+// requests have no user, and are refused where one is needed; they cannot sign in.
+// They are not minted over, and nothing of theirs is deleted: an anonymous user is
+// back when the ban ends. It holds for writes at once, and for reads within
+// Config.RecheckAfter. A ban is of a user, not of a person: another browser is
+// another visitor. ErrNotFound is a user who is not stored.
+func (m *Middleware) Ban(ctx context.Context, userID uuid.UUID, ban Ban) error {
+	if ban.Until.IsZero() {
+		ban.Until = forever
+	}
+	if !ban.Valid() {
+		return errors.New("walkin: the reason of a ban has at most 500 bytes of UTF-8 without NUL")
+	}
+	return m.setBan(ctx, userID, ban, Banned)
+}
+
+// Unban lifts a ban.
+func (m *Middleware) Unban(ctx context.Context, userID uuid.UUID) error {
+	return m.setBan(ctx, userID, Ban{}, Unbanned)
+}
+
+func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban Ban, outcome Outcome) error {
+	directory, err := m.directory()
+	if err != nil {
+		return err
+	}
+	err = boundErr(ctx, func(ctx context.Context) error { return directory.SetBan(ctx, userID, ban) })
+	if err == nil {
+		m.tell(ctx, Event{Outcome: outcome, UserID: userID})
+	}
+	return err
+}
+
+// banned returns the refusal of a user who is banned until then, or nil. The time is
+// compared with this process's clock, as all of a store's are.
+func banned(until time.Time) *Refusal {
+	if !time.Now().Before(until) {
+		return nil
+	}
+	message := "This account is suspended. Please contact the site."
+	if until.Before(forever) {
+		message = "This account is suspended until " + until.UTC().Format("2 January 2006, 15:04 UTC") + "."
+	}
+	return &Refusal{Status: http.StatusForbidden, Reason: reasonBanned, Err: ErrBanned, Message: message}
+}
+
+const reasonBanned = "banned"

@@ -1,0 +1,201 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+// maxCounted is how many rows a count reads unasked: some 30 ms of an index.
+const maxCounted = 100_000
+
+// sizeQuery asks PostgreSQL how many entries an index had at the last ANALYZE, on how
+// many pages, and how many it has now. A partial index tells of its rows alone.
+const sizeQuery = `
+	SELECT CAST(c.reltuples AS float8), c.relpages, pg_relation_size(c.oid) / CAST(current_setting('block_size') AS bigint)
+	FROM pg_class c WHERE c.oid = to_regclass(?)`
+
+// CountUsers implements walkin.Directory.
+func (s *Store) CountUsers(ctx context.Context, kind walkin.UserKind, exact bool) (walkin.Count, error) {
+	where, index := "", "walkin_users_pkey"
+	switch kind {
+	case walkin.AnonymousUsers:
+		where, index = " WHERE anonymous = TRUE", "walkin_users_away"
+	case walkin.PermanentUsers:
+		where, index = " WHERE anonymous = FALSE", "walkin_users_permanent"
+	}
+	if exact {
+		count := walkin.Count{Accuracy: walkin.Exact}
+		err := s.from(ctx).QueryRowContext(ctx, "SELECT COUNT(*) FROM walkin_users"+where).Scan(&count.N)
+		if err != nil {
+			return walkin.Count{}, wrap(ctx, err)
+		}
+		return count, nil
+	}
+	if s.dialect.name == "postgres" {
+		count, known, err := s.estimate(ctx, index)
+		if err != nil || known {
+			return count, err
+		}
+	}
+	query := s.dialect.sql("SELECT COUNT(*) FROM (SELECT 1 FROM walkin_users" + where + " LIMIT ?) AS counted")
+	return s.countSome(ctx, query, maxCounted)
+}
+
+// estimate returns how many entries an index has, where it is large, and known false
+// where it is small or was never looked through.
+func (s *Store) estimate(ctx context.Context, index string) (count walkin.Count, known bool, err error) {
+	var tuples float64
+	var pages, now int64
+	err = s.from(ctx).QueryRowContext(ctx, s.dialect.sql(sizeQuery), index).Scan(&tuples, &pages, &now)
+	if errors.Is(err, sql.ErrNoRows) {
+		return count, false, nil // an operator without that index
+	} else if err != nil {
+		return count, false, wrap(ctx, err)
+	}
+	n := tuples
+	if pages > 0 {
+		n = tuples / float64(pages) * float64(now)
+	}
+	if tuples < 0 || n < maxCounted {
+		return count, false, nil
+	}
+	return walkin.Count{N: int64(n), Accuracy: walkin.Approximate}, true, nil
+}
+
+// A day is looked at in parts, of which the first rows are read: of a busy one the
+// time that they take says how many there are.
+const (
+	dayParts    = 24
+	maxNew      = 400 // rows of a part
+	maxUpgrades = 200
+)
+
+// DailyUsers implements walkin.Directory.
+func (s *Store) DailyUsers(ctx context.Context, from time.Time, days int) ([]walkin.DailyUsers, error) {
+	all := make([]walkin.DailyUsers, 0, days)
+	for i := range days {
+		day := walkin.DailyUsers{Day: from.AddDate(0, 0, i)}
+		end := from.AddDate(0, 0, i+1)
+		var err error
+		if day.New, err = s.newUsers(ctx, day.Day, end); err != nil {
+			return nil, err
+		}
+		if day.First, err = s.firstIdentities(ctx, day.Day, end); err != nil {
+			return nil, err
+		}
+		all = append(all, day)
+	}
+	return all, nil
+}
+
+// newUsers counts by ID.
+func (s *Store) newUsers(ctx context.Context, from, end time.Time) (walkin.Count, error) {
+	part := end.Sub(from) / dayParts
+	last := "MAX(id)"
+	if s.dialect.nativeID {
+		last = "MAX(CAST(id AS text))" // PostgreSQL has no greatest uuid before 18
+	}
+	var parts []string
+	var args []any
+	for i := range dayParts {
+		begin := from.Add(time.Duration(i) * part)
+		first, next := walkin.FirstUserID(begin), walkin.FirstUserID(begin.Add(part))
+		parts = append(parts, fmt.Sprintf("SELECT %d AS part, COUNT(*), %s FROM (SELECT id FROM walkin_users WHERE id >= ? AND id < ? ORDER BY id LIMIT %d) AS counted", i, last, maxNew))
+		args = append(args, s.dialect.id(first), s.dialect.id(next))
+	}
+	rows, err := s.from(ctx).QueryContext(ctx, s.dialect.sql(strings.Join(parts, " UNION ALL ")), args...)
+	if err != nil {
+		return walkin.Count{}, wrap(ctx, err)
+	}
+	defer rows.Close()
+	count := walkin.Count{Accuracy: walkin.Exact}
+	for rows.Next() {
+		var i, n int64
+		var last uuid.NullUUID
+		if err := rows.Scan(&i, &n, &last); err != nil {
+			return walkin.Count{}, wrap(ctx, err)
+		}
+		if n == maxNew {
+			id := last.UUID
+			ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
+			n = extrapolate(n, time.UnixMilli(ms).Sub(from.Add(time.Duration(i)*part)), part)
+			count.Accuracy = walkin.Approximate
+		}
+		count.N += n
+	}
+	if err := rows.Err(); err != nil {
+		return walkin.Count{}, wrap(ctx, err)
+	}
+	return count, nil
+}
+
+// extrapolate returns how many there are in the whole of a time, when n came in the
+// first part of it.
+func extrapolate(n int64, in, of time.Duration) int64 {
+	return max(n, int64(float64(n)*float64(of)/float64(max(in, time.Millisecond))))
+}
+
+// firstIdentities counts users by when they got their first one.
+func (s *Store) firstIdentities(ctx context.Context, from, end time.Time) (map[string]walkin.Count, error) {
+	part := end.Sub(from) / dayParts
+	query := s.dialect.sql(`
+		SELECT provider, {{time created_at}}, NOT EXISTS (SELECT 1 FROM walkin_identities e
+			WHERE e.user_id = i.user_id AND (e.created_at < i.created_at OR e.created_at = i.created_at AND (e.provider, e.subject) < (i.provider, i.subject)))
+		FROM walkin_identities i WHERE created_at >= ? AND created_at < ? ORDER BY created_at LIMIT ?`)
+	counts := make(map[string]walkin.Count)
+	for begin := from; begin.Before(end); {
+		// A quiet day is one part.
+		until := end
+		found, read, last, err := s.firstIn(ctx, query, begin, until, maxUpgrades)
+		if err == nil && read == maxUpgrades {
+			until = begin.Add(part)
+			found, read, last, err = s.firstIn(ctx, query, begin, until, maxUpgrades)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for provider, n := range found {
+			count := counts[provider]
+			if count.Accuracy == "" {
+				count.Accuracy = walkin.Exact
+			}
+			if read == maxUpgrades {
+				n, count.Accuracy = extrapolate(n, last.Sub(begin), until.Sub(begin)), walkin.Approximate
+			}
+			count.N += n
+			counts[provider] = count
+		}
+		begin = until
+	}
+	return counts, nil
+}
+
+func (s *Store) firstIn(ctx context.Context, query string, from, end time.Time, most int) (found map[string]int64, read int, last time.Time, err error) {
+	rows, err := s.from(ctx).QueryContext(ctx, query, s.dialect.time(from), s.dialect.time(end), most)
+	if err != nil {
+		return nil, 0, last, wrap(ctx, err)
+	}
+	defer rows.Close()
+	found = make(map[string]int64)
+	for ; rows.Next(); read++ {
+		var provider string
+		var first bool
+		if err := rows.Scan(&provider, moment{&last}, &first); err != nil {
+			return nil, 0, last, wrap(ctx, err)
+		}
+		if first {
+			found[provider]++
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, last, wrap(ctx, err)
+	}
+	return found, read, last, nil
+}

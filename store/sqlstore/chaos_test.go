@@ -78,10 +78,10 @@ func chaos(t *testing.T, d database) {
 		kills++
 	}
 	wg.Wait()
-	for _, r := range replicas {
+	calmVisitor(t, h, replicas)
+	for _, r := range replicas { // they may believe what they saw for RecheckAfter
 		r.restart(t)
 	}
-	calmVisitor(t, h, replicas)
 	t.Logf("%d replicas killed, connections cut %d times; statuses %v; %d notes, %d proofs, %d tokens",
 		kills, cuts, h.statuses, len(h.notes), len(h.proofs), len(h.tokens))
 	if n := h.statuses[http.StatusInternalServerError]; n > 0 {

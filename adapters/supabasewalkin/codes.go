@@ -228,8 +228,8 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 
 // mailLink is the one in a message.
 func (h *Handler) mailLink(m mailed, p pending, redirectTo string) string {
-	query := url.Values{"token": {m.token}, "type": {p.Kind}, "redirect_to": {h.redirect(redirectTo, p.Challenge != "")}}
-	return h.cfg.URL + "/verify?" + query.Encode()
+	to := url.QueryEscape(h.redirect(redirectTo, p.Challenge != ""))
+	return h.cfg.URL + "/verify?token=" + m.token + "&type=" + p.Kind + "&redirect_to=" + to
 }
 
 // takeSend counts a message against its address and against the network that asks.

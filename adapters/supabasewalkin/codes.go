@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // The codes of credential/code belong to the browser that asked. These clients check a
@@ -237,7 +238,7 @@ func (h *Handler) takeSend(c *call, address string) error {
 	now := time.Now()
 	wide := h.cfg.SendLimit
 	wide.Count *= 4
-	buckets := map[string]walkin.Limit{"supabase-send:" + hashed("", address): h.cfg.SendLimit}
+	buckets := map[string]limit.Limit{"supabase-send:" + hashed("", address): h.cfg.SendLimit}
 	for _, network := range h.wk.ClientNetworks(c.Request) {
 		buckets["supabase-send:"+network] = wide
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // Config says what the endpoint offers. URL, SiteURL and Profiles are required; the
@@ -86,10 +87,10 @@ type Config struct {
 
 	// SendLimit is how many messages go to one address; zero is 5 an hour. Four
 	// times as many go to the addresses that one network asks for.
-	SendLimit walkin.Limit
+	SendLimit limit.Limit
 
 	// Limiter counts them. Nil counts in the memory of each process.
-	Limiter walkin.Limiter
+	Limiter limit.Limiter
 
 	// OnAdmin is told of every admin call that changes or hands out something. Nil
 	// tells nobody.
@@ -145,14 +146,14 @@ func New(wk *walkin.Middleware, cfg Config) (*Handler, error) {
 			mistake("Config.%s is %v, not between a minute and an hour", name, life)
 		}
 	}
-	if (cfg.SendLimit == walkin.Limit{}) {
-		cfg.SendLimit = walkin.Limit{Count: 5, Per: time.Hour}
+	if (cfg.SendLimit == limit.Limit{}) {
+		cfg.SendLimit = limit.Limit{Count: 5, Per: time.Hour}
 	}
 	if cfg.SendLimit.Count < 1 || cfg.SendLimit.Per <= 0 {
 		mistake("Config.SendLimit is no limit")
 	}
 	if cfg.Limiter == nil {
-		cfg.Limiter = walkin.NewLimiter(0)
+		cfg.Limiter = limit.New(0)
 	}
 	keys, err := wk.DeriveKeys("supabasewalkin codes")
 	if err != nil {

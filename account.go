@@ -265,7 +265,14 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 	}
 	m.prepare(r.Context())
 	s := &settlement{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.earlier(time.Now())}
+	taken, refusal := m.takeChange(r, *c, s.now)
+	if refusal != nil {
+		return refusal
+	}
 	if err := m.cfg.Store.InTx(r.Context(), s.unlink); err != nil {
+		if !s.opened {
+			m.returnRow(r, taken, s.now)
+		}
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
 			return err // their session has just ended
 		}

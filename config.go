@@ -163,13 +163,6 @@ type Config struct {
 	// limit. Beyond it is 429. Only who has proven the identity counts.
 	SignInLimit limit.Limit
 
-	// Challenge reports whether a visitor has just passed one, and is asked where
-	// RowLimit is reached, before the answer is 429: who has may make a row all
-	// the same, until there are twenty times as many. It decides once for each
-	// call: what was passed is spent. An error is told to OnEvent and is a no.
-	// Package challenge has one. Nil is no way past the limit.
-	Challenge func(*http.Request) (passed bool, err error)
-
 	// Limiter counts rows. Nil is limit.New(0), in which every replica
 	// counts for itself. While it fails, that is what happens, too.
 	Limiter limit.Limiter
@@ -414,12 +407,10 @@ func New(cfg Config) (*Middleware, error) {
 			slog.String("cookie", names.permanent))
 	}
 	cfg.CredentialPaths = slices.Clone(cfg.CredentialPaths)
+	cfg.Keys = slices.Clone(cfg.Keys)
 	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: tokencache.New[entry](cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
 		proxies: proxies, ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
 }
-
-// Insecure returns Config.Insecure, for a package that sets a cookie of its own.
-func (m *Middleware) Insecure() bool { return m.cfg.Insecure }
 
 func orDefault[T comparable](field *T, value T) {
 	var zero T

@@ -24,6 +24,7 @@ import (
 type cookies struct {
 	anonymous, permanent string // names
 	binding              string // the name of Bind's
+	base, suffix         string // around the purpose in all other names
 	domain               string
 	insecure             bool
 	partitioned          bool
@@ -55,7 +56,8 @@ func newCookies(name, domain string, insecure, partitioned bool) cookies {
 		// A login flow begins and ends on one host. With Domain, a sibling
 		// could plant its own flow.
 		binding: host + name + suffixBinding + suffix,
-		domain:  domain, insecure: insecure, partitioned: partitioned,
+		base:    host + name, suffix: suffix,
+		domain: domain, insecure: insecure, partitioned: partitioned,
 	}
 }
 
@@ -64,6 +66,10 @@ const (
 	suffixBinding     = "-bind"
 	suffixPartitioned = "-chips"
 )
+
+// own returns the name of the cookie for one purpose. A dot is in no name of Config,
+// so that no app's cookies are taken for another's.
+func (k *cookies) own(purpose string) string { return k.base + "." + purpose + k.suffix }
 
 // checkCookieName reports what is wrong with a name of Config. What ends as a
 // name of ours could be taken for one.

@@ -29,6 +29,8 @@ const (
 	markNonce = 26 // of rand.Text
 	markSize  = markNonce + 43
 	markedFor = 180 * 24 * 60 * 60 // seconds
+
+	deviceCookie = "device" // for Middleware.Cookie
 )
 
 // KnownDevice reports whether the browser of a request has proven an identity
@@ -53,17 +55,10 @@ func KnownDevice(r *http.Request, identity Identity) (device string, known bool)
 	return "", false
 }
 
-func (m *Middleware) deviceCookie() string {
-	if m.cfg.Insecure {
-		return "walkin-device"
-	}
-	return "__Host-walkin-device" // whatever Config.Domain says: a subdomain must not plant one
-}
-
 // marks returns the marks that a request brings, of the right size and no more than
 // we set.
 func (m *Middleware) marks(r *http.Request) []string {
-	values := r.CookiesNamed(m.deviceCookie())
+	values := r.CookiesNamed(m.cookies.own(deviceCookie))
 	if len(values) != 1 || len(values[0].Value) > maxMarks*(markSize+1) {
 		return nil
 	}
@@ -100,15 +95,17 @@ func (m *Middleware) mark(r *http.Request, identity Identity) *http.Cookie {
 		}
 	}
 	marks = slices.Insert(marks, 0, markOf(m.deviceKeys[0], nonce, identity))
-	return &http.Cookie{Name: m.deviceCookie(), Value: strings.Join(marks[:min(len(marks), maxMarks)], "~"), Path: "/", MaxAge: markedFor,
-		HttpOnly: true, Secure: !m.cfg.Insecure, SameSite: http.SameSiteLaxMode}
+	cookie := m.Cookie(deviceCookie)
+	cookie.Value, cookie.MaxAge = strings.Join(marks[:min(len(marks), maxMarks)], "~"), markedFor
+	return &cookie
 }
 
 // ReserveAccount takes from Config.RowLimit what [Middleware.Continue] would take for
 // a proof with Proof.New of this request, and returns the refusal where there is no
 // room. It is for credentials whose proof costs a lot to make, such as the hash of a
 // new password: call it before, when nothing else is left to refuse. The request is
-// one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes.
+// one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes. What
+// Continue does not use is given back at the end of the request.
 func ReserveAccount(r *http.Request) error {
 	v := visitFrom(r.Context())
 	if v == nil || v.m == nil || v.reserved {
@@ -124,4 +121,13 @@ func ReserveAccount(r *http.Request) error {
 	}
 	v.taken, v.reserved = taken, true
 	return nil
+}
+
+// returnReserved gives back what ReserveAccount took and Continue did not use: no
+// account was made, and one who tries again must not be refused for that.
+func (m *Middleware) returnReserved(r *http.Request, v *visit) {
+	if v.reserved {
+		m.returnRow(r, v.taken, time.Now())
+		v.taken, v.reserved = takenRows{}, false
+	}
 }

@@ -113,6 +113,7 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 				r = request.With(v, r) // for the credential, outside of Handler, and for IssuedToken
 				defer v.end()
 			}
+			defer m.returnReserved(r, m.visit(w, r))
 			to, err := post(w, r)
 			if token, ok := IssuedToken(r.Context()); ok && err == nil {
 				token.ServeHTTP(w, r)

@@ -249,6 +249,9 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 			inner = nil
 		}
 	}
+	if m.showChallenge(w, r, refusal) {
+		return
+	}
 	if m.cfg.OnRefuse != nil {
 		m.cfg.OnRefuse(w, r, refusal)
 		return

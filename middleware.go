@@ -51,10 +51,9 @@ type Middleware struct {
 		ahead      atomic.Int64 // nanoseconds that this process was ahead of the store
 	}
 
-	refreshSecrets refreshSecrets
-
-	renderedKeys [][]byte // of RenderedFor
-	turns        turns    // of Ensure
+	renderedKeys [][]byte                  // of RenderedFor
+	challenge    atomic.Pointer[Challenge] // of AttachChallenge
+	turns        turns                     // of Ensure
 
 	mu        sync.Mutex
 	data      []*sessionData   // of LoadAndSave
@@ -108,6 +107,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		// Also after a panic, for who recovers outside. A context that somebody
 		// keeps must not keep the request and its connection.
 		defer func() {
+			m.returnReserved(r, v)
 			request.GiveBack(outer, r)
 			v.end()
 		}()

@@ -20,7 +20,7 @@ import (
 
 const (
 	neighbours = 4  // how many times the row limit of an IPv6 /64 its /48 has
-	challenged = 20 // how many times the row limit there is for those who pass Config.Challenge
+	challenged = 20 // how many times the row limit there is for those who pass the challenge
 )
 
 // A bucket is one that a row is taken from.
@@ -91,16 +91,8 @@ func (m *Middleware) takeRow(r *http.Request, now time.Time) (takenRows, *Refusa
 // no room.
 func (m *Middleware) takeRowOrAsk(r *http.Request, now time.Time) (takenRows, *Refusal) {
 	taken, full := m.takeRow(r, now)
-	if full == nil || full.Reason != reasonRowLimit || m.cfg.Challenge == nil {
+	if full == nil || full.Reason != reasonRowLimit || !m.passedChallenge(r) {
 		return taken, full
-	}
-	passed, err := m.cfg.Challenge(r)
-	if err != nil {
-		// Fails closed: they are told to wait, as without it.
-		m.emit(r, Event{Outcome: Failed, Reason: "challenge", Err: err})
-	}
-	if !passed || err != nil {
-		return takenRows{}, full
 	}
 	return m.takeRowOf(r, m.rowBuckets(r, challenged), now)
 }

@@ -789,6 +789,13 @@ func TestProxyNotTrusted(t *testing.T) {
 	}
 }
 
+// aChallenge is one without a page of its own.
+type aChallenge func(*http.Request) (bool, error)
+
+func (c aChallenge) Passed(r *http.Request) (bool, error) { return c(r) }
+
+func (aChallenge) Show(http.ResponseWriter, *http.Request, *walkin.Refusal) bool { return false }
+
 // TestChallenge holds who gets past a row limit by a challenge, and how far.
 func TestChallenge(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -804,9 +811,11 @@ func TestChallenge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asked := 0
-				s := newSite(t, rowsAnHour(2), func(c *walkin.Config) {
-					c.Challenge = func(*http.Request) (bool, error) { asked++; return tt.passed, tt.err }
-				})
+				s := newSite(t, rowsAnHour(2))
+				err := s.AttachChallenge(aChallenge(func(*http.Request) (bool, error) { asked++; return tt.passed, tt.err }))
+				if err != nil {
+					t.Fatal(err)
+				}
 				for i := range 50 {
 					s.told()
 					want := http.StatusTooManyRequests

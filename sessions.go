@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A sign-in is a session in the store, for the asking, to whoever has an account or
@@ -27,6 +29,10 @@ const (
 	// maxEvicted is how many sessions one sign-in ends, where MaxSessions was set
 	// after there were thousands: it must end in time, and the next ends more.
 	maxEvicted = 100
+
+	// maxChangesAnHour is how often one user proves, adds or removes an identity: more
+	// than one who adds as many as there is room for.
+	maxChangesAnHour = maxIdentities * 3 / 2
 )
 
 // takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It goes
@@ -48,6 +54,25 @@ func (m *Middleware) takeSignIn(r *http.Request, p Proof, now time.Time) (takenR
 		return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "sign_in_limit",
 			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
 			Message: "There were many sign-ins to this account just now. Please wait " + minutes(wait) + " and try again."}
+	}
+	return taken, nil
+}
+
+// takeChange takes one change of identity of a permanent user: a new proof, one more
+// identity, or one less. Each leaves a successor in the store for a quarter of an hour,
+// and a program that holds one account could make them without end. It goes by the
+// user, so a stranger takes nothing from anybody.
+func (m *Middleware) takeChange(r *http.Request, c Claims, now time.Time) (takenRows, *Refusal) {
+	b := bucket{policy: "identity-changes", limit: limit.Limit{Count: maxChangesAnHour, Per: time.Hour}}
+	b.key = b.policy + ":" + c.UserID.String()
+	taken, full, wait, err := m.takeSharedOrOwn(r, []bucket{b}, now)
+	switch {
+	case err != nil:
+		return takenRows{}, refusalOf(err)
+	case full != nil:
+		return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "identity_change_limit",
+			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
+			Message: "Your sign-in was confirmed or changed very often just now. Please wait " + minutes(wait) + " and try again."}
 	}
 	return taken, nil
 }

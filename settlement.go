@@ -37,6 +37,7 @@ type settlement struct {
 	stored   bool        // and was stored for that
 	created  bool        // a user, who had no row before
 	endsOld  bool        // the visitor's old session ended
+	opened   bool        // a session: the transaction may have been committed
 	revived  bool        // a user whom the store had lost
 	seen     bool        // the row of one was never seen before
 	began    time.Time   // of the session, where that is not now
@@ -48,7 +49,7 @@ type settlement struct {
 // settle decides and does it, in the transaction of ctx.
 func (s *settlement) settle(ctx context.Context) error {
 	store, p := s.m.cfg.Store, s.proof
-	s.held, s.stored, s.created, s.revived, s.seen, s.guest = false, false, false, false, false, nil
+	s.held, s.stored, s.created, s.opened, s.revived, s.seen, s.guest = false, false, false, false, false, false, nil
 	var err error
 	if s.session, err = uuid.NewRandom(); err != nil {
 		return err
@@ -119,16 +120,8 @@ func (s *settlement) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx); err != nil || s.guest == nil {
 		return err
-	}
-	if p.Applied != nil {
-		if err := p.Applied(ctx, s.change); err != nil {
-			return err
-		}
-	}
-	if s.guest == nil {
-		return nil
 	}
 	// After all that was the guest's has moved. And last: what a database locks
 	// to delete a user may be more than the user.
@@ -444,6 +437,7 @@ func (s *settlement) open(ctx context.Context) error {
 	if err := s.m.cfg.Store.CreateSession(ctx, session); err != nil {
 		return err
 	}
+	s.opened = true
 	if s.seen { // the ID is kept for its owner no more: they have it
 		if err := s.m.cfg.Store.RenewSession(ctx, session); err != nil {
 			return err

@@ -65,11 +65,6 @@ type Proof struct {
 	// error. This needs Binding.
 	Redeem func(ctx context.Context) error
 
-	// Applied, unless nil, is called in the transaction of the change, after the
-	// app's hook: for a package that keeps something of its own about the user. An
-	// error undoes the change and is returned as it is. It may run more than once.
-	Applied func(ctx context.Context, c Change) error
-
 	// Binding is the name by [Middleware.Bind] that the login flow is bound to,
 	// unless empty. A session that ends before the change, as by a sign-out, ends
 	// the flow with it.
@@ -182,11 +177,19 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		v.taken, v.reserved = takenRows{}, false
 	}
 	// So is every sign-in of a browser that is not signed in: a session is a row,
-	// and a guest leaves a tombstone. A browser that is signed in is never refused.
+	// and a guest leaves a tombstone. A browser that is signed in has a limit of its
+	// own, which nobody else uses up.
 	var signIn takenRows
 	if !p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
 		var refusal *Refusal
 		if signIn, refusal = m.takeSignIn(r, p, s.now); refusal != nil {
+			return "", refusal
+		}
+	}
+	var change takenRows
+	if s.visitor.UserID != uuid.Nil && !s.visitor.Anonymous {
+		var refusal *Refusal
+		if change, refusal = m.takeChange(r, s.visitor, s.now); refusal != nil {
 			return "", refusal
 		}
 	}
@@ -203,8 +206,13 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	if !s.created {
 		m.returnRow(r, taken, s.now)
 	}
-	if err != nil || !s.opensAnother() {
+	// Only what was not made for sure: who hangs up on the store every time gets
+	// nothing back.
+	if !s.opened || !s.opensAnother() {
 		m.returnRow(r, signIn, s.now)
+	}
+	if !s.opened {
+		m.returnRow(r, change, s.now)
 	}
 	if errors.Is(err, ErrRedeemed) {
 		return m.again(w, r, v, p, err)

@@ -2,13 +2,8 @@
 // visitors come from one network, as behind a carrier's shared address, and makes
 // it dear for programs.
 //
-//	gate, err := challenge.New(challenge.Config{Key: key, Store: store})
+//	gate, err := challenge.New(wk, challenge.Config{})
 //	…
-//	wk, err := walkin.New(walkin.Config{
-//		…
-//		Challenge: gate.Passed,
-//		OnRefuse:  gate.OnRefuse(nil),
-//	})
 //	site.Handle("/challenge/", gate) // outside of wk.Handler: it makes nobody a user
 //	site.Handle("/", wk.Handler(mux))
 //
@@ -44,7 +39,6 @@
 package challenge
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -55,7 +49,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -72,20 +65,8 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// Config says what is asked. Key and Store are required.
+// Config says what is asked. The zero value is a proof of work at /challenge/.
 type Config struct {
-	// Key signs challenges: 32 random bytes at least, the same on all replicas,
-	// and of no other use, such as walkin.Key.Derive returns.
-	Key []byte
-
-	// OldKeys are no longer, or not yet, used to sign; challenges that they
-	// signed are accepted. To change Key, add the new one here on all replicas,
-	// then swap the two, and remove the old one after a quarter of an hour.
-	OldKeys [][]byte
-
-	// Store has what was solved, as tickets; the one of walkin.Config.
-	Store walkin.Store
-
 	// Captcha is asked instead of a proof of work: a [Turnstile] or an
 	// [HCaptcha]. Nil is the proof of work.
 	Captcha Captcha
@@ -93,34 +74,21 @@ type Config struct {
 	// Path is where the [Gate] is served, with a slash at its end. Empty is
 	// "/challenge/".
 	Path string
-
-	// Networks returns what a request counts against, the smallest first; it is
-	// walkin.Middleware.ClientNetworks. Nil makes all visitors one network, and
-	// the work as hard for everybody as for the busiest.
-	Networks func(*http.Request) []string
-
-	// Limiter counts solutions, so that the work can become harder. Nil is
-	// limit.New(0), in which every replica counts for itself.
-	Limiter limit.Limiter
-
-	// Insecure is that of walkin.Config, for the cookie, which is always this very
-	// host's: a sibling that could plant one could keep visitors from passing.
-	Insecure bool
-
-	// Logger is told when the captcha's service, the store or the limiter failed,
-	// so that nobody can pass; nil is silence.
-	Logger *slog.Logger
 }
 
 // A Gate challenges visitors. Its ServeHTTP is for what its page loads and sends.
 // Make one with [New]. Its methods may be called concurrently; it starts no
 // goroutine.
 type Gate struct {
-	cfg    Config
-	keys   [][]byte // the first signs, all verify
-	cookie string   // its name
-	origin *http.CrossOriginProtection
+	cfg     Config
+	wk      *walkin.Middleware
+	store   walkin.Store
+	limiter limit.Limiter
+	keys    [][]byte    // the first signs, all verify
+	pass    http.Cookie // without its value
 }
+
+var _ walkin.Challenge = (*Gate)(nil)
 
 const (
 	maxForm    = 64 << 10         // bytes
@@ -130,26 +98,19 @@ const (
 	passLength = 26               // of rand.Text
 )
 
-// New returns a Gate, or an error that names every mistake in cfg.
-func New(cfg Config) (*Gate, error) {
+// New returns a Gate and attaches it to the middleware: from then on visitors can get
+// past its limit on new users. The error names every mistake in cfg; a middleware has
+// one Gate at most. Serve the Gate at Config.Path: where it is not served nobody can
+// pass, and visitors wait as without it.
+func New(wk *walkin.Middleware, cfg Config) (*Gate, error) {
+	if wk == nil {
+		return nil, errors.New("walkin: challenge: New needs a middleware")
+	}
 	var mistakes []error
-	keys := [][]byte{bytes.Clone(cfg.Key)} // the caller may wipe it
-	for _, old := range cfg.OldKeys {
-		keys = append(keys, bytes.Clone(old))
+	keys, err := wk.DeriveKeys("walkin challenge")
+	if err != nil {
+		mistakes = append(mistakes, err)
 	}
-	for i, key := range keys {
-		if len(key) < 32 || len(bytes.Trim(key, string(key[:1]))) == 0 {
-			name := "Key"
-			if i > 0 {
-				name = fmt.Sprintf("OldKeys[%d]", i-1)
-			}
-			mistakes = append(mistakes, fmt.Errorf("walkin: challenge: Config.%s has %d bytes; 32 random ones are needed", name, len(key)))
-		}
-	}
-	if cfg.Store == nil {
-		mistakes = append(mistakes, errors.New("walkin: challenge: Config.Store is required"))
-	}
-	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Path == "" {
 		cfg.Path = "/challenge/"
 	}
@@ -164,31 +125,21 @@ func New(cfg Config) (*Gate, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	if cfg.Networks == nil {
-		cfg.Networks = func(*http.Request) []string { return []string{"all"} }
-	}
-	if cfg.Limiter == nil {
-		cfg.Limiter = limit.New(0)
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	cfg.Key, cfg.OldKeys = nil, nil
-	g := &Gate{cfg: cfg, keys: keys, cookie: "__Host-walkin-pass", origin: http.NewCrossOriginProtection()}
-	if cfg.Insecure {
-		g.cookie = "walkin-pass"
+	g := &Gate{cfg: cfg, wk: wk, store: wk.Store(), limiter: wk.Limiter(), keys: keys, pass: wk.Cookie("pass")}
+	if err := wk.AttachChallenge(g); err != nil {
+		return nil, fmt.Errorf("walkin: challenge: %w", err)
 	}
 	return g, nil
 }
 
-// Passed is for walkin.Config.Challenge: it reports whether the visitor solved a
-// challenge a moment ago, and spends that.
+// Passed implements [walkin.Challenge]: it reports whether the visitor solved a
+// challenge a moment ago. Each pass is consumed.
 func (g *Gate) Passed(r *http.Request) (bool, error) {
-	values := r.CookiesNamed(g.cookie)
+	values := r.CookiesNamed(g.pass.Name)
 	if len(values) != 1 || len(values[0].Value) != passLength {
 		return false, nil
 	}
-	switch _, err := g.cfg.Store.TakeTicket(r.Context(), passKey(values[0].Value), time.Now()); {
+	switch _, err := g.store.TakeTicket(r.Context(), passKey(values[0].Value), time.Now()); {
 	case errors.Is(err, walkin.ErrNotFound):
 		return false, nil
 	case err != nil:
@@ -202,20 +153,13 @@ func passKey(value string) string {
 	return "challenge:pass:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// OnRefuse is for walkin.Config.OnRefuse: it answers people whom the row limit
-// stopped with the page that challenges them, and leaves everything else to next,
-// or, when that is nil, to walkin.Refusal.ServeHTTP.
-func (g *Gate) OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Refusal)) func(http.ResponseWriter, *http.Request, *walkin.Refusal) {
-	if next == nil {
-		next = func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) { refusal.ServeHTTP(w, r) }
+// Show implements [walkin.Challenge]: it answers a visitor whom the limit stopped with
+// the page that challenges them, where a browser opens a page, and nothing else.
+func (g *Gate) Show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) bool {
+	if !request.WantsPage(r.Header) || request.Library(r.Header) != request.NoLibrary {
+		return false
 	}
-	return func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
-		if refusal.Reason != "row_limit" || !request.WantsPage(r.Header) || request.Library(r.Header) != request.NoLibrary {
-			next(w, r, refusal)
-			return
-		}
-		g.show(w, r, refusal)
-	}
+	return g.show(w, r, refusal)
 }
 
 //go:embed solve.js work.js page.html
@@ -226,11 +170,11 @@ var page = template.Must(template.ParseFS(files, "page.html"))
 // A field is one of the form that is sent again.
 type field struct{ Name, Value string }
 
-// show writes the page. Its form is the one that was stopped.
-func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
+// show writes the page, and reports whether it did. Its form is the one that was stopped.
+func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) bool {
 	var fields []field
 	again := false
-	if g.origin.Check(r) == nil { // our page must not send as the site's own what another one sent
+	if g.wk.CheckOrigin(r) == nil { // our page must not send as the site's own what another one sent
 		fields, again = resend(r)
 	}
 	data := struct {
@@ -257,8 +201,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 		if data.Challenge, data.Bits, err = g.newWork(r); err != nil {
 			// Fails closed: they are told to wait, as without us.
 			g.failed(r, err)
-			refusal.ServeHTTP(w, r)
-			return
+			return false
 		}
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -271,6 +214,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 	h.Set("Content-Security-Policy", policy+"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	w.WriteHeader(refusal.Status)
 	_ = page.Execute(w, data)
+	return true
 }
 
 // resend returns the fields of a form, and whether sending them is sending what
@@ -365,7 +309,7 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 		w.Header().Set("Allow", "POST")
 		return http.StatusMethodNotAllowed
 	}
-	if g.origin.Check(r) != nil {
+	if g.wk.CheckOrigin(r) != nil {
 		return http.StatusForbidden
 	}
 	var answer struct{ Challenge, Solution string }
@@ -392,12 +336,13 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 	}
 	pass := rand.Text()
 	ticket := walkin.Ticket{Key: passKey(pass), ExpiresAt: time.Now().Add(passFor)}
-	if err := g.cfg.Store.PutTicket(ctx, ticket); err != nil {
+	if err := g.store.PutTicket(ctx, ticket); err != nil {
 		g.failed(r, err)
 		return statusOf(err)
 	}
-	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: pass, Path: "/", MaxAge: int(passFor.Seconds()),
-		HttpOnly: true, Secure: !g.cfg.Insecure, SameSite: http.SameSiteLaxMode})
+	cookie := g.pass
+	cookie.Value, cookie.MaxAge = pass, int(passFor.Seconds())
+	http.SetCookie(w, &cookie)
 	return http.StatusNoContent
 }
 
@@ -426,9 +371,5 @@ func (g *Gate) again(w http.ResponseWriter, r *http.Request) {
 	}{text, difficulty})
 }
 
-// failed tells the owner what no visitor is told.
-func (g *Gate) failed(r *http.Request, err error) {
-	if r.Context().Err() == nil { // a visitor who left makes everything fail
-		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: challenge: nobody can pass", slog.Any("error", err))
-	}
-}
+// failed reports that nobody can pass.
+func (g *Gate) failed(r *http.Request, err error) { g.wk.Report(r.Context(), "challenge", err) }

@@ -34,7 +34,31 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-var key = []byte("a key that is only of these tests")
+var secret = walkin.Key{Secret: []byte("a secret that is only of this test")}
+
+// derived returns what signs the challenges of a site with a key.
+func derived(t *testing.T, key walkin.Key) []byte {
+	t.Helper()
+	secret, err := key.Derive("walkin challenge\x00walkin\x00walkin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// newGate returns one of a site of its own.
+func newGate(t testing.TB, limiter limit.Limiter) *challenge.Gate {
+	t.Helper()
+	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{secret}, Store: memstore.New(), Limiter: limiter})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, err := challenge.New(wk, challenge.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gate
+}
 
 // A site takes one row an hour from a network without a challenge.
 type site struct {
@@ -45,21 +69,11 @@ type site struct {
 	told []string
 }
 
-func newSite(t *testing.T, store walkin.Store, change func(*challenge.Config)) *site {
+func newSite(t *testing.T, store walkin.Store, change func(*walkin.Config, *challenge.Config)) *site {
 	t.Helper()
 	s := &site{t: t}
-	var wk *walkin.Middleware
-	cfg := challenge.Config{Key: key, Store: store, Networks: func(r *http.Request) []string { return wk.ClientNetworks(r) }}
-	if change != nil {
-		change(&cfg)
-	}
-	gate, err := challenge.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wk, err = walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
-		RowLimit: limit.Limit{Count: 1, Per: time.Hour}, Challenge: gate.Passed, OnRefuse: gate.OnRefuse(nil),
+	cfg := walkin.Config{
+		Keys: []walkin.Key{secret}, Store: store, RowLimit: limit.Limit{Count: 1, Per: time.Hour},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -67,7 +81,16 @@ func newSite(t *testing.T, store walkin.Store, change func(*challenge.Config)) *
 				s.told = append(s.told, e.Reason)
 			}
 		},
-	})
+	}
+	var of challenge.Config
+	if change != nil {
+		change(&cfg, &of)
+	}
+	wk, err := walkin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, err := challenge.New(wk, of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +227,7 @@ func TestPass(t *testing.T) {
 	}
 	// What they solved is spent.
 	other := s.visitor()
-	other.SetCookie("__Host-walkin-pass", c.Cookie("__Host-walkin-pass"))
+	other.SetCookie("__Host-walkin.pass", c.Cookie("__Host-walkin.pass"))
 	if r := other.Act("/notes", note); r.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("a second row by one solution: got %d", r.StatusCode)
 	}
@@ -226,7 +249,9 @@ func TestWork(t *testing.T) {
 		unsolved++
 	}
 	payload, signature, _ := strings.Cut(text, ".")
-	foreign := newSite(t, memstore.New(), func(c *challenge.Config) { c.Key = []byte("a key of another site, just as long") })
+	foreign := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) {
+		c.Keys = []walkin.Key{{Secret: []byte("a key of another site, just as long")}}
+	})
 	foreign.fill()
 	theirs, theirBits := foreign.challengeOf(foreign.visitor())
 	for name, tt := range map[string]struct{ text, solution string }{
@@ -256,7 +281,7 @@ func TestWork(t *testing.T) {
 			t.Errorf("%s: got %d, want 403", name, got)
 		}
 	}
-	if c.Cookie("__Host-walkin-pass") != "" {
+	if c.Cookie("__Host-walkin.pass") != "" {
 		t.Fatal("one of them got a pass")
 	}
 
@@ -302,9 +327,9 @@ func TestExpiry(t *testing.T) {
 		if got := answer(c, text, solve(text, difficulty)); got != http.StatusNoContent {
 			t.Fatalf("got %d", got)
 		}
-		pass := c.Cookie("__Host-walkin-pass")
+		pass := c.Cookie("__Host-walkin.pass")
 		time.Sleep(10 * time.Minute)
-		c.SetCookie("__Host-walkin-pass", pass) // a browser that keeps it longer
+		c.SetCookie("__Host-walkin.pass", pass) // a browser that keeps it longer
 		if r := c.Act("/notes", note); r.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("a pass of ten minutes ago: got %d", r.StatusCode)
 		}
@@ -314,8 +339,9 @@ func TestExpiry(t *testing.T) {
 // TestForged holds that a challenge which this site did not make is refused, also
 // where whoever made it has the key: none of ours is good for years.
 func TestForged(t *testing.T) {
-	old := []byte("a key of before, that still verifies")
-	s := newSite(t, memstore.New(), func(c *challenge.Config) { c.OldKeys = [][]byte{old} })
+	before := walkin.Key{Secret: []byte("a key of before, that still verifies")}
+	s := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) { c.Keys = append(c.Keys, before) })
+	key, old := derived(t, secret), derived(t, before)
 	s.fill()
 	for _, tt := range []struct {
 		name   string
@@ -340,7 +366,7 @@ func TestForged(t *testing.T) {
 		if got := answer(c, text, solve(text, 17)); got != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
 		}
-		if got := c.Cookie("__Host-walkin-pass") != ""; got != (tt.want == http.StatusNoContent) {
+		if got := c.Cookie("__Host-walkin.pass") != ""; got != (tt.want == http.StatusNoContent) {
 			t.Errorf("%s: got a pass: %v", tt.name, got)
 		}
 	}
@@ -356,7 +382,7 @@ func TestSlowPhone(t *testing.T) {
 	}{{0, 17, 2 * time.Minute}, {24, 20, 160 * time.Second}, {32, 21, 320 * time.Second}} {
 		synctest.Test(t, func(t *testing.T) {
 			limiter := limit.New(0)
-			s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Limiter = limiter })
+			s := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) { c.Limiter = limiter })
 			s.fill()
 			if _, err := limiter.Take(t.Context(), "challenge:203.0.113.7", limit.Limit{Count: 40, Per: time.Hour}, test.solved, time.Now()); err != nil {
 				t.Fatal(err)
@@ -431,7 +457,7 @@ func TestCollected(t *testing.T) {
 func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limiter := limit.New(0)
-		s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Limiter = limiter })
+		s := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) { c.Limiter = limiter })
 		s.fill()
 		for _, want := range []int{17, 18, 19, 20, 21, 22, 22} {
 			if _, got := s.challengeOf(s.visitor()); got != want {
@@ -503,17 +529,14 @@ func TestNotChallenged(t *testing.T) {
 // TestPostFromElsewhere holds that the page does not send as the site's own what
 // another site's page sent.
 func TestPostFromElsewhere(t *testing.T) {
-	gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	gate := newGate(t, nil)
 	for site, want := range map[string]bool{"same-origin": true, "same-site": false, "cross-site": false} {
 		r := httptest.NewRequest(http.MethodPost, "/notes", strings.NewReader("a=b"))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", site)
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
 		w := httptest.NewRecorder()
-		gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
 		page := w.Body.String()
 		if got := strings.Contains(page, `id="again"`); got != want || !strings.Contains(page, "data-challenge") {
 			t.Errorf("%s: got a form to send again: %v, want %v", site, got, want)
@@ -564,10 +587,7 @@ func TestSentAgain(t *testing.T) {
 		{"more fields, parsed", form, strings.Repeat("a=&", 1001), parse, "-"},
 		{"fields without end", form, strings.Repeat("&", 64<<10), nil, ""},
 	} {
-		gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		gate := newGate(t, nil)
 		r := httptest.NewRequest(http.MethodPost, "/notes", strings.NewReader(tt.body))
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
 		if tt.kind != "" {
@@ -577,7 +597,7 @@ func TestSentAgain(t *testing.T) {
 			tt.before(r)
 		}
 		w := httptest.NewRecorder()
-		gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
 		page := w.Body.String()
 		got := "-"
 		if strings.Contains(page, `id="again"`) {
@@ -601,16 +621,13 @@ func FuzzSentAgain(f *testing.F) {
 	for _, body := range []string{"", "a=1&b=2&a=", "a=%3C1%3E&%22=%0D%0A", "a=%FC", "a=1%00", "&&=", "a=%zz", "a;b=1", "+=+", "a=</textarea>\n", "a=%E2%80%A8%EF%BB%BF%01%7F"} {
 		f.Add(body)
 	}
-	gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
-	if err != nil {
-		f.Fatal(err)
-	}
+	gate := newGate(f, nil)
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/notes", strings.NewReader(body))
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
-		gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
 		if !strings.Contains(w.Body.String(), `id="again"`) {
 			return
 		}
@@ -641,17 +658,14 @@ var fieldOf = regexp.MustCompile(`(?s)<textarea name="([^"]*)"[^>]*>\n(.*?)</tex
 // TestOtherHost holds that the page leads to no other site, whatever path it is
 // shown at.
 func TestOtherHost(t *testing.T) {
-	gate, err := challenge.New(challenge.Config{Key: key, Store: memstore.New()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	gate := newGate(t, nil)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for path, want := range map[string]bool{"/notes": true, "/a//b": true, "//evil.example/notes": false, "///evil.example": false, `/\evil.example`: true} {
 			r := httptest.NewRequest(method, "/", nil)
 			r.URL.Path, r.RequestURI = path, path
 			r.Header.Set("Sec-Fetch-Mode", "navigate")
 			w := httptest.NewRecorder()
-			gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+			gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
 			page := w.Body.String()
 			if got := strings.Contains(page, `id="again"`); got != want || strings.Contains(page, "evil.example") != strings.Contains(path, `\`) || strings.Contains(page, `\evil`) {
 				t.Errorf("%s %s: got %s", method, path, page)
@@ -664,29 +678,23 @@ func TestOtherHost(t *testing.T) {
 // network, a limiter that counts wrong or not at all.
 func TestOddParts(t *testing.T) {
 	for name, tt := range map[string]struct {
-		networks []string
-		limiter  limiterFunc
-		bits     string // none is the plain refusal
+		remote  string
+		limiter limit.Limiter
+		bits    string
 	}{
-		"no network":           {nil, nil, "17"},
-		"more left than there": {[]string{"a"}, func() (limit.Verdict, error) { return limit.Verdict{OK: true, Remaining: 1 << 40}, nil }, "17"},
-		"less than none left":  {[]string{"a"}, func() (limit.Verdict, error) { return limit.Verdict{Remaining: -1 << 40}, nil }, "22"},
-		"down":                 {[]string{"a"}, func() (limit.Verdict, error) { return limit.Verdict{}, errors.New("down") }, ""},
+		"no network":           {"@", nil, "17"},
+		"more left than there": {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{OK: true, Remaining: 1 << 40}, nil }), "17"},
+		"less than none left":  {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{Remaining: -1 << 40}, nil }), "22"},
+		"down":                 {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{}, errors.New("down") }), "17"},
 	} {
-		cfg := challenge.Config{Key: key, Store: memstore.New(), Networks: func(*http.Request) []string { return tt.networks }}
-		if tt.limiter != nil {
-			cfg.Limiter = tt.limiter
-		}
-		gate, err := challenge.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		gate := newGate(t, tt.limiter)
 		r := httptest.NewRequest(http.MethodPost, "/notes", nil)
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.RemoteAddr = tt.remote
 		w := httptest.NewRecorder()
-		gate.OnRefuse(nil)(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		shown := gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
 		m := challenged.FindStringSubmatch(w.Body.String())
-		if got := append(m, "", "", "")[2]; got != tt.bits || w.Code != http.StatusTooManyRequests {
+		if got := append(m, "", "", "")[2]; got != tt.bits || w.Code != http.StatusTooManyRequests || !shown {
 			t.Errorf("%s: got %d and %q bits, want %q", name, w.Code, got, tt.bits)
 		}
 	}
@@ -728,8 +736,8 @@ func TestCaptcha(t *testing.T) {
 	for name, captcha := range map[string]challenge.Captcha{"Turnstile": own, "hCaptcha": challenge.HCaptcha(own)} {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
-			s := newSite(t, memstore.New(), func(c *challenge.Config) {
-				c.Captcha, c.Logger = captcha, slog.New(slog.NewTextHandler(&log, nil))
+			s := newSite(t, memstore.New(), func(c *walkin.Config, g *challenge.Config) {
+				g.Captcha, c.Logger = captcha, slog.New(slog.NewTextHandler(&log, nil))
 			})
 			s.fill()
 			c := s.visitor()
@@ -767,24 +775,40 @@ func TestCaptcha(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	_, err := challenge.New(challenge.Config{Key: make([]byte, 31), Path: "//evil/", Captcha: challenge.Turnstile{SiteKey: "x"}})
-	for _, part := range []string{"Config.Key", "Config.Store", "Config.Path", "Config.Captcha"} {
+	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{secret}, Store: memstore.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := challenge.New(nil, challenge.Config{}); err == nil {
+		t.Error("without a middleware: got no error")
+	}
+	_, err = challenge.New(wk, challenge.Config{Path: "//evil/", Captcha: challenge.Turnstile{SiteKey: "x"}})
+	for _, part := range []string{"Config.Path", "Config.Captcha"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("got %v, want it to name %s", err, part)
 		}
 	}
-	for name, cfg := range map[string]challenge.Config{
-		"zeros": {Key: make([]byte, 32), Store: memstore.New()}, "an old key of nothing": {Key: key, OldKeys: [][]byte{{}}, Store: memstore.New()},
-	} {
-		if _, err := challenge.New(cfg); err == nil {
-			t.Errorf("%s: got no error", name)
-		}
+	if _, err := challenge.New(wk, challenge.Config{}); err != nil {
+		t.Errorf("after a mistake: %v", err)
 	}
-	s := newSite(t, memstore.New(), func(c *challenge.Config) { c.Insecure = true })
-	s.fill()
-	c := s.visitor()
-	text, difficulty := s.challengeOf(c)
-	if answer(c, text, solve(text, difficulty)); c.Cookie("walkin-pass") == "" {
-		t.Error("got no cookie walkin-pass")
+	if _, err := challenge.New(wk, challenge.Config{}); err == nil {
+		t.Error("two of one middleware: got no error")
+	}
+}
+
+// TestInsecureIsToldOnce holds that the cookie follows the middleware's settings.
+func TestInsecureIsToldOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		insecure bool
+		name     string
+	}{"secure": {false, "__Host-shop.pass"}, "on localhost": {true, "shop.pass"}} {
+		s := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) { c.Insecure, c.CookieName = tt.insecure, "shop" })
+		s.fill()
+		c := s.visitor()
+		text, difficulty := s.challengeOf(c)
+		r := answered(c, text, solve(text, difficulty))
+		if got := r.Cookies(); len(got) != 1 || got[0].Name != tt.name || got[0].Secure == tt.insecure || !got[0].HttpOnly {
+			t.Errorf("%s: got %q, want %s", name, r.Header["Set-Cookie"], tt.name)
+		}
 	}
 }

@@ -49,7 +49,7 @@ var solutions = limit.Limit{Count: 8 * (mostBits - leastBits), Per: time.Hour}
 
 // newWork returns a challenge for whoever sent the request.
 func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error) {
-	verdict, err := g.cfg.Limiter.Take(r.Context(), g.network(r), solutions, 0, time.Now())
+	verdict, err := g.limiter.Take(r.Context(), g.network(r), solutions, 0, time.Now())
 	if err != nil {
 		return "", 0, err
 	}
@@ -69,10 +69,7 @@ func difficultyAt(verdict limit.Verdict) int {
 }
 
 func (g *Gate) network(r *http.Request) string {
-	networks := g.cfg.Networks(r)
-	if len(networks) == 0 {
-		return "challenge:unknown"
-	}
+	networks := g.wk.ClientNetworks(r)
 	return "challenge:" + networks[len(networks)-1] // the largest: a rented range is one crowd
 }
 
@@ -99,7 +96,7 @@ func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, soluti
 		return false, nil
 	}
 	// Only the exact text was signed, so of one challenge there is one key.
-	added, err := g.cfg.Store.AddTicket(ctx, walkin.Ticket{Key: "challenge:work:" + text, ExpiresAt: expires}, now)
+	added, err := g.store.AddTicket(ctx, walkin.Ticket{Key: "challenge:work:" + text, ExpiresAt: expires}, now)
 	if err != nil {
 		return false, fmt.Errorf("walkin: challenge: %w", err)
 	}
@@ -108,7 +105,7 @@ func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, soluti
 	}
 	// Whether there is room in the bucket makes no difference: the work is at its
 	// hardest then. Nor does a limiter that fails.
-	verdict, err := g.cfg.Limiter.Take(ctx, g.network(r), solutions, 1, now)
+	verdict, err := g.limiter.Take(ctx, g.network(r), solutions, 1, now)
 	if err == nil && int(b[8]) < difficultyAt(verdict)-1 {
 		return false, errTooEasy
 	}

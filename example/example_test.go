@@ -736,21 +736,21 @@ func TestFreshKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, purpose := range []string{"codes", "challenges", "passkeys"} {
-			derived, err := derive(keys, purpose)
+			derived, err := keys[0].Derive(purpose)
 			if err != nil {
 				t.Fatal(err)
 			}
-			secrets[string(derived[0])] = true
+			secrets[string(derived)] = true
 		}
 	}
 	if len(secrets) != 6 {
 		t.Errorf("got %d different secrets for three purposes of two sites, want 6", len(secrets))
 	}
-	if _, err := derive([]walkin.Key{{}}, "codes"); err == nil {
+	if _, err := (walkin.Key{}).Derive("codes"); err == nil {
 		t.Error("of an empty key: got no error")
 	}
 
-	nothing, err := hkdf.Key(sha256.New, nil, nil, "margin challenges", 32)
+	nothing, err := hkdf.Key(sha256.New, nil, nil, "walkin challenge", 32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,28 +94,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	codeKeys, err := derive(keys, "codes")
-	if err != nil {
-		return nil, err
-	}
-	challengeKeys, err := derive(keys, "challenges")
-	if err != nil {
-		return nil, err
-	}
-	passkeyKeys, err := derive(keys, "passkeys")
-	if err != nil {
-		return nil, err
-	}
-
 	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
-	// On a crowded network a browser has to work before its visitor is a row.
-	gate, err := challenge.New(challenge.Config{
-		Key: challengeKeys[0], OldKeys: challengeKeys[1:], Store: store, Insecure: true, Logger: slog.Default(),
-		Networks: func(r *http.Request) []string { return s.wk.ClientNetworks(r) },
-	})
-	if err != nil {
-		return nil, err
-	}
 	crowd := limit.Limit{} // walkin's own
 	if cfg.crowded {
 		crowd = limit.Limit{Count: 2, Per: time.Hour}
@@ -137,24 +116,28 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 			// that they have had all along.
 			return notes.move(ctx, c.GuestID, c.UserID)
 		},
-		RowLimit:  crowd,
-		Challenge: gate.Passed,
-		OnRefuse:  gate.OnRefuse(s.refused), // in the site's own dress
-		OnEvent:   s.event,
+		RowLimit: crowd,
+		OnRefuse: s.refused, // in the site's own dress
+		OnEvent:  s.event,
+		Logger:   slog.Default(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.wk = wk
-
-	// Four ways to an account, and back to it. An address is proven by a code; a
-	// password that was typed with it signs in from then on.
-	passwords, err := password.New(password.Config{Store: store, Proven: true})
+	// On a crowded network a browser has to work before its visitor is a row.
+	gate, err := challenge.New(wk, challenge.Config{})
 	if err != nil {
 		return nil, err
 	}
-	codes, err := code.New(code.Config{
-		Middleware: wk, Store: store, Key: codeKeys[0], OldKeys: codeKeys[1:],
+
+	// Four ways to an account, and back to it. An address is proven by a code; a
+	// password that was typed with it signs in from then on.
+	passwords, err := password.New(wk, password.Config{Proven: true})
+	if err != nil {
+		return nil, err
+	}
+	codes, err := code.New(wk, code.Config{
 		Sender: code.Print(cfg.mail), // in production: credential/code/smtp
 		Link:   cfg.url + "/code",
 		Secret: func(r *http.Request) ([]byte, error) {
@@ -167,11 +150,9 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	passkeys, err := passkey.New(passkey.Config{
-		Middleware: wk, Store: store,
+	passkeys, err := passkey.New(wk, passkey.Config{
 		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin",
 		UserName: s.name,
-		Key:      passkeyKeys[0], OldKeys: passkeyKeys[1:], // so that browsers suggest them in the field of the sign-in page
 	})
 	if err != nil {
 		return nil, err
@@ -181,8 +162,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		return nil, err
 	}
 	s.providers = append([]oidc.Provider{sample.provider()}, realProviders()...)
-	sso, err := oidc.New(oidc.Config{
-		Middleware: wk, Store: store,
+	sso, err := oidc.New(wk, oidc.Config{
 		URL:       cfg.url + "/auth/",
 		Providers: s.providers,
 		Page:      s.providerPage,
@@ -194,23 +174,22 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 
 	// A guest who publishes is sent to make an account, and what they were about
 	// to do is kept for them meanwhile.
-	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store, Page: s.resumePage})
+	keeper, err := resume.New(wk, resume.Config{Page: s.resumePage})
 	if err != nil {
 		return nil, err
 	}
 	// A guest may try out three downloads a day, and with new cookies no more than
 	// a house full of guests.
-	s.downloads, err = quota.New(quota.Config{
-		Middleware: wk, Store: store, UpgradeURL: "/upgrade?for=downloads",
-		Name: "download", Limit: 3, Within: 24 * time.Hour,
+	s.downloads, err = quota.New(wk, quota.Config{
+		UpgradeURL: "/upgrade?for=downloads",
+		Name:       "download", Limit: 3, Within: 24 * time.Hour,
 		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 60,
 	})
 	if err != nil {
 		return nil, err
 	}
 	// Nor may a robot fill the disk, with a guest's cookie or an account's.
-	s.writing, err = quota.New(quota.Config{
-		Middleware: wk, Store: store,
+	s.writing, err = quota.New(wk, quota.Config{
 		Name: "write", Limit: 100, Within: 24 * time.Hour,
 		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 1000, PermanentLimit: 1000,
 		Message: "You have written very much today, and Margin takes no more for now. Copy your text and come back tomorrow. " +
@@ -268,21 +247,6 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	outside.Handle("/", wk.Handler(inside)) // one line, and every visitor is somebody
 	s.Handler = headers(s.providers, oneHost(base, outside))
 	return s, nil
-}
-
-// derive returns secrets for one purpose, one of each key: the first signs, and all
-// verify. A site with a place for secrets keeps one there for each purpose; this
-// one has a single file.
-func derive(keys []walkin.Key, purpose string) ([][]byte, error) {
-	var secrets [][]byte
-	for _, key := range keys {
-		secret, err := key.Derive("margin " + purpose)
-		if err != nil {
-			return nil, err
-		}
-		secrets = append(secrets, secret)
-	}
-	return secrets, nil
 }
 
 // realProviders are those that the environment has a client for. Their callbacks

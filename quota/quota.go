@@ -1,9 +1,8 @@
 // Package quota counts what a visitor may do before they sign up: three exports,
 // ten questions a day.
 //
-//	exports, err := quota.New(quota.Config{
-//		Middleware: wk, Store: store, UpgradeURL: "/sign-up",
-//		Name: "export", Limit: 3, Within: 24 * time.Hour,
+//	exports, err := quota.New(wk, quota.Config{
+//		Name: "export", Limit: 3, Within: 24 * time.Hour, UpgradeURL: "/sign-up",
 //	})
 //	…
 //	mux.Handle("POST /export", exports.Require()(export))
@@ -51,13 +50,8 @@ const (
 	PerNetwork
 )
 
-// Config says what is counted. Middleware, Store, Name and Limit are required.
+// Config says what is counted. Name and Limit are required.
 type Config struct {
-	Middleware *walkin.Middleware
-
-	// Store has the counts, as tickets; the one of walkin.Config.
-	Store walkin.Store
-
 	// Name tells one quota from another: 1 to 64 of a–z 0–9 _ -
 	Name string
 
@@ -90,7 +84,11 @@ type Config struct {
 
 // A Quota counts one thing. Make one with [New]. Its methods may be called
 // concurrently; it starts no goroutine.
-type Quota struct{ cfg Config }
+type Quota struct {
+	cfg   Config
+	wk    *walkin.Middleware
+	store walkin.Store
+}
 
 // A Left is what a visitor has left.
 type Left struct {
@@ -104,18 +102,14 @@ type Left struct {
 }
 
 // New returns a Quota, or an error that names every mistake in cfg.
-func New(cfg Config) (*Quota, error) {
+func New(wk *walkin.Middleware, cfg Config) (*Quota, error) {
+	if wk == nil {
+		return nil, errors.New("walkin: quota: New needs a middleware")
+	}
 	var mistakes []error
 	mistake := func(format string, args ...any) {
 		mistakes = append(mistakes, fmt.Errorf("walkin: quota: "+format, args...))
 	}
-	if cfg.Middleware == nil {
-		mistake("Config.Middleware is required")
-	}
-	if cfg.Store == nil {
-		mistake("Config.Store is required")
-	}
-	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Name == "" || len(cfg.Name) > 64 || strings.Trim(cfg.Name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
 		mistake("Config.Name %.70q is not 1 to 64 of a–z 0–9 _ -", cfg.Name)
 	}
@@ -139,7 +133,7 @@ func New(cfg Config) (*Quota, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	return &Quota{cfg}, nil
+	return &Quota{cfg, wk, wk.Store()}, nil
 }
 
 const maxLimit = 1000
@@ -156,14 +150,14 @@ func (q *Quota) Require() func(http.Handler) http.Handler {
 			switch {
 			case r.Method == http.MethodHead, r.Method == http.MethodOptions:
 				w.Header().Set("Allow", "GET, POST, PUT, PATCH, DELETE") // as far as we are asked
-				q.cfg.Middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+				q.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
 				return
 			case isPrefetch(r.Header):
-				q.cfg.Middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "prefetch"})
+				q.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "prefetch"})
 				return
 			default:
 				if _, err := q.Take(w, r); err != nil {
-					q.cfg.Middleware.Refuse(w, r, err)
+					q.wk.Refuse(w, r, err)
 					return
 				}
 			}
@@ -189,7 +183,7 @@ func isPrefetch(h http.Header) bool {
 //
 // While the store is down nothing can be taken: it fails closed.
 func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
-	c, err := q.cfg.Middleware.Ensure(w, r)
+	c, err := q.wk.Ensure(w, r)
 	if err != nil {
 		return Left{}, err
 	}
@@ -201,7 +195,7 @@ func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
 	left := Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
 	// In one transaction: who has none left by one count must lose none by
 	// another.
-	err = q.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
+	err = q.store.InTx(r.Context(), func(ctx context.Context) error {
 		left = Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
 		for _, count := range counts {
 			remaining, until, err := q.take(ctx, count, now)
@@ -239,7 +233,7 @@ func (errSpent) Error() string { return "walkin: quota: none left" }
 
 // take takes one in the transaction of ctx, which holds the ticket until its end.
 func (q *Quota) take(ctx context.Context, c count, now time.Time) (remaining int, until time.Time, err error) {
-	store := q.cfg.Store
+	store := q.store
 	ticket, err := store.TryTicket(ctx, c.key, now)
 	if errors.Is(err, walkin.ErrNotFound) {
 		// There is none yet, or all of its tries are gone.
@@ -277,7 +271,7 @@ func (q *Quota) Remaining(r *http.Request) (Left, error) {
 	}
 	left := Left{Count: limit, Limit: limit}
 	for _, count := range counts {
-		ticket, err := q.cfg.Store.Ticket(r.Context(), count.key, time.Now())
+		ticket, err := q.store.Ticket(r.Context(), count.key, time.Now())
 		switch {
 		case errors.Is(err, walkin.ErrNotFound):
 		case err != nil:
@@ -310,7 +304,7 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 		counts = append(counts, count{key(kind, c.UserID.String()), own})
 	}
 	if q.cfg.By&PerNetwork != 0 && !permanent {
-		for i, network := range q.cfg.Middleware.ClientNetworks(r) {
+		for i, network := range q.wk.ClientNetworks(r) {
 			n := q.cfg.NetworkLimit
 			if i > 0 {
 				n = min(4*n, maxLimit)

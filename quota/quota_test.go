@@ -77,11 +77,10 @@ func newSite(t *testing.T, store *failing, cfg quota.Config) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Middleware, cfg.Store = s.m, store
 	if cfg.Name == "" {
 		cfg.Name = "export"
 	}
-	q, err := quota.New(cfg)
+	q, err := quota.New(s.m, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,8 +371,11 @@ func TestTakesNothing(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	_, err := quota.New(quota.Config{Name: "Ä", Limit: 1001, NetworkLimit: -1, PermanentLimit: -1, Within: 1, By: 8})
-	for _, part := range []string{"Middleware", "Store", "Name", "Limit", "NetworkLimit", "PermanentLimit", "Within", "By"} {
+	if _, err := quota.New(nil, quota.Config{Name: "a", Limit: 1}); err == nil {
+		t.Error("without a middleware: got no error")
+	}
+	_, err := quota.New(newSite(t, nil, quota.Config{Limit: 1}).m, quota.Config{Name: "Ä", Limit: 1001, NetworkLimit: -1, PermanentLimit: -1, Within: 1, By: 8})
+	for _, part := range []string{"Name", "Limit", "NetworkLimit", "PermanentLimit", "Within", "By"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+part) {
 			t.Errorf("got %v, want it to name Config.%s", err, part)
 		}

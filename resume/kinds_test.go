@@ -67,7 +67,7 @@ func TestKinds(t *testing.T) {
 // site is one with another handler behind the guard.
 func (s *site) site(h http.HandlerFunc) http.Handler {
 	s.t.Helper()
-	keeper, err := resume.New(resume.Config{Middleware: s.Middleware, Store: s.store})
+	keeper, err := resume.New(s.Middleware, resume.Config{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestParsedParts(t *testing.T) {
 			_ = r.ParseMultipartForm(1 << 20)
 			mux.ServeHTTP(w, r)
 		})).Do(r)
-		if kept := c.Cookie("__Host-walkin-resume") != ""; kept != (file == "") {
+		if kept := c.Cookie("__Host-walkin.resume") != ""; kept != (file == "") {
 			t.Fatalf("with the file %q: got %d, kept %t", file, answer.StatusCode, kept)
 		}
 		s.prove(c, "ann")
@@ -137,7 +137,7 @@ func TestNextVisitor(t *testing.T) {
 				}
 				restore := func() {
 					for _, cookie := range old {
-						if copied && cookie.Name == "__Host-walkin-resume" {
+						if copied && cookie.Name == "__Host-walkin.resume" {
 							c.SetCookie(cookie.Name, cookie.Value) // as a slow answer would
 						}
 					}

@@ -2,7 +2,7 @@
 // an anonymous visitor posts a form that needs an account, signs up by any
 // credential, confirms, and the very same post goes through, once.
 //
-//	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store})
+//	keeper, err := resume.New(wk, resume.Config{})
 //	…
 //	mux.Handle("/resume", keeper)
 //	mux.Handle("POST /publish", keeper.RequirePermanent()(publish))
@@ -46,7 +46,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"log/slog"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -61,13 +60,8 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 )
 
-// Config says where forms are kept. Middleware and Store are required.
+// Config says where forms are kept. The zero value keeps them for /resume.
 type Config struct {
-	Middleware *walkin.Middleware
-
-	// Store has the tickets; the one of walkin.Config.
-	Store walkin.Store
-
 	// Path is where browsers find the [Keeper] itself, the page that asks, below
 	// walkin.Config.BasePath and all. Empty is "/resume".
 	Path string
@@ -80,9 +74,6 @@ type Config struct {
 	// whose Message says why. It leads on to the sign-up by a link to Path with
 	// return_to set to f.ReturnTo, the page of the form. Nil is a plain page.
 	NotKept func(w http.ResponseWriter, r *http.Request, f walkin.Form)
-
-	// Logger is told when the store failed; nil is silence.
-	Logger *slog.Logger
 }
 
 // A Pending is a form that waits for its visitor's yes.
@@ -95,7 +86,9 @@ type Pending struct {
 // Its methods may be called concurrently; it starts no goroutine.
 type Keeper struct {
 	cfg   Config
-	name  string // of the cookie
+	wk    *walkin.Middleware
+	store walkin.Store
+	own   http.Cookie // without its value
 	guard http.Handler
 }
 
@@ -109,15 +102,11 @@ const (
 )
 
 // New returns a Keeper, or an error that names every mistake in cfg.
-func New(cfg Config) (*Keeper, error) {
+func New(wk *walkin.Middleware, cfg Config) (*Keeper, error) {
+	if wk == nil {
+		return nil, errors.New("walkin: resume: New needs a middleware")
+	}
 	var mistakes []error
-	if cfg.Middleware == nil {
-		mistakes = append(mistakes, errors.New("walkin: resume: Config.Middleware is required"))
-	}
-	if cfg.Store == nil {
-		mistakes = append(mistakes, errors.New("walkin: resume: Config.Store is required"))
-	}
-	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Path == "" {
 		cfg.Path = "/resume"
 	}
@@ -133,17 +122,11 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.NotKept == nil {
 		cfg.NotKept = func(w http.ResponseWriter, _ *http.Request, f walkin.Form) { notKept(w, cfg.Path, f) }
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	// Always this very host's: a sibling that could plant the cookie could leave a
 	// form of its own here for the visitor's yes.
-	k := &Keeper{cfg: cfg, name: "__Host-walkin-resume"}
-	if cfg.Middleware.Insecure() {
-		k.name = "walkin-resume"
-	}
-	cfg.Middleware.ClearAtSignOut(k.cookie("", -1))
-	k.guard = cfg.Middleware.RequirePermanent()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	k := &Keeper{cfg: cfg, wk: wk, store: wk.Store(), own: wk.Cookie("resume")}
+	wk.ClearAtSignOut(k.own)
+	k.guard = wk.RequirePermanent()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	return k, nil
 }
 
@@ -173,14 +156,14 @@ func decode(data []byte) (f kept, err error) {
 // the form in it, inside of walkin.Middleware.Handler.
 func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
-		guarded := k.cfg.Middleware.RequirePermanent()(next)
+		guarded := k.wk.RequirePermanent()(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c, ok := walkin.FromContext(r.Context())
 			switch {
 			case r.Method != http.MethodPost:
 			case r.URL.Query().Has(marker) && ok && c.Anonymous: // not signed up yet; what is kept stays so
 				if _, _, err := k.find(r); errors.Is(err, walkin.ErrNotFound) {
-					k.cfg.Middleware.Refuse(w, r, gone())
+					k.wk.Refuse(w, r, gone())
 					return
 				}
 				k.sendAway(w, r)
@@ -204,7 +187,7 @@ func (k *Keeper) isOwnPost(r *http.Request) bool {
 	_, bearer := request.Bearer(r.Header)
 	// Of a path with two slashes the page's form would lead to another site.
 	return request.WantsPage(r.Header) && !bearer && r.Body != nil && !strings.HasPrefix(target(r), "//") &&
-		k.cfg.Middleware.CheckOrigin(r) == nil
+		k.wk.CheckOrigin(r) == nil
 }
 
 // keep keeps what was posted and sends its visitor to sign up, or says that it could
@@ -223,10 +206,10 @@ func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, c walkin.Claims) {
 		return
 	}
 	if err == nil {
-		err = k.cfg.Store.PutTicket(r.Context(), walkin.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor)})
+		err = k.store.PutTicket(r.Context(), walkin.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor)})
 	}
 	if err != nil {
-		k.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: resume: a form was not kept", slog.Any("error", err))
+		k.wk.Report(r.Context(), "not_kept", err)
 		k.lose(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "not_kept_store_down", Err: err, RetryAfter: 5 * time.Second,
 			Message: "An account is needed for this, and what you sent could not be kept just now. Please send it again in a moment."})
 		return
@@ -327,7 +310,7 @@ func (k *Keeper) lose(w http.ResponseWriter, r *http.Request, refusal *walkin.Re
 	r = r.Clone(r.Context())
 	// Nothing more is read of what may be large.
 	r.Body, r.Form, r.PostForm = http.NoBody, url.Values{"return_to": {back}}, url.Values{}
-	k.cfg.Middleware.RefuseForm(w, r, refusal, k.cfg.NotKept)
+	k.wk.RefuseForm(w, r, refusal, k.cfg.NotKept)
 }
 
 // sendAway is the guard's refusal, with a way back that leads to our page.
@@ -342,7 +325,7 @@ func (k *Keeper) sendAway(w http.ResponseWriter, r *http.Request) {
 
 // resume lets a kept form through, after its visitor said yes.
 func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Handler) {
-	m := k.cfg.Middleware
+	m := k.wk
 	if err := m.CheckOrigin(r); err != nil {
 		m.Refuse(w, r, err)
 		return
@@ -356,7 +339,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 		// Whoever takes it lets it through: the second click finds nothing. One
 		// that took its place in this moment is not the one that was asked about.
 		var ticket walkin.Ticket
-		if ticket, err = k.cfg.Store.TakeTicket(ctx, key(user), time.Now()); err == nil {
+		if ticket, err = k.store.TakeTicket(ctx, key(user), time.Now()); err == nil {
 			if taken, decodeErr := decode(ticket.Data); decodeErr != nil || !bytes.Equal(taken.Secret, form.Secret) {
 				err = walkin.ErrNotFound
 			}
@@ -389,7 +372,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 // ServeHTTP shows the page that asks. An anonymous visitor is sent on to sign up;
 // where nothing is kept it says so, with 404.
 func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m := k.cfg.Middleware
+	m := k.wk
 	response.NoStore(w.Header(), "no-store")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -433,7 +416,7 @@ func (k *Keeper) goOn(w http.ResponseWriter, r *http.Request) {
 // its visitor is neither whom it was kept for nor who they became, since one of them
 // has signed out in between.
 func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
-	values := r.CookiesNamed(k.name)
+	values := r.CookiesNamed(k.own.Name)
 	if len(values) != 1 { // none, or more than a browser has
 		return uuid.Nil, kept{}, walkin.ErrNotFound
 	}
@@ -442,7 +425,7 @@ func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
 	if err != nil || len(secret) != len(rand.Text()) {
 		return uuid.Nil, kept{}, walkin.ErrNotFound
 	}
-	ticket, err := k.cfg.Store.Ticket(r.Context(), key(user), time.Now())
+	ticket, err := k.store.Ticket(r.Context(), key(user), time.Now())
 	if err != nil {
 		return uuid.Nil, kept{}, err
 	}
@@ -450,7 +433,7 @@ func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
 	if err != nil || subtle.ConstantTimeCompare(form.Secret, hash(secret)) != 1 {
 		return uuid.Nil, kept{}, walkin.ErrNotFound
 	}
-	same, err := k.cfg.Middleware.CameFrom(r, form.Session)
+	same, err := k.wk.CameFrom(r, form.Session)
 	if err == nil && !same {
 		err = walkin.ErrNotFound
 	}
@@ -521,13 +504,9 @@ func without(query, name string) string {
 	return strings.Join(rest, "&")
 }
 
-func (k *Keeper) cookie(value string, maxAge int) http.Cookie {
-	return http.Cookie{Name: k.name, Value: value, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, Secure: !k.cfg.Middleware.Insecure(), SameSite: http.SameSiteLaxMode}
-}
-
 func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {
-	cookie := k.cookie(value, maxAge)
+	cookie := k.own
+	cookie.Value, cookie.MaxAge = value, maxAge
 	http.SetCookie(w, &cookie)
 	response.NoStore(w.Header(), "no-store")
 }

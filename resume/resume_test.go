@@ -76,11 +76,11 @@ func newSite(t *testing.T, changes ...func(*resume.Config)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := resume.Config{Middleware: s.Middleware, Store: s.store}
+	var cfg resume.Config
 	for _, change := range changes {
 		change(&cfg)
 	}
-	keeper, err := resume.New(cfg)
+	keeper, err := resume.New(s.Middleware, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +205,8 @@ func TestResume(t *testing.T) {
 			if !slices.Equal(s.sent, []string{want}) {
 				t.Errorf("got  %q\nwant %q", s.sent, want)
 			}
-			if r := c.Visit("/resume"); r.StatusCode != http.StatusNotFound || c.Cookie("__Host-walkin-resume") != "" {
-				t.Errorf("afterwards: got %d and cookie %q", r.StatusCode, c.Cookie("__Host-walkin-resume"))
+			if r := c.Visit("/resume"); r.StatusCode != http.StatusNotFound || c.Cookie("__Host-walkin.resume") != "" {
+				t.Errorf("afterwards: got %d and cookie %q", r.StatusCode, c.Cookie("__Host-walkin.resume"))
 			}
 		})
 	}
@@ -308,7 +308,7 @@ func TestNotKept(t *testing.T) {
 			r := c.Do(tt.request(c))
 			foreign := strings.Contains(tt.name, "site")
 			want := tt.status == http.StatusSeeOther && !foreign && tt.name != "a PUT" && tt.name != "a GET" && !strings.Contains(tt.name, "bearer")
-			if got := c.Cookie("__Host-walkin-resume") != ""; got != want || r.StatusCode != tt.status || len(s.sent) > 0 {
+			if got := c.Cookie("__Host-walkin.resume") != ""; got != want || r.StatusCode != tt.status || len(s.sent) > 0 {
 				t.Errorf("got kept %t and %d, want %t and %d", got, r.StatusCode, want, tt.status)
 			}
 			lost := tt.status == http.StatusForbidden && tt.name != "a program's" && !foreign
@@ -324,7 +324,7 @@ func TestNotKept(t *testing.T) {
 		s := newSite(t)
 		c := walkintest.NewClient(t, s)
 		r := form(func(r *http.Request) { r.Header.Set("User-Agent", "Googlebot/2.1") })(c)
-		if r := c.Do(r); c.Cookie("__Host-walkin-resume") != "" || len(s.sent) > 0 {
+		if r := c.Do(r); c.Cookie("__Host-walkin.resume") != "" || len(s.sent) > 0 {
 			t.Errorf("got %d and a cookie", r.StatusCode)
 		}
 	})
@@ -332,7 +332,7 @@ func TestNotKept(t *testing.T) {
 		s := newSite(t)
 		c := s.browser()
 		s.prove(c, "ann")
-		if r := c.Act(target, note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || c.Cookie("__Host-walkin-resume") != "" {
+		if r := c.Act(target, note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || c.Cookie("__Host-walkin.resume") != "" {
 			t.Errorf("got %d, %q", r.StatusCode, s.sent)
 		}
 	})
@@ -341,7 +341,7 @@ func TestNotKept(t *testing.T) {
 		c := s.browser()
 		c.Act("/", nil)
 		s.store.down = true
-		if r := c.Act(target, note); r.StatusCode != http.StatusServiceUnavailable || c.Cookie("__Host-walkin-resume") != "" || r.Header.Get("Retry-After") == "" || !slices.Equal(s.told, []string{"not_kept_store_down"}) {
+		if r := c.Act(target, note); r.StatusCode != http.StatusServiceUnavailable || c.Cookie("__Host-walkin.resume") != "" || r.Header.Get("Retry-After") == "" || !slices.Equal(s.told, []string{"not_kept_store_down"}) {
 			t.Errorf("got %d, and the owner is told %q", r.StatusCode, s.told)
 		}
 	})
@@ -371,7 +371,7 @@ func TestReadBefore(t *testing.T) {
 				tt.read(r)
 				s.ServeHTTP(w, r)
 			})).Act(target, note)
-			if got := c.Cookie("__Host-walkin-resume") != ""; got != (tt.want != "") {
+			if got := c.Cookie("__Host-walkin.resume") != ""; got != (tt.want != "") {
 				t.Fatalf("got kept %t", got)
 			}
 			s.prove(c, "ann")
@@ -419,7 +419,7 @@ func FuzzTargets(f *testing.F) {
 			return // no server is asked for that
 		}
 		s := newSite(t)
-		keeper, err := resume.New(resume.Config{Middleware: s.Middleware, Store: s.store})
+		keeper, err := resume.New(s.Middleware, resume.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -437,7 +437,7 @@ func FuzzTargets(f *testing.F) {
 			r.Header.Set("Sec-Fetch-Mode", "navigate")
 			return bare.Do(r)
 		}
-		if post(target); c.Cookie("__Host-walkin-resume") == "" {
+		if post(target); c.Cookie("__Host-walkin.resume") == "" {
 			if !strings.HasPrefix(target, "//") {
 				t.Fatalf("%q is not kept", target)
 			}
@@ -459,7 +459,7 @@ func FuzzTargets(f *testing.F) {
 // TestOtherHost holds that no form is kept whose page would lead to another site.
 func TestOtherHost(t *testing.T) {
 	s := newSite(t)
-	keeper, err := resume.New(resume.Config{Middleware: s.Middleware, Store: s.store})
+	keeper, err := resume.New(s.Middleware, resume.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +470,7 @@ func TestOtherHost(t *testing.T) {
 	r.URL.Path, r.RequestURI = "//evil.example/publish", "//evil.example/publish"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Mode", "navigate")
-	if r := c.Do(r); r.StatusCode != http.StatusSeeOther || c.Cookie("__Host-walkin-resume") != "" {
+	if r := c.Do(r); r.StatusCode != http.StatusSeeOther || c.Cookie("__Host-walkin.resume") != "" {
 		t.Errorf("got %d and a form to %s", r.StatusCode, body(t, r))
 	}
 }
@@ -530,7 +530,7 @@ func TestYes(t *testing.T) {
 	t.Run("two cookies", func(t *testing.T) {
 		s, c := ready(t)
 		r := act(c)
-		r.AddCookie(&http.Cookie{Name: "__Host-walkin-resume", Value: c.Cookie("__Host-walkin-resume") + "A"})
+		r.AddCookie(&http.Cookie{Name: "__Host-walkin.resume", Value: c.Cookie("__Host-walkin.resume") + "A"})
 		if r := c.Do(r); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
 			t.Errorf("got %d, %q", r.StatusCode, s.sent)
 		}
@@ -599,11 +599,11 @@ func TestYes(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	_, err := resume.New(resume.Config{Path: "//evil"})
-	for _, part := range []string{"Config.Middleware", "Config.Store", "Config.Path"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("got %v, want it to name %s", err, part)
-		}
+	if _, err := resume.New(nil, resume.Config{}); err == nil {
+		t.Error("without a middleware: got no error")
+	}
+	if _, err := resume.New(newSite(t).Middleware, resume.Config{Path: "//evil"}); err == nil || !strings.Contains(err.Error(), "Config.Path") {
+		t.Errorf("got %v, want it to name Config.Path", err)
 	}
 	var shown resume.Pending
 	s := newSite(t, func(c *resume.Config) {
@@ -616,7 +616,7 @@ func TestNew(t *testing.T) {
 	if shown.Action != yes || shown.Form.Encode() != note.Encode() {
 		t.Errorf("the app's page gets %+v", shown)
 	}
-	if set := r.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "__Host-walkin-resume=") || !strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
+	if set := r.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "__Host-walkin.resume=") || !strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
 		t.Errorf("got %q", set)
 	}
 }
@@ -630,14 +630,14 @@ func TestInsecure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper, err := resume.New(resume.Config{Middleware: wk, Store: store})
+	keeper, err := resume.New(wk, resume.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := walkintest.NewClient(t, wk.Handler(keeper.RequirePermanent()(http.NotFoundHandler())))
 	c.Visit("/")
 	r := c.Act(target, note)
-	if set := strings.Join(r.Header["Set-Cookie"], "\n"); !strings.Contains(set, "walkin-resume=") || strings.Contains(set, "Secure") || strings.Contains(set, "__Host-") {
+	if set := strings.Join(r.Header["Set-Cookie"], "\n"); !strings.Contains(set, ".resume=") || strings.Contains(set, "Secure") || strings.Contains(set, "__Host-") {
 		t.Errorf("got %d and %q, want a cookie for plain http", r.StatusCode, set)
 	}
 }
@@ -649,7 +649,7 @@ func TestOneForEachUser(t *testing.T) {
 	c := s.browser()
 	for range 5 {
 		c.Act(target, note)
-		c.SetCookie("__Host-walkin-resume", "") // a robot keeps none
+		c.SetCookie("__Host-walkin.resume", "") // a robot keeps none
 	}
 	user := s.user(c)
 	if _, err := s.store.TakeTicket(t.Context(), "resume:"+user, time.Now()); err != nil {
@@ -663,7 +663,7 @@ func TestOneForEachUser(t *testing.T) {
 	thief := s.browser()
 	s.prove(thief, "thief")
 	for _, value := range []string{user, user + ".", user + "." + strings.Repeat("A", 26), "." + strings.Repeat("A", 26), strings.Repeat("A", 26)} {
-		thief.SetCookie("__Host-walkin-resume", value)
+		thief.SetCookie("__Host-walkin.resume", value)
 		if r := thief.Act(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
 			t.Errorf("%q: got %d, %q", value, r.StatusCode, s.sent)
 		}

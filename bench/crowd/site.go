@@ -132,24 +132,15 @@ func (l ledger) AddTicket(ctx context.Context, t walkin.Ticket, now time.Time) (
 }
 
 func (s *site) build(store walkin.Store) error {
-	secret, key := make([]byte, 32), make([]byte, 32)
+	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
-	_, _ = rand.Read(key)
-	var wk *walkin.Middleware
-	gate, err := challenge.New(challenge.Config{Key: key, Store: store, Insecure: true,
-		Networks: func(r *http.Request) []string { return wk.ClientNetworks(r) }})
-	if err != nil {
-		return err
-	}
-	wk, err = walkin.New(walkin.Config{
+	wk, err := walkin.New(walkin.Config{
 		Keys:           []walkin.Key{{Secret: secret}},
 		Store:          store,
 		Insecure:       true,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 		UpgradeURL:     "/signup",
 		SignInURL:      "/signin",
-		Challenge:      gate.Passed,
-		OnRefuse:       gate.OnRefuse(nil),
 		OnMerge: func(ctx context.Context, c walkin.Change) error {
 			tx, ok := sqlstore.Tx(ctx)
 			if !ok {
@@ -163,15 +154,19 @@ func (s *site) build(store walkin.Store) error {
 	if err != nil {
 		return err
 	}
-	passwords, err := password.New(password.Config{Store: store, ClientAddr: wk.ClientAddr})
+	gate, err := challenge.New(wk, challenge.Config{})
 	if err != nil {
 		return err
 	}
-	export, err := quota.New(quota.Config{Middleware: wk, Store: store, Name: "export", Limit: exports, UpgradeURL: "/signup"})
+	passwords, err := password.New(wk, password.Config{})
 	if err != nil {
 		return err
 	}
-	download, err := quota.New(quota.Config{Middleware: wk, Store: store, Name: "download", Limit: 3,
+	export, err := quota.New(wk, quota.Config{Name: "export", Limit: exports, UpgradeURL: "/signup"})
+	if err != nil {
+		return err
+	}
+	download, err := quota.New(wk, quota.Config{Name: "download", Limit: 3,
 		By: quota.PerUser | quota.PerNetwork, NetworkLimit: downloads, UpgradeURL: "/signup"})
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@
 // [walkin.Credential], for UpgradeHandler and SignInHandler, and has handlers of
 // its own to send the code and to follow the link:
 //
-//	codes, err := code.New(code.Config{Middleware: wk, Store: store, Key: key, Sender: sender, Link: "https://example.com/code"})
+//	codes, err := code.New(wk, code.Config{Sender: sender, Link: "https://example.com/code"})
 //	…
 //	mux.Handle("/signin/send", codes.SendHandler("/signin", addressPage))
 //	mux.Handle("/signin", wk.SignInHandler(codes, codePage))
@@ -42,7 +42,7 @@
 // message has to say where the code belongs. It does not know whether a phone
 // number has passed on to somebody new. It protects a mailbox from floods, and
 // an account from guesses, by limits that a process counts for itself unless
-// Config.Limiter is shared.
+// walkin.Config.Limiter is shared.
 package code
 
 import (
@@ -55,7 +55,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"slices"
@@ -64,6 +63,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
 const (
@@ -81,9 +81,12 @@ const (
 // be called concurrently; it starts no goroutine.
 type Codes struct {
 	cfg      Config // with all defaults filled in
+	wk       *walkin.Middleware
+	store    walkin.Store
 	provider string
 	keys     [][]byte // derived, for every MAC: the first signs, all verify
-	limits   limits
+	limits   limits.Limits
+	mark     http.Cookie // that marks the browser which asked, without its value
 }
 
 var _ walkin.Credential = (*Codes)(nil)
@@ -109,7 +112,7 @@ type pending struct {
 // It waits for the Sender, for Config.Timeout at most, also when the client has
 // gone away.
 func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) error {
-	binding, err := c.cfg.Middleware.Bind(w, r)
+	binding, err := c.wk.Bind(w, r)
 	if err != nil {
 		return err
 	}
@@ -118,19 +121,19 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	}
 	// The same look for an address with an account and for one without, before the
 	// limits: a browser that the address's owner has used before has its own.
-	identity, err := c.cfg.Store.Identity(r.Context(), c.provider, address)
+	identity, err := c.store.Identity(r.Context(), c.provider, address)
 	owned := err == nil
 	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
 		return err
 	}
 	device := ""
-	taken, err := c.limits.take(r.Context(), c.buckets(r, binding, address, ""))
+	taken, err := c.take(r.Context(), c.buckets(r, binding, address, ""))
 	if _, full := errors.AsType[*walkin.Refusal](err); full {
 		// Only where others have used up what there is for everybody: what a known
 		// device has beside that is little, since a proof does not give it back.
 		if name, known := walkin.KnownDevice(r, identity); known {
 			device = name
-			taken, err = c.limits.take(r.Context(), c.buckets(r, binding, address, device))
+			taken, err = c.take(r.Context(), c.buckets(r, binding, address, device))
 		}
 	}
 	if err != nil {
@@ -140,7 +143,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if c.cfg.Secret != nil {
 		// Behind the limits, since it costs a hash.
 		if secret, err = c.cfg.Secret(r); err != nil {
-			taken.giveBack(r.Context())
+			taken.GiveBack(r.Context())
 			return err
 		}
 	}
@@ -160,7 +163,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 			// Nothing was sent, and after a timeout, who knows. The browser's
 			// and the network's stay taken: nobody is to ask the relay, without
 			// end, which mailboxes there are.
-			taken.ofAddress().giveBack(ctx)
+			taken.Of(isOfAddress).GiveBack(ctx)
 		}
 		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send_failed", Err: err, RetryAfter: 30 * time.Second,
 			Message: "We could not send the code. Please check what you typed, or try again in a minute."}
@@ -173,18 +176,18 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 	if typed, err = c.newCode(); err != nil {
 		return "", err
 	}
-	p.Browser = c.mark(w)
+	p.Browser = c.setMark(w)
 	if to := r.Form.Get("return_to"); len(to) <= maxReturnTo {
 		p.ReturnTo = to
 	}
 	p.MAC = mac(c.keys[0], p, typed)
 	// A browser that asked as nobody, and then again as a new guest, has two
 	// names, and must not have two codes, with five tries each.
-	for _, name := range c.cfg.Middleware.Bound(r) {
+	for _, name := range c.wk.Bound(r) {
 		if name == p.Binding {
 			continue
 		}
-		if _, err := c.cfg.Store.TakeTicket(r.Context(), c.ticketKey(name), time.Now()); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := c.store.TakeTicket(r.Context(), c.ticketKey(name), time.Now()); err != nil && !errors.Is(err, walkin.ErrNotFound) {
 			return "", err
 		}
 	}
@@ -192,7 +195,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 	if err != nil {
 		return "", err
 	}
-	return typed, c.cfg.Store.PutTicket(r.Context(),
+	return typed, c.store.PutTicket(r.Context(),
 		walkin.Ticket{Key: c.ticketKey(p.Binding), Data: data, Tries: tries, ExpiresAt: time.Now().Add(lifetime)})
 }
 
@@ -290,9 +293,10 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 		}}
 	if !used && ticket.Tries == tries-1 && p.Device == "" {
 		// The first try: there is one for each message, and so it is given back
-		// once, whatever becomes of the proof. What a device has for itself is not:
-		// no network counts it, and messages to one's own number would have no end.
-		c.limits.proven(r.Context(), c.addressBuckets(r, p.Address, ""))
+		// once, whatever becomes of the proof. The browser's and the network's stay
+		// taken: somebody who is paid for messages to their own numbers proves them
+		// all. Nor is what a device has for itself given back: no network counts it.
+		c.limits.GiveBack(r.Context(), c.addressBuckets(r, p.Address, ""))
 	}
 	return proof, nil
 }
@@ -311,8 +315,8 @@ func (c *Codes) isCode(typed string) (string, bool) {
 // code is sought under the session first, and the first one found is the one.
 // Without any it may be one that was used a moment ago.
 func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error) {
-	for _, binding := range c.cfg.Middleware.Bound(r) {
-		ticket, err = c.cfg.Store.TryTicket(r.Context(), c.ticketKey(binding), time.Now())
+	for _, binding := range c.wk.Bound(r) {
+		ticket, err = c.store.TryTicket(r.Context(), c.ticketKey(binding), time.Now())
 		if !errors.Is(err, walkin.ErrNotFound) {
 			return ticket, false, err
 		}
@@ -321,7 +325,7 @@ func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error
 	if browser == "" {
 		return walkin.Ticket{}, false, walkin.ErrNotFound
 	}
-	ticket, err = c.cfg.Store.TryTicket(r.Context(), c.usedKey(browser), time.Now())
+	ticket, err = c.store.TryTicket(r.Context(), c.usedKey(browser), time.Now())
 	return ticket, true, err
 }
 
@@ -333,9 +337,9 @@ func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error
 // of this one, which stays as it is.
 func (c *Codes) use(ctx context.Context, r *http.Request, tried walkin.Ticket, browser string) error {
 	now := time.Now()
-	ticket, err := c.cfg.Store.TakeTicket(ctx, tried.Key, now)
+	ticket, err := c.store.TakeTicket(ctx, tried.Key, now)
 	if errors.Is(err, walkin.ErrNotFound) && c.browser(r) == browser {
-		_, err = c.cfg.Store.Ticket(ctx, c.usedKey(browser), now) // the other half was faster
+		_, err = c.store.Ticket(ctx, c.usedKey(browser), now) // the other half was faster
 		if err == nil {
 			return redeemed()
 		}
@@ -350,7 +354,7 @@ func (c *Codes) use(ctx context.Context, r *http.Request, tried walkin.Ticket, b
 	if until := now.Add(sameClick); until.Before(ticket.ExpiresAt) {
 		ticket.ExpiresAt = until
 	}
-	return c.cfg.Store.PutTicket(ctx, ticket)
+	return c.store.PutTicket(ctx, ticket)
 }
 
 // Pending returns the address that this browser's last code was sent to, for the
@@ -363,8 +367,8 @@ func (c *Codes) Pending(r *http.Request) (address string, ok bool) {
 
 // pending looks without spending a try, and so must compare nothing.
 func (c *Codes) pending(r *http.Request) (pending, bool) {
-	for _, binding := range c.cfg.Middleware.Bound(r) {
-		ticket, err := c.cfg.Store.Ticket(r.Context(), c.ticketKey(binding), time.Now())
+	for _, binding := range c.wk.Bound(r) {
+		ticket, err := c.store.Ticket(r.Context(), c.ticketKey(binding), time.Now())
 		if errors.Is(err, walkin.ErrNotFound) {
 			continue
 		}
@@ -373,7 +377,7 @@ func (c *Codes) pending(r *http.Request) (pending, bool) {
 			err = json.Unmarshal(ticket.Data, &p)
 		}
 		if err != nil {
-			c.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "walkin: code: a pending code was not found", slog.Any("error", err))
+			c.wk.Report(r.Context(), "code_pending", err)
 			return pending{}, false
 		}
 		return p, ticket.Tries > 0

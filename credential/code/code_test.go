@@ -94,8 +94,8 @@ func TestSendDoesTheSameWork(t *testing.T) {
 		v := s.guest(s.replica())
 		want(t, v.enter(v.mustAsk(ann).Code), http.StatusSeeOther)
 		log := &recorder{Store: s.store}
+		s.over = log
 		s.change = func(cfg *code.Config) {
-			cfg.Store = log
 			cfg.Sender = code.SenderFunc(func(context.Context, code.Message) error {
 				log.calls = append(log.calls, "Send")
 				return nil
@@ -455,7 +455,7 @@ func TestPending(t *testing.T) {
 func TestNothingLeaks(t *testing.T) {
 	s := newWorld(t)
 	log := &tickets{Store: s.store}
-	s.change = func(cfg *code.Config) { cfg.Store = log }
+	s.over = log
 	s.mail.fail = errors.New("the relay is down")
 	v := s.guest(s.replica())
 	failed := v.ask(ann)
@@ -497,29 +497,31 @@ func (s *tickets) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 	return s.Store.PutTicket(ctx, ticket)
 }
 
-// Another key makes another MAC: a code of before is none, unless its key is named
-// as an old one. Then replicas change one after the other, and no code is lost.
+// Another key makes another MAC: a code of before is none, unless its key still
+// verifies. Then replicas change one after the other, and no code is lost.
 func TestKey(t *testing.T) {
-	another := []byte(strings.Repeat("another key, ", 3))
-	replaced := func(cfg *code.Config) { cfg.Key = another }
-	known := func(cfg *code.Config) { cfg.OldKeys = [][]byte{another} }
-	swapped := func(cfg *code.Config) { cfg.OldKeys, cfg.Key = [][]byte{cfg.Key}, another }
+	one := walkin.Key{Secret: []byte("a test's own thirty-two bytes of it")}
+	another := walkin.Key{Secret: []byte(strings.Repeat("another key, ", 3))}
+	with := func(keys ...walkin.Key) func(*walkin.Config) {
+		return func(cfg *walkin.Config) { cfg.Keys = keys }
+	}
+	known, swapped := with(one, another), with(another, one)
 	for _, tt := range []struct {
 		name          string
-		first, second func(*code.Config)
+		first, second func(*walkin.Config)
 		status        int
 	}{
-		{"replaced", nil, replaced, http.StatusUnauthorized},
-		{"named as old", nil, swapped, http.StatusSeeOther},
+		{"replaced", with(one), with(another), http.StatusUnauthorized},
+		{"kept to verify", with(one), swapped, http.StatusSeeOther},
 		{"replicas, one before the swap", swapped, known, http.StatusSeeOther},
 		{"replicas, one after the swap", known, swapped, http.StatusSeeOther},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newWorld(t)
-			s.change = tt.first
-			v := s.guest(s.replica())
+			s.config = tt.first
+			v := s.stranger(s.replica())
 			typed := v.mustAsk(ann).Code
-			s.change = tt.second
+			s.config = tt.second
 			want(t, v.on(s.replica()).enter(typed), tt.status)
 		})
 	}
@@ -586,7 +588,7 @@ func TestStoreDown(t *testing.T) {
 	site := s.replica()
 	v := s.guest(site)
 	typed := v.mustAsk(ann).Code
-	s.change = func(cfg *code.Config) { cfg.Store = broken{s.store} }
+	s.over = broken{s.store}
 	v = v.on(s.replica())
 	want(t, v.ask(ann), http.StatusServiceUnavailable)
 	want(t, v.enter(typed), http.StatusServiceUnavailable)
@@ -610,7 +612,7 @@ func TestStoreFailsMidway(t *testing.T) {
 		v := s.guest(site)
 		id, _ := v.whoami()
 		typed := v.mustAsk(ann).Code
-		s.change = func(cfg *code.Config) { cfg.Store = failing{s.store, method} }
+		s.over = failing{s.store, method}
 		want(t, v.on(s.replica()).enter(typed), http.StatusServiceUnavailable)
 		v.must(id, false)
 		if s.owner("email", ann) != uuid.Nil {
@@ -707,21 +709,24 @@ func TestDigits(t *testing.T) {
 
 // New names every mistake at once.
 func TestConfigMistakes(t *testing.T) {
-	_, err := code.New(code.Config{
-		Key: []byte("short"), Kind: 7, Digits: 5, Link: "/code", AddressField: "x", CodeField: "x",
+	if _, err := code.New(nil, code.Config{Sender: &mailbox{}}); err == nil {
+		t.Error("without a middleware: got no error")
+	}
+	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: memstore.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = code.New(wk, code.Config{
+		Kind: 7, Digits: 5, Link: "/code", AddressField: "x", CodeField: "x",
 		PerAddress: limit.Limit{Count: -1, Per: time.Hour}, PerNetwork: limit.Limit{Count: 1}, Timeout: -1,
 	})
 	if err == nil {
 		t.Fatal("got no error")
 	}
-	for _, part := range []string{"Middleware", "Store", "Sender", "Key", "Kind", "Digits", "Link", "CodeField", "PerAddress", "PerNetwork", "Timeout"} {
+	for _, part := range []string{"Sender", "Kind", "Digits", "Link", "CodeField", "PerAddress", "PerNetwork", "Timeout"} {
 		if !strings.Contains(err.Error(), "Config."+part) && !strings.Contains(err.Error(), " and "+part) {
 			t.Errorf("%s is not named in: %v", part, err)
 		}
-	}
-	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: memstore.New()})
-	if err != nil {
-		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		name   string
@@ -729,9 +734,6 @@ func TestConfigMistakes(t *testing.T) {
 		bad    bool
 	}{
 		{"the least", func(*code.Config) {}, false},
-		{"a key of zeros", func(cfg *code.Config) { cfg.Key = make([]byte, 32) }, true},
-		{"31 bytes", func(cfg *code.Config) { cfg.Key = cfg.Key[:31] }, true},
-		{"an old key of nothing", func(cfg *code.Config) { cfg.OldKeys = [][]byte{nil} }, true},
 		{"nine digits", func(cfg *code.Config) { cfg.Digits = 9 }, true},
 		{"eight digits", func(cfg *code.Config) { cfg.Digits = 8 }, false},
 		{"a link with a query", func(cfg *code.Config) { cfg.Link = "https://example.com/code?a=b" }, true},
@@ -741,9 +743,9 @@ func TestConfigMistakes(t *testing.T) {
 		{"a script", func(cfg *code.Config) { cfg.Link = "javascript:alert(1)" }, true},
 		{"localhost", func(cfg *code.Config) { cfg.Link = "http://localhost:8080/code" }, false},
 	} {
-		cfg := code.Config{Middleware: wk, Store: memstore.New(), Sender: &mailbox{}, Key: []byte("thirty-two bytes, and not a token's")}
+		cfg := code.Config{Sender: &mailbox{}}
 		tt.change(&cfg)
-		if _, err := code.New(cfg); (err != nil) != tt.bad {
+		if _, err := code.New(wk, cfg); (err != nil) != tt.bad {
 			t.Errorf("%s: got %v", tt.name, err)
 		}
 	}
@@ -771,7 +773,7 @@ func TestTicketsAreBound(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newWorld(t)
 			log := &keys{Store: s.store}
-			s.change = func(cfg *code.Config) { cfg.Store = log }
+			s.over = log
 			v := s.guest(s.replica())
 			typed := v.mustAsk(ann).Code
 			ticket, err := s.store.Ticket(t.Context(), log.key, time.Now())
@@ -798,7 +800,7 @@ func TestTicketsAreBound(t *testing.T) {
 func TestTicketsStayWhereTheyAre(t *testing.T) {
 	s := newWorld(t)
 	log := &keys{Store: s.store}
-	s.change = func(cfg *code.Config) { cfg.Store = log }
+	s.over = log
 	site := s.replica()
 	v, elsewhere := s.guest(site), s.guest(site)
 	want(t, elsewhere.ask(eve), http.StatusSeeOther)
@@ -824,9 +826,7 @@ func TestResendWhileInUse(t *testing.T) {
 	v := s.guest(site)
 	first := v.mustAsk(ann).Code
 	var second string
-	s.change = func(cfg *code.Config) {
-		cfg.Store = &slow{Store: s.store, before: func() { second = v.mustAsk(eve).Code }}
-	}
+	s.over = &slow{Store: s.store, before: func() { second = v.mustAsk(eve).Code }}
 	want(t, v.on(s.replica()).enter(first), http.StatusUnauthorized)
 	want(t, v.enter(second), http.StatusSeeOther)
 	if s.owner("email", ann) != uuid.Nil || s.owner("email", eve) == uuid.Nil {
@@ -863,15 +863,14 @@ func (s *keys) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 func TestKnownDevices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWorld(t)
-		limiter := limit.New(0)
-		s.change = func(cfg *code.Config) { cfg.Limiter = limiter }
+		s.limiter = limit.New(0)
 		sites := []http.Handler{s.replica(), s.replica()}
 		signedIn, signedOut := s.stranger(sites[0]).from(1), s.stranger(sites[1]).from(2)
 		for _, v := range []visitor{signedIn, signedOut} {
 			want(t, v.ask(ann), http.StatusSeeOther)
 			want(t, v.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
 		}
-		const device = "__Host-walkin-device"
+		const device = "__Host-walkin.device"
 		mark := signedOut.Cookie(device)
 		if mark == "" || strings.Contains(mark, "ann") {
 			t.Fatalf("the mark is %q", mark)
@@ -923,7 +922,7 @@ func TestKnownDevicePumpsNothing(t *testing.T) {
 		first := s.stranger(site).from(1)
 		want(t, first.ask(ann), http.StatusSeeOther)
 		want(t, first.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
-		const device = "__Host-walkin-device"
+		const device = "__Host-walkin.device"
 		mark, sent := first.Cookie(device), 0
 		for range 100 {
 			pump := s.stranger(site).from(1)

@@ -1,19 +1,16 @@
 package code
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/limit"
 )
 
@@ -25,26 +22,10 @@ const (
 	Phone             // the provider "phone"; numbers are E.164, "+14155550123"
 )
 
-// Config says what is sent where. Middleware, Store, Sender and Key are required.
+// Config says what is sent where. Sender is required.
 type Config struct {
-	Middleware *walkin.Middleware
-
-	// Store has the tickets and the identities; the one of walkin.Config.
-	Store walkin.Store
-
 	// Sender sends the messages.
 	Sender Sender
-
-	// Key is at least 32 random bytes, the same on all replicas, such as
-	// walkin.Key.Derive returns. What is used is derived from it for this
-	// purpose alone.
-	Key []byte
-
-	// OldKeys are no longer, or not yet, used to sign; codes that they signed
-	// are accepted. To change Key, add the new one here on all replicas, then
-	// swap the two, and remove the old one after ten minutes. Nil ends the
-	// codes that are on their way when Key changes, and nothing else.
-	OldKeys [][]byte
 
 	// Kind is Email when zero. For both, make two Codes.
 	Kind Kind
@@ -86,45 +67,21 @@ type Config struct {
 	// given back to the last two. There is no way to turn one off.
 	PerBrowser, PerNetwork, PerAddressAndNetwork, PerAddress limit.Limit
 
-	// Limiter counts messages. Nil is limit.New(0), in which every
-	// replica counts for itself. While it fails, that is what happens, too.
-	Limiter limit.Limiter
-
 	// Timeout is how long Sender may take; 0 is 10 seconds.
 	Timeout time.Duration
-
-	// Domain is that of walkin.Config, for the cookie that marks the browser
-	// which asked.
-	Domain string
-
-	// Logger is told when the store failed where that is not an answer; nil is
-	// silence.
-	Logger *slog.Logger
 }
 
 // New returns a Codes, or an error that names every mistake in cfg.
-func New(cfg Config) (*Codes, error) {
+func New(wk *walkin.Middleware, cfg Config) (*Codes, error) {
+	if wk == nil {
+		return nil, errors.New("walkin: code: New needs a middleware")
+	}
 	var mistakes []error
 	mistake := func(format string, args ...any) {
 		mistakes = append(mistakes, fmt.Errorf("walkin: code: "+format, args...))
 	}
-	if cfg.Middleware == nil {
-		mistake("Config.Middleware is required")
-	}
-	if cfg.Store == nil {
-		mistake("Config.Store is required")
-	}
-	cfg.Store = walkin.Bounded(cfg.Store)
 	if cfg.Sender == nil {
 		mistake("Config.Sender is required; Print has one for development")
-	}
-	if !isKey(cfg.Key) {
-		mistake("Config.Key needs at least 32 random bytes")
-	}
-	for i, old := range cfg.OldKeys {
-		if !isKey(old) {
-			mistake("Config.OldKeys[%d] needs at least 32 random bytes", i)
-		}
 	}
 	provider, normalise := "email", email
 	switch cfg.Kind {
@@ -161,9 +118,8 @@ func New(cfg Config) (*Codes, error) {
 		{"PerAddress", &cfg.PerAddress, limit.Limit{Count: 10, Per: 6 * time.Hour}},
 	} {
 		*l.limit = cmp.Or(*l.limit, l.zero)
-		wide := limit.Limit{Count: neighbours * min(l.limit.Count, maxCount), Per: l.limit.Per}
-		if _, _, err := wide.Take(time.Time{}, time.Now(), 1); err != nil || l.limit.Count > maxCount {
-			mistake("Config.%s is %d in %v; it needs a Count of 1 to %d, and a time", l.name, l.limit.Count, l.limit.Per, maxCount)
+		if err := limits.Check(*l.limit); err != nil {
+			mistake("Config.%s is %w", l.name, err)
 		}
 	}
 	if cfg.Timeout < 0 {
@@ -173,36 +129,15 @@ func New(cfg Config) (*Codes, error) {
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
 	}
-	own := limit.New(0)
-	if cfg.Limiter == nil {
-		cfg.Limiter = own
+	keys, err := wk.DeriveKeys("walkin code " + provider)
+	if err != nil {
+		return nil, fmt.Errorf("walkin: code: %w", err)
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	// HMAC-SHA256 under one key must not sign both tokens and what is said
-	// here: whoever gets one signed could ask for the other.
-	var keys [][]byte
-	for _, secret := range append([][]byte{cfg.Key}, cfg.OldKeys...) {
-		key, err := hkdf.Key(sha256.New, secret, nil, "walkin code v1 "+provider, sha256.Size)
-		if err != nil {
-			return nil, fmt.Errorf("walkin: code: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	cfg.Key, cfg.OldKeys = nil, nil
-	c := &Codes{cfg: cfg, provider: provider, keys: keys, limits: limits{cfg.Limiter, own}}
-	cfg.Middleware.ClearAtSignOut(c.cookie())
+	c := &Codes{cfg: cfg, wk: wk, store: wk.Store(), provider: provider, keys: keys,
+		limits: limits.Limits{Limiter: wk.Limiter()}, mark: wk.Cookie("code-" + provider)}
+	wk.ClearAtSignOut(c.mark)
 	return c, nil
 }
-
-// isKey reports whether a key may be random: not empty, as the Secret of an Ed25519
-// key is, and not what make returns.
-func isKey(key []byte) bool {
-	return len(key) >= 32 && len(bytes.Trim(key, string(key[:1]))) > 0
-}
-
-const maxCount = 1_000_000
 
 // isLink reports whether a link can be made of s. It is the app's own words and
 // never the request's: a Host header would send codes to whoever wrote it.

@@ -31,11 +31,8 @@ func Example() {
 		panic(err)
 	}
 	var sent code.Message
-	codes, err := code.New(code.Config{
-		Middleware: wk,
-		Store:      store,
-		Key:        []byte("another 32 bytes, for codes only"),
-		Link:       "http://localhost:8080/code",
+	codes, err := code.New(wk, code.Config{
+		Link: "http://localhost:8080/code",
 		// code.Print(os.Stdout) in development, a smtp.Sender in production.
 		Sender: code.SenderFunc(func(_ context.Context, m code.Message) error {
 			sent = m
@@ -90,17 +87,11 @@ func ExampleConfig_secret() {
 	if err != nil {
 		panic(err)
 	}
-	passwords, err := password.New(password.Config{Store: store, Proven: true})
+	passwords, err := password.New(wk, password.Config{Proven: true})
 	if err != nil {
 		panic(err)
 	}
-	codes, err := code.New(code.Config{
-		Middleware: wk,
-		Store:      store,
-		Key:        []byte("another 32 bytes, for codes only"),
-		Sender:     code.Print(os.Stdout),
-		Secret:     passwords.NewSecret,
-	})
+	codes, err := code.New(wk, code.Config{Sender: code.Print(os.Stdout), Secret: passwords.NewSecret})
 	if err != nil {
 		panic(err)
 	}

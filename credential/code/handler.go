@@ -22,7 +22,7 @@ const linkParameter = "code"
 // return_to. On a refusal page shows the form again; programs, and a nil page,
 // get a problem document.
 func (c *Codes) SendHandler(next string, page func(http.ResponseWriter, *http.Request, walkin.Form)) http.Handler {
-	return c.cfg.Middleware.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
+	return c.wk.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		if err := form.Parse(r); err != nil {
 			return "", err
 		}
@@ -75,7 +75,7 @@ func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link))
 	if page == nil {
 		page = linkPage
 	}
-	m := c.cfg.Middleware
+	m := c.wk
 	show := func(w http.ResponseWriter, r *http.Request, f walkin.Form) {
 		typed := r.URL.Query().Get(linkParameter)
 		if r.Method == http.MethodPost {
@@ -161,27 +161,13 @@ func linkPage(w http.ResponseWriter, _ *http.Request, l Link) {
 	_ = plainLink.Execute(w, l) // the only error is a client that went away
 }
 
-// cookie is the cookie that marks the browser which asked, without its value.
-func (c *Codes) cookie() http.Cookie {
-	name := "walkin-code-" + c.provider
-	switch {
-	case c.cfg.Middleware.Insecure():
-	case c.cfg.Domain != "":
-		name = "__Secure-" + name
-	default:
-		name = "__Host-" + name
-	}
-	return http.Cookie{Name: name, Path: "/", Domain: c.cfg.Domain,
-		HttpOnly: true, Secure: !c.cfg.Middleware.Insecure(), SameSite: http.SameSiteLaxMode}
-}
-
-// mark marks the browser that asks and returns what to know it by, which is no
+// setMark marks the browser that asks and returns what to know it by, which is no
 // secret. The session alone does not do: it may have been planted, so that
 // somebody else has it too and asks for a code for the same address a moment
 // later, with a password of their own. And it is over once the code was used. A
 // new mark each time tells the two browsers apart.
-func (c *Codes) mark(w http.ResponseWriter) string {
-	cookie := c.cookie()
+func (c *Codes) setMark(w http.ResponseWriter) string {
+	cookie := c.mark
 	cookie.Value, cookie.MaxAge = rand.Text(), int(lifetime.Seconds())
 	http.SetCookie(w, &cookie)
 	response.NoStore(w.Header(), "no-store")
@@ -191,7 +177,7 @@ func (c *Codes) mark(w http.ResponseWriter) string {
 // browser returns the mark of the browser; empty is none, or more than a browser
 // has.
 func (c *Codes) browser(r *http.Request) string {
-	values := r.CookiesNamed(c.cookie().Name)
+	values := r.CookiesNamed(c.mark.Name)
 	if len(values) != 1 {
 		return ""
 	}

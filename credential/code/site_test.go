@@ -77,6 +77,7 @@ type world struct {
 	mu      sync.Mutex
 	events  []walkin.Event
 	limiter limit.Limiter
+	over    walkin.Store // in front of store, for replicas from now on
 }
 
 func newWorld(t *testing.T) *world {
@@ -95,6 +96,10 @@ func (s *world) replica() http.Handler {
 			s.events = append(s.events, e)
 		},
 	}
+	cfg.Limiter = s.limiter
+	if s.over != nil {
+		cfg.Store = s.over
+	}
 	if s.config != nil {
 		s.config(&cfg)
 	}
@@ -102,11 +107,11 @@ func (s *world) replica() http.Handler {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	passwords, err := password.New(password.Config{Store: s.store})
+	passwords, err := password.New(wk, password.Config{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	proven, err := password.New(password.Config{Store: s.store, Proven: true})
+	proven, err := password.New(wk, password.Config{Proven: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -158,14 +163,13 @@ func (s *world) replica() http.Handler {
 
 func (s *world) codes(wk *walkin.Middleware, change func(*code.Config)) *code.Codes {
 	s.t.Helper()
-	cfg := code.Config{Middleware: wk, Store: s.store, Sender: s.mail, Link: linkURL,
-		Key: []byte("thirty-two bytes, and not a token's"), Limiter: s.limiter}
+	cfg := code.Config{Sender: s.mail, Link: linkURL}
 	for _, change := range []func(*code.Config){change, s.change} {
 		if change != nil {
 			change(&cfg)
 		}
 	}
-	codes, err := code.New(cfg)
+	codes, err := code.New(wk, cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/credential/code"
 )
 
 // session returns the ID of the session that a browser is signed in with.
@@ -174,7 +173,7 @@ func TestSignOutEndsCodes(t *testing.T) {
 			}
 			want(t, v.on(replicas[1]).Act("/signout", nil), http.StatusSeeOther)
 			for _, got := range v.Cookies() {
-				if got.Name != "__Host-walkin-device" { // which opens nothing
+				if got.Name != "__Host-walkin.device" { // which opens nothing
 					t.Errorf("got a jar with %v", got)
 				}
 			}
@@ -206,9 +205,7 @@ func TestSignOutWhileInUse(t *testing.T) {
 		owns.enter(owns.mustAsk(ann).Code) // so there is an account to sign in to
 		v := starts[name](s, site)
 		typed := v.mustAsk(ann).Code
-		s.change = func(cfg *code.Config) {
-			cfg.Store = &slow{Store: s.store, before: func() { v.plant().on(site).Act("/signout", nil) }}
-		}
+		s.over = &slow{Store: s.store, before: func() { v.plant().on(site).Act("/signout", nil) }}
 		want(t, v.on(s.replica()).enter(typed), http.StatusUnauthorized)
 		if _, permanent := v.whoami(); permanent {
 			t.Errorf("%s: signed in", name)

@@ -119,7 +119,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 func TestStartFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := limit.New(0)
-		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.Limiter = shared })
+		s := newSite(t, func(c *walkin.Config, _ *oidc.Config) { c.Limiter = shared })
 		for range 150 { // an office
 			if r := s.prove(s.browser().From("203.0.113.7:1"), "ann"+fmt.Sprint(time.Now().UnixNano())); r.StatusCode != http.StatusSeeOther {
 				t.Fatalf("got %d for %s", r.StatusCode, s.cause())

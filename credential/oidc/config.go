@@ -17,18 +17,13 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// Config says where visitors can prove who they are. The fields down to Providers
-// are required.
+// Config says where visitors can prove who they are. URL and Providers are required.
 type Config struct {
-	// Middleware is the site's, and Store the one of its walkin.Config. Name
-	// the path of URL in Config.CredentialPaths there, so that the press of a
-	// sign-in button makes no guest of a reader.
-	Middleware *walkin.Middleware
-	Store      walkin.Store
-
 	// URL is where the [Handler] is for browsers, such as
 	// https://www.example.com/auth/. The callback of a provider is below it:
-	// callback/ and the provider's name. http is for localhost alone.
+	// callback/ and the provider's name. http is for localhost alone. Name its
+	// path in the middleware's CredentialPaths, so that the press of a sign-in
+	// button makes no guest of a reader.
 	URL string
 
 	// Providers are where visitors may come from.
@@ -46,10 +41,6 @@ type Config struct {
 	// one of IPv6. Zero is 100 in 15 minutes; one that comes back is given back.
 	// There is no way to turn it off.
 	PerNetwork limit.Limit
-
-	// Limiter counts them. Nil is limit.New(0), in which every replica
-	// counts for itself. While it fails, that is what happens, too.
-	Limiter limit.Limiter
 
 	// Client calls the providers; nil is one of its own. Either way a call takes
 	// 10 seconds at most, to the last byte, and an answer of more than 1 MB is
@@ -150,16 +141,13 @@ func (s shortAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 // New returns a Handler, or an error that names every mistake in cfg. It asks no
 // provider for anything: that is done when a visitor first presses a button, so
 // a provider that is down keeps no site down.
-func New(cfg Config) (*Handler, error) {
+func New(wk *walkin.Middleware, cfg Config) (*Handler, error) {
+	if wk == nil {
+		return nil, errors.New("walkin: oidc: New needs a middleware")
+	}
 	var mistakes []error
 	mistake := func(format string, args ...any) {
 		mistakes = append(mistakes, fmt.Errorf("walkin: oidc: "+format, args...))
-	}
-	if cfg.Middleware == nil {
-		mistake("Config.Middleware is required")
-	}
-	if cfg.Store == nil {
-		mistake("Config.Store is required")
 	}
 	base, err := checkURL(cfg.URL)
 	if err == nil && base.RawQuery != "" {
@@ -179,8 +167,8 @@ func New(cfg Config) (*Handler, error) {
 	if err := limits.Check(cfg.PerNetwork); err != nil {
 		mistake("Config.PerNetwork is %w", err)
 	}
-	h := &Handler{middleware: cfg.Middleware, store: walkin.Bounded(cfg.Store), page: cfg.Page, providers: map[string]*provider{},
-		perNetwork: cfg.PerNetwork, limits: limits.New(cfg.Limiter)}
+	h := &Handler{middleware: wk, store: wk.Store(), page: cfg.Page, providers: map[string]*provider{},
+		perNetwork: cfg.PerNetwork, limits: limits.Limits{Limiter: wk.Limiter()}}
 	issuers := map[string]bool{}
 	for i, p := range cfg.Providers {
 		for _, err := range p.mistakes() {
@@ -200,7 +188,7 @@ func New(cfg Config) (*Handler, error) {
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
 	}
-	h.inside = cfg.Middleware.Handler(http.HandlerFunc(h.serve))
+	h.inside = wk.Handler(http.HandlerFunc(h.serve))
 	return h, nil
 }
 

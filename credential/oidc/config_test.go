@@ -9,14 +9,14 @@ import (
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
-func fine(t testing.TB) oidc.Config {
+func fine(t testing.TB) (*walkin.Middleware, oidc.Config) {
 	t.Helper()
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return oidc.Config{Middleware: wk, Store: store, URL: "https://app.example/auth/", Providers: []oidc.Provider{
+	return wk, oidc.Config{URL: "https://app.example/auth/", Providers: []oidc.Provider{
 		{Name: "op", Issuer: issuer, ClientID: "client"}, oidc.GitHub("client", "secret"),
 	}}
 }
@@ -31,8 +31,6 @@ func TestConfig(t *testing.T) {
 		{"localhost", func(c *oidc.Config) {
 			c.URL, c.Providers[0].Issuer = "http://localhost:8080/auth", "http://127.0.0.1:9998/"
 		}, ""},
-		{"no middleware", func(c *oidc.Config) { c.Middleware = nil }, "Config.Middleware is required"},
-		{"no store", func(c *oidc.Config) { c.Store = nil }, "Config.Store is required"},
 		{"no URL", func(c *oidc.Config) { c.URL = "" }, "Config.URL"},
 		{"a path", func(c *oidc.Config) { c.URL = "/auth/" }, "Config.URL"},
 		{"http", func(c *oidc.Config) { c.URL = "http://app.example/auth/" }, "http is for localhost alone"},
@@ -51,9 +49,9 @@ func TestConfig(t *testing.T) {
 		{"an http TokenURL", func(c *oidc.Config) { c.Providers[1].TokenURL = "http://github.com/" }, "TokenURL"},
 		{"no AuthURL", func(c *oidc.Config) { c.Providers[1].AuthURL = "" }, "AuthURL"},
 	} {
-		cfg := fine(t)
+		wk, cfg := fine(t)
 		c.change(&cfg)
-		h, err := oidc.New(cfg)
+		h, err := oidc.New(wk, cfg)
 		switch {
 		case c.want == "" && (err != nil || h == nil):
 			t.Errorf("%s: got %v", c.name, err)
@@ -61,8 +59,12 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 	}
-	_, err := oidc.New(oidc.Config{Providers: []oidc.Provider{{}}})
-	if n := strings.Count(err.Error(), "\n"); n < 5 {
+	wk, cfg := fine(t)
+	if _, err := oidc.New(nil, cfg); err == nil || !strings.HasPrefix(err.Error(), "walkin: oidc: ") {
+		t.Errorf("without a middleware: got %v", err)
+	}
+	_, err := oidc.New(wk, oidc.Config{Providers: []oidc.Provider{{}}})
+	if n := strings.Count(err.Error(), "\n"); n < 3 {
 		t.Errorf("got %v, want every mistake", err)
 	}
 }

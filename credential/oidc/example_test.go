@@ -51,12 +51,10 @@ func Example() {
 		Name: "google", Issuer: "https://accounts.google.com", ClientID: "…", ClientSecret: "…",
 		VerifiesEmail: true,
 	}
-	sso, err := oidc.New(oidc.Config{
-		Middleware: wk,
-		Store:      store,
-		URL:        "https://www.example.com/auth/",
-		Providers:  []oidc.Provider{google, oidc.GitHub("…", "…")},
-		Page:       signIn,
+	sso, err := oidc.New(wk, oidc.Config{
+		URL:       "https://www.example.com/auth/",
+		Providers: []oidc.Provider{google, oidc.GitHub("…", "…")},
+		Page:      signIn,
 	})
 	if err != nil {
 		log.Fatal(err)

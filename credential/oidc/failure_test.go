@@ -41,7 +41,7 @@ func (b *breakable) TakeTicket(ctx context.Context, key string, now time.Time) (
 func TestStoreDown(t *testing.T) {
 	var down string
 	b := &breakable{Store: memstore.New(), broken: func(method string) bool { return method == down }}
-	s := newSite(t, formPost, func(c *walkin.Config, sso *oidc.Config) { c.Store, sso.Store = b, b })
+	s := newSite(t, formPost, func(c *walkin.Config, _ *oidc.Config) { c.Store = b })
 	c, before := s.guest()
 	down = "put"
 	s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "store_down")

@@ -545,7 +545,7 @@ func TestPage(t *testing.T) {
 func newSiteOver(s *site) http.Handler {
 	s.t.Helper()
 	fresh := newSite(s.t, func(c *walkin.Config, sso *oidc.Config) {
-		c.Store, sso.Store = s.store, s.store
+		c.Store = s.store
 		sso.Client = &http.Client{Transport: web{"op.example": s.op, "other.example": s.other}}
 	})
 	return fresh.replicas[0]

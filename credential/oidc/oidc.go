@@ -2,10 +2,8 @@
 // elsewhere: at any OpenID provider, named by its issuer, and at those that have
 // OAuth without OpenID, such as [GitHub].
 //
-//	sso, err := oidc.New(oidc.Config{
-//		Middleware: wk, // with "/auth/" in its CredentialPaths
-//		Store:      store,
-//		URL:        "https://www.example.com/auth/",
+//	sso, err := oidc.New(wk, oidc.Config{ // wk with "/auth/" in its CredentialPaths
+//		URL: "https://www.example.com/auth/",
 //		Providers: []oidc.Provider{{
 //			Name:         "google",
 //			Issuer:       "https://accounts.google.com",

@@ -88,7 +88,7 @@ func newSite(t testing.TB, setups ...setup) *site {
 		two := one
 		one.Name, one.Issuer = "op", issuer
 		two.Name, two.Issuer = "other", other
-		sso := oidc.Config{Store: s.store, URL: "https://app.example/auth/", Client: &http.Client{Transport: net}, Providers: []oidc.Provider{one, two}}
+		sso := oidc.Config{URL: "https://app.example/auth/", Client: &http.Client{Transport: net}, Providers: []oidc.Provider{one, two}}
 		for _, setup := range setups {
 			setup(&cfg, &sso)
 		}
@@ -100,8 +100,7 @@ func newSite(t testing.TB, setups ...setup) *site {
 		if s.wk[i], err = walkin.New(cfg); err != nil {
 			t.Fatal(err)
 		}
-		sso.Middleware = s.wk[i]
-		h, err := oidc.New(sso)
+		h, err := oidc.New(s.wk[i], sso)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,15 +35,6 @@ const (
 // conditional is what the browser's API calls it.
 const conditional = "conditional"
 
-func (p *Passkeys) beginSuggest(bound string) (any, error) {
-	if p.keys == nil {
-		return nil, &walkin.Refusal{Status: http.StatusNotFound, Reason: "passkey_no_key",
-			Err: errors.New("walkin: passkey: a page has a field with autocomplete=webauthn, which needs Config.Key")}
-	}
-	request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(p.challenge(bound)))
-	return request, err
-}
-
 // challenge returns a new one for a browser.
 func (p *Passkeys) challenge(bound string) []byte {
 	challenge := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(ceremonyTime).Unix()))
@@ -60,12 +51,12 @@ func mac(key []byte, bound string, stamp []byte) []byte {
 	return h.Sum(nil)
 }
 
-// suggested returns the ceremony of a challenge that beginSuggest made for this
-// browser; ok is false for one that it did not make.
-func (p *Passkeys) suggested(r *http.Request, challenge string) (c ceremony, ok bool, err error) {
+// challenged returns the ceremony of a challenge that this site made for this browser.
+// Any other is refused.
+func (p *Passkeys) challenged(r *http.Request, challenge string) (ceremony, error) {
 	b, err := base64.RawURLEncoding.DecodeString(challenge)
 	if err != nil || len(b) != suggestSize {
-		return ceremony{}, false, nil
+		return ceremony{}, ceremonyOver()
 	}
 	for _, bound := range p.middleware.Bound(r) {
 		if !slices.ContainsFunc(p.keys, func(key []byte) bool { return hmac.Equal(b[stampSize:], mac(key, bound, b[:stampSize])) }) {
@@ -74,23 +65,23 @@ func (p *Passkeys) suggested(r *http.Request, challenge string) (c ceremony, ok 
 		expires := time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
 		// One of next year was made by whoever has the key, and not by us.
 		if now := time.Now(); !now.Before(expires) || expires.After(now.Add(ceremonyTime+usedFor)) {
-			return ceremony{}, true, ceremonyOver()
+			return ceremony{}, ceremonyOver()
 		}
 		// The change looks again. But a copy of a key's answer is not a copy of
 		// the key, for which its counter would take it.
 		if _, err := p.store.Ticket(r.Context(), usedKey(challenge), time.Now()); err == nil {
-			return ceremony{}, true, ceremonyOver()
+			return ceremony{}, ceremonyOver()
 		} else if !errors.Is(err, walkin.ErrNotFound) {
-			return ceremony{}, true, err
+			return ceremony{}, err
 		}
 		_, session, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(b))
 		if err != nil {
-			return ceremony{}, true, err
+			return ceremony{}, err
 		}
 		session.Expires = expires
-		return ceremony{Session: *session, suggested: true, bound: bound}, true, nil
+		return ceremony{Session: *session, bound: bound}, nil
 	}
-	return ceremony{}, false, nil
+	return ceremony{}, ceremonyOver()
 }
 
 func usedKey(challenge string) string {

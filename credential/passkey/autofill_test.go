@@ -1,7 +1,6 @@
 package passkey_test
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,10 +15,6 @@ import (
 	"github.com/walkin-go/walkin/credential/passkey"
 	"github.com/walkin-go/walkin/limit"
 )
-
-func suggesting(_ *walkin.Config, c *passkey.Config) {
-	c.Key = []byte("thirty-two bytes, and not a token's")
-}
 
 // suggest asks for a challenge as the script does when the page is opened.
 func (p *person) suggest() []byte {
@@ -40,7 +35,7 @@ func TestSuggest(t *testing.T) {
 		"tickets": func(p *person) { p.begin("signin") }, // of a button that was pressed, too
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, suggesting, minting(walkin.MintOnVisit))
+			s := newSite(t, minting(walkin.MintOnVisit))
 			ann := s.member()
 			p := ann.elsewhere()
 			before(p)
@@ -75,7 +70,7 @@ func TestSuggest(t *testing.T) {
 // TestSuggestAttacks holds that a challenge which nobody kept is worth no more
 // than one that was.
 func TestSuggestAttacks(t *testing.T) {
-	s := newSite(t, suggesting)
+	s := newSite(t)
 	ann := s.member()
 	for _, tt := range append(attacks(),
 		attack{"a bogus signature", twist{signature: func(b []byte) { b[len(b)-1] ^= 1 }}, http.StatusUnauthorized, "passkey_bad"},
@@ -121,10 +116,11 @@ func TestSuggestAttacks(t *testing.T) {
 		"another site": func(_ *walkin.Config, c *passkey.Config) {
 			c.RPID, c.Origins = "other.example", []string{"https://other.example"}
 		},
-		"another key": func(_ *walkin.Config, c *passkey.Config) { c.Key = []byte("another key of thirty-two bytes!!") },
-		"no key":      func(_ *walkin.Config, c *passkey.Config) { c.Key = nil },
+		"another key": func(c *walkin.Config, _ *passkey.Config) {
+			c.Keys = []walkin.Key{{Secret: []byte("another key of thirty-two bytes!!")}}
+		},
 	} {
-		elsewhere := newSite(t, suggesting, other)
+		elsewhere := newSite(t, other)
 		elsewhere.store.Store = s.store.Store
 		there := elsewhere.person()
 		there.SetCookie(anonCookie, p.Cookie(anonCookie))
@@ -163,7 +159,7 @@ func TestSuggestBound(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSite(t, suggesting)
+				s := newSite(t)
 				p := s.member().elsewhere()
 				tt.before(p)
 				o := p.suggest()
@@ -185,12 +181,13 @@ func TestSuggestBound(t *testing.T) {
 // TestSuggestRotation holds that replicas change their key one after the other, and
 // that a challenge of years, made by whoever has the key, is none of ours.
 func TestSuggestRotation(t *testing.T) {
-	one, two := []byte("thirty-two bytes, and not a token's"), []byte("thirty-two bytes of another secret")
+	one := walkin.Key{Secret: []byte("thirty-two bytes, and not a token's")}
+	two := walkin.Key{Secret: []byte("thirty-two bytes of another secret")}
 	n := 0
-	s := newSite(t, func(_ *walkin.Config, c *passkey.Config) {
-		c.Key, c.OldKeys = one, [][]byte{two}
+	s := newSite(t, func(c *walkin.Config, _ *passkey.Config) {
+		c.Keys = []walkin.Key{one, two}
 		if n++; n > 1 {
-			c.Key, c.OldKeys = two, [][]byte{one}
+			c.Keys = []walkin.Key{two, one}
 		}
 	})
 	for i := range s.replicas {
@@ -205,7 +202,7 @@ func TestSuggestRotation(t *testing.T) {
 	o := p.device.read(p.at(0).suggest())
 	bound := "session:" + p.who().Session.String()
 	for expiry, status := range map[time.Duration]int{time.Minute: http.StatusOK, 10 * 365 * 24 * time.Hour: http.StatusGone} {
-		key, err := hkdf.Key(sha256.New, one, nil, "walkin passkey v1 app.example", sha256.Size)
+		key, err := one.Derive("walkin passkey app.example\x00walkin\x00walkin")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,10 +216,9 @@ func TestSuggestRotation(t *testing.T) {
 	}
 }
 
-// TestButtonWithKey holds that the button of a sign-in leaves nothing in the store
-// either where there is a key to sign its challenge with: for requests without a
-// user, guests, and members, who are asked for a key of their own.
-func TestButtonWithKey(t *testing.T) {
+// TestButton holds that the button of a sign-in leaves nothing in the store either: for
+// requests without a user, guests, and members, who are asked for a key of their own.
+func TestButton(t *testing.T) {
 	for name, before := range map[string]func(*person){
 		"nobody": func(*person) {},
 		"reader": func(p *person) { p.Visit("/") },
@@ -230,7 +226,7 @@ func TestButtonWithKey(t *testing.T) {
 		"member": func(p *person) { want(t, p.signIn(twist{}), http.StatusOK, "", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, suggesting, minting(walkin.MintOnVisit))
+			s := newSite(t, minting(walkin.MintOnVisit))
 			ann, bea := s.member(), s.member()
 			p := ann.elsewhere()
 			before(p)
@@ -272,42 +268,34 @@ func TestButtonWithKey(t *testing.T) {
 // TestCeremonyFlood holds that what begins and never ends leaves no more tickets than
 // the network of whoever begins it may, on two replicas that share a limiter.
 func TestCeremonyFlood(t *testing.T) {
-	shared := limit.New(0)
-	for path, setups := range map[string][]setup{
-		"signin":   nil, // without a key
-		"register": {suggesting},
-	} {
-		t.Run(path, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newSite(t, append(setups, func(_ *walkin.Config, c *passkey.Config) { c.Limiter = shared })...)
-				statuses := map[int]int{}
-				for i := range 300 {
-					p := s.person()
-					p.Client = p.Client.From("203.0.113.7:1")
-					statuses[p.at(i%2).post(path, []byte("{}")).status]++
-				}
-				if statuses[http.StatusOK] != 60 || statuses[http.StatusTooManyRequests] != 240 {
-					t.Errorf("got %v, want 60 of 300", statuses)
-				}
-				if a := s.person().post(path, []byte("{}")); a.status != http.StatusOK {
-					t.Errorf("from elsewhere: got %d %s", a.status, a.body)
-				}
-				time.Sleep(15 * time.Minute)
-				p := s.person()
-				p.Client = p.Client.From("203.0.113.7:1")
-				if a := p.post(path, []byte("{}")); a.status != http.StatusOK {
-					t.Errorf("later: got %d %s", a.status, a.body)
-				}
-			})
-		})
-		shared = limit.New(0)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		shared := limit.New(0)
+		s := newSite(t, func(c *walkin.Config, _ *passkey.Config) { c.Limiter = shared })
+		statuses := map[int]int{}
+		for i := range 300 {
+			p := s.person()
+			p.Client = p.Client.From("203.0.113.7:1")
+			statuses[p.at(i%2).post("register", []byte("{}")).status]++
+		}
+		if statuses[http.StatusOK] != 60 || statuses[http.StatusTooManyRequests] != 240 {
+			t.Errorf("got %v, want 60 of 300", statuses)
+		}
+		if a := s.person().post("register", []byte("{}")); a.status != http.StatusOK {
+			t.Errorf("from elsewhere: got %d %s", a.status, a.body)
+		}
+		time.Sleep(15 * time.Minute)
+		p := s.person()
+		p.Client = p.Client.From("203.0.113.7:1")
+		if a := p.post("register", []byte("{}")); a.status != http.StatusOK {
+			t.Errorf("later: got %d %s", a.status, a.body)
+		}
+	})
 }
 
 // TestSuggestOnce holds that of one answer sent many times, on two replicas, one
 // counts, and that nobody takes the others for a copy of the key.
 func TestSuggestOnce(t *testing.T) {
-	s := newSite(t, suggesting)
+	s := newSite(t)
 	p := s.person()
 	p.device.counts = true
 	want(t, p.register(twist{}), http.StatusOK, "", "")
@@ -329,7 +317,7 @@ func TestSuggestOnce(t *testing.T) {
 // TestSuggestAndFail holds that a failure leaves the challenge, and the visitor,
 // as they were.
 func TestSuggestAndFail(t *testing.T) {
-	s := newSite(t, suggesting)
+	s := newSite(t)
 	p := s.member().elsewhere()
 	p.Act("/note", nil)
 	proof := p.device.get(p.suggest(), twist{})
@@ -347,17 +335,9 @@ func TestSuggestAndFail(t *testing.T) {
 	want(t, p.post("signin-finish", proof), http.StatusOK, "outcome", "signed_in")
 }
 
-// TestSuggestWithoutKey holds that the site's owner is told what is missing.
-func TestSuggestWithoutKey(t *testing.T) {
-	s := newSite(t)
-	p := s.member()
-	p.holding(func() { want(t, p.post("signin", []byte(`{"mediation":"conditional"}`)), http.StatusNotFound, "", "") })
-	s.mu.Lock()
-	e := s.events[len(s.events)-1]
-	s.mu.Unlock()
-	if e.Reason != "passkey_no_key" || e.Err == nil {
-		t.Errorf("the owner is told %+v", e)
-	}
+// TestOddMediation holds that what asks for nothing special gets a challenge.
+func TestOddMediation(t *testing.T) {
+	p := newSite(t).member()
 	for _, body := range []string{``, `{`, `[]`, `{"mediation":7}`, `{"mediation":"silent"}`} {
 		if a := p.post("signin", []byte(body)); a.status != http.StatusOK {
 			t.Errorf("%s: got %d %s", body, a.status, a.body)

@@ -62,7 +62,6 @@ func serve(t *testing.T) (base string, s *site) {
 	s = newSite(t, func(cfg *walkin.Config, keys *passkey.Config) {
 		cfg.Insecure = true
 		keys.RPID, keys.Origins = "localhost", []string{base}
-		suggesting(cfg, keys)
 	})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {

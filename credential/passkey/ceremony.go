@@ -16,7 +16,8 @@ import (
 	"github.com/walkin-go/walkin/credential/internal/limits"
 )
 
-// A ceremony is what a challenge was given out for, kept in a ticket. It is
+// A ceremony is what a challenge was given out for. That of a registration is kept in
+// a ticket, and that of a sign-in is made again from its challenge. It is
 // found again by the browser that it is bound to and by its challenge: another
 // browser finds nothing, and so cannot even spend it, and two tabs do not get
 // into each other's way.
@@ -24,30 +25,29 @@ type ceremony struct {
 	Session webauthn.SessionData `json:"session"`
 	Name    string               `json:"name,omitempty"` // of the new key
 
-	suggested bool   // its challenge is in no ticket
-	bound     string // the browser that it was found for
+	bound string // the browser that it was found for
 }
 
 // ticketKey names the ticket of a ceremony without saying what its parts are.
-func ticketKey(kind protocol.CeremonyType, bound, challenge string) string {
+func ticketKey(bound, challenge string) string {
 	sum := sha256.Sum256([]byte(bound + "\x00" + challenge))
-	return "passkey:" + string(kind) + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return "passkey:" + string(protocol.CreateCeremony) + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func (p *Passkeys) put(ctx context.Context, kind protocol.CeremonyType, bound string, c ceremony) error {
+func (p *Passkeys) put(ctx context.Context, bound string, c ceremony) error {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
-	ticket := walkin.Ticket{Key: ticketKey(kind, bound, c.Session.Challenge), Data: data, ExpiresAt: c.Session.Expires}
+	ticket := walkin.Ticket{Key: ticketKey(bound, c.Session.Challenge), Data: data, ExpiresAt: c.Session.Expires}
 	return p.store.PutTicket(ctx, ticket)
 }
 
 // take ends the ceremony that a response belongs to, whatever is wrong with the
 // response: a challenge is for one try.
-func (p *Passkeys) take(r *http.Request, kind protocol.CeremonyType, challenge string) (ceremony, error) {
+func (p *Passkeys) take(r *http.Request, challenge string) (ceremony, error) {
 	for _, bound := range p.middleware.Bound(r) {
-		ticket, err := p.store.TakeTicket(r.Context(), ticketKey(kind, bound, challenge), time.Now())
+		ticket, err := p.store.TakeTicket(r.Context(), ticketKey(bound, challenge), time.Now())
 		if errors.Is(err, walkin.ErrNotFound) {
 			continue
 		}

@@ -1,12 +1,8 @@
 package passkey
 
 import (
-	"bytes"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,12 +15,8 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// Config says whose passkeys these are. The fields down to DisplayName are required.
+// Config says whose passkeys these are. RPID, Origins and DisplayName are required.
 type Config struct {
-	// Middleware is the site's, and Store the one of its walkin.Config.
-	Middleware *walkin.Middleware
-	Store      walkin.Store
-
 	// RPID is the domain that keys are made for: the site's, or one above it
 	// whose every subdomain may then use them, as example.com for
 	// www.example.com. It cannot be changed: keys of another one are lost. For
@@ -45,48 +37,21 @@ type Config struct {
 	// an empty name, is DisplayName with the day.
 	UserName func(*http.Request) string
 
-	// Key signs the challenges of sign-ins, so that the store keeps nothing until
-	// one was answered; with it browsers may also suggest passkeys in a field,
-	// see docs/passkeys.md. At least 32 random bytes, the same on all replicas, such
-	// as walkin.Key.Derive returns. What is used is derived from it for this
-	// purpose alone. Nil keeps a ticket for each sign-in, and suggests nothing.
-	Key []byte
-
-	// OldKeys are no longer, or not yet, used to sign; challenges that they
-	// signed are accepted. To change Key, add the new one here on all replicas,
-	// then swap the two, and remove the old one after ten minutes.
-	OldKeys [][]byte
-
-	// PerNetwork is how many ceremonies that leave a ticket in the store may begin,
-	// per network of walkin.Middleware.ClientNetworks, and four times as many for
-	// the larger one of IPv6: every registration, and sign-ins where there is no
-	// Key. Zero is 60 in 15 minutes; there is no way to turn it off.
+	// PerNetwork is how many registrations may begin, each of which is a ticket in
+	// the store for five minutes: per network of walkin.Middleware.ClientNetworks,
+	// and four times as many for the larger one of IPv6. Zero is 60 in 15 minutes;
+	// there is no way to turn it off.
 	PerNetwork limit.Limit
-
-	// Limiter counts them. Nil is limit.New(0), in which every replica
-	// counts for itself. While it fails, that is what happens, too.
-	Limiter limit.Limiter
-
-	// RecentProof is that of walkin.Config, zero as there: a permanent user
-	// whose last proof is older is told before their device makes a key, not
-	// after.
-	RecentProof time.Duration
-
-	// Logger is told when a key's counter could not be stored; nil is silence.
-	Logger *slog.Logger
 }
 
 // New returns Passkeys, or an error that names every mistake in cfg.
-func New(cfg Config) (*Passkeys, error) {
+func New(wk *walkin.Middleware, cfg Config) (*Passkeys, error) {
+	if wk == nil {
+		return nil, errors.New("walkin: passkey: New needs a middleware")
+	}
 	var mistakes []error
 	mistake := func(format string, args ...any) {
 		mistakes = append(mistakes, fmt.Errorf("walkin: passkey: "+format, args...))
-	}
-	if cfg.Middleware == nil {
-		mistake("Config.Middleware is required")
-	}
-	if cfg.Store == nil {
-		mistake("Config.Store is required")
 	}
 	if err := checkRPID(cfg.RPID); err != nil {
 		mistake("Config.RPID %q: %w", cfg.RPID, err)
@@ -102,34 +67,18 @@ func New(cfg Config) (*Passkeys, error) {
 	if cfg.DisplayName == "" {
 		mistake("Config.DisplayName is required")
 	}
-	if cfg.Key != nil && !isKey(cfg.Key) {
-		mistake("Config.Key needs at least 32 random bytes")
-	}
-	if cfg.Key == nil && len(cfg.OldKeys) > 0 {
-		mistake("Config.OldKeys needs a Key")
-	}
-	for i, old := range cfg.OldKeys {
-		if !isKey(old) {
-			mistake("Config.OldKeys[%d] needs at least 32 random bytes", i)
-		}
-	}
 	if cfg.PerNetwork == (limit.Limit{}) {
 		cfg.PerNetwork = limit.Limit{Count: 60, Per: 15 * time.Minute}
 	}
 	if err := limits.Check(cfg.PerNetwork); err != nil {
 		mistake("Config.PerNetwork is %w", err)
 	}
-	if cfg.RecentProof < 0 {
-		mistake("Config.RecentProof is %v, which is negative", cfg.RecentProof)
-	}
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	if cfg.RecentProof == 0 {
-		cfg.RecentProof = 10 * time.Minute
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	keys, err := wk.DeriveKeys("walkin passkey " + cfg.RPID)
+	if err != nil {
+		return nil, fmt.Errorf("walkin: passkey: %w", err)
 	}
 	// The library enforces no time by itself.
 	enforced := webauthn.TimeoutConfig{Enforce: true, Timeout: ceremonyTime, TimeoutUVD: ceremonyTime}
@@ -153,33 +102,18 @@ func New(cfg Config) (*Passkeys, error) {
 		return nil, fmt.Errorf("walkin: passkey: %w", err)
 	}
 	p := &Passkeys{
-		middleware:  cfg.Middleware,
-		store:       walkin.Bounded(cfg.Store),
+		middleware:  wk,
+		store:       wk.Store(),
 		webauthn:    library,
 		origins:     library.Config.RPOrigins,
 		userName:    cfg.UserName,
-		recentProof: cfg.RecentProof,
+		recentProof: wk.RecentProof(),
 		perNetwork:  cfg.PerNetwork,
-		limits:      limits.New(cfg.Limiter),
-		log:         cfg.Logger,
+		limits:      limits.Limits{Limiter: wk.Limiter()},
+		keys:        keys,
 	}
-	if cfg.Key != nil {
-		for _, secret := range append([][]byte{cfg.Key}, cfg.OldKeys...) {
-			key, err := hkdf.Key(sha256.New, secret, nil, "walkin passkey v1 "+cfg.RPID, sha256.Size)
-			if err != nil {
-				return nil, fmt.Errorf("walkin: passkey: %w", err)
-			}
-			p.keys = append(p.keys, key)
-		}
-	}
-	p.posts = cfg.Middleware.Handler(http.HandlerFunc(p.post))
+	p.posts = wk.Handler(http.HandlerFunc(p.post))
 	return p, nil
-}
-
-// isKey reports whether a key may be random: not empty, as the Secret of an Ed25519
-// key is, and not what make returns.
-func isKey(key []byte) bool {
-	return len(key) >= 32 && len(bytes.Trim(key, string(key[:1]))) > 0
 }
 
 func checkRPID(id string) error {

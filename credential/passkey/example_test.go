@@ -16,18 +16,15 @@ import (
 )
 
 func Example() {
-	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{
 		Keys:            []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
-		Store:           store,
+		Store:           memstore.New(),
 		CredentialPaths: []string{"/passkey/"},
 	})
 	if err != nil {
 		panic(err)
 	}
-	passkeys, err := passkey.New(passkey.Config{
-		Middleware:  wk,
-		Store:       store,
+	passkeys, err := passkey.New(wk, passkey.Config{
 		RPID:        "example.com",
 		Origins:     []string{"https://example.com"},
 		DisplayName: "Example",
@@ -56,41 +53,6 @@ func Example() {
 	}
 	fmt.Printf("%d %+v", w.Code, options.PublicKey)
 	// Output: 200 {RPID:example.com UserVerification:required Timeout:300000}
-}
-
-// Where browsers suggest passkeys in a field, before any button is pressed.
-func ExampleConfig_key() {
-	store := memstore.New()
-	keys := []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}} // of walkin.KeyFile
-	key, err := keys[0].Derive("example.com passkeys")
-	if err != nil {
-		panic(err)
-	}
-	wk, err := walkin.New(walkin.Config{
-		Keys:            keys,
-		Store:           store,
-		CredentialPaths: []string{"/passkey/"},
-	})
-	if err != nil {
-		panic(err)
-	}
-	passkeys, err := passkey.New(passkey.Config{
-		Middleware:  wk,
-		Store:       store,
-		RPID:        "example.com",
-		Origins:     []string{"https://example.com"},
-		DisplayName: "Example",
-		Key:         key, // of keys[0].Derive("example.com passkeys"), the same on all replicas
-	})
-	if err != nil {
-		panic(err)
-	}
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest("POST", "/passkey/signin", strings.NewReader(`{"mediation":"conditional"}`))
-	r.Header.Set("Content-Type", "application/json")
-	wk.Handler(passkeys).ServeHTTP(w, r)
-	fmt.Println(w.Code)
-	// Output: 200
 }
 
 // A page that lists a visitor's passkeys, and the forms of it. It stands behind

@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/passkey"
@@ -149,10 +148,10 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := func() passkey.Config {
-		return passkey.Config{Middleware: wk, Store: memstore.New(), RPID: "example.com", DisplayName: "Example",
+		return passkey.Config{RPID: "example.com", DisplayName: "Example",
 			Origins: []string{"https://example.com", "https://www.example.com:8443"}}
 	}
-	if _, err := passkey.New(good()); err != nil {
+	if _, err := passkey.New(wk, good()); err != nil {
 		t.Errorf("a good one: %v", err)
 	}
 	for _, tt := range []struct {
@@ -160,8 +159,6 @@ func TestConfig(t *testing.T) {
 		change func(*passkey.Config)
 		want   string
 	}{
-		{"no middleware", func(c *passkey.Config) { c.Middleware = nil }, "Config.Middleware"},
-		{"no store", func(c *passkey.Config) { c.Store = nil }, "Config.Store"},
 		{"no RPID", func(c *passkey.Config) { c.RPID = "" }, "Config.RPID"},
 		{"an address", func(c *passkey.Config) { c.RPID = "127.0.0.1" }, "Config.RPID"},
 		{"a URL", func(c *passkey.Config) { c.RPID = "https://example.com" }, "Config.RPID"},
@@ -177,27 +174,27 @@ func TestConfig(t *testing.T) {
 		{"a name in it", func(c *passkey.Config) { c.Origins = []string{"https://ann@example.com"} }, "Config.Origins[0]"},
 		{"another scheme", func(c *passkey.Config) { c.Origins = []string{"ftp://example.com"} }, "Config.Origins[0]"},
 		{"no name", func(c *passkey.Config) { c.DisplayName = "" }, "Config.DisplayName"},
-		{"a short key", func(c *passkey.Config) { c.Key = make([]byte, 31) }, "Config.Key"},
-		{"an empty key", func(c *passkey.Config) { c.Key = []byte{} }, "Config.Key"},
-		{"a key of zeros", func(c *passkey.Config) { c.Key = make([]byte, 32) }, "Config.Key"},
-		{"a negative time", func(c *passkey.Config) { c.RecentProof = -time.Second }, "Config.RecentProof"},
+		{"a limit that is none", func(c *passkey.Config) { c.PerNetwork.Count = -1 }, "Config.PerNetwork"},
 	} {
 		cfg := good()
 		tt.change(&cfg)
-		p, err := passkey.New(cfg)
+		p, err := passkey.New(wk, cfg)
 		if err == nil || p != nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "walkin: passkey: ") {
 			t.Errorf("%s: got %v, want one about %s", tt.name, err, tt.want)
 		}
 	}
-	_, err = passkey.New(passkey.Config{RecentProof: -1})
-	for _, name := range []string{"Middleware", "Store", "RPID", "Origins", "DisplayName", "RecentProof"} {
+	if _, err := passkey.New(nil, good()); err == nil || !strings.HasPrefix(err.Error(), "walkin: passkey: ") {
+		t.Errorf("without a middleware: got %v", err)
+	}
+	_, err = passkey.New(wk, passkey.Config{})
+	for _, name := range []string{"RPID", "Origins", "DisplayName"} {
 		if !strings.Contains(err.Error(), "Config."+name) {
 			t.Errorf("all at once: %s is not named in %v", name, err)
 		}
 	}
 	local := good()
 	local.RPID, local.Origins = "localhost", []string{"http://localhost:8080", "http://app.localhost"}
-	if _, err := passkey.New(local); err != nil {
+	if _, err := passkey.New(wk, local); err != nil {
 		t.Errorf("localhost: %v", err)
 	}
 }
@@ -205,7 +202,7 @@ func TestConfig(t *testing.T) {
 // FuzzFinish holds that whatever is sent instead of an answer is refused, and
 // leaves the visitor as they were.
 func FuzzFinish(f *testing.F) {
-	s := newSite(f, suggesting)
+	s := newSite(f)
 	p := s.person()
 	p.Visit("/")
 	o := p.begin("register")
@@ -225,7 +222,7 @@ func FuzzFinish(f *testing.F) {
 		if step != "register-finish" {
 			step = "signin-finish"
 		}
-		guest := newSite(t, suggesting).person()
+		guest := newSite(t).person()
 		guest.Visit("/")
 		before := guest.Cookie(anonCookie)
 		if a := guest.post(step, body); a.status < 400 || a.status >= 500 {

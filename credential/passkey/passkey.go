@@ -3,8 +3,7 @@
 // http.Handler for a path of its own, which goes into walkin.Config.CredentialPaths,
 // and brings the script for the page:
 //
-//	passkeys, err := passkey.New(passkey.Config{
-//		Middleware: wk, Store: store,
+//	passkeys, err := passkey.New(wk, passkey.Config{
 //		RPID: "example.com", Origins: []string{"https://example.com"}, DisplayName: "Example",
 //	})
 //	…
@@ -23,8 +22,8 @@
 // by whichever key they choose, and asks a permanent user for one of their own,
 // as a fresh proof.
 //
-// With Config.Key browsers suggest passkeys in a field of the page as well, before
-// any button is pressed: one with autocomplete="username webauthn".
+// Browsers suggest passkeys in a field of the page as well, before any button is
+// pressed: one with autocomplete="username webauthn".
 //
 // # What is believed
 //
@@ -40,8 +39,7 @@
 //
 // # What is stored
 //
-// Nothing for a sign-in that only began, with Config.Key: its challenge is signed,
-// and the store learns which ones were used. A registration that began is a ticket
+// Nothing for a sign-in that only began: its challenge is signed, and the store learns which ones were used. A registration that began is a ticket
 // for five minutes, and limited, see Config.PerNetwork.
 //
 // An identity of the provider "passkey" whose subject is the key's ID and whose
@@ -60,7 +58,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"path"
@@ -94,8 +91,7 @@ type Passkeys struct {
 	recentProof time.Duration
 	perNetwork  limit.Limit
 	limits      limits.Limits
-	log         *slog.Logger
-	keys        [][]byte     // of the challenges that are not kept, derived: the first signs, all verify; nil for none
+	keys        [][]byte     // of the challenges that are not kept: the first signs, all verify
 	posts       http.Handler // inside of the middleware
 }
 

@@ -156,7 +156,7 @@ func (p *Passkeys) keysOf(ctx context.Context, userID uuid.UUID) (identities []w
 		}
 		k, err := recordOf(identity)
 		if err != nil {
-			p.log.WarnContext(ctx, err.Error())
+			p.middleware.Report(ctx, "passkey_unreadable", err)
 			continue
 		}
 		identities, records = append(identities, identity), append(records, k)

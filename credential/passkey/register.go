@@ -88,7 +88,7 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 	if err != nil {
 		return nil, err
 	}
-	if err := p.put(r.Context(), protocol.CreateCeremony, bound, ceremony{Session: *session, Name: form.Name}); err != nil {
+	if err := p.put(r.Context(), bound, ceremony{Session: *session, Name: form.Name}); err != nil {
 		taken.GiveBack(r.Context())
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	if err != nil {
 		return nil, malformed()
 	}
-	c, err := p.take(r, protocol.CreateCeremony, response.Response.CollectedClientData.Challenge)
+	c, err := p.take(r, response.Response.CollectedClientData.Challenge)
 	if err != nil {
 		return nil, err
 	}

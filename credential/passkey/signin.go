@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -25,7 +24,8 @@ func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []by
 	}
 	_ = json.Unmarshal(body, &form) // what cannot be read asks for nothing special
 	if form.Mediation == conditional {
-		return p.beginSuggest(bound)
+		request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(p.challenge(bound)))
+		return request, err
 	}
 	var options []webauthn.LoginOption
 	// A permanent user's own: another account's would be refused in the end.
@@ -36,18 +36,8 @@ func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []by
 	if len(own) > 0 {
 		options = append(options, webauthn.WithAllowedCredentials(own.CredentialDescriptors()))
 	}
-	if p.keys != nil {
-		request, _, err := p.webauthn.BeginDiscoverableLogin(append(options, webauthn.WithChallenge(p.challenge(bound)))...)
-		return request, err
-	}
-	if _, err := p.takeTicket(r); err != nil {
-		return nil, err
-	}
-	request, session, err := p.webauthn.BeginDiscoverableLogin(options...)
-	if err != nil {
-		return nil, err
-	}
-	return request, p.put(r.Context(), protocol.AssertCeremony, bound, ceremony{Session: *session})
+	request, _, err := p.webauthn.BeginDiscoverableLogin(append(options, webauthn.WithChallenge(p.challenge(bound)))...)
+	return request, err
 }
 
 // ownKeys returns the keys of a permanent visitor, and none of others.
@@ -71,15 +61,11 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	if err != nil {
 		return nil, malformed()
 	}
-	challenge := response.Response.CollectedClientData.Challenge
-	c, ok, err := p.suggested(r, challenge)
-	if !ok {
-		c, err = p.take(r, protocol.AssertCeremony, challenge)
-	}
+	c, err := p.challenged(r, response.Response.CollectedClientData.Challenge)
 	if err != nil {
 		return nil, err
 	}
-	if c.suggested && len(response.Response.UserHandle) == 0 {
+	if len(response.Response.UserHandle) == 0 {
 		// A device may leave it out where it was asked for keys by name, which
 		// the challenge does not say: then they are the visitor's own.
 		own, err := p.ownKeys(r)
@@ -119,7 +105,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	}
 	if err := p.update(r.Context(), identity.UserID, identity.Subject, use); err != nil {
 		// They are who they say, whatever becomes of this.
-		p.log.LogAttrs(r.Context(), slog.LevelWarn, "walkin: passkey: a key's counter was not stored", slog.Any("error", err))
+		p.middleware.Report(r.Context(), "passkey_counter", err)
 	}
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
 		Provider: Provider, Subject: identity.Subject, Method: k.method(), Binding: c.bound,
@@ -130,7 +116,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 			if errors.Is(err, walkin.ErrNotFound) || err == nil && again.UserID != identity.UserID {
 				return unknown()
 			}
-			if err != nil || !c.suggested {
+			if err != nil {
 				return err
 			}
 			return p.useUp(ctx, c.Session)

@@ -82,7 +82,7 @@ func newSite(t testing.TB, setups ...setup) *site {
 				s.events = append(s.events, e)
 			},
 		}
-		keys := passkey.Config{Store: s.store, RPID: "app.example", Origins: []string{"https://app.example"}, DisplayName: "Notes"}
+		keys := passkey.Config{RPID: "app.example", Origins: []string{"https://app.example"}, DisplayName: "Notes"}
 		for _, setup := range setups {
 			setup(&cfg, &keys)
 		}
@@ -90,8 +90,7 @@ func newSite(t testing.TB, setups ...setup) *site {
 		if s.wk[i], err = walkin.New(cfg); err != nil {
 			t.Fatal(err)
 		}
-		keys.Middleware = s.wk[i]
-		if s.passkeys[i], err = passkey.New(keys); err != nil {
+		if s.passkeys[i], err = passkey.New(s.wk[i], keys); err != nil {
 			t.Fatal(err)
 		}
 		s.replicas[i] = s.wk[i].Handler(s.routes(s.wk[i], s.passkeys[i]))

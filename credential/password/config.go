@@ -1,11 +1,9 @@
 package password
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
-	"net/netip"
 	"runtime"
 	"time"
 
@@ -14,11 +12,9 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// Config says how passwords are taken. Only Store is required.
+// Config says how passwords are taken. The zero value takes an e-mail address and a
+// password from the fields "email" and "password".
 type Config struct {
-	// Store has the identities; the one of walkin.Config.
-	Store walkin.Store
-
 	// NameField and PasswordField are the names of the form's fields; empty
 	// is "email" and "password".
 	NameField, PasswordField string
@@ -44,35 +40,35 @@ type Config struct {
 	// about a second. New passwords take half of the room at most.
 	Hashes, Waiting int
 
-	// The limits on failed sign-ins, see the package's comment. Zero for PerAddress is 50 in 15
-	// minutes, for PerNameAndNetwork 10 in 15 minutes, for PerName 100 in an
-	// hour. There is no way to turn one off.
+	// The limits on failed sign-ins; there is no way to turn one off. That many may
+	// come at once, and each is forgiven after Per divided by Count. Refused attempts
+	// do not count, and neither do right ones, except while they are being checked.
+	// There are three, since each of them alone is a weapon:
+	//
+	//   - PerAddress (an IPv4 address, an IPv6 /64) stops one computer that tries
+	//     common passwords with many names. Zero is 50 in 15 minutes.
+	//   - PerNameAndNetwork (an IPv4 /24, an IPv6 /48) stops guesses for one name.
+	//     It is the tight one: a limit for all networks together would let a
+	//     stranger lock an owner out, with ten wrong passwords every quarter of an
+	//     hour. Zero is 10 in 15 minutes.
+	//   - PerName stops the same from many networks. It has to lock the name's
+	//     owner out of new browsers too, so it is wide: 100 is what NIST SP 800-63B,
+	//     5.2.2, allows in a row. Zero is 100 an hour.
+	//
+	// A browser that has proven the name before, or is signed in as its user, counts
+	// in none of them: it has as many tries as PerNameAndNetwork says, and all of
+	// them together as many as PerName. Unknown names count like known ones.
 	PerAddress, PerNameAndNetwork, PerName limit.Limit
-
-	// Limiter counts failed sign-ins, so that replicas count together. Nil counts
-	// in the memory of each process; while a limiter fails, that is what happens,
-	// too.
-	Limiter limit.Limiter
-
-	// ClientAddr tells whose request it is; nil believes RemoteAddr. Behind
-	// a proxy that is the proxy, and all visitors share one PerAddress
-	// limit: set this, and believe only what your own proxy wrote, since a
-	// visitor can send any X-Forwarded-For. An address that is not valid
-	// counts as RemoteAddr's.
-	ClientAddr func(*http.Request) netip.Addr
-
-	// Logger is told when a hash could not be renewed; nil is silence.
-	Logger *slog.Logger
 }
 
 // New returns a Password, or an error that names every mistake in cfg.
-func New(cfg Config) (*Password, error) {
+func New(wk *walkin.Middleware, cfg Config) (*Password, error) {
+	if wk == nil {
+		return nil, errors.New("walkin: password: New needs a middleware")
+	}
 	var mistakes []error
 	mistake := func(format string, args ...any) {
 		mistakes = append(mistakes, fmt.Errorf("walkin: password: "+format, args...))
-	}
-	if cfg.Store == nil {
-		mistake("Config.Store is required")
 	}
 	if cfg.NameField == "" {
 		cfg.NameField = "email"
@@ -113,15 +109,10 @@ func New(cfg Config) (*Password, error) {
 		{"PerNameAndNetwork", &cfg.PerNameAndNetwork, limit.Limit{Count: 10, Per: 15 * time.Minute}},
 		{"PerName", &cfg.PerName, limit.Limit{Count: 100, Per: time.Hour}},
 	} {
-		if *l.limit == (limit.Limit{}) {
-			*l.limit = l.zero
+		*l.limit = cmp.Or(*l.limit, l.zero)
+		if err := limits.Check(*l.limit); err != nil {
+			mistake("Config.%s is %w", l.name, err)
 		}
-		if err := checkLimit(*l.limit); err != nil {
-			mistake("Config.%s: %w", l.name, err)
-		}
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
@@ -131,19 +122,16 @@ func New(cfg Config) (*Password, error) {
 		provider = proven
 	}
 	return &Password{
-		store:         walkin.Bounded(cfg.Store),
+		wk:            wk,
+		store:         wk.Store(),
 		provider:      provider,
 		nameField:     cfg.NameField,
 		passwordField: cfg.PasswordField,
 		minLength:     cfg.MinLength,
-		clientAddr:    cfg.ClientAddr,
-		log:           cfg.Logger,
 		common:        commonPasswords(),
 		hashes:        newHasher(cfg.Cost),
 		gate:          newGate(cfg.Hashes, cfg.Waiting),
-		limits:        newLimiter(cfg.PerAddress, cfg.PerNameAndNetwork, cfg.PerName),
-		shared:        limits.New(cfg.Limiter),
-		isShared:      cfg.Limiter != nil,
+		limits:        limits.Limits{Limiter: wk.Limiter()},
 		perAddress:    cfg.PerAddress, perNameAndNetwork: cfg.PerNameAndNetwork, perName: cfg.PerName,
 	}, nil
 }

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	device = "__Host-walkin-device"
+	device = "__Host-walkin.device"
 	member = "__Host-walkin"
 )
 
@@ -32,7 +32,7 @@ func newHouse(t *testing.T, change func(*walkin.Config)) *house {
 	t.Helper()
 	h, store, limiter := &house{}, memstore.New(), limit.New(0)
 	for i := range h.replicas {
-		cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
+		cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Limiter: limiter,
 			UpgradeURL: "/up", SignInURL: "/in", CredentialPaths: []string{"/password"}}
 		if change != nil {
 			change(&cfg)
@@ -41,7 +41,7 @@ func newHouse(t *testing.T, change func(*walkin.Config)) *house {
 		if err != nil {
 			t.Fatal(err)
 		}
-		passwords, err := password.New(password.Config{Store: store, Limiter: limiter})
+		passwords, err := password.New(wk, password.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}

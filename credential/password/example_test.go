@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -14,17 +13,16 @@ import (
 )
 
 func Example() {
-	store := memstore.New()
-	passwords, err := password.New(password.Config{Store: store})
-	if err != nil {
-		panic(err)
-	}
 	wk, err := walkin.New(walkin.Config{
 		Keys:       []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
-		Store:      store,
+		Store:      memstore.New(),
 		UpgradeURL: "/upgrade",
 		SignInURL:  "/signin",
 	})
+	if err != nil {
+		panic(err)
+	}
+	passwords, err := password.New(wk, password.Config{})
 	if err != nil {
 		panic(err)
 	}
@@ -50,19 +48,4 @@ func Example() {
 	// 303
 	// 303
 	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"That name and password do not match.","code":"wrong_credentials"}
-}
-
-// Behind a proxy, say where its word about the client is. This one is for a
-// proxy that sets X-Real-IP itself, whatever the client sent, and is the only
-// way to the app; without ClientAddr all visitors would share one limit.
-func ExampleConfig_clientAddr() {
-	_, err := password.New(password.Config{
-		Store: memstore.New(),
-		ClientAddr: func(r *http.Request) netip.Addr {
-			addr, _ := netip.ParseAddr(r.Header.Get("X-Real-IP")) // the zero Addr counts as the proxy's
-			return addr
-		},
-	})
-	fmt.Println(err)
-	// Output: <nil>
 }

@@ -37,7 +37,7 @@ func TestRenewal(t *testing.T) {
 			s := newSite(t, func(cfg *password.Config) { cfg.Cost = tt.cost })
 			s.signUp(t, name, secret)
 			before := s.stored(t, name)
-			now := newSite(t, func(cfg *password.Config) { cfg.Store, cfg.Cost = s.store, current })
+			now := newSiteOf(t, func(c *walkin.Config) { c.Store = s.store }, func(cfg *password.Config) { cfg.Cost = current })
 			for range 2 {
 				if _, err := now.SignIn(form(t, name, secret)); err != nil {
 					t.Fatal(err)
@@ -60,11 +60,9 @@ func TestRenewalFails(t *testing.T) {
 	old.signUp(t, name, secret)
 	before := old.stored(t, name)
 	var log strings.Builder
-	s := newSite(t, func(cfg *password.Config) {
-		cfg.Store = &broken{old.store, nil, errors.New("disk full")}
-		cfg.Cost = password.Cost{Time: 3, Memory: 19456, Threads: 1}
-		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	})
+	s := newSiteOf(t, func(c *walkin.Config) {
+		c.Store, c.Logger = &broken{old.store, nil, errors.New("disk full")}, slog.New(slog.NewTextHandler(&log, nil))
+	}, func(cfg *password.Config) { cfg.Cost = password.Cost{Time: 3, Memory: 19456, Threads: 1} })
 	if _, err := s.SignIn(form(t, name, secret)); err != nil {
 		t.Errorf("the sign-in failed with it: %v", err)
 	}
@@ -81,9 +79,8 @@ func TestRenewalFails(t *testing.T) {
 func TestRenewalDoesNotUndoAChange(t *testing.T) {
 	old := newSite(t, nil)
 	old.signUp(t, name, secret)
-	s := newSite(t, func(cfg *password.Config) {
-		cfg.Store, cfg.Cost = old.store, password.Cost{Time: 3, Memory: 19456, Threads: 1}
-	})
+	s := newSiteOf(t, func(c *walkin.Config) { c.Store = old.store },
+		func(cfg *password.Config) { cfg.Cost = password.Cost{Time: 3, Memory: 19456, Threads: 1} })
 	s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
 		if time == 3 {
 			if err := old.Change(form(t, "", ""), name, secret, "another horse battery"); err != nil {
@@ -107,9 +104,10 @@ func TestRenewalMeetsAnother(t *testing.T) {
 	weak := newSite(t, nil)
 	weak.signUp(t, name, secret)
 	cost := func(cfg *password.Config) {
-		cfg.Store, cfg.Cost = weak.store, password.Cost{Time: 3, Memory: 19456, Threads: 1}
+		cfg.Cost = password.Cost{Time: 3, Memory: 19456, Threads: 1}
 	}
-	first, second := newSite(t, cost), newSite(t, cost)
+	over := func(c *walkin.Config) { c.Store = weak.store }
+	first, second := newSiteOf(t, over, cost), newSiteOf(t, over, cost)
 	met := false
 	second.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
 		if time == 3 && !met {
@@ -230,7 +228,7 @@ func TestChange(t *testing.T) {
 	refusal(t, change(name, next, secret), http.StatusTooManyRequests, "too_many_attempts")
 
 	down := errors.New("disk full")
-	s = newSite(t, func(cfg *password.Config) { cfg.Store = &broken{s.store, nil, down} })
+	s = newSiteOf(t, func(c *walkin.Config) { c.Store = &broken{s.store, nil, down} }, nil)
 	if err := change(name, next, secret); !errors.Is(err, down) {
 		t.Errorf("got %v", err)
 	} else {

@@ -89,7 +89,7 @@ func FuzzParsePHC(f *testing.F) {
 func TestImportedHash(t *testing.T) {
 	s := &site{store: memstore.New()}
 	var err error
-	if s.Password, err = password.New(password.Config{Store: s.store}); err != nil {
+	if s.Password, err = password.New(middleware(t, s.store, nil), password.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	s.own(t, walkin.Proof{Provider: password.Provider, Subject: name, Secret: []byte(reference)})

@@ -1,6 +1,7 @@
 package password_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -147,14 +148,32 @@ func TestOnlyFailuresCount(t *testing.T) {
 	})
 }
 
+// A tally is a limiter that knows what was taken and not given back.
+type tally struct {
+	limit.Limiter
+	kept atomic.Int64
+}
+
+func (l *tally) Take(ctx context.Context, key string, limit limit.Limit, n int, now time.Time) (limit.Verdict, error) {
+	verdict, err := l.Limiter.Take(ctx, key, limit, n, now)
+	if verdict.OK {
+		l.kept.Add(int64(n))
+	}
+	return verdict, err
+}
+
 func TestSuccessLeavesNothingBehind(t *testing.T) {
-	s := newSite(t, nil)
+	l := &tally{Limiter: limit.New(0)}
+	s := newSiteOf(t, func(c *walkin.Config) { c.Limiter = l }, nil)
 	s.signUp(t, name, secret)
 	if _, err := s.SignIn(form(t, name, secret)); err != nil {
 		t.Fatal(err)
 	}
-	if n := s.Remembered(); n != 0 {
+	if n := l.kept.Load(); n != 0 {
 		t.Errorf("%d counts are kept", n)
+	}
+	if s.fails(t, 1, name, "192.0.2.1:1"); l.kept.Load() != 3 {
+		t.Errorf("a failure left %d counts, want 3", l.kept.Load())
 	}
 }
 
@@ -200,7 +219,7 @@ func TestOrigins(t *testing.T) {
 		{"two /64s", "[2001:db8:1:1::1]:1", "[2001:db8:1:2::1]:1", false},
 		{"zones", "[fe80::1%eth0]:1", "[fe80::1%eth1]:1", true},
 		{"one socket", "@", "@", true},
-		{"a socket and nothing", "@", "", false},
+		{"a socket and nothing", "@", "", true},
 		{"a socket and an address", "@", "192.0.2.1:1", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -232,53 +251,30 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-func TestClientAddr(t *testing.T) {
-	s := newSite(t, func(cfg *password.Config) {
-		cfg.PerAddress = limit.Limit{Count: 1, Per: time.Hour}
-		cfg.ClientAddr = func(r *http.Request) netip.Addr {
-			addr, _ := netip.ParseAddr(r.Header.Get("X-Real-Ip"))
-			return addr
-		}
-	})
+// TestProxies holds that the limits go by the address that the middleware believes.
+func TestProxies(t *testing.T) {
+	s := newSiteOf(t, func(c *walkin.Config) {
+		c.TrustedProxies, c.AddressHeader = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, "X-Real-Ip"
+	}, func(cfg *password.Config) { cfg.PerAddress = limit.Limit{Count: 1, Per: time.Hour} })
 	for i, tt := range []struct {
-		header string
-		want   bool
+		remote, header string
+		want           bool
 	}{
-		{"198.51.100.1", true},
-		{"198.51.100.1", false},
-		{"198.51.100.2", true},
-		{"unknown", true}, // counts as the proxy
-		{"garbage", false},
-		{"198.51.100.3", true},
+		{"192.0.2.1:1", "198.51.100.1", true},
+		{"192.0.2.1:1", "198.51.100.1", false},
+		{"192.0.2.1:1", "198.51.100.2", true},
+		{"192.0.2.1:1", "unknown", true}, // counts as the proxy
+		{"192.0.2.1:1", "garbage", false},
+		{"192.0.2.1:1", "198.51.100.3", true},
+		{"203.0.113.1:1", "198.51.100.4", true}, // not from the proxy: the peer
+		{"203.0.113.1:1", "198.51.100.5", false},
 	} {
-		r := form(t, "", "")
+		r := from(form(t, fmt.Sprint("user", i), "wrong horse battery"), tt.remote)
 		r.Header.Set("X-Real-Ip", tt.header)
-		if got := s.Fail(r, fmt.Sprint(i)); got != tt.want {
-			t.Errorf("%d %s: allowed: %v, want %v", i, tt.header, got, tt.want)
+		_, err := s.SignIn(r)
+		refusal, ok := errors.AsType[*walkin.Refusal](err)
+		if got := ok && refusal.Reason != tooMany; got != tt.want {
+			t.Errorf("%d %s %s: allowed: %v, want %v", i, tt.remote, tt.header, got, tt.want)
 		}
 	}
-}
-
-func TestMemoryIsBounded(t *testing.T) {
-	s := newSite(t, nil)
-	if most := s.FloodNames(1_000_000); most != password.MaxNames {
-		t.Errorf("%d counts were kept, want %d", most, password.MaxNames)
-	}
-}
-
-// Old counts go when new ones come, flood or not.
-func TestMemoryIsFreed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, nil)
-		for i := range 100 {
-			s.Fail(form(t, "", ""), fmt.Sprint(i))
-		}
-		for range 3 {
-			time.Sleep(time.Hour)
-			s.Fail(form(t, "", ""), "ann")
-		}
-		if n := s.Remembered(); n > 6 {
-			t.Errorf("%d counts are kept", n)
-		}
-	})
 }

@@ -79,7 +79,7 @@ func FuzzNames(f *testing.F) {
 	}
 	s := &site{}
 	var err error
-	if s.Password, err = password.New(password.Config{Store: &broken{}}); err != nil {
+	if s.Password, err = password.New(middleware(f, &broken{}, nil), password.Config{}); err != nil {
 		f.Fatal(err)
 	}
 	s.SetIDKey(quick)

@@ -12,28 +12,17 @@ type origin struct {
 	network string // an IPv4 /24, an IPv6 /48
 }
 
-// origin asks Config.ClientAddr, and RemoteAddr when that has no answer: so
-// whoever sends a forwarding header that makes no sense counts as the proxy,
-// and is neither unlimited nor in the way of those who send none. A RemoteAddr
-// that is no IP address, of a Unix socket for one, is an origin of its own.
+// origin asks the middleware. A request without an address, as of a Unix socket,
+// shares an origin with all others of its kind.
 func (p *Password) origin(r *http.Request) origin {
-	var addr netip.Addr
-	if p.clientAddr != nil {
-		addr = p.clientAddr(r)
+	addr := p.wk.ClientAddr(r)
+	switch {
+	case !addr.IsValid():
+		return origin{"unknown", "unknown"}
+	case addr.Is4():
+		return origin{prefix(addr, 32), prefix(addr, 24)}
 	}
-	if !addr.IsValid() {
-		remote, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil {
-			return origin{r.RemoteAddr, r.RemoteAddr}
-		}
-		addr = remote.Addr()
-	}
-	addr = addr.Unmap().WithZone("")
-	address, network := 64, 48
-	if addr.Is4() {
-		address, network = 32, 24
-	}
-	return origin{prefix(addr, address), prefix(addr, network)}
+	return origin{prefix(addr, 64), prefix(addr, 48)}
 }
 
 func prefix(addr netip.Addr, bits int) string {

@@ -2,7 +2,7 @@
 // password. A [Password] is a [walkin.Credential], for UpgradeHandler and
 // SignInHandler:
 //
-//	passwords, err := password.New(password.Config{Store: store})
+//	passwords, err := password.New(wk, password.Config{})
 //	…
 //	mux.Handle("/upgrade", wk.UpgradeHandler(passwords, page))
 //	mux.Handle("/signin", wk.SignInHandler(passwords, page))
@@ -30,7 +30,7 @@
 // buckets of its own, see [walkin.KnownDevice]: strangers who guess lock nobody out
 // of the browsers they use.
 //
-// Without Config.Limiter the counts are kept in memory, by each process for itself:
+// Without walkin.Config.Limiter the counts are kept in memory, by each process for itself:
 // n replicas allow n times the guesses, and a restart forgets.
 //
 // # What it does not do
@@ -44,9 +44,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
-	"net/netip"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
@@ -64,18 +62,15 @@ const proven = "email"
 // A Password signs people up and in by name and password. Make one with [New].
 // Its methods may be called concurrently; it starts no goroutine.
 type Password struct {
+	wk                       *walkin.Middleware
 	store                    walkin.Store
 	provider                 string
 	nameField, passwordField string
 	minLength                int
-	clientAddr               func(*http.Request) netip.Addr
-	log                      *slog.Logger
 	common                   map[string]struct{}
 	hashes                   *hasher
 	gate                     *gate
-	limits                   *limiter
-	shared                   limits.Limits // for devices, and for all where isShared
-	isShared                 bool
+	limits                   limits.Limits
 
 	perAddress, perNameAndNetwork, perName limit.Limit
 }
@@ -155,7 +150,7 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 			}
 		} else if err != nil {
 			// They are who they say, whatever becomes of this.
-			p.log.LogAttrs(r.Context(), slog.LevelWarn, "walkin: password: a weak hash was not renewed", slog.Any("error", err))
+			p.wk.Report(r.Context(), "password_not_renewed", err)
 		} else {
 			identity.Secret = renewed
 		}

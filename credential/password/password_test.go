@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -36,13 +35,18 @@ type site struct {
 
 func newSite(t *testing.T, change func(*password.Config)) *site {
 	t.Helper()
+	return newSiteOf(t, nil, change)
+}
+
+func newSiteOf(t *testing.T, config func(*walkin.Config), change func(*password.Config)) *site {
+	t.Helper()
 	s := &site{store: memstore.New()}
-	cfg := password.Config{Store: s.store}
+	var cfg password.Config
 	if change != nil {
 		change(&cfg)
 	}
 	var err error
-	if s.Password, err = password.New(cfg); err != nil {
+	if s.Password, err = password.New(middleware(t, s.store, config), cfg); err != nil {
 		t.Fatal(err)
 	}
 	s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
@@ -50,6 +54,20 @@ func newSite(t *testing.T, change func(*password.Config)) *site {
 		return quick(password, salt, time, memory, threads, keyLen)
 	})
 	return s
+}
+
+// middleware returns one over a store.
+func middleware(t testing.TB, store walkin.Store, change func(*walkin.Config)) *walkin.Middleware {
+	t.Helper()
+	cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store}
+	if change != nil {
+		change(&cfg)
+	}
+	wk, err := walkin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wk
 }
 
 func quick(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
@@ -125,17 +143,20 @@ func refusal(t testing.TB, err error, status int, reason string, typed ...string
 }
 
 func TestNewNamesEveryMistake(t *testing.T) {
-	_, err := password.New(password.Config{
+	if _, err := password.New(nil, password.Config{}); err == nil || !strings.HasPrefix(err.Error(), "walkin: password: ") {
+		t.Errorf("without a middleware: got %v", err)
+	}
+	_, err := password.New(middleware(t, memstore.New(), nil), password.Config{
 		NameField: "x", PasswordField: "x", MinLength: 7, Hashes: -1,
 		Cost:       password.Cost{Time: 1, Memory: 19456, Threads: 1},
 		PerAddress: limit.Limit{Count: -1, Per: time.Hour}, PerNameAndNetwork: limit.Limit{Count: 1},
-		PerName: limit.Limit{Count: 1, Per: 25 * time.Hour},
+		PerName: limit.Limit{Count: 1_000_001, Per: time.Hour},
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"Store", "NameField", "MinLength", "Hashes", "Cost: with Time 1, Memory is at least 47104",
-		"PerAddress", "PerNameAndNetwork", "PerName:"} {
+	for _, want := range []string{"NameField", "MinLength", "Hashes", "Cost: with Time 1, Memory is at least 47104",
+		"PerAddress", "PerNameAndNetwork", "PerName is"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %q", want, err)
 		}
@@ -150,7 +171,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 // The real argon2id, end to end: sign-up and sign-in by one request.
 func TestSignUpThenSignInWithOneRequest(t *testing.T) {
 	store := memstore.New()
-	p, err := password.New(password.Config{Store: store})
+	p, err := password.New(middleware(t, store, nil), password.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +254,7 @@ func (b *broken) SetSecret(ctx context.Context, provider, subject string, secret
 
 func TestStoreDown(t *testing.T) {
 	down := errors.New("connection refused")
-	s := newSite(t, func(cfg *password.Config) { cfg.Store = &broken{cfg.Store.(*memstore.Store), down, nil} })
+	s := newSiteOf(t, func(c *walkin.Config) { c.Store = &broken{c.Store.(*memstore.Store), down, nil} }, nil)
 	for range 20 { // not counted: nobody learned anything
 		_, err := s.SignIn(form(t, name, secret))
 		if r := refusal(t, err, http.StatusServiceUnavailable, "store_down"); !errors.Is(err, down) || r.RetryAfter <= 0 {
@@ -266,28 +287,27 @@ func TestStoredHashThatCannotBeUsed(t *testing.T) {
 }
 
 func TestWithMiddleware(t *testing.T) {
-	s := newSite(t, func(cfg *password.Config) {
-		cfg.ClientAddr = func(r *http.Request) netip.Addr { return netip.MustParseAddr("198.51.100.7") }
-	})
 	var reasons []string
-	wk, err := walkin.New(walkin.Config{
-		Store: s.store, UpgradeURL: "/upgrade", SignInURL: "/signin",
-		Keys: []walkin.Key{{Secret: []byte("0123456789abcdef0123456789abcdef")}},
-		OnEvent: func(_ context.Context, e walkin.Event) {
+	s := &site{store: memstore.New()}
+	wk := middleware(t, s.store, func(c *walkin.Config) {
+		c.UpgradeURL, c.SignInURL = "/upgrade", "/signin"
+		c.OnEvent = func(_ context.Context, e walkin.Event) {
 			if e.Outcome == walkin.Refused {
 				reasons = append(reasons, e.Reason)
 			}
-		},
+		}
 	})
-	if err != nil {
+	var err error
+	if s.Password, err = password.New(wk, password.Config{}); err != nil {
 		t.Fatal(err)
 	}
+	s.SetIDKey(quick)
 	mux := http.NewServeMux()
 	mux.Handle("/upgrade", wk.UpgradeHandler(s, nil))
 	mux.Handle("/signin", wk.SignInHandler(s, nil))
 	handler := wk.Handler(mux)
 	act := func(path, name, secret string) *http.Response {
-		return walkintest.NewClient(t, handler).Act(path, url.Values{"email": {name}, "password": {secret}})
+		return walkintest.NewClient(t, handler).From("198.51.100.7:1").Act(path, url.Values{"email": {name}, "password": {secret}})
 	}
 	for _, tt := range []struct {
 		name, path, user, secret string

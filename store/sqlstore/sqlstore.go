@@ -71,10 +71,8 @@ type Store struct {
 	q       queries
 
 	lookup, findData prepared
-	arrivals         group[*arrival] // calls of Persist
+	arrivals         queue
 	together         []multitude
-	lookups          group[*lookup] // calls of Lookup
-	lookupAll        []prepared     // by how many of them
 }
 
 var _ walkin.Store = (*Store)(nil)
@@ -97,10 +95,7 @@ func New(cfg Config) (*Store, error) {
 		return nil, errors.Join(errs...)
 	}
 	s := &Store{dialect: d, db: cfg.DB, reader: cfg.Reader, q: newQueries(d)}
-	s.arrivals.patience, s.arrivals.answer = d.patience, s.storeAll
 	s.together = s.newMultitudes()
-	s.lookups.patience, s.lookups.answer = d.patience, s.answerLookups
-	s.lookupAll = s.newLookups()
 	s.lookup.text, s.findData.text = d.sql(lookupQuery), d.sql(findDataQuery)
 	if s.reader == nil {
 		s.reader = s.db

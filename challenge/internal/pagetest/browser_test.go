@@ -69,19 +69,9 @@ func serve(t *testing.T, change func(*challenge.Config)) *site {
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
 	s := &site{base: "http://localhost:" + port, limiter: limit.New(0)}
 	store := memstore.New()
-	var wk *walkin.Middleware
-	cfg := challenge.Config{Key: []byte("a key that is only of these tests"), Store: store, Insecure: true, Limiter: s.limiter,
-		Networks: func(r *http.Request) []string { return wk.ClientNetworks(r) }}
-	if change != nil {
-		change(&cfg)
-	}
-	gate, err := challenge.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wk, err = walkin.New(walkin.Config{
+	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Insecure: true, Mint: walkin.MintOnAct,
-		RowLimit: limit.Limit{Count: 1, Per: time.Hour}, Challenge: gate.Passed, OnRefuse: gate.OnRefuse(nil),
+		RowLimit: limit.Limit{Count: 1, Per: time.Hour}, Limiter: s.limiter,
 		RowLimitOf: func(*http.Request) limit.Limit {
 			if s.roomy.Load() {
 				return limit.Limit{Count: -1}
@@ -89,6 +79,14 @@ func serve(t *testing.T, change func(*challenge.Config)) *site {
 			return limit.Limit{}
 		},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cfg challenge.Config
+	if change != nil {
+		change(&cfg)
+	}
+	gate, err := challenge.New(wk, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 //	sender, err := smtp.New(smtp.Config{Host: "smtp.example.net", Username: "margin", Password: password,
 //		From: "Margin <hello@margin.example>", Site: "Margin"})
 //	…
-//	codes, err := code.New(code.Config{Sender: sender, …})
+//	codes, err := code.New(wk, code.Config{Sender: sender, …})
 //
 // A mail is text and HTML, in plain words, with no picture, no tracking and no
 // link but the one of the code. It travels encrypted or not at all. Send waits

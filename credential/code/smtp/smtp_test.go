@@ -640,8 +640,7 @@ func TestSignUpByMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codes, err := code.New(code.Config{Middleware: wk, Store: store, Key: []byte("thirty-two bytes, and not a token's"),
-		Sender: newSender(t, r.config(smtp.STARTTLS))})
+	codes, err := code.New(wk, code.Config{Sender: newSender(t, r.config(smtp.STARTTLS))})
 	if err != nil {
 		t.Fatal(err)
 	}

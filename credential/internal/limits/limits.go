@@ -47,18 +47,8 @@ func Check(limit limit.Limit) error {
 	return nil
 }
 
-// Limits count in Shared, and in the process's Own while that fails: neither open
-// nor closed.
-type Limits struct{ Shared, Own limit.Limiter }
-
-// New returns Limits with a shared limiter; nil is none.
-func New(shared limit.Limiter) Limits {
-	own := limit.New(0)
-	if shared == nil {
-		shared = own
-	}
-	return Limits{shared, own}
-}
+// Limits count in a Limiter, which is walkin.Middleware.Limiter's.
+type Limits struct{ limit.Limiter }
 
 // Taken is what something was taken from.
 type Taken struct {
@@ -84,22 +74,12 @@ func (l Limits) Look(ctx context.Context, buckets []Bucket) (*Full, error) {
 }
 
 func (l Limits) take(ctx context.Context, buckets []Bucket, most int) (Taken, *Full, error) {
-	t, full, err := takeFrom(ctx, l.Shared, buckets, most)
-	if err != nil {
-		t, full, err = takeFrom(ctx, l.Own, buckets, most)
-	}
-	return t, full, err
-}
-
-func takeFrom(ctx context.Context, limiter limit.Limiter, buckets []Bucket, most int) (Taken, *Full, error) {
-	t, now := Taken{limiter: limiter}, time.Now()
-	within, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	t, now := Taken{limiter: l.Limiter}, time.Now()
 	// All are looked at before anything is taken: each new browser of a network
 	// that is full would cost a shared limiter two writes.
 	for n := range most + 1 {
 		for i, b := range buckets {
-			verdict, err := limiter.Take(within, b.Key, b.Limit, n, now)
+			verdict, err := l.Limiter.Take(ctx, b.Key, b.Limit, n, now)
 			if err != nil {
 				t.GiveBack(ctx)
 				return Taken{}, nil, err
@@ -140,9 +120,9 @@ func (t Taken) GiveBack(ctx context.Context) {
 	}
 }
 
-// GiveBack gives one back to every bucket of the shared limiter.
+// GiveBack gives one back to every bucket .
 func (l Limits) GiveBack(ctx context.Context, buckets []Bucket) {
-	Taken{l.Shared, buckets}.GiveBack(ctx)
+	Taken{l.Limiter, buckets}.GiveBack(ctx)
 }
 
 // InWords says how long to wait.

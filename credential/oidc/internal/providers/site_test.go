@@ -67,7 +67,7 @@ func newSiteAt(t testing.TB, base string, providers ...oidc.Provider) *site {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sso, err := oidc.New(oidc.Config{Middleware: wk, Store: s.store, URL: base + "/auth/", Providers: providers})
+		sso, err := oidc.New(wk, oidc.Config{URL: base + "/auth/", Providers: providers})
 		if err != nil {
 			t.Fatal(err)
 		}

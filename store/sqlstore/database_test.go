@@ -114,6 +114,10 @@ type database struct {
 
 	// pgxpool has a pgxpool.Pool of so many connections under each pool.
 	pgxpool int32
+
+	// conns has so many connections in the one pool of an app on SQLite, in place of
+	// one that writes and a pool that reads.
+	conns int
 }
 
 // pool returns one more pool on the database: that of another process.
@@ -136,7 +140,7 @@ func (d database) pool(t testing.TB) *sql.DB {
 	}
 	db := openPool(t, d.driver, d.dsn)
 	if d.dialect == sqlstore.SQLite {
-		db.SetMaxOpenConns(1)
+		db.SetMaxOpenConns(max(d.conns, 1))
 	}
 	return db
 }
@@ -145,7 +149,7 @@ func (d database) pool(t testing.TB) *sql.DB {
 func (d database) store(t testing.TB) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	cfg := sqlstore.Config{Dialect: d.dialect, DB: d.pool(t)}
-	if d.dialect == sqlstore.SQLite {
+	if d.dialect == sqlstore.SQLite && d.conns == 0 {
 		cfg.Reader = openPool(t, d.driver, d.dsn)
 	}
 	s, err := sqlstore.New(cfg)

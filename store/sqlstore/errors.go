@@ -88,7 +88,7 @@ func meaningOf(err error) error {
 		return nil
 	}
 	switch {
-	case isCut(err), isRetryable(err), containsAny(text, down):
+	case isCut(err), isRetryable(err), errors.Is(err, errFileBusy), containsAny(text, down):
 		return walkin.ErrUnavailable
 	case containsAny(text, refused):
 		return walkin.ErrConstraint
@@ -172,7 +172,7 @@ func isRetryable(err error) bool {
 	if state := sqlState(err); state != "" {
 		return state == "40001" || state == "40P01"
 	}
-	return !isElsewhere(err) && containsAny(err.Error(), []string{
+	return !isElsewhere(err) && !errors.Is(err, errFileBusy) && containsAny(err.Error(), []string{
 		"Error 1213", "Error 1205", // MySQL: deadlock, lock wait timeout
 		"database is locked", "database table is locked", // SQLite: busy, locked
 	})

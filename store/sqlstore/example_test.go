@@ -3,26 +3,22 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
-// A site on SQLite: one connection writes, a pool reads. The app's notes move
-// with a merge in the merge's own transaction, all of them or none.
+// A site on SQLite. The app's notes move with a merge in the merge's own
+// transaction, all of them or none.
 func Example() {
 	const dsn = "file:site.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate"
-	writer, err1 := sql.Open("sqlite", dsn)
-	reader, err2 := sql.Open("sqlite", dsn)
-	if err := errors.Join(err1, err2); err != nil {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	writer.SetMaxOpenConns(1)
-
-	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: writer, Reader: reader})
+	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -24,12 +24,15 @@ var Migrations embed.FS
 // On MySQL, which cannot undo a CREATE TABLE, a migration that fails in the
 // middle is left for a person.
 func (s *Store) Migrate(ctx context.Context) error {
-	conn, err := s.db.Conn(ctx)
+	err := s.again(ctx, func() error {
+		conn, err := s.db.Conn(ctx)
+		if err != nil {
+			return wrap(ctx, err)
+		}
+		defer conn.Close()
+		return s.migrate(ctx, conn)
+	})
 	if err != nil {
-		return wrap(ctx, err)
-	}
-	defer conn.Close()
-	if err := again(ctx, func() error { return s.migrate(ctx, conn) }); err != nil {
 		return fmt.Errorf("sqlstore: migrating: %w", errors.Join(ctx.Err(), err))
 	}
 	return nil
@@ -56,18 +59,12 @@ func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 		}()
 	}
 	if s.dialect.name == "sqlite" {
-		// The app's rows would stay when their user goes, and nobody would
-		// know until much later. Better not to start.
-		var on bool
-		if err := conn.QueryRowContext(ctx, `PRAGMA foreign_keys`).Scan(&on); err != nil {
+		if err := checkForeignKeys(ctx, conn); err != nil {
 			return err
 		}
-		if !on {
-			return errors.New("foreign keys are off; the DSN needs _pragma=foreign_keys(1) or its like")
-		}
 	}
-	// On SQLite this is immediate, and so alone. On PostgreSQL it must be READ
-	// COMMITTED, to see after the lock what another process did before.
+	// On PostgreSQL it must be READ COMMITTED, to see after the lock what another
+	// process did before. On SQLite whoever comes second is asked for it again.
 	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 	if err != nil {
 		return err
@@ -108,6 +105,27 @@ func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// checkForeignKeys is for SQLite, which enforces them where the app asks for it.
+// walkin does without. Where a table of the app's refers to its users, rows would stay
+// when their user goes, and nobody would know until much later: better not to start.
+func checkForeignKeys(ctx context.Context, conn *sql.Conn) error {
+	var on bool
+	if err := conn.QueryRowContext(ctx, `PRAGMA foreign_keys`).Scan(&on); err != nil || on {
+		return err
+	}
+	var table string
+	err := conn.QueryRowContext(ctx, `
+		SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) f
+		WHERE m.type = 'table' AND m.name NOT LIKE 'walkin~_%' ESCAPE '~' AND f."table" LIKE 'walkin~_%' ESCAPE '~' LIMIT 1`).Scan(&table)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return fmt.Errorf("foreign keys are off, and %q refers to walkin's users, so its rows would stay when their user goes: "+
+		"the DSN needs _pragma=foreign_keys(1) with modernc.org/sqlite, or _foreign_keys=1 with mattn/go-sqlite3", table)
 }
 
 // isTriggerRefused reports whether MySQL does not let this user make a trigger: where

@@ -36,14 +36,21 @@ func migrateTogether(t *testing.T, d database) {
 	}
 }
 
-// TestMigrateWithoutForeignKeys holds that SQLite's default, which leaves the
-// app's rows behind when a user goes, is not passed over.
+// TestMigrateWithoutForeignKeys holds that SQLite's default is none of walkin's
+// business until it would leave the app's rows behind when their user goes.
 func TestMigrateWithoutForeignKeys(t *testing.T) {
 	d := sqlite(t)(t)
 	d.dsn = strings.Replace(d.dsn, "foreign_keys(1)", "foreign_keys(0)", 1)
-	s, _ := d.store(t)
-	if err := s.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "foreign keys are off") {
-		t.Errorf("got %v, want an error about foreign keys", err)
+	s, db := d.migrated(t)
+	_, err := db.ExecContext(t.Context(), "CREATE TABLE own (id integer PRIMARY KEY, walkin_id blob UNIQUE)")
+	ok(t, err)
+	ok(t, s.Migrate(t.Context()))
+	createNotes(t, d, db)
+	err = s.Migrate(t.Context())
+	for _, want := range []string{`"notes"`, "_pragma=foreign_keys(1)", "_foreign_keys=1"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %s in it", err, want)
+		}
 	}
 }
 

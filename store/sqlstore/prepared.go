@@ -40,16 +40,16 @@ func (p *prepared) on(ctx context.Context, s *Store, db *sql.DB) (*sql.Stmt, err
 // exec and queryRow run it in a transaction, which began after it was prepared: on
 // SQLite a transaction has the only connection.
 
-func (p *prepared) exec(ctx context.Context, tx *sql.Tx, args []any) (sql.Result, error) {
+func (p *prepared) exec(ctx context.Context, tx Transaction, args []any) (sql.Result, error) {
 	if stmt := p.stmt.Load(); stmt != nil {
-		return tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+		return tx.(*sql.Tx).StmtContext(ctx, stmt).ExecContext(ctx, args...)
 	}
 	return tx.ExecContext(ctx, p.text, args...)
 }
 
-func (p *prepared) queryRow(ctx context.Context, tx *sql.Tx, args []any) *sql.Row {
+func (p *prepared) queryRow(ctx context.Context, tx Transaction, args []any) *sql.Row {
 	if stmt := p.stmt.Load(); stmt != nil {
-		return tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+		return tx.(*sql.Tx).StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
 	}
 	return tx.QueryRowContext(ctx, p.text, args...)
 }

@@ -22,10 +22,14 @@ type queries struct {
 	database, lockDatabase, announce, endSessions, endAnonymous, adopt string
 
 	limit, insertLimit, swapLimit, fullLimits string
+
+	lockFile string // see beginOnFile
 }
 
 func newQueries(d dialect) queries {
 	return queries{
+		lockFile: d.sql(`UPDATE walkin_database SET one = one WHERE one = 0`),
+
 		insertUser: d.sql(`
 			INSERT INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{unless id}}`),
 		user:         d.sql(`SELECT anonymous, {{time created_at}}, {{time seen_at}}, {{time banned_until}}, COALESCE(ban_reason, '') FROM walkin_users WHERE id = ?`),

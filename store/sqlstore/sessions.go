@@ -32,18 +32,23 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 }
 
 // queryPrepared runs one of the queries that most requests make.
-func (s *Store) queryPrepared(ctx context.Context, q *prepared, args ...any) (*sql.Row, error) {
-	if s.tx(ctx) != nil {
+func (s *Store) queryPrepared(ctx context.Context, q *prepared, args ...any) (row *sql.Row, err error) {
+	if s.tx(ctx) != nil || !s.dialect.prepare {
 		return s.from(ctx).QueryRowContext(ctx, q.text, args...), nil
 	}
-	stmt, err := q.on(ctx, s, s.reader)
-	if err != nil {
-		return nil, err
+	ask := func() (row *sql.Row, err error) {
+		stmt, err := q.on(ctx, s, s.reader)
+		if err != nil {
+			return nil, err
+		}
+		row = stmt.QueryRowContext(ctx, args...)
+		return row, row.Err()
 	}
-	if stmt == nil {
-		return s.reader.QueryRowContext(ctx, q.text, args...), nil
+	if s.file == nil {
+		return ask()
 	}
-	return stmt.QueryRowContext(ctx, args...), nil
+	err = patiently(ctx, func() error { row, err = ask(); return err })
+	return row, err
 }
 
 // CreateSession implements walkin.Store.

@@ -18,10 +18,22 @@
 //
 // # SQLite
 //
-// Two pools over one file in WAL mode: one connection that writes, and as many
-// as you like that read, see [Config] and the example. Leave synchronous at
-// FULL, SQLite's default, unless a power cut may take the last upgrades back:
-// NORMAL writes about ten times as fast, and the file survives either way.
+// The app's pool serves as it is. A store's own writers queue in the process, its
+// transactions begin as writers (BEGIN IMMEDIATE, whatever the DSN says), and it waits
+// for whatever else has the file: until its context ends, which in walkin is 3 seconds,
+// and then the answer is ErrUnavailable. So a handler that calls walkin inside of a
+// transaction of its own gets an error and not a site that hangs.
+//
+// What is best for the app, walkin included, is WAL, in which readers wait for no
+// writer, a busy time-out, foreign keys, and transactions that begin as writers:
+//
+//	modernc.org/sqlite: file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate
+//	mattn/go-sqlite3:   file:app.db?_busy_timeout=5000&_journal_mode=WAL&_foreign_keys=1&_txlock=immediate
+//
+// A pool of one connection is not needed. A handler that holds a transaction in one
+// and asks the pool for more waits for itself for ever, with walkin and without. Leave
+// synchronous at FULL, SQLite's default, unless a power cut may take the last upgrades
+// back: NORMAL writes about ten times as fast, and the file survives either way.
 //
 // # Transactions
 //
@@ -29,6 +41,7 @@
 package sqlstore
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 
@@ -50,16 +63,17 @@ const (
 type Config struct {
 	Dialect Dialect // required
 
-	// DB is the pool for everything that writes. Required. On SQLite it must
-	// have one connection, db.SetMaxOpenConns(1), with foreign keys on and
-	// _txlock=immediate: writers that queue in the process wait for
-	// microseconds, those that meet at the file's lock for whole seconds.
+	// DB is the app's pool, however it is set up. Required.
 	DB *sql.DB
 
-	// Reader is a pool for what only reads, outside of transactions. It is
-	// for SQLite in WAL mode, whose readers wait for no writer. Nil is DB.
-	// It must never be a replica that lags: that would sign people out.
+	// Reader is a pool for what only reads, outside of transactions: on SQLite,
+	// where DB has one connection. Nil is DB. It must never be a replica that lags:
+	// that would sign people out.
 	Reader *sql.DB
+
+	// Begin begins a transaction on a connection of DB, for a driver whose own
+	// transactions hooks need, as in package pgxstore. Nil is DB.BeginTx.
+	Begin func(context.Context) (Transaction, error)
 }
 
 // A Store is a walkin.Store in a SQL database. It is safe for concurrent use,
@@ -68,6 +82,8 @@ type Store struct {
 	dialect dialect
 	db      *sql.DB
 	reader  *sql.DB
+	beginTx func(context.Context) (Transaction, error)
+	file    chan struct{} // of SQLite: has room for one writer; otherwise nil
 	q       queries
 
 	lookup, findData prepared
@@ -85,16 +101,16 @@ func New(cfg Config) (*Store, error) {
 	if !ok {
 		errs = append(errs, errors.New("sqlstore: Config.Dialect is not SQLite, PostgreSQL or MySQL"))
 	}
-	switch {
-	case cfg.DB == nil:
+	if cfg.DB == nil {
 		errs = append(errs, errors.New("sqlstore: Config.DB is nil"))
-	case cfg.Dialect == SQLite && cfg.DB.Stats().MaxOpenConnections != 1:
-		errs = append(errs, errors.New("sqlstore: Config.DB needs SetMaxOpenConns(1) on SQLite"))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	s := &Store{dialect: d, db: cfg.DB, reader: cfg.Reader, q: newQueries(d)}
+	s := &Store{dialect: d, db: cfg.DB, reader: cfg.Reader, beginTx: cfg.Begin, q: newQueries(d)}
+	if cfg.Dialect == SQLite {
+		s.file = make(chan struct{}, 1)
+	}
 	s.together = s.newMultitudes()
 	s.lookup.text, s.findData.text = d.sql(lookupQuery), d.sql(findDataQuery)
 	if s.reader == nil {

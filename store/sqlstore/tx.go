@@ -14,22 +14,32 @@ type txKey struct{ *Store }
 // lastTx is the context key of the innermost transaction, whosever it is.
 type lastTx struct{}
 
+// A Transaction is one of database/sql, or of Config.Begin.
+type Transaction interface {
+	runner
+	Commit() error
+	Rollback() error
+}
+
 // Tx returns the transaction that ctx belongs to, for the hooks of
 // walkin.Config: what the app does in it happens with the change of identity or
-// not at all. False outside of one.
+// not at all. False outside of one, and in one of package pgxstore.
 //
-// A hook must use it for all it does in that database. On SQLite there is one
-// connection for writing, and this transaction has it: a hook that asks the
-// pool for another one waits for itself. The other databases hold the user's
-// row, for which a foreign key to it waits.
-func Tx(ctx context.Context) (*sql.Tx, bool) {
-	tx, ok := ctx.Value(lastTx{}).(*sql.Tx)
+// A hook must use it for all it does in that database: the transaction holds the
+// user's row, for which a foreign key to it waits, and on SQLite the whole file.
+// A hook that asks the pool for another connection waits for itself, until the
+// transaction's time is up.
+func Tx(ctx context.Context) (*sql.Tx, bool) { return TxAs[*sql.Tx](ctx) }
+
+// TxAs is Tx for one of Config.Begin, or for whichever it is, as a [Transaction].
+func TxAs[T Transaction](ctx context.Context) (T, bool) {
+	tx, ok := ctx.Value(lastTx{}).(T)
 	return tx, ok
 }
 
 // tx returns the transaction of this very store that ctx belongs to, or nil.
-func (s *Store) tx(ctx context.Context) *sql.Tx {
-	tx, _ := ctx.Value(txKey{s}).(*sql.Tx)
+func (s *Store) tx(ctx context.Context) Transaction {
+	tx, _ := ctx.Value(txKey{s}).(Transaction)
 	return tx
 }
 
@@ -39,20 +49,21 @@ func (s *Store) InTx(ctx context.Context, fn func(context.Context) error) error 
 	if s.tx(ctx) != nil {
 		return fn(ctx)
 	}
-	return again(ctx, func() error { return s.try(ctx, fn) })
+	return s.again(ctx, func() error { return s.try(ctx, fn) })
 }
 
 func (s *Store) try(ctx context.Context, fn func(context.Context) error) error {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
+	tx, err := s.begin(ctx)
 	if err != nil {
 		return wrap(ctx, err)
 	}
 	// After a commit this does nothing; after an error or a panic it undoes. When
-	// ctx has ended, database/sql does so itself, and may have to wait for a
-	// connection that hangs.
+	// ctx has ended it may have to wait for a connection that hangs.
 	defer func() {
 		if ctx.Err() == nil {
 			_ = tx.Rollback()
+		} else {
+			go func() { _ = tx.Rollback() }()
 		}
 	}()
 	inside := context.WithValue(context.WithValue(ctx, txKey{s}, tx), lastTx{}, tx)
@@ -65,10 +76,20 @@ func (s *Store) try(ctx context.Context, fn func(context.Context) error) error {
 	return nil
 }
 
+func (s *Store) begin(ctx context.Context) (Transaction, error) {
+	switch {
+	case s.beginTx != nil:
+		return s.beginTx(ctx)
+	case s.file != nil:
+		return s.beginOnFile(ctx)
+	}
+	return s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
+}
+
 // commit waits no longer than ctx. Some drivers do, at a connection that says
 // nothing any more: then nobody knows whether it was committed, as with every
 // commit whose answer is lost on the way.
-func commit(ctx context.Context, tx *sql.Tx) error {
+func commit(ctx context.Context, tx Transaction) error {
 	done := make(chan error, 1)
 	go func() { done <- tx.Commit() }()
 	select {
@@ -108,6 +129,14 @@ func again(ctx context.Context, f func() error) error {
 	}
 }
 
+// again is the function again, and on SQLite waits for the file.
+func (s *Store) again(ctx context.Context, f func() error) error {
+	if s.file == nil {
+		return again(ctx, f)
+	}
+	return s.onFile(ctx, func() error { return again(ctx, func() error { return patiently(ctx, f) }) })
+}
+
 // A runner is a pool or a transaction.
 type runner interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -119,6 +148,9 @@ type runner interface {
 func (s *Store) from(ctx context.Context) runner {
 	if tx := s.tx(ctx); tx != nil {
 		return tx
+	}
+	if s.file != nil {
+		return patientReader{s.reader}
 	}
 	return s.reader
 }
@@ -151,7 +183,7 @@ func (s *Store) execFor(ctx context.Context, answer func(sql.Result) (int64, err
 	if tx := s.tx(ctx); tx != nil {
 		return execIn(ctx, tx, answer, query, args)
 	}
-	err = again(ctx, func() error {
+	err = s.again(ctx, func() error {
 		n, err = execIn(ctx, s.db, answer, query, args)
 		return err
 	})

@@ -47,8 +47,8 @@ const (
 // Config.RowLimit is reached, or while the store is down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
 	if v := visitFrom(r.Context()); v != nil && v.m == m {
-		v.ensuring.Lock()
-		defer v.ensuring.Unlock()
+		v.more().ensuring.Lock()
+		defer v.more().ensuring.Unlock()
 		return m.ensure(w, r, v)
 	}
 	// Handler left nothing in the context. What the first call sets in the
@@ -67,7 +67,7 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		}
 	} else if reason := m.mintRefusal(r, m.facts(v, r), v.standing, byApp); reason != "" {
 		return Claims{}, m.noUser(v, reason)
-	} else if v.reason == "expired" && !m.isExpired(r) {
+	} else if v.reason() == "expired" && !m.isExpired(r) {
 		return Claims{}, m.noUser(v, "clock")
 	}
 	if v.begun() {
@@ -79,11 +79,11 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		return Claims{}, err
 	}
 	switch {
-	case v.issued != nil:
+	case v.more().issued != nil:
 		response.NoStore(w.Header(), "no-store")
 	case cookie == nil:
-	case old != nil && v.response.Load() != nil:
-		v.response.Load().SetWhile(m.stillAlive(r, old, v.entry), cookie)
+	case old != nil && v.writer() != nil:
+		v.writer().SetWhile(m.stillAlive(r, old, v.entry), cookie)
 	default:
 		m.setCookies(w, v, cookie)
 	}
@@ -120,11 +120,11 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 	case v.standing == conflicting:
 		return m.twoUsers()
 	case v.standing == suspended:
-		return refusalOf(v.err)
+		return refusalOf(v.more().err)
 	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
 		return foreignRequest(reason)
-	case v.reason != "":
-		reason = v.reason
+	case v.reason() != "":
+		reason = v.reason()
 	}
 	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: m.cfg.SignInURL}
 }

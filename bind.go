@@ -70,8 +70,8 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	switch {
 	case has, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
 		show(w)
-	case v.response.Load() != nil:
-		v.response.Load().Set(m.cookies.flow(rand.Text()))
+	case v.writer() != nil:
+		v.writer().Set(m.cookies.flow(rand.Text()))
 		show(w)
 	default:
 		p := response.New(w, m.cookies.flow(rand.Text()))

@@ -4,15 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin/internal/request"
-	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
 )
 
@@ -79,66 +73,6 @@ func FromContext(ctx context.Context) (Claims, bool) {
 func NewContext(ctx context.Context, c Claims) context.Context {
 	v := &visit{Context: ctx}
 	v.claims.Store(&c)
-	return v
-}
-
-// A visit is what walkin knows about one request. It is itself the request's
-// context, which saves an allocation on every request of the site.
-type visit struct {
-	context.Context
-	claims atomic.Pointer[Claims] // nil: nobody; what it points to never changes
-
-	m        *Middleware                     // nil when made by NewContext
-	request  atomic.Pointer[http.Request]    // nil when made by NewContext, on a returning visitor's short way, and after the request
-	handled  bool                            // by Handler: what was to be decided is
-	standing standing                        // how the visitor's token was found
-	lost     bool                            // the store has never heard of the user, who is anonymous
-	unsure   bool                            // the store is not the one that knows the session: nothing is written
-	bearer   bool                            // the token came in the Authorization header, and a new one goes into the answer
-	minted   bool                            // the visitor's user was made by this very request
-	handsOff bool                            // another value of the cookie's name cannot be judged: it is not written over
-	facts    request.Facts                   // who sent the request; not read on a returning visitor's short way
-	reason   string                          // why, for the owner's events
-	err      error                           // what caused it, where there is a cause
-	url      *url.URL                        // as Handler saw it; nil outside of it
-	issued   *Token                          // for the answer to a bearer
-	entry    *entry                          // the cache entry of a token that verified, or nil
-	response atomic.Pointer[response.Writer] // the wrapped writer, nil when w was passed through, and after the request
-	ended    atomic.Bool                     // Handler has returned
-	ensuring sync.Mutex                      // one Ensure after another
-	taken    takenRows                       // of ReserveAccount
-	reserved bool                            // whether there was one
-}
-
-// begun reports whether the response has begun, as far as walkin sees it.
-func (v *visit) begun() bool {
-	p := v.response.Load()
-	return v.ended.Load() || p != nil && p.Begun()
-}
-
-// end lets go of the request and of the response: the visit is the request's
-// context, and a context may be kept for long.
-func (v *visit) end() {
-	v.ended.Store(true)
-	v.request.Store(nil)
-	v.response.Store(nil)
-}
-
-type visitKey struct{}
-
-// Value answers for the visit and passes everything else on.
-func (v *visit) Value(key any) any {
-	if _, ok := key.(visitKey); ok {
-		return v
-	}
-	return v.Context.Value(key)
-}
-
-func visitFrom(ctx context.Context) *visit {
-	if v, ok := ctx.(*visit); ok {
-		return v // nothing wrapped it in between
-	}
-	v, _ := ctx.Value(visitKey{}).(*visit)
 	return v
 }
 

@@ -42,17 +42,17 @@ func (t Token) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 // whose token is in their cookie.
 func IssuedToken(ctx context.Context) (Token, bool) {
 	v := visitFrom(ctx)
-	if v == nil || v.issued == nil {
+	if v == nil || v.more().issued == nil {
 		return Token{}, false
 	}
-	return *v.issued, true
+	return *v.more().issued, true
 }
 
 // hand is the one way by which a token goes into an answer: what issues one for a
 // client without cookies leaves it here, and whoever answers takes it from
 // IssuedToken.
 func (m *Middleware) hand(v *visit, token string, c Claims) {
-	v.issued = &Token{Text: token, ExpiresAt: c.ExpiresAt}
+	v.more().issued = &Token{Text: token, ExpiresAt: c.ExpiresAt}
 }
 
 // WithoutCookies wraps the paths of clients that have no cookies, such as an API for

@@ -108,7 +108,7 @@ func (m *Middleware) mark(r *http.Request, identity Identity) *http.Cookie {
 // Continue does not use is given back at the end of the request.
 func ReserveAccount(r *http.Request) error {
 	v := visitFrom(r.Context())
-	if v == nil || v.m == nil || v.reserved {
+	if v == nil || v.m == nil || v.more().reserved {
 		return nil
 	}
 	c := v.claims.Load()
@@ -119,15 +119,15 @@ func ReserveAccount(r *http.Request) error {
 	if full != nil {
 		return full
 	}
-	v.taken, v.reserved = taken, true
+	v.more().taken, v.more().reserved = taken, true
 	return nil
 }
 
 // returnReserved gives back what ReserveAccount took and Continue did not use: no
 // account was made, and one who tries again must not be refused for that.
 func (m *Middleware) returnReserved(r *http.Request, v *visit) {
-	if v.reserved {
-		m.returnRow(r, v.taken, time.Now())
-		v.taken, v.reserved = takenRows{}, false
+	if own := v.rest.Load(); own != nil && own.reserved {
+		m.returnRow(r, own.taken, time.Now())
+		own.taken, own.reserved = takenRows{}, false
 	}
 }

@@ -214,9 +214,9 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	if v != nil && v.standing == conflicting {
 		return m.twoUsers()
 	} else if v != nil && v.standing == suspended {
-		return refusalOf(v.err)
-	} else if v != nil && v.reason != "" {
-		refusal.Reason = v.reason
+		return refusalOf(v.more().err)
+	} else if v != nil && v.reason() != "" {
+		refusal.Reason = v.reason()
 	}
 	if refusal.Page == "" {
 		refusal.Page = m.cfg.UpgradeURL

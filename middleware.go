@@ -77,81 +77,86 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, inner)
 			return
 		}
-		if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled {
-			next.ServeHTTP(w, r) // wrapped twice
-			return
-		}
-		var f finding // absent
-		if !b.nothing() {
-			f = m.look(r, &b, time.Now())
-		}
+		m.serve(w, r, next, &b)
+	})
+}
 
-		facts := m.readFacts(r, &b)
-		if !m.cfg.Insecure && !facts.HasCookie() && f.standing == absent {
-			m.lookForPlainHTTP(r)
+// serve is Handler for all requests but those of visitors who were here a moment ago.
+func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, b *brought) {
+	if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled {
+		next.ServeHTTP(w, r) // wrapped twice
+		return
+	}
+	var f finding // absent
+	if !b.nothing() {
+		f = m.look(r, b, time.Now())
+	}
+
+	facts := m.readFacts(r, b)
+	if !m.cfg.Insecure && !facts.HasCookie() && f.standing == absent {
+		m.lookForPlainHTTP(r)
+	}
+	var whyNot string
+	if f.standing != live && f.standing != unreachable {
+		if whyNot = m.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
+			m.skipped(r, f, whyNot)
 		}
-		var whyNot string
-		if f.standing != live && f.standing != unreachable {
-			if whyNot = m.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
-				m.skipped(r, f, whyNot)
-			}
-			if f.standing == absent && whyNot != "" && facts.IsSafe() && m.cfg.Mint != MintOnDemand {
-				next.ServeHTTP(w, r)
-				return
-			}
-		}
-		v := m.newVisit(r, f)
-		v.handled, v.facts, v.url = true, facts, r.URL
-		outer := r
-		r = request.With(v, r)
-		// Also after a panic, for who recovers outside. A context that somebody
-		// keeps must not keep the request and its connection.
-		defer func() {
-			m.returnReserved(r, v)
-			request.GiveBack(outer, r)
-			v.end()
-		}()
-		if f.standing == unreachable {
-			// Fails closed: an unsafe request, or one of a permanent user whose
-			// session was not seen alive lately. The cookie stays as it is.
-			refusal := storeFailed(f.err)
-			if f.reason == "other_database" {
-				refusal.Reason = f.reason
-			}
-			m.Refuse(w, r, refusal)
-			return
-		}
-		now := time.Now()
-		cookies, rowMade, err := m.decide(r, v, f, whyNot == "", now)
-		if err != nil {
-			m.Refuse(w, r, err)
-			return
-		}
-		if cookies == nil && !m.mayDemand(r, v) {
-			m.settle(f, v, now)
+		if f.standing == absent && whyNot != "" && facts.IsSafe() && m.cfg.Mint != MintOnDemand {
 			next.ServeHTTP(w, r)
 			return
 		}
-		var p *response.Writer
-		if f.standing == live && cookies != nil {
-			p = response.New(w)
-			p.SetWhile(m.stillAlive(r, f.entry, v.entry), cookies...)
-		} else {
-			p = response.New(w, cookies...)
+	}
+	v := m.newVisit(r, f)
+	v.handled, v.facts, v.url = true, facts, r.URL
+	outer := r
+	r = request.With(v, r)
+	// Also after a panic, for who recovers outside. A context that somebody
+	// keeps must not keep the request and its connection.
+	defer func() {
+		m.returnReserved(r, v)
+		request.GiveBack(outer, r)
+		v.end()
+	}()
+	if f.standing == unreachable {
+		// Fails closed: an unsafe request, or one of a permanent user whose
+		// session was not seen alive lately. The cookie stays as it is.
+		refusal := storeFailed(f.err)
+		if f.reason == "other_database" {
+			refusal.Reason = f.reason
 		}
-		v.response.Store(p)
-		minted, done := v.claims.Load(), false
-		defer func() {
-			// Only who was minted for this request, and is nobody else yet.
-			lost := !done && !p.Begun() || p.Withheld()
-			if rowMade && lost && v.claims.Load() == minted {
-				m.undo(r.Context(), *minted)
-			}
-		}()
-		next.ServeHTTP(p.Wrapped(), r)
-		p.Finish(r.Context())
-		done = true
-	})
+		m.Refuse(w, r, refusal)
+		return
+	}
+	now := time.Now()
+	cookies, rowMade, err := m.decide(r, v, f, whyNot == "", now)
+	if err != nil {
+		m.Refuse(w, r, err)
+		return
+	}
+	if cookies == nil && !m.mayDemand(r, v) {
+		m.settle(f, v, now)
+		next.ServeHTTP(w, r)
+		return
+	}
+	var p *response.Writer
+	if f.standing == live && cookies != nil {
+		p = response.New(w)
+		p.SetWhile(m.stillAlive(r, f.entry, v.entry), cookies...)
+	} else {
+		p = response.New(w, cookies...)
+	}
+	v.more().response.Store(p)
+	minted, done := v.claims.Load(), false
+	defer func() {
+		// Only who was minted for this request, and is nobody else yet.
+		lost := !done && !p.Begun() || p.Withheld()
+		if rowMade && lost && v.claims.Load() == minted {
+			m.undo(r.Context(), *minted)
+		}
+	}()
+	next.ServeHTTP(p.Wrapped(), r)
+	p.Finish(r.Context())
+	done = true
 }
 
 // returned returns the request of a visitor whose token is known, with their
@@ -366,7 +371,7 @@ func (m *Middleware) undo(ctx context.Context, c Claims) {
 
 // setCookies puts cookies on a response that may or may not be wrapped.
 func (m *Middleware) setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
-	p := v.response.Load()
+	p := v.writer()
 	if p == nil {
 		response.SetCookies(w.Header(), set)
 		return

@@ -107,6 +107,6 @@ func (m *Middleware) stillAlive(r *http.Request, old, renewed *entry) func() boo
 func (m *Middleware) remember(v *visit, token string, c Claims) {
 	v.entry = m.known(token, c, false)
 	v.entry.checked.Store(time.Now().UnixNano())
-	v.standing, v.reason = live, ""
+	v.standing, v.more().reason = live, ""
 	v.claims.Store(&v.entry.claims)
 }

@@ -155,7 +155,7 @@ func (d *sessionData) save(w http.ResponseWriter, r *http.Request, v *visit, sta
 	}
 	c := v.claims.Load()
 	if c == nil {
-		if v.reason != "signed_out" {
+		if v.reason() != "signed_out" {
 			d.m.emit(r, Event{Outcome: Failed, Reason: "session_of_nobody"})
 		}
 		return nil

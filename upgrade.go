@@ -144,10 +144,10 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", storeDown(nil)
 	case v.standing == conflicting:
 		return "", m.twoUsers()
-	case v.reason == "clock_skew", v.standing == foreign:
+	case v.reason() == "clock_skew", v.standing == foreign:
 		// Whose request this is cannot be told here and now: a new account for
 		// somebody who has one would take theirs away.
-		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason}
+		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason()}
 	case v.begun():
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
@@ -171,10 +171,11 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	// accounts, all of their owners are.
 	var taken takenRows
 	if p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
-		if taken = v.taken; !v.reserved {
+		if own := v.more(); own.reserved {
+			taken, own.taken, own.reserved = own.taken, takenRows{}, false
+		} else {
 			taken, s.full = m.takeRowOrAsk(r, s.now)
 		}
-		v.taken, v.reserved = takenRows{}, false
 	}
 	// So is every sign-in of a browser that is not signed in: a session is a row,
 	// and a guest leaves a tombstone. A browser that is signed in has a limit of its

@@ -1,0 +1,165 @@
+package walkin
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
+)
+
+// A visit is what walkin knows about one request. It is itself the request's
+// context, which saves an allocation on every request of the site. With the request
+// it is one allocation, and its size decides of which class: TestVisitIsSmall.
+type visit struct {
+	context.Context
+	claims   atomic.Pointer[Claims]       // nil: no user; what it points to never changes
+	m        *Middleware                  // nil when made by NewContext
+	request  atomic.Pointer[http.Request] // nil when made by NewContext, on a returning visitor's short way, and after the request
+	entry    *entry                       // the cache entry of a token that verified, or nil
+	url      *url.URL                     // as Handler saw it; nil outside of it
+	rest     atomic.Pointer[rare]         // nil on a returning visitor's short way, until it is needed: see more
+	ended    atomic.Bool                  // Handler has returned
+	handled  bool                         // by Handler: what was to be decided is
+	standing standing                     // how the visitor's token was found
+	lost     bool                         // the store has never heard of the user, who is anonymous
+	unsure   bool                         // the store is not the one that knows the session: nothing is written
+	bearer   bool                         // the token came in the Authorization header, and a new one goes into the answer
+	minted   bool                         // the visitor's user was made by this very request
+	handsOff bool                         // another value of the cookie's name cannot be judged: it is not written over
+	facts    request.Facts                // who sent the request; not read on a returning visitor's short way
+}
+
+// What a returning visitor's request has not.
+type rare struct {
+	reason   string                          // why the visitor has no user, for the owner's events
+	err      error                           // what caused it, where there is a cause
+	response atomic.Pointer[response.Writer] // the wrapped writer, nil when w was passed through, and after the request
+	issued   *Token                          // for the answer to a bearer
+	ensuring sync.Mutex                      // one Ensure after another
+	taken    takenRows                       // of ReserveAccount
+	reserved bool                            // whether there was one
+}
+
+// more returns the rest of a visit.
+func (v *visit) more() *rare {
+	if v.rest.Load() == nil {
+		v.rest.CompareAndSwap(nil, new(rare))
+	}
+	return v.rest.Load()
+}
+
+// reason says why the visitor has no user; it is empty where they have one.
+func (v *visit) reason() string {
+	if rest := v.rest.Load(); rest != nil {
+		return rest.reason
+	}
+	return ""
+}
+
+// writer returns the wrapped writer, or nil.
+func (v *visit) writer() *response.Writer {
+	if rest := v.rest.Load(); rest != nil {
+		return rest.response.Load()
+	}
+	return nil
+}
+
+// begun reports whether the response has begun, as far as walkin sees it.
+func (v *visit) begun() bool {
+	p := v.writer()
+	return v.ended.Load() || p != nil && p.Begun()
+}
+
+// end lets go of the request and of the response: the visit is the request's
+// context, and a context may be kept for long.
+func (v *visit) end() {
+	v.ended.Store(true)
+	v.request.Store(nil)
+	if rest := v.rest.Load(); rest != nil {
+		rest.response.Store(nil)
+	}
+}
+
+type visitKey struct{}
+
+// Value answers for the visit and passes everything else on.
+func (v *visit) Value(key any) any {
+	if _, ok := key.(visitKey); ok {
+		return v
+	}
+	return v.Context.Value(key)
+}
+
+func visitFrom(ctx context.Context) *visit {
+	if v, ok := ctx.(*visit); ok {
+		return v // nothing wrapped it in between
+	}
+	v, _ := ctx.Value(visitKey{}).(*visit)
+	return v
+}
+
+// visit returns what Handler found about the request. When it left nothing in
+// the context, or the request did not come through it, visit looks now: first
+// at what this very response sets already, by an earlier Ensure or Continue,
+// and then at the request.
+func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
+	if v := visitFrom(r.Context()); v != nil && v.m == m {
+		return v
+	}
+	now := time.Now()
+	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
+		set := http.Response{Header: w.Header()}
+		for _, as := range [...]carrier{asPermanent, asAnonymous} {
+			for _, c := range set.Cookies() {
+				if c.Name != m.cookies.name(as == asAnonymous) || c.Value == "" {
+					continue
+				}
+				if f := m.judge(r, c.Value, m.cache.Get(c.Value), now, as); f.standing == live {
+					return m.newVisit(r, f)
+				}
+			}
+		}
+	}
+	var b brought
+	b.read(r.Header, m)
+	return m.newVisit(r, m.look(r, &b, now))
+}
+
+func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
+	one := &struct { // allocated together
+		visit
+		rare
+	}{visit{Context: r.Context(), m: m, standing: f.standing, bearer: f.bearer,
+		lost: f.lost, unsure: f.unsure, handsOff: f.beside == uncertain, entry: f.entry}, rare{reason: f.reason, err: f.err}}
+	v := &one.visit
+	v.rest.Store(&one.rare)
+	v.request.Store(r)
+	switch {
+	case f.standing != live:
+	case f.lost:
+		// To the store they are as new as a provisional user; and as with one,
+		// their next act makes them a row.
+		c := f.entry.claims
+		c.Provisional = true
+		v.claims.Store(&c)
+	case f.settled:
+		// The token is from before the row. What the store just said is newer.
+		c := f.entry.claims
+		c.Provisional = false
+		v.claims.Store(&c)
+	default:
+		v.claims.Store(&f.entry.claims)
+	}
+	return v
+}
+
+// become makes the visitor nobody.
+func (v *visit) become(s standing, reason string) {
+	v.standing, v.more().reason = s, reason
+	v.claims.Store(nil)
+}

@@ -61,6 +61,8 @@ func TestDependencies(t *testing.T) {
 			t.Fatal(err)
 		}
 		switch {
+		case p.ImportPath == "html/template", p.ImportPath == "text/template":
+			t.Errorf("the root depends on %s, which is 3.8 MB of every program", p.ImportPath)
 		case p.Standard || p.ImportPath == module || isOursWithin(p.ImportPath, "internal"), p.ImportPath == module+"/limit":
 		case isOursWithin(p.ImportPath, ""):
 			t.Errorf("the root depends on %s; every arrow points at the root", p.ImportPath)

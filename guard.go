@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"math"
 	"net/http"
 	"strconv"
@@ -326,33 +325,6 @@ func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Re
 
 // wholeSeconds rounds up: who comes back then must not be too early.
 func wholeSeconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
-
-var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="turbo-visit-control" content="reload">
-<title>{{.Title}}</title>
-<h1>{{.Title}}</h1>
-<p>{{.Detail}}
-{{with .SignOut}}<form method="post" action="{{.}}"><button>Sign out</button></form>
-{{end}}{{with .Back}}<p><a href="{{.}}">Back to the page</a>
-{{end}}<p><a href="{{.Start}}">Back to the start</a>
-</html>
-`))
-
-func writePage(w http.ResponseWriter, r *http.Request, e *Refusal) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(e.Status)
-	back := ""
-	if !isSafe(r) {
-		back = localurl.Path(wayBack(r), "")
-	}
-	_ = refusalPage.Execute(w, struct{ Title, Detail, SignOut, Back, Start string }{http.StatusText(e.Status), e.Message, e.SignOut, back, start(r)})
-}
 
 // ReturnTo returns where a form leads when it is done: the local path in its
 // return_to, or the app's own start when that is none, or one that a browser could

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"html/template"
 	"net/http"
 	"strings"
 
@@ -36,11 +35,11 @@ func (m *Middleware) RenderedFor(r *http.Request) string {
 	return base64.RawURLEncoding.EncodeToString(renderedMAC(m.renderedKeys[0], id))
 }
 
-// RenderedForField returns the value of [Middleware.RenderedFor] as a hidden field, for
-// templates.
-func (m *Middleware) RenderedForField(r *http.Request) template.HTML {
+// RenderedForField returns the value of [Middleware.RenderedFor] as the HTML of a hidden
+// field. A template of html/template gets it as template.HTML(wk.RenderedForField(r)).
+func (m *Middleware) RenderedForField(r *http.Request) string {
 	// The value is of the base64url alphabet alone.
-	return template.HTML(`<input type="hidden" name="` + renderedField + `" value="` + m.RenderedFor(r) + `">`)
+	return `<input type="hidden" name="` + renderedField + `" value="` + m.RenderedFor(r) + `">`
 }
 
 // RequireRenderedFor lets an unsafe request through that says, by its header or its

@@ -60,7 +60,7 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	if err != nil {
 		return err
 	}
-	v := view{Visitor: who, Notice: notice, Data: data, RenderedFor: s.wk.RenderedForField(r)}
+	v := view{Visitor: who, Notice: notice, Data: data, RenderedFor: template.HTML(s.wk.RenderedForField(r))}
 	switch {
 	case status == http.StatusOK && (name == "home" || name == "public"):
 		v.ReturnTo = r.URL.EscapedPath()

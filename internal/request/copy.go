@@ -28,7 +28,9 @@ func GiveBack(to, from *http.Request) {
 	if to == from {
 		return
 	}
-	giveValues(to, from, from.Pattern)
+	if from.Pattern != "" {
+		giveValues(to, from, from.Pattern)
+	}
 	if to.Pattern != from.Pattern {
 		giveValues(to, from, to.Pattern)
 		to.Pattern = from.Pattern

@@ -9,9 +9,9 @@ CHAOSTIME ?= 15s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check check-all gofmt vet fix staticcheck promises race test fuzz chaos bench load crowd tidy release release-check
+.PHONY: check check-all gofmt vet fix staticcheck lint promises race test fuzz chaos bench load crowd tidy release release-check
 
-check: gofmt vet fix staticcheck promises race chaos
+check: gofmt vet fix staticcheck lint promises race chaos
 	@echo "== all good"
 
 # What make check does, and what is too slow for it: each fuzz target for FUZZTIME,
@@ -43,6 +43,11 @@ fix:
 staticcheck:
 	@echo "== staticcheck"
 	@$(GO) tool staticcheck work
+
+# What walkin's own linter says of the example.
+lint:
+	@echo "== walkinvet"
+	@$(GO) run ./cmd/walkinvet ./example/...
 
 promises:
 	@echo "== docs/promises.md"

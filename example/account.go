@@ -59,7 +59,7 @@ func (s *site) signInPage(w http.ResponseWriter, r *http.Request, form walkin.Fo
 // providerPage is what visitors come back to when a provider did not vouch for
 // them.
 func (s *site) providerPage(w http.ResponseWriter, r *http.Request, form walkin.Form) {
-	if c, _ := walkin.FromContext(r.Context()); c.Anonymous {
+	if c, ok := walkin.FromContext(r.Context()); ok && c.Anonymous {
 		s.upgradePage(w, r, form)
 		return
 	}

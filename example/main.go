@@ -102,7 +102,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	wk, err := walkin.New(walkin.Config{
 		Keys:            keys,
 		Store:           store,
-		Insecure:        true, // plain http on localhost; leave it out behind https
+		Insecure:        base.Scheme == "http", // on localhost
 		UpgradeURL:      "/upgrade",
 		SignInURL:       "/signin",
 		CredentialPaths: []string{"/upgrade/", "/signin/", "/code", "/passkey/", "/auth/"},

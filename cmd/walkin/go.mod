@@ -6,6 +6,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/spf13/cobra v1.10.2
 	github.com/walkin-go/walkin v0.1.0
+	github.com/walkin-go/walkin/cmd/walkinvet v0.1.0
 	github.com/walkin-go/walkin/rls v0.1.0
 )
 
@@ -30,4 +31,5 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/tools v0.52.0 // indirect
 )

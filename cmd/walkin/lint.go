@@ -12,7 +12,7 @@ import (
 )
 
 func lintCommand() *cobra.Command {
-	return group("lint", "Find what anonymous users can reach", lintSQL())
+	return group("lint", "Find what anonymous users can reach", lintSQL(), lintRoutes())
 }
 
 func lintSQL() *cobra.Command {

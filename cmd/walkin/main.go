@@ -14,9 +14,13 @@ import (
 	"os/signal"
 
 	"github.com/spf13/cobra"
+	"github.com/walkin-go/walkin/cmd/walkinvet/analyzer"
 )
 
 func main() {
+	if analyzer.RunAsVetTool(os.Args[1:]) {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/walkin-go/walkin/cmd/walkinvet/analyzer"
+)
+
+// TestMain serves go vet, which calls the program it was started by.
+func TestMain(m *testing.M) {
+	if analyzer.RunAsVetTool(os.Args[1:]) {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestLintRoutes holds the forms of output and the exit codes.
+func TestLintRoutes(t *testing.T) {
+	const cases = "../walkinvet/internal/cases/testdata/"
+	lint := func(args ...string) (stdout, stderr string, code int) {
+		var out, talk bytes.Buffer
+		code = run(t.Context(), append([]string{"lint", "routes"}, args...), &out, &talk)
+		return out.String(), talk.String(), code
+	}
+	out, talk, code := lint("./" + cases + "faults/across/...")
+	if code != 1 || strings.Count(out, "\n") != 4 || !strings.Contains(out, "across.go:13:2: every visitor can send POST /create") || !strings.Contains(talk, "4 findings") {
+		t.Errorf("got %d, %s%s", code, out, talk)
+	}
+	out, _, code = lint("--json", "./"+cases+"faults/across/...")
+	var tree map[string]map[string][]struct{ Category, Posn, Message string }
+	if err := json.Unmarshal([]byte(out), &tree); err != nil || code != 1 {
+		t.Fatalf("got %d and %v in %s", code, err, out)
+	}
+	for _, analyzers := range tree {
+		if list := analyzers["walkinvet"]; len(list) != 4 || list[0].Category != "route" || list[0].Posn == "" {
+			t.Errorf("got %+v", list)
+		}
+	}
+	out, _, code = lint("--sarif", "./"+cases+"faults/across/...")
+	var log struct {
+		Version string
+		Runs    []struct {
+			Results []struct {
+				RuleID    string `json:"ruleId"`
+				Locations []struct {
+					PhysicalLocation struct {
+						ArtifactLocation struct{ URI string }
+						Region           struct{ StartLine int }
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &log); err != nil || code != 1 || log.Version != "2.1.0" || len(log.Runs) != 1 || len(log.Runs[0].Results) != 4 {
+		t.Fatalf("got %d and %v in %s", code, err, out)
+	}
+	if r := log.Runs[0].Results[0]; r.RuleID != "route" || r.Locations[0].PhysicalLocation.Region.StartLine != 13 || !strings.HasSuffix(r.Locations[0].PhysicalLocation.ArtifactLocation.URI, "faults/across/across.go") {
+		t.Errorf("got %+v", r)
+	}
+	for _, form := range []string{"--json", "--sarif"} {
+		if out, _, code := lint(form, "./"+cases+"clean/gin"); code != 0 || !json.Valid([]byte(out)) || strings.Contains(out, "message") {
+			t.Errorf("%s of a clean program: got %d and %s", form, code, out)
+		}
+	}
+	for name, args := range map[string][]string{"no such package": {"./nothing"}, "unknown flag": {"--nope"}, "both": {"--json", "--sarif", "./..."}} {
+		if out, talk, code := lint(args...); code != 2 || out != "" || !strings.HasPrefix(talk, "walkin: ") {
+			t.Errorf("%s: got %d, %q and %q; want 2 and an explanation", name, code, out, talk)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package analyzer
+
+import (
+	"go/ast"
+	"go/token"
+	"go/types"
+	"strings"
+
+	"golang.org/x/tools/go/types/typeutil"
+)
+
+// claims finds claims whose ok was dropped and whose Anonymous is read: a request
+// without a user then passes for one of a permanent user. Behind a guard there is
+// always a user.
+func (p *pkg) claims(w *walker) {
+	callers := p.callers()
+	for _, file := range p.Files {
+		if strings.HasSuffix(p.Fset.Position(file.Pos()).Filename, "_test.go") {
+			continue
+		}
+		var stack []ast.Node
+		ast.Inspect(file, func(n ast.Node) bool {
+			if n == nil {
+				stack = stack[:len(stack)-1]
+				return true
+			}
+			stack = append(stack, n)
+			assign, ok := n.(*ast.AssignStmt)
+			if !ok || len(assign.Rhs) != 1 || len(assign.Lhs) != 2 || !isBlank(assign.Lhs[1]) {
+				return true
+			}
+			id, _ := assign.Lhs[0].(*ast.Ident)
+			results, _ := p.TypesInfo.TypeOf(assign.Rhs[0]).(*types.Tuple)
+			if id == nil || id.Name == "_" || results == nil || !isClaims(results.At(0).Type()) {
+				return true
+			}
+			if b, ok := results.At(1).Type().Underlying().(*types.Basic); !ok || b.Kind() != types.Bool {
+				return true
+			}
+			if p.guarded(stack, w, callers) {
+				return true
+			}
+			if at := p.readsAnonymous(outermost(stack), p.TypesInfo.ObjectOf(id)); at.IsValid() {
+				p.report(at, "claims", "%s.Anonymous is false without a user, too, and the ok that would tell was dropped on line %d", id.Name, p.Fset.Position(assign.Pos()).Line)
+			}
+			return true
+		})
+	}
+}
+
+func outermost(stack []ast.Node) ast.Node {
+	for _, n := range stack {
+		switch n.(type) {
+		case *ast.FuncDecl, *ast.FuncLit:
+			return n
+		}
+	}
+	return stack[0]
+}
+
+// guarded reports whether the function around an expression is reached through guards
+// alone.
+func (p *pkg) guarded(stack []ast.Node, w *walker, callers map[*ast.FuncDecl][]ast.Node) bool {
+	for i := len(stack) - 1; i >= 0; i-- {
+		switch fn := stack[i].(type) {
+		case *ast.FuncLit:
+			if r, ok := w.reached[fn]; ok {
+				return r.guarded && !r.open
+			}
+		case *ast.FuncDecl:
+			return p.guardedDecl(fn, w, callers, map[*ast.FuncDecl]bool{})
+		}
+	}
+	return false
+}
+
+func (p *pkg) guardedDecl(fn *ast.FuncDecl, w *walker, callers map[*ast.FuncDecl][]ast.Node, seen map[*ast.FuncDecl]bool) bool {
+	if seen[fn] {
+		return true
+	}
+	seen[fn] = true
+	r, reached := w.reached[fn]
+	if r.open {
+		return false
+	}
+	for _, caller := range callers[fn] {
+		switch caller := caller.(type) {
+		case *ast.FuncLit:
+			if by := w.reached[caller]; !by.guarded || by.open {
+				return false
+			}
+		case *ast.FuncDecl:
+			if !p.guardedDecl(caller, w, callers, seen) {
+				return false
+			}
+		}
+	}
+	return reached || len(callers[fn]) > 0
+}
+
+// callers returns, for each function of the package, the functions that call it: a
+// literal that is a handler of its own where there is one, or else the declaration.
+func (p *pkg) callers() map[*ast.FuncDecl][]ast.Node {
+	out := map[*ast.FuncDecl][]ast.Node{}
+	for _, decl := range p.decls {
+		if decl.Body == nil {
+			continue
+		}
+		var walk func(in ast.Node, by ast.Node)
+		walk = func(in ast.Node, by ast.Node) {
+			ast.Inspect(in, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.FuncLit:
+					if handlerLike(p.TypesInfo.TypeOf(n)) && ast.Node(n) != by {
+						walk(n.Body, n)
+						return false
+					}
+				case *ast.CallExpr:
+					if fn, ok := typeutil.Callee(p.TypesInfo, n).(*types.Func); ok && p.decls[fn.Origin()] != nil {
+						callee := p.decls[fn.Origin()]
+						out[callee] = append(out[callee], by)
+					}
+				}
+				return true
+			})
+		}
+		walk(decl.Body, decl)
+	}
+	return out
+}
+
+// readsAnonymous returns where a function reads Anonymous of claims, unless it asks
+// in another way whether there are any.
+func (p *pkg) readsAnonymous(fn ast.Node, claims types.Object) (at token.Pos) {
+	of := func(e ast.Expr, field string) bool {
+		sel, ok := ast.Unparen(e).(*ast.SelectorExpr)
+		if !ok || field != "" && sel.Sel.Name != field {
+			return false
+		}
+		id, ok := ast.Unparen(sel.X).(*ast.Ident)
+		return ok && p.TypesInfo.ObjectOf(id) == claims
+	}
+	asked := false
+	ast.Inspect(fn, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			if of(n, "Anonymous") {
+				first(&at, n.Pos())
+			}
+		case *ast.BinaryExpr:
+			for _, side := range []ast.Expr{n.X, n.Y} {
+				id, ok := ast.Unparen(side).(*ast.Ident)
+				same := ok && p.TypesInfo.ObjectOf(id) == claims
+				asked = asked || (n.Op == token.EQL || n.Op == token.NEQ) && (same || of(side, "UserID") || of(side, "SessionID") || of(side, "Method"))
+			}
+		}
+		return true
+	})
+	if asked {
+		return token.NoPos
+	}
+	return at
+}

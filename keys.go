@@ -73,7 +73,14 @@ func ParseJWKS(data []byte) ([]Key, error) {
 // replicas, then put it first, and remove the old one when no token of it can be
 // alive any more, after Config.Lifetime; see docs/keys.md.
 func KeyFile(path string) ([]Key, error) {
-	keys, err := token.KeyFile(path)
+	keys, err := token.KeyFile(path, false)
+	return keysFrom(keys), err
+}
+
+// KeyFileES256 is [KeyFile] with a new key on P-256 for ES256 where it makes one: for
+// clients and services that verify no Ed25519, as supabase-js does not.
+func KeyFileES256(path string) ([]Key, error) {
+	keys, err := token.KeyFile(path, true)
 	return keysFrom(keys), err
 }
 

@@ -51,6 +51,8 @@ type Middleware struct {
 		ahead      atomic.Int64 // nanoseconds that this process was ahead of the store
 	}
 
+	refreshSecrets refreshSecrets
+
 	renderedKeys [][]byte                  // of RenderedFor
 	challenge    atomic.Pointer[Challenge] // of AttachChallenge
 	turns        turns                     // of Ensure

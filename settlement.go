@@ -120,8 +120,16 @@ func (s *settlement) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.open(ctx); err != nil || s.guest == nil {
+	if err := s.open(ctx); err != nil {
 		return err
+	}
+	if p.Applied != nil {
+		if err := p.Applied(ctx, s.change); err != nil {
+			return err
+		}
+	}
+	if s.guest == nil {
+		return nil
 	}
 	// After all that was the guest's has moved. And last: what a database locks
 	// to delete a user may be more than the user.

@@ -65,6 +65,11 @@ type Proof struct {
 	// error. This needs Binding.
 	Redeem func(ctx context.Context) error
 
+	// Applied, unless nil, is called in the transaction of the change, after the
+	// app's hook: for a package that keeps something of its own about the user. An
+	// error undoes the change and is returned as it is. It may run more than once.
+	Applied func(ctx context.Context, c Change) error
+
 	// Binding is the name by [Middleware.Bind] that the login flow is bound to,
 	// unless empty. A session that ends before the change, as by a sign-out, ends
 	// the flow with it.

@@ -2,7 +2,9 @@ package token
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -84,11 +86,12 @@ func fromJWK(j jwk.Key) (Key, error) {
 	return key, nil
 }
 
-// KeyFile reads a JWKS file, and makes one when there is none, as walkin.KeyFile says.
-func KeyFile(path string) ([]Key, error) {
+// KeyFile reads a JWKS file, and makes one when there is none, as walkin.KeyFile and
+// walkin.KeyFileES256 say.
+func KeyFile(path string, es256 bool) ([]Key, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeKeyFile(path); err != nil {
+		if err := makeKeyFile(path, es256); err != nil {
 			return nil, fmt.Errorf("walkin: making the key file: %w", err)
 		}
 		info, err = os.Stat(path)
@@ -108,8 +111,14 @@ func KeyFile(path string) ([]Key, error) {
 
 // makeKeyFile writes the file aside and links it into place, so that a second
 // process sees it whole or not at all, and never replaces it.
-func makeKeyFile(path string) error {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
+func makeKeyFile(path string, es256 bool) error {
+	var private crypto.Signer
+	var err error
+	if es256 {
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	} else {
+		_, private, err = ed25519.GenerateKey(rand.Reader)
+	}
 	if err != nil {
 		return err
 	}

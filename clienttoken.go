@@ -1,0 +1,68 @@
+package walkin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/walkin-go/walkin/internal/token"
+)
+
+// ProfileClaims are the claims that a token of [Middleware.ClientToken] carries
+// beside walkin's own, at the top level, where policies written for Supabase look for
+// them. There are these and no others: a role, for one, would pass every policy.
+type ProfileClaims struct {
+	Email string // "email": proven, or empty
+	Phone string // "phone": the same
+
+	AppMetadata  json.RawMessage // "app_metadata": a JSON object that the app wrote; nil is {}
+	UserMetadata json.RawMessage // "user_metadata": a JSON object that the user wrote; nil is {}
+
+	AAL string // "aal": the authenticator assurance level; empty is "aal1"
+}
+
+// ErrTokenTooLarge is wrapped by the error of [Middleware.ClientToken] when the
+// claims do not fit into a token.
+var ErrTokenTooLarge = token.ErrTooLarge
+
+// ClientToken signs a short bearer token for this app: for the session in c, with the
+// profile's claims. It is for the answer to a client that keeps tokens instead of
+// cookies, right after [Middleware.Continue], [Middleware.Ensure] or
+// [Middleware.Refresh]. It lives for ttl, an hour at most, and ends with its session
+// wherever the session is looked up.
+//
+// It believes c as it is, so c must come from walkin. A session that has ended is
+// ErrSuperseded.
+func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims, ttl time.Duration) (Token, error) {
+	if ttl <= 0 || ttl > maxAccess {
+		return Token{}, fmt.Errorf("walkin: a client's token lives %v at most, not %v", maxAccess, ttl)
+	}
+	session, err := m.lookup(ctx, c)
+	if errors.Is(err, ErrNotFound) {
+		return Token{}, ErrSuperseded
+	} else if err != nil {
+		return Token{}, err
+	}
+	now := m.earlier(time.Now())
+	c.Provisional, c.Anonymous = false, session.Anonymous
+	c.IssuedAt = time.Unix(now.Unix(), 0)
+	c.ExpiresAt = c.IssuedAt.Add(ttl)
+	if c = m.bounded(c, session.CreatedAt); !c.ExpiresAt.After(c.IssuedAt) || now.After(session.ExpiresAt) {
+		return Token{}, ErrSuperseded
+	}
+	if c.App, err = m.appClaims(ctx, c); err != nil {
+		return Token{}, err
+	}
+	c.database = m.databaseID()
+	text, err := m.keys.IssueProfile(c.forToken(), token.Profile(p), m.cfg.Audience)
+	if errors.Is(err, ErrTokenTooLarge) {
+		err = &Refusal{Status: http.StatusUnprocessableEntity, Reason: "token_too_large", Err: err}
+	}
+	if err != nil {
+		return Token{}, err
+	}
+	return Token{text, c.ExpiresAt}, nil
+}

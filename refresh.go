@@ -1,0 +1,307 @@
+package walkin
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A refresh token names its user, its session and a counter, and has a MAC over them.
+// What is stored is one ticket for each session, with the counter of the token that is
+// good now. So a refresh is one write, there is no table of used tokens, and who reads
+// the store can make none.
+
+// reuseFor is how long a refresh token that was exchanged gets the same new token once
+// more: several tabs refresh at once, and each of them must go on.
+const reuseFor = 10 * time.Second
+
+// A refreshing is what the ticket of a session holds.
+type refreshing struct {
+	Counter  uint64    `json:"counter"` // of the token that is good now
+	Used     []used    `json:"used,omitempty"`
+	Method   string    `json:"method,omitempty"`
+	ProvenAt time.Time `json:"proven_at,omitzero"`
+	Once     *onceMore `json:"once,omitempty"`
+}
+
+// A used token was exchanged a moment ago.
+type used struct {
+	Counter uint64    `json:"counter"`
+	At      time.Time `json:"at"`
+}
+
+// A onceMore is the session for which the token of an ended one is good once.
+type onceMore struct {
+	SessionID uuid.UUID `json:"session_id"`
+	Until     time.Time `json:"until"`
+	Spent     bool      `json:"spent,omitempty"`
+}
+
+func refreshKey(session uuid.UUID) string { return "refresh:" + session.String() }
+
+// StartRefresh returns the first refresh token of the session in c, for
+// [Middleware.Refresh]. Call it once for a session, right after [Middleware.Continue]
+// or [Middleware.Ensure] has opened it.
+func (m *Middleware) StartRefresh(ctx context.Context, c Claims) (string, error) {
+	state := refreshing{Method: c.Method, ProvenAt: c.ProvenAt}
+	if err := m.putRefreshing(ctx, c, state); err != nil {
+		return "", err
+	}
+	return m.refreshToken(c.UserID, c.SessionID, 0)
+}
+
+// Refresh exchanges a refresh token for the claims of its session, as they are now,
+// and the next refresh token. A token is good once: whoever presents it again within
+// 10 seconds, as a second tab does, gets the same next token; later it is in two
+// hands, and the session ends, for both. That is an event: Refused with reason
+// refresh_token_reused.
+//
+// The error is ErrNotFound for what is no refresh token of ours, ErrSuperseded for one
+// whose session has ended, and wraps ErrRedeemed for one that was used. Otherwise the
+// store failed.
+func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, error) {
+	user, session, counter, ok := m.readRefreshToken(token)
+	if !ok {
+		return Claims{}, "", ErrNotFound
+	}
+	m.prepare(r.Context())
+	now := m.earlier(time.Now())
+	var c Claims
+	var answer error
+	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
+		c, answer = Claims{UserID: user, SessionID: session}, nil
+		// The lock: of two tabs the second sees what the first did.
+		if _, err := m.cfg.Store.User(ctx, user); errors.Is(err, ErrNotFound) {
+			answer = ErrSuperseded
+			return nil
+		} else if err != nil {
+			return err
+		}
+		var err error
+		c, counter, answer, err = m.rotate(ctx, c, counter, now)
+		return err
+	})
+	if err != nil {
+		return Claims{}, "", err
+	}
+	if errors.Is(answer, ErrRedeemed) {
+		m.drop(r.Context(), c)
+		m.emit(r, Event{Outcome: Refused, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
+		m.emit(r, Event{Outcome: SignedOut, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
+	}
+	if answer != nil {
+		return c, "", answer
+	}
+	next, err := m.refreshToken(c.UserID, c.SessionID, counter)
+	return c, next, err
+}
+
+// rotate decides about one token, in the transaction of ctx, with the user locked. It
+// returns the session that goes on, or with ErrRedeemed the one that it has ended.
+func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now time.Time) (Claims, uint64, error, error) {
+	ticket, err := m.cfg.Store.Ticket(ctx, refreshKey(c.SessionID), now)
+	if errors.Is(err, ErrNotFound) {
+		return c, 0, ErrSuperseded, nil
+	} else if err != nil {
+		return c, 0, nil, err
+	}
+	var state refreshing
+	if err := json.Unmarshal(ticket.Data, &state); err != nil {
+		return c, 0, nil, err
+	}
+	session, err := m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+		return m.onceMore(ctx, c, counter, state, ticket, now)
+	case err != nil:
+		return c, 0, nil, err
+	case m.outlived(session.CreatedAt, now), now.After(session.ExpiresAt.Add(leeway)):
+		return c, 0, ErrSuperseded, nil
+	}
+	if counter < state.Counter {
+		if !wasUsed(state.Used, counter, now) {
+			// It is in two hands, and who of the two is the owner cannot be told:
+			// fails closed, for both.
+			return c, 0, ErrRedeemed, m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
+		}
+		c = m.refreshed(c, session, state, now)
+		return c, state.Counter, nil, nil
+	}
+	// A counter above the stored one is of a store that was restored from a backup:
+	// the token is ours, and newer than what the store remembers.
+	state.Used = append(recent(state.Used, now), used{counter, now})
+	state.Counter = counter + 1
+	c = m.refreshed(c, session, state, now)
+	if now.Sub(session.RenewedAt) >= m.cfg.RenewAfter-time.Second {
+		session.RenewedAt, session.ExpiresAt = now, c.ExpiresAt
+		if err := m.cfg.Store.RenewSession(ctx, session); err != nil {
+			return c, 0, nil, err
+		}
+	}
+	return c, state.Counter, nil, m.putRefreshing(ctx, c, state)
+}
+
+// refreshed returns the claims of a session that goes on.
+func (m *Middleware) refreshed(c Claims, session Session, state refreshing, now time.Time) Claims {
+	c.Anonymous = session.Anonymous
+	if !c.Anonymous {
+		c.Method, c.ProvenAt = state.Method, state.ProvenAt
+	}
+	return m.bounded(m.dated(c, now), session.CreatedAt)
+}
+
+func recent(all []used, now time.Time) []used {
+	var kept []used
+	for _, u := range all {
+		if now.Sub(u.At) <= reuseFor {
+			kept = append(kept, u)
+		}
+	}
+	return kept[max(0, len(kept)-16):]
+}
+
+func wasUsed(all []used, counter uint64, now time.Time) bool {
+	for _, u := range recent(all, now) {
+		if u.Counter == counter {
+			return true
+		}
+	}
+	return false
+}
+
+// RefreshOnceMore lets the refresh token of a session that has just ended be exchanged
+// once more, until then, for the session that took its place: for a client whose
+// request changed its identity and whose answer has no room for tokens. It returns
+// ErrNotFound where the old session had no refresh token.
+//
+// It opens a window. Who else holds the old token may be faster: then the client's own
+// try is the second, which ends the session for both and is an event, as every reuse
+// in [Middleware.Refresh].
+func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, until time.Time) error {
+	return m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		if _, err := m.cfg.Store.User(ctx, old.UserID); err != nil {
+			return err
+		}
+		ticket, err := m.cfg.Store.Ticket(ctx, refreshKey(old.SessionID), time.Now())
+		if err != nil {
+			return err
+		}
+		var state refreshing
+		if err := json.Unmarshal(ticket.Data, &state); err != nil {
+			return err
+		}
+		state.Once = &onceMore{SessionID: next.SessionID, Until: until}
+		if err := m.putTicket(ctx, refreshKey(old.SessionID), state, until.Add(m.cfg.Lifetime)); err != nil {
+			return err
+		}
+		return m.putRefreshing(ctx, next, refreshing{Method: next.Method, ProvenAt: next.ProvenAt})
+	})
+}
+
+// onceMore decides about a token whose session has ended. A second try ends the session
+// that the first one got, however late it comes.
+func (m *Middleware) onceMore(ctx context.Context, c Claims, counter uint64, state refreshing, ticket Ticket, now time.Time) (Claims, uint64, error, error) {
+	if state.Once == nil || counter != state.Counter {
+		return c, 0, ErrSuperseded, nil
+	}
+	next := c
+	next.SessionID = state.Once.SessionID
+	session, err := m.cfg.Store.Lookup(ctx, next.UserID, next.SessionID)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+		return c, 0, ErrSuperseded, nil
+	case err != nil:
+		return c, 0, nil, err
+	case state.Once.Spent:
+		return next, 0, ErrRedeemed, m.cfg.Store.DeleteSession(ctx, next.UserID, next.SessionID)
+	case now.After(state.Once.Until):
+		return c, 0, ErrSuperseded, nil
+	}
+	state.Once.Spent = true
+	if err := m.putTicket(ctx, ticket.Key, state, ticket.ExpiresAt); err != nil {
+		return c, 0, nil, err
+	}
+	kept, err := m.cfg.Store.Ticket(ctx, refreshKey(next.SessionID), now)
+	if err != nil {
+		return c, 0, nil, err
+	}
+	var own refreshing
+	if err := json.Unmarshal(kept.Data, &own); err != nil {
+		return c, 0, nil, err
+	}
+	return m.refreshed(next, session, own, now), own.Counter, nil, nil
+}
+
+func (m *Middleware) putRefreshing(ctx context.Context, c Claims, state refreshing) error {
+	return m.putTicket(ctx, refreshKey(c.SessionID), state, c.ExpiresAt.Add(leeway))
+}
+
+func (m *Middleware) putTicket(ctx context.Context, key string, data any, until time.Time) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	return m.cfg.Store.PutTicket(ctx, Ticket{Key: key, Data: text, ExpiresAt: until})
+}
+
+// The token: 16 bytes of user, 16 of session, 8 of counter, 16 of MAC, in base64url.
+const refreshLength = 16 + 16 + 8 + 16
+
+// refreshSecrets are the keys of the MACs, once they are needed.
+type refreshSecrets struct {
+	once sync.Once
+	keys [][]byte
+	err  error
+}
+
+func (m *Middleware) refreshKeys() ([][]byte, error) {
+	m.refreshSecrets.once.Do(func() {
+		m.refreshSecrets.keys, m.refreshSecrets.err = m.DeriveKeys("walkin refresh")
+	})
+	return m.refreshSecrets.keys, m.refreshSecrets.err
+}
+
+func (m *Middleware) refreshToken(user, session uuid.UUID, counter uint64) (string, error) {
+	keys, err := m.refreshKeys()
+	if err != nil {
+		return "", err
+	}
+	b := binary.BigEndian.AppendUint64(append(user[:], session[:]...), counter)
+	return base64.RawURLEncoding.EncodeToString(append(b, refreshMAC(keys[0], b)...)), nil
+}
+
+func (m *Middleware) readRefreshToken(token string) (user, session uuid.UUID, counter uint64, ok bool) {
+	keys, err := m.refreshKeys()
+	if err != nil || len(token) != base64.RawURLEncoding.EncodedLen(refreshLength) {
+		return user, session, 0, false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(b) != refreshLength { // it passes over line breaks
+		return user, session, 0, false
+	}
+	body, mac := b[:40], b[40:]
+	for _, key := range keys {
+		if hmac.Equal(mac, refreshMAC(key, body)) {
+			ok = true
+		}
+	}
+	copy(user[:], body)
+	copy(session[:], body[16:])
+	return user, session, binary.BigEndian.Uint64(body[32:]), ok && !bytes.Equal(user[:], uuid.Nil[:])
+}
+
+func refreshMAC(key, body []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(body)
+	return mac.Sum(nil)[:16]
+}

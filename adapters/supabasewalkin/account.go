@@ -1,0 +1,353 @@
+package supabasewalkin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+// getUser is GET /user.
+func (h *Handler) getUser(c *call) (any, error) {
+	claims, err := h.user(c)
+	if err != nil {
+		if before, ok := h.beforeChange(c); ok {
+			return before, nil
+		}
+		return nil, err
+	}
+	return h.userOf(c.Context(), claims.UserID)
+}
+
+// changeUser is PUT /user: what a user says of themselves, their password, and their
+// address. The answer has no room for tokens.
+func (h *Handler) changeUser(c *call) (any, error) {
+	claims, err := h.user(c)
+	if err != nil {
+		return nil, err
+	}
+	var data map[string]any
+	if err := c.field("data", &data); err != nil {
+		return nil, err
+	}
+	challenge, err := c.challenge()
+	if err != nil {
+		return nil, err
+	}
+	var provider, address string
+	if c.has("email") || c.has("phone") {
+		if provider, address, err = c.address(); err != nil {
+			return nil, err
+		}
+	}
+	current, err := h.userOf(c.Context(), claims.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if current.Email == address && provider == byEmail || provider == byPhone && current.Phone == withoutPlus(address) {
+		provider, address = "", "" // it is theirs
+	}
+	if err := h.mayChange(c, &claims, provider != ""); err != nil {
+		return nil, err
+	}
+	var secret []byte
+	if c.has("password") {
+		if secret, err = h.changePassword(c, claims, current, address); err != nil {
+			return nil, err
+		}
+	}
+	if data != nil {
+		if err := h.changeData(c, claims, current, data); err != nil {
+			return nil, err
+		}
+	}
+	if provider != "" {
+		return h.changeAddress(c, claims, current, pending{Address: address, As: &claims, Secret: secret, Challenge: challenge}, provider)
+	}
+	return h.userOf(c.Context(), claims.UserID)
+}
+
+// mayChange asks for a recent proof where a permanent user changes how they sign in:
+// a tab that was left open must not be enough. A nonce of reauthenticate is one.
+func (h *Handler) mayChange(c *call, claims *walkin.Claims, address bool) error {
+	if claims.Anonymous || !address && !c.has("password") {
+		return nil
+	}
+	if c.has("nonce") {
+		p, err := h.byCode(c.Context(), "reauthentication", claims.UserID.String(), c.text("nonce"))
+		if err != nil || p.As == nil || p.As.SessionID != claims.SessionID {
+			return fail(http.StatusUnprocessableEntity, "reauthentication_not_valid", "Nonce has expired or is invalid")
+		}
+		if err := h.store.InTx(c.Context(), h.spend(p)); err != nil {
+			return fail(http.StatusUnprocessableEntity, "reauthentication_not_valid", "Nonce has expired or is invalid")
+		}
+		claims.ProvenAt = time.Now()
+		return nil
+	}
+	if time.Since(claims.ProvenAt) > h.wk.RecentProof() {
+		return fail(http.StatusUnprocessableEntity, "reauthentication_needed", "Password update requires reauthentication")
+	}
+	return nil
+}
+
+// changePassword sets a password, or returns its hash where the address that it is for
+// is still to be proven.
+func (h *Handler) changePassword(c *call, claims walkin.Claims, current user, address string) ([]byte, error) {
+	name := current.Email
+	switch {
+	case current.IsAnonymous && address == "":
+		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "Updating password of an anonymous user without an email or phone is not allowed")
+	case name == "" && address == "":
+		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "A password needs an email to sign in with")
+	case name == "":
+		return h.newSecret(c, address, c.text("password"))
+	}
+	if h.cfg.Passwords == nil {
+		return nil, fail(http.StatusUnprocessableEntity, "email_provider_disabled", "Passwords are disabled")
+	}
+	if stored, err := h.store.Identity(c.Context(), byEmail, name); err == nil && len(stored.Secret) > 0 {
+		// Also where it is said, so that a client can tell.
+		if _, err := h.cfg.Passwords.SignIn(h.passwordForm(c, name, c.text("password"))); err == nil {
+			return nil, fail(http.StatusUnprocessableEntity, "same_password", "New password should be different from the old password.")
+		}
+	}
+	secret, err := h.newSecret(c, name, c.text("password"))
+	if err != nil {
+		return nil, err
+	}
+	return nil, h.store.InTx(c.Context(), func(ctx context.Context) error {
+		if _, err := h.store.User(ctx, claims.UserID); err != nil {
+			return err
+		}
+		if err := h.store.SetSecret(ctx, byEmail, name, secret); err != nil {
+			return err
+		}
+		// Whoever was let in by the old one is out.
+		return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
+	})
+}
+
+// changeData saves what a user says of themselves, unless no token has room for it.
+func (h *Handler) changeData(c *call, claims walkin.Claims, current user, data map[string]any) error {
+	current.UserMetadata = merge(current.UserMetadata, data)
+	if _, err := h.sign(c.Context(), claims, current); err != nil {
+		return err
+	}
+	_, err := h.update(c.Context(), claims.UserID, func(p *Profile) { p.UserMetadata = merge(p.UserMetadata, data) })
+	return err
+}
+
+func (h *Handler) changeAddress(c *call, claims walkin.Claims, current user, p pending, provider string) (any, error) {
+	taken := fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
+	if _, err := h.store.Identity(c.Context(), provider, p.Address); err == nil {
+		// It says who has an account, as the original does and its clients want to know.
+		// What that costs: one message of the address's and the network's limit.
+		if err := h.takeSend(c, p.Address); err != nil {
+			return nil, err
+		}
+		return nil, taken
+	} else if !errors.Is(err, walkin.ErrNotFound) {
+		return nil, err
+	}
+	if h.cfg.Autoconfirm {
+		return h.changeUnproven(c, claims, current, p, provider, taken)
+	}
+	if p.Kind = "email_change"; provider == byPhone {
+		p.Kind = "phone_change"
+	}
+	if err := h.send(c, p, c.URL.Query().Get("redirect_to")); err != nil {
+		return nil, err
+	}
+	if _, err := h.update(c.Context(), claims.UserID, func(profile *Profile) {
+		if provider == byEmail {
+			profile.NewEmail, profile.EmailChangeSentAt = p.Address, time.Now()
+		} else {
+			profile.NewPhone = withoutPlus(p.Address)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	return h.userOf(c.Context(), claims.UserID)
+}
+
+// changeUnproven is for Config.Autoconfirm. The client keeps its old tokens, whose
+// session has ended: so its refresh token is good once more, for as long as its access
+// token lives, and that reads the user as they were until then.
+func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p pending, provider string, taken error) (any, error) {
+	applied := func(ctx context.Context, change walkin.Change) error {
+		if change.Outcome != walkin.Linked {
+			return nil
+		}
+		return h.replaceAddress(ctx, change)
+	}
+	next, _, err := h.prove(c, claims, walkin.Proof{
+		Provider: provider, Subject: p.Address, Method: "otp", Secret: p.Secret, New: true, Applied: h.banned(applied),
+	})
+	if errors.Is(err, walkin.ErrIdentityTaken) {
+		return nil, taken
+	} else if err != nil {
+		return nil, err
+	}
+	if err := h.keepBefore(c, claims, next, before); err != nil {
+		return nil, err
+	}
+	return h.userOf(c.Context(), next.UserID)
+}
+
+func beforeKey(token string) string { return hashed("supabase-before:", token) }
+
+func (h *Handler) keepBefore(c *call, old, next walkin.Claims, before user) error {
+	token, _ := bearerOf(c.Request)
+	err := h.wk.RefreshOnceMore(c.Context(), old, next, old.ExpiresAt)
+	if errors.Is(err, walkin.ErrNotFound) {
+		return nil // a token that no refresh token stands behind
+	} else if err != nil {
+		return err
+	}
+	return h.put(c.Context(), beforeKey(token), snapshot{before, next.SessionID}, old.ExpiresAt)
+}
+
+// A snapshot is a user as an old token reads them.
+type snapshot struct {
+	User user      `json:"user"`
+	Next uuid.UUID `json:"next"`
+}
+
+// beforeChange is what the old access token reads after changeUnproven, by GET /user
+// and nowhere else.
+func (h *Handler) beforeChange(c *call) (user, bool) {
+	token, ok := bearerOf(c.Request)
+	if !ok || !h.cfg.Autoconfirm {
+		return user{}, false
+	}
+	var s snapshot
+	if h.ticket(c.Context(), beforeKey(token), &s) != nil {
+		return user{}, false
+	}
+	// It ends with the session that took its place, as by a reuse.
+	if _, err := h.store.Lookup(c.Context(), s.User.ID, s.Next); err != nil {
+		return user{}, false
+	}
+	return s.User, true
+}
+
+// reauthenticate is GET /reauthenticate: a nonce goes to the user's address.
+func (h *Handler) reauthenticate(c *call) (any, error) {
+	claims, err := h.user(c)
+	if err != nil {
+		return nil, err
+	}
+	current, err := h.userOf(c.Context(), claims.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if current.Email == "" {
+		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "Reauthentication requires the user to have an email or a phone number")
+	}
+	if h.cfg.Send == nil {
+		return nil, fail(http.StatusBadRequest, "email_provider_disabled", "Messages cannot be sent here")
+	}
+	if err := h.takeSend(c, current.Email); err != nil {
+		return nil, err
+	}
+	m, err := h.keep(c.Context(), pending{Kind: "reauthentication", Address: claims.UserID.String(), As: &claims})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.cfg.Send(c.Context(), Message{To: current.Email, Kind: "reauthentication", Code: m.code}); err != nil {
+		return nil, fail(http.StatusUnprocessableEntity, "email_address_not_authorized", "The message could not be sent")
+	}
+	_, err = h.update(c.Context(), claims.UserID, func(p *Profile) { p.ReauthenticationSentAt = time.Now() })
+	return empty{}, err
+}
+
+// logout is POST /logout.
+func (h *Handler) logout(c *call) (any, error) {
+	claims, err := h.user(c)
+	if err != nil {
+		return nil, err
+	}
+	token, _ := bearerOf(c.Request)
+	switch scope := c.URL.Query().Get("scope"); scope {
+	case "local":
+		err = h.visit(c.Request, token, h.wk.SignOut)
+	case "others":
+		err = h.store.InTx(c.Context(), func(ctx context.Context) error {
+			if _, err := h.store.User(ctx, claims.UserID); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+				return err
+			}
+			return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
+		})
+	case "", "global":
+		if err = h.visit(c.Request, token, h.wk.SignOut); err == nil {
+			err = h.wk.SignOutEverywhere(c.Context(), claims.UserID)
+		}
+	default:
+		return nil, fail(http.StatusBadRequest, "validation_failed", "Unsupported logout scope "+scope)
+	}
+	return nothing{}, err
+}
+
+// unlink is DELETE /user/identities/{id}.
+func (h *Handler) unlink(c *call) (any, error) {
+	claims, err := h.user(c)
+	if err != nil {
+		return nil, err
+	}
+	if !h.cfg.ManualLinking {
+		return nil, errLinking
+	}
+	id, err := uuid.Parse(c.PathValue("id"))
+	if err != nil {
+		return nil, fail(http.StatusNotFound, "validation_failed", "identity_id must be an UUID")
+	}
+	identities, err := h.store.Identities(c.Context(), claims.UserID)
+	if err != nil {
+		return nil, err
+	}
+	profile := Profile{UserID: claims.UserID}
+	for _, i := range identities {
+		shown, ok := h.identityOf(i, profile)
+		if !ok || shown.IdentityID != id {
+			continue
+		}
+		if len(identities) == 1 {
+			return nil, fail(http.StatusUnprocessableEntity, "single_identity_not_deletable", "User must have at least 1 identity after unlinking")
+		}
+		return h.unlinked(c, claims, i)
+	}
+	return nil, fail(http.StatusUnprocessableEntity, "identity_not_found", "Identity doesn't exist")
+}
+
+// unlinked removes an identity. Its answer has no room for tokens, so the session that
+// asked goes on, and the user's others end: one of them may have been opened with it.
+func (h *Handler) unlinked(c *call, claims walkin.Claims, i walkin.Identity) (any, error) {
+	if time.Since(claims.ProvenAt) > h.wk.RecentProof() {
+		return nil, fail(http.StatusUnprocessableEntity, "reauthentication_needed", "Unlinking requires reauthentication")
+	}
+	err := h.store.InTx(c.Context(), func(ctx context.Context) error {
+		if _, err := h.store.User(ctx, claims.UserID); err != nil {
+			return err
+		}
+		left, err := h.store.Identities(ctx, claims.UserID)
+		if err != nil {
+			return err
+		}
+		if len(left) < 2 {
+			return fail(http.StatusUnprocessableEntity, "single_identity_not_deletable", "User must have at least 1 identity after unlinking")
+		}
+		if err := h.store.DeleteIdentity(ctx, claims.UserID, i.Provider, i.Subject); err != nil {
+			return err
+		}
+		return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
+	})
+	if errors.Is(err, walkin.ErrNotFound) {
+		return nil, fail(http.StatusUnprocessableEntity, "identity_not_found", "Identity doesn't exist")
+	}
+	return empty{}, err
+}
+
+var errLinking = fail(http.StatusNotFound, "manual_linking_disabled", "Manual linking is disabled")

@@ -1,0 +1,105 @@
+package supabasewalkin_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLogout(t *testing.T) {
+	s := newSite(t)
+	first := s.upgraded("ann@example.com")
+	in := func() *client {
+		t.Helper()
+		s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 200, "")
+		return (&client{site: s}).take(s.post("/verify", "", `{"email":"ann@example.com","token":"`+s.last().Code+`","type":"email"}`))
+	}
+	second, third := in(), in()
+	s.post("/logout?scope=local", second.access, "").want(t, 204, "")
+	s.get("/user", second.access).want(t, 403, "session_not_found")
+	s.get("/user", first.access).want(t, 200, "")
+	s.post("/logout?scope=others", third.access, "").want(t, 204, "")
+	s.get("/user", first.access).want(t, 403, "session_not_found")
+	s.get("/user", third.access).want(t, 200, "")
+	fourth := in()
+	s.post("/logout", third.access, "").want(t, 204, "")
+	s.get("/user", fourth.access).want(t, 403, "session_not_found")
+	s.post("/token?grant_type=refresh_token", "", `{"refresh_token":"`+fourth.refresh+`"}`).want(t, 400, "refresh_token_not_found")
+	s.post("/logout?scope=what", in().access, "").want(t, 400, "validation_failed")
+}
+
+// TestAdmin holds what the operator's calls do, and that an address nobody proved signs
+// in by no password.
+func TestAdmin(t *testing.T) {
+	s := newSite(t)
+	a := s.post("/admin/users", secretKey, `{"email":"bob@example.com","password":"four words in a row","app_metadata":{"plan":"x"}}`).want(t, 200, "")
+	id := a.str("id")
+	in := `{"email":"bob@example.com","password":"four words in a row"}`
+	s.post("/token?grant_type=password", "", in).want(t, 400, "email_not_confirmed")
+	s.do(request{method: "PUT", path: "/admin/users/" + id, token: secretKey, body: `{"email_confirm":true,"user_metadata":{"a":1}}`}).want(t, 200, "")
+	c := (&client{site: s}).take(s.post("/token?grant_type=password", "", in))
+	if u := s.get("/user", c.access); u.str("app_metadata", "plan") != "x" || u.str("email_confirmed_at") == "" {
+		t.Errorf("got %s", u.text)
+	}
+	s.do(request{method: "PUT", path: "/admin/users/" + id, token: secretKey, body: `{"ban_duration":"24h"}`}).want(t, 200, "")
+	s.post("/token?grant_type=password", "", in).want(t, 400, "user_banned")
+	s.get("/user", c.access).want(t, 403, "user_banned")
+	s.post("/token?grant_type=refresh_token", "", `{"refresh_token":"`+c.refresh+`"}`).want(t, 400, "user_banned")
+	s.do(request{method: "PUT", path: "/admin/users/" + id, token: secretKey, body: `{"ban_duration":"none"}`}).want(t, 200, "")
+	s.get("/user", c.access).want(t, 200, "")
+
+	link := s.post("/admin/generate_link", secretKey, `{"email":"eve@example.com","type":"signup","password":"four words in a row"}`).want(t, 200, "")
+	eve := s.post("/verify", "", `{"token_hash":"`+link.str("hashed_token")+`","type":"signup"}`).want(t, 200, "")
+	if eve.str("user", "id") != link.str("id") {
+		t.Errorf("got the user %s, want %s", eve.str("user", "id"), link.str("id"))
+	}
+	invited := s.post("/invite", secretKey, `{"email":"ivy@example.com"}`).want(t, 200, "")
+	if invited.str("invited_at") == "" || s.last().Kind != "invite" {
+		t.Errorf("got %s", invited.text)
+	}
+	s.do(request{method: "DELETE", path: "/admin/users/" + id, token: secretKey}).want(t, 200, "")
+	s.get("/user", c.access).want(t, 403, "")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if got := strings.Join(s.admin, " "); got != "create_user update_user update_user update_user generate_link invite delete_user" {
+		t.Errorf("the operator was told %s", got)
+	}
+}
+
+// TestPermanentUser holds what a change of address and of password does to others who
+// hold the account's sessions.
+func TestPermanentUser(t *testing.T) {
+	s := newSite(t)
+	c := s.upgraded("ann@example.com")
+	s.put(c.access, `{"password":"four words in a row"}`).want(t, 200, "")
+	other := (&client{site: s}).take(s.post("/token?grant_type=password", "", `{"email":"ann@example.com","password":"four words in a row"}`))
+	s.put(c.access, `{"password":"five other words in a row"}`).want(t, 200, "")
+	s.get("/user", c.access).want(t, 200, "")
+	s.get("/user", other.access).want(t, 403, "session_not_found")
+
+	s.put(c.access, `{"email":"ann@new.example"}`).want(t, 200, "")
+	id := c.id
+	c.take(s.post("/verify", "", `{"email":"ann@new.example","token":"`+s.last().Code+`","type":"email_change"}`))
+	if u := s.get("/user", c.access); c.id != id || u.str("email") != "ann@new.example" || len(u.body["identities"].([]any)) != 1 {
+		t.Errorf("got %s", u.text)
+	}
+	s.post("/token?grant_type=password", "", `{"email":"ann@example.com","password":"five other words in a row"}`).want(t, 400, "invalid_credentials")
+	s.post("/token?grant_type=password", "", `{"email":"ann@new.example","password":"five other words in a row"}`).want(t, 200, "")
+	s.do(request{method: "DELETE", path: "/user/identities/" + s.get("/user", c.access).body["identities"].([]any)[0].(map[string]any)["identity_id"].(string), token: c.access}).
+		want(t, 422, "single_identity_not_deletable")
+}
+
+// TestReauthenticate holds that an old proof changes no password, and a nonce does.
+func TestReauthenticate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		c := s.upgraded("ann@example.com")
+		time.Sleep(20 * time.Minute)
+		s.put(c.access, `{"password":"four words in a row"}`).want(t, 422, "reauthentication_needed")
+		s.get("/reauthenticate", c.access).want(t, 200, "")
+		s.put(c.access, `{"password":"four words in a row","nonce":"x"}`).want(t, 422, "reauthentication_not_valid")
+		s.put(c.access, `{"password":"four words in a row","nonce":"`+s.last().Code+`"}`).want(t, 200, "")
+		s.put(c.access, `{"password":"five words in a row","nonce":"`+s.last().Code+`"}`).want(t, 422, "reauthentication_not_valid")
+	})
+}

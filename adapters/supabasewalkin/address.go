@@ -1,0 +1,70 @@
+package supabasewalkin
+
+import (
+	"net/http"
+	"net/mail"
+	"regexp"
+	"strings"
+)
+
+// emailOf returns the one spelling of an address, as credential/code and
+// credential/password keep it: ASCII, in lower case.
+func emailOf(typed string) (string, error) {
+	address := strings.ToLower(strings.TrimSpace(typed))
+	parsed, err := mail.ParseAddress(address)
+	_, domain, _ := strings.Cut(address, "@")
+	bad := err != nil || parsed.Address != address || len(address) > 254 || domain == "" || strings.HasPrefix(domain, "[")
+	for _, c := range []byte(address) {
+		bad = bad || c <= ' ' || c >= 0x7f || strings.IndexByte(`"()<>,;:\`, c) >= 0
+	}
+	if bad {
+		return "", fail(http.StatusBadRequest, "validation_failed", "Unable to validate email address: invalid format")
+	}
+	return address, nil
+}
+
+var e164 = regexp.MustCompile(`^[1-9][0-9]{6,14}$`)
+
+// phoneOf returns the one spelling of a number.
+func phoneOf(typed string) (string, error) {
+	digits := strings.TrimPrefix(strings.ReplaceAll(strings.TrimSpace(typed), " ", ""), "+")
+	if !e164.MatchString(digits) {
+		return "", fail(http.StatusBadRequest, "validation_failed", "Invalid phone number format (E.164 required)")
+	}
+	return "+" + digits, nil
+}
+
+// address returns the address that a call is about, and its provider.
+func (c *call) address() (provider, address string, err error) {
+	switch {
+	case c.has("email"):
+		address, err = emailOf(c.text("email"))
+		return byEmail, address, err
+	case c.has("phone"):
+		address, err = phoneOf(c.text("phone"))
+		return byPhone, address, err
+	}
+	return "", "", fail(http.StatusBadRequest, "validation_failed", "One of email or phone must be set")
+}
+
+// challenge returns the PKCE challenge of a call, or "". The plain method is refused:
+// it shows the verifier to whoever sees the request.
+func (c *call) challenge() (string, error) {
+	text, method := c.text("code_challenge"), c.text("code_challenge_method")
+	if text == "" {
+		text, method = c.URL.Query().Get("code_challenge"), c.URL.Query().Get("code_challenge_method")
+	}
+	return checkChallenge(text, method)
+}
+
+var challengeText = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+
+func checkChallenge(text, method string) (string, error) {
+	switch {
+	case text == "" && method == "":
+		return "", nil
+	case !strings.EqualFold(method, "s256") || !challengeText.MatchString(text):
+		return "", fail(http.StatusBadRequest, "validation_failed", "PKCE needs a code_challenge with the method S256")
+	}
+	return text, nil
+}

@@ -1,0 +1,351 @@
+package supabasewalkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+// admin is a route for who has a secret key.
+func (h *Handler) admin(pattern string, do route) {
+	h.api(pattern, func(c *call) (any, error) {
+		token, ok := bearerOf(c.Request)
+		switch {
+		case !ok:
+			return nil, fail(http.StatusUnauthorized, "no_authorization", "This endpoint requires a valid Bearer token")
+		case !isAny(h.cfg.SecretKeys, token):
+			return nil, fail(http.StatusForbidden, "not_admin", "User not allowed")
+		}
+		return do(c)
+	})
+}
+
+// told tells the operator who did what.
+func (h *Handler) told(c *call, action string, id uuid.UUID) {
+	if h.cfg.OnAdmin != nil {
+		h.cfg.OnAdmin(c.Context(), action, id, c.Request)
+	}
+}
+
+var errNoSuchUser = fail(http.StatusNotFound, "user_not_found", "User not found")
+
+// target returns the user that an admin call names.
+func (h *Handler) target(c *call) (uuid.UUID, error) {
+	id, err := uuid.Parse(c.PathValue("id"))
+	if err != nil {
+		return id, fail(http.StatusNotFound, "validation_failed", "user_id must be an UUID")
+	}
+	_, err = h.store.User(c.Context(), id)
+	if errors.Is(err, walkin.ErrNotFound) {
+		return id, errNoSuchUser
+	}
+	return id, err
+}
+
+func (h *Handler) adminUser(c *call) (any, error) {
+	id, err := h.target(c)
+	if err != nil {
+		return nil, err
+	}
+	return h.userOf(c.Context(), id)
+}
+
+func (h *Handler) listUsers(c *call) (any, error) {
+	number := func(name string, otherwise int) (int, error) {
+		text := c.URL.Query().Get(name)
+		if text == "" {
+			return otherwise, nil
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 1_000_000 {
+			return 0, fail(http.StatusBadRequest, "validation_failed", "Bad Pagination Parameters: "+name)
+		}
+		return n, nil
+	}
+	page, err := number("page", 1)
+	if err != nil {
+		return nil, err
+	}
+	per, err := number("per_page", 50)
+	if err != nil {
+		return nil, err
+	}
+	per = min(per, 1000)
+	ids, total, err := h.cfg.Profiles.List(c.Context(), (page-1)*per, per)
+	if err != nil {
+		return nil, err
+	}
+	type listed struct {
+		user
+		Identities []identity `json:"identities"` // null in lists
+	}
+	users := []listed{}
+	for _, id := range ids {
+		u, err := h.userOf(c.Context(), id)
+		if f, ok := errors.AsType[*failure](err); ok && f.code == "user_not_found" {
+			continue // swept, and of a store that does not delete profiles itself
+		} else if err != nil {
+			return nil, err
+		}
+		users = append(users, listed{user: u})
+	}
+	last := max(1, (total+per-1)/per)
+	link := ""
+	if page < last {
+		link = fmt.Sprintf(`</admin/users?page=%d&per_page=%d>; rel="next", `, page+1, per)
+	}
+	c.w.Header().Set("Link", link+fmt.Sprintf(`</admin/users?page=%d&per_page=%d>; rel="last"`, last, per))
+	c.w.Header().Set("X-Total-Count", strconv.Itoa(total))
+	return map[string]any{"users": users, "aud": role}, nil
+}
+
+// A wish is what an admin wants of a user.
+type wish struct {
+	email, phone               string
+	secret                     []byte
+	confirmEmail, confirmPhone bool
+	userData, appData          map[string]any
+	ban                        *time.Duration
+}
+
+func (h *Handler) wishOf(c *call) (w wish, err error) {
+	if c.has("email") {
+		if w.email, err = emailOf(c.text("email")); err != nil {
+			return w, err
+		}
+	}
+	if c.has("phone") {
+		if w.phone, err = phoneOf(c.text("phone")); err != nil {
+			return w, err
+		}
+	}
+	if c.has("password") {
+		if w.secret, err = h.newSecret(c, w.email, c.text("password")); err != nil {
+			return w, err
+		}
+	}
+	if text := c.text("ban_duration"); text == "none" {
+		w.ban = new(time.Duration)
+	} else if text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return w, fail(http.StatusBadRequest, "validation_failed", "invalid format for ban duration")
+		}
+		w.ban = &d
+	}
+	return w, errors.Join(c.field("email_confirm", &w.confirmEmail), c.field("phone_confirm", &w.confirmPhone),
+		c.field("user_metadata", &w.userData), c.field("app_metadata", &w.appData))
+}
+
+// createUser makes a user whose addresses the operator vouches for. One that is not
+// confirmed signs nobody in until its owner proves it.
+func (h *Handler) createUser(c *call) (any, error) {
+	w, err := h.wishOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if w.email == "" && w.phone == "" {
+		return nil, fail(http.StatusBadRequest, "validation_failed", "Cannot create a user without either an email or phone")
+	}
+	id, err := h.make(c.Context(), w)
+	if err != nil {
+		return nil, err
+	}
+	h.told(c, "create_user", id)
+	return h.userOf(c.Context(), id)
+}
+
+// make stores a permanent user.
+func (h *Handler) make(ctx context.Context, w wish) (uuid.UUID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return id, err
+	}
+	now := time.Now()
+	err = h.store.InTx(ctx, func(ctx context.Context) error {
+		if err := h.store.CreateUser(ctx, walkin.User{ID: id, CreatedAt: now, SeenAt: now}); err != nil {
+			return err
+		}
+		return h.grant(ctx, id, w, now)
+	})
+	return id, err
+}
+
+// grant gives a user what an admin wants of them, in the transaction of ctx.
+func (h *Handler) grant(ctx context.Context, id uuid.UUID, w wish, now time.Time) error {
+	p, err := h.cfg.Profiles.Profile(ctx, id)
+	if err != nil {
+		return err
+	}
+	if w.userData != nil {
+		p.UserMetadata = merge(p.UserMetadata, w.userData)
+	}
+	if w.appData != nil {
+		p.AppMetadata = merge(p.AppMetadata, w.appData)
+	}
+	if w.ban != nil {
+		p.BannedUntil = time.Time{}
+		if *w.ban > 0 {
+			p.BannedUntil = now.Add(*w.ban)
+		}
+	}
+	for _, address := range []struct {
+		provider, subject string
+		confirmed         bool
+	}{{byEmail, w.email, w.confirmEmail}, {byPhone, w.phone, w.confirmPhone}} {
+		if address.subject == "" {
+			continue
+		}
+		if err := h.grantAddress(ctx, id, address.provider, address.subject, w.secret, now); err != nil {
+			return err
+		}
+		p.Unconfirmed = without(p.Unconfirmed, address.provider)
+		if !address.confirmed {
+			p.Unconfirmed = append(p.Unconfirmed, address.provider)
+		}
+	}
+	if w.confirmEmail {
+		p.Unconfirmed = without(p.Unconfirmed, byEmail)
+	}
+	if w.secret != nil && w.email == "" {
+		if err := h.grantSecret(ctx, id, w.secret); err != nil {
+			return err
+		}
+	}
+	p.UpdatedAt = now
+	return h.cfg.Profiles.Save(ctx, p)
+}
+
+func without(all []string, one string) []string {
+	var left []string
+	for _, s := range all {
+		if s != one {
+			left = append(left, s)
+		}
+	}
+	return left
+}
+
+// grantAddress makes an address the one of its kind that a user has.
+func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subject string, secret []byte, now time.Time) error {
+	owned, err := h.store.Identity(ctx, provider, subject)
+	switch {
+	case err == nil && owned.UserID == id:
+		if len(secret) == 0 {
+			return nil
+		}
+		return h.store.SetSecret(ctx, provider, subject, secret)
+	case err == nil:
+		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
+	case !errors.Is(err, walkin.ErrNotFound):
+		return err
+	}
+	i := walkin.Identity{Provider: provider, Subject: subject, UserID: id, Secret: secret, CreatedAt: now}
+	if err := h.store.CreateIdentity(ctx, i); errors.Is(err, walkin.ErrIdentityTaken) {
+		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
+	} else if err != nil {
+		return err
+	}
+	user, err := h.store.User(ctx, id)
+	if err != nil {
+		return err
+	}
+	if user.Anonymous {
+		if err := h.store.SetAnonymous(ctx, id, false); err != nil {
+			return err
+		}
+		// As at every upgrade: who held the anonymous token is not who was vouched for.
+		if err := h.store.DeleteSessions(ctx, id, uuid.Nil); err != nil {
+			return err
+		}
+	}
+	return h.replaceAddress(ctx, walkin.Change{UserID: id, Identity: i})
+}
+
+func (h *Handler) grantSecret(ctx context.Context, id uuid.UUID, secret []byte) error {
+	identities, err := h.store.Identities(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, i := range identities {
+		if i.Provider == byEmail {
+			if err := h.store.SetSecret(ctx, byEmail, i.Subject, secret); err != nil {
+				return err
+			}
+			return h.store.DeleteSessions(ctx, id, uuid.Nil)
+		}
+	}
+	return fail(http.StatusUnprocessableEntity, "validation_failed", "A password needs an email to sign in with")
+}
+
+func (h *Handler) changeAny(c *call) (any, error) {
+	id, err := h.target(c)
+	if err != nil {
+		return nil, err
+	}
+	w, err := h.wishOf(c)
+	if err != nil {
+		return nil, err
+	}
+	err = h.store.InTx(c.Context(), func(ctx context.Context) error {
+		if _, err := h.store.User(ctx, id); err != nil {
+			return err
+		}
+		return h.grant(ctx, id, w, time.Now())
+	})
+	if errors.Is(err, walkin.ErrNotFound) {
+		return nil, errNoSuchUser
+	} else if err != nil {
+		return nil, err
+	}
+	h.told(c, "update_user", id)
+	return h.userOf(c.Context(), id)
+}
+
+func (h *Handler) deleteUser(c *call) (any, error) {
+	id, err := h.target(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.wk.DeleteUser(c.Context(), id); err != nil {
+		return nil, err
+	}
+	if err := h.cfg.Profiles.Delete(c.Context(), id); err != nil {
+		return nil, err
+	}
+	h.told(c, "delete_user", id)
+	return empty{}, nil
+}
+
+func (h *Handler) adminPasskeys(c *call) (any, error) {
+	id, err := h.target(c)
+	if err != nil {
+		return nil, err
+	}
+	if h.cfg.Passkeys.Handler == nil {
+		return nil, errPasskeys
+	}
+	return h.passkeysOf(c.Context(), id)
+}
+
+func (h *Handler) adminDeletePasskey(c *call) (any, error) {
+	id, err := h.target(c)
+	if err != nil {
+		return nil, err
+	}
+	if h.cfg.Passkeys.Handler == nil {
+		return nil, errPasskeys
+	}
+	key, err := h.passkey(c.Context(), id, c.PathValue("key"))
+	if err != nil {
+		return nil, err
+	}
+	h.told(c, "delete_passkey", id)
+	return nothing{}, h.store.DeleteIdentity(c.Context(), id, providerPasskey, key.subject)
+}

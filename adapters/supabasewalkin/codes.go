@@ -1,0 +1,256 @@
+package supabasewalkin
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
+)
+
+// The codes of credential/code belong to the browser that asked. These clients check a
+// code in a request that shows nothing but the API key, so here a code belongs to its
+// address and its purpose, and what it leads to goes to whoever brings it, in that
+// answer. Of a code there is an HMAC in the store, five tries and one use.
+
+const (
+	codeLife  = time.Hour
+	codeTries = 5
+	flowLife  = 5 * time.Minute // of the code that PKCE exchanges
+)
+
+// A pending is what a code or link leads to.
+type pending struct {
+	Kind    string `json:"kind"`
+	Address string `json:"address"`
+	MAC     []byte `json:"mac,omitempty"`  // of the code
+	Link    string `json:"link,omitempty"` // the key of the link's ticket
+
+	// As is the session that asked for a change of address: the change is its user's,
+	// and ends with it.
+	As *walkin.Claims `json:"as,omitempty"`
+
+	Secret    []byte         `json:"secret,omitempty"` // the hash of a password that was chosen with it
+	Metadata  map[string]any `json:"metadata,omitempty"`
+	Challenge string         `json:"challenge,omitempty"` // of PKCE, S256
+	Browser   string         `json:"browser,omitempty"`   // the mark of the one that asked, without PKCE
+	Vouched   bool           `json:"vouched,omitempty"`   // an admin made it, and it may sign up where visitors may not
+	Target    uuid.UUID      `json:"target,omitzero"`     // whose address an admin has changed by it
+}
+
+// group is the purpose that codes share: clients ask for them by several names.
+func group(kind string) string {
+	switch kind {
+	case "signup", "magiclink", "invite", "email":
+		return "signin"
+	case "email_change_current", "email_change_new":
+		return "email_change"
+	}
+	return kind
+}
+
+func codeKey(kind, address string) string { return hashed("supabase-code:"+group(kind)+":", address) }
+
+func linkKey(token string) string { return hashed("supabase-link:", token) }
+
+// hashed is a key that neither holds a secret nor an address.
+func hashed(prefix, text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return prefix + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func (h *Handler) mac(key []byte, p pending, code string) []byte {
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%d:%s%d:%s%s", len(p.Address), p.Address, len(group(p.Kind)), group(p.Kind), code)
+	return mac.Sum(nil)
+}
+
+// A mailed is what goes out for a pending.
+type mailed struct{ code, token string }
+
+// keep stores what a new code leads to, in place of the code before.
+func (h *Handler) keep(ctx context.Context, p pending) (mailed, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		return mailed{}, err
+	}
+	m := mailed{code: fmt.Sprintf("%06d", n)}
+	var random [28]byte
+	_, _ = rand.Read(random[:]) // never fails
+	m.token = hex.EncodeToString(random[:])
+	if p.Challenge != "" {
+		m.token = "pkce_" + m.token
+	}
+	p.MAC, p.Link = h.mac(h.keys[0], p, m.code), linkKey(m.token)
+	data, err := json.Marshal(p)
+	if err != nil {
+		return mailed{}, err
+	}
+	key, until := codeKey(p.Kind, p.Address), time.Now().Add(codeLife)
+	if err := h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, Tries: codeTries, ExpiresAt: until}); err != nil {
+		return mailed{}, err
+	}
+	link, _ := json.Marshal(key)
+	return m, h.store.PutTicket(ctx, walkin.Ticket{Key: p.Link, Data: link, ExpiresAt: until})
+}
+
+var errExpired = fail(http.StatusForbidden, "otp_expired", "Token has expired or is invalid")
+
+// byCode returns what a code leads to. Each wrong one costs a try.
+func (h *Handler) byCode(ctx context.Context, kind, address, code string) (pending, error) {
+	ticket, err := h.store.TryTicket(ctx, codeKey(kind, address), time.Now())
+	if errors.Is(err, walkin.ErrNotFound) {
+		return pending{}, errExpired
+	} else if err != nil {
+		return pending{}, err
+	}
+	var p pending
+	if err := json.Unmarshal(ticket.Data, &p); err != nil {
+		return pending{}, err
+	}
+	right := 0
+	for _, key := range h.keys {
+		right |= subtle.ConstantTimeCompare(p.MAC, h.mac(key, p, code))
+	}
+	if right == 0 {
+		return pending{}, errExpired
+	}
+	// A kind of its own: whoever types the code of a sign-up where a code to sign in is
+	// asked for gets no password that they may not have chosen.
+	if kind != p.Kind {
+		p.Secret = nil
+	}
+	return p, nil
+}
+
+// byLink returns what a link leads to, which it does until it is used.
+func (h *Handler) byLink(ctx context.Context, token string) (pending, error) {
+	link, err := h.store.Ticket(ctx, linkKey(token), time.Now())
+	if errors.Is(err, walkin.ErrNotFound) {
+		return pending{}, errExpired
+	} else if err != nil {
+		return pending{}, err
+	}
+	var key string
+	if err := json.Unmarshal(link.Data, &key); err != nil {
+		return pending{}, err
+	}
+	ticket, err := h.store.Ticket(ctx, key, time.Now())
+	if errors.Is(err, walkin.ErrNotFound) {
+		return pending{}, errExpired
+	} else if err != nil {
+		return pending{}, err
+	}
+	var p pending
+	if err := json.Unmarshal(ticket.Data, &p); err != nil {
+		return pending{}, err
+	}
+	if p.Link != linkKey(token) {
+		return pending{}, errExpired // a newer code took its place
+	}
+	return p, nil
+}
+
+// spend takes what a pending stands on, in the transaction of what it leads to: of two
+// who bring one code, one gets through.
+func (h *Handler) spend(p pending) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ticket, err := h.store.TakeTicket(ctx, codeKey(p.Kind, p.Address), time.Now())
+		if errors.Is(err, walkin.ErrNotFound) {
+			return spent()
+		} else if err != nil {
+			return err
+		}
+		var again pending
+		if err := json.Unmarshal(ticket.Data, &again); err != nil {
+			return err
+		}
+		if again.Link != p.Link {
+			return spent() // a newer one, whose own code is still to come
+		}
+		_, err = h.store.TakeTicket(ctx, p.Link, time.Now())
+		if errors.Is(err, walkin.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+}
+
+func spent() error {
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "otp_expired", Err: errExpired}
+}
+
+// send makes a code and sends it. The answer takes no longer for an address that is
+// known, and says no more.
+func (h *Handler) send(c *call, p pending, redirectTo string) error {
+	send := h.cfg.Send
+	if p.Kind == "sms" || p.Kind == "phone_change" {
+		send = h.cfg.SendSMS
+	}
+	if send == nil {
+		return fail(http.StatusBadRequest, "email_provider_disabled", "Messages cannot be sent to such an address here")
+	}
+	if err := h.takeSend(c, p.Address); err != nil {
+		return err
+	}
+	if p.Challenge == "" {
+		p.Browser = h.bind(c)
+	}
+	m, err := h.keep(c.Context(), p)
+	if err != nil {
+		return err
+	}
+	message := Message{To: p.Address, Kind: p.Kind, Code: m.code}
+	if strings.Contains(p.Address, "@") && p.Kind != "reauthentication" {
+		message.Link = h.mailLink(m, p, redirectTo)
+	}
+	if err := send(c.Context(), message); err != nil {
+		// The reason is the operator's, and no 5xx: the client would try again by
+		// itself, and send once more.
+		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send", Err: err})
+		return fail(http.StatusUnprocessableEntity, "email_address_not_authorized", "The message could not be sent")
+	}
+	return nil
+}
+
+// mailLink is the one in a message.
+func (h *Handler) mailLink(m mailed, p pending, redirectTo string) string {
+	to := url.QueryEscape(h.redirect(redirectTo, p.Challenge != ""))
+	return h.cfg.URL + "/verify?token=" + m.token + "&type=" + p.Kind + "&redirect_to=" + to
+}
+
+// takeSend counts a message against its address and against the network that asks.
+func (h *Handler) takeSend(c *call, address string) error {
+	now := time.Now()
+	wide := h.cfg.SendLimit
+	wide.Count *= 4
+	buckets := map[string]limit.Limit{"supabase-send:" + hashed("", address): h.cfg.SendLimit}
+	for _, network := range h.wk.ClientNetworks(c.Request) {
+		buckets["supabase-send:"+network] = wide
+	}
+	for key, limit := range buckets {
+		verdict, err := h.limiter.Take(c.Context(), key, limit, 1, now)
+		if err != nil {
+			return err
+		}
+		if !verdict.OK {
+			c.w.Header().Set("Retry-After", fmt.Sprint(int(verdict.RetryAfter/time.Second)+1))
+			return fail(http.StatusTooManyRequests, "over_email_send_rate_limit", "email rate limit exceeded")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package supabasewalkin
+
+import "net/http"
+
+// routes says what answers what. docs/openapi-auth.json has the same list; a test
+// compares them.
+func (h *Handler) routes() {
+	// A browser opens these, and sends no API key.
+	h.open("GET /verify", h.verifyLink)
+	h.open("GET /authorize", h.authorize)
+	h.open("GET /callback/{provider}", h.callback)
+	h.mux.HandleFunc("POST /callback/{provider}", h.posted)
+	h.open("GET /.well-known/jwks.json", h.jsonWebKeys)
+	h.open("GET /health", h.health)
+	h.open("GET /settings", h.settings)
+
+	h.api("POST /signup", h.signUp)
+	h.api("POST /token", h.token)
+	h.api("POST /otp", h.otp)
+	h.api("POST /magiclink", h.otp)
+	h.api("POST /verify", h.verify)
+	h.api("POST /resend", h.resend)
+	h.api("POST /recover", h.recover)
+	h.api("GET /user", h.getUser)
+	h.api("PUT /user", h.changeUser)
+	h.api("GET /reauthenticate", h.reauthenticate)
+	h.api("POST /reauthenticate", h.reauthenticate)
+	h.api("POST /logout", h.logout)
+	h.api("GET /user/identities/authorize", h.linkIdentity)
+	h.api("DELETE /user/identities/{id}", h.unlink)
+
+	h.api("POST /passkeys/registration/options", h.beginPasskey)
+	h.api("POST /passkeys/registration/verify", h.finishPasskey)
+	h.api("POST /passkeys/authentication/options", h.beginPasskeySignIn)
+	h.api("POST /passkeys/authentication/verify", h.finishPasskeySignIn)
+	h.api("GET /passkeys", h.listPasskeys)
+	h.api("PATCH /passkeys/{id}", h.renamePasskey)
+	h.api("DELETE /passkeys/{id}", h.deletePasskey)
+
+	h.admin("POST /invite", h.invite)
+	h.admin("POST /admin/invite", h.invite)
+	h.admin("POST /admin/generate_link", h.generateLink)
+	h.admin("GET /admin/users", h.listUsers)
+	h.admin("POST /admin/users", h.createUser)
+	h.admin("GET /admin/users/{id}", h.adminUser)
+	h.admin("PUT /admin/users/{id}", h.changeAny)
+	h.admin("DELETE /admin/users/{id}", h.deleteUser)
+	h.admin("GET /admin/users/{id}/passkeys", h.adminPasskeys)
+	h.admin("DELETE /admin/users/{id}/passkeys/{key}", h.adminDeletePasskey)
+	h.admin("GET /admin/users/{id}/factors", h.factors)
+
+	for _, refused := range refusals {
+		h.api(refused.pattern, h.refuser(refused))
+	}
+	h.open("/", func(*call) (any, error) { return nil, fail(http.StatusNotFound, "not_found", "Not found") })
+}
+
+// A refusal is for what walkin does not do, in the words that clients know.
+type refusal struct {
+	pattern string
+	status  int
+	code    string
+	message string
+	user    bool // asks who calls first, as the original does
+}
+
+var refusals = []refusal{
+	{"POST /factors", http.StatusUnprocessableEntity, "mfa_totp_enroll_not_enabled", "MFA enroll is disabled", true},
+	{"POST /factors/{id}/challenge", http.StatusUnprocessableEntity, "mfa_totp_verify_not_enabled", "MFA verification is disabled", true},
+	{"POST /factors/{id}/verify", http.StatusUnprocessableEntity, "mfa_totp_verify_not_enabled", "MFA verification is disabled", true},
+	{"DELETE /factors/{id}", http.StatusNotFound, "mfa_factor_not_found", "Factor not found", true},
+	{"POST /sso", http.StatusNotFound, "saml_provider_disabled", "SAML 2.0 is disabled", false},
+	{"/sso/", http.StatusNotFound, "saml_provider_disabled", "SAML 2.0 is disabled", false},
+	{"/oauth/", http.StatusNotFound, "feature_disabled", "OAuth server is disabled", false},
+	{"/admin/oauth/", http.StatusNotFound, "feature_disabled", "OAuth server is disabled", false},
+	{"/admin/sso/", http.StatusNotFound, "saml_provider_disabled", "SAML 2.0 is disabled", false},
+	{"/admin/custom-providers", http.StatusNotFound, "feature_disabled", "Custom providers are disabled", false},
+	{"/scim/", http.StatusNotFound, "feature_disabled", "SCIM is disabled", false},
+}
+
+func (h *Handler) refuser(r refusal) route {
+	return func(c *call) (any, error) {
+		if r.user {
+			claims, err := h.user(c)
+			if err != nil {
+				return nil, err
+			}
+			if claims.Anonymous {
+				return nil, fail(http.StatusForbidden, "no_authorization", "Anonymous user not allowed to perform these actions")
+			}
+		}
+		return nil, fail(r.status, r.code, r.message)
+	}
+}
+
+// factors is the list of a user's second factors: none.
+func (h *Handler) factors(c *call) (any, error) {
+	_, err := h.target(c)
+	return []string{}, err
+}

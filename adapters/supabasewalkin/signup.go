@@ -1,0 +1,154 @@
+package supabasewalkin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+// signUp is POST /signup: anonymous, or with an address and a password.
+func (h *Handler) signUp(c *call) (any, error) {
+	var data map[string]any
+	if err := c.field("data", &data); err != nil {
+		return nil, err
+	}
+	if !c.has("email") && !c.has("phone") {
+		if c.has("password") {
+			return nil, fail(http.StatusBadRequest, "validation_failed", "To sign up with a password an email or a phone is needed")
+		}
+		return h.signUpAnonymous(c, data)
+	}
+	if h.cfg.NoSignUp {
+		return nil, fail(http.StatusUnprocessableEntity, "signup_disabled", "Signups not allowed for this instance")
+	}
+	provider, address, err := c.address()
+	if err != nil {
+		return nil, err
+	}
+	if provider == byPhone && h.cfg.SendSMS == nil && !h.cfg.Autoconfirm {
+		return nil, fail(http.StatusBadRequest, "phone_provider_disabled", "Phone signups are disabled")
+	}
+	challenge, err := c.challenge()
+	if err != nil {
+		return nil, err
+	}
+	if !c.has("password") {
+		return nil, fail(http.StatusBadRequest, "validation_failed", "Signup requires a valid password")
+	}
+	secret, err := h.newSecret(c, address, c.text("password"))
+	if err != nil {
+		return nil, err
+	}
+	if h.cfg.Autoconfirm {
+		return h.signUpUnproven(c, provider, address, secret, data)
+	}
+	kind := "signup"
+	if provider == byPhone {
+		kind = "sms"
+	}
+	err = h.send(c, pending{Kind: kind, Address: address, Secret: secret, Metadata: data, Challenge: challenge}, c.URL.Query().Get("redirect_to"))
+	if err != nil {
+		return nil, err
+	}
+	// The same for an address that has an account: nobody learns who has one. There is
+	// no user yet, so the ID is made up; the real one comes with the tokens.
+	now := time.Now()
+	made := user{ID: uuid.New(), Aud: role, Role: role, AppMetadata: map[string]any{"provider": provider, "providers": []string{provider}},
+		UserMetadata: merge(nil, data), Identities: []identity{}, CreatedAt: now.UTC(), UpdatedAt: now.UTC(), ConfirmationSentAt: at(now)}
+	if made.Email = address; provider == byPhone {
+		made.Email, made.Phone = "", withoutPlus(address)
+	}
+	return made, nil
+}
+
+func (h *Handler) signUpAnonymous(c *call, data map[string]any) (any, error) {
+	if h.cfg.NoAnonymous {
+		return nil, fail(http.StatusUnprocessableEntity, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+	}
+	var claims walkin.Claims
+	err := h.visit(c.Request, "", func(w http.ResponseWriter, r *http.Request) (err error) {
+		claims, err = h.wk.Ensure(w, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.update(c.Context(), claims.UserID, func(p *Profile) {
+		p.UserMetadata, p.LastSignInAt = merge(nil, data), time.Now()
+	}); err != nil {
+		return nil, err
+	}
+	return h.opened(c, claims)
+}
+
+// signUpUnproven is for Config.Autoconfirm.
+func (h *Handler) signUpUnproven(c *call, provider, address string, secret []byte, data map[string]any) (any, error) {
+	claims, _, err := h.prove(c, walkin.Claims{}, walkin.Proof{
+		Provider: provider, Subject: address, Method: "pwd", Secret: secret, New: true,
+		Applied: h.banned(func(ctx context.Context, change walkin.Change) error {
+			return h.saveMetadata(ctx, change.UserID, h.described(change.UserID, provider, address, data))
+		}),
+	})
+	if errors.Is(err, walkin.ErrIdentityTaken) {
+		return nil, fail(http.StatusUnprocessableEntity, "user_already_exists", "User already registered")
+	} else if err != nil {
+		return nil, err
+	}
+	return h.opened(c, claims)
+}
+
+// described is what the original writes into user_metadata at a sign-up.
+func (h *Handler) described(id uuid.UUID, provider, address string, data map[string]any) map[string]any {
+	data = merge(nil, data)
+	data["sub"], data["email_verified"], data["phone_verified"] = id.String(), provider == byEmail, provider == byPhone
+	if provider == byEmail {
+		data["email"] = address
+	}
+	return data
+}
+
+func (h *Handler) saveMetadata(ctx context.Context, id uuid.UUID, data map[string]any) error {
+	profile, err := h.cfg.Profiles.Profile(ctx, id)
+	if err != nil {
+		return err
+	}
+	profile.UserMetadata = merge(profile.UserMetadata, data)
+	return h.cfg.Profiles.Save(ctx, profile)
+}
+
+// newSecret returns the hash of a password that was chosen for an address.
+func (h *Handler) newSecret(c *call, address, password string) ([]byte, error) {
+	if h.cfg.Passwords == nil {
+		return nil, fail(http.StatusUnprocessableEntity, "email_provider_disabled", "Passwords are disabled")
+	}
+	secret, err := h.cfg.Passwords.NewSecret(h.passwordForm(c, address, password))
+	refusal, ok := errors.AsType[*walkin.Refusal](err)
+	if !ok || refusal.Status != http.StatusUnprocessableEntity {
+		return secret, err
+	}
+	weak := fail(http.StatusUnprocessableEntity, "weak_password", refusal.Message)
+	weak.reasons = []string{"characters"}
+	if strings.Contains(refusal.Reason, "short") {
+		weak.reasons = []string{"length"}
+	}
+	if strings.Contains(refusal.Reason, "common") {
+		weak.reasons = []string{"pwned"} // the word that clients know for it
+	}
+	return nil, weak
+}
+
+// passwordForm is the form that a package for passwords reads. A number has no spelling
+// as a name there, so it goes without its plus.
+func (h *Handler) passwordForm(c *call, address, password string) *http.Request {
+	r := h.as(c.Request, "")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	form := url.Values{"email": {withoutPlus(address)}, "password": {password}}
+	r.Body, r.ContentLength = bodyOf(form.Encode())
+	return r
+}

@@ -1,0 +1,36 @@
+package supabasewalkin
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/walkin-go/walkin"
+)
+
+// put keeps a value until then.
+func (h *Handler) put(ctx context.Context, key string, value any, until time.Time) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until})
+}
+
+// ticket reads a value, and leaves it.
+func (h *Handler) ticket(ctx context.Context, key string, into any) error {
+	t, err := h.store.Ticket(ctx, key, time.Now())
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(t.Data, into)
+}
+
+// take reads a value, once.
+func (h *Handler) take(ctx context.Context, key string, into any) error {
+	t, err := h.store.TakeTicket(ctx, key, time.Now())
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(t.Data, into)
+}

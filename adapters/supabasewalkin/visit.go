@@ -1,0 +1,193 @@
+package supabasewalkin
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+// as returns a request for walkin, with nothing in it that a browser says by itself:
+// who it is from, a token says alone, so neither cookies nor an origin count. For a
+// user that is the token given; "" is a request without one.
+func (h *Handler) as(r *http.Request, token string) *http.Request {
+	inner := r.Clone(r.Context())
+	inner.Method, inner.Body, inner.Form, inner.PostForm = http.MethodPost, http.NoBody, nil, nil
+	inner.ContentLength = 0
+	for name := range inner.Header {
+		switch name {
+		case "User-Agent", "X-Forwarded-For", "Forwarded":
+		default:
+			// Of all else only what names the client's address may stay, and that has
+			// the name that the app's proxy gives it.
+			if len(name) > 4 && name[:4] == "Sec-" || name == "Origin" || name == "Cookie" || name == "Authorization" || name == "From" || name == "Content-Type" {
+				delete(inner.Header, name)
+			}
+		}
+	}
+	if inner.Header.Get("User-Agent") == "" {
+		inner.Header.Set("User-Agent", "supabase-client") // some send none, and a bot verdict is for pages
+	}
+	if token != "" {
+		inner.Header.Set("Authorization", "Bearer "+token)
+	}
+	return inner
+}
+
+// visit runs do as a request of the holder of a token. Its error is what the
+// middleware refused, or what do returned.
+func (h *Handler) visit(r *http.Request, token string, do func(w http.ResponseWriter, r *http.Request) error) error {
+	w := &captured{header: http.Header{}}
+	var err error
+	ran := false
+	h.wk.WithoutCookies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ran = true
+		err = do(w, r)
+	})).ServeHTTP(w, h.as(r, token))
+	if !ran {
+		return w.refusal
+	}
+	return err
+}
+
+// user returns the claims of the caller, looked up now.
+func (h *Handler) user(c *call) (walkin.Claims, error) {
+	token, ok := bearerOf(c.Request)
+	if !ok {
+		return walkin.Claims{}, fail(http.StatusUnauthorized, "no_authorization", "This endpoint requires a valid Bearer token")
+	}
+	if isAny(h.cfg.PublishableKeys, token) || isAny(h.cfg.SecretKeys, token) {
+		return walkin.Claims{}, fail(http.StatusForbidden, "bad_jwt", "invalid claim: missing sub claim")
+	}
+	var claims walkin.Claims
+	err := h.visit(c.Request, token, func(w http.ResponseWriter, r *http.Request) error {
+		var known bool
+		if claims, known = walkin.FromContext(r.Context()); known {
+			return nil
+		}
+		w2 := &captured{header: http.Header{}}
+		h.wk.RequireUser()(http.NotFoundHandler()).ServeHTTP(w2, r)
+		if w2.refusal != nil && (w2.refusal.Reason == "superseded" || w2.refusal.Reason == "wrong_kind") {
+			return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
+		}
+		return fail(http.StatusForbidden, "bad_jwt", "invalid JWT: unable to parse or verify signature")
+	})
+	if err != nil {
+		return walkin.Claims{}, err
+	}
+	profile, err := h.cfg.Profiles.Profile(c.Context(), claims.UserID)
+	if err != nil {
+		return walkin.Claims{}, err
+	}
+	return claims, h.notBanned(profile)
+}
+
+func (h *Handler) notBanned(p Profile) error {
+	if time.Now().Before(p.BannedUntil) {
+		return fail(http.StatusForbidden, "user_banned", "User is banned")
+	}
+	return nil
+}
+
+// inward returns a token for the session of whoever began something, for one call into
+// walkin. Each has a text of its own: that a session has ended is remembered by it.
+func (h *Handler) inward(ctx context.Context, as walkin.Claims) (string, error) {
+	own := json.RawMessage(`{"inward":"` + rand.Text() + `"}`)
+	issued, err := h.wk.ClientToken(ctx, as, walkin.ProfileClaims{UserMetadata: own}, time.Minute)
+	return issued.Text, err
+}
+
+// prove is walkin's Continue for the holder of a session, or for a request without a
+// user where as is the zero Claims. It returns the new session.
+func (h *Handler) prove(c *call, as walkin.Claims, p walkin.Proof) (walkin.Claims, walkin.Outcome, error) {
+	token := ""
+	if as.UserID != uuid.Nil {
+		var err error
+		if token, err = h.inward(c.Context(), as); err != nil {
+			return walkin.Claims{}, "", err
+		}
+	}
+	var next walkin.Claims
+	var outcome walkin.Outcome
+	by := c.WithContext(context.WithValue(c.Context(), methodKey{}, p.Method))
+	err := h.visit(by, token, func(w http.ResponseWriter, r *http.Request) (err error) {
+		if outcome, err = h.wk.Continue(w, r, p); err == nil {
+			next, _ = walkin.FromContext(r.Context())
+		}
+		return err
+	})
+	return next, outcome, err
+}
+
+// banned keeps a banned user from getting a session, in the transaction of it.
+func (h *Handler) banned(next func(context.Context, walkin.Change) error) func(context.Context, walkin.Change) error {
+	return func(ctx context.Context, change walkin.Change) error {
+		profile, err := h.cfg.Profiles.Profile(ctx, change.UserID)
+		if err != nil {
+			return err
+		}
+		if time.Now().Before(profile.BannedUntil) {
+			return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "banned", Err: fail(http.StatusBadRequest, "user_banned", "User is banned")}
+		}
+		if err := h.confirm(ctx, change, &profile); err != nil {
+			return err
+		}
+		profile.LastSignInAt = time.Now()
+		if change.Outcome == walkin.SignedUp || change.Outcome == walkin.Upgraded || change.Outcome == walkin.Linked {
+			profile.UpdatedAt = profile.LastSignInAt
+		}
+		if err := h.cfg.Profiles.Save(ctx, profile); err != nil || next == nil {
+			return err
+		}
+		return next(ctx, change)
+	}
+}
+
+// update changes a user's profile, alone or in the transaction of ctx.
+func (h *Handler) update(ctx context.Context, id uuid.UUID, change func(*Profile)) (Profile, error) {
+	var profile Profile
+	err := h.store.InTx(ctx, func(ctx context.Context) error {
+		if _, err := h.store.User(ctx, id); err != nil { // the lock
+			return err
+		}
+		var err error
+		if profile, err = h.cfg.Profiles.Profile(ctx, id); err != nil {
+			return err
+		}
+		change(&profile)
+		profile.UpdatedAt = time.Now()
+		return h.cfg.Profiles.Save(ctx, profile)
+	})
+	if errors.Is(err, walkin.ErrNotFound) {
+		return profile, fail(http.StatusForbidden, "user_not_found", "User from sub claim in JWT does not exist")
+	}
+	return profile, err
+}
+
+// confirm deals with an address that an admin wrote and nobody proved. A password signs
+// in by none. Who proves it by a code is its owner: the password that came with it is
+// another's, perhaps, and goes.
+func (h *Handler) confirm(ctx context.Context, change walkin.Change, p *Profile) error {
+	if change.Outcome != walkin.SignedIn || !slices.Contains(p.Unconfirmed, change.Identity.Provider) {
+		return nil
+	}
+	if method(ctx) == "pwd" {
+		return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "email_not_confirmed", Err: fail(http.StatusBadRequest, "email_not_confirmed", "Email not confirmed")}
+	}
+	p.Unconfirmed = without(p.Unconfirmed, change.Identity.Provider)
+	return h.store.SetSecret(ctx, change.Identity.Provider, change.Identity.Subject, nil)
+}
+
+// methodKey says in the context of a change how it was proven.
+type methodKey struct{}
+
+func method(ctx context.Context) string {
+	by, _ := ctx.Value(methodKey{}).(string)
+	return by
+}

@@ -1,6 +1,6 @@
 // Package walkintest is for the tests of apps that use walkin: a browser-like
-// [Client] that keeps cookies and sends the headers that browsers send, and
-// claims for handlers that are tested on their own.
+// [Client] that keeps cookies and sends the headers that browsers send, claims for
+// handlers that are tested on their own, and a [Matrix] of who reaches which route.
 package walkintest
 
 import (

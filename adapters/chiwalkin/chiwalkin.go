@@ -18,6 +18,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"github.com/walkin-go/walkin"
 )
 
@@ -41,6 +43,15 @@ func RequireRecent(m *walkin.Middleware, within time.Duration) func(http.Handler
 // RequireRenderedFor refuses a post of a page that was shown to another user.
 func RequireRenderedFor(m *walkin.Middleware) func(http.Handler) http.Handler {
 	return m.RequireRenderedFor()
+}
+
+// Routes lists the routes of a router, for walkintest.Matrix.
+func Routes(r chi.Routes) (all []string) {
+	_ = chi.Walk(r, func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		all = append(all, method+" "+path)
+		return nil
+	})
+	return all
 }
 
 // Require is walkin's Require with a rule that also sees the request: whose

@@ -84,6 +84,20 @@ func Require(m *walkin.Middleware, rule func(walkin.Claims) error) echo.Middlewa
 // knows nothing of echo finds them in c.Request().Context().
 func Claims(c *echo.Context) (walkin.Claims, bool) { return walkin.FromContext(c.Request().Context()) }
 
+// Routes lists the routes of a site, for walkintest.Matrix.
+func Routes(e *echo.Echo) (all []string) {
+	for _, r := range e.Router().Routes() {
+		switch r.Method {
+		case echo.RouteNotFound:
+		case echo.RouteAny:
+			all = append(all, r.Path) // the matrix asks with GET and POST
+		default:
+			all = append(all, r.Method+" "+r.Path)
+		}
+	}
+	return all
+}
+
 // Ensure is walkin's Ensure. Return its error: [Handler] answers with it.
 func Ensure(m *walkin.Middleware, c *echo.Context) (walkin.Claims, error) {
 	return m.Ensure(c.Response(), c.Request())

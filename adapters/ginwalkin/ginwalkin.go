@@ -72,6 +72,14 @@ func Continue(m *walkin.Middleware, c *gin.Context, p walkin.Proof) (walkin.Outc
 	return m.Continue(c.Writer, c.Request, p)
 }
 
+// Routes lists the routes of an engine, for walkintest.Matrix.
+func Routes(e *gin.Engine) (all []string) {
+	for _, r := range e.Routes() {
+		all = append(all, r.Method+" "+r.Path)
+	}
+	return all
+}
+
 // Refuse answers with an error of Ensure or Continue, or with a *walkin.Refusal
 // of the app's own, as the guards do, and aborts the chain.
 func Refuse(m *walkin.Middleware, c *gin.Context, err error) {

@@ -1,0 +1,26 @@
+package ginwalkin_test
+
+import (
+	"crypto/rand"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/ginwalkin"
+	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// TestMatrix asks every route of the example for every kind of visitor.
+func TestMatrix(t *testing.T) {
+	wk, err := walkin.New(walkin.Config{
+		Keys: []walkin.Key{{Secret: []byte(rand.Text() + rand.Text())}}, Store: memstore.New(),
+		UpgradeURL: "/sign-up", SignInURL: "/sign-in",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := routes(wk)
+	walkintest.Matrix{Middleware: wk, Handler: site, Routes: ginwalkin.Routes(site.(*gin.Engine)), File: "testdata/matrix.txt"}.Test(t)
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/walkin-go/walkin/walkintest"
+)
+
+// TestMatrix asks every route that main.go names for every kind of visitor.
+func TestMatrix(t *testing.T) {
+	source, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var routes []string
+	for _, m := range regexp.MustCompile(`\bmux\.Handle(?:Func)?\("([^"]+)"`).FindAllStringSubmatch(string(source), -1) {
+		routes = append(routes, m[1])
+	}
+	if len(routes) < 30 {
+		t.Fatalf("got %q: main.go mounts its routes in another way", routes)
+	}
+	site, db, err := open(t.Context(), config{file: filepath.Join(t.TempDir(), "notes.db"), url: "https://app.example", mail: new(bytes.Buffer)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	walkintest.Matrix{Middleware: site.wk, Handler: site, Routes: routes, File: "testdata/matrix.txt",
+		Values: map[string]string{"file": "style.css"}}.Test(t)
+}

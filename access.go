@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/token"
 )
 
@@ -39,6 +41,8 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	switch {
 	case !ok:
 		return "", ErrNotFound
+	case c.Actor != uuid.Nil:
+		return "", CheckActor(ctx)
 	case audience == "":
 		return "", errors.New("walkin: an access token needs an audience")
 	case ttl < 0 || ttl > maxAccess:

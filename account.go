@@ -44,6 +44,11 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if refusal := m.whyNotWrite(v, r); refusal != nil {
 		return refusal
 	}
+	if v.actor() != nil { // it stops, and nothing of the user's ends
+		m.stopActing(w, r, v)
+		v.become(superseded, "signed_out")
+		return nil
+	}
 	now := time.Now()
 	// Each token is judged, whichever of them the visitor is by: a bearer that is
 	// the app's own or broken must not hide the cookie's session, and a guest left
@@ -185,6 +190,9 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 // and read no more after Config.RecheckAfter. Where the user themselves asks for it,
 // call [Middleware.SignOut] as well, so that their own browser forgets them now.
 func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) error {
+	if err := CheckActor(ctx); err != nil {
+		return err
+	}
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		// The lock: a sign-in that has begun ends first, and its session too.
 		if _, err := m.cfg.Store.User(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
@@ -202,7 +210,8 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 
 // DeleteUser deletes a user, anonymous or permanent, with their sessions and
 // identities, for ever: no token of theirs brings them back. What the app
-// stored about them is the app's to delete, or goes by its foreign keys.
+// stored about them goes by its foreign keys, or by Config.OnDelete in the same
+// transaction.
 //
 // Their tokens read until Config.RecheckAfter. Where visitors delete themselves, let
 // it be an act, and call [Middleware.SignOut] afterwards, so that their own browser
@@ -212,6 +221,9 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 // asking. So with the context of such a visitor's request it takes from
 // Config.RowLimit, and returns a *[Refusal] with 429 where that is reached.
 func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
+	if err := CheckActor(ctx); err != nil {
+		return err
+	}
 	if v := visitFrom(ctx); v != nil && v.m != nil {
 		// Also where they delete somebody else: who has no row has no say about one.
 		if c := v.claims.Load(); c != nil && c.Provisional {
@@ -225,7 +237,16 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 			}
 		}
 	}
-	if err := m.cfg.Store.DeleteUser(ctx, m.tombstone(userID, uuid.Nil, time.Now())); err != nil {
+	tombstone := m.tombstone(userID, uuid.Nil, time.Now())
+	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		if m.cfg.OnDelete != nil {
+			if err := m.cfg.OnDelete(ctx, userID); err != nil {
+				return &hookError{Deleted, err}
+			}
+		}
+		return m.cfg.Store.DeleteUser(ctx, tombstone)
+	})
+	if err != nil {
 		return err
 	}
 	m.dropOthers(ctx, userID, uuid.Nil)
@@ -252,6 +273,8 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 	v := m.visit(w, r)
 	c := v.claims.Load()
 	switch {
+	case CheckActor(v) != nil:
+		return CheckActor(v)
 	case m.whyNotWrite(v, r) != nil:
 		return m.whyNotWrite(v, r)
 	case c == nil:

@@ -59,6 +59,9 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 
 func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (Claims, error) {
 	if c := v.claims.Load(); c != nil {
+		if c.Actor != uuid.Nil {
+			return *c, nil // the user's row is there, and stays as it is
+		}
 		if !c.Provisional {
 			return m.ensureAlive(r, v, *c)
 		}

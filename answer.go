@@ -26,6 +26,8 @@ var codes = map[string]string{
 	"quota":                 "quota",
 	"nothing_kept":          "nothing_kept",
 	"banned":                "banned",
+	"impersonation":         "impersonation", "impersonation_read_only": "impersonation", "impersonation_upgrade": "impersonation",
+	"impersonation_bearer": "impersonation", "impersonation_over": "impersonation_over",
 
 	"unknown_name": "wrong_credentials", "wrong_password": "wrong_credentials", "password_changed": "wrong_credentials",
 	"wrong_code": "wrong_code", "wrong_code_last": "wrong_code", "code_over": "code_expired",

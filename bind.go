@@ -33,6 +33,8 @@ const (
 func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error) {
 	v := m.visit(w, r)
 	switch {
+	case CheckActor(v) != nil:
+		return "", CheckActor(v)
 	case m.facts(v, r).Method != request.Act:
 		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
 	case m.whyNotAct(v, r) != nil:

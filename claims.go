@@ -47,6 +47,10 @@ type Claims struct {
 	// the text of a JSON object ("app"); empty when there was nothing.
 	App string
 
+	// Actor is the operator who sees the site as the user ("act"), and zero in
+	// every request of the user's own. See [Middleware.Impersonate].
+	Actor uuid.UUID
+
 	database string // that the session is in; empty where the store has no ID
 }
 

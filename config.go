@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/internal/token"
@@ -230,6 +232,17 @@ type Config struct {
 	// makes no anonymous user of its own either. A path that ends in sign-out,
 	// signout, sign_out, log-out, logout or the like need not be named.
 	CredentialPaths []string
+
+	// OnExport returns what the app stores about a user, for [Middleware.Export]:
+	// anything that encoding/json writes. OnDelete deletes it, in the transaction
+	// and under the context of [Middleware.DeleteUser]; an error undoes both. The
+	// sweep does not call it, see SweepOptions.Keep. Nil does nothing.
+	OnExport func(ctx context.Context, userID uuid.UUID) (any, error)
+	OnDelete func(ctx context.Context, userID uuid.UUID) error
+
+	// Impersonation lets operators see the site as a user does. The zero value
+	// is none.
+	Impersonation Impersonation
 
 	// DestroySignsOut makes a handler's sm.Destroy, inside of LoadAndSave, sign its
 	// visitor out, as SignOut does, when the response begins: for an app that moves

@@ -25,6 +25,7 @@ type cookies struct {
 	anonymous, permanent string // names
 	binding              string // the name of Bind's
 	base, suffix         string // around the purpose in all other names
+	acting               string // the name of an impersonation's
 	domain               string
 	insecure             bool
 	partitioned          bool
@@ -56,6 +57,7 @@ func newCookies(name, domain string, insecure, partitioned bool) cookies {
 		// A login flow begins and ends on one host. With Domain, a sibling
 		// could plant its own flow.
 		binding: host + name + suffixBinding + suffix,
+		acting:  host + name + ".as" + suffix, // as own says
 		base:    host + name, suffix: suffix,
 		domain: domain, insecure: insecure, partitioned: partitioned,
 	}

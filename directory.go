@@ -210,6 +210,9 @@ func (m *Middleware) Unban(ctx context.Context, userID uuid.UUID) error {
 
 func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban Ban, outcome Outcome) error {
 	directory, err := m.directory()
+	if err == nil {
+		err = CheckActor(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -20,19 +20,22 @@ const (
 	Merged   Outcome = "merged"    // an anonymous user became the owner of the identity; the app moved their data
 	Linked   Outcome = "linked"    // a permanent user got one more identity
 
-	Minted    Outcome = "minted"     // a visitor got an anonymous user ID
-	Skipped   Outcome = "skipped"    // a visitor without a user, or a row, got none; Reason says why
-	Persisted Outcome = "persisted"  // an anonymous user became a row
-	Revived   Outcome = "revived"    // a user whom the store had never heard of came back under their ID
-	Renewed   Outcome = "renewed"    // a token was issued anew
-	Unlinked  Outcome = "unlinked"   // a user removed an identity
-	SignedOut Outcome = "signed_out" // a session ended, or all of a user's
-	Deleted   Outcome = "deleted"    // a user was deleted
-	Refused   Outcome = "refused"    // a visitor was refused; Reason says why
-	Banned    Outcome = "banned"     // a user was banned
-	Unbanned  Outcome = "unbanned"   // a ban was lifted
-	Swept     Outcome = "swept"      // anonymous users who stayed away were deleted; Count says how many
-	Failed    Outcome = "failed"     // something broke and the request went on; Reason says what
+	Minted             Outcome = "minted"              // a visitor got an anonymous user ID
+	Skipped            Outcome = "skipped"             // a visitor without a user, or a row, got none; Reason says why
+	Persisted          Outcome = "persisted"           // an anonymous user became a row
+	Revived            Outcome = "revived"             // a user whom the store had never heard of came back under their ID
+	Renewed            Outcome = "renewed"             // a token was issued anew
+	Unlinked           Outcome = "unlinked"            // a user removed an identity
+	SignedOut          Outcome = "signed_out"          // a session ended, or all of a user's
+	Deleted            Outcome = "deleted"             // a user was deleted
+	Refused            Outcome = "refused"             // a visitor was refused; Reason says why
+	Impersonated       Outcome = "impersonated"        // an operator began to see the site as a user
+	ImpersonationEnded Outcome = "impersonation_ended" // and stopped, or it was seen to be over
+
+	Banned   Outcome = "banned"   // a user was banned
+	Unbanned Outcome = "unbanned" // a ban was lifted
+	Swept    Outcome = "swept"    // anonymous users who stayed away were deleted; Count says how many
+	Failed   Outcome = "failed"   // something broke and the request went on; Reason says what
 )
 
 // An Event tells the owner of the site what happened. It holds no token, no
@@ -41,9 +44,11 @@ type Event struct {
 	Outcome   Outcome
 	Reason    string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"; of SignedOut, "session_limit"
 	UserID    uuid.UUID // zero for nobody
+	ActorID   uuid.UUID // the operator who sees the site as the user; or zero
 	GuestID   uuid.UUID // the anonymous user who is gone, with Merged
 	SessionID uuid.UUID
 	Provider  string // of the identity, where there is one
+	Note      string // of Impersonated and ImpersonationEnded: the operator's reason
 	Count     int    // of Swept
 	Err       error  // what caused it, where there is a cause
 }
@@ -52,7 +57,7 @@ type Event struct {
 func (m *Middleware) emit(r *http.Request, e Event) {
 	if e.UserID == uuid.Nil && e.Outcome == Refused {
 		if c, ok := FromContext(r.Context()); ok {
-			e.UserID, e.SessionID = c.UserID, c.SessionID
+			e.UserID, e.SessionID, e.ActorID = c.UserID, c.SessionID, c.Actor
 		}
 	}
 	m.tell(r.Context(), e)
@@ -65,6 +70,7 @@ func (m *Middleware) tell(ctx context.Context, e Event) {
 	if e.Outcome == Failed || e.Outcome == Refused && slices.Contains(ours, e.Reason) {
 		m.log.LogAttrs(ctx, slog.LevelWarn, "walkin: "+string(e.Outcome), slog.String("reason", e.Reason), slog.Any("error", e.Err))
 	}
+	m.watchers.watched(e)
 	if m.cfg.OnEvent != nil {
 		m.cfg.OnEvent(ctx, e)
 	}

@@ -61,6 +61,8 @@ type Middleware struct {
 	data      []*sessionData   // of LoadAndSave
 	told      map[string]int64 // when the owner was told what goes on, by clock
 	atSignOut []*http.Cookie   // of ClearAtSignOut
+
+	watchers watchers // of Watch
 }
 
 // Handler wraps a site: next sees every visitor's claims in the request's
@@ -71,6 +73,9 @@ type Middleware struct {
 // visitor costs a look-up in memory; only when there is a cookie to set is w wrapped.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.isActing(r) && m.serveActing(w, r, next) {
+			return
+		}
 		var b brought
 		b.read(r.Header, m)
 		if e := m.returning(r, &b); e != nil {

@@ -199,7 +199,7 @@ func (d *sessionData) current(ctx context.Context) (string, bool) {
 		return "", false
 	}
 	c := v.claims.Load()
-	if c == nil {
+	if c == nil || c.Actor != uuid.Nil { // an operator sees an empty set, and leaves none
 		return "", false
 	}
 	return d.key(c.SessionID), true

@@ -138,6 +138,8 @@ type Change struct {
 func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (Outcome, error) {
 	v := m.visit(w, r)
 	switch {
+	case CheckActor(v) != nil:
+		return "", CheckActor(v)
 	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
 		strings.Contains(p.Provider+p.Subject, "\x00") || !utf8.ValidString(p.Provider) || !utf8.ValidString(p.Subject):
 		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}

@@ -43,6 +43,7 @@ type rare struct {
 	ensuring sync.Mutex                      // one Ensure after another
 	taken    takenRows                       // of ReserveAccount
 	reserved bool                            // whether there was one
+	acting   *acting                         // an operator sees the site as the visitor; or nil
 }
 
 // more returns the rest of a visit.
@@ -110,6 +111,10 @@ func visitFrom(ctx context.Context) *visit {
 func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
 	if v := visitFrom(r.Context()); v != nil && v.m == m {
 		return v
+	}
+	if m.isActing(r) {
+		// Outside of Handler nothing holds what an impersonation may not: fails closed.
+		return m.newVisit(r, finding{standing: foreign, reason: "impersonation"})
 	}
 	now := time.Now()
 	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {

@@ -183,6 +183,9 @@ func isPrefetch(h http.Header) bool {
 //
 // While the store is down nothing can be taken: it fails closed.
 func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
+	if err := walkin.CheckActor(r.Context()); err != nil {
+		return Left{}, err
+	}
 	c, err := q.wk.Ensure(w, r)
 	if err != nil {
 		return Left{}, err

@@ -160,6 +160,7 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c, ok := walkin.FromContext(r.Context())
 			switch {
+			case walkin.CheckActor(r.Context()) != nil: // the guard refuses what is not safe
 			case r.Method != http.MethodPost:
 			case r.URL.Query().Has(marker) && ok && c.Anonymous: // not signed up yet; what is kept stays so
 				if _, _, err := k.find(r); errors.Is(err, walkin.ErrNotFound) {
@@ -374,6 +375,10 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m := k.wk
 	response.NoStore(w.Header(), "no-store")
+	if err := walkin.CheckActor(r.Context()); err != nil {
+		m.Refuse(w, r, err)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})

@@ -59,6 +59,9 @@ var ErrLeft = errors.New("rls: the function left the visitor's transaction, role
 // the claims, nothing more is committed and the error is [ErrLeft]; what ran
 // without the visitor's role has run.
 //
+// Where an operator sees the site as the user, see walkin.Impersonation, the claims
+// name them in act, and the transaction is READ ONLY.
+//
 // The claims are a setting, which every SELECT can change: one that an attacker
 // injects into a query can make them another user's. Row-level security does not
 // replace parameters.
@@ -67,7 +70,9 @@ func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) 
 	if err != nil {
 		return err
 	}
-	tx, err := db.BeginTx(ctx, nil)
+	// Of an operator who sees the site as the user the database itself takes no write;
+	// once setWho has run, the function cannot change that.
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: c.Actor != uuid.Nil})
 	if err != nil {
 		return fmt.Errorf("rls: %w", err)
 	}
@@ -107,9 +112,22 @@ func who(c walkin.Claims) (role, claims string, err error) {
 		SessionID uuid.UUID `json:"session_id"`
 		Role      string    `json:"role"`
 		Anonymous bool      `json:"is_anonymous"`
+		Actor     *actor    `json:"act,omitempty"`
 		App       any       `json:"app,omitempty"`
-	}{c.UserID, c.SessionID, "authenticated", c.Anonymous, app})
+	}{c.UserID, c.SessionID, "authenticated", c.Anonymous, actorOf(c), app})
 	return "authenticated", string(text), err
+}
+
+// An actor is who sees the site as the user, in the shape of RFC 8693 §4.1.
+type actor struct {
+	Subject uuid.UUID `json:"sub"`
+}
+
+func actorOf(c walkin.Claims) *actor {
+	if c.Actor == uuid.Nil {
+		return nil
+	}
+	return &actor{c.Actor}
 }
 
 // storable returns text as JSON that PostgreSQL takes as jsonb. It takes no NUL, no

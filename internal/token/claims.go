@@ -24,7 +24,7 @@ type Claims struct {
 // IsReserved reports whether a name is one that the app cannot give its own claims.
 func IsReserved(name string) bool {
 	switch name {
-	case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "db", "app":
+	case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "db", "app", "act":
 		return true
 	}
 	return false

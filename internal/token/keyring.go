@@ -59,7 +59,7 @@ type Keyring struct {
 	// are the allow-list of algorithms, the choice of the key and the check
 	// of crit, typ and every other header in one step, before anything a
 	// stranger wrote is parsed.
-	session, access map[string]*key
+	session, access, acting map[string]*key
 }
 
 // NewKeyring makes keys ready. The error names all that is wrong with them.
@@ -69,7 +69,7 @@ func NewKeyring(keys []Key, issuer, audience string) (*Keyring, error) {
 		start:   `{"iss":` + string(appendQuoted(nil, issuer)) + `,"sub":"`,
 		middle:  `","aud":` + string(appendQuoted(nil, audience)) + `,"exp":`,
 		ids:     make(map[string]bool),
-		session: make(map[string]*key), access: make(map[string]*key),
+		session: make(map[string]*key), access: make(map[string]*key), acting: make(map[string]*key),
 	}
 	public := []jwk.Key{} // "keys":[] rather than null
 	var errs []error
@@ -91,6 +91,7 @@ func NewKeyring(keys []Key, issuer, audience string) (*Keyring, error) {
 		r.ids[key.id] = true
 		r.session[key.session] = key
 		r.access[key.access] = key
+		r.acting[key.header(Acting)] = key
 		if r.signing == nil {
 			r.signing = key
 		}
@@ -122,15 +123,19 @@ func (r *Keyring) Issue(c Claims, kind Kind, audience string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b := make([]byte, 0, 256+len(body)*3/2)
 	header := r.signing.session
 	if kind == Access {
 		header = r.signing.access
 	}
+	return r.signing.sign(header, body)
+}
+
+func (k *key) sign(header string, body []byte) (string, error) {
+	b := make([]byte, 0, 256+len(body)*3/2)
 	b = append(b, header...)
 	b = append(b, '.')
 	b = base64.RawURLEncoding.AppendEncode(b, body)
-	signature, err := r.signing.signer.Sign(b, r.signing.private)
+	signature, err := k.signer.Sign(b, k.private)
 	if err != nil {
 		return "", fmt.Errorf("walkin: signing a token: %w", err)
 	}
@@ -149,17 +154,9 @@ var strict = base64.RawURLEncoding.Strict()
 //
 // access is true for an access token, which is looked for only in a bearer.
 func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, access bool, s Status, reason string) {
-	if len(token) > MaxSize {
-		return Claims{}, false, Invalid, "too_long"
-	}
-	// encoding/base64 passes over line breaks, also when it is strict.
-	if strings.ContainsAny(token, "\r\n") {
-		return Claims{}, false, Invalid, "malformed"
-	}
-	header, rest, _ := strings.Cut(token, ".")
-	body, signature, ok := strings.Cut(rest, ".")
-	if !ok {
-		return Claims{}, false, Invalid, "malformed"
+	header, reason := headerOf(token)
+	if reason != "" {
+		return Claims{}, false, Invalid, reason
 	}
 	key := r.session[header]
 	if key == nil && bearer {
@@ -172,18 +169,9 @@ func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, ac
 		}
 		return Claims{}, false, Invalid, "malformed"
 	}
-	// A second dot in what should be the signature is not base64.
-	mac, err := strict.DecodeString(signature)
-	if err != nil {
-		return Claims{}, false, Invalid, "malformed"
-	}
-	if key.verifier.Verify([]byte(token[:len(header)+1+len(body)]), mac, key.public) != nil {
-		return Claims{}, false, Invalid, "forged"
-	}
-	// From here on the words are our own.
-	text, err := strict.DecodeString(body)
-	if err != nil {
-		return Claims{}, false, Invalid, "malformed"
+	text, reason := key.open(token)
+	if reason != "" {
+		return Claims{}, false, Invalid, reason
 	}
 	var p payload
 	if !r.parse(&p, text) {
@@ -199,6 +187,38 @@ func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, ac
 
 // JWKS returns the public keys as a JSON Web Key Set.
 func (r *Keyring) JWKS() []byte { return r.jwks }
+
+// headerOf returns the first segment of a token, or why it is none of ours.
+func headerOf(token string) (header, reason string) {
+	if len(token) > MaxSize {
+		return "", "too_long"
+	}
+	header, rest, _ := strings.Cut(token, ".")
+	// encoding/base64 passes over line breaks, also when it is strict.
+	if !strings.Contains(rest, ".") || strings.ContainsAny(token, "\r\n") {
+		return "", "malformed"
+	}
+	return header, ""
+}
+
+// open returns the payload of a token that has this key's header, or why not.
+func (k *key) open(token string) (body []byte, reason string) {
+	header, rest, _ := strings.Cut(token, ".")
+	text, signature, _ := strings.Cut(rest, ".")
+	// A second dot in what should be the signature is not base64.
+	mac, err := strict.DecodeString(signature)
+	if err != nil {
+		return nil, "malformed"
+	}
+	if k.verifier.Verify([]byte(token[:len(header)+1+len(text)]), mac, k.public) != nil {
+		return nil, "forged"
+	}
+	// From here on the words are our own.
+	if body, err = strict.DecodeString(text); err != nil {
+		return nil, "malformed"
+	}
+	return body, ""
+}
 
 // IsOurs reports whether a bearer's token has a first segment that we write. A
 // key ID that we do not know makes it perhaps ours only in an access token: in

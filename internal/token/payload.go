@@ -24,6 +24,7 @@ type payload struct {
 	Prov      bool            `json:"prov,omitempty"`
 	Database  string          `json:"db,omitempty"`
 	App       json.RawMessage `json:"app,omitempty"`
+	Actor     *Actor          `json:"act,omitempty"`
 
 	// What parse makes Anonymous and AMR point to.
 	flag bool

@@ -1,0 +1,142 @@
+package walkin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// An Export is all that is stored about a user, for themselves: written as JSON it is
+// what they may ask for (GDPR Art. 15 and 20). It holds no secret: a password's hash
+// and a passkey's public key are named and left out. What is stored under a hash that
+// expires within the hour, such as a code that was sent, is not in it; docs/privacy.md
+// lists it.
+type Export struct {
+	UserID     uuid.UUID          `json:"user_id"`
+	Stored     bool               `json:"stored"` // false: the rest is empty but for Deleted
+	Anonymous  bool               `json:"anonymous"`
+	CreatedAt  time.Time          `json:"created_at,omitzero"`
+	SeenAt     time.Time          `json:"seen_at,omitzero"`
+	Ban        *Ban               `json:"ban,omitempty"`
+	Identities []ExportedIdentity `json:"identities"`
+	Sessions   []ExportedSession  `json:"sessions"`
+	Deleted    *Tombstone         `json:"deleted,omitempty"` // of a user who was deleted: the trace that is left
+	App        any                `json:"app,omitempty"`     // what Config.OnExport returned
+}
+
+// An ExportedIdentity is an identity without its secret.
+type ExportedIdentity struct {
+	Provider  string    `json:"provider"`
+	Subject   string    `json:"subject"`
+	CreatedAt time.Time `json:"created_at"`
+	HasSecret bool      `json:"has_secret"` // a hash or a public key is stored
+}
+
+// An ExportedSession is a session with the data that the app keeps in it, by
+// [Middleware.LoadAndSave]: the values, or, where they cannot be written as JSON, the
+// bytes as they are stored.
+type ExportedSession struct {
+	ID        uuid.UUID `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	RenewedAt time.Time `json:"renewed_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Data      []any     `json:"data,omitempty"`
+}
+
+// Export returns what is stored about a user. Whoever is not there and never was is
+// ErrNotFound. Where visitors ask for their own, let it be a POST behind
+// [Middleware.RequireRecent], and answer with Cache-Control: no-store.
+func (m *Middleware) Export(ctx context.Context, userID uuid.UUID) (Export, error) {
+	if err := CheckActor(ctx); err != nil {
+		return Export{}, err // an operator has a page of their own
+	}
+	e := Export{UserID: userID, Identities: []ExportedIdentity{}, Sessions: []ExportedSession{}}
+	user, err := m.cfg.Store.User(ctx, userID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		if err := m.exportTombstone(ctx, &e); err != nil {
+			return Export{}, err
+		}
+		return e, m.exportApp(ctx, &e)
+	case err != nil:
+		return Export{}, err
+	}
+	e.Stored, e.Anonymous, e.CreatedAt, e.SeenAt = true, user.Anonymous, user.CreatedAt, user.SeenAt
+	if !user.Ban.Until.IsZero() {
+		e.Ban = &user.Ban
+	}
+	identities, err := m.cfg.Store.Identities(ctx, userID)
+	if err != nil {
+		return Export{}, err
+	}
+	for _, one := range identities {
+		e.Identities = append(e.Identities, ExportedIdentity{one.Provider, one.Subject, one.CreatedAt, len(one.Secret) > 0})
+	}
+	sessions, err := m.cfg.Store.UserSessions(ctx, userID)
+	if err != nil {
+		return Export{}, err
+	}
+	for _, one := range sessions {
+		data, err := m.exportData(ctx, one)
+		if err != nil {
+			return Export{}, err
+		}
+		e.Sessions = append(e.Sessions, ExportedSession{one.ID, one.CreatedAt, one.RenewedAt, one.ExpiresAt, data})
+	}
+	return e, m.exportApp(ctx, &e)
+}
+
+// exportTombstone is for a user who is not there.
+func (m *Middleware) exportTombstone(ctx context.Context, e *Export) error {
+	directory, ok := m.Directory()
+	if !ok {
+		return ErrNotFound
+	}
+	tombstone, err := bound(ctx, func(ctx context.Context) (Tombstone, error) { return directory.FindTombstone(ctx, e.UserID) })
+	if err == nil {
+		e.Deleted = &tombstone
+	}
+	return err
+}
+
+func (m *Middleware) exportApp(ctx context.Context, e *Export) error {
+	if m.cfg.OnExport == nil {
+		return nil
+	}
+	app, err := m.cfg.OnExport(ctx, e.UserID)
+	if err != nil {
+		return fmt.Errorf("walkin: Config.OnExport: %w", err)
+	}
+	e.App = app
+	return nil
+}
+
+// exportData returns what the managers of LoadAndSave keep in a session.
+func (m *Middleware) exportData(ctx context.Context, s Session) ([]any, error) {
+	ctx = NewContext(ctx, Claims{UserID: s.UserID, SessionID: s.ID}) // for stores that ask whose data it is
+	var all []any
+	m.mu.Lock()
+	managers := m.data
+	m.mu.Unlock()
+	for _, d := range managers {
+		b, found, err := d.find(ctx, d.key(s.ID))
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			continue
+		}
+		var values any = b
+		if _, decoded, err := d.sm.Codec.Decode(b); err == nil {
+			if _, err := json.Marshal(decoded); err == nil {
+				values = decoded
+			}
+		}
+		all = append(all, values)
+	}
+	return all, nil
+}

@@ -1,0 +1,377 @@
+package walkin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/internal/token"
+)
+
+// Impersonation lets an operator see the site as a user does, for half an hour and
+// without changing anything: unsafe requests are refused, and so is whatever of this
+// package changes something, by whatever method. See [Middleware.Impersonate].
+type Impersonation struct {
+	// IsOperator reports whether a user may impersonate others, and is so one
+	// who is never impersonated. It is asked on every request of an
+	// impersonation, for both users. Nil turns impersonation off.
+	IsOperator func(ctx context.Context, userID uuid.UUID) (bool, error)
+
+	// OnlyReads reports whether an unsafe request changes nothing, such as a
+	// query of GraphQL, and passes. Package rls has PostgreSQL hold it to
+	// that. Nil is none.
+	OnlyReads func(*http.Request) bool
+}
+
+const (
+	actingFor = 30 * time.Minute
+
+	// actingKnown is how long the browser keeps the cookie, and the store the
+	// record: a form of the user's that an operator sends after the end must be
+	// refused, and not filed as the operator's own.
+	actingKnown = 24 * time.Hour
+
+	// stopPath ends an impersonation, whatever the app has there.
+	stopPath = "/.walkin/stop"
+
+	actingHeader = "Walkin-Impersonation"
+)
+
+// acting is an impersonation, as the store keeps it in a ticket: so it is in no list
+// of the user's sessions and moves no SeenAt.
+type acting struct {
+	UserID          uuid.UUID `json:"user_id"`
+	Operator        uuid.UUID `json:"operator"`
+	OperatorSession uuid.UUID `json:"operator_session"`
+	Reason          string    `json:"reason"`
+	EndsAt          time.Time `json:"ends_at"`
+
+	sessionID uuid.UUID
+}
+
+// actor returns the impersonation of a visit, or nil.
+func (v *visit) actor() *acting {
+	if rest := v.rest.Load(); rest != nil {
+		return rest.acting
+	}
+	return nil
+}
+
+func actingKey(session uuid.UUID) string { return "impersonation:" + session.String() }
+
+// CheckActor returns a *[Refusal] where an operator sees the site as the visitor of
+// ctx, and nil otherwise. All that changes something asks it; it is for functions of
+// the app's own that must not run then, whatever the method of the request.
+func CheckActor(ctx context.Context) error {
+	if c, ok := FromContext(ctx); ok && c.Actor != uuid.Nil {
+		return actingRefusal("impersonation", "You see the site as another user, and can change nothing.")
+	}
+	return nil
+}
+
+func actingRefusal(reason, message string) *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: reason, Message: message}
+}
+
+// Impersonate lets the visitor, an operator, see the site as a user: with their
+// claims, Claims.Actor naming the operator, in a session of its own that ends after
+// 30 minutes and is not renewed. The operator's own cookies stay as they are, under a
+// third one that wins; it ends with their session, when they sign out or are no
+// operator any more, when the user becomes one, and by "stop" in the banner. The
+// reason is for the events at the start and the end.
+//
+// It needs a proof within Config.RecentProof, and refuses bearers and requests of
+// other sites; nobody impersonates an operator or themselves. The error is for
+// [Middleware.Refuse]. Call it before the response begins, and answer with a redirect.
+func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID uuid.UUID, reason string) error {
+	v := m.visit(w, r)
+	c := v.claims.Load()
+	reason = strings.TrimSpace(reason)
+	switch {
+	case m.cfg.Impersonation.IsOperator == nil:
+		return errors.New("walkin: Impersonate was called without Config.Impersonation")
+	case m.whyNotWrite(v, r) != nil:
+		return m.whyNotWrite(v, r)
+	case c == nil:
+		return m.noUser(v, "no_user")
+	case CheckActor(v) != nil:
+		return CheckActor(v)
+	case v.bearer:
+		return actingRefusal("impersonation_bearer", "")
+	case c.Anonymous:
+		return m.anonymous()
+	case time.Since(c.ProvenAt) > m.cfg.RecentProof:
+		refusal := notRecent()
+		refusal.Page = m.cfg.SignInURL
+		return refusal
+	case c.UserID == userID:
+		return actingRefusal("impersonation_self", "That is you.")
+	case reason == "", len(reason) > 500, !utf8.ValidString(reason):
+		return &Refusal{Status: http.StatusUnprocessableEntity, Reason: "impersonation_reason", Message: "Please say why, in a few words."}
+	case v.begun():
+		return errors.New("walkin: Impersonate was called after the response began")
+	}
+	a := acting{UserID: userID, Operator: c.UserID, OperatorSession: c.SessionID, Reason: reason, EndsAt: time.Now().Add(actingFor), sessionID: uuid.New()}
+	user, err := m.mayActAs(r.Context(), a)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	text, err := m.actingToken(a, user)
+	if err != nil {
+		return err
+	}
+	if err := m.cfg.Store.PutTicket(r.Context(), Ticket{Key: actingKey(a.sessionID), Data: data, ExpiresAt: time.Now().Add(actingKnown)}); err != nil {
+		return err
+	}
+	m.setCookies(w, v, m.cookies.act(text))
+	response.NoStore(w.Header(), "no-store")
+	m.emit(r, a.event(Impersonated))
+	return nil
+}
+
+func (a *acting) event(o Outcome) Event {
+	return Event{Outcome: o, UserID: a.UserID, ActorID: a.Operator, SessionID: a.sessionID, Note: a.Reason}
+}
+
+// mayActAs asks the app about both users, and returns the one who is seen. A user who
+// is not there is a *Refusal.
+func (m *Middleware) mayActAs(ctx context.Context, a acting) (User, error) {
+	for id, want := range map[uuid.UUID]bool{a.Operator: true, a.UserID: false} {
+		is, err := m.cfg.Impersonation.IsOperator(ctx, id)
+		if err != nil {
+			return User{}, err // fails closed: a 500
+		}
+		if is != want {
+			return User{}, actingRefusal("impersonation_forbidden", "")
+		}
+	}
+	user, err := m.cfg.Store.User(ctx, a.UserID)
+	if errors.Is(err, ErrNotFound) {
+		return User{}, &Refusal{Status: http.StatusNotFound, Reason: "impersonation_no_user", Message: "There is no such user."}
+	}
+	return user, err
+}
+
+func (m *Middleware) actingToken(a acting, user User) (string, error) {
+	c := Claims{UserID: user.ID, SessionID: a.sessionID, Anonymous: user.Anonymous, IssuedAt: time.Now(), ExpiresAt: a.EndsAt}
+	return m.keys.IssueActing(c.forToken(), token.Actor{UserID: a.Operator, SessionID: a.OperatorSession}, m.cfg.Audience)
+}
+
+// act returns the cookie of an impersonation: this host's alone.
+func (k *cookies) act(value string) *http.Cookie {
+	cookie := k.cookie(k.acting, value)
+	cookie.Domain, cookie.MaxAge = "", int(actingKnown.Seconds())
+	if value == "" {
+		cookie.MaxAge = -1
+	}
+	return cookie
+}
+
+// isActing reports whether a request has the cookie of an impersonation. A site that
+// has no impersonation does not ask.
+func (m *Middleware) isActing(r *http.Request) bool {
+	if m.cfg.Impersonation.IsOperator == nil {
+		return false
+	}
+	for _, line := range r.Header["Cookie"] {
+		if strings.Contains(line, m.cookies.acting+"=") {
+			return len(r.CookiesNamed(m.cookies.acting)) > 0
+		}
+	}
+	return false
+}
+
+// actingOf returns the impersonation of a request, or false where it is over. Every
+// request asks the store for the record, the operator's session and the user, and the
+// app about both users. An error is that the store or the app did not answer: fails
+// closed, as neither of the two users.
+func (m *Middleware) actingOf(r *http.Request) (a acting, user User, alive bool, err error) {
+	values := r.CookiesNamed(m.cookies.acting)
+	if len(values) != 1 {
+		return a, user, false, nil // no browser sends two of a __Host- cookie
+	}
+	now := time.Now()
+	c, actor, status := m.keys.VerifyActing(values[0].Value, now)
+	if status == token.Unverifiable {
+		return a, user, false, storeDown(nil)
+	}
+	if status != token.Valid {
+		return a, user, false, nil
+	}
+	ticket, err := m.cfg.Store.Ticket(r.Context(), actingKey(c.SessionID), now)
+	if errors.Is(err, ErrNotFound) {
+		return a, user, false, nil
+	} else if err != nil {
+		return a, user, false, err
+	}
+	if err := json.Unmarshal(ticket.Data, &a); err != nil {
+		return a, user, false, err
+	}
+	a.sessionID = c.SessionID
+	if a.UserID != c.UserID || a.Operator != actor.UserID || a.OperatorSession != actor.SessionID || !now.Before(a.EndsAt) {
+		return a, user, false, nil
+	}
+	if !m.brings(r, a, now) {
+		return acting{}, user, false, nil // whoever stole it does not end it either
+	}
+	s, err := m.lookup(r.Context(), Claims{UserID: a.Operator, SessionID: a.OperatorSession})
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded), errors.Is(err, ErrBanned):
+		return a, user, false, nil
+	case err != nil:
+		return a, user, false, err
+	case s.Anonymous, now.After(s.ExpiresAt.Add(leeway)), m.outlived(s.CreatedAt, now):
+		return a, user, false, nil
+	}
+	user, err = m.mayActAs(r.Context(), a)
+	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Status < 500 {
+		return a, user, false, nil
+	}
+	return a, user, err == nil, err
+}
+
+// brings reports whether a request has the operator's own cookie too: the third one is
+// worth nothing in another browser.
+func (m *Middleware) brings(r *http.Request, a acting, now time.Time) bool {
+	var permanent, anonymous carriedCookie
+	m.cookies.find(r.Header, nil, &permanent, &anonymous)
+	for _, value := range permanent.values() {
+		c, _, status, _ := m.keys.Verify(value, false, now)
+		if status == token.Valid && c.UserID == a.Operator && c.SessionID == a.OperatorSession {
+			return true
+		}
+	}
+	return false
+}
+
+type actingOver struct{ *Middleware }
+
+// serveActing answers a request with the cookie of an impersonation, and returns false
+// where it is served as any other.
+func (m *Middleware) serveActing(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+	if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled || r.Context().Value(actingOver{m}) != nil {
+		return false
+	}
+	a, user, alive, err := m.actingOf(r)
+	switch {
+	case err != nil:
+		m.Refuse(w, r, err)
+		return true
+	case !alive:
+		m.serveAfterActing(w, r, next, a)
+		return true
+	}
+	var b brought
+	b.read(r.Header, m)
+	facts := m.readFacts(r, &b)
+	v := &visit{Context: r.Context(), m: m, standing: live, handled: true, facts: facts, url: r.URL}
+	v.more().acting = &a
+	v.claims.Store(&Claims{UserID: user.ID, SessionID: a.sessionID, Anonymous: user.Anonymous, Actor: a.Operator,
+		IssuedAt: a.EndsAt.Add(-actingFor), ExpiresAt: a.EndsAt})
+	outer := r
+	r = request.With(v, r)
+	v.request.Store(r)
+	defer func() {
+		request.GiveBack(outer, r)
+		v.end()
+	}()
+	p := response.New(w)
+	p.Before = func(int) bool {
+		response.NoStore(w.Header(), "private, no-store")
+		w.Header().Set(actingHeader, a.UserID.String())
+		return true
+	}
+	v.more().response.Store(p)
+	if refusal := m.actingMay(r, facts); refusal != nil {
+		m.Refuse(p.Wrapped(), r, refusal)
+	} else if m.isStop(r) {
+		m.stopActing(p.Wrapped(), r, v)
+		http.Redirect(p.Wrapped(), r, ReturnTo(r), http.StatusSeeOther)
+	} else {
+		next.ServeHTTP(p.Wrapped(), r)
+	}
+	p.Finish(r.Context())
+	return true
+}
+
+// actingMay returns why an operator who sees the site as a user may not send a request.
+func (m *Middleware) actingMay(r *http.Request, f request.Facts) *Refusal {
+	switch {
+	case r.Header.Get("Authorization") != "":
+		return actingRefusal("impersonation_bearer", "") // whose request it is must be beyond doubt
+	case r.Method == http.MethodConnect, f.IsUpgrade():
+		return actingRefusal("impersonation_upgrade", "") // what follows is no request that could be refused
+	case isSafe(r):
+		return nil
+	case f.WhyNotAct(true) != "":
+		return foreignRequest(f.WhyNotAct(true))
+	case m.isStop(r), m.cfg.Impersonation.OnlyReads != nil && m.cfg.Impersonation.OnlyReads(r):
+		return nil
+	}
+	return actingRefusal("impersonation_read_only", "You see the site as another user, and can change nothing.")
+}
+
+// isStop reports whether a request ends the impersonation. A sign-out does, and does
+// not reach the app: it would not know whose session to end.
+func (m *Middleware) isStop(r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	signOut, _, _ := strings.Cut(m.cfg.SignOutURL, "?")
+	at := m.asked(r).Path
+	return strings.HasSuffix(r.URL.Path, stopPath) || isSignOutPath(r.URL.Path) || signOut != "" && at == signOut
+}
+
+// stopActing ends the impersonation of a visit.
+func (m *Middleware) stopActing(w http.ResponseWriter, r *http.Request, v *visit) {
+	limitBody(w, r)
+	m.endActing(r, *v.actor())
+	m.setCookies(w, v, m.cookies.act(""))
+}
+
+// endActing forgets an impersonation, and tells once.
+func (m *Middleware) endActing(r *http.Request, a acting) {
+	_, err := m.cfg.Store.TakeTicket(r.Context(), actingKey(a.sessionID), time.Now())
+	switch {
+	case err == nil:
+		m.emit(r, a.event(ImpersonationEnded))
+	case !errors.Is(err, ErrNotFound):
+		// The cookie goes all the same, and the record ends by itself.
+		m.emit(r, Event{Outcome: Failed, Reason: "impersonation", UserID: a.UserID, ActorID: a.Operator, Err: err})
+	}
+}
+
+// serveAfterActing answers a request with the cookie of an impersonation that is over:
+// pages as if it were not there, and it goes with them. What was typed into a page of
+// the user's is refused: fails closed, or it would be filed as the operator's.
+func (m *Middleware) serveAfterActing(w http.ResponseWriter, r *http.Request, next http.Handler, a acting) {
+	if a.sessionID != uuid.Nil {
+		m.endActing(r, a)
+	}
+	if !isSafe(r) {
+		m.Refuse(w, r, actingRefusal("impersonation_over", "You saw the site as another user, and that has ended. Please reload the page."))
+		return
+	}
+	var b brought
+	b.read(r.Header, m)
+	p := response.New(w)
+	if f := m.readFacts(r, &b); f.Method == request.Get && m.notAPage(f) == "" {
+		p.Set(m.cookies.act(""))
+	}
+	inner := request.With(context.WithValue(r.Context(), actingOver{m}, true), r)
+	defer func() { request.GiveBack(r, inner) }()
+	m.Handler(next).ServeHTTP(p.Wrapped(), inner)
+	p.Finish(r.Context())
+}

@@ -9,14 +9,14 @@ CHAOSTIME ?= 15s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check check-all gofmt vet fix staticcheck lint promises race test fuzz chaos bench load crowd tidy release release-check
+.PHONY: check check-all gofmt vet fix staticcheck lint promises race test fuzz chaos clusters bench load crowd tidy release release-check
 
 check: gofmt vet fix staticcheck lint promises race chaos
 	@echo "== all good"
 
 # What make check does, and what is too slow for it: each fuzz target for FUZZTIME,
 # a busy day, a sweep of a million users and a flood of ten million addresses.
-check-all: check fuzz crowd
+check-all: check fuzz crowd clusters
 	@echo "== a million users"
 	@WALKIN_TEST_SWEEP=1000000 $(GO) test -count=1 -run '^TestSweepAtScale$$' -timeout 60m ./store/sqlstore
 	@echo "== ten million addresses"
@@ -74,6 +74,11 @@ fuzz:
 chaos:
 	@echo "== chaos"
 	@$(GO) test -count=1 -run '^Test(SQLite|PostgreSQL|MariaDB)$$/^chaos$$' ./store/sqlstore -chaos $(CHAOSTIME)
+
+# Runs the stores on MariaDB with Galera and PostgreSQL under Patroni, and kills servers.
+clusters:
+	@echo "== clusters"
+	@WALKIN_TEST_CLUSTERS=1 $(GO) test -count=1 -run '^Test(Galera|Patroni)$$' -timeout 30m ./store/sqlstore
 
 # Measures beside our peers and rewrites the tables of docs/performance.md.
 bench:

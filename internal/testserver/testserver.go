@@ -67,7 +67,7 @@ func MariaDB(t testing.TB) (socket string) {
 	data := filepath.Join(s.dir, "data")
 	s.run(t, install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
 	socket = filepath.Join(s.dir, "socket")
-	s.start(t, mariadbd, "--no-defaults", "--datadir="+data, "--socket="+socket, "--skip-networking",
+	s.start(t, mariadbd, "--no-defaults", "--datadir="+data, "--tmpdir="+s.dir, "--socket="+socket, "--skip-networking",
 		"--pid-file="+filepath.Join(s.dir, "pid"), "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M",
 		"--max-connections=200")
 	s.wait(t, func() bool {
@@ -194,10 +194,12 @@ func (s *server) wait(t testing.TB, ready func() bool) {
 	}
 }
 
+// await gives a server two minutes: one that joins others copies their data first,
+// and the machine may be busy.
 func (s *server) await(ready func() bool) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if ready() {
 			return nil
@@ -207,7 +209,7 @@ func (s *server) await(ready func() bool) error {
 		case <-s.done:
 			return fmt.Errorf("the server ended:\n%s", &s.log)
 		case <-deadline:
-			return errors.New("the server does not listen after 30 seconds")
+			return errors.New("the server does not listen after two minutes")
 		}
 	}
 }

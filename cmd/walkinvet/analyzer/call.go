@@ -140,9 +140,7 @@ func (ev *evaluator) callValue(fun value, call *ast.CallExpr, in *env) []value {
 	if middlewareLike(t) && len(call.Args) == 1 {
 		inner := ev.asNode(ev.eval(call.Args[0], in), ev.TypesInfo.TypeOf(call.Args[0]), call.Args[0])
 		n := ev.apply(fun, t, inner, call)
-		if n.Kind == guard {
-			ev.roots = append(ev.roots, n) // Handler may be within
-		}
+		ev.roots = append(ev.roots, n) // Handler may be it, or within
 		return []value{n}
 	}
 	if handlerLike(t) { // next(w, r)
@@ -153,8 +151,12 @@ func (ev *evaluator) callValue(fun value, call *ast.CallExpr, in *env) []value {
 	}
 	switch fun := fun.(type) {
 	case *closure:
+		ev.hear(ev.saysOf(fun.fn))
 		return ev.invoke(fun, ev.packed(ev.signature(fun.fn), call, in), call)
 	case *external:
+		if said, ok := ev.saysOfFunc(fun.fn); ok {
+			ev.hear(said)
+		}
 		return ev.callElsewhere(fun.fn, call, in)
 	}
 	for _, v := range ev.args(call.Args, false, in) {
@@ -244,7 +246,9 @@ func (ev *evaluator) chain(c chained, name string, call *ast.CallExpr, in *env) 
 	switch name {
 	case "Then", "ThenFunc", "Handler", "HandlerFunc":
 		if len(call.Args) == 1 {
-			return ev.applyAll(c, ev.asNode(ev.eval(call.Args[0], in), ev.TypesInfo.TypeOf(call.Args[0]), call.Args[0]), call)
+			n := ev.applyAll(c, ev.asNode(ev.eval(call.Args[0], in), ev.TypesInfo.TypeOf(call.Args[0]), call.Args[0]), call)
+			ev.roots = append(ev.roots, n)
+			return n
 		}
 	case "Append":
 		return append(slices.Clone(c), ev.args(call.Args, call.Ellipsis.IsValid(), in)...)
@@ -280,10 +284,14 @@ func (ev *evaluator) callElsewhere(fn *types.Func, call *ast.CallExpr, in *env) 
 	if len(inner) == 0 && seen == pass {
 		seen = unknown
 	}
+	dynamic := fn.Signature().Recv() != nil && types.IsInterface(fn.Signature().Recv().Type())
+	if dynamic {
+		seen = unknown // whatever implements it may be a guard
+	}
 	for i := range out {
 		switch t := results.At(i).Type(); {
 		case middlewareLike(t), isHandlerSignatureType(t) && isFramework(pathOf(fn)):
-			if seen == unknown {
+			if seen == unknown && !dynamic {
 				seen = pass // cors.Handler(options)
 			}
 			out[i] = middleware{wrap(seen, call.Pos(), wrap(hole, call.Pos()))}

@@ -25,27 +25,56 @@ func (p *pkg) claims(w *walker) {
 				return true
 			}
 			stack = append(stack, n)
-			assign, ok := n.(*ast.AssignStmt)
-			if !ok || len(assign.Rhs) != 1 || len(assign.Lhs) != 2 || !isBlank(assign.Lhs[1]) {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Anonymous" && p.loses(sel.X) && !p.guarded(stack, w, callers) {
+				p.report(sel.Pos(), "claims", "Anonymous is false without a user, too, and this function drops the ok that would tell")
+			}
+			claims := p.withoutOK(n)
+			if claims == nil || p.guarded(stack, w, callers) {
 				return true
 			}
-			id, _ := assign.Lhs[0].(*ast.Ident)
-			results, _ := p.TypesInfo.TypeOf(assign.Rhs[0]).(*types.Tuple)
-			if id == nil || id.Name == "_" || results == nil || !isClaims(results.At(0).Type()) {
-				return true
-			}
-			if b, ok := results.At(1).Type().Underlying().(*types.Basic); !ok || b.Kind() != types.Bool {
-				return true
-			}
-			if p.guarded(stack, w, callers) {
-				return true
-			}
-			if at := p.readsAnonymous(outermost(stack), p.TypesInfo.ObjectOf(id)); at.IsValid() {
-				p.report(at, "claims", "%s.Anonymous is false without a user, too, and the ok that would tell was dropped on line %d", id.Name, p.Fset.Position(assign.Pos()).Line)
+			if at := p.readsAnonymous(outermost(stack), claims); at.IsValid() {
+				p.report(at, "claims", "%s.Anonymous is false without a user, too, and the ok that would tell was dropped on line %d", claims.Name(), p.Fset.Position(n.Pos()).Line)
 			}
 			return true
 		})
 	}
+}
+
+// withoutOK returns the variable that an assignment gives claims without their ok.
+func (p *pkg) withoutOK(n ast.Node) types.Object {
+	assign, ok := n.(*ast.AssignStmt)
+	if !ok || len(assign.Rhs) != 1 {
+		return nil
+	}
+	id, _ := assign.Lhs[0].(*ast.Ident)
+	if id == nil || id.Name == "_" {
+		return nil
+	}
+	if len(assign.Lhs) == 1 && p.loses(assign.Rhs[0]) {
+		return p.TypesInfo.ObjectOf(id)
+	}
+	results, _ := p.TypesInfo.TypeOf(assign.Rhs[0]).(*types.Tuple)
+	if len(assign.Lhs) != 2 || !isBlank(assign.Lhs[1]) || results == nil || !isClaims(results.At(0).Type()) {
+		return nil
+	}
+	if b, ok := results.At(1).Type().Underlying().(*types.Basic); !ok || b.Kind() != types.Bool {
+		return nil
+	}
+	return p.TypesInfo.ObjectOf(id)
+}
+
+// loses reports whether an expression calls a function that returns claims alone.
+func (p *pkg) loses(e ast.Expr) bool {
+	call, ok := ast.Unparen(e).(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	fn, ok := typeutil.Callee(p.TypesInfo, call).(*types.Func)
+	if !ok {
+		return false
+	}
+	said, _ := p.saysOfFunc(fn.Origin())
+	return said.Loses
 }
 
 func outermost(stack []ast.Node) ast.Node {

@@ -11,7 +11,7 @@ import (
 const prefix = "//walkin:"
 
 // A directive is a comment "//walkin:allow reason". It holds for its own line and,
-// where nothing else is on that, for the next.
+// where nothing else is on that, for the one below the comment.
 type directive struct {
 	pos    token.Pos
 	word   string
@@ -56,7 +56,7 @@ func readDirectives(pass *analysis.Pass) directives {
 				}
 				d.lines[at.Filename][at.Line] = true
 				if !taken[at.Line] {
-					d.lines[at.Filename][at.Line+1] = true
+					d.lines[at.Filename][pass.Fset.Position(group.End()).Line+1] = true
 				}
 			}
 		}

@@ -152,7 +152,7 @@ func isUnsafe(method string) bool {
 
 // authLike are names of middlewares of other packages that ask for credentials of
 // their own. What is behind one is not for walkin's visitors in the first place.
-var authLike = regexp.MustCompile(`(?i)auth|jwt|apikey|signature|hmac|verif`)
+var authLike = regexp.MustCompile(`(?i)auth|jwt|apikey|signature|hmac|verif|require|login|guard|permission`)
 
 // isOpenPath reports whether a route is there for visitors without a user: the app's
 // own sign-in, or a webhook, which proves itself by a signature.

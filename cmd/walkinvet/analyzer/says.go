@@ -20,6 +20,7 @@ type says struct {
 	Refuses bool // answers 401 or 403
 	Answers bool // redirects, refuses or ends the request in another way
 	Acts    bool // works for an unsafe method
+	Loses   bool // returns claims without what tells whether there are any
 
 	gates, asks, refuses, answers token.Pos
 }
@@ -29,6 +30,13 @@ func first(at *token.Pos, pos token.Pos) bool {
 		*at = pos
 	}
 	return true
+}
+
+// or is what two functions say together.
+func (s says) or(t says) says {
+	s.Gates, s.Asks, s.Touches = s.Gates || t.Gates, s.Asks || t.Asks, s.Touches || t.Touches
+	s.Refuses, s.Answers, s.Acts = s.Refuses || t.Refuses, s.Answers || t.Answers, s.Acts || t.Acts
+	return s
 }
 
 // decides reports whether a handler settles by itself who may do what it does.
@@ -54,8 +62,18 @@ func (p *pkg) saysOf(fn ast.Node) says {
 	}
 	s := &scanner{pkg: p, to: map[*ast.CallExpr][]ast.Expr{}, dropped: map[*ast.CallExpr]bool{}}
 	ast.Inspect(body, s.visit)
+	if t, ok := p.TypesInfo.TypeOf(nameOf(fn)).(*types.Signature); ok {
+		s.Loses = s.Touches && !s.Asks && t.Results().Len() == 1 && isClaims(t.Results().At(0).Type())
+	}
 	p.said[fn] = s.says
 	return s.says
+}
+
+func nameOf(fn ast.Node) ast.Expr {
+	if decl, ok := fn.(*ast.FuncDecl); ok {
+		return decl.Name
+	}
+	return fn.(ast.Expr)
 }
 
 func bodyOf(fn ast.Node) *ast.BlockStmt {
@@ -253,6 +271,11 @@ func (s *scanner) call(call *ast.CallExpr) {
 		return
 	case ours && (name == "Refuse" || name == "RefuseForm"), strings.HasPrefix(name, "Abort"), name == "Redirect", pathOf(fn) == "net/http" && name == "Error":
 		s.Answers = first(&s.answers, call.Pos())
+		for _, arg := range call.Args {
+			if to := s.text(arg); name == "Redirect" && strings.HasPrefix(to, "/") && isOpenPath(strings.SplitN(to, "?", 2)[0]) {
+				s.Refuses = first(&s.refuses, call.Pos()) // to the sign-in page
+			}
+		}
 		return
 	case name == "NewDecoder" && len(call.Args) == 1:
 		if sel, ok := call.Args[0].(*ast.SelectorExpr); ok && sel.Sel.Name == "Body" && isNamed(s.TypesInfo.TypeOf(sel.X), "net/http", "Request") {

@@ -169,9 +169,7 @@ func (ev *evaluator) fromSummary(fn *types.Func, fact summary, args []value, at 
 			out[i] = middleware{in.node(r.Node)}
 		case r.Node != nil:
 			n := in.node(r.Node)
-			if n.Kind == site {
-				ev.roots = append(ev.roots, n)
-			}
+			ev.roots = append(ev.roots, n)
 			out[i] = n
 		case r.Text != "":
 			out[i] = text(r.Text)

@@ -160,6 +160,7 @@ func (ev *evaluator) codeNode(c *closure, at ast.Node) *node {
 	ev.served = &served{}
 	ev.invoke(c, nil, at)
 	n.Inner, n.next = ev.served.nodes, ev.served.at
+	n.Says = n.Says.or(ev.served.says)
 	ev.served = outer
 	return n
 }
@@ -168,6 +169,13 @@ func (ev *evaluator) codeNode(c *closure, at ast.Node) *node {
 type served struct {
 	nodes []*node
 	at    token.Pos
+	says  says // of functions that it calls by value
+}
+
+func (ev *evaluator) hear(s says) {
+	if ev.served != nil {
+		ev.served.says = ev.served.says.or(s)
+	}
 }
 
 func (ev *evaluator) serve(n *node, pos token.Pos) {

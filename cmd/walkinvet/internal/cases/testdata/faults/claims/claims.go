@@ -37,6 +37,19 @@ func mine(ctx context.Context) bool {
 	return !me.Anonymous // want `me.Anonymous is false`
 }
 
+func claimsOf(r *http.Request) walkin.Claims {
+	c, _ := walkin.FromContext(r.Context())
+	return c
+}
+
+func lost(r *http.Request) bool {
+	if claimsOf(r).Anonymous { // want `this function drops the ok`
+		return false
+	}
+	c := claimsOf(r)
+	return !c.Anonymous // want `c.Anonymous is false`
+}
+
 func routes(wk *walkin.Middleware) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /page", Page)

@@ -96,21 +96,22 @@ func (h *Handler) mayChange(c *call, claims *walkin.Claims, address bool) error 
 // changePassword sets a password, or returns its hash where the address that it is for
 // is still to be proven.
 func (h *Handler) changePassword(c *call, claims walkin.Claims, current user, address string) ([]byte, error) {
-	name := current.Email
+	provider, name := byEmail, current.Email
+	if name == "" && current.Phone != "" {
+		provider, name = byPhone, "+"+current.Phone
+	}
 	switch {
-	case current.IsAnonymous && address == "":
-		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "Updating password of an anonymous user without an email or phone is not allowed")
 	case name == "" && address == "":
-		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "A password needs an email to sign in with")
+		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "Updating password of an anonymous user without an email or phone is not allowed")
 	case name == "":
 		return h.newSecret(c, address, c.text("password"))
 	}
-	if h.cfg.Passwords == nil {
-		return nil, fail(http.StatusUnprocessableEntity, "email_provider_disabled", "Passwords are disabled")
+	passwords, err := h.passwords(name)
+	if err != nil {
+		return nil, err
 	}
-	if stored, err := h.store.Identity(c.Context(), byEmail, name); err == nil && len(stored.Secret) > 0 {
-		// Also where it is said, so that a client can tell.
-		if _, err := h.cfg.Passwords.SignIn(h.passwordForm(c, name, c.text("password"))); err == nil {
+	if stored, err := h.store.Identity(c.Context(), provider, name); err == nil && len(stored.Secret) > 0 {
+		if _, err := passwords.SignIn(h.passwordForm(c, name, c.text("password"))); err == nil {
 			return nil, fail(http.StatusUnprocessableEntity, "same_password", "New password should be different from the old password.")
 		}
 	}
@@ -122,7 +123,7 @@ func (h *Handler) changePassword(c *call, claims walkin.Claims, current user, ad
 		if _, err := h.store.User(ctx, claims.UserID); err != nil {
 			return err
 		}
-		if err := h.store.SetSecret(ctx, byEmail, name, secret); err != nil {
+		if err := h.store.SetSecret(ctx, provider, name, secret); err != nil {
 			return err
 		}
 		// Whoever was let in by the old one is out.

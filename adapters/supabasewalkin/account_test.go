@@ -103,3 +103,21 @@ func TestReauthenticate(t *testing.T) {
 		s.put(c.access, `{"password":"five words in a row","nonce":"`+s.last().Code+`"}`).want(t, 422, "reauthentication_not_valid")
 	})
 }
+
+// TestPhone holds that numbers sign up, sign in by code and by password, as addresses do.
+func TestPhone(t *testing.T) {
+	s := newSite(t)
+	s.post("/signup", "", `{"phone":"+4930123456","password":"four words in a row"}`).want(t, 200, "")
+	in := `{"phone":"4930123456","password":"four words in a row"}`
+	s.post("/token?grant_type=password", "", in).want(t, 400, "invalid_credentials")
+	if m := s.last(); m.To != "+4930123456" || m.Link != "" {
+		t.Errorf("got %+v", m)
+	}
+	c := (&client{site: s}).take(s.post("/verify", "", `{"phone":"4930123456","token":"`+s.last().Code+`","type":"sms"}`))
+	again := (&client{site: s}).take(s.post("/token?grant_type=password", "", in))
+	if u := s.get("/user", again.access); again.id != c.id || u.str("phone") != "4930123456" || u.str("phone_confirmed_at") == "" {
+		t.Errorf("got %s", u.text)
+	}
+	s.put(again.access, `{"password":"five other words in a row"}`).want(t, 200, "")
+	s.post("/token?grant_type=password", "", in).want(t, 400, "invalid_credentials")
+}

@@ -126,7 +126,16 @@ func (h *Handler) wishOf(c *call) (w wish, err error) {
 		}
 	}
 	if c.has("password") {
-		if w.secret, err = h.newSecret(c, w.email, c.text("password")); err != nil {
+		name := w.email
+		if name == "" {
+			name = w.phone
+		}
+		if name == "" {
+			if name, err = h.nameOf(c); err != nil {
+				return w, err
+			}
+		}
+		if w.secret, err = h.newSecret(c, name, c.text("password")); err != nil {
 			return w, err
 		}
 	}
@@ -213,7 +222,7 @@ func (h *Handler) grant(ctx context.Context, id uuid.UUID, w wish, now time.Time
 	if w.confirmEmail {
 		p.Unconfirmed = without(p.Unconfirmed, byEmail)
 	}
-	if w.secret != nil && w.email == "" {
+	if w.secret != nil && w.email == "" && w.phone == "" {
 		if err := h.grantSecret(ctx, id, w.secret); err != nil {
 			return err
 		}
@@ -274,14 +283,29 @@ func (h *Handler) grantSecret(ctx context.Context, id uuid.UUID, secret []byte) 
 		return err
 	}
 	for _, i := range identities {
-		if i.Provider == byEmail {
-			if err := h.store.SetSecret(ctx, byEmail, i.Subject, secret); err != nil {
+		if i.Provider == byEmail || i.Provider == byPhone {
+			if err := h.store.SetSecret(ctx, i.Provider, i.Subject, secret); err != nil {
 				return err
 			}
 			return h.store.DeleteSessions(ctx, id, uuid.Nil)
 		}
 	}
-	return fail(http.StatusUnprocessableEntity, "validation_failed", "A password needs an email to sign in with")
+	return fail(http.StatusUnprocessableEntity, "validation_failed", "A password needs an email or a phone to sign in with")
+}
+
+// nameOf returns the address by which the user that an admin call names signs in.
+func (h *Handler) nameOf(c *call) (string, error) {
+	id, err := h.target(c)
+	if err != nil {
+		return "", err
+	}
+	identities, err := h.store.Identities(c.Context(), id)
+	for _, i := range identities {
+		if i.Provider == byEmail || i.Provider == byPhone {
+			return i.Subject, nil
+		}
+	}
+	return "", err
 }
 
 func (h *Handler) changeAny(c *call) (any, error) {

@@ -57,8 +57,9 @@ type Config struct {
 	SendSMS func(ctx context.Context, m Message) error
 
 	// Passwords makes and checks hashes; *password.Password of credential/password
-	// is one, with its Config.Proven set. Nil refuses passwords.
-	Passwords Passwords
+	// is one, with its Config.Proven set. PhonePasswords does for phone numbers, with
+	// its Config.Phones set as well. Nil refuses passwords.
+	Passwords, PhonePasswords Passwords
 
 	// Providers are the OIDC and OAuth providers by the names that clients use; nil
 	// is none. See [Provider].

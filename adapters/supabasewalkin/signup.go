@@ -124,10 +124,11 @@ func (h *Handler) saveMetadata(ctx context.Context, id uuid.UUID, data map[strin
 
 // newSecret returns the hash of a password that was chosen for an address.
 func (h *Handler) newSecret(c *call, address, password string) ([]byte, error) {
-	if h.cfg.Passwords == nil {
-		return nil, fail(http.StatusUnprocessableEntity, "email_provider_disabled", "Passwords are disabled")
+	passwords, err := h.passwords(address)
+	if err != nil {
+		return nil, err
 	}
-	secret, err := h.cfg.Passwords.NewSecret(h.passwordForm(c, address, password))
+	secret, err := passwords.NewSecret(h.passwordForm(c, address, password))
 	refusal, ok := errors.AsType[*walkin.Refusal](err)
 	if !ok || refusal.Status != http.StatusUnprocessableEntity {
 		return secret, err
@@ -143,12 +144,25 @@ func (h *Handler) newSecret(c *call, address, password string) ([]byte, error) {
 	return nil, weak
 }
 
-// passwordForm is the form that a package for passwords reads. A number has no spelling
-// as a name there, so it goes without its plus.
+// passwords returns what makes and checks the passwords of an address.
+func (h *Handler) passwords(address string) (Passwords, error) {
+	if strings.HasPrefix(address, "+") {
+		if h.cfg.PhonePasswords == nil {
+			return nil, fail(http.StatusUnprocessableEntity, "phone_provider_disabled", "Passwords of phone numbers are disabled")
+		}
+		return h.cfg.PhonePasswords, nil
+	}
+	if h.cfg.Passwords == nil {
+		return nil, fail(http.StatusUnprocessableEntity, "email_provider_disabled", "Passwords are disabled")
+	}
+	return h.cfg.Passwords, nil
+}
+
+// passwordForm is the form that a package for passwords reads.
 func (h *Handler) passwordForm(c *call, address, password string) *http.Request {
 	r := h.as(c.Request, "")
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	form := url.Values{"email": {withoutPlus(address)}, "password": {password}}
+	form := url.Values{"email": {address}, "password": {password}}
 	r.Body, r.ContentLength = bodyOf(form.Encode())
 	return r
 }

@@ -80,7 +80,11 @@ func newSite(t *testing.T, changes ...func(*walkin.Config, *supabasewalkin.Confi
 		if err != nil {
 			t.Fatal(err)
 		}
-		own.Passwords = passwords
+		phones, err := password.New(s.wk, password.Config{Proven: true, Phones: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own.Passwords, own.PhonePasswords = passwords, phones
 	}
 	h, err := supabasewalkin.New(s.wk, own)
 	if err != nil {

@@ -46,16 +46,16 @@ type signedIn struct {
 var errCredentials = fail(http.StatusBadRequest, "invalid_credentials", "Invalid login credentials")
 
 func (h *Handler) signInByPassword(c *call) (any, error) {
-	if h.cfg.Passwords == nil {
-		return nil, fail(http.StatusUnprocessableEntity, "email_provider_disabled", "Passwords are disabled")
-	}
 	provider, address, err := c.address()
-	if err != nil || provider != byEmail {
-		// A number has no password here: it is proven by a code each time.
+	if err != nil {
 		return nil, errCredentials
 	}
-	proof, err := h.cfg.Passwords.SignIn(h.passwordForm(c, address, c.text("password")))
-	if err == nil && proof.Provider != byEmail {
+	passwords, err := h.passwords(address)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := passwords.SignIn(h.passwordForm(c, address, c.text("password")))
+	if err == nil && proof.Provider != provider {
 		err = errors.New("walkin: supabasewalkin: Config.Passwords signs in to other identities than addresses; set Proven")
 	}
 	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok && refusal.Status < 429 {

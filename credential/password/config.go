@@ -25,6 +25,10 @@ type Config struct {
 	// code.Config.Secret.
 	Proven bool
 
+	// Phones says, with Proven, that names are phone numbers in place of addresses,
+	// in the form +14155550123.
+	Phones bool
+
 	// MinLength is how many characters a new password has at least, 8 to 64;
 	// 0 is 8. NIST SP 800-63B asks for 8 in its third revision, and in its
 	// fourth for 15 where there is no second factor.
@@ -114,12 +118,18 @@ func New(wk *walkin.Middleware, cfg Config) (*Password, error) {
 			mistake("Config.%s is %w", l.name, err)
 		}
 	}
+	if cfg.Phones && !cfg.Proven {
+		mistake("Config.Phones needs Proven: a number that was not proven is no name")
+	}
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
 	}
 	provider := Provider
 	if cfg.Proven {
-		provider = proven
+		provider = provenEmail
+		if cfg.Phones {
+			provider = provenPhone
+		}
 	}
 	return &Password{
 		wk:            wk,

@@ -19,7 +19,7 @@ func (p *Password) read(r *http.Request) (name, password string, err error) {
 	if password, err = form.Field(r, p.passwordField); err != nil {
 		return "", "", err
 	}
-	if name, err = normalise(name); err != nil {
+	if name, err = p.normalise(name); err != nil {
 		return "", "", err
 	}
 	return name, password, checkTyped(password)

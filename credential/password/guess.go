@@ -55,7 +55,7 @@ func (p *Password) lookUp(ctx context.Context, name string) (identity walkin.Ide
 		return walkin.Identity{}, p.hashes.nobodys, false, nil
 	case err != nil:
 		return walkin.Identity{}, phc{}, false, err
-	case p.provider == proven && len(identity.Secret) == 0: // their address is proven, and they have no password
+	case p.isProven() && len(identity.Secret) == 0: // their address is proven, and they have no password
 		return walkin.Identity{}, p.hashes.nobodys, false, nil
 	}
 	stored, err = parsePHC(string(identity.Secret))

@@ -13,6 +13,25 @@ const (
 	maxUser = 64
 )
 
+// normalise is for the names of this Password.
+func (p *Password) normalise(typed string) (string, error) {
+	if p.provider != provenPhone {
+		return normalise(typed)
+	}
+	number := strings.ReplaceAll(strings.TrimSpace(typed), " ", "")
+	digits, ok := strings.CutPrefix(number, "+")
+	if !ok || len(digits) < minNumber || len(digits) > maxNumber || digits[0] == '0' || strings.Trim(digits, "0123456789") != "" {
+		return "", form.Unfit("name_number", "Please enter your number with its country code, such as +1 415 555 0123.")
+	}
+	return number, nil
+}
+
+// Bounds on the digits of a phone number (E.164).
+const (
+	minNumber = 7
+	maxNumber = 15
+)
+
 // normalise returns the one spelling of a login name, or a 422 that says what
 // is wrong with it: without the blanks around it, in lower case, an e-mail
 // address when there is an @ in it and a user name otherwise.

@@ -56,8 +56,14 @@ import (
 // gives it.
 const Provider = "password"
 
-// proven is the provider of credential/code for e-mail.
-const proven = "email"
+// The providers of credential/code.
+const (
+	provenEmail = "email"
+	provenPhone = "phone"
+)
+
+// isProven reports whether the names are proven by credential/code.
+func (p *Password) isProven() bool { return p.provider == provenEmail || p.provider == provenPhone }
 
 // A Password signs people up and in by name and password. Make one with [New].
 // Its methods may be called concurrently; it starts no goroutine.
@@ -84,7 +90,7 @@ var _ walkin.Credential = (*Password)(nil)
 // is none; 503 when too many hash at once. With Config.Proven it is an error of
 // another kind: a form alone proves no address.
 func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
-	if p.provider == proven {
+	if p.isProven() {
 		return walkin.Proof{}, errors.New("walkin: password: with Config.Proven, credential/code signs people up")
 	}
 	name, secret, err := p.choose(r, walkin.ReserveAccount)
@@ -181,7 +187,7 @@ func (p *Password) stillRight(ctx context.Context, proven walkin.Identity) error
 //
 // It ends no session: call SignOutEverywhere for that.
 func (p *Password) Change(r *http.Request, name, current, next string) error {
-	name, err := normalise(name)
+	name, err := p.normalise(name)
 	if err != nil {
 		return err
 	}

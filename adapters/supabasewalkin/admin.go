@@ -59,7 +59,7 @@ func (h *Handler) adminUser(c *call) (any, error) {
 func (h *Handler) listUsers(c *call) (any, error) {
 	number := func(name string, otherwise int) (int, error) {
 		text := c.URL.Query().Get(name)
-		if text == "" {
+		if text == "" || text == "0" {
 			return otherwise, nil
 		}
 		n, err := strconv.Atoi(text)
@@ -112,6 +112,7 @@ type wish struct {
 	confirmEmail, confirmPhone bool
 	userData, appData          map[string]any
 	ban                        *time.Duration
+	role                       string
 }
 
 func (h *Handler) wishOf(c *call) (w wish, err error) {
@@ -124,6 +125,9 @@ func (h *Handler) wishOf(c *call) (w wish, err error) {
 		if w.phone, err = phoneOf(c.text("phone")); err != nil {
 			return w, err
 		}
+	}
+	if w.role = c.text("role"); len(w.role) > 100 {
+		return w, fail(http.StatusBadRequest, "validation_failed", "The role is too long")
 	}
 	if c.has("password") {
 		name := w.email
@@ -197,6 +201,9 @@ func (h *Handler) grant(ctx context.Context, id uuid.UUID, w wish, now time.Time
 	}
 	if w.appData != nil {
 		p.AppMetadata = merge(p.AppMetadata, w.appData)
+	}
+	if w.role != "" {
+		p.Role = w.role
 	}
 	if w.ban != nil {
 		p.BannedUntil = time.Time{}

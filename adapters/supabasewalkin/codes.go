@@ -229,8 +229,14 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 
 // mailLink is the one in a message.
 func (h *Handler) mailLink(m mailed, p pending, redirectTo string) string {
-	to := url.QueryEscape(h.redirect(redirectTo, p.Challenge != ""))
-	return h.cfg.URL + "/verify?token=" + m.token + "&type=" + p.Kind + "&redirect_to=" + to
+	// As the original spells it, for clients that look at the link: with colons and
+	// slashes as they are.
+	to := strings.NewReplacer("%3A", ":", "%2F", "/").Replace(url.QueryEscape(h.redirect(redirectTo, p.Challenge != "")))
+	kind := p.Kind
+	if group(kind) == "email_change" {
+		kind = "email_change"
+	}
+	return h.cfg.URL + "/verify?token=" + m.token + "&type=" + kind + "&redirect_to=" + to
 }
 
 // takeSend counts a message against its address and against the network that asks.

@@ -1,6 +1,7 @@
 package supabasewalkin
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -83,8 +84,11 @@ type route func(c *call) (any, error)
 // nothing is the answer without a body.
 type nothing struct{}
 
-// A elsewhere is the answer that leads a browser on.
-type elsewhere struct{ to string }
+// An elsewhere is the answer that leads a browser on.
+type elsewhere struct {
+	to     string
+	status int // 0 is 303
+}
 
 // api is a route of clients, which send an API key. A browser that opens a link sends
 // none.
@@ -114,7 +118,7 @@ func (h *Handler) open(pattern string, do route) {
 			w.WriteHeader(http.StatusNoContent)
 		case elsewhere:
 			w.Header().Set("Referrer-Policy", "no-referrer")
-			http.Redirect(w, r, body.to, http.StatusSeeOther)
+			http.Redirect(w, r, body.to, cmp.Or(body.status, http.StatusSeeOther))
 		default:
 			writeJSON(w, http.StatusOK, body)
 		}

@@ -65,6 +65,16 @@ func (h *Handler) generateLink(c *call) (any, error) {
 		return nil, err
 	}
 	h.told(c, "generate_link", id)
+	if _, err := h.update(c.Context(), id, func(profile *Profile) {
+		switch p.Kind {
+		case "signup", "invite":
+			profile.ConfirmationSentAt = time.Now()
+		case "magiclink", "recovery":
+			profile.RecoverySentAt = time.Now()
+		}
+	}); err != nil {
+		return nil, err
+	}
 	u, err := h.userOf(c.Context(), id)
 	if err != nil {
 		return nil, err
@@ -87,6 +97,9 @@ func (h *Handler) linkTarget(c *call, p *pending) (uuid.UUID, error) {
 	}
 	switch p.Kind {
 	case "signup", "invite":
+		if p.Kind == "signup" && !c.has("password") {
+			return uuid.Nil, fail(http.StatusBadRequest, "validation_failed", "Signup requires a valid password")
+		}
 		if known && len(h.unconfirmed(c, owned.UserID)) == 0 {
 			return uuid.Nil, fail(http.StatusUnprocessableEntity, "email_exists", "A user with this email address has already been registered")
 		}

@@ -185,7 +185,7 @@ func (h *Handler) verifyLink(c *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return elsewhere{withQuery(to, url.Values{"code": {code}})}, nil
+		return elsewhere{to: withQuery(to, url.Values{"code": {code}})}, nil
 	}
 	if p, err = h.byWhoever(c, p); err != nil {
 		return h.failed(c, to, err), nil
@@ -211,7 +211,7 @@ func (h *Handler) keepFlow(c *call, f flow) (string, error) {
 func (h *Handler) withTokens(to string, answer any, kind string) elsewhere {
 	s, ok := answer.(session)
 	if !ok {
-		return elsewhere{to}
+		return elsewhere{to: to}
 	}
 	fragment := url.Values{
 		"access_token": {s.AccessToken}, "refresh_token": {s.RefreshToken}, "token_type": {s.TokenType}, "sb": {""},
@@ -221,7 +221,7 @@ func (h *Handler) withTokens(to string, answer any, kind string) elsewhere {
 		fragment.Set("type", kind)
 	}
 	to, _, _ = strings.Cut(to, "#")
-	return elsewhere{to + "#" + fragment.Encode()}
+	return elsewhere{to: to + "#" + fragment.Encode()}
 }
 
 // failed leads a browser back with the error.
@@ -238,7 +238,7 @@ func (h *Handler) failed(c *call, to string, err error) elsewhere {
 		values.Set("error", "server_error")
 	}
 	to, _, _ = strings.Cut(to, "#")
-	return elsewhere{to + "#" + values.Encode()}
+	return elsewhere{to: to + "#" + values.Encode()}
 }
 
 // withQuery adds to the query that a place has already, and leaves the rest as it is.

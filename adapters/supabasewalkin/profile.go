@@ -17,6 +17,10 @@ type Profile struct {
 	UserMetadata map[string]any `json:"user_metadata,omitempty"` // the user's own words
 	AppMetadata  map[string]any `json:"app_metadata,omitempty"`  // the app's
 
+	// Role is what an admin calls the user. It is shown, and is in no token: there a role
+	// would pass every policy.
+	Role string `json:"role,omitempty"`
+
 	// Pending addresses are no identities: they sign nobody in, and are not unique.
 	NewEmail string `json:"new_email,omitempty"`
 	NewPhone string `json:"new_phone,omitempty"`

@@ -42,7 +42,7 @@ func authorizationKey(state string) string { return hashed("supabase-state:", st
 // authorize is GET /authorize, which a browser opens.
 func (h *Handler) authorize(c *call) (any, error) {
 	to, err := h.begin(c, nil)
-	return elsewhere{to}, err
+	return elsewhere{to: to, status: http.StatusFound}, err
 }
 
 // linkIdentity is GET /user/identities/authorize, which a client calls with its user's token.
@@ -59,7 +59,7 @@ func (h *Handler) linkIdentity(c *call) (any, error) {
 		return nil, err
 	}
 	if c.URL.Query().Get("skip_http_redirect") != "true" {
-		return elsewhere{to}, nil
+		return elsewhere{to: to, status: http.StatusFound}, nil
 	}
 	return map[string]string{"url": to}, nil
 }
@@ -117,7 +117,7 @@ func (h *Handler) callback(c *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return elsewhere{withQuery(a.RedirectTo, url.Values{"code": {code}})}, nil
+		return elsewhere{to: withQuery(a.RedirectTo, url.Values{"code": {code}})}, nil
 	}
 	if !h.isBound(c, a.Browser) {
 		return h.refusedThere(c, a, fail(http.StatusForbidden, "bad_oauth_state", "This was not started in this browser; use the PKCE flow where the page is of another origin")), nil
@@ -206,11 +206,11 @@ func (h *Handler) refusedThere(c *call, a authorization, err error) elsewhere {
 	to := h.failed(c, a.RedirectTo, err).to
 	u, parseErr := url.Parse(to)
 	if parseErr != nil {
-		return elsewhere{to}
+		return elsewhere{to: to}
 	}
 	values, _ := url.ParseQuery(u.Fragment)
 	values.Del("sb")
-	return elsewhere{withQuery(to, values)}
+	return elsewhere{to: withQuery(to, values)}
 }
 
 // signInByIDToken is the grant of a client that got an ID token by itself.

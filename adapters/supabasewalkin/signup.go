@@ -57,9 +57,12 @@ func (h *Handler) signUp(c *call) (any, error) {
 		return nil, err
 	}
 	// The same for an address that has an account: nobody learns who has one. There is
-	// no user yet, so the ID is made up; the real one comes with the tokens.
+	// no user yet, so the ID is made up, the same each time; the real one comes with the
+	// tokens.
 	now := time.Now()
-	made := user{ID: uuid.New(), Aud: role, Role: role, AppMetadata: map[string]any{"provider": provider, "providers": []string{provider}},
+	id := uuid.UUID(h.mac(h.keys[0], pending{Kind: "made up", Address: address}, "")[:16])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // in the form of a random one
+	made := user{ID: id, Aud: role, Role: role, AppMetadata: map[string]any{"provider": provider, "providers": []string{provider}},
 		UserMetadata: merge(nil, data), Identities: []identity{}, CreatedAt: now.UTC(), UpdatedAt: now.UTC(), ConfirmationSentAt: at(now)}
 	if made.Email = address; provider == byPhone {
 		made.Email, made.Phone = "", withoutPlus(address)

@@ -1,10 +1,12 @@
 package supabasewalkin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -94,7 +96,7 @@ func (h *Handler) userOf(ctx context.Context, id uuid.UUID) (user, error) {
 
 func (h *Handler) shown(known walkin.User, p Profile, identities []walkin.Identity) user {
 	u := user{
-		ID: known.ID, Aud: role, Role: role, IsAnonymous: known.Anonymous,
+		ID: known.ID, Aud: role, Role: cmp.Or(p.Role, role), IsAnonymous: known.Anonymous,
 		InvitedAt: at(p.InvitedAt), ConfirmationSentAt: at(p.ConfirmationSentAt), RecoverySentAt: at(p.RecoverySentAt),
 		EmailChangeSentAt: at(p.EmailChangeSentAt), ReauthenticationSentAt: at(p.ReauthenticationSentAt),
 		LastSignInAt: at(p.LastSignInAt), BannedUntil: at(p.BannedUntil),
@@ -210,7 +212,7 @@ func (h *Handler) tokens(c *call, claims walkin.Claims, refresh string) (session
 	}
 	return session{
 		AccessToken: token.Text, TokenType: "bearer", RefreshToken: refresh, User: u,
-		ExpiresAt: token.ExpiresAt.Unix(), ExpiresIn: max(1, int64(time.Until(token.ExpiresAt).Round(time.Second)/time.Second)),
+		ExpiresAt: token.ExpiresAt.Unix(), ExpiresIn: max(1, int64(math.Ceil(time.Until(token.ExpiresAt).Seconds()))),
 	}, nil
 }
 

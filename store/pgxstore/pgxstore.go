@@ -1,0 +1,151 @@
+// Package pgxstore keeps walkin's users in PostgreSQL for an app that uses pgx
+// itself: over its pgxpool, with a pgx.Tx for its hooks.
+//
+//	store, err := pgxstore.New(pool)
+//	// At start-up: store.Migrate(ctx)
+//
+//	wk, err := walkin.New(walkin.Config{Store: store,
+//		OnUpgrade: func(ctx context.Context, c walkin.Change) error {
+//			tx, _ := pgxstore.Tx(ctx)
+//			return db.New(pool).WithTx(tx).NameUser(ctx, c.UserID) // sqlc's
+//		}})
+//
+// Tables, statements and promises are those of package sqlstore, which is inside:
+// its methods, Migrate, Sessions and Limiter among them, are this store's as well.
+// A process or a tool that has the same tables through database/sql can use them at the
+// same time.
+package pgxstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store/sqlstore"
+)
+
+// A Store is a walkin.Store in PostgreSQL. It is safe for concurrent use, in any
+// number of processes.
+type Store struct{ *sqlstore.Store }
+
+var _ walkin.Store = (*Store)(nil)
+
+// New returns a store over the app's pool, which it never closes. It does not touch
+// the database. One connection is enough for it, and it never takes a second one for
+// the same call.
+func New(pool *pgxpool.Pool) (*Store, error) {
+	if pool == nil {
+		return nil, errors.New("pgxstore: the pool is nil")
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	inner, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.PostgreSQL, DB: db,
+		Begin: func(ctx context.Context) (sqlstore.Transaction, error) { return begin(ctx, db) }})
+	if err != nil {
+		return nil, fmt.Errorf("pgxstore: %w", err)
+	}
+	runtime.AddCleanup(inner, func(db *sql.DB) { _ = db.Close() }, db) // not the pool
+	return &Store{inner}, nil
+}
+
+// Tx returns the transaction that ctx belongs to, for the hooks of walkin.Config: what
+// the app does in it, CopyFrom and batches included, happens with the change of
+// identity or not at all. False outside of one, and in one of another store's.
+//
+// It ends with the change. Its Commit and Rollback are errors, and a hook that calls
+// one of them undoes the change; Begin makes a savepoint, which the app ends itself.
+// A hook must use it for all it does in that database: it holds the user's row, for
+// which a foreign key to it waits.
+func Tx(ctx context.Context) (pgx.Tx, bool) {
+	t, ok := sqlstore.TxAs[*transaction](ctx)
+	if !ok {
+		return nil, false
+	}
+	return hookTx{t.tx, t}, true
+}
+
+// A transaction is pgx's, on a connection that database/sql has meanwhile for the
+// store's own statements.
+type transaction struct {
+	*sql.Conn
+	ctx   context.Context
+	tx    pgx.Tx
+	ended atomic.Bool // by the app
+	mu    sync.Mutex  // a rollback waits for a commit that is given up
+}
+
+func begin(ctx context.Context, db *sql.DB) (*transaction, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &transaction{Conn: conn, ctx: ctx}
+	err = conn.Raw(func(inner any) error {
+		// READ COMMITTED, as sqlstore says.
+		t.tx, err = inner.(*stdlib.Conn).Conn().BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+		return err
+	})
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+var errEnded = fmt.Errorf("pgxstore: a hook's transaction ends with the change, and not by its own Commit or Rollback: %w", walkin.ErrConstraint)
+
+// Commit implements sqlstore.Transaction.
+func (t *transaction) Commit() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended.Load() {
+		return errEnded // and the store rolls back
+	}
+	if err := t.tx.Commit(t.ctx); err != nil {
+		return err
+	}
+	return t.Close()
+}
+
+// rollbackTime is how long the server may take for it. A connection that says nothing
+// is closed then, and the pool makes another one.
+const rollbackTime = 3 * time.Second
+
+// Rollback implements sqlstore.Transaction. After a Commit it does nothing.
+func (t *transaction) Rollback() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), rollbackTime)
+	defer cancel()
+	err := t.tx.Rollback(ctx)
+	_ = t.Close()
+	if errors.Is(err, pgx.ErrTxClosed) {
+		return nil
+	}
+	return err
+}
+
+// A hookTx is what the app gets.
+type hookTx struct {
+	pgx.Tx
+	of *transaction
+}
+
+func (t hookTx) Commit(context.Context) error {
+	t.of.ended.Store(true)
+	return errEnded
+}
+
+func (t hookTx) Rollback(context.Context) error {
+	t.of.ended.Store(true)
+	return errEnded
+}

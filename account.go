@@ -18,7 +18,11 @@ func (m *Middleware) SignOutHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", "POST")
-			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			refusal := &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"}
+			if isSafe(r) {
+				refusal = safeMethod()
+			}
+			m.Refuse(w, r, refusal)
 			return
 		}
 		limitBody(w, r)
@@ -38,7 +42,9 @@ func (m *Middleware) SignOutHandler() http.Handler {
 // name, it ends the sessions of all, and removes them for this host, its parent
 // domains and the prefixes of the path. Signing out without a session is not an error.
 //
-// It refuses cross-origin requests; call it before the response begins.
+// It refuses cross-origin requests, and safe methods with 405: a link that signs out
+// can be followed by any site, a prefetch or a mail scanner, so it becomes a form, see
+// docs/adding-walkin.md. Call it before the response begins.
 func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	v := m.visit(w, r)
 	if refusal := m.whyNotWrite(v, r); refusal != nil {
@@ -126,10 +132,17 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 // whyNotWrite is whyNotAct where a safe method may not do it either.
 func (m *Middleware) whyNotWrite(v *visit, r *http.Request) *Refusal {
 	if m.facts(v, r).Method != request.Act {
-		return foreignRequest("method")
+		return safeMethod()
 	}
 	return m.whyNotAct(v, r)
 }
+
+// safeMethod is the refusal of a GET that was to change something.
+func safeMethod() *Refusal {
+	return &Refusal{Status: http.StatusMethodNotAllowed, Reason: reasonSafeMethod}
+}
+
+const reasonSafeMethod = "safe_method"
 
 // end ends the session of a token.
 func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) error {

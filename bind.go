@@ -36,7 +36,7 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 	case CheckActor(v) != nil:
 		return "", CheckActor(v)
 	case m.facts(v, r).Method != request.Act:
-		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
+		return "", safeMethod()
 	case m.whyNotAct(v, r) != nil:
 		return "", m.whyNotAct(v, r)
 	case v.standing == unreachable:

@@ -691,7 +691,7 @@ func TestUnlink(t *testing.T) {
 	}
 	unlink(c, "ann", http.MethodPost, http.StatusConflict, "refused:last_identity")
 	s.prove(c, "ann2")
-	unlink(c, "ann", http.MethodGet, http.StatusForbidden, "refused:cross_origin")
+	unlink(c, "ann", http.MethodGet, http.StatusMethodNotAllowed, "refused:safe_method")
 	unlink(c, "carol", http.MethodPost, http.StatusNotFound, "refused:no_identity")
 	unlink(c, "bob", http.MethodPost, http.StatusNotFound, "refused:no_identity")
 	unlink(resident(s.site, "anonymous"), "ann", http.MethodPost, http.StatusForbidden, "refused:anonymous")

@@ -140,6 +140,7 @@ func TestRoomsImportTheRoot(t *testing.T) {
 	also := map[string][]string{
 		"store/storetest":      {"walkintest"},      // the suite walks through a browser-like client
 		"credential/code/smtp": {"credential/code"}, // it sends what that makes
+		"store/pgxstore":       {"store/sqlstore"},  // it is that one, with transactions of pgx
 	}
 
 	rooms := 0

@@ -314,6 +314,9 @@ func (e *Refusal) Location(r *http.Request) string {
 func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
 	response.NoStore(w.Header(), "no-store")
+	if refusal.Reason == reasonSafeMethod {
+		w.Header().Set("Allow", http.MethodPost) // RFC 9110 §15.5.6 wants one
+	}
 	if refusal.RetryAfter > 0 {
 		w.Header().Set("Retry-After", wholeSeconds(refusal.RetryAfter))
 	}

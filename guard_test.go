@@ -631,7 +631,7 @@ func TestMethods(t *testing.T) {
 		{"DELETE", "/sign-in", 405, "GET, HEAD, POST"},
 		{"OPTIONS", "/sign-in", 405, "GET, HEAD, POST"},
 		{"GET", "/api/sign-up", 405, "POST"},
-		{"GET", "/callback?name=ann", 405, ""}, // without a state
+		{"GET", "/callback?name=ann", 405, "POST"}, // without a state
 	} {
 		for _, kind := range []string{"nobody", "anonymous"} {
 			c := resident(s, kind).On(s.Handler(h))

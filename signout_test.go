@@ -212,3 +212,37 @@ func TestSignInEndsFlows(t *testing.T) {
 		}
 	}
 }
+
+// TestSignOutByLink holds that a link that signs out is refused for what it is: no
+// other site's doing, but a method that must change nothing.
+func TestSignOutByLink(t *testing.T) {
+	for _, kind := range []string{"nobody", "provisional", "anonymous", "permanent"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions} {
+			s := newSite(t)
+			c := resident(s, kind)
+			id := body(t, c.Fetch("/"))
+			s.told()
+			links := http.NewServeMux()
+			links.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) {
+				if err := s.SignOut(w, r); err != nil {
+					s.Refuse(w, r, err)
+				}
+			})
+			links.Handle("/handler", s.SignOutHandler())
+			for _, path := range []string{"/logout", "/handler"} {
+				r := c.On(s.Handler(links)).Do(with(c.NewRequest(method, path, nil), "Sec-Fetch-Site", "same-origin",
+					"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Accept", "text/html"))
+				if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != http.MethodPost {
+					t.Errorf("%s, %s %s: got %d and Allow %q, want 405 and POST", kind, method, path, r.StatusCode, r.Header.Get("Allow"))
+				}
+				told := s.told()
+				if last := told[len(told)-1]; last.Outcome != walkin.Refused || last.Reason != "safe_method" {
+					t.Errorf("%s, %s %s: told %+v, want refused for safe_method", kind, method, path, last)
+				}
+			}
+			if got := body(t, c.On(s.Handler(s.routes())).Fetch("/")); kind != "nobody" && got != id {
+				t.Errorf("%s, %s: got %q afterwards, want %q", kind, method, got, id)
+			}
+		}
+	}
+}

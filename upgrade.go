@@ -144,7 +144,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		strings.Contains(p.Provider+p.Subject, "\x00") || !utf8.ValidString(p.Provider) || !utf8.ValidString(p.Subject):
 		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
 	case m.facts(v, r).Method != request.Act && !p.StateChecked:
-		return "", &Refusal{Status: http.StatusMethodNotAllowed, Reason: "safe_method"}
+		return "", safeMethod()
 	case m.whyNotAct(v, r) != nil:
 		return "", m.whyNotAct(v, r)
 	case v.standing == unreachable, v.unsure:

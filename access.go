@@ -33,7 +33,7 @@ func (m *Middleware) JWKSHandler() http.Handler {
 // AccessToken signs a short token for the visitor of ctx, for another service
 // that is named by audience: the claims of the cookie with a life of ttl, an
 // hour at most, and 5 minutes when zero. Nobody is ErrNotFound, a session that
-// has ended ErrSuperseded. With Config.Audience itself it is a bearer token for
+// has ended ErrSuperseded. With Config.Tokens.Audience itself it is a bearer token for
 // this app. It ends with its session where the session is asked for, and by ttl
 // everywhere.
 func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.Duration) (string, error) {

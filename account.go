@@ -223,7 +223,7 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 
 // DeleteUser deletes a user, anonymous or permanent, with their sessions and
 // identities, for ever: no token of theirs brings them back. What the app
-// stored about them goes by its foreign keys, or by Config.OnDelete in the same
+// stored about them goes by its foreign keys, or by Config.Hooks.OnDelete in the same
 // transaction.
 //
 // Their tokens read until Config.RecheckAfter. Where visitors delete themselves, let
@@ -232,7 +232,7 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 //
 // A visitor without a row leaves a trace as well, which a robot could cause for the
 // asking. So with the context of such a visitor's request it takes from
-// Config.RowLimit, and returns a *[Refusal] with 429 where that is reached.
+// Config.NewUsers.Limit, and returns a *[Refusal] with 429 where that is reached.
 func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err := CheckActor(ctx); err != nil {
 		return err
@@ -252,8 +252,8 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	}
 	tombstone := m.tombstone(userID, uuid.Nil, time.Now())
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
-		if m.cfg.OnDelete != nil {
-			if err := m.cfg.OnDelete(ctx, userID); err != nil {
+		if m.cfg.Hooks.OnDelete != nil {
+			if err := m.cfg.Hooks.OnDelete(ctx, userID); err != nil {
 				return &hookError{Deleted, err}
 			}
 		}
@@ -279,7 +279,7 @@ func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identi
 
 // Unlink removes an identity of the visitor and ends all their sessions, since
 // one of them may have been opened with it; this browser goes on with a new one.
-// It needs a permanent visitor with a proof within Config.RecentProof, and
+// It needs a permanent visitor with a proof within Config.Sessions.RecentProof, and
 // refuses cross-origin requests. The last identity stays, with a 409: without one
 // nobody could sign in again. Call it as [Middleware.Continue].
 func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, subject string) error {
@@ -293,8 +293,8 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 	case c == nil:
 		return m.noUser(v, "no_user")
 	case c.Anonymous:
-		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL}
-	case time.Since(c.ProvenAt) > m.cfg.RecentProof:
+		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.Paths.Upgrade}
+	case time.Since(c.ProvenAt) > m.cfg.Sessions.RecentProof:
 		return notRecent()
 	case v.begun():
 		return errors.New("walkin: Unlink was called after the response began")

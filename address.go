@@ -8,7 +8,7 @@ import (
 )
 
 // ClientAddr returns the address of whoever sent the request, as far as it can
-// be known: the peer, or, when the peer is one of Config.TrustedProxies, the
+// be known: the peer, or, when the peer is one of Config.Proxies.Trusted, the
 // first hop behind it that is none. It is never IPv4-mapped and has no zone.
 //
 // It fails closed. Where a trusted proxy says nothing, or something that is no

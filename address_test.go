@@ -20,9 +20,9 @@ const (
 // behind lets the proxies of some networks name the client in a header.
 func behind(header string, networks ...string) func(*walkin.Config) {
 	return func(c *walkin.Config) {
-		c.AddressHeader = header
+		c.Proxies.Header = header
 		for _, network := range networks {
-			c.TrustedProxies = append(c.TrustedProxies, netip.MustParsePrefix(network))
+			c.Proxies.Trusted = append(c.Proxies.Trusted, netip.MustParsePrefix(network))
 		}
 	}
 }
@@ -41,6 +41,6 @@ func TestClientAddrOfConfig(t *testing.T) {
 	if got := s.ClientNetworks(r); !slices.Equal(got, []string{"203.0.113.7"}) {
 		t.Errorf("got %q", got)
 	}
-	_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, AddressHeader: "X-Real-IP"})
-	wantError(t, err, "AddressHeader")
+	_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, Proxies: walkin.Proxies{Header: "X-Real-IP"}})
+	wantError(t, err, "Proxies.Header")
 }

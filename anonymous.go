@@ -36,15 +36,15 @@ const (
 // Ensure makes sure that the visitor is somebody whom the store knows, and
 // returns their claims: it mints a user when there is none and makes them a
 // row, so that foreign keys to the users hold. Handlers behind
-// [Middleware.Handler] need it only where Config.Mint has not done so before:
+// [Middleware.Handler] need it only where Config.NewUsers.Mint has not done so before:
 // on a GET, with MintOnDemand, or to serve programs that send no cookies.
 //
-// Call it before the response begins and, where Config.Mint is not MintOnDemand,
+// Call it before the response begins and, where Config.NewUsers.Mint is not MintOnDemand,
 // leave Cache-Control alone after it. Goroutines that call it for one request, with
 // the same w, get the same user. The error is a
 // *[Refusal] for [Middleware.Refuse]: there can be no user for a cross-site post,
 // a bot, a visitor whose token was superseded a moment ago, a new one where
-// Config.RowLimit is reached, or while the store is down.
+// Config.NewUsers.Limit is reached, or while the store is down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
 	if v := visitFrom(r.Context()); v != nil && v.m == m {
 		v.more().ensuring.Lock()
@@ -129,14 +129,14 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 	case v.reason() != "":
 		reason = v.reason()
 	}
-	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: m.cfg.SignInURL}
+	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: m.cfg.Paths.SignIn}
 }
 
 // twoUsers is the refusal of a browser that has live cookies of two users, or
 // more cookies than are looked at. Either user may have been planted, so neither
 // counts, and only a sign-out leads on.
 func (m *Middleware) twoUsers() *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: m.cfg.SignOutURL,
+	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: m.cfg.Paths.SignOut,
 		Message: "Your browser holds two different users of this site. Please sign out, which ends both, and start again."}
 }
 
@@ -172,13 +172,13 @@ func newUserID(now time.Time) (uuid.UUID, error) {
 // dated sets the token's times, to the second as the token has them.
 func (m *Middleware) dated(c Claims, now time.Time) Claims {
 	c.IssuedAt = time.Unix(now.Unix(), 0)
-	c.ExpiresAt = c.IssuedAt.Add(m.cfg.Lifetime)
+	c.ExpiresAt = c.IssuedAt.Add(m.cfg.Tokens.Lifetime)
 	return c
 }
 
-// bounded ends the token with its session, where Config.SessionLifetime does.
+// bounded ends the token with its session, where Config.Sessions.Lifetime does.
 func (m *Middleware) bounded(c Claims, began time.Time) Claims {
-	if end := began.Add(m.cfg.SessionLifetime); m.cfg.SessionLifetime > 0 && !began.IsZero() && end.Before(c.ExpiresAt) {
+	if end := began.Add(m.cfg.Sessions.Lifetime); m.cfg.Sessions.Lifetime > 0 && !began.IsZero() && end.Before(c.ExpiresAt) {
 		c.ExpiresAt = time.Unix(end.Unix(), 0)
 	}
 	return c
@@ -187,7 +187,7 @@ func (m *Middleware) bounded(c Claims, began time.Time) Claims {
 // outlived reports whether a session that began then is over by
 // Config.SessionLifetime.
 func (m *Middleware) outlived(began, now time.Time) bool {
-	return m.cfg.SessionLifetime > 0 && !began.IsZero() && now.Sub(began) > m.cfg.SessionLifetime
+	return m.cfg.Sessions.Lifetime > 0 && !began.IsZero() && now.Sub(began) > m.cfg.Sessions.Lifetime
 }
 
 // mintedAt returns when an anonymous user was minted, which is when their session
@@ -298,7 +298,7 @@ func (m *Middleware) issue(ctx context.Context, c Claims) (string, Claims, error
 		return "", c, err
 	}
 	c.App, c.database = app, m.databaseID()
-	text, err := m.keys.Issue(c.forToken(), token.Session, m.cfg.Audience)
+	text, err := m.keys.Issue(c.forToken(), token.Session, m.cfg.Tokens.Audience)
 	if err != nil {
 		return "", c, err
 	}
@@ -306,7 +306,7 @@ func (m *Middleware) issue(ctx context.Context, c Claims) (string, Claims, error
 		// A browser would drop the cookie without a word, and the next visit
 		// would mint again, for ever.
 		return "", c, &Refusal{Status: http.StatusInternalServerError, Reason: "token_too_large",
-			Err: errors.New("walkin: the claims of Config.AppClaims make the cookie too large")}
+			Err: errors.New("walkin: the claims of Config.Tokens.AppClaims make the cookie too large")}
 	}
 	return text, c, nil
 }
@@ -342,7 +342,7 @@ func (m *Middleware) readFacts(r *http.Request, b *brought) request.Facts {
 		}
 		_, flow := m.cookies.bound(r)
 		some = some || flow
-		lax = some && !m.cfg.Partitioned
+		lax = some && !m.cfg.Cookies.Partitioned
 	}
 	return request.Read(r, &m.site, some, lax)
 }
@@ -350,7 +350,7 @@ func (m *Middleware) readFacts(r *http.Request, b *brought) request.Facts {
 // newSite returns what package request has to be told about a site.
 func newSite(cfg Config, keys *token.Keyring) request.Site {
 	return request.Site{
-		Insecure: cfg.Insecure, Partitioned: cfg.Partitioned, IsOurs: keys.IsOurs,
+		Insecure: cfg.Cookies.Insecure, Partitioned: cfg.Cookies.Partitioned, IsOurs: keys.IsOurs,
 		// CrossOriginProtection does not say which origins it trusts, nor why it
 		// lets a request pass. It is asked about one from elsewhere that is
 		// nothing but its origin: what it passes then is trusted wherever it goes.
@@ -407,7 +407,7 @@ const (
 // not one yet. The visitor loses nothing by a no; the next page view asks again.
 func (m *Middleware) mintRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
 	switch {
-	case m.cfg.Mint == MintOff:
+	case m.cfg.NewUsers.Mint == MintOff:
 		return "mint_off"
 	case s != absent && s != superseded && s != invalid:
 		// There is a token that could not be judged, or two: to mint over it
@@ -429,7 +429,7 @@ func (m *Middleware) mintRefusal(r *http.Request, f request.Facts, s standing, b
 	default:
 		reason = "method"
 	}
-	if reason == "" && m.cfg.IsBot(r) {
+	if reason == "" && m.cfg.NewUsers.IsBot(r) {
 		reason = "bot"
 	}
 	return reason
@@ -451,7 +451,7 @@ func (m *Middleware) actRefusal(r *http.Request, f request.Facts, s standing, by
 		return "authorization" // who sends one is somebody's program, and known to the app by it
 	case by == byApp:
 		return ""
-	case m.cfg.Mint == MintOnDemand:
+	case m.cfg.NewUsers.Mint == MintOnDemand:
 		return "on_demand"
 	case m.isCredentialForm(r):
 		return "credential_form"
@@ -467,7 +467,7 @@ func (m *Middleware) automatic(r *http.Request, f request.Facts) string {
 		return "no_browser" // a webhook, or a program of somebody's
 	case f.Shape == request.Beacon:
 		return "beacon"
-	case m.cfg.IsAutomatic != nil && m.cfg.IsAutomatic(r):
+	case m.cfg.NewUsers.IsAutomatic != nil && m.cfg.NewUsers.IsAutomatic(r):
 		return "automatic"
 	}
 	return ""
@@ -485,7 +485,7 @@ func (m *Middleware) visitRefusal(f request.Facts, s standing, by demand) string
 		return ""
 	case visit != "":
 		return visit
-	case m.cfg.Mint == MintOnVisit || by == byApp:
+	case m.cfg.NewUsers.Mint == MintOnVisit || by == byApp:
 		return ""
 	case s == absent:
 		return "no_act"
@@ -501,7 +501,7 @@ func (m *Middleware) notAPage(f request.Facts) string {
 	case request.Page:
 		return ""
 	case request.Frame:
-		if m.cfg.Partitioned {
+		if m.cfg.Cookies.Partitioned {
 			return ""
 		}
 		return "embedded"

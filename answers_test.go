@@ -36,7 +36,7 @@ func TestLibraries(t *testing.T) {
 		{"a script that wants HTML", []string{"Accept", "text/html"}, 303, "Location", false},
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			s := newSite(t, func(c *walkin.Config) { c.UpgradeURL = "/sign-up" })
+			s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/sign-up" })
 			ran := new(spy)
 			r := with(with(s.request(method, "/publish?a=1"), fetch...), tt.header...)
 			c := resident(s, "anonymous")
@@ -60,7 +60,7 @@ func TestLibraries(t *testing.T) {
 		}
 	}
 	// The names do not reach another site, nor do they make a program a person.
-	s := newSite(t, func(c *walkin.Config) { c.UpgradeURL = "/sign-up" })
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/sign-up" })
 	for name, header := range map[string][]string{
 		"a page of another site": {"HX-Request", "true", "HX-Current-URL", "https://evil.example/x", "Referer", "https://evil.example/x"},
 		"no page":                {"HX-Request", "true", "HX-Current-URL", "javascript:alert(1)"},
@@ -83,7 +83,7 @@ func TestLibraries(t *testing.T) {
 // TestLocation holds that an app's own answer can send people where walkin's does.
 func TestLocation(t *testing.T) {
 	s := newSite(t, func(c *walkin.Config) {
-		c.UpgradeURL = "/sign-up?plan=free"
+		c.Paths.Upgrade = "/sign-up?plan=free"
 		c.OnRefuse = func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 			http.Redirect(w, r, refusal.Location(r), http.StatusFound)
 		}
@@ -140,12 +140,12 @@ func TestCodes(t *testing.T) {
 }
 
 // TestBelowAPath holds that an app below a path works as one at the root does: who
-// posts to UpgradeURL is no guest, people come back into the app, and its start is
+// posts to Paths.Upgrade is no guest, people come back into the app, and its start is
 // where it is mounted.
 func TestBelowAPath(t *testing.T) {
 	configure := func(base string) func(*walkin.Config) {
 		return func(c *walkin.Config) {
-			c.UpgradeURL, c.SignInURL, c.CredentialPaths, c.BasePath = "/app/sign-up", "/app/sign-in", []string{"/app/passkey/"}, base
+			c.Paths.Upgrade, c.Paths.SignIn, c.Paths.Credentials, c.Paths.Base = "/app/sign-up", "/app/sign-in", []string{"/app/passkey/"}, base
 		}
 	}
 	mounts := map[string]struct {
@@ -200,9 +200,9 @@ func TestBelowAPath(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"app", "//evil.example", "/a?b", "/a%2f", "/"} {
-		_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: newSite(t).store, BasePath: bad})
-		if (err == nil) != (bad == "/") || err != nil && !strings.Contains(err.Error(), "BasePath") {
-			t.Errorf("BasePath %q: got %v", bad, err)
+		_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: newSite(t).store, Paths: walkin.Paths{Base: bad}})
+		if (err == nil) != (bad == "/") || err != nil && !strings.Contains(err.Error(), "Paths.Base") {
+			t.Errorf("Paths.Base %q: got %v", bad, err)
 		}
 	}
 }

@@ -142,9 +142,9 @@ func TestBindCookie(t *testing.T) {
 		want   string
 	}{
 		"host":        {func(*walkin.Config) {}, bindName + "=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
-		"domain":      {func(c *walkin.Config) { c.Domain = "app.example" }, bindName + "=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
-		"insecure":    {func(c *walkin.Config) { c.Insecure, c.CookieName = true, "walkin" }, "walkin-bind=; Path=/; Max-Age=900; HttpOnly; SameSite=Lax"},
-		"partitioned": {func(c *walkin.Config) { c.Partitioned = true }, "__Host-walkin-bind-chips=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=None; Partitioned"},
+		"domain":      {func(c *walkin.Config) { c.Cookies.Domain = "app.example" }, bindName + "=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
+		"insecure":    {func(c *walkin.Config) { c.Cookies.Insecure, c.Cookies.Name = true, "walkin" }, "walkin-bind=; Path=/; Max-Age=900; HttpOnly; SameSite=Lax"},
+		"partitioned": {func(c *walkin.Config) { c.Cookies.Partitioned = true }, "__Host-walkin-bind-chips=; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=None; Partitioned"},
 	} {
 		s := newSite(t, minting(walkin.MintOff), c.change)
 		rec := httptest.NewRecorder()

@@ -7,7 +7,7 @@ import (
 )
 
 // IsBot reports whether the request looks like it comes from something else
-// than a person's browser. It is the default of Config.IsBot, exported for one
+// than a person's browser. It is the default of Config.NewUsers.IsBot, exported for one
 // that knows more. It believes what the request says of itself: a
 // robot that passes for a browser gets what a browser gets. So the lists need
 // not be complete; it is enough that crawlers, probes and previews, which are

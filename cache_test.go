@@ -37,7 +37,7 @@ func TestCacheIsNoWayAround(t *testing.T) {
 	guest.SessionID, guest.Anonymous, guest.Method, guest.ProvenAt = uuid.New(), true, "", time.Time{}
 	store.guests[guest.SessionID] = true
 	issue := func(c Claims, kind token.Kind) string {
-		text, err := m.keys.Issue(c.forToken(), kind, m.cfg.Audience)
+		text, err := m.keys.Issue(c.forToken(), kind, m.cfg.Tokens.Audience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,16 +150,16 @@ func TestReturning(t *testing.T) {
 			}, nil, nil, http.MethodGet, 10 * time.Second},
 			{"one that is due in ten seconds", func(now time.Time) Claims {
 				return Claims{IssuedAt: now.Add(-time.Hour + 10*time.Second), ExpiresAt: now.Add(time.Hour), Anonymous: true}
-			}, func(c *Config) { c.RenewAfter = time.Hour }, nil, http.MethodGet, 10 * time.Second},
+			}, func(c *Config) { c.Tokens.RenewAfter = time.Hour }, nil, http.MethodGet, 10 * time.Second},
 			{"one older than Lifetime in ten seconds, and the leeway", func(now time.Time) Claims {
 				return Claims{IssuedAt: now.Add(-time.Hour - leeway + 10*time.Second), ExpiresAt: now.Add(time.Hour), Anonymous: true}
-			}, func(c *Config) { c.Lifetime, c.RenewAfter = time.Hour, time.Hour-1 }, nil, http.MethodHead, 0}, // due for a renewal, too
+			}, func(c *Config) { c.Tokens.Lifetime, c.Tokens.RenewAfter = time.Hour, time.Hour-1 }, nil, http.MethodHead, 0}, // due for a renewal, too
 			{"provisional", func(now time.Time) Claims {
 				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true, Provisional: true}
 			}, nil, nil, http.MethodGet, recheck},
 			{"provisional, whose handler may demand a row", func(now time.Time) Claims {
 				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true, Provisional: true}
-			}, func(c *Config) { c.Mint = MintOnDemand }, nil, http.MethodGet, 0},
+			}, func(c *Config) { c.NewUsers.Mint = MintOnDemand }, nil, http.MethodGet, 0},
 			{"a bearer", func(now time.Time) Claims {
 				return Claims{ExpiresAt: now.Add(time.Hour), Anonymous: true}
 			}, nil, func(_ *Middleware, token string) http.Header {
@@ -198,7 +198,7 @@ func TestReturning(t *testing.T) {
 			if c.IssuedAt.IsZero() {
 				c.IssuedAt = now
 			}
-			text, err := m.keys.Issue(c.forToken(), token.Session, m.cfg.Audience)
+			text, err := m.keys.Issue(c.forToken(), token.Session, m.cfg.Tokens.Audience)
 			if err != nil {
 				t.Fatal(err)
 			}

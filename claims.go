@@ -43,7 +43,7 @@ type Claims struct {
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 
-	// App holds what Config.AppClaims returned when the token was issued, as
+	// App holds what Config.Tokens.AppClaims returned when the token was issued, as
 	// the text of a JSON object ("app"); empty when there was nothing.
 	App string
 
@@ -94,24 +94,24 @@ func (c Claims) forToken() token.Claims {
 
 // appClaims returns the text of the app's claims for c.
 func (m *Middleware) appClaims(ctx context.Context, c Claims) (string, error) {
-	if m.cfg.AppClaims == nil {
+	if m.cfg.Tokens.AppClaims == nil {
 		return "", nil
 	}
-	app, err := m.cfg.AppClaims(ctx, c)
+	app, err := m.cfg.Tokens.AppClaims(ctx, c)
 	if err != nil {
-		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
+		return "", fmt.Errorf("walkin: Config.Tokens.AppClaims: %w", err)
 	}
 	if len(app) == 0 {
 		return "", nil
 	}
 	for name := range app {
 		if token.IsReserved(name) {
-			return "", fmt.Errorf("walkin: Config.AppClaims returned %q, which is a claim of walkin's own", name)
+			return "", fmt.Errorf("walkin: Config.Tokens.AppClaims returned %q, which is a claim of walkin's own", name)
 		}
 	}
 	text, err := json.Marshal(app)
 	if err != nil {
-		return "", fmt.Errorf("walkin: Config.AppClaims: %w", err)
+		return "", fmt.Errorf("walkin: Config.Tokens.AppClaims: %w", err)
 	}
 	return string(text), nil
 }

@@ -91,14 +91,14 @@ func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 }
 
 // TokenHandler exchanges a bearer token for one that lives longer, as a renewal does
-// for a cookie: on a POST with a token of ours that is older than Config.RenewAfter
+// for a cookie: on a POST with a token of ours that is older than Config.Tokens.RenewAfter
 // it answers with a new one of the same session, and before with the same. The token
 // that was sent stays good until its own end, since an answer may get lost. Cookies
 // are not looked at. A token of [Middleware.AccessToken] is refused with 403: it was
 // given a short life.
 //
 // A client that calls it when a token is a day old stays signed in for as long as a
-// browser does. Put its path into Config.CredentialPaths, so that the call does not
+// browser does. Put its path into Config.Paths.Credentials, so that the call does not
 // make a new user a row.
 func (m *Middleware) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +133,7 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 		return Token{}, &Refusal{Status: http.StatusForbidden, Reason: "access_token"}
 	}
 	now := time.Now()
-	if now.Sub(v.entry.claims.IssuedAt) < m.cfg.RenewAfter && v.entry.claims.Provisional == c.Provisional {
+	if now.Sub(v.entry.claims.IssuedAt) < m.cfg.Tokens.RenewAfter && v.entry.claims.Provisional == c.Provisional {
 		return Token{v.entry.token, v.entry.claims.ExpiresAt}, nil
 	}
 	next, err := m.extend(r, v, now)
@@ -157,7 +157,7 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 func (m *Middleware) touch(r *http.Request, v *visit, now time.Time) {
 	e := v.entry
 	renewed := e.renewed.Load()
-	if renewed == 0 || now.Sub(time.Unix(0, renewed)) < m.cfg.RenewAfter ||
+	if renewed == 0 || now.Sub(time.Unix(0, renewed)) < m.cfg.Tokens.RenewAfter ||
 		m.isDown(now) || !e.renewing.CompareAndSwap(false, true) {
 		return
 	}

@@ -105,7 +105,7 @@ func (s *site) clients() *http.ServeMux {
 }
 
 func credentialPaths(c *walkin.Config) {
-	c.CredentialPaths = []string{"/exchange", "/sign-up", "/sign-in", "/continue", "/remove"}
+	c.Paths.Credentials = []string{"/exchange", "/sign-up", "/sign-in", "/continue", "/remove"}
 }
 
 // TestBearersLive holds that a bearer who keeps coming lives as long as a browser

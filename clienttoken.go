@@ -57,7 +57,7 @@ func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims,
 		return Token{}, err
 	}
 	c.database = m.databaseID()
-	text, err := m.keys.IssueProfile(c.forToken(), token.Profile(p), m.cfg.Audience)
+	text, err := m.keys.IssueProfile(c.forToken(), token.Profile(p), m.cfg.Tokens.Audience)
 	if errors.Is(err, ErrTokenTooLarge) {
 		err = &Refusal{Status: http.StatusUnprocessableEntity, Reason: "token_too_large", Err: err}
 	}

@@ -31,8 +31,8 @@ func newHookedSite(t *testing.T, more ...func(*walkin.Config)) *hookedSite {
 	t.Helper()
 	h := &hookedSite{refuse: make(map[string]error)}
 	h.site = newSite(t, append([]func(*walkin.Config){func(c *walkin.Config) {
-		c.UpgradeURL = "/prove" // so that proving makes no row first
-		c.OnUpgrade, c.OnSignIn = h.hook("OnUpgrade"), h.hook("OnSignIn")
+		c.Paths.Upgrade = "/prove" // so that proving makes no row first
+		c.Hooks.OnUpgrade, c.Hooks.OnSignIn = h.hook("OnUpgrade"), h.hook("OnSignIn")
 	}}, more...)...)
 	return h
 }
@@ -41,7 +41,7 @@ func newMergingSite(t *testing.T, more ...func(*walkin.Config)) *hookedSite {
 	t.Helper()
 	var h *hookedSite
 	h = newHookedSite(t, append(more, func(c *walkin.Config) {
-		c.OnMerge = func(ctx context.Context, change walkin.Change) error { return h.hook("OnMerge")(ctx, change) }
+		c.Hooks.OnMerge = func(ctx context.Context, change walkin.Change) error { return h.hook("OnMerge")(ctx, change) }
 	})...)
 	return h
 }
@@ -506,7 +506,7 @@ func TestAppClaimsFail(t *testing.T) {
 	var say map[string]any
 	var fail error
 	claims := func(c *walkin.Config) {
-		c.AppClaims = func(_ context.Context, c walkin.Claims) (map[string]any, error) {
+		c.Tokens.AppClaims = func(_ context.Context, c walkin.Claims) (map[string]any, error) {
 			if c.Anonymous {
 				return map[string]any{"plan": "free"}, nil
 			}
@@ -549,7 +549,7 @@ func TestAppClaimsFail(t *testing.T) {
 		var s *hookedSite
 		var saw []bool
 		s = newHookedSite(t, func(c *walkin.Config) {
-			c.AppClaims = func(ctx context.Context, c walkin.Claims) (map[string]any, error) {
+			c.Tokens.AppClaims = func(ctx context.Context, c walkin.Claims) (map[string]any, error) {
 				if user, err := s.store.User(ctx, c.UserID); err == nil {
 					saw = append(saw, user.Anonymous)
 				}
@@ -800,7 +800,7 @@ func TestSignOut(t *testing.T) {
 		return c.Act("/out", words("return_to", "/bye"))
 	}
 	for _, kind := range append([]string{"nobody"}, kinds...) {
-		s := newHookedSite(t, func(c *walkin.Config) { c.SignInURL = "/out" }) // the act itself makes no row
+		s := newHookedSite(t, func(c *walkin.Config) { c.Paths.SignIn = "/out" }) // the act itself makes no row
 		c := resident(s.site, kind)
 		claims, old := s.claims(c), c.Cookies()
 		s.settle()

@@ -123,7 +123,7 @@ func appPath() string {
 }
 
 // A FormerCookie says what the cookies were like before a change of
-// Config.CookieName, Domain or Partitioned.
+// Config.Cookies.Name, Domain or Partitioned.
 type FormerCookie struct {
 	// Name, Domain and Partitioned are what the fields of Config were. An empty
 	// name is the default one.
@@ -299,7 +299,7 @@ const maxValues = 32
 // than maxValues, or for so many cookies that net/http would not look.
 //
 // A browser sends several values of a name that were set for several domains or
-// paths: before and after a change of Config.Domain, through a proxy that
+// paths: before and after a change of Config.Cookies.Domain, through a proxy that
 // rewrites cookies, or since a sibling domain planted one.
 type carriedCookie struct {
 	standing standing

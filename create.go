@@ -10,10 +10,10 @@ import (
 // token that says so. The token comes before the commit: one that cannot be issued
 // must leave no user.
 //
-// Config.OnCreate runs in the same transaction, before Config.AppClaims, which so
+// Config.Hooks.OnCreate runs in the same transaction, before Config.Tokens.AppClaims, which so
 // finds what it wrote. Such a user is stored alone: a hook is no part of a batch.
 func (m *Middleware) storeAnonymous(ctx context.Context, c Claims, now time.Time) (token string, with Claims, created bool, err error) {
-	if m.cfg.OnCreate == nil {
+	if m.cfg.Hooks.OnCreate == nil {
 		if token, with, err = m.issue(ctx, c); err == nil {
 			created, err = m.persist(ctx, with, now)
 		} else {
@@ -39,19 +39,19 @@ func (m *Middleware) storeAnonymous(ctx context.Context, c Claims, now time.Time
 	return token, with, created && err == nil, err
 }
 
-// onCreate calls Config.OnCreate for a user whom this transaction has stored.
+// onCreate calls Config.Hooks.OnCreate for a user whom this transaction has stored.
 func (m *Middleware) onCreate(ctx context.Context, c Claims) error {
-	if m.cfg.OnCreate == nil {
+	if m.cfg.Hooks.OnCreate == nil {
 		return nil
 	}
 	c.Provisional = false
-	if err := m.cfg.OnCreate(ctx, c); err != nil {
+	if err := m.cfg.Hooks.OnCreate(ctx, c); err != nil {
 		return &hookError{Persisted, err}
 	}
 	return nil
 }
 
-// onCreate calls Config.OnCreate for the user of this change, where it has stored one
+// onCreate calls Config.Hooks.OnCreate for the user of this change, where it has stored one
 // who stays: for the permanent user they are from now on, or for an anonymous one
 // whom the store had lost.
 func (s *settlement) onCreate(ctx context.Context) error {

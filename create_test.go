@@ -22,7 +22,7 @@ func newCreatingSite(t *testing.T, more ...func(*walkin.Config)) *hookedSite {
 	t.Helper()
 	var h *hookedSite
 	h = newHookedSite(t, append([]func(*walkin.Config){func(c *walkin.Config) {
-		c.OnCreate = func(ctx context.Context, c walkin.Claims) error {
+		c.Hooks.OnCreate = func(ctx context.Context, c walkin.Claims) error {
 			if c.Provisional || c.UserID == uuid.Nil || c.SessionID == uuid.Nil {
 				t.Errorf("OnCreate got claims %+v", c)
 			}
@@ -41,8 +41,8 @@ func newCreatingSite(t *testing.T, more ...func(*walkin.Config)) *hookedSite {
 // transaction that stores them and before OnUpgrade, and for none else.
 func TestOnCreate(t *testing.T) {
 	const anonymous, permanent = "OnCreate anonymous=true", "OnCreate anonymous=false"
-	onMint := func(c *walkin.Config) { c.PersistOnMint = true }
-	onDemand := func(c *walkin.Config) { c.Mint = walkin.MintOnDemand }
+	onMint := func(c *walkin.Config) { c.NewUsers.PersistOnMint = true }
+	onDemand := func(c *walkin.Config) { c.NewUsers.Mint = walkin.MintOnDemand }
 	write := func(c *walkintest.Client) *http.Response { return c.Act("/note", nil) }
 	ensure := func(c *walkintest.Client) *http.Response { return c.Visit("/ensure") }
 	prove := func(name string) func(*walkintest.Client) *http.Response {
@@ -103,7 +103,7 @@ func TestOnCreateLost(t *testing.T) {
 	id := s.claims(c).UserID
 	var created []uuid.UUID
 	again := siteAt(t, newPlace("aaaaaaaa"), func(c *walkin.Config) {
-		c.OnCreate = func(_ context.Context, c walkin.Claims) error {
+		c.Hooks.OnCreate = func(_ context.Context, c walkin.Claims) error {
 			created = append(created, c.UserID)
 			return nil
 		}
@@ -171,7 +171,7 @@ func TestOnCreateRefuses(t *testing.T) {
 // TestOnCreatePage holds that a page which would have stored its visitor is shown
 // without a user while the hook fails.
 func TestOnCreatePage(t *testing.T) {
-	s := newCreatingSite(t, func(c *walkin.Config) { c.PersistOnMint = true })
+	s := newCreatingSite(t, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true })
 	s.refuse["OnCreate"] = errors.New("a bug")
 	c := s.browser(who)
 	if r := c.Visit("/"); r.StatusCode != http.StatusOK || body(t, r) != "nobody" || len(c.Cookies()) > 0 {
@@ -187,7 +187,7 @@ func TestOnCreatePage(t *testing.T) {
 func TestOnCreateHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(c *walkin.Config) {
-			c.OnCreate = func(ctx context.Context, _ walkin.Claims) error {
+			c.Hooks.OnCreate = func(ctx context.Context, _ walkin.Claims) error {
 				<-ctx.Done()
 				return ctx.Err()
 			}
@@ -206,11 +206,11 @@ func TestOnCreateAppClaims(t *testing.T) {
 	for _, kind := range []string{"nobody", "provisional"} {
 		numbers := make(map[uuid.UUID]int)
 		s := newSite(t, func(c *walkin.Config) {
-			c.OnCreate = func(_ context.Context, c walkin.Claims) error {
+			c.Hooks.OnCreate = func(_ context.Context, c walkin.Claims) error {
 				numbers[c.UserID] = 40 + len(numbers)
 				return nil
 			}
-			c.AppClaims = func(_ context.Context, c walkin.Claims) (map[string]any, error) {
+			c.Tokens.AppClaims = func(_ context.Context, c walkin.Claims) (map[string]any, error) {
 				if n := numbers[c.UserID]; n > 0 {
 					return map[string]any{"n": n}, nil
 				}
@@ -227,7 +227,7 @@ func TestOnCreateAppClaims(t *testing.T) {
 	}
 	t.Run("one that cannot be issued leaves no user", func(t *testing.T) {
 		s := newCreatingSite(t, func(c *walkin.Config) {
-			c.AppClaims = func(context.Context, walkin.Claims) (map[string]any, error) { return nil, errors.New("a bug") }
+			c.Tokens.AppClaims = func(context.Context, walkin.Claims) (map[string]any, error) { return nil, errors.New("a bug") }
 		})
 		if r := s.browser(who).Act("/note", nil); r.StatusCode != http.StatusInternalServerError {
 			t.Errorf("got %d, want 500", r.StatusCode)

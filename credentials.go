@@ -29,7 +29,7 @@ func (m *Middleware) DeriveKeys(purpose string) ([][]byte, error) {
 	}
 	var all [][]byte
 	for _, key := range m.cfg.Keys {
-		secret, err := key.Derive(strings.Join([]string{purpose, m.cfg.Issuer, m.cfg.Audience}, "\x00"))
+		secret, err := key.Derive(strings.Join([]string{purpose, m.cfg.Tokens.Issuer, m.cfg.Tokens.Audience}, "\x00"))
 		if err != nil {
 			return nil, err
 		}
@@ -40,7 +40,7 @@ func (m *Middleware) DeriveKeys(purpose string) ([][]byte, error) {
 
 // Cookie returns a cookie for one purpose of a package that is made from the
 // middleware: its name and attributes follow Config, and the caller sets Value and
-// MaxAge. It belongs to this very host whatever Config.Domain says, since a sibling
+// MaxAge. It belongs to this very host whatever Config.Cookies.Domain says, since a sibling
 // domain must not be able to plant one. The purpose is of lower-case letters and "-".
 // See also [Middleware.ClearAtSignOut].
 func (m *Middleware) Cookie(purpose string) http.Cookie {
@@ -78,8 +78,8 @@ func (l *fallbackLimiter) Take(ctx context.Context, key string, limit limit.Limi
 	return l.own.Take(ctx, key, limit, n, now)
 }
 
-// RecentProof returns Config.RecentProof, with its default filled in.
-func (m *Middleware) RecentProof() time.Duration { return m.cfg.RecentProof }
+// RecentProof returns Config.Sessions.RecentProof, with its default filled in.
+func (m *Middleware) RecentProof() time.Duration { return m.cfg.Sessions.RecentProof }
 
 // Report tells Config.OnEvent and Config.Logger that something failed while the
 // request went on: an event Failed with a reason. A client that went away is not

@@ -27,10 +27,10 @@ func TestSatelliteCookies(t *testing.T) {
 		want   string
 	}{
 		{"default", func(*walkin.Config) {}, "__Host-walkin.pass=; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{"Domain", func(c *walkin.Config) { c.Domain = "example.com" }, "__Host-walkin.pass=; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{"a name", func(c *walkin.Config) { c.CookieName = "shop" }, "__Host-shop.pass=; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{"Insecure and a name", func(c *walkin.Config) { c.Insecure, c.CookieName = true, "shop" }, "shop.pass=; Path=/; HttpOnly; SameSite=Lax"},
-		{"Partitioned", func(c *walkin.Config) { c.Partitioned = true }, "__Host-walkin.pass-chips=; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"},
+		{"Domain", func(c *walkin.Config) { c.Cookies.Domain = "example.com" }, "__Host-walkin.pass=; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{"a name", func(c *walkin.Config) { c.Cookies.Name = "shop" }, "__Host-shop.pass=; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{"Insecure and a name", func(c *walkin.Config) { c.Cookies.Insecure, c.Cookies.Name = true, "shop" }, "shop.pass=; Path=/; HttpOnly; SameSite=Lax"},
+		{"Partitioned", func(c *walkin.Config) { c.Cookies.Partitioned = true }, "__Host-walkin.pass-chips=; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -41,12 +41,12 @@ func TestSatelliteCookies(t *testing.T) {
 		})
 	}
 	// On localhost all apps share one set of cookies, so the name has the app in it.
-	s := newSite(t, func(c *walkin.Config) { c.Insecure = true })
+	s := newSite(t, func(c *walkin.Config) { c.Cookies.Insecure = true })
 	name := s.Cookie("pass").Name
 	if !strings.HasPrefix(name, "walkin-") || !strings.HasSuffix(name, ".pass") || len(name) != len("walkin-01234567.pass") {
 		t.Errorf("on localhost: got the name %q", name)
 	}
-	if other := newSite(t, func(c *walkin.Config) { c.Insecure, c.Issuer = true, "other" }).Cookie("pass").Name; other == name {
+	if other := newSite(t, func(c *walkin.Config) { c.Cookies.Insecure, c.Tokens.Issuer = true, "other" }).Cookie("pass").Name; other == name {
 		t.Errorf("another app has the same name %q", other)
 	}
 }
@@ -71,7 +71,7 @@ func TestDeriveKeys(t *testing.T) {
 	}
 	for name, other := range map[string][][]byte{
 		"purpose": derive("b", with(one)),
-		"issuer":  derive("a", func(c *walkin.Config) { c.Keys, c.Issuer = []walkin.Key{one}, "other" }),
+		"issuer":  derive("a", func(c *walkin.Config) { c.Keys, c.Tokens.Issuer = []walkin.Key{one}, "other" }),
 		"key":     derive("a", with(two)),
 	} {
 		if bytes.Equal(before[0], other[0]) {
@@ -163,7 +163,7 @@ func (c *failingCredential) SignIn(*http.Request) (walkin.Proof, error) {
 func TestReservationsReturn(t *testing.T) {
 	for _, name := range []string{"form", "handler", "refused"} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, rowsAnHour(2), func(c *walkin.Config) { c.UpgradeURL = "/join" })
+			s := newSite(t, rowsAnHour(2), func(c *walkin.Config) { c.Paths.Upgrade = "/join" })
 			credential := &failingCredential{left: 6}
 			join := s.UpgradeHandler(credential, nil)
 			if name != "form" {

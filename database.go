@@ -27,7 +27,7 @@ type Database struct {
 	Birth time.Time
 
 	// TokenLife is how long a token can live behind the moment at which its user
-	// was last seen, by the longest Config.Lifetime that any replica announced,
+	// was last seen, by the longest Config.Tokens.Lifetime that any replica announced,
 	// and TokenLifeUntil when that may fall.
 	TokenLife      time.Duration
 	TokenLifeUntil time.Time
@@ -130,7 +130,7 @@ var errNotAsked = errors.New("walkin: the store failed a moment ago")
 // tokenLife is how long a token can live after its user was last seen: a renewal is
 // written when the token before is older than RenewAfter.
 func (m *Middleware) tokenLife() time.Duration {
-	return m.cfg.Lifetime + m.cfg.RenewAfter + 2*leeway
+	return m.cfg.Tokens.Lifetime + m.cfg.Tokens.RenewAfter + 2*leeway
 }
 
 // mustAnnounce is true about once a day on one replica, so that reading writes
@@ -208,7 +208,7 @@ func (m *Middleware) sometimes(ctx context.Context, e Event) {
 // is what a restore from a backup needs as its last step, since the backup knows
 // sessions that ended after it was made; docs/restore.md has the others. From
 // then on their tokens are rejected for writes at once, and for reads within
-// Config.RecheckAfter; those of anonymous users who are not stored yet within a
+// Config.Sessions.RecheckAfter; those of anonymous users who are not stored yet within a
 // minute.
 //
 // It needs a store that is a [DatabaseStore]; those of this project are.
@@ -299,7 +299,7 @@ func unreached(r *http.Request, e *entry, reason string, err error) finding {
 // lose is for a user whom the store has lost, and remembers it for safe requests as
 // long as any look-up.
 func (m *Middleware) lose(r *http.Request, e *entry) finding {
-	e.lost.Store(m.clock() + int64(m.cfg.RecheckAfter))
+	e.lost.Store(m.clock() + int64(m.cfg.Sessions.RecheckAfter))
 	m.sometimes(r.Context(), Event{Outcome: Failed, Reason: "user_lost", UserID: e.claims.UserID, SessionID: e.claims.SessionID,
 		Err: errors.New("walkin: the store has never heard of the user of a token: it was restored, or is over the wrong database")})
 	return m.lostOne(r, e)
@@ -309,7 +309,7 @@ func (m *Middleware) lose(r *http.Request, e *entry) finding {
 // of their token says, and comes back with their next act; a permanent one is
 // without a user until they sign in, or the store knows them again.
 func (m *Middleware) lostOne(r *http.Request, e *entry) finding {
-	if e.claims.Anonymous && (isSafe(r) || !m.cfg.NoRevival) {
+	if e.claims.Anonymous && (isSafe(r) || !m.cfg.Sessions.NoRevival) {
 		return finding{standing: live, entry: e, lost: true}
 	}
 	return finding{standing: lost, reason: "unknown_user", entry: e}

@@ -40,7 +40,7 @@ func TestDestroy(t *testing.T) {
 	} {
 		for _, ends := range []bool{false, true} {
 			t.Run(tt.name, func(t *testing.T) {
-				s := newSCSSite(t, "CtxStore", false, func(c *walkin.Config) { c.DestroySignsOut = ends })
+				s := newSCSSite(t, "CtxStore", false, func(c *walkin.Config) { c.Sessions.DestroySignsOut = ends })
 				c := s.visitor("permanent")
 				s.put(c, "cart", "1 lamp")
 				old := c.Cookie(permName)

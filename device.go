@@ -100,7 +100,7 @@ func (m *Middleware) mark(r *http.Request, identity Identity) *http.Cookie {
 	return &cookie
 }
 
-// ReserveAccount takes from Config.RowLimit what [Middleware.Continue] would take for
+// ReserveAccount takes from Config.NewUsers.Limit what [Middleware.Continue] would take for
 // a proof with Proof.New of this request, and returns the refusal where there is no
 // room. It is for credentials whose proof costs a lot to make, such as the hash of a
 // new password: call it before, when nothing else is left to refuse. The request is

@@ -70,7 +70,7 @@ func ExampleMiddleware_Continue() {
 
 // People are sent to sign up, and come back to where they were going.
 func ExampleMiddleware_RequirePermanent() {
-	wk, err := walkin.New(walkin.Config{Keys: exampleKeys, Store: memstore.New(), UpgradeURL: "/upgrade"})
+	wk, err := walkin.New(walkin.Config{Keys: exampleKeys, Store: memstore.New(), Paths: walkin.Paths{Upgrade: "/upgrade"}})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -125,7 +125,7 @@ func ExampleNewContext() {
 func ExampleMiddleware_ClientAddr() {
 	wk, err := walkin.New(walkin.Config{
 		Keys: exampleKeys, Store: memstore.New(),
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
+		Proxies: walkin.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")}},
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -25,7 +25,7 @@ type Export struct {
 	Identities []ExportedIdentity `json:"identities"`
 	Sessions   []ExportedSession  `json:"sessions"`
 	Deleted    *Tombstone         `json:"deleted,omitempty"` // of a user who was deleted: the trace that is left
-	App        any                `json:"app,omitempty"`     // what Config.OnExport returned
+	App        any                `json:"app,omitempty"`     // what Config.Hooks.OnExport returned
 }
 
 // An ExportedIdentity is an identity without its secret.
@@ -104,12 +104,12 @@ func (m *Middleware) exportTombstone(ctx context.Context, e *Export) error {
 }
 
 func (m *Middleware) exportApp(ctx context.Context, e *Export) error {
-	if m.cfg.OnExport == nil {
+	if m.cfg.Hooks.OnExport == nil {
 		return nil
 	}
-	app, err := m.cfg.OnExport(ctx, e.UserID)
+	app, err := m.cfg.Hooks.OnExport(ctx, e.UserID)
 	if err != nil {
-		return fmt.Errorf("walkin: Config.OnExport: %w", err)
+		return fmt.Errorf("walkin: Config.Hooks.OnExport: %w", err)
 	}
 	e.App = app
 	return nil

@@ -91,7 +91,7 @@ func TestStoreDown(t *testing.T) {
 			for _, tt := range tests {
 				t.Run(fmt.Sprintf("%s/%s, lately %t, renewal due %t", name, tt.visitor, tt.lately, due), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						s := newSite(t, func(c *walkin.Config) { c.RecheckAfter = time.Hour })
+						s := newSite(t, func(c *walkin.Config) { c.Sessions.RecheckAfter = time.Hour })
 						kind, expired := strings.CutPrefix(tt.visitor, "expired ")
 						c := resident(s, kind)
 						if expired {
@@ -286,7 +286,7 @@ func TestStoreFailsMidway(t *testing.T) {
 	steps := append([]string{"InTx", "Identity", "User", "Lookup", "commit"}, writes...)
 	for name, change := range changes {
 		for _, step := range steps {
-			s := newSite(t, merging, func(c *walkin.Config) { c.UpgradeURL = "/prove" })
+			s := newSite(t, merging, func(c *walkin.Config) { c.Paths.Upgrade = "/prove" })
 			ann := resident(s, "permanent")
 			c := ann
 			if change.visitor != "permanent" {
@@ -600,7 +600,7 @@ func TestSliding(t *testing.T) {
 	})
 	t.Run("a short lifetime", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSite(t, func(c *walkin.Config) { c.Lifetime = time.Hour })
+			s := newSite(t, func(c *walkin.Config) { c.Tokens.Lifetime = time.Hour })
 			c := s.browser(s.routes().ServeHTTP)
 			id := body(t, c.Act("/note", nil))
 			for range 50 {
@@ -733,14 +733,14 @@ func TestHangingStore(t *testing.T) {
 	})
 }
 
-// TestShorterLifetime holds that a token lives no longer than Config.Lifetime
+// TestShorterLifetime holds that a token lives no longer than Config.Tokens.Lifetime
 // says now: tombstones and sweeps go by that.
 func TestShorterLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, func(c *walkin.Config) { c.Lifetime = 60 * 24 * time.Hour })
+		s := newSite(t, func(c *walkin.Config) { c.Tokens.Lifetime = 60 * 24 * time.Hour })
 		c := s.browser(who)
 		c.Act("/", nil)
-		shorter := newSite(t, over(s), func(c *walkin.Config) { c.Lifetime = 24 * time.Hour })
+		shorter := newSite(t, over(s), func(c *walkin.Config) { c.Tokens.Lifetime = 24 * time.Hour })
 		if got := body(t, c.On(shorter.Handler(http.HandlerFunc(who))).Fetch("/")); got == "nobody" {
 			t.Error("a fresh token: got nobody")
 		}

@@ -88,7 +88,7 @@ func TestFormHandler(t *testing.T) {
 func TestShownFormIsNotCached(t *testing.T) {
 	for _, mint := range []walkin.Mint{walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff} {
 		t.Run(fmt.Sprint(mint), func(t *testing.T) {
-			s := newSite(t, func(c *walkin.Config) { c.Mint = mint })
+			s := newSite(t, func(c *walkin.Config) { c.NewUsers.Mint = mint })
 			page := func(w http.ResponseWriter, _ *http.Request, f walkin.Form) {
 				w.Header().Set("Cache-Control", "public, max-age=600")
 				w.Header().Set("CDN-Cache-Control", "max-age=600")

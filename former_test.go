@@ -102,15 +102,15 @@ func (b *chrome) act(site http.Handler, at string, form url.Values) *http.Respon
 func (s *site) whole() http.Handler { return s.Handler(s.routes()) }
 
 func inDomain(domain string) func(*walkin.Config) {
-	return func(c *walkin.Config) { c.Domain = domain }
+	return func(c *walkin.Config) { c.Cookies.Domain = domain }
 }
 
 // TestDomainChanged holds that a visitor goes on under the same user when
-// Config.Domain changes, and that a sign-out leaves nothing of either kind.
+// Config.Cookies.Domain changes, and that a sign-out leaves nothing of either kind.
 func TestDomainChanged(t *testing.T) {
 	const at = "https://app.example.org/a/page"
 	changed := func(c *walkin.Config) {
-		c.FormerCookies = []walkin.FormerCookie{{Domain: "example.org", ChangedAt: time.Now()}, {ChangedAt: time.Now()}}
+		c.Cookies.Former = []walkin.FormerCookie{{Domain: "example.org", ChangedAt: time.Now()}, {ChangedAt: time.Now()}}
 	}
 	for _, tt := range []struct{ name, from, to string }{
 		{"to a parent", "app.example.org", "example.org"},
@@ -219,7 +219,7 @@ func TestPlanted(t *testing.T) {
 	} {
 		for _, domain := range []string{"", "example.org", "app.example.org"} {
 			t.Run(tt.name+"/"+domain, func(t *testing.T) {
-				s := newSite(t, inDomain(domain), func(c *walkin.Config) { c.SignOutURL = "/out" })
+				s := newSite(t, inDomain(domain), func(c *walkin.Config) { c.Paths.SignOut = "/out" })
 				b := newChrome(t)
 				id := b.visit(s.whole(), at)
 				b.act(s.whole(), "https://app.example.org/note", nil)
@@ -267,7 +267,7 @@ func TestPlanted(t *testing.T) {
 func TestTwoUsers(t *testing.T) {
 	for _, kind := range []string{"anonymous", "permanent"} {
 		s := newSite(t, inDomain("app.example"), func(c *walkin.Config) {
-			c.SignOutURL, c.SignInURL, c.UpgradeURL = "/out", "/sign-in", "/sign-up"
+			c.Paths.SignOut, c.Paths.SignIn, c.Paths.Upgrade = "/out", "/sign-in", "/sign-up"
 		})
 		var tokens []string
 		for _, name := range []string{"ann", "bob"} {
@@ -354,17 +354,17 @@ func TestCookieNames(t *testing.T) {
 		"default":       {func(*walkin.Config) {}, "__Host-walkin-anon"},
 		"another key":   {signedBy(keyOf(t, "EdDSA", 0)), "__Host-walkin-anon"},
 		"domain":        {inDomain("app.example"), "__Secure-walkin-anon"},
-		"partitioned":   {func(c *walkin.Config) { c.Partitioned = true }, "__Host-walkin-anon-chips"},
-		"its own":       {func(c *walkin.Config) { c.CookieName = "shop" }, "__Host-shop-anon"},
-		"insecure, own": {func(c *walkin.Config) { c.CookieName, c.Insecure = "shop", true }, "shop-anon"},
-		"own and issuer": {func(c *walkin.Config) { c.CookieName, c.Issuer = "Shop_2", "https://shop.example" },
+		"partitioned":   {func(c *walkin.Config) { c.Cookies.Partitioned = true }, "__Host-walkin-anon-chips"},
+		"its own":       {func(c *walkin.Config) { c.Cookies.Name = "shop" }, "__Host-shop-anon"},
+		"insecure, own": {func(c *walkin.Config) { c.Cookies.Name, c.Cookies.Insecure = "shop", true }, "shop-anon"},
+		"own and issuer": {func(c *walkin.Config) { c.Cookies.Name, c.Tokens.Issuer = "Shop_2", "https://shop.example" },
 			"__Host-Shop_2-anon"},
-		"issuer":             {func(c *walkin.Config) { c.Issuer = "https://a.example" }, ""},
-		"another issuer":     {func(c *walkin.Config) { c.Issuer = "https://b.example" }, ""},
-		"audience":           {func(c *walkin.Config) { c.Audience = "https://a.example" }, ""},
-		"insecure":           {func(c *walkin.Config) { c.Insecure = true }, ""},
-		"insecure, issuer":   {func(c *walkin.Config) { c.Insecure, c.Issuer = true, "https://a.example" }, ""},
-		"issuer, other keys": {func(c *walkin.Config) { c.Issuer = "https://c.example"; signedBy(keyOf(t, "EdDSA", 0))(c) }, ""},
+		"issuer":             {func(c *walkin.Config) { c.Tokens.Issuer = "https://a.example" }, ""},
+		"another issuer":     {func(c *walkin.Config) { c.Tokens.Issuer = "https://b.example" }, ""},
+		"audience":           {func(c *walkin.Config) { c.Tokens.Audience = "https://a.example" }, ""},
+		"insecure":           {func(c *walkin.Config) { c.Cookies.Insecure = true }, ""},
+		"insecure, issuer":   {func(c *walkin.Config) { c.Cookies.Insecure, c.Tokens.Issuer = true, "https://a.example" }, ""},
+		"issuer, other keys": {func(c *walkin.Config) { c.Tokens.Issuer = "https://c.example"; signedBy(keyOf(t, "EdDSA", 0))(c) }, ""},
 	} {
 		got := nameWith(tt.change)
 		if tt.want != "" && got != tt.want {
@@ -377,15 +377,15 @@ func TestCookieNames(t *testing.T) {
 			seen[got] = name
 		}
 	}
-	rotated := func(c *walkin.Config) { c.Issuer = "https://a.example"; signedBy(keyOf(t, "ES256", 0))(c) }
-	if a, b := nameWith(func(c *walkin.Config) { c.Issuer = "https://a.example" }), nameWith(rotated); a != b {
+	rotated := func(c *walkin.Config) { c.Tokens.Issuer = "https://a.example"; signedBy(keyOf(t, "ES256", 0))(c) }
+	if a, b := nameWith(func(c *walkin.Config) { c.Tokens.Issuer = "https://a.example" }), nameWith(rotated); a != b {
 		t.Errorf("a key changed the name: %q and %q", a, b)
 	}
 
 	for _, name := range []string{"shop-anon", "shop-bind", "shop-chips", "Shop-ANON", "__Host-shop", "__secure-shop", "a b", "a;b", "ä", "a=b", "-anon", strings.Repeat("a", 65)} {
 		for what, change := range map[string]func(*walkin.Config){
-			"Config.CookieName":       func(c *walkin.Config) { c.CookieName = name },
-			"Config.FormerCookies[0]": func(c *walkin.Config) { c.FormerCookies = []walkin.FormerCookie{{Name: name, ChangedAt: time.Now()}} },
+			"Config.Cookies.Name":      func(c *walkin.Config) { c.Cookies.Name = name },
+			"Config.Cookies.Former[0]": func(c *walkin.Config) { c.Cookies.Former = []walkin.FormerCookie{{Name: name, ChangedAt: time.Now()}} },
 		} {
 			cfg := walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: newSite(t).store}
 			change(&cfg)
@@ -394,8 +394,8 @@ func TestCookieNames(t *testing.T) {
 		}
 	}
 	_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: newSite(t).store,
-		FormerCookies: []walkin.FormerCookie{{Name: "shop"}, {Domain: "com", ChangedAt: time.Now()}}})
-	wantError(t, err, "FormerCookies[0] has no ChangedAt", "FormerCookies[1]")
+		Cookies: walkin.Cookies{Former: []walkin.FormerCookie{{Name: "shop"}, {Domain: "com", ChangedAt: time.Now()}}}})
+	wantError(t, err, "Cookies.Former[0] has no ChangedAt", "Cookies.Former[1]")
 }
 
 // TestAppsOnLocalhost holds that two apps on one host, each with its own key and
@@ -408,15 +408,15 @@ func TestAppsOnLocalhost(t *testing.T) {
 		a, b  func(*walkin.Config)
 		apart bool
 	}{
-		"two issuers, one key":   {func(c *walkin.Config) { c.Issuer = "a" }, func(c *walkin.Config) { c.Issuer = "b" }, true},
-		"one issuer is not set":  {func(*walkin.Config) {}, func(c *walkin.Config) { c.Issuer = "b" }, true},
-		"names of their own":     {func(c *walkin.Config) { c.CookieName = "a" }, func(c *walkin.Config) { c.CookieName = "b"; c.Keys = []walkin.Key{key} }, true},
+		"two issuers, one key":   {func(c *walkin.Config) { c.Tokens.Issuer = "a" }, func(c *walkin.Config) { c.Tokens.Issuer = "b" }, true},
+		"one issuer is not set":  {func(*walkin.Config) {}, func(c *walkin.Config) { c.Tokens.Issuer = "b" }, true},
+		"names of their own":     {func(c *walkin.Config) { c.Cookies.Name = "a" }, func(c *walkin.Config) { c.Cookies.Name = "b"; c.Keys = []walkin.Key{key} }, true},
 		"one name and two keys":  {func(c *walkin.Config) {}, func(c *walkin.Config) { c.Keys = []walkin.Key{key} }, false},
-		"two audiences, one key": {func(*walkin.Config) {}, func(c *walkin.Config) { c.Audience = "b" }, true},
+		"two audiences, one key": {func(*walkin.Config) {}, func(c *walkin.Config) { c.Tokens.Audience = "b" }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				insecure := func(c *walkin.Config) { c.Insecure = true }
+				insecure := func(c *walkin.Config) { c.Cookies.Insecure = true }
 				a, b := newSite(t, insecure, tt.a), newSite(t, insecure, tt.b)
 				browser := newChrome(t)
 				first, second := browser.visit(a.whole(), one), browser.visit(b.whole(), two)
@@ -511,10 +511,10 @@ func TestFormerCookies(t *testing.T) {
 		from, to func(*walkin.Config)
 		former   walkin.FormerCookie
 	}{
-		{"the name", func(*walkin.Config) {}, func(c *walkin.Config) { c.CookieName = "shop" }, walkin.FormerCookie{Name: "walkin"}},
-		{"to the default", func(c *walkin.Config) { c.CookieName = "shop" }, func(*walkin.Config) {}, walkin.FormerCookie{Name: "shop"}},
+		{"the name", func(*walkin.Config) {}, func(c *walkin.Config) { c.Cookies.Name = "shop" }, walkin.FormerCookie{Name: "walkin"}},
+		{"to the default", func(c *walkin.Config) { c.Cookies.Name = "shop" }, func(*walkin.Config) {}, walkin.FormerCookie{Name: "shop"}},
 		{"the domain", inDomain("example.org"), func(*walkin.Config) {}, walkin.FormerCookie{Domain: "example.org"}},
-		{"partitioned", func(c *walkin.Config) { c.Partitioned = true }, func(*walkin.Config) {}, walkin.FormerCookie{Partitioned: true}},
+		{"partitioned", func(c *walkin.Config) { c.Cookies.Partitioned = true }, func(*walkin.Config) {}, walkin.FormerCookie{Partitioned: true}},
 	} {
 		for _, kind := range kinds {
 			t.Run(tt.name+"/"+kind, func(t *testing.T) {
@@ -543,7 +543,7 @@ func TestFormerCookies(t *testing.T) {
 					oldNames := reader.names(at)
 					time.Sleep(time.Minute)
 					tt.former.ChangedAt = time.Now().Add(time.Minute)
-					s := newSite(t, over(old), tt.to, func(c *walkin.Config) { c.FormerCookies = []walkin.FormerCookie{tt.former} })
+					s := newSite(t, over(old), tt.to, func(c *walkin.Config) { c.Cookies.Former = []walkin.FormerCookie{tt.former} })
 
 					for range 3 {
 						wants("on the new replica", early, s, earlyID)

@@ -50,10 +50,10 @@ type Refusal struct {
 	Err error
 
 	// Page is the local path where a person is sent instead of being shown
-	// the message, such as Config.UpgradeURL; empty is nowhere.
+	// the message, such as Config.Paths.Upgrade; empty is nowhere.
 	Page string
 
-	// SignOut is Config.SignOutURL where only a sign-out leads on: the page
+	// SignOut is Config.Paths.SignOut where only a sign-out leads on: the page
 	// with the message needs a button that posts there. Otherwise empty.
 	SignOut string
 }
@@ -119,7 +119,7 @@ func generalMessage(status int) string {
 }
 
 // RequireUser lets every visitor who is somebody through, anonymous or
-// permanent, and refuses nobody with 401. People are sent to Config.SignInURL
+// permanent, and refuses nobody with 401. People are sent to Config.Paths.SignIn
 // when there is one.
 func (m *Middleware) RequireUser() func(http.Handler) http.Handler {
 	return m.guard(func(Claims) error { return nil })
@@ -127,14 +127,14 @@ func (m *Middleware) RequireUser() func(http.Handler) http.Handler {
 
 // RequirePermanent lets permanent users through. An anonymous user gets 403 and
 // nobody 401, as [Refusal.ServeHTTP] says: API clients as a problem document, and
-// people are sent to Config.UpgradeURL when there is one, with the way back in
+// people are sent to Config.Paths.Upgrade when there is one, with the way back in
 // return_to.
 //
 // As every guard it refuses an unsafe request with 403 that another site may have
 // sent, see Config.CrossOrigin.
 //
 // On an unsafe request the claims are as fresh as the store: [Middleware.Handler]
-// looked before the guard. On a safe one they may be Config.RecheckAfter old.
+// looked before the guard. On a safe one they may be Config.Sessions.RecheckAfter old.
 func (m *Middleware) RequirePermanent() func(http.Handler) http.Handler {
 	return m.guard(func(c Claims) error {
 		if c.Anonymous {
@@ -145,13 +145,13 @@ func (m *Middleware) RequirePermanent() func(http.Handler) http.Handler {
 }
 
 func (m *Middleware) anonymous() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.UpgradeURL,
+	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.Paths.Upgrade,
 		Message: "An account is needed for this."}
 }
 
 // RequireRecent lets permanent users through who proved who they are within the
 // time given, for what must not be done from a browser that somebody left open.
-// Others get 403 and are sent to Config.SignInURL when there is one, where a
+// Others get 403 and are sent to Config.Paths.SignIn when there is one, where a
 // sign-in to the same account is the proof; anonymous users and nobody are
 // refused as by RequirePermanent.
 func (m *Middleware) RequireRecent(within time.Duration) func(http.Handler) http.Handler {
@@ -161,7 +161,7 @@ func (m *Middleware) RequireRecent(within time.Duration) func(http.Handler) http
 			return m.anonymous()
 		case time.Since(c.ProvenAt) > within:
 			refusal := notRecent()
-			refusal.Page = m.cfg.SignInURL
+			refusal.Page = m.cfg.Paths.SignIn
 			return refusal
 		}
 		return nil
@@ -209,7 +209,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	case ok:
 		return rule(c)
 	}
-	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.SignInURL}
+	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.Paths.SignIn}
 	if v != nil && v.standing == conflicting {
 		return m.twoUsers()
 	} else if v != nil && v.standing == suspended {
@@ -218,7 +218,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 		refusal.Reason = v.reason()
 	}
 	if refusal.Page == "" {
-		refusal.Page = m.cfg.UpgradeURL
+		refusal.Page = m.cfg.Paths.Upgrade
 	}
 	return refusal
 }
@@ -226,7 +226,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // Refuse answers a request with an error of [Middleware.Ensure] or
 // [Middleware.Continue], or with a *[Refusal] of the app's own, as the guards
 // do: a problem document for API clients, for people a page, or the way to
-// Config.UpgradeURL or SignInURL. ErrUnavailable is 503 with Retry-After. Any other
+// Config.Paths.Upgrade or SignIn. ErrUnavailable is 503 with Retry-After. Any other
 // error, ErrConstraint among them, is a 500 that tells the visitor nothing and is
 // logged with what the driver says.
 //

@@ -81,7 +81,7 @@ func TestGuards(t *testing.T) {
 		"client that says nothing": func(r *http.Request) { with(with(r, noSFS...), "Accept", "", "User-Agent", "curl/8") },
 	}
 	for _, urls := range [][2]string{{"/sign-in", "/sign-up"}, {"", "/sign-up"}, {"/sign-in?x=1", ""}, {"", ""}} {
-		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.SignInURL, c.UpgradeURL = urls[0], urls[1] })
+		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.Paths.SignIn, c.Paths.Upgrade = urls[0], urls[1] })
 		minter := newSite(t, over(s))
 		visitors := map[string]*walkintest.Client{"nobody": s.browser(who)}
 		for _, kind := range kinds {
@@ -212,7 +212,7 @@ func problem(t *testing.T, what string, r *http.Response) string {
 
 // TestGuardWayBack holds where a person who was sent to sign in comes back to.
 func TestGuardWayBack(t *testing.T) {
-	s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.SignInURL = "/sign-in" })
+	s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.Paths.SignIn = "/sign-in" })
 	for _, tt := range []struct{ method, path, referer, want string }{
 		{"GET", "/a?b=c&d=e", "", "/sign-in?return_to=%2Fa%3Fb%3Dc%26d%3De"},
 		{"GET", "/a?next=https://evil.example", "", "/sign-in?return_to=%2Fa%3Fnext%3Dhttps%3A%2F%2Fevil.example"},
@@ -248,7 +248,7 @@ func TestGuardWayBack(t *testing.T) {
 // TestGuardOfTheFirstPage holds that a first page behind a guard mints, refuses,
 // and is not cached.
 func TestGuardOfTheFirstPage(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.UpgradeURL = "/sign-up" })
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/sign-up" })
 	next := new(spy)
 	r := s.browser(s.RequirePermanent()(next).ServeHTTP).Visit("/members")
 	if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/sign-up?return_to=%2Fmembers" || next.ran {
@@ -374,7 +374,7 @@ func TestRefuse(t *testing.T) {
 func TestOnRefuse(t *testing.T) {
 	var got []string
 	s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) {
-		c.SignInURL = "/sign-in"
+		c.Paths.SignIn = "/sign-in"
 		c.OnRefuse = func(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 			got = append(got, fmt.Sprint(refusal.Status, " ", refusal.Reason, " ", errors.Unwrap(refusal)))
 			w.WriteHeader(refusal.Status + 50)
@@ -563,7 +563,7 @@ func TestLoginCSRF(t *testing.T) {
 	for name, header := range elsewhere {
 		for _, kind := range append([]string{"nobody"}, kinds...) {
 			for _, path := range []string{"/sign-up", "/sign-in", "/api/sign-up", "/out", "/prove", "/unlink"} {
-				s := newSite(t, func(c *walkin.Config) { c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in" })
+				s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade, c.Paths.SignIn = "/sign-up", "/sign-in" })
 				credential := &nameCredential{store: s.store}
 				site, shown := s.forms(credential)
 				attacker := s.browser(site.ServeHTTP)
@@ -692,7 +692,7 @@ func TestForms(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newSite(t, func(c *walkin.Config) { c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in" })
+			s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade, c.Paths.SignIn = "/sign-up", "/sign-in" })
 			h, shown := s.forms(&nameCredential{store: s.store})
 			bob := s.browser(h.ServeHTTP)
 			bob.Act("/sign-up", words("name", "bob", "word", "builder"))
@@ -830,7 +830,7 @@ func TestRefusalOfItsOwnPage(t *testing.T) {
 	for page, want := range map[string]int{
 		"/sign-in": http.StatusUnauthorized, "/sign-in?plan=pro": http.StatusUnauthorized, "/sign-in/now": http.StatusSeeOther, "/": http.StatusSeeOther,
 	} {
-		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.SignInURL = page })
+		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.Paths.SignIn = page })
 		c := s.browser(func(w http.ResponseWriter, r *http.Request) { s.RequireUser()(new(spy)).ServeHTTP(w, r) })
 		if r := c.Visit("/sign-in?a=1"); r.StatusCode != want {
 			t.Errorf("%s: got %d to %q, want %d", page, r.StatusCode, r.Header.Get("Location"), want)

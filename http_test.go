@@ -438,7 +438,7 @@ func TestAssetsUntouched(t *testing.T) {
 		w.Header().Set("ETag", `"1"`)
 		http.ServeContent(w, r, "logo.svg", time.Unix(1e9, 0), strings.NewReader("<svg/>"))
 	})
-	insecure := func(c *walkin.Config) { c.Insecure, c.CookieName = true, "walkin" }
+	insecure := func(c *walkin.Config) { c.Cookies.Insecure, c.Cookies.Name = true, "walkin" }
 	var store *faultyStore
 	fresh := newSite(t, insecure)
 	store = fresh.store
@@ -513,7 +513,7 @@ func rawResponse(t *testing.T, server *httptest.Server, dest, mode, cookie strin
 // TestWriterPassedThrough holds that the handler gets the very same writer when
 // there is nothing to write.
 func TestWriterPassedThrough(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.SignInURL = "/sign-in" })
+	s := newSite(t, func(c *walkin.Config) { c.Paths.SignIn = "/sign-in" })
 	c := s.browser(s.routes().ServeHTTP)
 	c.Visit("/")
 	provisional := c.Cookie(anonName)
@@ -585,7 +585,7 @@ func TestPanicAfterMint(t *testing.T) {
 		}
 		who(w, r)
 	}
-	persist := func(c *walkin.Config) { c.PersistOnMint = true }
+	persist := func(c *walkin.Config) { c.NewUsers.PersistOnMint = true }
 	dropped := func(t *testing.T, v *visitor, r *http.Request) {
 		t.Helper()
 		answer, err := v.client.Do(r)
@@ -841,7 +841,7 @@ func TestEnsureBeforeFiles(t *testing.T) {
 // TestWithheldCookie holds that a row whose cookie a 304 could not carry does
 // not stay.
 func TestWithheldCookie(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.PersistOnMint = true })
+	s := newSite(t, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true })
 	r := s.browser(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }).Visit("/")
 	if len(r.Cookies()) > 0 {
 		t.Errorf("got cookies %v on a 304", r.Cookies())
@@ -980,14 +980,14 @@ func newSite(t *testing.T, changes ...func(*walkin.Config)) *site {
 }
 
 // unlimited is for more visitors from one address than a household has.
-func unlimited(c *walkin.Config) { c.RowLimit = limit.Limit{Count: -1} }
+func unlimited(c *walkin.Config) { c.NewUsers.Limit = limit.Limit{Count: -1} }
 
 // renewAlways makes every token due for a renewal.
-func renewAlways(c *walkin.Config) { c.RenewAfter = 1 }
+func renewAlways(c *walkin.Config) { c.Tokens.RenewAfter = 1 }
 
 // merging gives the site an OnMerge.
 func merging(c *walkin.Config) {
-	c.OnMerge = func(context.Context, walkin.Change) error { return nil }
+	c.Hooks.OnMerge = func(context.Context, walkin.Change) error { return nil }
 }
 
 // browser returns a new visitor of the site, in front of h.

@@ -88,7 +88,7 @@ func actingRefusal(reason, message string) *Refusal {
 // operator any more, when the user becomes one, and by "stop" in the banner. The
 // reason is for the events at the start and the end.
 //
-// It needs a proof within Config.RecentProof, and refuses bearers and requests of
+// It needs a proof within Config.Sessions.RecentProof, and refuses bearers and requests of
 // other sites; nobody impersonates an operator or themselves. The error is for
 // [Middleware.Refuse]. Call it before the response begins, and answer with a redirect.
 func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID uuid.UUID, reason string) error {
@@ -108,9 +108,9 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 		return actingRefusal("impersonation_bearer", "")
 	case c.Anonymous:
 		return m.anonymous()
-	case time.Since(c.ProvenAt) > m.cfg.RecentProof:
+	case time.Since(c.ProvenAt) > m.cfg.Sessions.RecentProof:
 		refusal := notRecent()
-		refusal.Page = m.cfg.SignInURL
+		refusal.Page = m.cfg.Paths.SignIn
 		return refusal
 	case c.UserID == userID:
 		return actingRefusal("impersonation_self", "That is you.")
@@ -166,7 +166,7 @@ func (m *Middleware) mayActAs(ctx context.Context, a acting) (User, error) {
 
 func (m *Middleware) actingToken(a acting, user User) (string, error) {
 	c := Claims{UserID: user.ID, SessionID: a.sessionID, Anonymous: user.Anonymous, IssuedAt: time.Now(), ExpiresAt: a.EndsAt}
-	return m.keys.IssueActing(c.forToken(), token.Actor{UserID: a.Operator, SessionID: a.OperatorSession}, m.cfg.Audience)
+	return m.keys.IssueActing(c.forToken(), token.Actor{UserID: a.Operator, SessionID: a.OperatorSession}, m.cfg.Tokens.Audience)
 }
 
 // act returns the cookie of an impersonation: this host's alone.
@@ -329,7 +329,7 @@ func (m *Middleware) isStop(r *http.Request) bool {
 	if r.Method != http.MethodPost {
 		return false
 	}
-	signOut, _, _ := strings.Cut(m.cfg.SignOutURL, "?")
+	signOut, _, _ := strings.Cut(m.cfg.Paths.SignOut, "?")
 	at := m.asked(r).Path
 	return strings.HasSuffix(r.URL.Path, stopPath) || isSignOutPath(r.URL.Path) || signOut != "" && at == signOut
 }

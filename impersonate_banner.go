@@ -17,7 +17,7 @@ func (m *Middleware) ImpersonationBanner(ctx context.Context) string {
 	if !ok || c.Actor == uuid.Nil {
 		return ""
 	}
-	return `<div class="walkin-impersonation" role="status"><form method="post" action="` + html.EscapeString(m.cfg.BasePath+stopPath) +
+	return `<div class="walkin-impersonation" role="status"><form method="post" action="` + html.EscapeString(m.cfg.Paths.Base+stopPath) +
 		`">You see this site as the user <code>` + c.UserID.String() + `</code> until ` + c.ExpiresAt.UTC().Format("15:04 UTC") +
 		`, and can change nothing. <button>Stop</button></form></div>`
 }

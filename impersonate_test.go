@@ -48,7 +48,7 @@ func newOffice(t *testing.T, more ...func(*walkin.Config)) *office {
 	o := &office{t: t, store: memstore.New(), operators: make(map[uuid.UUID]bool),
 		sm: &scs.SessionManager{Lifetime: time.Hour, Codec: scs.GobCodec{}, Store: scsmem.NewWithCleanupInterval(0)}} // which starts no goroutine
 	cfg := walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: o.store, SignOutURL: "/leave", UpgradeURL: "/prove",
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: o.store, Paths: walkin.Paths{SignOut: "/leave", Upgrade: "/prove"},
 		Impersonation: walkin.Impersonation{
 			IsOperator: func(_ context.Context, id uuid.UUID) (bool, error) {
 				o.mu.Lock()

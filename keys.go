@@ -71,7 +71,7 @@ func ParseJWKS(data []byte) ([]Key, error) {
 // Replicas on several machines need the same keys: give them the same file, or
 // its content to [ParseJWKS]. To rotate, add a new key behind the old one on all
 // replicas, then put it first, and remove the old one when no token of it can be
-// alive any more, after Config.Lifetime; see docs/keys.md.
+// alive any more, after Config.Tokens.Lifetime; see docs/keys.md.
 func KeyFile(path string) ([]Key, error) {
 	keys, err := token.KeyFile(path, false)
 	return keysFrom(keys), err

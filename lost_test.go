@@ -69,7 +69,7 @@ func TestNoObservationIsFinal(t *testing.T) {
 // TestSessionLifetime holds that no renewal takes a session past its end, in a
 // cookie or as a bearer, and that what is not proven anew does not either.
 func TestSessionLifetime(t *testing.T) {
-	week := func(c *walkin.Config) { c.SessionLifetime = 7 * day }
+	week := func(c *walkin.Config) { c.Sessions.Lifetime = 7 * day }
 	for _, kind := range kinds {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t, week)
@@ -122,7 +122,7 @@ func TestSessionLifetime(t *testing.T) {
 	})
 	t.Run("removing an identity proves nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSite(t, week, func(c *walkin.Config) { c.RecentProof = 30 * day })
+			s := newSite(t, week, func(c *walkin.Config) { c.Sessions.RecentProof = 30 * day })
 			c := resident(s, "permanent")
 			s.prove(c, "bea")
 			time.Sleep(6 * day)
@@ -136,7 +136,7 @@ func TestSessionLifetime(t *testing.T) {
 			}
 		})
 	})
-	if _, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), SessionLifetime: time.Second}); err == nil {
+	if _, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), Sessions: walkin.Sessions{Lifetime: time.Second}}); err == nil {
 		t.Error("a second: got no error")
 	}
 }

@@ -159,7 +159,7 @@ func TestParallelEnsure(t *testing.T) {
 	for name, mint := range map[string]walkin.Mint{"on visit": walkin.MintOnVisit, "on act": walkin.MintOnAct, "on demand": walkin.MintOnDemand} {
 		for _, request := range []string{"a page", "a call", "a post", "outside of Handler"} {
 			t.Run(name+" "+request, func(t *testing.T) {
-				s := newSite(t, func(c *walkin.Config) { c.Mint = mint })
+				s := newSite(t, func(c *walkin.Config) { c.NewUsers.Mint = mint })
 				h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					var mu sync.Mutex
 					users := map[uuid.UUID]bool{}
@@ -227,7 +227,7 @@ func TestFormWithoutBody(t *testing.T) {
 // TestDemandPassesThrough holds that where Ensure can make no user the writer is the
 // server's own.
 func TestDemandPassesThrough(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.Mint = walkin.MintOnDemand })
+	s := newSite(t, func(c *walkin.Config) { c.NewUsers.Mint = walkin.MintOnDemand })
 	for method, want := range map[string]bool{"GET": false, "POST": false, "CONNECT": true, "HEAD": true, "OPTIONS": true, "TRACE": true, "PROPFIND": true} {
 		rec := httptest.NewRecorder()
 		r := s.navigation("/")

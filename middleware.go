@@ -100,7 +100,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 
 	facts := m.readFacts(r, b)
-	if !m.cfg.Insecure && !facts.HasCookie() && f.standing == absent {
+	if !m.cfg.Cookies.Insecure && !facts.HasCookie() && f.standing == absent {
 		m.lookForPlainHTTP(r)
 	}
 	var whyNot string
@@ -108,7 +108,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		if whyNot = m.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
 			m.skipped(r, f, whyNot)
 		}
-		if f.standing == absent && whyNot != "" && facts.IsSafe() && m.cfg.Mint != MintOnDemand {
+		if f.standing == absent && whyNot != "" && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -191,7 +191,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 	if !mayMint || f.reason == "expired" && !m.isExpired(r) {
 		return nil, false, nil
 	}
-	if act := v.facts.Method == request.Act; act || m.cfg.PersistOnMint {
+	if act := v.facts.Method == request.Act; act || m.cfg.NewUsers.PersistOnMint {
 		cookie, err := m.makeRow(r, v)
 		if err == nil || act {
 			return one(cookie), err == nil, err
@@ -242,7 +242,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 		// The live one comes last: to some browsers a cookie for this host
 		// alone is the same as one for a domain of its name.
 		return append(fit(m.cookies.clearOthers(r, cookie.Name)), cookie), nil
-	case f.settled, f.former != nil, m.earlier(now).Sub(c.IssuedAt) >= m.cfg.RenewAfter:
+	case f.settled, f.former != nil, m.earlier(now).Sub(c.IssuedAt) >= m.cfg.Tokens.RenewAfter:
 		return one(m.renew(r, v, now)), nil
 	}
 	return nil, nil
@@ -281,7 +281,7 @@ func (m *Middleware) unminted(r *http.Request, err error) error {
 // whom the store does not know. Then the response is wrapped in advance, so that
 // the cookie is kept off a 304, and out of caches whatever a FileServer says.
 func (m *Middleware) mayDemand(r *http.Request, v *visit) bool {
-	if m.cfg.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
+	if m.cfg.NewUsers.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
 		return false
 	}
 	if v.facts.Method != request.Get && v.facts.Method != request.Act {
@@ -327,24 +327,24 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 		}
 	}
 	if m.plainSeen.CompareAndSwap(false, true) {
-		m.log.Warn("walkin: a page is loaded over plain http, where browsers keep no Secure cookie: every request is a new visitor's. Serve it over https, or set Config.Insecure in development")
+		m.log.Warn("walkin: a page is loaded over plain http, where browsers keep no Secure cookie: every request is a new visitor's. Serve it over https, or set Config.Cookies.Insecure in development")
 		m.emit(r, Event{Outcome: Failed, Reason: "secure_cookie_over_http"})
 	}
 }
 
 // isCredentialForm reports whether the request goes to a form that decides by
 // itself who the visitor becomes. A sign-out is one: a user who is made for a request
-// to leave is one too many, and where Config.RowLimit is reached it would be a 429.
+// to leave is one too many, and where Config.NewUsers.Limit is reached it would be a 429.
 func (m *Middleware) isCredentialForm(r *http.Request) bool {
 	if isSignOutPath(r.URL.Path) {
 		return true
 	}
-	signOut, _, _ := strings.Cut(m.cfg.SignOutURL, "?")
-	upgrade, _, _ := strings.Cut(m.cfg.UpgradeURL, "?")
-	signIn, _, _ := strings.Cut(m.cfg.SignInURL, "?")
+	signOut, _, _ := strings.Cut(m.cfg.Paths.SignOut, "?")
+	upgrade, _, _ := strings.Cut(m.cfg.Paths.Upgrade, "?")
+	signIn, _, _ := strings.Cut(m.cfg.Paths.SignIn, "?")
 	path := m.asked(r).Path
 	return path == signOut || path == upgrade || path == signIn ||
-		slices.ContainsFunc(m.cfg.CredentialPaths, func(at string) bool {
+		slices.ContainsFunc(m.cfg.Paths.Credentials, func(at string) bool {
 			at = strings.TrimSuffix(at, "/")
 			below, ok := strings.CutPrefix(path, at)
 			return ok && (below == "" || below[0] == '/')
@@ -352,7 +352,7 @@ func (m *Middleware) isCredentialForm(r *http.Request) bool {
 }
 
 // isSignOutPath reports whether a path is called like one to sign out: /sign-out,
-// /users/sign_out, /logout/. Others are for Config.CredentialPaths to name.
+// /users/sign_out, /logout/. Others are for Config.Paths.Credentials to name.
 func isSignOutPath(at string) bool {
 	at = strings.ToLower(strings.TrimSuffix(at, "/"))
 	switch strings.NewReplacer("-", "", "_", "").Replace(path.Base(at)) {

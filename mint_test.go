@@ -21,7 +21,9 @@ import (
 // The four ways to mint, in the order of the tables below.
 var policies = [...]walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff}
 
-func minting(p walkin.Mint) func(*walkin.Config) { return func(c *walkin.Config) { c.Mint = p } }
+func minting(p walkin.Mint) func(*walkin.Config) {
+	return func(c *walkin.Config) { c.NewUsers.Mint = p }
+}
 
 // over lets a site share another one's store: another replica of it.
 func over(s *site) func(*walkin.Config) { return func(c *walkin.Config) { c.Store = s.store } }
@@ -222,8 +224,8 @@ func TestMint(t *testing.T) {
 		for i, policy := range policies {
 			t.Run(fmt.Sprint(tt.name, "/", policy), func(t *testing.T) {
 				s := newSite(t, minting(policy), func(c *walkin.Config) {
-					c.UpgradeURL, c.SignInURL, c.CredentialPaths = "/sign-up", "/sign-in", []string{"/passkey/"}
-					c.IsAutomatic = func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/webhooks/") }
+					c.Paths.Upgrade, c.Paths.SignIn, c.Paths.Credentials = "/sign-up", "/sign-in", []string{"/passkey/"}
+					c.NewUsers.IsAutomatic = func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/webhooks/") }
 					c.CrossOrigin = http.NewCrossOriginProtection()
 					c.CrossOrigin.AddInsecureBypassPattern("/open/")
 					if err := c.CrossOrigin.AddTrustedOrigin("https://shop.app.example"); err != nil {
@@ -601,7 +603,7 @@ func TestCrawlers(t *testing.T) {
 		}
 	}
 	t.Run("the app's own check", func(t *testing.T) {
-		s := newSite(t, func(c *walkin.Config) { c.IsBot = func(r *http.Request) bool { return r.URL.Path == "/trap" } })
+		s := newSite(t, func(c *walkin.Config) { c.NewUsers.IsBot = func(r *http.Request) bool { return r.URL.Path == "/trap" } })
 		if got := s.tries(t, s.navigation("/trap")); got != "skipped:bot" {
 			t.Errorf("got %q, want skipped:bot", got)
 		}
@@ -674,7 +676,7 @@ func TestPrefetch(t *testing.T) {
 		{"X-Moz", "prefetch"},
 	}
 	for _, header := range spellings {
-		s := newSite(t, renewAlways, func(c *walkin.Config) { c.PersistOnMint = true })
+		s := newSite(t, renewAlways, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true })
 		ahead := func() *http.Request { return with(s.navigation("/"), header[:]...) }
 		if got := s.tries(t, ahead()); got != "skipped:prefetch" {
 			t.Errorf("%q: got %q, want skipped:prefetch", header, got)
@@ -694,7 +696,7 @@ func TestPrefetch(t *testing.T) {
 // TestPersistOnMint holds that with it a visit is a row at once, and that a
 // page is served all the same when that fails.
 func TestPersistOnMint(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.PersistOnMint = true })
+	s := newSite(t, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true })
 	if got := s.tries(t, s.navigation("/")); got != "minted persisted" {
 		t.Errorf("got %q, want minted persisted", got)
 	}
@@ -769,7 +771,7 @@ func TestActsFromElsewhere(t *testing.T) {
 // they are makes no row of theirs.
 func TestCredentialForms(t *testing.T) {
 	for _, path := range []string{"/sign-up", "/sign-in"} {
-		s := newSite(t, func(c *walkin.Config) { c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in" })
+		s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade, c.Paths.SignIn = "/sign-up", "/sign-in" })
 		c := s.browser(who)
 		if got := body(t, c.Act(path, nil)); got != "nobody" {
 			t.Errorf("%s: nobody: got %q, want nobody", path, got)
@@ -789,7 +791,7 @@ func TestCredentialForms(t *testing.T) {
 // TestPartitioned holds that an iframe elsewhere gets a user where the app is
 // made for that, and that the cookies then stay in their partition.
 func TestPartitioned(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.Partitioned = true })
+	s := newSite(t, func(c *walkin.Config) { c.Cookies.Partitioned = true })
 	c := s.browser(who)
 	r := c.Do(with(s.navigation("/"), "Sec-Fetch-Dest", "iframe", "Sec-Fetch-Site", "cross-site"))
 	line := r.Header.Get("Set-Cookie")
@@ -1053,7 +1055,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 // TestWrappedTwice holds that a part of the site which is wrapped once more is
 // treated once.
 func TestWrappedTwice(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.PersistOnMint = true })
+	s := newSite(t, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true })
 	c := s.browser(s.Handler(http.HandlerFunc(who)).ServeHTTP)
 	r := c.Visit("/")
 	if got := s.outcomes(); got != "minted persisted" || len(r.Cookies()) != 1 {

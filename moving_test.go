@@ -232,7 +232,7 @@ func newShop(t *testing.T, change ...func(*walkin.Config)) *shop {
 	s.before = was.LoadAndSave(pages(was, func(_ http.ResponseWriter, r *http.Request) { was.Put(r.Context(), "user", r.FormValue("name")) }))
 
 	cfg := walkin.Config{
-		Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), RowLimit: limit.Limit{Count: -1},
+		Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			switch e.Outcome {
 			case walkin.Upgraded, walkin.Linked, walkin.Merged, walkin.SignedIn, walkin.SignedUp:
@@ -411,7 +411,7 @@ func TestMovingFails(t *testing.T) {
 	}
 
 	// At the limit a page is a page, and the cart is there when it is over.
-	full := newShop(t, func(c *walkin.Config) { c.RowLimit = limit.Limit{Count: 1, Per: time.Hour} })
+	full := newShop(t, func(c *walkin.Config) { c.NewUsers.Limit = limit.Limit{Count: 1, Per: time.Hour} })
 	for i, want := range []string{"cart=book", "cart= "} {
 		c := walkintest.NewClient(t, full.before).From("192.0.2.1:1234")
 		c.Act("/buy", nil)

@@ -22,10 +22,10 @@ func TestExport(t *testing.T) {
 	var deleted []uuid.UUID
 	var broken error
 	o := newOffice(t, func(c *walkin.Config) {
-		c.OnExport = func(_ context.Context, id uuid.UUID) (any, error) {
+		c.Hooks.OnExport = func(_ context.Context, id uuid.UUID) (any, error) {
 			return map[string]any{"notes": []string{"of " + id.String()}}, broken
 		}
-		c.OnDelete = func(_ context.Context, id uuid.UUID) error { deleted = append(deleted, id); return broken }
+		c.Hooks.OnDelete = func(_ context.Context, id uuid.UUID) error { deleted = append(deleted, id); return broken }
 	})
 	ann := walkintest.NewClient(t, o.site)
 	ann.Act("/prove", url.Values{"name": {"ann"}})

@@ -332,7 +332,7 @@ func TestSessionEndGoesThrough(t *testing.T) {
 // a 304 could not carry does not stay, as the user does not.
 func TestSessionOfWithheldCookie(t *testing.T) {
 	for _, ending := range []bool{true, false} {
-		s, _ := newOwnedSite(t, ending, func(c *walkin.Config) { c.PersistOnMint = true })
+		s, _ := newOwnedSite(t, ending, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true })
 		s.visitor("nobody").On(s.Handler(s.inside(func(w http.ResponseWriter, r *http.Request) {
 			s.sm.Put(r.Context(), "cart", "1 book")
 			w.WriteHeader(http.StatusNotModified)

@@ -111,7 +111,7 @@ func newProxied(t *testing.T) string {
 	secret := []byte("a secret of thirty-two bytes, 32")
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: secret}}, Store: memstore.New(),
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+		Proxies: walkin.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -142,7 +142,7 @@ func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now t
 	state.Used = append(recent(state.Used, now), used{counter, now})
 	state.Counter = counter + 1
 	c = m.refreshed(c, session, state, now)
-	if now.Sub(session.RenewedAt) >= m.cfg.RenewAfter-time.Second {
+	if now.Sub(session.RenewedAt) >= m.cfg.Tokens.RenewAfter-time.Second {
 		session.RenewedAt, session.ExpiresAt = now, c.ExpiresAt
 		if err := m.cfg.Store.RenewSession(ctx, session); err != nil {
 			return c, 0, nil, err
@@ -201,7 +201,7 @@ func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, unti
 			return err
 		}
 		state.Once = &onceMore{SessionID: next.SessionID, Until: until}
-		if err := m.putTicket(ctx, refreshKey(old.SessionID), state, until.Add(m.cfg.Lifetime)); err != nil {
+		if err := m.putTicket(ctx, refreshKey(old.SessionID), state, until.Add(m.cfg.Tokens.Lifetime)); err != nil {
 			return err
 		}
 		return m.putRefreshing(ctx, next, refreshing{Method: next.Method, ProvenAt: next.ProvenAt})

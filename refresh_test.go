@@ -162,7 +162,7 @@ func TestRefreshTokenMutations(t *testing.T) {
 			t.Errorf("%q: got %v, want ErrNotFound", mutated, err)
 		}
 	}
-	other := newSite(t, func(cfg *walkin.Config) { cfg.Audience = "another app" })
+	other := newSite(t, func(cfg *walkin.Config) { cfg.Tokens.Audience = "another app" })
 	if _, _, err := other.refresh(token); !errors.Is(err, walkin.ErrNotFound) {
 		t.Errorf("a token of another app with the same key: got %v, want ErrNotFound", err)
 	}

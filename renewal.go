@@ -67,7 +67,7 @@ func (m *Middleware) extend(r *http.Request, v *visit, now time.Time) (Claims, e
 		c = m.bounded(c, beganAt(c, s))
 		// One write a day is enough: a parallel request may have been faster,
 		// or its cookie not have arrived. Tokens have whole seconds.
-		if now.Sub(s.RenewedAt) < m.cfg.RenewAfter-time.Second {
+		if now.Sub(s.RenewedAt) < m.cfg.Tokens.RenewAfter-time.Second {
 			break
 		}
 		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt

@@ -56,7 +56,7 @@ func sendings() []sending {
 		{"/robots.txt, /.well-known/…", at("/.well-known/security.txt")},
 		{"a form of the site", form("/")},
 		{"a fetch by a script of the site: POST, PUT, PATCH, DELETE", fetch("POST")},
-		{"the same to a page of credentials: UpgradeURL, SignInURL, CredentialPaths", form("/sign-in")},
+		{"the same to a page of credentials: Paths.Upgrade, SignIn, Credentials", form("/sign-in")},
 		{"a form of the site behind a service worker, with a cookie of ours", func(s *site) *http.Request {
 			return with(s.form("/", url.Values{}), "Sec-Fetch-Dest", "empty", "Cookie", bindName+"="+strings.Repeat("A", 26))
 		}},
@@ -67,7 +67,7 @@ func sendings() []sending {
 		{"a fetch of a same-site origin that it does not trust", fetch("POST", "Sec-Fetch-Site", "same-site", "Origin", "https://other.example")},
 		{"navigator.sendBeacon, analytics", fetch("POST", "Sec-Fetch-Mode", "no-cors")},
 		{"a link's ping, a CSP report, any other report", fetch("POST", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "report", "Content-Type", "application/csp-report")},
-		{"what Config.IsAutomatic names", form("/webhooks/shop")},
+		{"what Config.NewUsers.IsAutomatic names", form("/webhooks/shop")},
 		{"a webhook; any POST without Sec-Fetch, Origin and our cookies", fetch("POST", append(noSFS, "User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")...)},
 		{"a POST with an Authorization that is not ours", fetch("POST", "Authorization", "Bearer app-token")},
 		{"a POST of a browser with Basic, Digest, Negotiate or NTLM", fetch("POST", "Authorization", "Basic dTpw")},
@@ -95,7 +95,7 @@ var whyNot = map[string]string{
 }
 
 // TestRequestsPage holds docs/requests.md to what walkin does: each row is sent,
-// with each Config.Mint, and to a handler that calls Ensure.
+// with each Config.NewUsers.Mint, and to a handler that calls Ensure.
 func TestRequestsPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| request, without a cookie | MintOnVisit | MintOnAct | MintOnDemand | with Ensure | why not |\n|---|---|---|---|---|---|\n")
@@ -159,9 +159,9 @@ func TestRequestsPage(t *testing.T) {
 func requestsSite(t *testing.T, mode walkin.Mint) *site {
 	t.Helper()
 	return newSite(t, minting(mode), func(c *walkin.Config) {
-		c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in"
+		c.Paths.Upgrade, c.Paths.SignIn = "/sign-up", "/sign-in"
 		c.CrossOrigin = trusting(t, "https://spa.app.example")
-		c.IsAutomatic = func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/webhooks/") }
+		c.NewUsers.IsAutomatic = func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/webhooks/") }
 	})
 }
 
@@ -230,7 +230,7 @@ func TestAutomaticWithACookie(t *testing.T) {
 		"automatic": {"X-Automatic", "1"},
 	} {
 		s := newSite(t, func(c *walkin.Config) {
-			c.IsAutomatic = func(r *http.Request) bool { return r.Header.Get("X-Automatic") != "" }
+			c.NewUsers.IsAutomatic = func(r *http.Request) bool { return r.Header.Get("X-Automatic") != "" }
 		})
 		c := s.browser(who)
 		id := body(t, c.Visit("/"))
@@ -272,7 +272,7 @@ var workers = map[string][]string{
 func TestServiceWorker(t *testing.T) {
 	for engine, shape := range workers {
 		t.Run(engine, func(t *testing.T) {
-			s := newSite(t, func(c *walkin.Config) { c.UpgradeURL, c.SignInURL = "/sign-up", "/sign-in" })
+			s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade, c.Paths.SignIn = "/sign-up", "/sign-in" })
 			forms, _ := s.forms(&nameCredential{store: s.store})
 			h := s.Handler(forms)
 			mallory := s.browser(forms.ServeHTTP)
@@ -328,7 +328,7 @@ func TestServiceWorker(t *testing.T) {
 // is this host's whatever Domain says, and is not set where other sites can load it.
 func TestFormShownBehindAWorker(t *testing.T) {
 	for engine, shape := range workers {
-		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.SignInURL, c.Domain = "/sign-in", "app.example" })
+		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.Paths.SignIn, c.Cookies.Domain = "/sign-in", "app.example" })
 		forms, _ := s.forms(&nameCredential{store: s.store})
 		ann := s.browser(forms.ServeHTTP)
 		ann.Act("/sign-up", words("name", "ann", "word", "long enough"))
@@ -359,7 +359,7 @@ func TestFormShownBehindAWorker(t *testing.T) {
 // TestPartitionedBehindAWorker holds that where cookies come from every site, a
 // form behind a service worker acts for nobody, whatever guard its handler has.
 func TestPartitionedBehindAWorker(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.Partitioned = true })
+	s := newSite(t, func(c *walkin.Config) { c.Cookies.Partitioned = true })
 	c := s.browser(s.routes().ServeHTTP)
 	c.Visit("/")
 	c.Act("/note", nil)

@@ -62,7 +62,7 @@ var ways = []way{
 // TestReturnPaths holds that nobody is led anywhere but to a page of this site, by
 // a form, by a sign-out, or by a guard: what is not one is the default.
 func TestReturnPaths(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.UpgradeURL = "/sign-up?from=guard" })
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/sign-up?from=guard" })
 	signOut := s.Handler(s.SignOutHandler())
 	var shown walkin.Form
 	form := s.Handler(s.UpgradeHandler(gatekeeper{s}, func(w http.ResponseWriter, _ *http.Request, form walkin.Form) {

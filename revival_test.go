@@ -92,7 +92,7 @@ func TestLostAnonymous(t *testing.T) {
 		minted bool // another user by the next visit
 	}{
 		{"restored", nil, nil, true, 200, false},
-		{"no revival", func(c *walkin.Config) { c.NoRevival = true }, nil, true, 401, false},
+		{"no revival", func(c *walkin.Config) { c.Sessions.NoRevival = true }, nil, true, 401, false},
 		{"deleted there", nil, func(t *testing.T, _ *place, s *site, id uuid.UUID) {
 			if err := s.DeleteUser(t.Context(), id); err != nil {
 				t.Error(err)
@@ -177,7 +177,7 @@ func TestLostContinues(t *testing.T) {
 	home := siteAt(t, newPlace("abcdefgh"))
 	var merged []walkin.Change
 	s := siteAt(t, newPlace("abcdefgh"), func(c *walkin.Config) {
-		c.OnMerge = func(_ context.Context, c walkin.Change) error {
+		c.Hooks.OnMerge = func(_ context.Context, c walkin.Change) error {
 			merged = append(merged, c)
 			return nil
 		}
@@ -216,7 +216,7 @@ func TestLostContinues(t *testing.T) {
 func TestLostPermanent(t *testing.T) {
 	for _, first := range []string{"owner", "copy"} {
 		home, p := siteAt(t, newPlace("abcdefgh")), newPlace("abcdefgh")
-		s := siteAt(t, p, func(c *walkin.Config) { c.RecheckAfter = time.Nanosecond })
+		s := siteAt(t, p, func(c *walkin.Config) { c.Sessions.RecheckAfter = time.Nanosecond })
 		c := home.browser(home.routes().ServeHTTP)
 		c.Visit("/")
 		c.Act("/note", nil)

@@ -33,13 +33,13 @@ type bucket struct {
 // rowBuckets returns the buckets that a new row of this request counts in, so
 // many times as large as the limit says; none when rows are not limited.
 func (m *Middleware) rowBuckets(r *http.Request, times int) []bucket {
-	most := m.cfg.RowLimit
-	if m.cfg.RowLimitOf != nil {
-		switch own := m.cfg.RowLimitOf(r); {
+	most := m.cfg.NewUsers.Limit
+	if m.cfg.NewUsers.LimitOf != nil {
+		switch own := m.cfg.NewUsers.LimitOf(r); {
 		case own == limit.Limit{}:
 		case own.Count >= 0 && checkRowLimit(own) != nil:
 			// Neither fails open nor locks the route: the site's limit holds.
-			m.emit(r, Event{Outcome: Failed, Reason: "row_limit_of", Err: fmt.Errorf("walkin: Config.RowLimitOf: %w", checkRowLimit(own))})
+			m.emit(r, Event{Outcome: Failed, Reason: "row_limit_of", Err: fmt.Errorf("walkin: Config.NewUsers.LimitOf: %w", checkRowLimit(own))})
 		default:
 			most = own
 		}
@@ -197,15 +197,15 @@ func (m *Middleware) returnRow(r *http.Request, taken takenRows, now time.Time) 
 }
 
 // lookForProxy tells the owner, once, that visitors seem to come through a proxy
-// which Config.TrustedProxies does not name: they all share its address, and its
+// which Config.Proxies.Trusted does not name: they all share its address, and its
 // row limit. It cannot be mended here: whoever wrote the header may be anybody.
 func (m *Middleware) lookForProxy(r *http.Request) {
 	if !clientip.HasPeer(r) && m.addressSeen.CompareAndSwap(false, true) {
-		m.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.RowLimit; set http.Request.RemoteAddr, or Config.RowLimitOf")
+		m.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.NewUsers.Limit; set http.Request.RemoteAddr, or Config.NewUsers.LimitOf")
 		m.emit(r, Event{Outcome: Failed, Reason: "no_client_address"})
 	}
 	if !m.proxySeen.Load() && m.proxies.Overlooks(r) && m.proxySeen.CompareAndSwap(false, true) {
-		m.log.Warn("walkin: requests come through a proxy that Config.TrustedProxies does not name: all visitors count as one for Config.RowLimit")
+		m.log.Warn("walkin: requests come through a proxy that Config.Proxies.Trusted does not name: all visitors count as one for Config.NewUsers.Limit")
 		m.emit(r, Event{Outcome: Failed, Reason: "proxy_not_trusted"})
 	}
 }

@@ -24,7 +24,7 @@ import (
 
 // rowsAnHour sets the row limit.
 func rowsAnHour(n int) func(*walkin.Config) {
-	return func(c *walkin.Config) { c.RowLimit = limit.Limit{Count: n, Per: time.Hour} }
+	return func(c *walkin.Config) { c.NewUsers.Limit = limit.Limit{Count: n, Per: time.Hour} }
 }
 
 // actFrom lets somebody whom the site never saw act from an address, and
@@ -143,7 +143,7 @@ func TestSpoofing(t *testing.T) {
 // the others see nothing of it.
 func TestAtTheRowLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, func(c *walkin.Config) { c.PersistOnMint = true; c.Mint = walkin.MintOnVisit })
+		s := newSite(t, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true; c.NewUsers.Mint = walkin.MintOnVisit })
 		lazy := newSite(t, over(s))
 		const here = "203.0.113.7:1"
 		user, member, guest := resident(lazy, "anonymous").From(here), resident(lazy, "permanent").From(here), resident(lazy, "provisional").From(here)
@@ -298,8 +298,8 @@ func TestNoRowNoCharge(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				type key struct{}
 				s := newSite(t, rowsAnHour(1), func(c *walkin.Config) {
-					c.SignInURL = "/prove"
-					c.AppClaims = func(ctx context.Context, _ walkin.Claims) (map[string]any, error) {
+					c.Paths.SignIn = "/prove"
+					c.Tokens.AppClaims = func(ctx context.Context, _ walkin.Claims) (map[string]any, error) {
 						if ctx.Value(key{}) != nil {
 							return nil, errors.New("no claims")
 						}
@@ -389,7 +389,7 @@ func TestEveryRowCounts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSite(t, rowsAnHour(3), func(c *walkin.Config) { c.SignInURL = "/prove" })
+				s := newSite(t, rowsAnHour(3), func(c *walkin.Config) { c.Paths.SignIn = "/prove" })
 				for i := range 3 {
 					if got := tt.do(s); got == http.StatusTooManyRequests {
 						t.Fatalf("number %d: got 429", i)
@@ -414,7 +414,7 @@ func TestEveryRowCounts(t *testing.T) {
 func TestSignInAtTheRowLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	for _, guest := range []bool{false, true} {
-		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.SignInURL = "/prove" })
+		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.Paths.SignIn = "/prove" })
 		resident(s, "permanent") // Ann
 		s.actFrom(here)
 		for range 3 {
@@ -503,7 +503,7 @@ func TestRowLimitOf(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t, rowsAnHour(3), func(c *walkin.Config) {
-					c.RowLimitOf = func(r *http.Request) limit.Limit { return limits[r.URL.Path] }
+					c.NewUsers.LimitOf = func(r *http.Request) limit.Limit { return limits[r.URL.Path] }
 				})
 				act := func(path string) int {
 					c := s.browser(who).From(here)
@@ -542,12 +542,12 @@ func TestRowLimitConfig(t *testing.T) {
 		{limit.Limit{}, ""},
 		{limit.Limit{Count: -1}, ""},
 		{limit.Limit{Count: 1000, Per: time.Minute}, ""},
-		{limit.Limit{Count: 10}, "walkin: Config.RowLimit: a limit of 10 per 0s makes no sense"},
-		{limit.Limit{Per: time.Hour}, "walkin: Config.RowLimit: a limit of 0 per 1h0m0s makes no sense"},
-		{limit.Limit{Count: 10, Per: -1}, "walkin: Config.RowLimit: a limit of 10 per -1ns makes no sense"},
-		{limit.Limit{Count: 2_000_000, Per: time.Hour}, "walkin: Config.RowLimit: a limit of 2000000 is none; a negative Count says so"},
+		{limit.Limit{Count: 10}, "walkin: Config.NewUsers.Limit: a limit of 10 per 0s makes no sense"},
+		{limit.Limit{Per: time.Hour}, "walkin: Config.NewUsers.Limit: a limit of 0 per 1h0m0s makes no sense"},
+		{limit.Limit{Count: 10, Per: -1}, "walkin: Config.NewUsers.Limit: a limit of 10 per -1ns makes no sense"},
+		{limit.Limit{Count: 2_000_000, Per: time.Hour}, "walkin: Config.NewUsers.Limit: a limit of 2000000 is none; a negative Count says so"},
 	} {
-		cfg := walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, RowLimit: tt.limit}
+		cfg := walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, NewUsers: walkin.NewUsers{Limit: tt.limit}}
 		_, err := walkin.New(cfg)
 		got := ""
 		if err != nil {
@@ -780,7 +780,7 @@ func TestProxyNotTrusted(t *testing.T) {
 				s.actFrom(tt.peer, tt.header, client)
 			}
 			said := strings.Count(s.outcomes(), "failed:proxy_not_trusted")
-			logged := strings.Count(log.String(), "Config.TrustedProxies does not name")
+			logged := strings.Count(log.String(), "Config.Proxies.Trusted does not name")
 			want := map[bool]int{true: 1}[tt.want]
 			if said != want || logged != want {
 				t.Errorf("got %d events and %d lines, want %d: %s", said, logged, want, log.String())
@@ -849,7 +849,7 @@ func TestChallenge(t *testing.T) {
 func TestLongRowLimits(t *testing.T) {
 	for _, per := range []time.Duration{time.Hour, 100 * 365 * 24 * time.Hour, 200 * 365 * 24 * time.Hour, math.MaxInt64} {
 		for _, rate := range []limit.Limit{{Count: 1, Per: per}, {Count: 1_000_000, Per: per}} {
-			_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, RowLimit: rate})
+			_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, NewUsers: walkin.NewUsers{Limit: rate}})
 			if (err != nil) != (rate.Check() != nil) {
 				t.Errorf("%d per %v: New says %v", rate.Count, per, err)
 			}

@@ -37,7 +37,7 @@ func TestSameWithoutUs(t *testing.T) {
 				for _, who := range []string{"first", "returning", "robot"} {
 					s := newSite(t, func(c *walkin.Config) {
 						if wrap == nil {
-							c.Mint = walkin.MintOnDemand
+							c.NewUsers.Mint = walkin.MintOnDemand
 						}
 					})
 					with, without := newWatched(t, proto, func(h http.Handler) http.Handler {

@@ -20,7 +20,7 @@ import (
 // second cookie. It stands inside [Middleware.Handler].
 //
 // A handler's sm.Destroy ends the data and not the visitor's session: they stay signed
-// in, and OnEvent gets Failed with session_destroyed, unless Config.DestroySignsOut
+// in, and OnEvent gets Failed with session_destroyed, unless Config.Sessions.DestroySignsOut
 // makes it a [Middleware.SignOut].
 //
 // The data belongs to the session in the visitor's token. An upgrade carries it
@@ -46,7 +46,7 @@ import (
 // Data is saved before the response's header goes out, as scs does; what a
 // handler puts after its first byte, or before a panic, is lost. A save that
 // fails is a 503 instead of the handler's answer. The first thing a provisional
-// user saves makes them a row; where Config.RowLimit is reached, it is not kept
+// user saves makes them a row; where Config.NewUsers.Limit is reached, it is not kept
 // on a GET and a 429 on an act. Nobody has no session: what their handlers put
 // is not kept, so use a guard or [Middleware.Ensure] first.
 //
@@ -132,7 +132,7 @@ type loaded struct {
 }
 
 // destroyed deals with a handler's sm.Destroy. To scs it was a sign-out. To walkin it
-// is the end of some data, and the visitor stays signed in, unless Config.DestroySignsOut
+// is the end of some data, and the visitor stays signed in, unless Config.Sessions.DestroySignsOut
 // says otherwise: so the operator is told.
 func (d *sessionData) destroyed(w http.ResponseWriter, r *http.Request, v *visit, l *loaded) error {
 	c := v.claims.Load()
@@ -141,7 +141,7 @@ func (d *sessionData) destroyed(w http.ResponseWriter, r *http.Request, v *visit
 	if !l.deleted || c == nil || c.SessionID.String() != l.session || d.sm.Token(r.Context()) != "" {
 		return nil
 	}
-	if d.m.cfg.DestroySignsOut {
+	if d.m.cfg.Sessions.DestroySignsOut {
 		return d.m.SignOut(w, r)
 	}
 	d.m.emit(r, Event{Outcome: Failed, Reason: "session_destroyed", UserID: c.UserID, SessionID: c.SessionID})

@@ -16,7 +16,7 @@ import (
 // A sign-in is a session in the store, for the asking, to whoever has an account or
 // somebody's password; and a guest who signs in leaves a tombstone, and may sign out
 // and come again. So an identity signs in only so often from browsers that are not
-// signed in as its user already. A user keeps Config.MaxSessions, and whoever opens new
+// signed in as its user already. A user keeps Config.Sessions.Max, and whoever opens new
 // ones cannot push out those that the owner uses.
 
 const (
@@ -26,7 +26,7 @@ const (
 	// browser that has just signed in must not be out again.
 	untouchable = time.Hour
 
-	// maxEvicted is how many sessions one sign-in ends, where MaxSessions was set
+	// maxEvicted is how many sessions one sign-in ends, where Sessions.Max was set
 	// after there were thousands: it must end in time, and the next ends more.
 	maxEvicted = 100
 
@@ -39,7 +39,7 @@ const (
 // by the identity and not by the network: whoever gets here has proven it, so a
 // stranger takes nothing from anybody.
 func (m *Middleware) takeSignIn(r *http.Request, p Proof, now time.Time) (takenRows, *Refusal) {
-	limit := m.cfg.SignInLimit
+	limit := m.cfg.Sessions.SignInLimit
 	if limit.Count < 0 {
 		return takenRows{}, nil
 	}
@@ -104,7 +104,7 @@ func newcomers(most int) int { return max(most*2/5, min(most-1, 5), 1) }
 // nor one that was seen, when many newcomers are there.
 func (s *settlement) makeRoom(ctx context.Context) error {
 	s.evicted = nil
-	most := s.m.cfg.MaxSessions
+	most := s.m.cfg.Sessions.Max
 	if most < 0 {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (s *settlement) makeRoom(ctx context.Context) error {
 		return err
 	}
 	expired := func(session Session) bool { return s.now.After(session.ExpiresAt.Add(leeway)) }
-	young := max(untouchable, s.m.cfg.RecentProof)
+	young := max(untouchable, s.m.cfg.Sessions.RecentProof)
 	slices.SortFunc(sessions, func(a, b Session) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	rank := func(session Session) int {
 		switch {

@@ -47,7 +47,7 @@ func TestSignInAndOut(t *testing.T) {
 // TestDeleteFlood holds that a robot leaves no more traces of users who never were
 // than it can make rows, wherever the app deletes them.
 func TestDeleteFlood(t *testing.T) {
-	s := newSite(t, func(c *walkin.Config) { c.CredentialPaths = []string{"/account/"} })
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Credentials = []string{"/account/"} })
 	deleteMe := func(w http.ResponseWriter, r *http.Request) {
 		c, ok := walkin.FromContext(r.Context())
 		if !ok {
@@ -165,7 +165,7 @@ func TestSignInFlood(t *testing.T) {
 // never seen after it was made, then what was not seen for longest; never a young one.
 func TestMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHookedSite(t, func(c *walkin.Config) { c.MaxSessions = 4; c.Lifetime = 10 * 24 * time.Hour })
+		h := newHookedSite(t, func(c *walkin.Config) { c.Sessions.Max = 4; c.Tokens.Lifetime = 10 * 24 * time.Hour })
 		signIn := func() *walkintest.Client {
 			t.Helper()
 			time.Sleep(time.Second)
@@ -212,7 +212,7 @@ func TestMakeRoom(t *testing.T) {
 // TestYoungSessions holds that the answer is 429 and the wait is told.
 func TestYoungSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHookedSite(t, func(c *walkin.Config) { c.MaxSessions = 3; c.RecentProof = 3 * time.Hour })
+		h := newHookedSite(t, func(c *walkin.Config) { c.Sessions.Max = 3; c.Sessions.RecentProof = 3 * time.Hour })
 		for i := range 3 {
 			if _, status := h.signInFrom(i); status != http.StatusOK {
 				t.Fatalf("got %d", status)

@@ -24,7 +24,7 @@ type settlement struct {
 	owner    uuid.UUID // who the visitor is by a token of a permanent user whom the store has lost; or uuid.Nil
 	unjudged bool      // the request has a token under a key that this replica lacks
 	unknown  *Refusal  // and so of a sign-up, unless nil
-	full     *Refusal  // of a new row, where Config.RowLimit is reached; or nil
+	full     *Refusal  // of a new row, where Config.NewUsers.Limit is reached; or nil
 
 	ended Claims // of a token that is over, where the request has no other
 
@@ -267,7 +267,7 @@ func (s *settlement) signUp(ctx context.Context) error {
 	if err := s.attach(ctx); err != nil {
 		return err
 	}
-	return s.hook(ctx, s.m.cfg.OnUpgrade)
+	return s.hook(ctx, s.m.cfg.Hooks.OnUpgrade)
 }
 
 // regain gives a permanent user whom the store has lost their ID back, and reports
@@ -324,18 +324,18 @@ func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
 	if err := store.DeleteSessions(ctx, user.ID, uuid.Nil); err != nil {
 		return err
 	}
-	return s.hook(ctx, s.m.cfg.OnUpgrade)
+	return s.hook(ctx, s.m.cfg.Hooks.OnUpgrade)
 }
 
 // maxIdentities is how many one user may have: far more than anybody needs.
 const maxIdentities = 100
 
 func (s *settlement) link(ctx context.Context, user User) error {
-	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.RecentProof {
+	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.Sessions.RecentProof {
 		return notRecent()
 	}
 	// Names that are chosen and not proven would be had by the million
-	// otherwise: Config.RowLimit is about visitors who have no row.
+	// otherwise: Config.NewUsers.Limit is about visitors who have no row.
 	if identities, err := s.m.cfg.Store.Identities(ctx, user.ID); err != nil {
 		return err
 	} else if len(identities) >= maxIdentities {
@@ -365,7 +365,7 @@ func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome
 			return err
 		}
 	}
-	return s.hook(ctx, s.m.cfg.OnSignIn)
+	return s.hook(ctx, s.m.cfg.Hooks.OnSignIn)
 }
 
 // leaveGuest is for an anonymous visitor who turns out to be somebody else.
@@ -381,13 +381,13 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 		s.bury(guest, owned)
 	case conflict == ConflictReject:
 		return ErrIdentityTaken
-	case conflict == ConflictMerge && s.m.cfg.OnMerge != nil:
+	case conflict == ConflictMerge && s.m.cfg.Hooks.OnMerge != nil:
 		s.change.GuestID = guest.ID
 		if err := s.signIn(ctx, owned, Merged); err != nil {
 			return err
 		}
 		s.bury(guest, owned)
-		return s.hook(ctx, s.m.cfg.OnMerge)
+		return s.hook(ctx, s.m.cfg.Hooks.OnMerge)
 	default:
 		if err := store.DeleteSession(ctx, guest.ID, s.visitor.SessionID); err != nil {
 			return err

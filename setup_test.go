@@ -22,7 +22,7 @@ func TestSetUpFaults(t *testing.T) {
 			return r
 		}
 	}
-	insecure := func(c *walkin.Config) { c.Insecure = true }
+	insecure := func(c *walkin.Config) { c.Cookies.Insecure = true }
 	for _, tt := range []struct {
 		name    string
 		config  func(*walkin.Config)
@@ -30,21 +30,21 @@ func TestSetUpFaults(t *testing.T) {
 		reason  string
 		setting string
 	}{
-		{"a LAN name", nil, at("box.lan:8080", "Referer", "http://box.lan:8080/a"), "secure_cookie_over_http", "Config.Insecure"},
+		{"a LAN name", nil, at("box.lan:8080", "Referer", "http://box.lan:8080/a"), "secure_cookie_over_http", "Config.Cookies.Insecure"},
 		{"a LAN name, insecure", insecure, at("box.lan:8080", "Referer", "http://box.lan:8080/a"), "", ""},
-		{"an address", nil, at("192.168.0.5", "Referer", "http://192.168.0.5/"), "secure_cookie_over_http", "Config.Insecure"},
+		{"an address", nil, at("192.168.0.5", "Referer", "http://192.168.0.5/"), "secure_cookie_over_http", "Config.Cookies.Insecure"},
 		{"the first page", nil, at("box.lan:8080"), "", ""},
 		{"https", nil, at("app.example", "Referer", "https://app.example/"), "", ""},
 		{"from a page elsewhere", nil, at("app.example", "Referer", "http://elsewhere.example/"), "", ""},
 		{"with a cookie", nil, at("box.lan", "Referer", "http://box.lan/", "Cookie", anonName+"=x"), "", ""},
 		{"localhost in Chromium", nil, at("localhost:8080", "Referer", "http://localhost:8080/", "User-Agent", chrome), "", ""},
-		{"localhost in WebKit", nil, at("localhost:8080", "Referer", "http://localhost:8080/", "User-Agent", safari), "secure_cookie_over_http", "Config.Insecure"},
-		{"127.0.0.1 in WebKit", nil, at("127.0.0.1:8080", "Referer", "http://127.0.0.1:8080/", "User-Agent", safari), "secure_cookie_over_http", "Config.Insecure"},
+		{"localhost in WebKit", nil, at("localhost:8080", "Referer", "http://localhost:8080/", "User-Agent", safari), "secure_cookie_over_http", "Config.Cookies.Insecure"},
+		{"127.0.0.1 in WebKit", nil, at("127.0.0.1:8080", "Referer", "http://127.0.0.1:8080/", "User-Agent", safari), "secure_cookie_over_http", "Config.Cookies.Insecure"},
 		{"a form over http", nil, func(s *site) *http.Request {
 			r := with(with(s.form("/", nil), noSFS...), "Origin", "http://box.lan")
 			r.Host = "box.lan"
 			return r
-		}, "secure_cookie_over_http", "Config.Insecure"},
+		}, "secure_cookie_over_http", "Config.Cookies.Insecure"},
 		{"no address", nil, func(s *site) *http.Request {
 			r := s.form("/", nil)
 			r.RemoteAddr = ""

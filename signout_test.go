@@ -91,7 +91,7 @@ func TestSignOutAtTheLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	for _, at := range []string{"/sign-out", "/signout", "/users/sign_out", "/auth/logout", "/Log-Out", "/out", "/logout/", "/adieu", "/session/end", "/bye"} {
 		for _, kind := range []string{"provisional", "nobody"} {
-			s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.CredentialPaths, c.SignOutURL = []string{"/adieu", "/session/"}, "/bye" })
+			s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.Paths.Credentials, c.Paths.SignOut = []string{"/adieu", "/session/"}, "/bye" })
 			if got := s.actFrom(here); got != http.StatusOK {
 				t.Fatalf("the first row: got %d", got)
 			}
@@ -124,7 +124,7 @@ func TestSignOutAtTheLimit(t *testing.T) {
 // below a path: it is as browsers see it.
 func TestSignOutBelowAPath(t *testing.T) {
 	for name, base := range map[string]string{"by http.StripPrefix": "", "by a proxy": "/app"} {
-		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.SignOutURL, c.BasePath = "/app/bye", base })
+		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.Paths.SignOut, c.Paths.Base = "/app/bye", base })
 		const here = "203.0.113.7:1"
 		if got := s.actFrom(here); got != http.StatusOK {
 			t.Fatalf("the first row: got %d", got)

@@ -100,7 +100,7 @@ func TestEveryStepFails(t *testing.T) {
 	for _, call := range everyCalls() {
 		t.Run(call.name, func(t *testing.T) {
 			start := func() (*site, *walkintest.Client) {
-				s := newSite(t, merging, func(c *walkin.Config) { c.UpgradeURL = "/prove" })
+				s := newSite(t, merging, func(c *walkin.Config) { c.Paths.Upgrade = "/prove" })
 				ann := resident(s, "permanent")
 				s.prove(ann, "second")
 				if call.visitor == "permanent" {

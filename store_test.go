@@ -61,8 +61,8 @@ func TestStoreErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t, func(c *walkin.Config) {
-					c.UpgradeURL = "/prove"
-					c.OnUpgrade = func(ctx context.Context, _ walkin.Change) error {
+					c.Paths.Upgrade = "/prove"
+					c.Hooks.OnUpgrade = func(ctx context.Context, _ walkin.Change) error {
 						switch {
 						case tt.method != "":
 							return nil
@@ -231,8 +231,8 @@ func TestLateClick(t *testing.T) {
 			}
 			t.Run(kind+"/"+outcome, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newSite(t, merging, func(c *walkin.Config) { c.UpgradeURL = "/prove" })
-					replica := newSite(t, over(s), func(c *walkin.Config) { c.UpgradeURL = "/prove" })
+					s := newSite(t, merging, func(c *walkin.Config) { c.Paths.Upgrade = "/prove" })
+					replica := newSite(t, over(s), func(c *walkin.Config) { c.Paths.Upgrade = "/prove" })
 					s.prove(s.browser(who), "bea")
 					c := resident(s, kind)
 					name := cookieOf(kind)

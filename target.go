@@ -10,7 +10,7 @@ import (
 )
 
 // Target returns the path and query that the browser asked for: those of the
-// request line, which http.StripPrefix leaves alone, with Config.BasePath in front.
+// request line, which http.StripPrefix leaves alone, with Config.Paths.Base in front.
 // Use it for what goes back to the browser, such as the action of a form.
 func Target(r *http.Request) string {
 	u := asked(r)
@@ -22,7 +22,7 @@ func asked(r *http.Request) *url.URL {
 	return askedBelow(basePath(r), r)
 }
 
-func (m *Middleware) asked(r *http.Request) *url.URL { return askedBelow(m.cfg.BasePath, r) }
+func (m *Middleware) asked(r *http.Request) *url.URL { return askedBelow(m.cfg.Paths.Base, r) }
 
 func askedBelow(base string, r *http.Request) *url.URL {
 	u := r.URL
@@ -43,7 +43,7 @@ func askedBelow(base string, r *http.Request) *url.URL {
 
 func basePath(r *http.Request) string {
 	if v := visitFrom(r.Context()); v != nil && v.m != nil {
-		return v.m.cfg.BasePath
+		return v.m.cfg.Paths.Base
 	}
 	return ""
 }
@@ -65,7 +65,7 @@ func start(r *http.Request) string {
 // withVisit returns the request with what walkin knows about it, for answers that
 // have to know where the app is mounted.
 func (m *Middleware) withVisit(w http.ResponseWriter, r *http.Request) *http.Request {
-	if m.cfg.BasePath == "" || visitFrom(r.Context()) != nil {
+	if m.cfg.Paths.Base == "" || visitFrom(r.Context()) != nil {
 		return r
 	}
 	return r.WithContext(m.visit(w, r))

@@ -665,7 +665,7 @@ func aVictim(t *testing.T, alg, kind string, changes ...func(*walkin.Config)) (*
 	t.Helper()
 	pad := ""
 	home := newSite(t, signedBy(keyOf(t, alg, 0)), func(c *walkin.Config) {
-		c.AppClaims = func(context.Context, walkin.Claims) (map[string]any, error) {
+		c.Tokens.AppClaims = func(context.Context, walkin.Claims) (map[string]any, error) {
 			return map[string]any{"pad": pad}, nil
 		}
 	})
@@ -908,7 +908,7 @@ func (s *site) wantToken(t *testing.T, carrier, token string, v *victim, want st
 func TestTokenExpiry(t *testing.T) {
 	for _, kind := range kinds {
 		synctest.Test(t, func(t *testing.T) {
-			short := func(c *walkin.Config) { c.Lifetime = 10 * time.Minute }
+			short := func(c *walkin.Config) { c.Tokens.Lifetime = 10 * time.Minute }
 			s := newSite(t, short)
 			token := resident(s, kind).Cookie(cookieOf(kind))
 			known := newSite(t, short, over(s))
@@ -955,30 +955,30 @@ var mistakes = []struct {
 }{
 	{"no key", func(c *walkin.Config) { c.Keys = nil }, "Config.Keys is empty"},
 	{"no store", func(c *walkin.Config) { c.Store = nil }, "Config.Store"},
-	{"Mint", func(c *walkin.Config) { c.Mint = 99 }, "Config.Mint is 99"},
-	{"a negative Lifetime", func(c *walkin.Config) { c.Lifetime = -time.Hour }, "Config.Lifetime is -1h"},
-	{"a short Lifetime", func(c *walkin.Config) { c.Lifetime = time.Second }, "Config.Lifetime is 1s"},
-	{"a Lifetime that no browser keeps", func(c *walkin.Config) { c.Lifetime = 401 * 24 * time.Hour }, "Config.Lifetime is 9624h"},
-	{"a negative RenewAfter", func(c *walkin.Config) { c.RenewAfter = -1 }, "Config.RenewAfter is -1ns"},
-	{"a RenewAfter as long as Lifetime", func(c *walkin.Config) { c.Lifetime, c.RenewAfter = time.Hour, time.Hour }, "Config.RenewAfter is 1h"},
-	{"a negative RecheckAfter", func(c *walkin.Config) { c.RecheckAfter = -1 }, "Config.RecheckAfter is -1ns"},
-	{"a RecheckAfter longer than Lifetime", func(c *walkin.Config) { c.Lifetime, c.RecheckAfter = time.Hour, 2*time.Hour }, "Config.RecheckAfter is 2h"},
-	{"a negative RecentProof", func(c *walkin.Config) { c.RecentProof = -1 }, "Config.RecentProof is -1ns"},
+	{"Mint", func(c *walkin.Config) { c.NewUsers.Mint = 99 }, "Config.NewUsers.Mint is 99"},
+	{"a negative Lifetime", func(c *walkin.Config) { c.Tokens.Lifetime = -time.Hour }, "Config.Tokens.Lifetime is -1h"},
+	{"a short Lifetime", func(c *walkin.Config) { c.Tokens.Lifetime = time.Second }, "Config.Tokens.Lifetime is 1s"},
+	{"a Lifetime that no browser keeps", func(c *walkin.Config) { c.Tokens.Lifetime = 401 * 24 * time.Hour }, "Config.Tokens.Lifetime is 9624h"},
+	{"a negative RenewAfter", func(c *walkin.Config) { c.Tokens.RenewAfter = -1 }, "Config.Tokens.RenewAfter is -1ns"},
+	{"a RenewAfter as long as Lifetime", func(c *walkin.Config) { c.Tokens.Lifetime, c.Tokens.RenewAfter = time.Hour, time.Hour }, "Config.Tokens.RenewAfter is 1h"},
+	{"a negative RecheckAfter", func(c *walkin.Config) { c.Sessions.RecheckAfter = -1 }, "Config.Sessions.RecheckAfter is -1ns"},
+	{"a RecheckAfter longer than Lifetime", func(c *walkin.Config) { c.Tokens.Lifetime, c.Sessions.RecheckAfter = time.Hour, 2*time.Hour }, "Config.Sessions.RecheckAfter is 2h"},
+	{"a negative RecentProof", func(c *walkin.Config) { c.Sessions.RecentProof = -1 }, "Config.Sessions.RecentProof is -1ns"},
 	{"Conflict", func(c *walkin.Config) { c.Conflict = 99 }, "Config.Conflict is 99"},
 	{"ConflictMerge without OnMerge", func(c *walkin.Config) { c.Conflict = walkin.ConflictMerge }, "Config.Conflict is ConflictMerge"},
-	{"Partitioned and Insecure", func(c *walkin.Config) { c.Partitioned, c.Insecure = true, true }, "Config.Partitioned"},
-	{"a Domain with a scheme", func(c *walkin.Config) { c.Domain = "https://example.com" }, "Config.Domain"},
-	{"a Domain with a dot in front", func(c *walkin.Config) { c.Domain = ".example.com" }, "Config.Domain"},
-	{"a Domain with a port", func(c *walkin.Config) { c.Domain = "example.com:443" }, "Config.Domain"},
-	{"a Domain that is an address", func(c *walkin.Config) { c.Domain = "127.0.0.1" }, "Config.Domain"},
-	{"a Domain that is all of com", func(c *walkin.Config) { c.Domain = "com" }, "Config.Domain"},
-	{"a Domain that ends the cookie", func(c *walkin.Config) { c.Domain = "example.com; Path=/x" }, "Config.Domain"},
-	{"an UpgradeURL elsewhere", func(c *walkin.Config) { c.UpgradeURL = "https://example.com/sign-up" }, "Config.UpgradeURL"},
-	{"a relative UpgradeURL", func(c *walkin.Config) { c.UpgradeURL = "sign-up" }, "Config.UpgradeURL"},
-	{"a SignInURL elsewhere", func(c *walkin.Config) { c.SignInURL = "//evil.example" }, "Config.SignInURL"},
-	{"a credential's path elsewhere", func(c *walkin.Config) { c.CredentialPaths = []string{"/code", "//evil.example"} }, "Config.CredentialPaths[1]"},
-	{"everything a credential's path", func(c *walkin.Config) { c.CredentialPaths = []string{"/"} }, "Config.CredentialPaths[0]"},
-	{"a credential's path with a query", func(c *walkin.Config) { c.CredentialPaths = []string{"/code?a"} }, "Config.CredentialPaths[0]"},
+	{"Partitioned and Insecure", func(c *walkin.Config) { c.Cookies.Partitioned, c.Cookies.Insecure = true, true }, "Config.Cookies.Partitioned"},
+	{"a Domain with a scheme", func(c *walkin.Config) { c.Cookies.Domain = "https://example.com" }, "Config.Cookies.Domain"},
+	{"a Domain with a dot in front", func(c *walkin.Config) { c.Cookies.Domain = ".example.com" }, "Config.Cookies.Domain"},
+	{"a Domain with a port", func(c *walkin.Config) { c.Cookies.Domain = "example.com:443" }, "Config.Cookies.Domain"},
+	{"a Domain that is an address", func(c *walkin.Config) { c.Cookies.Domain = "127.0.0.1" }, "Config.Cookies.Domain"},
+	{"a Domain that is all of com", func(c *walkin.Config) { c.Cookies.Domain = "com" }, "Config.Cookies.Domain"},
+	{"a Domain that ends the cookie", func(c *walkin.Config) { c.Cookies.Domain = "example.com; Path=/x" }, "Config.Cookies.Domain"},
+	{"an UpgradeURL elsewhere", func(c *walkin.Config) { c.Paths.Upgrade = "https://example.com/sign-up" }, "Config.Paths.Upgrade"},
+	{"a relative UpgradeURL", func(c *walkin.Config) { c.Paths.Upgrade = "sign-up" }, "Config.Paths.Upgrade"},
+	{"a SignInURL elsewhere", func(c *walkin.Config) { c.Paths.SignIn = "//evil.example" }, "Config.Paths.SignIn"},
+	{"a credential's path elsewhere", func(c *walkin.Config) { c.Paths.Credentials = []string{"/code", "//evil.example"} }, "Config.Paths.Credentials[1]"},
+	{"everything a credential's path", func(c *walkin.Config) { c.Paths.Credentials = []string{"/"} }, "Config.Paths.Credentials[0]"},
+	{"a credential's path with a query", func(c *walkin.Config) { c.Paths.Credentials = []string{"/code?a"} }, "Config.Paths.Credentials[0]"},
 	{"a negative CacheSize", func(c *walkin.Config) { c.CacheSize = -1 }, "Config.CacheSize is -1"},
 }
 
@@ -1004,13 +1004,13 @@ func TestConfigMistakes(t *testing.T) {
 	}
 	t.Run("all at once", func(t *testing.T) {
 		_, err := walkin.New(walkin.Config{
-			Keys: []walkin.Key{{Secret: []byte("secret")}, {Secret: siteSecret}, {ID: "a b", Secret: siteSecret}, {Secret: siteSecret}},
-			Mint: 99, Lifetime: time.Second, RenewAfter: -1, RecheckAfter: -1, RecentProof: -1, Conflict: 99,
-			Partitioned: true, Insecure: true, Domain: "com", UpgradeURL: "up", SignInURL: "//evil.example", CacheSize: -1,
+			Keys:     []walkin.Key{{Secret: []byte("secret")}, {Secret: siteSecret}, {ID: "a b", Secret: siteSecret}, {Secret: siteSecret}},
+			NewUsers: walkin.NewUsers{Mint: 99}, Tokens: walkin.Tokens{Lifetime: time.Second, RenewAfter: -1}, Sessions: walkin.Sessions{RecheckAfter: -1, RecentProof: -1}, Conflict: 99,
+			Cookies: walkin.Cookies{Partitioned: true, Insecure: true, Domain: "com"}, Paths: walkin.Paths{Upgrade: "up", SignIn: "//evil.example"}, CacheSize: -1,
 		})
-		wantError(t, err, "Config.Keys[0]", "Config.Keys[2]", "Config.Keys[3]", "Config.Store", "Config.Mint", "Config.Lifetime", "Config.RenewAfter",
-			"Config.RecheckAfter", "Config.RecentProof", "Config.Conflict", "Config.Partitioned", "Config.Domain",
-			"Config.UpgradeURL", "Config.SignInURL", "Config.CacheSize")
+		wantError(t, err, "Config.Keys[0]", "Config.Keys[2]", "Config.Keys[3]", "Config.Store", "Config.NewUsers.Mint", "Config.Tokens.Lifetime", "Config.Tokens.RenewAfter",
+			"Config.Sessions.RecheckAfter", "Config.Sessions.RecentProof", "Config.Conflict", "Config.Cookies.Partitioned", "Config.Cookies.Domain",
+			"Config.Paths.Upgrade", "Config.Paths.SignIn", "Config.CacheSize")
 		if strings.Contains(err.Error(), "Config.Keys[1]") {
 			t.Errorf("the good key is named: %v", err)
 		}
@@ -1657,7 +1657,7 @@ func TestKeySkew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := newSite(t, signedBy(tt.home...))
-			away := newSite(t, signedBy(tt.away...), over(home), func(c *walkin.Config) { c.SignInURL = "/sign-in" })
+			away := newSite(t, signedBy(tt.away...), over(home), func(c *walkin.Config) { c.Paths.SignIn = "/sign-in" })
 			site := away.Handler(away.routes())
 			for _, kind := range kinds {
 				c := resident(home, kind)
@@ -1755,7 +1755,7 @@ func TestClocksApart(t *testing.T) {
 // claiming lets a site's app say something in every token.
 func claiming(say func(walkin.Claims) (map[string]any, error)) func(*walkin.Config) {
 	return func(c *walkin.Config) {
-		c.AppClaims = func(_ context.Context, c walkin.Claims) (map[string]any, error) { return say(c) }
+		c.Tokens.AppClaims = func(_ context.Context, c walkin.Claims) (map[string]any, error) { return say(c) }
 	}
 }
 
@@ -1868,7 +1868,7 @@ func TestAppClaimsRefused(t *testing.T) {
 				reason = "token_too_large"
 			}
 			for _, persist := range []bool{false, true} {
-				s := newSite(t, claiming(func(walkin.Claims) (map[string]any, error) { return say() }), func(c *walkin.Config) { c.PersistOnMint = persist })
+				s := newSite(t, claiming(func(walkin.Claims) (map[string]any, error) { return say() }), func(c *walkin.Config) { c.NewUsers.PersistOnMint = persist })
 				c := s.browser(s.routes().ServeHTTP)
 				for range 3 { // each page asks anew, and none makes anything
 					r := c.Visit("/")
@@ -1938,8 +1938,8 @@ func TestCookieSize(t *testing.T) {
 	for name, change := range map[string]func(*walkin.Config){
 		"HS256":    func(*walkin.Config) {},
 		"RS256":    signedBy(keyOf(t, "RS256", 0)),
-		"Insecure": func(c *walkin.Config) { c.Insecure = true },
-		"Domain":   func(c *walkin.Config) { c.Domain = "app.example" },
+		"Insecure": func(c *walkin.Config) { c.Cookies.Insecure = true },
+		"Domain":   func(c *walkin.Config) { c.Cookies.Domain = "app.example" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			size := 0

@@ -25,7 +25,7 @@ type Proof struct {
 	Subject  string // the name there; the same, compared byte for byte
 	Method   string // how it was proven, RFC 8176: "pwd", "otp", "hwk", "fed"
 
-	// At is when it was proven, for Config.RecentProof and
+	// At is when it was proven, for Config.Sessions.RecentProof and
 	// [Middleware.RequireRecent]; zero is now. A provider that vouches for a
 	// visitor by a session they began hours ago proves who they are, and not
 	// that they are at the keyboard: then it is that time, or one long ago
@@ -41,7 +41,7 @@ type Proof struct {
 	// nothing about one that exists, as when they sign up with a name and a
 	// password. If it has an owner, whoever it is, the answer is
 	// ErrIdentityTaken. Such accounts can be had by the million, so they
-	// count for Config.RowLimit, and others do not.
+	// count for Config.NewUsers.Limit, and others do not.
 	New bool
 
 	// Device marks the browser as one that has proven this identity, for
@@ -91,7 +91,7 @@ var ErrRedeemed = errors.New("walkin: redeemed already")
 type Conflict uint8
 
 const (
-	// ConflictMerge lets Config.OnMerge move the guest's data to the owner,
+	// ConflictMerge lets Config.Hooks.OnMerge move the guest's data to the owner,
 	// and then deletes the guest.
 	ConflictMerge Conflict = 1 + iota
 
@@ -119,7 +119,7 @@ type Change struct {
 //   - Merged or SignedIn: an anonymous visitor, another user's identity, see Conflict
 //   - SignedUp: nobody, a free identity: a new permanent user
 //   - SignedIn: nobody, somebody's identity; or a permanent user, their own: a fresh proof
-//   - Linked: a permanent user, a free identity; needs a proof within Config.RecentProof,
+//   - Linked: a permanent user, a free identity; needs a proof within Config.Sessions.RecentProof,
 //     and is refused to who has 100 identities
 //
 // and otherwise ErrIdentityTaken, or a *[Refusal], both for [Middleware.Refuse].
@@ -163,9 +163,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	if s.unjudged {
 		s.unknown = m.mayBeSomebody(r)
 	}
-	if c := v.claims.Load(); c != nil && !(v.lost && m.cfg.NoRevival) {
+	if c := v.claims.Load(); c != nil && !(v.lost && m.cfg.Sessions.NoRevival) {
 		s.visitor, s.lost = *c, v.lost
-	} else if v.standing == lost && !v.entry.claims.Anonymous && !m.cfg.NoRevival {
+	} else if v.standing == lost && !v.entry.claims.Anonymous && !m.cfg.Sessions.NoRevival {
 		s.owner = v.entry.claims.UserID
 	} else if v.standing == superseded && v.entry != nil {
 		s.ended = v.entry.claims
@@ -311,7 +311,7 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 			// Nothing was proven, so a token with a short life stays one.
 			c.ExpiresAt = c.IssuedAt.Add(access)
 			var err error
-			if text, err = m.keys.Issue(c.forToken(), token.Access, m.cfg.Audience); err != nil {
+			if text, err = m.keys.Issue(c.forToken(), token.Access, m.cfg.Tokens.Audience); err != nil {
 				m.emit(r, Event{Outcome: Failed, Reason: "access_token", UserID: c.UserID, SessionID: c.SessionID, Err: err})
 			}
 		}

@@ -104,7 +104,7 @@ func (b *brought) read(h http.Header, m *Middleware) {
 func (b *brought) readFormer(h http.Header, m *Middleware) {
 	for i := range m.cookies.former {
 		f := &m.cookies.former[i]
-		if time.Since(f.changedAt) > m.cfg.Lifetime+leeway {
+		if time.Since(f.changedAt) > m.cfg.Tokens.Lifetime+leeway {
 			continue // no token of then is alive
 		}
 		if f.find(h, nil, &b.permanent, &b.anonymous); !b.nothing() {
@@ -135,7 +135,7 @@ func (m *Middleware) returning(r *http.Request, b *brought) *entry {
 		return nil
 	}
 	now := m.clock()
-	if left := e.settled.Load() - now; left <= 0 || left > int64(m.cfg.RecheckAfter) || e.over.Load() > now {
+	if left := e.settled.Load() - now; left <= 0 || left > int64(m.cfg.Sessions.RecheckAfter) || e.over.Load() > now {
 		return nil
 	}
 	return e
@@ -148,14 +148,14 @@ func (m *Middleware) settle(f finding, v *visit, now time.Time) {
 		return
 	}
 	e := f.entry
-	if m.cfg.Mint == MintOnDemand && e.claims.Provisional {
+	if m.cfg.NewUsers.Mint == MintOnDemand && e.claims.Provisional {
 		return // their response may have to be wrapped, see mayDemand
 	}
 	left := min(
-		m.cfg.RecheckAfter-now.Sub(time.Unix(0, e.checked.Load())),
+		m.cfg.Sessions.RecheckAfter-now.Sub(time.Unix(0, e.checked.Load())),
 		e.claims.ExpiresAt.Add(leeway).Sub(now),
-		e.claims.IssuedAt.Add(m.cfg.Lifetime+leeway).Sub(now),
-		e.claims.IssuedAt.Add(m.cfg.RenewAfter).Sub(m.earlier(now)))
+		e.claims.IssuedAt.Add(m.cfg.Tokens.Lifetime+leeway).Sub(now),
+		e.claims.IssuedAt.Add(m.cfg.Tokens.RenewAfter).Sub(m.earlier(now)))
 	if left > 0 {
 		e.settled.Store(m.clock() + int64(left))
 	}
@@ -170,7 +170,7 @@ func (m *Middleware) clock() int64 { return int64(time.Since(m.began)) }
 // also where this process has ended it: a database that was restored, or the
 // wrong one, says so of sessions that are alive, and must not be believed for
 // longer than it is asked.
-func (m *Middleware) over(e *entry) { e.over.Store(m.clock() + int64(m.cfg.RecheckAfter)) }
+func (m *Middleware) over(e *entry) { e.over.Store(m.clock() + int64(m.cfg.Sessions.RecheckAfter)) }
 
 func (m *Middleware) isOver(e *entry) bool { return e.over.Load() > m.clock() }
 
@@ -325,8 +325,8 @@ func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time
 		e = m.known(text, claimsOf(c), access)
 	}
 	switch {
-	case now.After(e.claims.ExpiresAt.Add(leeway)), now.After(e.claims.IssuedAt.Add(m.cfg.Lifetime + leeway)):
-		// The second says the same, unless Config.Lifetime was longer when the
+	case now.After(e.claims.ExpiresAt.Add(leeway)), now.After(e.claims.IssuedAt.Add(m.cfg.Tokens.Lifetime + leeway)):
+		// The second says the same, unless Config.Tokens.Lifetime was longer when the
 		// token was issued: tombstones and sweeps go by what it is now.
 		return finding{standing: invalid, reason: "expired"}
 	case !as.fits(e):
@@ -335,7 +335,7 @@ func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time
 		return finding{standing: invalid, reason: "expired"}
 	case m.isOver(e):
 		return finding{standing: superseded, reason: "superseded", entry: e}
-	case isSafe(r) && e.checkedWithin(m.cfg.RecheckAfter, now):
+	case isSafe(r) && e.checkedWithin(m.cfg.Sessions.RecheckAfter, now):
 		return finding{standing: live, entry: e}
 	case isSafe(r) && e.lost.Load() > m.clock():
 		return m.lostOne(r, e)

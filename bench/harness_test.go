@@ -80,7 +80,7 @@ func newWalkin(tb testing.TB, alg string, change ...func(*walkin.Config)) *walki
 	tb.Helper()
 	k := keys()[alg]
 	cfg := walkin.Config{Keys: []walkin.Key{{Secret: k.secret, Private: k.private}}, Store: quick{memstore.New()},
-		RowLimit: limit.Limit{Count: -1}} // all visitors come from one address here
+		NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}}} // all visitors come from one address here
 	for _, f := range change {
 		f(&cfg)
 	}

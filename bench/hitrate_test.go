@@ -30,7 +30,7 @@ func TestHitRateUnderFlood(t *testing.T) {
 	const regulars, visits, flood, size = 20, 25, 100, 1024
 	var lookups atomic.Int64
 	h := newWalkin(t, "HS256", func(cfg *walkin.Config) {
-		cfg.Store, cfg.CacheSize, cfg.RecheckAfter = counting{memstore.New(), &lookups}, size, time.Hour
+		cfg.Store, cfg.CacheSize, cfg.Sessions.RecheckAfter = counting{memstore.New(), &lookups}, size, time.Hour
 	}).Handler(walkinPage)
 	others := newWalkin(t, "HS256", small) // another replica mints
 	names := tokens(t, "HS256", regulars)

@@ -1,4 +1,4 @@
-// Package challenge lets people past walkin.Config.RowLimit where many new
+// Package challenge lets people past walkin.Config.NewUsers.Limit where many new
 // visitors come from one network, as behind a carrier's shared address, and makes
 // it dear for programs.
 //
@@ -29,12 +29,12 @@
 // # What it cannot do
 //
 // It does not tell people from programs. A program can do the work, and pay for
-// it; Config.RowLimit, twenty times as high for those who do, stays the end. People
+// it; Config.NewUsers.Limit, twenty times as high for those who do, stays the end. People
 // without JavaScript are told to wait, as without it; a button then sends what they
 // sent. A form with files, with a thousand fields or of more than 64 KB cannot be
 // sent again by the page; its sender is told to go back and send it. A handler that
 // shows its own form again on a refusal, as walkin.Middleware.UpgradeHandler does,
-// shows no challenge. In a frame of another site, as with Config.Partitioned, the
+// shows no challenge. In a frame of another site, as with Config.Cookies.Partitioned, the
 // page does not show.
 package challenge
 

@@ -73,7 +73,7 @@ func newSite(t *testing.T, store walkin.Store, change func(*walkin.Config, *chal
 	t.Helper()
 	s := &site{t: t}
 	cfg := walkin.Config{
-		Keys: []walkin.Key{secret}, Store: store, RowLimit: limit.Limit{Count: 1, Per: time.Hour},
+		Keys: []walkin.Key{secret}, Store: store, NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: 1, Per: time.Hour}},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -802,7 +802,7 @@ func TestInsecureIsToldOnce(t *testing.T) {
 		insecure bool
 		name     string
 	}{"secure": {false, "__Host-shop.pass"}, "on localhost": {true, "shop.pass"}} {
-		s := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) { c.Insecure, c.CookieName = tt.insecure, "shop" })
+		s := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) { c.Cookies.Insecure, c.Cookies.Name = tt.insecure, "shop" })
 		s.fill()
 		c := s.visitor()
 		text, difficulty := s.challengeOf(c)

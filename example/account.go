@@ -21,7 +21,7 @@ const (
 	emailProvider = "email" // of all identities of package code, password or not
 
 	// recently is how old a proof may be for what an open browser must not do
-	// for whoever finds it. It is the zero walkin.Config.RecentProof, so that
+	// for whoever finds it. It is the zero walkin.Config.Sessions.RecentProof, so that
 	// whatever the account page offers, walkin allows.
 	recently = 10 * time.Minute
 

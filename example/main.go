@@ -100,26 +100,33 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		crowd = limit.Limit{Count: 2, Per: time.Hour}
 	}
 	wk, err := walkin.New(walkin.Config{
-		Keys:            keys,
-		Store:           store,
-		Insecure:        base.Scheme == "http", // on localhost
-		UpgradeURL:      "/upgrade",
-		SignInURL:       "/signin",
-		CredentialPaths: []string{"/upgrade/", "/signin/", "/code", "/passkey/", "/auth/"},
-		OnUpgrade: func(ctx context.Context, c walkin.Change) error {
-			// Whoever came by a provider has a name there.
-			p, _ := oidc.ProfileFrom(ctx)
-			return notes.keepName(ctx, c.UserID, p.Name)
+		Keys:  keys,
+		Store: store,
+		Cookies: walkin.Cookies{
+			Insecure: base.Scheme == "http", // on localhost
 		},
-		OnMerge: func(ctx context.Context, c walkin.Change) error {
-			// Somebody wrote here as a guest, and then signed in to the account
-			// that they have had all along.
-			return notes.move(ctx, c.GuestID, c.UserID)
+		Paths: walkin.Paths{
+			Upgrade:     "/upgrade",
+			SignIn:      "/signin",
+			Credentials: []string{"/upgrade/", "/signin/", "/code", "/passkey/", "/auth/"},
 		},
-		RowLimit: crowd,
+		Hooks: walkin.Hooks{
+			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
+				// Whoever came by a provider has a name there.
+				p, _ := oidc.ProfileFrom(ctx)
+				return notes.keepName(ctx, c.UserID, p.Name)
+			},
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				// Somebody wrote here as a guest, and then signed in to the account
+				// that they have had all along.
+				return notes.move(ctx, c.GuestID, c.UserID)
+			},
+		},
+		NewUsers: walkin.NewUsers{Limit: crowd},
 		OnRefuse: s.refused, // in the site's own dress
-		OnEvent:  s.event,
-		Logger:   slog.Default(),
+
+		OnEvent: s.event,
+		Logger:  slog.Default(),
 	})
 	if err != nil {
 		return nil, err

@@ -204,7 +204,7 @@ func (n *notes) move(ctx context.Context, guestID, userID uuid.UUID) error {
 	return err
 }
 
-// keepName remembers what a provider calls a user: for Config.OnUpgrade, in its
+// keepName remembers what a provider calls a user: for Config.Hooks.OnUpgrade, in its
 // transaction.
 func (n *notes) keepName(ctx context.Context, userID uuid.UUID, name string) error {
 	tx, ok := sqlstore.Tx(ctx)

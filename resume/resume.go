@@ -33,7 +33,7 @@
 //
 // Handlers behind the guard get nothing but the body, its type, its path and its query:
 // no other header of the first request comes back. In a frame of another site, as with
-// walkin.Config.Partitioned, browsers drop the cookie, and nothing is kept.
+// walkin.Config.Cookies.Partitioned, browsers drop the cookie, and nothing is kept.
 package resume
 
 import (
@@ -63,7 +63,7 @@ import (
 // Config says where forms are kept. The zero value keeps them for /resume.
 type Config struct {
 	// Path is where browsers find the [Keeper] itself, the page that asks, below
-	// walkin.Config.BasePath and all. Empty is "/resume".
+	// walkin.Config.Paths.Base and all. Empty is "/resume".
 	Path string
 
 	// Page shows that page; nil is a plain one. Its form posts to Pending.Action,
@@ -152,7 +152,7 @@ func decode(data []byte) (f kept, err error) {
 
 // RequirePermanent is the guard of that name of walkin.Middleware, and keeps the
 // form of an anonymous visitor whom it stops: they are sent to
-// walkin.Config.UpgradeURL with return_to set to Config.Path. Wrap the handler of
+// walkin.Config.Paths.Upgrade with return_to set to Config.Path. Wrap the handler of
 // the form in it, inside of walkin.Middleware.Handler.
 func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {

@@ -64,7 +64,7 @@ func newSite(t *testing.T, changes ...func(*resume.Config)) *site {
 	var err error
 	s.Middleware, err = walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s.store,
-		UpgradeURL: "/sign-up", OnMerge: func(context.Context, walkin.Change) error { return nil },
+		Paths: walkin.Paths{Upgrade: "/sign-up"}, Hooks: walkin.Hooks{OnMerge: func(context.Context, walkin.Change) error { return nil }},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -626,7 +626,7 @@ func TestNew(t *testing.T) {
 func TestInsecure(t *testing.T) {
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
-		Insecure: true, UpgradeURL: "/sign-up"})
+		Cookies: walkin.Cookies{Insecure: true}, Paths: walkin.Paths{Upgrade: "/sign-up"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ var boardRoutes = []string{"GET /{$}", "GET /notes/{id}", "POST /notes", "POST /
 
 func newMiddleware() *walkin.Middleware {
 	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("32 random bytes, not these words")}},
-		Store: memstore.New(), UpgradeURL: "/upgrade", SignInURL: "/sign-in"})
+		Store: memstore.New(), Paths: walkin.Paths{Upgrade: "/upgrade", SignIn: "/sign-in"}})
 	if err != nil {
 		panic(err)
 	}

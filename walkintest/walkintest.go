@@ -32,7 +32,7 @@ const UserAgent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Fire
 // concurrently.
 //
 // Every client has an address of its own, picked at random, so that a test with
-// many visitors does not meet Config.RowLimit by chance; see [Client.From].
+// many visitors does not meet Config.NewUsers.Limit by chance; see [Client.From].
 type Client struct {
 	t       testing.TB
 	handler http.Handler

@@ -60,9 +60,11 @@ func newWorld(t *testing.T, level connectwalkin.Level, change ...func(*walkin.Co
 	w := &world{t: t, store: &store{Store: memstore.New()}}
 	cfg := walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store,
-		OnRefuse: connectwalkin.OnRefuse(nil), RowLimit: limit.Limit{Count: 3, Per: time.Hour},
+		OnRefuse: connectwalkin.OnRefuse(nil), NewUsers: walkin.NewUsers{
+			Limit: limit.Limit{Count: 3, Per: time.Hour},
+			IsBot: func(r *http.Request) bool { return r.UserAgent() != walkintest.UserAgent }, // programs stay nobody
+		},
 		OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
-		IsBot:   func(r *http.Request) bool { return r.UserAgent() != walkintest.UserAgent }, // programs stay nobody
 	}
 	for _, c := range change {
 		c(&cfg)

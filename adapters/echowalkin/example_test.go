@@ -52,9 +52,12 @@ func routes(wk *walkin.Middleware) http.Handler {
 // note first and signs in later.
 func Example() {
 	wk, err := walkin.New(walkin.Config{
-		Keys:     []walkin.Key{{Secret: []byte(rand.Text() + rand.Text())}}, // walkin.KeyFile keeps one
-		Store:    memstore.New(),
-		Insecure: true, // plain http on localhost
+		Keys: []walkin.Key{{Secret: []byte(rand.Text() + rand.Text())}}, // walkin.KeyFile keeps one
+
+		Store: memstore.New(),
+		Cookies: walkin.Cookies{
+			Insecure: true, // plain http on localhost
+		},
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -16,7 +16,7 @@ import (
 func TestMatrix(t *testing.T) {
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte(rand.Text() + rand.Text())}}, Store: memstore.New(),
-		UpgradeURL: "/sign-up", SignInURL: "/sign-in",
+		Paths: walkin.Paths{Upgrade: "/sign-up", SignIn: "/sign-in"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -34,16 +34,19 @@ func (notes) Check(ctx context.Context, _ *health.HealthCheckRequest) (*health.H
 // everybody who is somebody, List for permanent users.
 func Example() {
 	config := walkin.Config{
-		Keys:     []walkin.Key{{Secret: []byte("32 random bytes, from a safe place")}},
-		Store:    memstore.New(), // a database, which both use
-		Insecure: true,           // plain http on localhost
+		Keys:  []walkin.Key{{Secret: []byte("32 random bytes, from a safe place")}},
+		Store: memstore.New(), // a database, which both use
+
+		Cookies: walkin.Cookies{
+			Insecure: true, // plain http on localhost
+		},
 	}
 	site, err := walkin.New(config)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	config.Audience = "notes" // what the site's tokens for the service are for
+	config.Tokens.Audience = "notes" // what the site's tokens for the service are for
 	wk, err := walkin.New(config)
 	if err != nil {
 		fmt.Println(err)

@@ -18,7 +18,7 @@
 // A call is an act: its session is looked up each time, and a provisional user
 // becomes a row. A method that its .proto file declares to have no side effects
 // (option idempotency_level = NO_SIDE_EFFECTS) is a reader's, as GET is: what was
-// looked up may be walkin.Config.RecheckAfter old.
+// looked up may be walkin.Config.Sessions.RecheckAfter old.
 //
 // That needs the keys and the store of the site. A service that has neither verifies
 // tokens on its own, with any library for JWTs and the keys of
@@ -112,7 +112,7 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 	if onlyReads(method) {
 		r.Method = http.MethodGet
 	}
-	// walkin.Config.TrustedProxies may have their word in any header, and the app
+	// walkin.Config.Proxies.Trusted may have their word in any header, and the app
 	// asks for its own. What a browser alone would say stays out: no cookie ever.
 	for key, values := range md {
 		switch name := http.CanonicalHeaderKey(key); {

@@ -93,10 +93,12 @@ func newWorld(t *testing.T, level grpcwalkin.Level) *world {
 	w := &world{t: t, store: &store{Store: memstore.New()}, who: make(chan walkin.Claims, 1)}
 	make := func(audience string) *walkin.Middleware {
 		wk, err := walkin.New(walkin.Config{
-			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store, Audience: audience,
+			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store, Tokens: walkin.Tokens{Audience: audience},
 			OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
-			// As of a site that serves programs, and whose own answers need its own requests.
-			IsBot:    func(*http.Request) bool { return false },
+			NewUsers: walkin.NewUsers{
+				// As of a site that serves programs, and whose own answers need its own requests.
+				IsBot: func(*http.Request) bool { return false },
+			},
 			OnRefuse: func(http.ResponseWriter, *http.Request, *walkin.Refusal) { t.Error("OnRefuse was asked") },
 		})
 		if err != nil {
@@ -251,11 +253,13 @@ func TestAddressHeader(t *testing.T) {
 	var wk *walkin.Middleware
 	var from atomic.Value
 	wk, err = walkin.New(walkin.Config{
-		Keys: secret, Store: shared, Audience: "notes",
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AddressHeader: "X-Real-IP",
-		RowLimitOf: func(r *http.Request) limit.Limit {
-			from.Store(wk.ClientAddr(r).String())
-			return limit.Limit{}
+		Keys: secret, Store: shared, Tokens: walkin.Tokens{Audience: "notes"},
+		Proxies: walkin.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Header: "X-Real-IP"},
+		NewUsers: walkin.NewUsers{
+			LimitOf: func(r *http.Request) limit.Limit {
+				from.Store(wk.ClientAddr(r).String())
+				return limit.Limit{}
+			},
 		},
 	})
 	if err != nil {

@@ -75,7 +75,7 @@ func TestOnEvent(t *testing.T) {
 	tracer := trace.NewTracerProvider(trace.WithSyncer(spans)).Tracer("test")
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: memstore.New(),
-		OnEvent: recorder.OnEvent, OnMerge: func(context.Context, walkin.Change) error { return nil },
+		OnEvent: recorder.OnEvent, Hooks: walkin.Hooks{OnMerge: func(context.Context, walkin.Change) error { return nil }},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ func TestOnEvent(t *testing.T) {
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
-		OnEvent: metrics.OnEvent, OnMerge: func(context.Context, walkin.Change) error { return nil },
+		OnEvent: metrics.OnEvent, Hooks: walkin.Hooks{OnMerge: func(context.Context, walkin.Change) error { return nil }},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -286,7 +286,7 @@ func TestGuesses(t *testing.T) {
 // TestLimits holds that limits are 429, with the codes that clients know.
 func TestLimits(t *testing.T) {
 	s := newSite(t, func(w *walkin.Config, c *supabasewalkin.Config) {
-		w.RowLimit = limit.Limit{Count: 2, Per: time.Hour}
+		w.NewUsers.Limit = limit.Limit{Count: 2, Per: time.Hour}
 		c.SendLimit = limit.Limit{Count: 2, Per: time.Hour}
 	})
 	s.anonymous()

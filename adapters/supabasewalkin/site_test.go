@@ -44,7 +44,7 @@ func newSite(t *testing.T, changes ...func(*walkin.Config, *supabasewalkin.Confi
 	s := &site{t: t}
 	cfg := walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret of thirty-two bytes, as is needed")}}, Store: memstore.New(),
-		Audience: "authenticated", RowLimit: limit.Limit{Count: -1}, SignInLimit: limit.Limit{Count: -1},
+		Tokens: walkin.Tokens{Audience: "authenticated"}, NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}}, Sessions: walkin.Sessions{SignInLimit: limit.Limit{Count: -1}},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -135,19 +135,20 @@ func (s *site) build(store walkin.Store) error {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
 	wk, err := walkin.New(walkin.Config{
-		Keys:           []walkin.Key{{Secret: secret}},
-		Store:          store,
-		Insecure:       true,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
-		UpgradeURL:     "/signup",
-		SignInURL:      "/signin",
-		OnMerge: func(ctx context.Context, c walkin.Change) error {
-			tx, ok := sqlstore.Tx(ctx)
-			if !ok {
-				return errors.New("a merge without a transaction")
-			}
-			_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.GuestID[:])
-			return err
+		Keys:    []walkin.Key{{Secret: secret}},
+		Store:   store,
+		Cookies: walkin.Cookies{Insecure: true},
+		Proxies: walkin.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
+		Paths:   walkin.Paths{Upgrade: "/signup", SignIn: "/signin"},
+		Hooks: walkin.Hooks{
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				tx, ok := sqlstore.Tx(ctx)
+				if !ok {
+					return errors.New("a merge without a transaction")
+				}
+				_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.GuestID[:])
+				return err
+			},
 		},
 		OnEvent: s.event,
 	})

@@ -93,7 +93,7 @@ func newSite(name string, store walkin.Store) (*site, error) {
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
 	var err error
 	s.wk, err = walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: secret}}, Store: store,
-		RowLimit: limit.Limit{Count: -1}}) // the whole crowd has one address
+		NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}}}) // the whole crowd has one address
 	if err != nil {
 		return nil, err
 	}

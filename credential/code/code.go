@@ -9,7 +9,7 @@
 //	mux.Handle("/signin", wk.SignInHandler(codes, codePage))
 //	mux.Handle("/code", codes.LinkHandler(nil))
 //
-// Name the first and the last in walkin.Config.CredentialPaths, so that asking
+// Name the first and the last in walkin.Config.Paths.Credentials, so that asking
 // for a code makes no user.
 //
 // # One answer for everybody

@@ -244,7 +244,7 @@ func TestGivenBackOnce(t *testing.T) {
 	s := newWorld(t)
 	s.change = func(cfg *code.Config) { cfg.PerAddress = limit.Limit{Count: 3, Per: time.Hour} }
 	s.config = func(cfg *walkin.Config) {
-		cfg.OnUpgrade = func(context.Context, walkin.Change) error { return &walkin.Refusal{Reason: "closed"} }
+		cfg.Hooks.OnUpgrade = func(context.Context, walkin.Change) error { return &walkin.Refusal{Reason: "closed"} }
 	}
 	site := s.replica()
 	for i := range 2 {
@@ -625,7 +625,7 @@ func TestStoreFailsMidway(t *testing.T) {
 		s := newWorld(t)
 		keep := true
 		s.config = func(cfg *walkin.Config) {
-			cfg.OnMerge = func(context.Context, walkin.Change) error {
+			cfg.Hooks.OnMerge = func(context.Context, walkin.Change) error {
 				if keep {
 					return &walkin.Refusal{Status: http.StatusConflict, Reason: "ask"}
 				}

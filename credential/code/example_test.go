@@ -20,12 +20,12 @@ import (
 func Example() {
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{
-		Keys:            []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
-		Store:           store,
-		UpgradeURL:      "/signin",
-		SignInURL:       "/signin",
-		CredentialPaths: []string{"/signin/", "/code"},
-		Insecure:        true, // for http on localhost alone
+		Keys:  []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
+		Store: store,
+		Paths: walkin.Paths{Upgrade: "/signin", SignIn: "/signin", Credentials: []string{"/signin/", "/code"}},
+		Cookies: walkin.Cookies{
+			Insecure: true, // for http on localhost alone
+		},
 	})
 	if err != nil {
 		panic(err)

@@ -340,7 +340,7 @@ func TestHookFails(t *testing.T) {
 				s := newWorld(t)
 				broken := true
 				s.config = func(cfg *walkin.Config) {
-					cfg.OnUpgrade = func(context.Context, walkin.Change) error {
+					cfg.Hooks.OnUpgrade = func(context.Context, walkin.Change) error {
 						if broken {
 							return fail.hook()
 						}

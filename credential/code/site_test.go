@@ -89,7 +89,7 @@ func (s *world) replica() http.Handler {
 	s.t.Helper()
 	cfg := walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: s.store,
-		UpgradeURL: "/upgrade", SignInURL: "/signin", CredentialPaths: []string{sendPath, "/code", "/join", "/login", "/phone"},
+		Paths: walkin.Paths{Upgrade: "/upgrade", SignIn: "/signin", Credentials: []string{sendPath, "/code", "/join", "/login", "/phone"}},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -22,7 +22,7 @@ type Config struct {
 	// URL is where the [Handler] is for browsers, such as
 	// https://www.example.com/auth/. The callback of a provider is below it:
 	// callback/ and the provider's name. http is for localhost alone. Name its
-	// path in the middleware's CredentialPaths, so that the press of a sign-in
+	// path in the middleware's Paths.Credentials, so that the press of a sign-in
 	// button makes no guest of a reader.
 	URL string
 
@@ -84,7 +84,7 @@ type Provider struct {
 	// SignInIsProof counts a sign-in as a proof of this moment where the
 	// provider does not say when its user last typed or touched anything, as
 	// Google and GitHub do not: whoever sits at a computer that was left open
-	// passes then. Zero counts it as none for Config.RecentProof and
+	// passes then. Zero counts it as none for Config.Sessions.RecentProof and
 	// RequireRecent, so that users who have nothing but this provider can not
 	// link, remove or change anything that needs a recent proof.
 	SignInIsProof bool

@@ -20,16 +20,17 @@ import (
 func Example() {
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{
-		Keys:            []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
-		Store:           store,
-		SignInURL:       "/sign-in",
-		CredentialPaths: []string{"/auth/"},
-		// In the transaction that makes the visitor permanent.
-		OnUpgrade: func(ctx context.Context, c walkin.Change) error {
-			if p, ok := oidc.ProfileFrom(ctx); ok {
-				log.Println("write to the app's own tables:", c.UserID, p.Name, p.Email)
-			}
-			return nil
+		Keys:  []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
+		Store: store,
+		Paths: walkin.Paths{SignIn: "/sign-in", Credentials: []string{"/auth/"}},
+		Hooks: walkin.Hooks{
+			// In the transaction that makes the visitor permanent.
+			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
+				if p, ok := oidc.ProfileFrom(ctx); ok {
+					log.Println("write to the app's own tables:", c.UserID, p.Name, p.Email)
+				}
+				return nil
+			},
 		},
 	})
 	if err != nil {

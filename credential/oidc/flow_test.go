@@ -363,7 +363,7 @@ func TestLink(t *testing.T) {
 		t.Errorf("got %+v after %+v", after, before)
 	}
 
-	s = newSite(t, func(c *walkin.Config, _ *oidc.Config) { c.RecentProof = time.Nanosecond })
+	s = newSite(t, func(c *walkin.Config, _ *oidc.Config) { c.Sessions.RecentProof = time.Nanosecond })
 	c, before = s.member("ann")
 	s.refused(c, s.prove(c, "ann"), before, http.StatusForbidden, "not_recent")
 	if n := s.identities(before.ID); n != 1 {

@@ -2,7 +2,7 @@
 // elsewhere: at any OpenID provider, named by its issuer, and at those that have
 // OAuth without OpenID, such as [GitHub].
 //
-//	sso, err := oidc.New(wk, oidc.Config{ // wk with "/auth/" in its CredentialPaths
+//	sso, err := oidc.New(wk, oidc.Config{ // wk with "/auth/" in its Paths.Credentials
 //		URL: "https://www.example.com/auth/",
 //		Providers: []oidc.Provider{{
 //			Name:         "google",

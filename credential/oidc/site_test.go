@@ -49,7 +49,9 @@ func provider(change func(*oidc.Provider)) setup {
 	return func(_ *walkin.Config, c *oidc.Config) { change(&c.Providers[0]) }
 }
 
-func minting(m walkin.Mint) setup { return func(c *walkin.Config, _ *oidc.Config) { c.Mint = m } }
+func minting(m walkin.Mint) setup {
+	return func(c *walkin.Config, _ *oidc.Config) { c.NewUsers.Mint = m }
+}
 
 func newSite(t testing.TB, setups ...setup) *site {
 	t.Helper()
@@ -73,11 +75,11 @@ func newSite(t testing.TB, setups ...setup) *site {
 	}
 	for i := range s.replicas {
 		cfg := walkin.Config{
-			Keys:            []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-			Store:           s.store,
-			CredentialPaths: []string{"/auth/"},
-			CacheSize:       256,
-			OnUpgrade:       hook, OnSignIn: hook,
+			Keys:      []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+			Store:     s.store,
+			Paths:     walkin.Paths{Credentials: []string{"/auth/"}},
+			CacheSize: 256,
+			Hooks:     walkin.Hooks{OnUpgrade: hook, OnSignIn: hook},
 			OnEvent: func(_ context.Context, e walkin.Event) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
@@ -93,7 +95,7 @@ func newSite(t testing.TB, setups ...setup) *site {
 			setup(&cfg, &sso)
 		}
 		if cfg.Conflict == walkin.ConflictMerge {
-			cfg.OnMerge = hook
+			cfg.Hooks.OnMerge = hook
 		}
 		s.store = cfg.Store
 		var err error

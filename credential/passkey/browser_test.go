@@ -60,7 +60,7 @@ func serve(t *testing.T) (base string, s *site) {
 	server := httptest.NewUnstartedServer(nil)
 	base = "http://localhost" + server.Listener.Addr().String()[strings.LastIndex(server.Listener.Addr().String(), ":"):]
 	s = newSite(t, func(cfg *walkin.Config, keys *passkey.Config) {
-		cfg.Insecure = true
+		cfg.Cookies.Insecure = true
 		keys.RPID, keys.Origins = "localhost", []string{base}
 	})
 	mux := http.NewServeMux()

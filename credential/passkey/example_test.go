@@ -17,9 +17,9 @@ import (
 
 func Example() {
 	wk, err := walkin.New(walkin.Config{
-		Keys:            []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
-		Store:           memstore.New(),
-		CredentialPaths: []string{"/passkey/"},
+		Keys:  []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
+		Store: memstore.New(),
+		Paths: walkin.Paths{Credentials: []string{"/passkey/"}},
 	})
 	if err != nil {
 		panic(err)

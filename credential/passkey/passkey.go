@@ -1,6 +1,6 @@
 // Package passkey lets visitors sign up, sign in and prove themselves again with
 // a passkey (WebAuthn): no name, no password, nothing to phish. [Passkeys] is an
-// http.Handler for a path of its own, which goes into walkin.Config.CredentialPaths,
+// http.Handler for a path of its own, which goes into walkin.Config.Paths.Credentials,
 // and brings the script for the page:
 //
 //	passkeys, err := passkey.New(wk, passkey.Config{

@@ -45,7 +45,7 @@ type setup func(*walkin.Config, *passkey.Config)
 
 func merging(s **site) setup {
 	return func(c *walkin.Config, _ *passkey.Config) {
-		c.OnMerge = func(_ context.Context, change walkin.Change) error {
+		c.Hooks.OnMerge = func(_ context.Context, change walkin.Change) error {
 			site := *s
 			site.mu.Lock()
 			defer site.mu.Unlock()
@@ -57,7 +57,7 @@ func merging(s **site) setup {
 }
 
 func minting(m walkin.Mint) setup {
-	return func(c *walkin.Config, _ *passkey.Config) { c.Mint = m }
+	return func(c *walkin.Config, _ *passkey.Config) { c.NewUsers.Mint = m }
 }
 
 func newSite(t testing.TB, setups ...setup) *site {
@@ -71,11 +71,11 @@ func newSite(t testing.TB, setups ...setup) *site {
 			return nil
 		}
 		cfg := walkin.Config{
-			Keys:            []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-			Store:           s.store,
-			CredentialPaths: []string{"/passkey/"},
-			CacheSize:       256,
-			OnUpgrade:       hook, OnSignIn: hook,
+			Keys:      []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+			Store:     s.store,
+			Paths:     walkin.Paths{Credentials: []string{"/passkey/"}},
+			CacheSize: 256,
+			Hooks:     walkin.Hooks{OnUpgrade: hook, OnSignIn: hook},
 			OnEvent: func(_ context.Context, e walkin.Event) {
 				s.mu.Lock()
 				defer s.mu.Unlock()

@@ -33,7 +33,7 @@ func newHouse(t *testing.T, change func(*walkin.Config)) *house {
 	h, store, limiter := &house{}, memstore.New(), limit.New(0)
 	for i := range h.replicas {
 		cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Limiter: limiter,
-			UpgradeURL: "/up", SignInURL: "/in", CredentialPaths: []string{"/password"}}
+			Paths: walkin.Paths{Upgrade: "/up", SignIn: "/in", Credentials: []string{"/password"}}}
 		if change != nil {
 			change(&cfg)
 		}
@@ -170,7 +170,7 @@ func TestDevices(t *testing.T) {
 // TestHashAfterLimit holds that an account for which there is no room costs no hash,
 // and that one that was made takes one from the row limit and not two.
 func TestHashAfterLimit(t *testing.T) {
-	h := newHouse(t, func(c *walkin.Config) { c.RowLimit = limit.Limit{Count: 3, Per: time.Hour} })
+	h := newHouse(t, func(c *walkin.Config) { c.NewUsers.Limit = limit.Limit{Count: 3, Per: time.Hour} })
 	statuses := map[int]int{}
 	for i := range 20 {
 		c := walkintest.NewClient(t, h.replicas[0]).From("203.0.113.7:1")

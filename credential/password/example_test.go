@@ -14,10 +14,9 @@ import (
 
 func Example() {
 	wk, err := walkin.New(walkin.Config{
-		Keys:       []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
-		Store:      memstore.New(),
-		UpgradeURL: "/upgrade",
-		SignInURL:  "/signin",
+		Keys:  []walkin.Key{{Secret: []byte("an example's 32 bytes of secret!")}},
+		Store: memstore.New(),
+		Paths: walkin.Paths{Upgrade: "/upgrade", SignIn: "/signin"},
 	})
 	if err != nil {
 		panic(err)

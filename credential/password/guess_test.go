@@ -173,7 +173,7 @@ func TestChangedMeanwhile(t *testing.T) {
 			}
 			late := &late{Store: s.store}
 			wk, err := walkin.New(walkin.Config{
-				Store: late, SignInURL: "/signin", Keys: []walkin.Key{{Secret: []byte("0123456789abcdef0123456789abcdef")}}})
+				Store: late, Paths: walkin.Paths{SignIn: "/signin"}, Keys: []walkin.Key{{Secret: []byte("0123456789abcdef0123456789abcdef")}}})
 			if err != nil {
 				t.Fatal(err)
 			}

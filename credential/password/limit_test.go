@@ -254,7 +254,7 @@ func TestNetworks(t *testing.T) {
 // TestProxies holds that the limits go by the address that the middleware believes.
 func TestProxies(t *testing.T) {
 	s := newSiteOf(t, func(c *walkin.Config) {
-		c.TrustedProxies, c.AddressHeader = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, "X-Real-Ip"
+		c.Proxies.Trusted, c.Proxies.Header = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, "X-Real-Ip"
 	}, func(cfg *password.Config) { cfg.PerAddress = limit.Limit{Count: 1, Per: time.Hour} })
 	for i, tt := range []struct {
 		remote, header string

@@ -290,7 +290,7 @@ func TestWithMiddleware(t *testing.T) {
 	var reasons []string
 	s := &site{store: memstore.New()}
 	wk := middleware(t, s.store, func(c *walkin.Config) {
-		c.UpgradeURL, c.SignInURL = "/upgrade", "/signin"
+		c.Paths.Upgrade, c.Paths.SignIn = "/upgrade", "/signin"
 		c.OnEvent = func(_ context.Context, e walkin.Event) {
 			if e.Outcome == walkin.Refused {
 				reasons = append(reasons, e.Reason)

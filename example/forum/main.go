@@ -137,10 +137,14 @@ func build(ctx context.Context, db *sql.DB, s settings, site, key string) (http.
 		return nil, err
 	}
 	wk, err := walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Private: private}}, Store: store, Audience: "authenticated", Mint: walkin.MintOnDemand,
-		Insecure: true,                                     // http on localhost
-		RowLimit: limit.Limit{Count: 1000, Per: time.Hour}, // all of a demo's visitors have one address
-		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Keys: []walkin.Key{{Private: private}}, Store: store, Tokens: walkin.Tokens{Audience: "authenticated"}, NewUsers: walkin.NewUsers{
+			Mint:  walkin.MintOnDemand,
+			Limit: limit.Limit{Count: 1000, Per: time.Hour}, // all of a demo's visitors have one address
+		},
+		Cookies: walkin.Cookies{
+			Insecure: true, // http on localhost
+		},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
 		return nil, err

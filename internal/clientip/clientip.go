@@ -28,11 +28,11 @@ func New(networks []netip.Prefix, header string) (*Proxies, error) {
 		}
 		switch {
 		case !network.IsValid():
-			errs = append(errs, errors.New("walkin: Config.TrustedProxies has a prefix that is none"))
+			errs = append(errs, errors.New("walkin: Config.Proxies.Trusted has a prefix that is none"))
 		case network.Addr().Is4In6():
-			errs = append(errs, fmt.Errorf("walkin: Config.TrustedProxies has %v, which is neither IPv4 nor IPv6", network))
+			errs = append(errs, fmt.Errorf("walkin: Config.Proxies.Trusted has %v, which is neither IPv4 nor IPv6", network))
 		case network.Bits() == 0:
-			errs = append(errs, fmt.Errorf("walkin: Config.TrustedProxies has %v: with it every visitor chooses their own address", network))
+			errs = append(errs, fmt.Errorf("walkin: Config.Proxies.Trusted has %v: with it every visitor chooses their own address", network))
 		default:
 			p.trusted = append(p.trusted, network.Masked())
 		}
@@ -41,9 +41,9 @@ func New(networks []netip.Prefix, header string) (*Proxies, error) {
 	case header == "":
 		p.header = forwardedFor
 	case len(networks) == 0:
-		errs = append(errs, fmt.Errorf("walkin: Config.AddressHeader is %q without TrustedProxies, whose header it would be", header))
+		errs = append(errs, fmt.Errorf("walkin: Config.Proxies.Header is %q without Proxies.Trusted, whose header it would be", header))
 	case !isFieldName(header):
-		errs = append(errs, fmt.Errorf("walkin: Config.AddressHeader %q is not the name of a header", header))
+		errs = append(errs, fmt.Errorf("walkin: Config.Proxies.Header %q is not the name of a header", header))
 	}
 	return p, errors.Join(errs...)
 }

@@ -236,12 +236,12 @@ func TestAddressConfig(t *testing.T) {
 		{"proxies", "", proxies, ""},
 		{"one address", "cf-connecting-ip", []string{"192.0.2.1/32"}, ""},
 		{"IPv4-mapped", "", []string{"::ffff:10.0.0.0/104"}, ""},
-		{"a header of nobody", "X-Forwarded-For", nil, `Config.AddressHeader is "X-Forwarded-For" without TrustedProxies, whose header it would be`},
-		{"no header", "X Real IP", []string{"192.0.2.1/32"}, `Config.AddressHeader "X Real IP" is not the name of a header`},
-		{"everybody", "", []string{"0.0.0.0/0"}, "Config.TrustedProxies has 0.0.0.0/0: with it every visitor chooses their own address"},
-		{"everybody by IPv6", "", []string{"::/0"}, "Config.TrustedProxies has ::/0: with it every visitor chooses their own address"},
-		{"everybody, IPv4-mapped", "", []string{"::ffff:0.0.0.0/96"}, "Config.TrustedProxies has 0.0.0.0/0: with it every visitor chooses their own address"},
-		{"both kinds", "", []string{"::ffff:0:0/90"}, "Config.TrustedProxies has ::ffff:0.0.0.0/90, which is neither IPv4 nor IPv6"},
+		{"a header of nobody", "X-Forwarded-For", nil, `Config.Proxies.Header is "X-Forwarded-For" without Proxies.Trusted, whose header it would be`},
+		{"no header", "X Real IP", []string{"192.0.2.1/32"}, `Config.Proxies.Header "X Real IP" is not the name of a header`},
+		{"everybody", "", []string{"0.0.0.0/0"}, "Config.Proxies.Trusted has 0.0.0.0/0: with it every visitor chooses their own address"},
+		{"everybody by IPv6", "", []string{"::/0"}, "Config.Proxies.Trusted has ::/0: with it every visitor chooses their own address"},
+		{"everybody, IPv4-mapped", "", []string{"::ffff:0.0.0.0/96"}, "Config.Proxies.Trusted has 0.0.0.0/0: with it every visitor chooses their own address"},
+		{"both kinds", "", []string{"::ffff:0:0/90"}, "Config.Proxies.Trusted has ::ffff:0.0.0.0/90, which is neither IPv4 nor IPv6"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := behind(tt.header, tt.networks...)
@@ -255,7 +255,7 @@ func TestAddressConfig(t *testing.T) {
 		})
 	}
 	t.Run("the zero prefix", func(t *testing.T) {
-		if _, err := clientip.New(make([]netip.Prefix, 1), ""); err == nil || err.Error() != "walkin: Config.TrustedProxies has a prefix that is none" {
+		if _, err := clientip.New(make([]netip.Prefix, 1), ""); err == nil || err.Error() != "walkin: Config.Proxies.Trusted has a prefix that is none" {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -78,7 +78,7 @@ func newAppOn(t *testing.T, start func(http.Handler) *httptest.Server, set func(
 	a.url = named(server, "localhost")
 	cfg := walkin.Config{
 		Keys:  []walkin.Key{{Secret: []byte("0123456789abcdefghijklmnopqrstuv")}},
-		Store: memstore.New(), Insecure: strings.HasPrefix(a.url, "http:"), UpgradeURL: "/upgrade", SignInURL: "/upgrade",
+		Store: memstore.New(), Cookies: walkin.Cookies{Insecure: strings.HasPrefix(a.url, "http:")}, Paths: walkin.Paths{Upgrade: "/upgrade", SignIn: "/upgrade"},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			a.mu.Lock()
 			defer a.mu.Unlock()

@@ -296,9 +296,9 @@ func bearer(t *testing.T, engine browser.Engine) {
 func beacons(t *testing.T, engine browser.Engine) {
 	for _, mode := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct} {
 		a := newApp(t, func(_ *app, cfg *walkin.Config) {
-			cfg.Mint = mode
+			cfg.NewUsers.Mint = mode
 			// With this type a beacon is what fetch sends, header by header.
-			cfg.IsAutomatic = func(r *http.Request) bool { return r.URL.Path == "/json" }
+			cfg.NewUsers.IsAutomatic = func(r *http.Request) bool { return r.URL.Path == "/json" }
 		})
 		for _, path := range []string{"beacon", "json", "report"} {
 			a.mux.HandleFunc("POST /"+path, func(w http.ResponseWriter, r *http.Request) { a.keep(r); w.WriteHeader(http.StatusNoContent) })

@@ -39,9 +39,9 @@ func newSite(t *testing.T, users walkin.Store, data *redisstore.Sessions, hash b
 	s.sm.Store = data
 	s.sm.HashTokenInStore = hash
 	m, err := walkin.New(walkin.Config{
-		Keys:    []walkin.Key{{Secret: []byte("32 random bytes, not these words")}},
-		Store:   users,
-		OnMerge: func(context.Context, walkin.Change) error { return nil },
+		Keys:  []walkin.Key{{Secret: []byte("32 random bytes, not these words")}},
+		Store: users,
+		Hooks: walkin.Hooks{OnMerge: func(context.Context, walkin.Change) error { return nil }},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			if e.Err != nil {
 				s.mu.Lock()
@@ -49,7 +49,7 @@ func newSite(t *testing.T, users walkin.Store, data *redisstore.Sessions, hash b
 				s.failed = append(s.failed, e.Err)
 			}
 		},
-		UpgradeURL: "/prove",
+		Paths: walkin.Paths{Upgrade: "/prove"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -137,10 +137,12 @@ func newNoteSite(t *testing.T, store walkin.Store, data scs.CtxStore, d database
 	n := new(noteSite)
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
-		OnMerge: func(ctx context.Context, c walkin.Change) error {
-			tx, _ := sqlstore.Tx(ctx)
-			_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
-			return err
+		Hooks: walkin.Hooks{
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				tx, _ := sqlstore.Tx(ctx)
+				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+				return err
+			},
 		},
 	})
 	if err != nil {

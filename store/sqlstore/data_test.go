@@ -336,7 +336,7 @@ func newDataSite(t *testing.T, d database, hashed bool, changes ...func(*walkin.
 	hook := func(context.Context, walkin.Change) error { return n.hook() }
 	for i, store := range n.stores {
 		cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-			Store: store, OnUpgrade: hook, OnMerge: hook}
+			Store: store, Hooks: walkin.Hooks{OnUpgrade: hook, OnMerge: hook}}
 		for _, change := range changes {
 			change(&cfg)
 		}

@@ -147,13 +147,15 @@ func appErrors(t *testing.T, d database) {
 	var hook func(ctx context.Context, tx *sql.Tx) error
 	var told []walkin.Event
 	wk, err := walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, CredentialPaths: []string{"/prove"},
-		OnUpgrade: func(ctx context.Context, _ walkin.Change) error {
-			tx, _ := sqlstore.Tx(ctx)
-			if hook == nil {
-				return nil
-			}
-			return hook(ctx, tx)
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, Paths: walkin.Paths{Credentials: []string{"/prove"}},
+		Hooks: walkin.Hooks{
+			OnUpgrade: func(ctx context.Context, _ walkin.Change) error {
+				tx, _ := sqlstore.Tx(ctx)
+				if hook == nil {
+					return nil
+				}
+				return hook(ctx, tx)
+			},
 		},
 		OnEvent: func(_ context.Context, e walkin.Event) { told = append(told, e) },
 	})
@@ -339,13 +341,15 @@ func hangs(t *testing.T, d database) {
 	s, _ := d.store(t)
 	var inHook func()
 	wk, err := walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, CredentialPaths: []string{"/prove"},
-		RowLimit: limit.Limit{Count: -1},
-		OnUpgrade: func(context.Context, walkin.Change) error {
-			if inHook != nil {
-				inHook()
-			}
-			return nil
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, Paths: walkin.Paths{Credentials: []string{"/prove"}},
+		NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}},
+		Hooks: walkin.Hooks{
+			OnUpgrade: func(context.Context, walkin.Change) error {
+				if inHook != nil {
+					inHook()
+				}
+				return nil
+			},
 		},
 	})
 	ok(t, err)

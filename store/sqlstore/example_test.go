@@ -28,10 +28,12 @@ func Example() {
 	_, err = walkin.New(walkin.Config{
 		Keys:  []walkin.Key{{Secret: []byte("32 random bytes, not these words")}},
 		Store: store,
-		OnMerge: func(ctx context.Context, c walkin.Change) error {
-			tx, _ := sqlstore.Tx(ctx)
-			_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.GuestID[:])
-			return err
+		Hooks: walkin.Hooks{
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				tx, _ := sqlstore.Tx(ctx)
+				_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.GuestID[:])
+				return err
+			},
 		},
 	})
 	fmt.Println(err)

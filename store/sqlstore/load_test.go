@@ -69,11 +69,13 @@ func newPair(t *testing.T, d database) *pair {
 func loadConfig(d database, s *sqlstore.Store) walkin.Config {
 	return walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
-		RowLimit: limit.Limit{Count: -1}, CredentialPaths: []string{"/prove", "/out"},
-		OnMerge: func(ctx context.Context, c walkin.Change) error {
-			tx, _ := sqlstore.Tx(ctx)
-			_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
-			return err
+		NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}}, Paths: walkin.Paths{Credentials: []string{"/prove", "/out"}},
+		Hooks: walkin.Hooks{
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				tx, _ := sqlstore.Tx(ctx)
+				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+				return err
+			},
 		},
 	}
 }

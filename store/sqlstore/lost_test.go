@@ -29,7 +29,7 @@ func newReplica(t *testing.T, s walkin.Store) *replica {
 	t.Helper()
 	r := new(replica)
 	m, err := walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, RecheckAfter: time.Nanosecond,
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, Sessions: walkin.Sessions{RecheckAfter: time.Nanosecond},
 		OnEvent: func(_ context.Context, e walkin.Event) { r.events = append(r.events, e) },
 	})
 	ok(t, err)

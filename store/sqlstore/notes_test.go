@@ -42,16 +42,18 @@ func moveNotes(t *testing.T, d database) {
 	var fail bool
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
-		OnMerge: func(ctx context.Context, c walkin.Change) error {
-			tx, ok := sqlstore.Tx(ctx)
-			if !ok {
-				return errors.New("no transaction")
-			}
-			_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
-			if err == nil && fail {
-				err = errors.New("the app has second thoughts")
-			}
-			return err
+		Hooks: walkin.Hooks{
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				tx, ok := sqlstore.Tx(ctx)
+				if !ok {
+					return errors.New("no transaction")
+				}
+				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+				if err == nil && fail {
+					err = errors.New("the app has second thoughts")
+				}
+				return err
+			},
 		},
 	})
 	if err != nil {

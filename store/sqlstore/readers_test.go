@@ -34,7 +34,7 @@ func readersWriteNothing(t *testing.T, d database) {
 	const views = 10_000
 	var lookups atomic.Int64
 	site := newDataSite(t, d, false, func(cfg *walkin.Config) {
-		cfg.RecheckAfter = time.Nanosecond
+		cfg.Sessions.RecheckAfter = time.Nanosecond
 		cfg.Store = counting{cfg.Store, &lookups}
 	})
 	var visitors []*walkintest.Client

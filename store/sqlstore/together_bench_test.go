@@ -58,7 +58,7 @@ func BenchmarkActs(b *testing.B) {
 					return err
 				}},
 				{"hook", 1, func(ctx context.Context) error {
-					return s.InTx(ctx, func(ctx context.Context) error { // as with walkin.Config.OnCreate
+					return s.InTx(ctx, func(ctx context.Context) error { // as with walkin.Config.Hooks.OnCreate
 						user, session := visitor(x.at)
 						_, err := s.Persist(ctx, user, session)
 						return err

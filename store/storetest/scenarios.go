@@ -90,23 +90,27 @@ func newTown(t *testing.T, open Opener) *town {
 		m, err := walkin.New(walkin.Config{
 			Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
 			Store: n.stores[i],
-			// Many visitors come from few addresses here.
-			RowLimit: limit.Limit{Count: -1},
-			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
-				if n.upgrade != nil {
-					return n.upgrade(ctx, c)
-				}
-				return nil
+			NewUsers: walkin.NewUsers{
+				// Many visitors come from few addresses here.
+				Limit: limit.Limit{Count: -1},
 			},
-			OnMerge: func(ctx context.Context, c walkin.Change) error {
-				if n.merge != nil {
-					return n.merge(ctx, c)
-				}
-				n.mu.Lock()
-				defer n.mu.Unlock()
-				n.notes[c.UserID] += n.notes[c.GuestID]
-				delete(n.notes, c.GuestID)
-				return nil
+			Hooks: walkin.Hooks{
+				OnUpgrade: func(ctx context.Context, c walkin.Change) error {
+					if n.upgrade != nil {
+						return n.upgrade(ctx, c)
+					}
+					return nil
+				},
+				OnMerge: func(ctx context.Context, c walkin.Change) error {
+					if n.merge != nil {
+						return n.merge(ctx, c)
+					}
+					n.mu.Lock()
+					defer n.mu.Unlock()
+					n.notes[c.UserID] += n.notes[c.GuestID]
+					delete(n.notes, c.GuestID)
+					return nil
+				},
 			},
 			OnEvent: func(_ context.Context, e walkin.Event) {
 				if e.Outcome == walkin.Persisted {
@@ -277,9 +281,9 @@ func fixationProvisional(t *testing.T, n *town) {
 func (n *town) impatient(store walkin.Store) http.Handler {
 	n.t.Helper()
 	m, err := walkin.New(walkin.Config{
-		Keys:       []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-		Store:      store,
-		RenewAfter: time.Nanosecond,
+		Keys:   []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+		Store:  store,
+		Tokens: walkin.Tokens{RenewAfter: time.Nanosecond},
 	})
 	if err != nil {
 		n.t.Fatal(err)
@@ -334,7 +338,7 @@ func slowRenewal(t *testing.T, n *town) {
 		begun, goOn := make(chan struct{}), make(chan struct{})
 		m, err := walkin.New(walkin.Config{
 			Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-			Store: n.stores[1], RenewAfter: time.Nanosecond})
+			Store: n.stores[1], Tokens: walkin.Tokens{RenewAfter: time.Nanosecond}})
 		ok(t, err)
 		page := c.On(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			close(begun)

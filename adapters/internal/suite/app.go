@@ -120,9 +120,9 @@ func NewApp(t testing.TB, changes ...func(*walkin.Config)) *App {
 	a.sessions = &sessions{values: map[string][]byte{}}
 	a.Sessions.Store = a.sessions
 	cfg := walkin.Config{
-		Keys:       []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-		Store:      a.store,
-		UpgradeURL: "/sign-up",
+		Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+		Store: a.store,
+		Paths: walkin.Paths{Upgrade: "/sign-up"},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			if e.Outcome == walkin.Refused {
 				a.refusals.Add(1)

@@ -129,7 +129,7 @@ func send(method, path string, header ...string) func(*client) *http.Response {
 }
 
 // renewing makes every token due for a renewal.
-func renewing(c *walkin.Config) { c.RenewAfter = 1 }
+func renewing(c *walkin.Config) { c.Tokens.RenewAfter = 1 }
 
 // A row is one request of a visitor. The zero value of a want is none.
 type row struct {

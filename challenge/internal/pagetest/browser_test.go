@@ -70,14 +70,16 @@ func serve(t *testing.T, change func(*challenge.Config)) *site {
 	s := &site{base: "http://localhost:" + port, limiter: limit.New(0)}
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Insecure: true, Mint: walkin.MintOnAct,
-		RowLimit: limit.Limit{Count: 1, Per: time.Hour}, Limiter: s.limiter,
-		RowLimitOf: func(*http.Request) limit.Limit {
-			if s.roomy.Load() {
-				return limit.Limit{Count: -1}
-			}
-			return limit.Limit{}
-		},
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Cookies: walkin.Cookies{Insecure: true}, NewUsers: walkin.NewUsers{
+			Mint:  walkin.MintOnAct,
+			Limit: limit.Limit{Count: 1, Per: time.Hour},
+			LimitOf: func(*http.Request) limit.Limit {
+				if s.roomy.Load() {
+					return limit.Limit{Count: -1}
+				}
+				return limit.Limit{}
+			},
+		}, Limiter: s.limiter,
 	})
 	if err != nil {
 		t.Fatal(err)

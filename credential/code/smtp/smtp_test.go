@@ -636,7 +636,7 @@ func TestSignUpByMail(t *testing.T) {
 	r := newRelay(t, smtp.STARTTLS, nil)
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: store,
-		UpgradeURL: "/upgrade", CredentialPaths: []string{"/send"}})
+		Paths: walkin.Paths{Upgrade: "/upgrade", Credentials: []string{"/send"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

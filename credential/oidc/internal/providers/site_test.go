@@ -53,11 +53,11 @@ func newSiteAt(t testing.TB, base string, providers ...oidc.Provider) *site {
 	}
 	for i := range s.replicas {
 		wk, err := walkin.New(walkin.Config{
-			Keys:            []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
-			Store:           s.store,
-			CredentialPaths: []string{"/auth/"},
-			Insecure:        strings.HasPrefix(base, "http:"),
-			OnUpgrade:       hook, OnSignIn: hook,
+			Keys:    []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
+			Store:   s.store,
+			Paths:   walkin.Paths{Credentials: []string{"/auth/"}},
+			Cookies: walkin.Cookies{Insecure: strings.HasPrefix(base, "http:")},
+			Hooks:   walkin.Hooks{OnUpgrade: hook, OnSignIn: hook},
 			OnEvent: func(_ context.Context, e walkin.Event) {
 				s.mu.Lock()
 				defer s.mu.Unlock()

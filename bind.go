@@ -28,8 +28,9 @@ const (
 // which is set on w, so that nobody needs a user to sign in.
 //
 // Starting is an act of the visitor's own: a safe method is refused with 405 and
-// a cross-origin request with 403. Call it before the response begins. The error
-// is a *[Refusal] for [Middleware.Refuse].
+// a cross-origin request with 403, and below [Middleware.WithoutCookies] a request
+// without a user with 401. Call it before the response begins. The error is a
+// *[Refusal] for [Middleware.Refuse].
 func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error) {
 	v := m.visit(w, r)
 	switch {
@@ -48,6 +49,12 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 	}
 	if c := v.claims.Load(); c != nil {
 		return boundToSession(*c), nil
+	}
+	if v.noJar {
+		// Fails closed: a flow bound to a cookie that cannot come back would never
+		// complete, and one bound to nothing would complete for anybody.
+		return "", &Refusal{Status: http.StatusUnauthorized, Reason: "flow_without_token",
+			Message: "This needs a token. Get one first, and send it with this request and the next."}
 	}
 	value, ok := m.cookies.bound(r)
 	if !ok {
@@ -70,7 +77,7 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	f := m.facts(v, r)
 	_, has := m.cookies.bound(r)
 	switch {
-	case has, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
+	case has, v.noJar, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
 		show(w)
 	case v.writer() != nil:
 		v.writer().Set(m.cookies.flow(rand.Text()))

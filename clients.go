@@ -60,6 +60,8 @@ func (m *Middleware) hand(v *visit, token string, c Claims) {
 // another site cannot act for a visitor who has one, and none of ours is set: who a
 // request is from, its bearer token says alone. It makes no user by itself; whoever
 // gets one, by [Middleware.Ensure] or a sign-up, finds the token by [IssuedToken].
+// A login flow of several requests, as by code, needs that token first: there is no
+// cookie that it could be bound to.
 func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Clone()
@@ -72,7 +74,7 @@ func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 			f = m.look(r, &b, now)
 		}
 		v := m.newVisit(r, f)
-		v.handled, v.bearer, v.url = true, true, r.URL
+		v.handled, v.bearer, v.noJar, v.url = true, true, true, r.URL
 		r = r.WithContext(v)
 		r.Header = header
 		v.facts = m.readFacts(r, &b)

@@ -3,6 +3,7 @@ package walkin_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/walkintest"
 )
 
 // A native app: it has no cookies, sends its token as a bearer, and keeps what the
@@ -313,6 +315,36 @@ func TestWithoutCookies(t *testing.T) {
 	c := resident(s, "permanent").On(site)
 	if got := body(t, c.Act("/", nil)); got != "nobody" {
 		t.Errorf("by a cookie: got %q, want nobody", got)
+	}
+}
+
+// TestFlowsWithoutCookies holds that a login flow begins with a token where there are
+// no cookies, or not at all: a cookie that cannot come back would end it at its last
+// step.
+func TestFlowsWithoutCookies(t *testing.T) {
+	s := newSite(t)
+	var name string
+	var err error
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /begin", func(w http.ResponseWriter, r *http.Request) { name, err = s.Bind(w, r) })
+	mux.Handle("/form", s.FormHandler(func(w http.ResponseWriter, _ *http.Request, form walkin.Form) { w.WriteHeader(form.Status) }, nil))
+	site := s.WithoutCookies(mux)
+	for _, c := range []struct {
+		name, token string
+		ok          bool
+	}{{"without a token", "", false}, {"with one", resident(s, "anonymous").Cookie(anonName), true}} {
+		name, err = "", nil
+		r := (&nativeApp{t, site, c.token}).do(http.MethodPost, "/begin", nil)
+		refusal, _ := errors.AsType[*walkin.Refusal](err)
+		if (err == nil) != c.ok || (name != "") != c.ok || !c.ok && (refusal == nil || refusal.Status != http.StatusUnauthorized) {
+			t.Errorf("%s: got %q and %v", c.name, name, err)
+		}
+		if len(r.Cookies()) > 0 {
+			t.Errorf("%s: got the cookies %v", c.name, r.Cookies())
+		}
+	}
+	if r := walkintest.NewClient(t, site).Visit("/form"); r.StatusCode != http.StatusOK || len(r.Cookies()) > 0 {
+		t.Errorf("a form: got %d and the cookies %v", r.StatusCode, r.Cookies())
 	}
 }
 

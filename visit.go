@@ -30,6 +30,7 @@ type visit struct {
 	unsure   bool                         // the store is not the one that knows the session: nothing is written
 	bearer   bool                         // the token came in the Authorization header, and a new one goes into the answer
 	minted   bool                         // the visitor's user was made by this very request
+	noJar    bool                         // WithoutCookies: a cookie that is set would not come back
 	handsOff bool                         // another value of the cookie's name cannot be judged: it is not written over
 	facts    request.Facts                // who sent the request; not read on a returning visitor's short way
 }

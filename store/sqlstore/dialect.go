@@ -31,6 +31,7 @@ type dialect struct {
 	numbered   bool   // placeholders are $1, not ?
 	nativeID   bool   // a uuid type that takes a uuid.UUID
 	from       string // ends the search for users who are away, with the time it begins at once more
+	noIdentity string // of the user u
 	arrays     bool   // one placeholder can take many IDs
 	function   bool   // it has walkin_persist, see its migrations
 	prepare    bool   // the driver prepares nothing by itself, and it pays
@@ -46,17 +47,22 @@ type dialect struct {
 	time func(time.Time) any
 }
 
+// PostgreSQL takes any other words for it for a reason to sort all users.
+const noIdentity = "NOT EXISTS (SELECT 1 FROM walkin_identities WHERE user_id = u.id)"
+
 var dialects = map[Dialect]dialect{
 	SQLite: {
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
-		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", readTime: "$1", readBytes: "$1", prepare: true,
+		noIdentity: noIdentity,
+		insert:     "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", readTime: "$1", readBytes: "$1", prepare: true,
 		upsert:   "ON CONFLICT (session_id) DO UPDATE SET",
 		patience: 10 * time.Millisecond, // another lane only waits for the same writer
 		time:     func(t time.Time) any { return t.UnixMicro() },
 	},
 	PostgreSQL: {
 		name: "postgres", isolation: sql.LevelReadCommitted,
-		insert: "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
+		noIdentity: noIdentity,
+		insert:     "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
 		now:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
 		// As a number and as hexadecimal text: DateStyle and bytea_output, of the
@@ -67,6 +73,8 @@ var dialects = map[Dialect]dialect{
 	},
 	MySQL: {
 		name: "mysql", isolation: sql.LevelReadCommitted,
+		// For NOT EXISTS, MariaDB reads all identities for each batch of the sweep.
+		noIdentity: "(SELECT 1 FROM walkin_identities WHERE user_id = u.id LIMIT 1) IS NULL",
 		// IGNORE would cut what is too long, so nothing too long gets here.
 		insert: "INSERT IGNORE", lockFirst: true,
 		// IGNORE leaves a shared lock on the row that is there, and two who have
@@ -101,13 +109,18 @@ var (
 	unlessKey   = regexp.MustCompile(`{{unless (\S+)}}`)
 )
 
-// sql fits a query to the dialect.
+// sql fits a query to the dialect. What stands between {{beside}} and {{end}} is a
+// condition on the row that a primary key has found. PostgreSQL would otherwise take
+// the index on that column where it believes both to find one row, and it believes so
+// of an index whose statistics are old: of a user with 20,000 sessions each one then
+// costs reading all.
 func (d dialect) sql(query string) string {
 	query = timeColumn.ReplaceAllString(query, d.readTime)
 	query = bytesColumn.ReplaceAllString(query, d.readBytes)
 	query = unlessKey.ReplaceAllString(strings.ReplaceAll(query, "{{unless any}}", d.unlessAny), d.unless)
 	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
-		"{{skip locked}}", d.skipLocked, "{{from}}", d.from, "{{for share}}", d.forShare, "{{upsert}}", d.upsert).Replace(query)
+		"{{skip locked}}", d.skipLocked, "{{from}}", d.from, "{{for share}}", d.forShare, "{{no identity}}", d.noIdentity, "{{upsert}}", d.upsert,
+		"{{beside}}", "CASE WHEN", "{{end}}", "THEN TRUE ELSE FALSE END").Replace(query)
 	query = strings.Join(strings.Fields(query), " ")
 	if !d.numbered {
 		return query

@@ -42,7 +42,7 @@ func newQueries(d dialect) queries {
 		away: d.sql(`
 			SELECT id, {{time created_at}}, {{time seen_at}} FROM walkin_users u
 			WHERE anonymous = TRUE AND seen_at < ? AND (seen_at, id) > (?, ?) {{from}}
-				AND NOT EXISTS (SELECT 1 FROM walkin_identities WHERE user_id = u.id)
+				AND {{no identity}}
 			ORDER BY seen_at, id LIMIT ? {{skip locked}}`),
 		// The table in between is for MySQL, which takes no LIMIT otherwise.
 		expiredSessions: d.sql(`
@@ -66,7 +66,7 @@ func newQueries(d dialect) queries {
 			WHERE NOT EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?) {{skip}}`),
 		insertSession: d.sql(`
 			INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?) {{unless id}}`),
-		renewSession: d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND user_id = ?`),
+		renewSession: d.sql(`UPDATE walkin_sessions SET renewed_at = ?, expires_at = ? WHERE id = ? AND {{beside}} user_id = ? {{end}}`),
 		sessions: d.sql(`
 			SELECT s.id, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}}
 			FROM walkin_sessions s
@@ -74,7 +74,7 @@ func newQueries(d dialect) queries {
 			LEFT JOIN walkin_database d ON d.one = 1
 			WHERE s.user_id = ?
 				AND NOT COALESCE(s.created_at < CASE WHEN u.anonymous = TRUE THEN d.anonymous_ended_at ELSE d.ended_at END, FALSE)`),
-		deleteSession:     d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND user_id = ?`),
+		deleteSession:     d.sql(`DELETE FROM walkin_sessions WHERE id = ? AND {{beside}} user_id = ? {{end}}`),
 		deleteSessions:    d.sql(`DELETE FROM walkin_sessions WHERE user_id = ? AND id <> ?`),
 		deleteAllSessions: d.sql(`DELETE FROM walkin_sessions WHERE user_id = ?`),
 
@@ -89,16 +89,16 @@ func newQueries(d dialect) queries {
 		insertIdentity: d.sql(`
 			INSERT INTO walkin_identities (provider, subject, user_id, secret, created_at) VALUES (?, ?, ?, ?, ?) {{unless provider}}`),
 		setSecret:        d.sql(`UPDATE walkin_identities SET secret = ? WHERE provider = ? AND subject = ?`),
-		deleteIdentity:   d.sql(`DELETE FROM walkin_identities WHERE provider = ? AND subject = ? AND user_id = ?`),
+		deleteIdentity:   d.sql(`DELETE FROM walkin_identities WHERE provider = ? AND subject = ? AND {{beside}} user_id = ? {{end}}`),
 		deleteIdentities: d.sql(`DELETE FROM walkin_identities WHERE user_id = ?`),
 
 		ticket:     d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ?`),
 		lockTicket: d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ? {{for update}}`),
 		insertTicket: d.sql(`
 			INSERT INTO walkin_tickets (name, data, tries, expires_at) VALUES (?, ?, ?, ?) {{unless name}}`),
-		tryTicket:           d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND tries > 0 AND expires_at > ?`),
+		tryTicket:           d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND {{beside}} tries > 0 AND expires_at > ? {{end}}`),
 		deleteTicket:        d.sql(`DELETE FROM walkin_tickets WHERE name = ?`),
-		deleteExpiredTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ? AND expires_at <= ?`),
+		deleteExpiredTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ? AND {{beside}} expires_at <= ? {{end}}`),
 		expiredTickets: d.sql(`
 			DELETE FROM walkin_tickets WHERE name IN (SELECT name FROM
 				(SELECT name FROM walkin_tickets WHERE expires_at < ? ORDER BY expires_at, name LIMIT ? OFFSET ?) AS expired)`),
@@ -120,7 +120,7 @@ func newQueries(d dialect) queries {
 
 		limit:       d.sql(`SELECT full_at FROM walkin_limits WHERE name = ?`),
 		insertLimit: d.sql(`INSERT INTO walkin_limits (name, full_at) VALUES (?, ?) {{unless name}}`),
-		swapLimit:   d.sql(`UPDATE walkin_limits SET full_at = ? WHERE name = ? AND full_at = ?`),
+		swapLimit:   d.sql(`UPDATE walkin_limits SET full_at = ? WHERE name = ? AND {{beside}} full_at = ? {{end}}`),
 		fullLimits: d.sql(`
 			DELETE FROM walkin_limits WHERE name IN (SELECT name FROM
 				(SELECT name FROM walkin_limits WHERE full_at < ? ORDER BY full_at, name LIMIT ? OFFSET ?) AS expired)`),
@@ -130,22 +130,22 @@ func newQueries(d dialect) queries {
 // The two queries that requests without an act make. They are prepared, see
 // Store.queryPrepared.
 const (
-	// Session, user and tombstone by primary key, in one round trip, and the one
-	// row of the database.
+	// Session, user and tombstone by primary key, in one query, and the one row of
+	// the database. Whose session it is is compared outside, see dialect.sql.
 	lookupQuery = `
-		SELECT s.id IS NOT NULL, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
+		SELECT COALESCE(s.user_id = ?, FALSE), {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
 			u.id IS NOT NULL, COALESCE(u.anonymous, FALSE),
 			EXISTS (SELECT 1 FROM walkin_tombstones WHERE user_id = ?),
 			COALESCE(s.created_at < CASE WHEN u.anonymous = TRUE THEN d.anonymous_ended_at ELSE d.ended_at END, FALSE),
 			{{time u.banned_until}}
 		FROM (SELECT 1 AS one) AS one
 		LEFT JOIN walkin_users u ON u.id = ?
-		LEFT JOIN walkin_sessions s ON s.id = ? AND s.user_id = ?
+		LEFT JOIN walkin_sessions s ON s.id = ?
 		LEFT JOIN walkin_database d ON d.one = 1`
 
 	databaseQuery = `
 		SELECT id, adopted, {{time born_at}}, token_life, {{time token_life_until}}, {{time ended_at}}, {{time anonymous_ended_at}}
 		FROM walkin_database WHERE one = 1`
 
-	findDataQuery = `SELECT {{bytes data}} FROM walkin_session_data WHERE session_id = ? AND expires_at > ?`
+	findDataQuery = `SELECT {{bytes data}} FROM walkin_session_data WHERE session_id = ? AND {{beside}} expires_at > ? {{end}}`
 )

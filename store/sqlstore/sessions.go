@@ -13,7 +13,7 @@ import (
 func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
 	session := walkin.Session{ID: sessionID, UserID: userID}
 	user, id := s.dialect.id(userID), s.dialect.id(sessionID)
-	row, err := s.queryPrepared(ctx, &s.lookup, user, user, id, user)
+	row, err := s.queryPrepared(ctx, &s.lookup, user, user, user, id)
 	if err != nil {
 		return walkin.Session{}, wrap(ctx, err)
 	}

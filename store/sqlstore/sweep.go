@@ -61,7 +61,7 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 			for _, query := range []string{
 				"DELETE FROM walkin_sessions WHERE user_id" + in,
 				// Said once more: never one who is not anonymous.
-				"DELETE FROM walkin_users WHERE anonymous = TRUE AND id" + in,
+				"DELETE FROM walkin_users WHERE id" + in + " AND {{beside}} anonymous = TRUE {{end}}",
 			} {
 				if _, err := s.exec(ctx, s.dialect.sql(query), ids...); err != nil {
 					return err

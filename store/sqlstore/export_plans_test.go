@@ -23,5 +23,8 @@ func (s *Store) prepared() (all []*prepared) {
 		m := &s.together[i]
 		all = append(all, &m.lockUsers, &m.insertUsers, &m.insertSessions, &m.countTombstones)
 	}
+	for i := range s.lookupAll {
+		all = append(all, &s.lookupAll[i])
+	}
 	return all
 }

@@ -143,6 +143,18 @@ const (
 		LEFT JOIN walkin_sessions s ON s.id = ?
 		LEFT JOIN walkin_database d ON d.one = 1`
 
+	// The same for many, in three lists.
+	lookupAllQuery = `
+		SELECT 1, s.id, s.user_id, FALSE, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
+			{{time d.ended_at}}, {{time d.anonymous_ended_at}}
+		FROM walkin_sessions s LEFT JOIN walkin_database d ON d.one = 1 WHERE s.id {{in}}
+		UNION ALL
+		SELECT 2, id, id, anonymous, {{time created_at}}, {{time created_at}}, {{time banned_until}}, {{time created_at}}, {{time created_at}}
+		FROM walkin_users WHERE id {{in}}
+		UNION ALL
+		SELECT 3, user_id, user_id, FALSE, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}
+		FROM walkin_tombstones WHERE user_id {{in}}`
+
 	databaseQuery = `
 		SELECT id, adopted, {{time born_at}}, token_life, {{time token_life_until}}, {{time ended_at}}, {{time anonymous_ended_at}}
 		FROM walkin_database WHERE one = 1`

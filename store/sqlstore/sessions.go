@@ -9,28 +9,6 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// Lookup implements walkin.Store.
-func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
-	session := walkin.Session{ID: sessionID, UserID: userID}
-	user, id := s.dialect.id(userID), s.dialect.id(sessionID)
-	row, err := s.queryPrepared(ctx, &s.lookup, user, user, user, id)
-	if err != nil {
-		return walkin.Session{}, wrap(ctx, err)
-	}
-	var alive, ended, known, deleted bool
-	err = row.Scan(&alive, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt},
-		&known, &session.Anonymous, &deleted, &ended, moment{&session.BannedUntil})
-	switch {
-	case err != nil:
-		return walkin.Session{}, wrap(ctx, err)
-	case alive && !ended:
-		return session, nil
-	case known || deleted:
-		return walkin.Session{}, walkin.ErrSuperseded
-	}
-	return walkin.Session{}, walkin.ErrNotFound
-}
-
 // queryPrepared runs one of the queries that most requests make.
 func (s *Store) queryPrepared(ctx context.Context, q *prepared, args ...any) (row *sql.Row, err error) {
 	if s.tx(ctx) != nil || !s.dialect.prepare {

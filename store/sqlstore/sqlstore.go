@@ -87,8 +87,10 @@ type Store struct {
 	q       queries
 
 	lookup, findData prepared
-	arrivals         queue
+	arrivals         group[*arrival] // calls of Persist
 	together         []multitude
+	lookups          group[*lookup] // calls of Lookup
+	lookupAll        []prepared     // by how many of them
 }
 
 var _ walkin.Store = (*Store)(nil)
@@ -111,7 +113,10 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Dialect == SQLite {
 		s.file = make(chan struct{}, 1)
 	}
+	s.arrivals.patience, s.arrivals.answer = d.patience, s.storeAll
 	s.together = s.newMultitudes()
+	s.lookups.patience, s.lookups.answer = d.patience, s.answerLookups
+	s.lookupAll = s.newLookups()
 	s.lookup.text, s.findData.text = d.sql(lookupQuery), d.sql(findDataQuery)
 	if s.reader == nil {
 		s.reader = s.db

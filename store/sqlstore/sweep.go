@@ -57,7 +57,11 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 			size = max(1, len(users))
 		}
 		for chunk := range slices.Chunk(users, size) {
-			in, ids := s.list(chunk)
+			all := make([]uuid.UUID, len(chunk))
+			for i, user := range chunk {
+				all[i] = user.ID
+			}
+			in, ids := s.list(all)
 			for _, query := range []string{
 				"DELETE FROM walkin_sessions WHERE user_id" + in,
 				// Said once more: never one who is not anonymous.
@@ -72,18 +76,17 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 	})
 }
 
-// list returns what compares an ID with those of users, and what it binds. The
-// SELECT has an array read once and keeps its length from the planner, who would rather read the whole table
-// than look up a thousand rows of one that has no statistics yet.
-func (s *Store) list(users []walkin.User) (in string, ids []any) {
+// list returns what compares an ID with others, and what it binds. The SELECT has an
+// array read once and keeps its length from the planner, who would rather read the
+// whole table than look up a thousand rows of one that has no statistics yet.
+func (s *Store) list(all []uuid.UUID) (in string, ids []any) {
 	if !s.dialect.arrays {
-		for _, user := range users {
-			ids = append(ids, s.dialect.id(user.ID))
+		for _, id := range all {
+			ids = append(ids, s.dialect.id(id))
 		}
-		return " IN (?" + strings.Repeat(", ?", len(users)-1) + ")", ids
+		return " IN (?" + strings.Repeat(", ?", len(all)-1) + ")", ids
 	}
-	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))",
-		[]any{array(users, func(text []byte, user walkin.User) []byte { return appendID(text, user.ID) })}
+	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))", []any{array(all, appendID)}
 }
 
 // DeleteExpired implements walkin.Sweeper.

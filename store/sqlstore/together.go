@@ -6,11 +6,9 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math/bits"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,33 +25,14 @@ import (
 // does not go through, and only those who are not new where the database has a
 // function for it.
 
-const (
-	maxTogether  = 64
-	togetherTime = time.Second // in the transaction: one who is stuck must not hold up all others
-)
+const togetherTime = time.Second // in the transaction: one who is stuck must not hold up all others
 
 // An arrival is one call of Persist that waits.
 type arrival struct {
 	user    walkin.User
 	session walkin.Session
-	stored  chan bool // false: go alone
-	batch   *batch    // nil while it is in the queue, whose mutex guards this
-	made    bool      // it is a row now; of whoever stores it, before the answer
-	unsure  bool      // it may be one, see madeHere; likewise
-}
-
-// A batch is the arrivals of one transaction.
-type batch struct {
-	all  []*arrival
-	here sync.WaitGroup // those who have not gone, with their answer or before it
-}
-
-// A queue is where calls of Persist wait for those before them.
-type queue struct {
-	mu       sync.Mutex
-	lanes    int // transactions that run
-	waiting  []*arrival
-	overtake *time.Timer // begins another lane for those who wait
+	made    bool // it is a row now; of whoever stores it, before the answer
+	unsure  bool // it may be one, see madeHere; likewise
 }
 
 // Persist implements walkin.Store.
@@ -61,28 +40,23 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 	if s.tx(ctx) != nil {
 		return s.persist(ctx, user, session)
 	}
-	a := &arrival{user: user, session: session, stored: make(chan bool, 1)}
-	if !s.enter(a) {
-		defer s.next()
+	a := &arrival{user: user, session: session}
+	waits := newCall(a)
+	if !s.arrivals.enter(waits) {
+		defer s.arrivals.leave()
 		return s.persistOne(ctx, a)
 	}
-	select {
-	case stored := <-a.stored:
-		a.batch.here.Done()
-		if stored {
-			return true, nil
-		}
-		created, err := s.persist(ctx, user, session)
-		if err == nil && !created && a.unsure {
-			return s.madeHere(ctx, session)
-		}
-		return created, err
-	case <-ctx.Done():
-		// They may become a row all the same, as with a commit whose answer
-		// is lost on the way.
-		s.arrivals.abandon(a)
-		return false, fmt.Errorf("sqlstore: %w", ctx.Err())
+	// Who leaves may become a row all the same, as with a commit whose answer is lost
+	// on the way.
+	stored, err := s.arrivals.wait(ctx, waits)
+	if stored || err != nil {
+		return stored, err
 	}
+	created, err = s.persist(ctx, user, session)
+	if err == nil && !created && a.unsure {
+		return s.madeHere(ctx, session)
+	}
+	return created, err
 }
 
 // madeHere tells whose row it is where the answer to a batch was lost, perhaps after
@@ -95,105 +69,17 @@ func (s *Store) madeHere(ctx context.Context, want walkin.Session) (bool, error)
 	return err == nil && got.CreatedAt.Equal(want.CreatedAt.Truncate(time.Microsecond)), err
 }
 
-// enter returns false when nobody is being written: then a goes alone.
-func (s *Store) enter(a *arrival) (waits bool) {
-	q := &s.arrivals
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.lanes == 0 {
-		q.lanes++
-		return false
-	}
-	if q.waiting = append(q.waiting, a); len(q.waiting) == 1 {
-		s.expect()
-	}
-	return true
-}
-
-// expect has those who wait overtake. The more lanes there are the longer they
-// wait for one more: a database that hangs is not asked for a connection every
-// millisecond. The queue is locked.
-func (s *Store) expect() {
-	q := &s.arrivals
-	var timer *time.Timer
-	timer = time.AfterFunc(time.Duration(q.lanes)*s.dialect.patience, func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		if q.overtake != timer { // too late
-			return
-		}
-		q.lanes++
-		go s.storeAll(s.take())
-	})
-	q.overtake = timer
-}
-
-// take returns the next batch. The queue is locked, and somebody waits.
-func (s *Store) take() *batch {
-	q := &s.arrivals
-	q.overtake.Stop()
-	q.overtake = nil
-	n := min(len(q.waiting), maxTogether)
-	b := &batch{all: slices.Clone(q.waiting[:n])}
-	b.here.Add(n)
-	for _, a := range b.all {
-		a.batch = b
-	}
-	if q.waiting = slices.Delete(q.waiting, 0, n); len(q.waiting) > 0 {
-		s.expect()
-	}
-	return b
-}
-
-// abandon is called by an arrival that does not wait for its answer.
-func (q *queue) abandon(a *arrival) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if a.batch != nil {
-		a.batch.here.Done()
-		return
-	}
-	q.waiting = slices.DeleteFunc(q.waiting, func(other *arrival) bool { return other == a })
-	if len(q.waiting) == 0 {
-		q.overtake.Stop()
-		q.overtake = nil
-	}
-}
-
-// next goes on with those who waited, or ends the lane.
-func (s *Store) next() {
-	q := &s.arrivals
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		q.lanes--
-		return
-	}
-	go s.storeAll(s.take())
-}
-
-// storeAll stores a batch, and then those who came meanwhile.
-func (s *Store) storeAll(b *batch) {
-	defer func() {
-		b.here.Wait() // whoever got an answer just now may bring the next visitor
-		s.next()
-	}()
+// storeAll stores a batch.
+func (s *Store) storeAll(all []*call[*arrival]) {
 	// In the order of their IDs, so that two replicas with the same visitors
 	// do not lock each other out; and a visitor who is there twice goes alone.
-	slices.SortFunc(b.all, func(a, b *arrival) int { return bytes.Compare(a.user.ID[:], b.user.ID[:]) })
+	slices.SortFunc(all, func(a, b *call[*arrival]) int { return bytes.Compare(a.of.user.ID[:], b.of.user.ID[:]) })
 	var some []*arrival
-	for i, a := range b.all {
-		if i > 0 && a.user.ID == b.all[i-1].user.ID {
-			a.stored <- false
-			continue
+	for i, a := range all {
+		if i == 0 || a.of.user.ID != all[i-1].of.user.ID {
+			some = append(some, a.of)
 		}
-		some = append(some, a)
 	}
-	defer func() {
-		for _, a := range some {
-			a.stored <- a.made
-		}
-	}()
 	// No visitor's context: nobody who leaves may take the others along.
 	ctx, cancel := context.WithTimeout(context.Background(), togetherTime)
 	defer cancel()
@@ -202,6 +88,9 @@ func (s *Store) storeAll(b *batch) {
 		for _, a := range some {
 			a.unsure = true
 		}
+	}
+	for _, a := range all {
+		a.answer <- a.of.made
 	}
 }
 

@@ -22,6 +22,8 @@ var contract = []contractCase{
 	{"what was created is found, on both handles, times to the microsecond", created},
 	{"times come back in UTC, whatever zone and year, and are compared with no clock", times},
 	{"Lookup tells alive, superseded and never heard of apart", lookup},
+	{"of many who look up at once, each gets the answer that is theirs", lookupTogether},
+	{"a look-up whose context ends takes no other along", lookupCancelled},
 	{"Lookup tells what kind of user the session is of, as the user is now", lookupKind},
 	{"Persist is idempotent and never opens a second session", persist},
 	{"Persist of a deleted user is ErrSuperseded", persistDeleted},

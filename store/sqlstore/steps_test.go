@@ -1,0 +1,153 @@
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+)
+
+// A step is one call of the store, and how many rows it may be about.
+type step struct {
+	name string
+	rows int
+	call func(ctx context.Context) error
+}
+
+// steps call every method of the store, so that every statement is made.
+func (s skewed) steps(t *testing.T) []step {
+	user, id, at := s.user.ID, s.session.ID, s.at
+	other, otherSession := visitor(at)
+	third, thirdSession := visitor(at)
+	ticket := walkin.Ticket{Key: "a ticket " + uuid.NewString(), Tries: 3, ExpiresAt: at.Add(time.Hour)}
+	data, key := s.Sessions(), s.session.ID.String()
+	newer := walkin.Session{ID: uuid.New(), UserID: user, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
+	limit := walkin.Limit{Count: 9, Per: time.Hour}
+	address := "203.0.113." + uuid.NewString()
+	var inactive []walkin.User
+	return []step{
+		{"Lookup", 4, func(ctx context.Context) error { _, err := s.Lookup(ctx, user, id); return err }},
+		{"Lookup in a transaction", 4, func(ctx context.Context) error {
+			return s.InTx(ctx, func(ctx context.Context) error { _, err := s.Lookup(ctx, user, id); return err })
+		}},
+		{"Lookup of many", 64 * 4, func(ctx context.Context) error {
+			var wg sync.WaitGroup
+			errs := make([]error, 64)
+			for i := range errs {
+				wg.Go(func() { _, errs[i] = s.Lookup(ctx, user, id) })
+			}
+			wg.Wait()
+			return errors.Join(errs...)
+		}},
+		{"Persist", 6, func(ctx context.Context) error { _, err := s.Persist(ctx, other, otherSession); return err }},
+		{"Persist again", 8, func(ctx context.Context) error { _, err := s.Persist(ctx, other, otherSession); return err }},
+		{"Persist in a transaction", 8, func(ctx context.Context) error {
+			return s.InTx(ctx, func(ctx context.Context) error { _, err := s.Persist(ctx, third, thirdSession); return err })
+		}},
+		{"Persist with a session ID that is taken", 12, func(ctx context.Context) error {
+			u, session := visitor(at)
+			session.ID = id
+			if _, err := s.Persist(ctx, u, session); err == nil {
+				return errors.New("no error")
+			}
+			return nil
+		}},
+		{"Persist of many", 64 * 12, func(ctx context.Context) error {
+			var wg sync.WaitGroup
+			errs := make([]error, 64)
+			for i := range errs {
+				u, session := visitor(at)
+				wg.Go(func() { _, errs[i] = s.Persist(ctx, u, session) })
+			}
+			wg.Wait()
+			return errs[0]
+		}},
+		{"CreateUser", 4, func(ctx context.Context) error { u, _ := visitor(at); return s.CreateUser(ctx, u) }},
+		{"User", 1, func(ctx context.Context) error { _, err := s.User(ctx, user); return err }},
+		{"SetAnonymous", 3, func(ctx context.Context) error { return s.SetAnonymous(ctx, other.ID, false) }},
+		{"CreateSession", 4, func(ctx context.Context) error { return s.CreateSession(ctx, newer) }},
+		{"RenewSession", 6, func(ctx context.Context) error { return s.RenewSession(ctx, newer) }},
+		{"DeleteSession", 3, func(ctx context.Context) error { return s.DeleteSession(ctx, user, newer.ID) }},
+		{"UserSessions", skew * 3, func(ctx context.Context) error { _, err := s.UserSessions(ctx, user); return err }},
+		{"DeleteSessions", 4, func(ctx context.Context) error { return s.DeleteSessions(ctx, other.ID, otherSession.ID) }},
+		{"Identity", 1, func(ctx context.Context) error { _, err := s.Identity(ctx, "test", "hot"); return err }},
+		{"Identities", skew * 3, func(ctx context.Context) error { _, err := s.Identities(ctx, user); return err }},
+		{"CreateIdentity", 4, func(ctx context.Context) error {
+			return s.CreateIdentity(ctx, walkin.Identity{Provider: "test", Subject: "more", UserID: user, CreatedAt: at})
+		}},
+		{"SetSecret", 2, func(ctx context.Context) error { return s.SetSecret(ctx, "test", "more", []byte("s")) }},
+		{"DeleteIdentity", 3, func(ctx context.Context) error { return s.DeleteIdentity(ctx, user, "test", "more") }},
+		{"PutTicket", 3, func(ctx context.Context) error { return s.PutTicket(ctx, ticket) }},
+		{"AddTicket", 3, func(ctx context.Context) error { _, err := s.AddTicket(ctx, ticket, at); return err }},
+		{"Ticket", 1, func(ctx context.Context) error { _, err := s.Ticket(ctx, ticket.Key, at); return err }},
+		{"TryTicket", 3, func(ctx context.Context) error { _, err := s.TryTicket(ctx, ticket.Key, at); return err }},
+		{"TakeTicket", 3, func(ctx context.Context) error { _, err := s.TakeTicket(ctx, ticket.Key, at); return err }},
+		{"session data", 8, func(ctx context.Context) error {
+			if err := data.CommitCtx(ctx, key, []byte("x"), at.Add(time.Hour)); err != nil {
+				return err
+			}
+			if _, found, err := data.FindCtx(ctx, key); !found || err != nil {
+				return fmt.Errorf("not found: %w", err)
+			}
+			return data.DeleteCtx(ctx, key)
+		}},
+		{"a limit", 6, func(ctx context.Context) error {
+			for range 2 {
+				if _, err := s.Limiter().Take(ctx, address, limit, 1, at); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{"the database", 16, func(ctx context.Context) error {
+			if _, err := s.Database(ctx); err != nil {
+				return err
+			}
+			if err := s.AnnounceTokenLife(ctx, 24*time.Hour, at); err != nil {
+				return err
+			}
+			if err := s.Adopt(ctx, "abcdefgh"); err != nil {
+				return err
+			}
+			if _, err := s.Now(ctx); err != nil {
+				return err
+			}
+			return s.EndSessionsBefore(ctx, time.Unix(1, 0), true)
+		}},
+		{"the sweep of users", 100 * 12, func(ctx context.Context) error {
+			return s.InTx(ctx, func(ctx context.Context) (err error) {
+				if inactive, err = s.Away(ctx, at.Add(-30*24*time.Hour), walkin.User{}, 100); err != nil {
+					return err
+				}
+				if len(inactive) != 100 {
+					return fmt.Errorf("%d users to sweep", len(inactive))
+				}
+				return s.DeleteAway(ctx, inactive)
+			})
+		}},
+		{"DeleteUser", 8, func(ctx context.Context) error {
+			return s.DeleteUser(ctx, walkin.Tombstone{UserID: other.ID, DeletedAt: at, ExpiresAt: at.Add(time.Hour)})
+		}},
+		{"DeleteUser who is not there", 8, func(ctx context.Context) error {
+			return s.DeleteUser(ctx, walkin.Tombstone{UserID: uuid.Must(uuid.NewV7()), DeletedAt: at, ExpiresAt: at.Add(time.Hour)})
+		}},
+		{"CreateUser who was deleted", 8, func(ctx context.Context) error {
+			if err := s.CreateUser(ctx, other); err == nil {
+				return errors.New("no error")
+			}
+			return nil
+		}},
+		{"the sweep of what expired", 8 * 6 * skew, func(ctx context.Context) error {
+			n, err := s.DeleteExpired(ctx, at.Add(-time.Minute), 1000)
+			if err == nil && n < 4*skew {
+				err = fmt.Errorf("%d rows", n)
+			}
+			return err
+		}},
+	}
+}

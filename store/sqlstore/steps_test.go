@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 )
 
 // A step is one call of the store, and how many rows it may be about.
@@ -27,7 +28,7 @@ func (s skewed) steps(t *testing.T) []step {
 	ticket := walkin.Ticket{Key: "a ticket " + uuid.NewString(), Tries: 3, ExpiresAt: at.Add(time.Hour)}
 	data, key := s.Sessions(), s.session.ID.String()
 	newer := walkin.Session{ID: uuid.New(), UserID: user, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
-	limit := walkin.Limit{Count: 9, Per: time.Hour}
+	often := limit.Limit{Count: 9, Per: time.Hour}
 	address := "203.0.113." + uuid.NewString()
 	var inactive []walkin.User
 	return []step{
@@ -98,7 +99,7 @@ func (s skewed) steps(t *testing.T) []step {
 		}},
 		{"a limit", 6, func(ctx context.Context) error {
 			for range 2 {
-				if _, err := s.Limiter().Take(ctx, address, limit, 1, at); err != nil {
+				if _, err := s.Limiter().Take(ctx, address, often, 1, at); err != nil {
 					return err
 				}
 			}

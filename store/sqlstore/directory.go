@@ -227,7 +227,7 @@ func (s *Store) addIdentities(ctx context.Context, users []walkin.ListedUser) er
 	}
 	of := make(map[uuid.UUID][]walkin.Identity)
 	for chunk := range slices.Chunk(plain, deleteChunk) {
-		in, ids := s.list(chunk)
+		in, ids := s.list(idsOf(chunk))
 		rows, err := s.from(ctx).QueryContext(ctx, s.dialect.sql(identitiesOfQuery+in+` ORDER BY created_at, provider, subject`), ids...)
 		if err != nil {
 			return wrap(ctx, err)

@@ -57,11 +57,7 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 			size = max(1, len(users))
 		}
 		for chunk := range slices.Chunk(users, size) {
-			all := make([]uuid.UUID, len(chunk))
-			for i, user := range chunk {
-				all[i] = user.ID
-			}
-			in, ids := s.list(all)
+			in, ids := s.list(idsOf(chunk))
 			for _, query := range []string{
 				"DELETE FROM walkin_sessions WHERE user_id" + in,
 				// Said once more: never one who is not anonymous.
@@ -87,6 +83,14 @@ func (s *Store) list(all []uuid.UUID) (in string, ids []any) {
 		return " IN (?" + strings.Repeat(", ?", len(all)-1) + ")", ids
 	}
 	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))", []any{array(all, appendID)}
+}
+
+func idsOf(users []walkin.User) []uuid.UUID {
+	all := make([]uuid.UUID, len(users))
+	for i, user := range users {
+		all[i] = user.ID
+	}
+	return all
 }
 
 // DeleteExpired implements walkin.Sweeper.

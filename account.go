@@ -199,8 +199,9 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	return nil
 }
 
-// SignOutEverywhere ends all sessions of a user: their tokens act no more at once,
-// and read no more after Config.RecheckAfter. Where the user themselves asks for it,
+// SignOutEverywhere ends all sessions of a user: their tokens are rejected at once,
+// but for reads on other replicas, which end within two seconds with
+// [Middleware.RunFeed] and within Config.Sessions.RecheckAfter without it. Where the user themselves asks for it,
 // call [Middleware.SignOut] as well, so that their own browser forgets them now.
 func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) error {
 	if err := CheckActor(ctx); err != nil {
@@ -226,7 +227,7 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 // stored about them goes by its foreign keys, or by Config.Hooks.OnDelete in the same
 // transaction.
 //
-// Their tokens read until Config.RecheckAfter. Where visitors delete themselves, let
+// Their tokens end as those of SignOutEverywhere do. Where visitors delete themselves, let
 // it be an act, and call [Middleware.SignOut] afterwards, so that their own browser
 // forgets them now.
 //

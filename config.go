@@ -246,8 +246,10 @@ func New(cfg Config) (*Middleware, error) {
 	}
 	cfg.Paths.Credentials = slices.Clone(cfg.Paths.Credentials)
 	cfg.Keys = slices.Clone(cfg.Keys)
-	return &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: tokencache.New[entry](cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
-		proxies: proxies, ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}}, nil
+	m := &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: tokencache.New[entry](cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
+		proxies: proxies, ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}, feed: feed{seed: maphash.MakeSeed()}}
+	m.cfg.Store = bounded{cfg.Store.(bounded).inner, &m.feed}
+	return m, nil
 }
 
 func orDefault[T comparable](field *T, value T) {

@@ -207,8 +207,9 @@ func (m *Middleware) sometimes(ctx context.Context, e Event) {
 // users, and, where anonymous is true, of anonymous ones, who cannot come back. It
 // is what a restore from a backup needs as its last step, since the backup knows
 // sessions that ended after it was made; docs/restore.md has the others. From
-// then on their tokens are rejected for writes at once, and for reads within
-// Config.Sessions.RecheckAfter; those of anonymous users who are not stored yet within a
+// then on their tokens are rejected for writes at once, and for reads on other
+// replicas within two seconds with [Middleware.RunFeed]; without it within
+// Config.Sessions.RecheckAfter, and those of anonymous users who are not stored yet within a
 // minute.
 //
 // It needs a store that is a [DatabaseStore]; those of this project are.
@@ -225,6 +226,7 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 		return err
 	}
 	m.asking.database.Store(nil)
+	m.feed.changed(uuid.Nil)
 	m.tell(ctx, Event{Outcome: SignedOut, Reason: "all_before"})
 	return nil
 }
@@ -234,7 +236,7 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 // tombstone of a deleted user for as long as a token can live, and sweeps later than
 // that. So one that it has never heard of was lost, by a restore for example, and
 // nothing is done that could not be taken back.
-func (m *Middleware) unheard(r *http.Request, e *entry, err error) finding {
+func (m *Middleware) unheard(r *http.Request, e *entry, seen uint32, err error) finding {
 	c, never := e.claims, errors.Is(err, ErrNotFound)
 	age := askAgain
 	if seen := m.asking.database.Load(); seen != nil && !seen.Forgets && !seen.owns(c) {
@@ -264,7 +266,7 @@ func (m *Middleware) unheard(r *http.Request, e *entry, err error) finding {
 	switch {
 	case c.IssuedAt.Before(ended):
 	case never && c.Provisional:
-		if m.alive(e, time.Now()) {
+		if m.alive(e, seen, time.Now()) {
 			return finding{standing: live, entry: e}
 		}
 	case db.Forgets:

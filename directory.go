@@ -190,8 +190,8 @@ var forever = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 // Ban keeps a user out until ban.Until, or for good where that is zero: their
 // requests have no user, and are refused where one is needed; they cannot sign in.
 // They are not minted over, and nothing of theirs is deleted: an anonymous user is
-// back when the ban ends. It holds for writes at once, and for reads within
-// Config.RecheckAfter. A ban is of a user, not of a person: another browser is
+// back when the ban ends. It holds for writes at once, and for reads on other
+// replicas within two seconds with [Middleware.RunFeed], or else Config.Sessions.RecheckAfter. A ban is of a user, not of a person: another browser is
 // another visitor. ErrNotFound is a user who is not stored.
 func (m *Middleware) Ban(ctx context.Context, userID uuid.UUID, ban Ban) error {
 	if ban.Until.IsZero() {
@@ -217,6 +217,7 @@ func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban Ban, outc
 		return err
 	}
 	err = boundErr(ctx, func(ctx context.Context) error { return directory.SetBan(ctx, userID, ban) })
+	m.feed.changed(userID)
 	if err == nil {
 		m.tell(ctx, Event{Outcome: outcome, UserID: userID})
 	}

@@ -20,7 +20,8 @@
 //
 // A token is believed when one of Config.Keys signed it, its times and names
 // hold, and its session is alive in the [Store]. Safe requests may trust an
-// earlier look at the store for Config.Sessions.RecheckAfter; requests that change
+// earlier look at the store for Config.Sessions.RecheckAfter, or for longer while
+// [Middleware.RunFeed] hears that nothing changed; requests that change
 // something look every time. Whoever holds a visitor's cookie is that visitor,
 // until the session ends: by a sign-out, by an upgrade, which ends all other
 // sessions of the user, or by its age. The app's own pages are trusted, and so

@@ -44,6 +44,7 @@ type Middleware struct {
 	addressSeen      atomic.Bool   // a request without one, and the owner was told
 	plainSeen        atomic.Bool   // a page over plain http that keeps no Secure cookie, and the owner was told
 
+	feed   feed
 	asking asking
 	clocks struct {
 		mu         sync.Mutex

@@ -80,7 +80,8 @@ type Sessions struct {
 
 	// RecheckAfter is how long a safe request may rely on an earlier look-up in the
 	// store. So it is also how long a session that has ended on another replica can
-	// still read. Zero is 30 seconds.
+	// still read where [Middleware.RunFeed] does not run or is cut off. Zero is 30
+	// seconds.
 	RecheckAfter time.Duration
 
 	// RecentProof is how old a permanent user's last proof may be when they add or

@@ -35,10 +35,13 @@ func Bounded(store Store) Store {
 	if _, ok := store.(bounded); ok || store == nil {
 		return store
 	}
-	return bounded{store}
+	return bounded{inner: store}
 }
 
-type bounded struct{ inner Store }
+type bounded struct {
+	inner Store
+	feed  *feed // of New's: counts whose sessions may have ended; nil: no one does
+}
 
 // ability returns the store under a bounded one, where it can do something more.
 func ability[T any](store Store) (T, bool) {
@@ -100,6 +103,8 @@ func answered(err error) error {
 var errStuck = fmt.Errorf("walkin: the store did not begin or end a transaction in time: %w", context.DeadlineExceeded)
 
 func (b bounded) InTx(ctx context.Context, fn func(context.Context) error) error {
+	ctx, done := b.gather(ctx)
+	defer done() // before the answer, also after a panic
 	ctx, cancel := context.WithTimeout(ctx, within(ctx, txTimeout))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -161,10 +166,12 @@ func (b bounded) User(ctx context.Context, id uuid.UUID) (User, error) {
 }
 
 func (b bounded) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
+	defer b.change(ctx, id)
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.SetAnonymous(ctx, id, anonymous) })
 }
 
 func (b bounded) DeleteUser(ctx context.Context, tombstone Tombstone) error {
+	defer b.change(ctx, tombstone.UserID)
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteUser(ctx, tombstone) })
 }
 
@@ -181,10 +188,12 @@ func (b bounded) RenewSession(ctx context.Context, session Session) error {
 }
 
 func (b bounded) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
+	defer b.change(ctx, userID)
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteSession(ctx, userID, sessionID) })
 }
 
 func (b bounded) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
+	defer b.change(ctx, userID)
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteSessions(ctx, userID, except) })
 }
 

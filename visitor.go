@@ -41,6 +41,12 @@ type entry struct {
 	renewing atomic.Bool  // a request is re-issuing the token
 	renewed  atomic.Int64 // unix nanoseconds of the session's RenewedAt, as last seen; 0: it has none
 	settled  atomic.Int64 // until when, by Middleware.clock, a safe request with it needs no judging
+
+	slot       uint16        // of its user, see feed
+	seen       atomic.Uint32 // the counter there when the last look-up began
+	vouched    atomic.Int64  // until when, by Middleware.clock, the feed speaks for that look-up; 0: there was none
+	shortUntil atomic.Int64  // settled, where the feed vouches
+	asking     atomic.Pointer[inquiry]
 }
 
 // checkedWithin reports whether the session was found alive in the last d.
@@ -51,7 +57,12 @@ func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
 
 // known remembers a token that verified.
 func (m *Middleware) known(text string, c Claims, access bool) *entry {
-	return m.cache.Add(text, func(e *entry, text string) { e.token, e.claims, e.access = text, c, access })
+	return m.cache.Add(text, func(e *entry, text string) {
+		e.token, e.claims, e.access, e.slot = text, c, access, m.feed.slot(c.UserID)
+		// Of a token that was just issued: the session is as new. One that came in is
+		// looked up first.
+		e.seen.Store(m.feed.counters[e.slot].Load())
+	})
 }
 
 // A finding is the answer to: who is this?
@@ -135,10 +146,14 @@ func (m *Middleware) returning(r *http.Request, b *brought) *entry {
 		return nil
 	}
 	now := m.clock()
-	if left := e.settled.Load() - now; left <= 0 || left > int64(m.cfg.Sessions.RecheckAfter) || e.over.Load() > now {
+	if !m.feed.unchanged(e) || e.over.Load() > now {
 		return nil
 	}
-	return e
+	if left := e.settled.Load() - now; left > 0 && left <= int64(m.cfg.Sessions.RecheckAfter) ||
+		e.shortUntil.Load() > now && m.feed.vouches.Load() > now {
+		return e
+	}
+	return nil
 }
 
 // settle lets the requests that follow take the short way: until the session is
@@ -151,13 +166,16 @@ func (m *Middleware) settle(f finding, v *visit, now time.Time) {
 	if m.cfg.NewUsers.Mint == MintOnDemand && e.claims.Provisional {
 		return // their response may have to be wrapped, see mayDemand
 	}
-	left := min(
-		m.cfg.Sessions.RecheckAfter-now.Sub(time.Unix(0, e.checked.Load())),
+	at := m.clock()
+	most := int64(min(
 		e.claims.ExpiresAt.Add(leeway).Sub(now),
 		e.claims.IssuedAt.Add(m.cfg.Tokens.Lifetime+leeway).Sub(now),
-		e.claims.IssuedAt.Add(m.cfg.Tokens.RenewAfter).Sub(m.earlier(now)))
-	if left > 0 {
-		e.settled.Store(m.clock() + int64(left))
+		e.claims.IssuedAt.Add(m.cfg.Tokens.RenewAfter).Sub(m.earlier(now))))
+	if left := min(most, int64(m.cfg.Sessions.RecheckAfter)-(now.UnixNano()-e.checked.Load())); left > 0 {
+		e.settled.Store(at + left)
+	}
+	if left := min(most, e.vouched.Load()-at); left > 0 {
+		e.shortUntil.Store(at + left)
 	}
 }
 
@@ -174,13 +192,16 @@ func (m *Middleware) over(e *entry) { e.over.Store(m.clock() + int64(m.cfg.Sessi
 
 func (m *Middleware) isOver(e *entry) bool { return e.over.Load() > m.clock() }
 
-// alive remembers that a look-up found the session of a token alive, unless it ended
+// alive remembers that a look-up, which began when the feed's counter was at seen,
+// found the session of a token alive, unless it ended
 // since the look-up began: then the answer is an old one, and alive returns false.
-func (m *Middleware) alive(e *entry, now time.Time) bool {
+func (m *Middleware) alive(e *entry, seen uint32, now time.Time) bool {
 	if at := e.over.Load(); at > m.clock() || !e.over.CompareAndSwap(at, 0) {
 		return false
 	}
+	e.seen.Store(seen) // first: what was told since is not overlooked
 	e.checked.Store(now.UnixNano())
+	m.vouch(e)
 	return true
 }
 
@@ -240,7 +261,7 @@ func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, former *forme
 		// One of them may have ended since a look that still counts.
 		for _, value := range c.values() {
 			if e := m.cache.Get(value); e != nil {
-				e.checked.Store(0)
+				e.distrust()
 			}
 		}
 		f = m.judgeAll(r, c, former, now, as)
@@ -335,7 +356,7 @@ func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time
 		return finding{standing: invalid, reason: "expired"}
 	case m.isOver(e):
 		return finding{standing: superseded, reason: "superseded", entry: e}
-	case isSafe(r) && e.checkedWithin(m.cfg.Sessions.RecheckAfter, now):
+	case isSafe(r) && m.fresh(e, now):
 		return finding{standing: live, entry: e}
 	case isSafe(r) && e.lost.Load() > m.clock():
 		return m.lostOne(r, e)
@@ -343,11 +364,11 @@ func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time
 	if e.claims.Anonymous && isSafe(r) && m.isDown(now) {
 		return unasked(e) // as below, without the wait
 	}
-	s, err := m.lookup(r.Context(), e.claims)
+	m.missFeed()
+	s, seen, err := m.ask(r, e)
 	switch {
 	case errors.Is(err, ErrBanned):
-		e.settled.Store(0)
-		e.checked.Store(0)
+		e.distrust()
 		e.over.CompareAndSwap(0, 1) // not believed while the store is down, see unasked
 		return finding{standing: suspended, reason: reasonBanned, entry: e, err: err}
 	case err == nil && (m.outlived(s.CreatedAt, now) || now.After(s.ExpiresAt.Add(leeway))):
@@ -357,13 +378,13 @@ func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time
 		// never an anonymous one's, and a flag in a token opens no guard.
 		m.over(e)
 		return finding{standing: superseded, reason: "wrong_kind", entry: e}
-	case err == nil && !m.alive(e, now):
+	case err == nil && !m.alive(e, seen, now):
 		return finding{standing: superseded, reason: "superseded", entry: e}
 	case err == nil:
 		e.renewed.Store(s.RenewedAt.UnixNano())
 		return finding{standing: live, entry: e, settled: e.claims.Provisional}
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
-		return m.unheard(r, e, err)
+		return m.unheard(r, e, seen, err)
 	case e.claims.Anonymous && isSafe(r):
 		// Fails open: a reader without an account is who their signed token
 		// says, and a site whose store is down goes on being read. Others need

@@ -40,6 +40,7 @@ func run(ctx context.Context, addr string, cfg config, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	sweeper.Go(func() { _ = s.wk.RunSweeper(ctx, time.Hour, walkin.SweepOptions{}) }) // its error is that ctx ended
+	sweeper.Go(func() { _ = s.wk.RunFeed(ctx) })
 	server := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
@@ -43,5 +44,6 @@ func (s *Store) EndSessionsBefore(ctx context.Context, at time.Time, anonymous b
 			put(t, s.ended, kind, at)
 		}
 	}
+	s.tellFeed(uuid.Nil)
 	return nil
 }

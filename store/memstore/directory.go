@@ -176,6 +176,7 @@ func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) er
 		ban.Until = moment(ban.Until)
 	}
 	user.Ban = ban
+	s.tellFeed(userID)
 	s.putUser(t, user)
 	return nil
 }

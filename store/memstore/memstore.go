@@ -27,6 +27,9 @@ type Store struct {
 	tombstones map[uuid.UUID]walkin.Tombstone
 	tickets    map[string]walkin.Ticket
 
+	news      []uuid.UUID // whose sessions ended or who changed, for the feed
+	forgotten int         // of news, the oldest
+
 	ended map[bool]time.Time // sessions from before are over, of users who are anonymous or not
 }
 
@@ -137,6 +140,7 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 	}
 	user.Anonymous = anonymous
 	s.putUser(t, user)
+	s.tellFeed(id)
 	return nil
 }
 
@@ -162,6 +166,7 @@ func (s *Store) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) erro
 		}
 	}
 	remove(t, s.users, id)
+	s.tellFeed(id)
 	return nil
 }
 
@@ -226,6 +231,7 @@ func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) 
 	defer leave()
 	if s.sessions[sessionID].UserID == userID {
 		remove(t, s.sessions, sessionID)
+		s.tellFeed(userID)
 	}
 	return nil
 }
@@ -242,6 +248,7 @@ func (s *Store) DeleteSessions(ctx context.Context, userID, except uuid.UUID) er
 			remove(t, s.sessions, id)
 		}
 	}
+	s.tellFeed(userID)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
@@ -46,6 +47,9 @@ func (s *Store) EndSessionsBefore(ctx context.Context, at time.Time, anonymous b
 		if err == nil && anonymous {
 			_, err = s.exec(ctx, s.q.endAnonymous, s.dialect.time(at), s.dialect.time(at))
 		}
+		if err == nil {
+			err = s.tellFeed(ctx, uuid.Nil)
+		}
 		return err
 	})
 }
@@ -77,8 +81,10 @@ func (s *Store) Adopt(ctx context.Context, id string) error {
 		if len(db.Adopted) > maxAdopted {
 			return fmt.Errorf("sqlstore: the database has adopted %d others already", maxAdopted)
 		}
-		_, err = s.exec(ctx, s.q.adopt, strings.Join(db.Adopted, " "), s.dialect.time(time.Unix(0, 0)))
-		return err
+		if _, err = s.exec(ctx, s.q.adopt, strings.Join(db.Adopted, " "), s.dialect.time(time.Unix(0, 0))); err != nil {
+			return err
+		}
+		return s.tellFeed(ctx, uuid.Nil)
 	})
 }
 

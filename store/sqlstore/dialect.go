@@ -27,6 +27,14 @@ type dialect struct {
 	upsert     string // ends an INSERT that replaces the row of the session that is there
 	readTime   string // selects the column $1, a time
 	readBytes  string // selects the column $1, of bytes; see blob
+	bigint     string // in a CAST
+	noID       string // NULL of the type of an ID
+	utc        string // the time as a column takes it
+	age        string // microseconds since the column at
+	standby    string // not 0 where the database is a copy that only reads
+	xmin       string // up to which all transactions are over, or nothing
+	feedSince  string // what of the feed is new
+	feedOpen   string // what the first look reads
 	now        string // asks for the server's time; empty where it is the process's own
 	numbered   bool   // placeholders are $1, not ?
 	nativeID   bool   // a uuid type that takes a uuid.UUID
@@ -55,7 +63,10 @@ var dialects = map[Dialect]dialect{
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
 		noIdentity: noIdentity,
 		insert:     "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", readTime: "$1", readBytes: "$1", prepare: true,
-		upsert:   "ON CONFLICT (session_id) DO UPDATE SET",
+		upsert: "ON CONFLICT (session_id) DO UPDATE SET",
+		bigint: "INTEGER", noID: "NULL", utc: "CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
+		age:     "CAST(strftime('%s', 'now') AS INTEGER) * 1000000 - at",
+		standby: "0", xmin: "''", feedSince: "id > ? ORDER BY id", feedOpen: "id < 0",
 		patience: 10 * time.Millisecond, // another lane only waits for the same writer
 		time:     func(t time.Time) any { return t.UnixMicro() },
 	},
@@ -63,7 +74,11 @@ var dialects = map[Dialect]dialect{
 		name: "postgres", isolation: sql.LevelReadCommitted,
 		noIdentity: noIdentity,
 		insert:     "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE OF u SKIP LOCKED",
-		now:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
+		now:    "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
+		bigint: "bigint", noID: "CAST(NULL AS uuid)", utc: "clock_timestamp()",
+		age:     "CAST(extract(epoch FROM clock_timestamp() - at) * 1000000 AS bigint)",
+		standby: "CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END", xmin: "CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)",
+		feedSince: "x >= CAST(CAST(? AS text) AS xid8) ORDER BY x, id", feedOpen: "x >= pg_snapshot_xmin(pg_current_snapshot()) ORDER BY x, id",
 		forShare: "FOR KEY SHARE", upsert: "ON CONFLICT (session_id) DO UPDATE SET",
 		// As a number and as hexadecimal text: DateStyle and bytea_output, of the
 		// server or the login, would change what a driver reads as text.
@@ -84,7 +99,11 @@ var dialects = map[Dialect]dialect{
 		// Not behind an OR: MariaDB evaluates a constant there before any row.
 		unlessAny: "ON DUPLICATE KEY UPDATE id = IF(VALUES(seen_at) = '" + filler.Format(mysqlTime) + "', id, IF(LAST_INSERT_ID(1), id, id))",
 		forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
-		now:      "SELECT CAST(UTC_TIMESTAMP(6) AS char)",
+		now:    "SELECT CAST(UTC_TIMESTAMP(6) AS char)",
+		bigint: "signed", noID: "NULL", utc: "UTC_TIMESTAMP(6)", age: "TIMESTAMPDIFF(MICROSECOND, at, UTC_TIMESTAMP(6))",
+		// Of the first look the last thousand rows, for what is missing among them.
+		standby: "@@global.read_only", xmin: "''", feedSince: "id > ? ORDER BY id",
+		feedOpen: "id > (SELECT MAX(id) - 1000 FROM walkin_feed) ORDER BY id",
 		forShare: "LOCK IN SHARE MODE", upsert: "ON DUPLICATE KEY UPDATE", // MariaDB has no FOR SHARE
 		// This follows from the pair beside it, but not for MySQL, which would
 		// read everybody from the start for each batch. PostgreSQL must not
@@ -119,7 +138,8 @@ func (d dialect) sql(query string) string {
 	query = bytesColumn.ReplaceAllString(query, d.readBytes)
 	query = unlessKey.ReplaceAllString(strings.ReplaceAll(query, "{{unless any}}", d.unlessAny), d.unless)
 	query = strings.NewReplacer("{{insert}}", d.insert, "{{skip}}", d.skip, "{{for update}}", d.forUpdate,
-		"{{skip locked}}", d.skipLocked, "{{from}}", d.from, "{{for share}}", d.forShare, "{{no identity}}", d.noIdentity, "{{upsert}}", d.upsert,
+		"{{skip locked}}", d.skipLocked, "{{from}}", d.from, "{{for share}}", d.forShare, "{{no identity}}", d.noIdentity,
+		"{{bigint}}", d.bigint, "{{no id}}", d.noID, "{{now}}", d.utc, "{{age at}}", d.age, "{{standby}}", d.standby, "{{xmin}}", d.xmin, "{{upsert}}", d.upsert,
 		"{{beside}}", "CASE WHEN", "{{end}}", "THEN TRUE ELSE FALSE END").Replace(query)
 	query = strings.Join(strings.Fields(query), " ")
 	if !d.numbered {
@@ -135,6 +155,16 @@ func (d dialect) sql(query string) string {
 		n++
 	}
 	return b.String()
+}
+
+// expired deletes the oldest rows of a table, from before a time. MySQL takes no LIMIT
+// in an IN, and MariaDB reads the whole table for one that has it in a table in between.
+func (d dialect) expired(table, key, at string) string {
+	oldest := "SELECT " + key + " FROM " + table + " WHERE " + at + " < ? ORDER BY " + at + ", " + key + " LIMIT ? OFFSET ?"
+	if d.name == "mysql" {
+		return d.sql("DELETE one FROM " + table + " one JOIN (" + oldest + ") AS expired ON one." + key + " = expired." + key)
+	}
+	return d.sql("DELETE FROM " + table + " WHERE " + key + " IN (" + oldest + ")")
 }
 
 // id binds a UUID.

@@ -279,8 +279,10 @@ func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) er
 		if _, err := s.User(ctx, userID); err != nil {
 			return err
 		}
-		_, err := s.exec(ctx, s.dialect.sql(banQuery), until, reason, s.dialect.id(userID))
-		return err
+		if _, err := s.exec(ctx, s.dialect.sql(banQuery), until, reason, s.dialect.id(userID)); err != nil {
+			return err
+		}
+		return s.tellFeed(ctx, userID)
 	})
 }
 

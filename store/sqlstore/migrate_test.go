@@ -72,7 +72,10 @@ func TestMigrations(t *testing.T) {
 		ok(t, err)
 		var names []string
 		for n, file := range files {
-			names = append(names, file.Name())
+			// The trigger, which the others have in 0005: MySQL may refuse it.
+			if name := file.Name()[len("0001_"):]; folder != "mysql" || name != "bury.sql" {
+				names = append(names, name)
+			}
 			if !strings.HasPrefix(file.Name(), fmt.Sprintf("%04d_", n+1)) {
 				t.Errorf("%s/%s is the %d. file", folder, file.Name(), n+1)
 			}
@@ -84,10 +87,6 @@ func TestMigrations(t *testing.T) {
 		}
 		if i == 0 {
 			want = names
-		}
-		if folder == "mysql" {
-			// The trigger, which the others have in 0005: MySQL may refuse it.
-			want = append(want, "0006_bury.sql")
 		}
 		if fmt.Sprint(names) != fmt.Sprint(want) || len(names) == 0 {
 			t.Errorf("%s: got %v, want %v", folder, names, want)

@@ -49,7 +49,6 @@ func (d database) skewedData(t *testing.T, store *sqlstore.Store, db *sql.DB, be
 		_, err := db.ExecContext(t.Context(), statement)
 		ok(t, err)
 	}
-	between()
 	n := d.numbers(skew)
 	id, user := "gen_random_uuid()", "CAST('"+s.user.ID.String()+"' AS uuid)"
 	then, text, name, full := "now() - interval '50 days'", "CAST(n AS text)", "decode(md5(n::text) || md5(n::text), 'hex')", "n"
@@ -64,6 +63,10 @@ func (d database) skewedData(t *testing.T, store *sqlstore.Store, db *sql.DB, be
 		then, text, name = "(unixepoch() - 50 * 86400) * 1000000", "CAST(n AS text)", "randomblob(32)"
 		data, soon = "x'00'", "unixepoch() * 1000000"
 	}
+	// As autovacuum knows the feed: it is of the last hour.
+	_, err = db.ExecContext(t.Context(), "INSERT INTO walkin_feed (user_id, nonce, at) SELECT "+user+", "+id+", "+then+n)
+	ok(t, err)
+	between()
 	mine := " FROM walkin_sessions WHERE user_id = " + user
 	for _, statement := range []string{
 		"INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) SELECT " + id + ", " + user + ", " + then + ", " + then + ", " + then + n,
@@ -148,7 +151,7 @@ func isForOthers(text string) bool {
 	return strings.Contains(text, ", ($5, $6, $7, $8)") || strings.Contains(text, ", ($6, $7, $8, $9, $10)") || strings.Contains(text, "SELECT COUNT(*)")
 }
 
-var walkinTables = []string{"walkin_users", "walkin_sessions", "walkin_identities", "walkin_tombstones", "walkin_tickets", "walkin_session_data", "walkin_limits"}
+var walkinTables = []string{"walkin_users", "walkin_sessions", "walkin_identities", "walkin_tombstones", "walkin_tickets", "walkin_session_data", "walkin_limits", "walkin_feed"}
 
 // A planWatch collects what auto_explain says.
 type planWatch struct {
@@ -203,7 +206,7 @@ func (w *planWatch) check(t *testing.T, s step) {
 			switch {
 			case n.Type == "Seq Scan" && strings.HasPrefix(n.Relation, "walkin_") && n.Relation != "walkin_database" && n.Removed > n.Rows:
 				t.Errorf("%s: reads all of %s: %s", s.name, n.Relation, p.Text)
-			case n.Removed > 1 && n.Removed > n.Rows:
+			case n.Removed > 1 && n.Removed > n.Rows && n.Type != "Named Tuplestore Scan": // which is what a trigger sees
 				t.Errorf("%s: %v rows of %s by %s were read and thrown away: %s", s.name, n.Removed, n.Relation, n.Index, p.Text)
 			case n.Rows*n.Loops > float64(s.rows):
 				t.Errorf("%s: %v rows of %s, want %d at most: %s", s.name, n.Rows*n.Loops, n.Relation, s.rows, p.Text)

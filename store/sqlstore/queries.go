@@ -1,5 +1,7 @@
 package sqlstore
 
+import "fmt"
+
 // queries are the statements of a store, fitted to its dialect once.
 type queries struct {
 	insertUser, user, lockUser, setAnonymous, seen, unsee, deleteUser string
@@ -24,6 +26,8 @@ type queries struct {
 	limit, insertLimit, swapLimit, fullLimits string
 
 	lockFile string // see beginOnFile
+
+	feed, openFeed, addFeed, expiredFeed string
 }
 
 func newQueries(d dialect) queries {
@@ -44,16 +48,9 @@ func newQueries(d dialect) queries {
 			WHERE anonymous = TRUE AND seen_at < ? AND (seen_at, id) > (?, ?) {{from}}
 				AND {{no identity}}
 			ORDER BY seen_at, id LIMIT ? {{skip locked}}`),
-		// The table in between is for MySQL, which takes no LIMIT otherwise.
-		expiredSessions: d.sql(`
-			DELETE FROM walkin_sessions WHERE id IN (SELECT id FROM
-				(SELECT id FROM walkin_sessions WHERE expires_at < ? ORDER BY expires_at, id LIMIT ? OFFSET ?) AS expired)`),
-		expiredTombstones: d.sql(`
-			DELETE FROM walkin_tombstones WHERE user_id IN (SELECT user_id FROM
-				(SELECT user_id FROM walkin_tombstones WHERE expires_at < ? ORDER BY expires_at, user_id LIMIT ? OFFSET ?) AS expired)`),
-		expiredData: d.sql(`
-			DELETE FROM walkin_session_data WHERE session_id IN (SELECT session_id FROM
-				(SELECT session_id FROM walkin_session_data WHERE expires_at < ? ORDER BY expires_at, session_id LIMIT ? OFFSET ?) AS expired)`),
+		expiredSessions:   d.expired("walkin_sessions", "id", "expires_at"),
+		expiredTombstones: d.expired("walkin_tombstones", "user_id", "expires_at"),
+		expiredData:       d.expired("walkin_session_data", "session_id", "expires_at"),
 
 		tombstone: d.sql(`SELECT 1 FROM walkin_tombstones WHERE user_id = ?`),
 		insertTombstone: d.sql(`
@@ -99,9 +96,7 @@ func newQueries(d dialect) queries {
 		tryTicket:           d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND {{beside}} tries > 0 AND expires_at > ? {{end}}`),
 		deleteTicket:        d.sql(`DELETE FROM walkin_tickets WHERE name = ?`),
 		deleteExpiredTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ? AND {{beside}} expires_at <= ? {{end}}`),
-		expiredTickets: d.sql(`
-			DELETE FROM walkin_tickets WHERE name IN (SELECT name FROM
-				(SELECT name FROM walkin_tickets WHERE expires_at < ? ORDER BY expires_at, name LIMIT ? OFFSET ?) AS expired)`),
+		expiredTickets:      d.expired("walkin_tickets", "name", "expires_at"),
 
 		saveData: d.sql(`
 			INSERT INTO walkin_session_data (session_id, data, expires_at)
@@ -118,12 +113,15 @@ func newQueries(d dialect) queries {
 		endAnonymous: d.sql(`UPDATE walkin_database SET anonymous_ended_at = ? WHERE one = 1 AND anonymous_ended_at < ?`),
 		adopt:        d.sql(`UPDATE walkin_database SET adopted = ?, born_at = ? WHERE one = 1`),
 
+		feed:        d.sql(fmt.Sprintf(feedQuery, "WHERE id = ?", d.feedSince)),
+		openFeed:    d.sql(fmt.Sprintf(feedQuery, "WHERE id = 0", d.feedOpen)),
+		addFeed:     d.sql(`INSERT INTO walkin_feed (user_id, nonce, at) VALUES (?, ?, {{now}})`),
+		expiredFeed: d.expired("walkin_feed", "id", "at"),
+
 		limit:       d.sql(`SELECT full_at FROM walkin_limits WHERE name = ?`),
 		insertLimit: d.sql(`INSERT INTO walkin_limits (name, full_at) VALUES (?, ?) {{unless name}}`),
 		swapLimit:   d.sql(`UPDATE walkin_limits SET full_at = ? WHERE name = ? AND {{beside}} full_at = ? {{end}}`),
-		fullLimits: d.sql(`
-			DELETE FROM walkin_limits WHERE name IN (SELECT name FROM
-				(SELECT name FROM walkin_limits WHERE full_at < ? ORDER BY full_at, name LIMIT ? OFFSET ?) AS expired)`),
+		fullLimits:  d.expired("walkin_limits", "name", "full_at"),
 	}
 }
 
@@ -154,6 +152,17 @@ const (
 		UNION ALL
 		SELECT 3, user_id, user_id, FALSE, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}
 		FROM walkin_tombstones WHERE user_id {{in}}`
+
+	// What a reader of the feed looks at: the state of the database, the row that was
+	// read last, the newest and its age, and what is new.
+	feedQuery = `
+		SELECT 0, CAST(0 AS {{bigint}}), {{no id}}, {{no id}}, {{standby}}, {{xmin}}
+		UNION ALL
+		SELECT 1, id, user_id, nonce, 0, {{xmin}} FROM walkin_feed %s
+		UNION ALL
+		SELECT 2, id, user_id, nonce, {{age at}}, {{xmin}} FROM walkin_feed WHERE id = (SELECT MAX(id) FROM walkin_feed)
+		UNION ALL
+		SELECT 3, id, user_id, nonce, 0, {{xmin}} FROM (SELECT id, user_id, nonce FROM walkin_feed WHERE %s LIMIT 10001) AS news`
 
 	databaseQuery = `
 		SELECT id, adopted, {{time born_at}}, token_life, {{time token_life_until}}, {{time ended_at}}, {{time anonymous_ended_at}}

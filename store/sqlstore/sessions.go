@@ -93,12 +93,25 @@ func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]walkin.Se
 
 // DeleteSession implements walkin.Store.
 func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
-	_, err := s.exec(ctx, s.q.deleteSession, s.dialect.id(sessionID), s.dialect.id(userID))
-	return err
+	return s.endSessions(ctx, userID, s.q.deleteSession, s.dialect.id(sessionID), s.dialect.id(userID))
 }
 
 // DeleteSessions implements walkin.Store.
 func (s *Store) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
-	_, err := s.exec(ctx, s.q.deleteSessions, s.dialect.id(userID), s.dialect.id(except))
-	return err
+	return s.endSessions(ctx, userID, s.q.deleteSessions, s.dialect.id(userID), s.dialect.id(except))
+}
+
+// endSessions deletes sessions of a user, and tells the feed.
+func (s *Store) endSessions(ctx context.Context, userID uuid.UUID, query string, args ...any) error {
+	if s.dialect.name != "mysql" { // whose triggers tell
+		_, err := s.exec(ctx, query, args...)
+		return err
+	}
+	return s.InTx(ctx, func(ctx context.Context) error {
+		n, err := s.exec(ctx, query, args...)
+		if err == nil && n > 0 {
+			err = s.tellFeed(ctx, userID)
+		}
+		return err
+	})
 }

@@ -4,7 +4,8 @@
 // # Tables
 //
 // walkin_users, walkin_sessions, walkin_identities, walkin_tombstones,
-// walkin_tickets, walkin_session_data, walkin_limits and walkin_database are made by
+// walkin_tickets, walkin_session_data, walkin_limits, walkin_database and walkin_feed
+// are made by
 // [Store.Migrate]. A trigger leaves the tombstone of a user who is deleted by SQL.
 // The app's own tables may refer to walkin_users (id), ON DELETE CASCADE if their
 // rows are to go with the user. PostgreSQL gets a function as well, walkin_persist,

@@ -120,6 +120,19 @@ func (s skewed) steps(t *testing.T) []step {
 			}
 			return s.EndSessionsBefore(ctx, time.Unix(1, 0), true)
 		}},
+		{"the feed", 1000, func(ctx context.Context) error {
+			f, err := s.Feed(ctx)
+			if err == nil {
+				err = s.SetAnonymous(ctx, user, true)
+			}
+			if err == nil {
+				err = s.SetAnonymous(ctx, user, false)
+			}
+			if err == nil {
+				_, err = f.Next(ctx)
+			}
+			return err
+		}},
 		{"the sweep of users", 100 * 12, func(ctx context.Context) error {
 			return s.InTx(ctx, func(ctx context.Context) (err error) {
 				if inactive, err = s.Away(ctx, at.Add(-30*24*time.Hour), walkin.User{}, 100); err != nil {
@@ -143,7 +156,7 @@ func (s skewed) steps(t *testing.T) []step {
 			}
 			return nil
 		}},
-		{"the sweep of what expired", 8 * 6 * skew, func(ctx context.Context) error {
+		{"the sweep of what expired", 2 * 6 * skew, func(ctx context.Context) error {
 			n, err := s.DeleteExpired(ctx, at.Add(-time.Minute), 1000)
 			if err == nil && n < 4*skew {
 				err = fmt.Errorf("%d rows", n)

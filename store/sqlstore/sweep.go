@@ -102,7 +102,7 @@ func (s *Store) DeleteExpired(ctx context.Context, before time.Time, batch int) 
 		before any
 	}{
 		{s.q.expiredSessions, at}, {s.q.expiredTombstones, at}, {s.q.expiredTickets, at}, {s.q.expiredData, at},
-		{s.q.fullLimits, before.UnixNano()},
+		{s.q.fullLimits, before.UnixNano()}, {s.q.expiredFeed, s.dialect.time(before.Add(-feedAge))},
 	} {
 		n, err := s.deleteExpired(ctx, expired.query, expired.before, batch)
 		total += n

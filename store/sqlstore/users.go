@@ -120,12 +120,17 @@ func (s *Store) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
 
 // SetAnonymous implements walkin.Store.
 func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
-	n, err := s.exec(ctx, s.q.setAnonymous, anonymous, s.dialect.id(id))
-	if err != nil || n > 0 {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		n, err := s.exec(ctx, s.q.setAnonymous, anonymous, s.dialect.id(id))
+		switch {
+		case err != nil:
+			return err
+		case n > 0:
+			return s.tellFeed(ctx, id)
+		}
+		_, err = s.User(ctx, id) // MySQL counts a row that was so already as none
 		return err
-	}
-	_, err = s.User(ctx, id) // MySQL counts a row that was so already as none
-	return err
+	})
 }
 
 // hold locks a user, who is stored for a moment if they are not there. Where
@@ -166,6 +171,6 @@ func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 				return err
 			}
 		}
-		return nil
+		return s.tellFeed(ctx, t.UserID)
 	})
 }

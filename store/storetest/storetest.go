@@ -18,6 +18,7 @@ func Run(t *testing.T, open Opener) {
 	t.Run("contract", func(t *testing.T) { runContract(t, open) })
 	t.Run("database", func(t *testing.T) { runDatabase(t, open) })
 	t.Run("directory", func(t *testing.T) { runDirectory(t, open) })
+	t.Run("feed", func(t *testing.T) { runFeed(t, open) })
 	t.Run("sweep", func(t *testing.T) { runSweep(t, open) })
 	t.Run("scenarios", func(t *testing.T) { runScenarios(t, open) })
 }

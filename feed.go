@@ -1,0 +1,232 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A FeedStore is a [Store] that tells its replicas what changed, for
+// [Middleware.RunFeed]. It notes in the same transaction whose sessions ended, who was
+// deleted or banned, and who became permanent or anonymous; not who was created.
+type FeedStore interface {
+	Store
+
+	// Feed returns what reads from now on: every change that commits later is told.
+	Feed(ctx context.Context) (Feed, error)
+}
+
+// A Feed is where one reader is. It is not for several goroutines at once.
+type Feed interface {
+	// Next returns the users of whom something changed since the call before, in one
+	// query on the primary; uuid.Nil stands for all users. A change is told after its
+	// commit, whatever the order of commits. A user who is told means "look again",
+	// never "has ended", and may be told without a reason.
+	//
+	// ErrFeedLost says that changes may have been missed: the reader has to begin
+	// again with another Feed. After any other error the call can be made again.
+	Next(ctx context.Context) ([]uuid.UUID, error)
+}
+
+// ErrFeedLost: what a feed has read before is no longer there, or there is too much
+// that it has not read.
+var ErrFeedLost = errors.New("walkin: feed lost")
+
+const (
+	feedEvery  = time.Second      // how often a replica reads
+	feedTrust  = 10 * time.Minute // how long an entry is believed without a look-up, see RunFeed
+	feedSilent = time.Minute      // how long a Middleware waits for RunFeed before it warns
+	feedSlots  = 1 << 14
+)
+
+// A feed is what a Middleware knows about changes: a counter for each group of users.
+// A look-up notes the counter before it begins, and what it found is believed while
+// the counter stands. So a change that is told at any time before, during or after a
+// look-up is never lost, and no list of ended sessions is kept. Two users of one group
+// only cost each other look-ups.
+type feed struct {
+	seed     maphash.Seed // so that no client can choose its group
+	counters [feedSlots]atomic.Uint32
+	vouches  atomic.Int64 // until when, by Middleware.clock, what was found before is believed without a look-up
+	running  atomic.Bool
+	warned   atomic.Bool
+}
+
+func (f *feed) slot(user uuid.UUID) uint16 {
+	return uint16(maphash.Bytes(f.seed, user[:]) % feedSlots)
+}
+
+// changed is called after a commit, or for a row of the store's feed.
+func (f *feed) changed(user uuid.UUID) {
+	if user != uuid.Nil {
+		f.counters[f.slot(user)].Add(1)
+		return
+	}
+	for i := range f.counters {
+		f.counters[i].Add(1)
+	}
+}
+
+// unchanged reports whether nothing was told about the user of an entry since the
+// look-up that it is from.
+func (f *feed) unchanged(e *entry) bool { return f.counters[e.slot].Load() == e.seen.Load() }
+
+// fresh reports whether a safe request may believe what the last look-up found: for
+// RecheckAfter, and for longer while the feed says that nothing changed.
+func (m *Middleware) fresh(e *entry, now time.Time) bool {
+	if !m.feed.unchanged(e) {
+		return false
+	}
+	if e.checkedWithin(m.cfg.Sessions.RecheckAfter, now) {
+		return true
+	}
+	at := m.clock()
+	return m.feed.vouches.Load() > at && e.vouched.Load() > at
+}
+
+// vouch lets the feed speak for an entry whose session was just looked up. The jitter
+// keeps those who came together from being looked up together ten minutes later.
+func (m *Middleware) vouch(e *entry) {
+	e.vouched.Store(m.clock() + int64(feedTrust-rand.N(feedTrust/5)))
+}
+
+// distrust has the next request with a token look again.
+func (e *entry) distrust() {
+	e.settled.Store(0)
+	e.shortUntil.Store(0)
+	e.checked.Store(0)
+	e.vouched.Store(0)
+}
+
+// RunFeed reads the store's feed of changes once a second until ctx ends, and returns
+// ctx's error. Run it in a goroutine of the app's, on every replica:
+//
+//	go wk.RunFeed(ctx)
+//
+// While it runs, a session that ended, a user who was deleted or banned and an upgrade
+// on another replica count for reads within two seconds, and returning visitors cost no
+// look-up: each is looked up again after ten minutes at most. Writes are always looked
+// up. Without it, or while the store does not answer, both hold within
+// Config.Sessions.RecheckAfter, as the feed can vouch for nothing longer than that after it was
+// last read. What ends in this process counts at once in any case.
+//
+// A feed that was lost, since the database was restored for example, is an event,
+// Failed with reason "feed"; all users are then looked up again. It needs a store that
+// is a [FeedStore]; those of this project are.
+func (m *Middleware) RunFeed(ctx context.Context) error {
+	store, ok := ability[FeedStore](m.cfg.Store)
+	if !ok {
+		return fmt.Errorf("walkin: a store of type %T has no feed", m.cfg.Store.(bounded).inner)
+	}
+	if !m.feed.running.CompareAndSwap(false, true) {
+		return errors.New("walkin: RunFeed is running already")
+	}
+	defer m.feed.running.Store(false)
+	tick := time.NewTicker(feedEvery)
+	defer tick.Stop()
+	var reader Feed
+	for {
+		err := m.readFeed(ctx, store, &reader)
+		if err != nil && ctx.Err() == nil {
+			m.sometimes(ctx, Event{Outcome: Failed, Reason: "feed", Err: err})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			// What it vouched for is over within RecheckAfter.
+			return ctx.Err()
+		}
+	}
+}
+
+// readFeed reads once, beginning where there is no reader.
+func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	began := m.clock()
+	if *reader == nil {
+		opened, err := store.Feed(ctx)
+		if err != nil {
+			return err
+		}
+		// What happened before is not known. Fails closed: everybody is looked up.
+		m.feed.changed(uuid.Nil)
+		*reader = opened
+	}
+	users, err := (*reader).Next(ctx)
+	if errors.Is(err, ErrFeedLost) {
+		m.feed.vouches.Store(0)
+		m.feed.changed(uuid.Nil)
+		*reader = nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, user := range users {
+		if user == uuid.Nil {
+			m.asking.database.Store(nil) // what it says about all users may have changed
+		}
+		m.feed.changed(user)
+	}
+	// From when the reading began: what committed later may not have been read.
+	m.feed.vouches.Store(began + int64(m.cfg.Sessions.RecheckAfter))
+	return nil
+}
+
+// missFeed warns once where a store has a feed that is not read.
+func (m *Middleware) missFeed() {
+	if m.feed.warned.Load() || m.feed.running.Load() || m.clock() < int64(feedSilent) {
+		return
+	}
+	if seen := m.asking.database.Load(); seen != nil && seen.Forgets {
+		return // there is one process, and asking it is cheap
+	}
+	if _, ok := ability[FeedStore](m.cfg.Store); ok && m.feed.warned.CompareAndSwap(false, true) {
+		m.log.Warn("walkin: nothing runs RunFeed: what ends on another replica is heard of within Config.Sessions.RecheckAfter, and returning visitors are looked up as often")
+	}
+}
+
+// changes are the users that a transaction changes, through the store of Config.
+type changes struct {
+	mu    sync.Mutex
+	users []uuid.UUID
+}
+
+type changesKey struct{ *feed }
+
+// change counts a change of a user: at the end of the transaction of ctx, or now. Also
+// where the store answered an error, since it may have committed.
+func (b bounded) change(ctx context.Context, user uuid.UUID) {
+	if b.feed == nil {
+		return
+	}
+	if c, ok := ctx.Value(changesKey{b.feed}).(*changes); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.users = append(c.users, user)
+		return
+	}
+	b.feed.changed(user)
+}
+
+// gather returns a context for a transaction, and what is to be called when it is over.
+func (b bounded) gather(ctx context.Context) (context.Context, func()) {
+	if b.feed == nil || ctx.Value(changesKey{b.feed}) != nil {
+		return ctx, func() {}
+	}
+	c := &changes{}
+	return context.WithValue(ctx, changesKey{b.feed}, c), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, user := range c.users {
+			b.feed.changed(user)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package walkin
+
+import "net/http"
+
+// An inquiry is a look-up that is under way, and then its answer.
+type inquiry struct {
+	done    chan struct{}
+	seen    uint32
+	session Session
+	err     error
+	left    bool // the request whose look-up it was has ended: this says nothing
+}
+
+// ask looks for the session of a token, for all requests with it that come meanwhile
+// and only read: a page and what it loads are one look-up. seen is what the feed's
+// counter was when the look-up began. A request that writes looks for itself, since
+// what it hears must be newer than the request.
+func (m *Middleware) ask(r *http.Request, e *entry) (s Session, seen uint32, err error) {
+	for isSafe(r) {
+		mine := &inquiry{done: make(chan struct{}), seen: m.feed.counters[e.slot].Load()}
+		if e.asking.CompareAndSwap(nil, mine) {
+			defer func() {
+				e.asking.Store(nil)
+				close(mine.done)
+			}()
+			mine.left = true // after a panic, too
+			mine.session, mine.err = m.lookup(r.Context(), e.claims)
+			mine.left = r.Context().Err() != nil
+			return mine.session, mine.seen, mine.err
+		}
+		other := e.asking.Load()
+		if other == nil {
+			continue // it has just ended
+		}
+		select {
+		case <-other.done:
+		case <-r.Context().Done():
+			return Session{}, 0, r.Context().Err()
+		}
+		if !other.left && other.seen == mine.seen {
+			return other.session, other.seen, other.err
+		}
+	}
+	seen = m.feed.counters[e.slot].Load()
+	s, err = m.lookup(r.Context(), e.claims)
+	return s, seen, err
+}

@@ -225,6 +225,7 @@ func oldUsers(t *testing.T, d database) {
 // forgetsItself undoes what the migrations do about the database as a whole.
 func (d database) forgetsItself(t *testing.T, db *sql.DB) {
 	t.Helper()
+	d.forgetsFeed(t, db)
 	run(t, db, "DROP TABLE walkin_database")
 	if d.dialect == sqlstore.PostgreSQL {
 		run(t, db, "DROP TRIGGER walkin_bury ON walkin_users")
@@ -233,6 +234,25 @@ func (d database) forgetsItself(t *testing.T, db *sql.DB) {
 		run(t, db, "DROP FUNCTION walkin_bury_all")
 	} else {
 		run(t, db, "DROP TRIGGER walkin_bury")
+	}
+}
+
+// forgetsFeed undoes the feed, and what is between it and the database as a whole.
+func (d database) forgetsFeed(t *testing.T, db *sql.DB) {
+	t.Helper()
+	statements := []string{"DROP TRIGGER walkin_tell_session", "DROP TRIGGER walkin_tell_user", "DROP TRIGGER walkin_tell_deleted", "DROP TABLE walkin_feed"}
+	index := "DROP INDEX walkin_identities_created"
+	switch d.dialect {
+	case sqlstore.PostgreSQL:
+		statements = []string{"DROP FUNCTION walkin_tell_sessions CASCADE", "DROP FUNCTION walkin_tell_user CASCADE",
+			"DROP FUNCTION walkin_tell_all CASCADE", "DROP TABLE walkin_feed", "DROP INDEX walkin_users_permanent"}
+	case sqlstore.SQLite:
+		statements = append(statements, "DROP TRIGGER walkin_tell_all", "DROP INDEX walkin_users_permanent")
+	case sqlstore.MySQL:
+		index += " ON walkin_identities"
+	}
+	for _, statement := range append(statements, index, "ALTER TABLE walkin_users DROP COLUMN banned_until", "ALTER TABLE walkin_users DROP COLUMN ban_reason") {
+		run(t, db, statement)
 	}
 }
 

@@ -30,6 +30,10 @@ func main() {
 var errFindings = errors.New("there are findings")
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	return runWith(ctx, args, os.Stdin, stdout, stderr)
+}
+
+func runWith(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	root := &cobra.Command{
 		Use:   "walkin",
 		Short: "Look after a site that uses walkin",
@@ -40,7 +44,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(lintCommand())
+	root.SetIn(stdin)
+	root.AddCommand(lintCommand(), migrateCommand(), usersCommand(), sweepCommand(), sessionsCommand(), keysCommand(), tokenCommand(), sqlCommand(), doctorCommand())
 	switch err := root.ExecuteContext(ctx); {
 	case errors.Is(err, errFindings):
 		return 1

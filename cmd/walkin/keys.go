@@ -131,7 +131,7 @@ func keysRotate() *cobra.Command {
 			t.say("the new key is the last one and signs nothing yet; when every replica has this set: --step sign")
 		case step == "sign" && n > 1:
 			set.Keys = append([]json.RawMessage{set.Keys[n-1]}, set.Keys[:n-1]...)
-			t.say("the new key signs; when Config.Lifetime has passed (30 days): --step remove")
+			t.say("the new key signs; when the longest life of a token has passed (30 days): --step remove")
 		case step == "remove" && n > 1:
 			set.Keys = set.Keys[:1]
 			t.say("tokens of the other %d keys are worth nothing from now on", n-1)

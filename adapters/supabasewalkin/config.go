@@ -83,7 +83,7 @@ type Config struct {
 
 	// TokenLife is how long an access token lives, an hour at most, and
 	// AnonymousTokenLife the same for anonymous users. Zero is an hour and 10
-	// minutes. The session behind it lives for walkin.Config.Lifetime.
+	// minutes. The session behind it lives for walkin.Config.Tokens.Lifetime.
 	TokenLife, AnonymousTokenLife time.Duration
 
 	// SendLimit is how many messages go to one address; zero is 5 an hour. Four

@@ -28,6 +28,8 @@ type Handler struct {
 	keys    [][]byte // of codes: the first makes, all check
 	jwks    []byte
 	mux     *http.ServeMux
+
+	patterns []string // of the mux, for the test that compares them with openapi.json
 }
 
 // version is that of the API, which clients name in a header.
@@ -102,6 +104,7 @@ func (h *Handler) api(pattern string, do route) {
 }
 
 func (h *Handler) open(pattern string, do route) {
+	h.patterns = append(h.patterns, pattern)
 	h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, w: w}
 		answer, err := h.read(c), error(nil)

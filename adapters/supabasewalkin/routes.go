@@ -2,13 +2,13 @@ package supabasewalkin
 
 import "net/http"
 
-// routes says what answers what. docs/openapi-auth.json has the same list; a test
-// compares them.
+// routes says what answers what. openapi.json says the same; a test compares them.
 func (h *Handler) routes() {
 	// A browser opens these, and sends no API key.
 	h.open("GET /verify", h.verifyLink)
 	h.open("GET /authorize", h.authorize)
 	h.open("GET /callback/{provider}", h.callback)
+	h.patterns = append(h.patterns, "POST /callback/{provider}")
 	h.mux.HandleFunc("POST /callback/{provider}", h.posted)
 	h.open("GET /.well-known/jwks.json", h.jsonWebKeys)
 	h.open("GET /health", h.health)

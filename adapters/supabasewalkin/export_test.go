@@ -1,0 +1,4 @@
+package supabasewalkin
+
+// Patterns returns those of the handler's mux.
+func Patterns(h *Handler) []string { return h.patterns }

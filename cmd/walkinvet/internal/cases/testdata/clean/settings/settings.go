@@ -13,8 +13,8 @@ func config(dev bool) (walkin.Config, error) {
 		return walkin.Config{}, err
 	}
 	keys = append(keys, walkin.Key{Secret: []byte(os.Getenv("SECRET"))}, walkin.Key{Secret: []byte(rand.Text() + rand.Text())})
-	cfg := walkin.Config{Keys: keys, Insecure: dev, UpgradeURL: "/upgrade"}
-	cfg.Insecure = os.Getenv("DEV") != ""
+	cfg := walkin.Config{Keys: keys, Cookies: walkin.Cookies{Insecure: dev}}
+	cfg.Cookies.Insecure = os.Getenv("DEV") != ""
 	return cfg, nil
 }
 

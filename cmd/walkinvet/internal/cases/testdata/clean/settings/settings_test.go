@@ -8,6 +8,6 @@ import (
 )
 
 func TestConfig(t *testing.T) {
-	_ = walkin.Config{Insecure: true, Keys: []walkin.Key{{Secret: []byte("0123456789abcdef0123456789abcdef")}}}
+	_ = walkin.Config{Cookies: walkin.Cookies{Insecure: true}, Keys: []walkin.Key{{Secret: []byte("0123456789abcdef0123456789abcdef")}}}
 	_ = walkin.NewContext(context.Background(), walkin.Claims{})
 }

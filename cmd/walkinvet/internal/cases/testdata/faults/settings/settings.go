@@ -18,7 +18,7 @@ var key = []byte("0123456789abcdef0123456789abcdef")
 
 func configs() []walkin.Key {
 	cfg := walkin.Config{
-		Insecure: true, // want `Insecure is a constant`
+		Cookies: walkin.Cookies{Insecure: true}, // want `Insecure is a constant`
 		Keys: []walkin.Key{
 			{Secret: []byte(secret)},                  // want `a secret is in the source`
 			{Secret: key},                             // want `a secret is in the source`
@@ -27,7 +27,7 @@ func configs() []walkin.Key {
 			{Secret: []byte(cmp.Or(os.Getenv("KEY"), "0123456789abcdef"))}, // want `a secret is in the source`
 		},
 	}
-	cfg.Insecure = dev // want `Insecure is a constant`
+	cfg.Cookies.Insecure = dev // want `Insecure is a constant`
 	decoded, _ := hex.DecodeString("00112233445566778899aabbccddeeff")
 	more := walkin.Key{Secret: decoded} // want `a secret is in the source`
 	fallback := os.Getenv("SECRET")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // SignOutHandler ends the visitor's session on POST and sends them to the form's
@@ -118,13 +119,13 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		// A database that knows the session may be back tomorrow, and with it the
 		// session.
 		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_user", RetryAfter: 5 * time.Second,
-			Message: "This browser is signed out. We could not end the session everywhere; please sign in and out once more later."}
+			Text: texts.Of("error.signed_out_here")}
 	}
 	if unjudged {
 		// The browser forgets it, as was asked; but a session that only
 		// another replica can name may go on, and that is not a success.
 		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_key", RetryAfter: 5 * time.Second,
-			Message: "This browser is signed out. We could not end the session everywhere; please sign in and out once more later."}
+			Text: texts.Of("error.signed_out_here")}
 	}
 	return nil
 }
@@ -344,7 +345,7 @@ func (s *settlement) unlink(ctx context.Context) error {
 		return &Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
 	case len(identities) == 1:
 		return &Refusal{Status: http.StatusConflict, Reason: "last_identity",
-			Message: "This is the only way you can sign in. Add another one first."}
+			Text: texts.Of("error.last_identity")}
 	}
 	if err := store.DeleteIdentity(ctx, c.UserID, s.proof.Provider, s.proof.Subject); err != nil {
 		return err

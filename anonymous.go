@@ -11,6 +11,7 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Mint says when a visitor without a user gets one. Minting is a signature and
@@ -137,7 +138,7 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 // counts, and only a sign-out leads on.
 func (m *Middleware) twoUsers() *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: m.cfg.Paths.SignOut,
-		Message: "Your browser holds two different users of this site. Please sign out, which ends both, and start again."}
+		Text: texts.Of("error.two_users")}
 }
 
 // mint makes a provisional user for the visitor. Nobody but the visitor's

@@ -2,12 +2,8 @@ package walkin
 
 import (
 	"encoding/json"
-	"html"
-	"io"
 	"net/http"
 	"strings"
-
-	"github.com/walkin-go/walkin/internal/localurl"
 )
 
 // codes are the words for API clients, by the Reason of a refusal, of those that
@@ -63,32 +59,4 @@ func writeProblem(w http.ResponseWriter, e *Refusal) {
 		Detail string `json:"detail"`
 		Code   string `json:"code"`
 	}{"about:blank", http.StatusText(e.Status), e.Status, e.Message, e.Code})
-}
-
-// writePage shows a visitor the message. It is written without html/template, which would
-// be a third of a small program: every value is escaped here, and the links are local
-// paths.
-func writePage(w http.ResponseWriter, r *http.Request, e *Refusal) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(e.Status)
-	title := html.EscapeString(http.StatusText(e.Status))
-	page := `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="turbo-visit-control" content="reload">
-<title>` + title + `</title>
-<h1>` + title + `</h1>
-<p>` + html.EscapeString(e.Message) + "\n"
-	if to := localurl.Path(e.SignOut, ""); to != "" {
-		page += `<form method="post" action="` + html.EscapeString(to) + `"><button>Sign out</button></form>` + "\n"
-	}
-	if back := localurl.Path(wayBack(r), ""); back != "" && !isSafe(r) {
-		page += `<p><a href="` + html.EscapeString(back) + `">Back to the page</a>` + "\n"
-	}
-	page += `<p><a href="` + html.EscapeString(start(r)) + `">Back to the start</a>` + "\n</html>\n"
-	_, _ = io.WriteString(w, page) // the only error is a client that went away
 }

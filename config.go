@@ -16,6 +16,7 @@ import (
 	"github.com/walkin-go/walkin/internal/token"
 	"github.com/walkin-go/walkin/internal/tokencache"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Config configures a [Middleware]. Keys and Store are required. The zero value of
@@ -85,6 +86,11 @@ type Config struct {
 	// OnEvent is told what walkin does. It runs during the request and may be called
 	// concurrently. Nil discards events.
 	OnEvent func(ctx context.Context, e Event)
+
+	// Texts chooses the language of a request: of refusals, and of the packages that
+	// are made from the middleware. pages.Languages returns one that follows the
+	// browser's settings. Nil is English.
+	Texts func(*http.Request) *texts.Catalogue
 
 	// Logger gets failures and warnings. Nil discards them.
 	Logger *slog.Logger

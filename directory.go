@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A Directory is a [Store] that the operator can look into: it lists and counts
@@ -230,11 +231,11 @@ func banned(until time.Time) *Refusal {
 	if !time.Now().Before(until) {
 		return nil
 	}
-	message := "This account is suspended. Please contact the site."
+	text := texts.Of("error.banned")
 	if until.Before(forever) {
-		message = "This account is suspended until " + until.UTC().Format("2 January 2006, 15:04 UTC") + "."
+		text = texts.Of("error.banned_until", "time", until.UTC().Format("2006-01-02 15:04 UTC"))
 	}
-	return &Refusal{Status: http.StatusForbidden, Reason: reasonBanned, Err: ErrBanned, Message: message}
+	return &Refusal{Status: http.StatusForbidden, Reason: reasonBanned, Err: ErrBanned, Text: text}
 }
 
 const reasonBanned = "banned"

@@ -74,4 +74,7 @@ func (m *Middleware) tell(ctx context.Context, e Event) {
 	if m.cfg.OnEvent != nil {
 		m.cfg.OnEvent(ctx, e)
 	}
+	if observe := m.observe.Load(); observe != nil {
+		(*observe)(ctx, e)
+	}
 }

@@ -155,7 +155,7 @@ func limitBody(w http.ResponseWriter, r *http.Request) {
 // Programs, and a nil page, get what [Middleware.Refuse] says. The owner is told
 // either way.
 func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err error, page func(http.ResponseWriter, *http.Request, Form)) {
-	refusal := refusalOf(err)
+	refusal := said(r, m, refusalOf(err))
 	if page == nil || !wantsForm(r) {
 		m.Refuse(w, r, refusal)
 		return

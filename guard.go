@@ -14,6 +14,7 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A Refusal is why a visitor was refused: the error of [Middleware.Ensure] and
@@ -27,9 +28,12 @@ type Refusal struct {
 	// "cross_origin". It is never shown to the visitor.
 	Reason string
 
-	// Message is for the visitor: what happened and what they can do, in a
-	// sentence. Empty is a general one for the status; it is filled in
-	// before a page or Config.OnRefuse sees the refusal.
+	// Text is for the visitor: what happened and what they can do, by its key in
+	// package texts. Zero is a general one for the status.
+	Text texts.Text
+
+	// Message is Text in the visitor's language. It is filled in before a page or
+	// Config.OnRefuse sees the refusal; one that is set already stays as it is.
 	Message string
 
 	// RetryAfter, when above zero, is sent as Retry-After in whole seconds.
@@ -81,7 +85,7 @@ func refusalOf(err error) *Refusal {
 		e = *refusal
 	case errors.Is(err, ErrIdentityTaken):
 		e = Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
-			Message: "That already belongs to another account. You can sign in to it instead."}
+			Text: texts.Of("error.identity_taken")}
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrConstraint):
 		e = *storeFailed(err)
 	case isHook:
@@ -95,8 +99,8 @@ func refusalOf(err error) *Refusal {
 	if e.Status == 0 {
 		e.Status = http.StatusForbidden
 	}
-	if e.Message == "" {
-		e.Message = generalMessage(e.Status)
+	if e.Text.Key == "" {
+		e.Text = generalText(e.Status)
 	}
 	if e.Code == "" {
 		e.Code = code(e.Status, e.Reason)
@@ -104,18 +108,20 @@ func refusalOf(err error) *Refusal {
 	return &e
 }
 
-func generalMessage(status int) string {
+func generalText(status int) texts.Text {
 	switch status {
 	case http.StatusUnauthorized:
-		return "Please sign in, or reload the page and try again."
+		return texts.Of("error.unauthorized")
 	case http.StatusForbidden:
-		return "You may not do this."
+		return texts.Of("error.forbidden")
+	case http.StatusNotFound:
+		return texts.Of("error.not_found")
 	case http.StatusTooManyRequests:
-		return "That was a lot at once. Please wait a little and try again."
+		return texts.Of("error.too_many")
 	case http.StatusServiceUnavailable:
-		return "This does not work at the moment. Please try again in a few seconds."
+		return texts.Of("error.unavailable")
 	}
-	return "Something went wrong. Please try again."
+	return texts.Of("error.general")
 }
 
 // RequireUser lets every visitor who is somebody through, anonymous or
@@ -146,7 +152,7 @@ func (m *Middleware) RequirePermanent() func(http.Handler) http.Handler {
 
 func (m *Middleware) anonymous() *Refusal {
 	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.Paths.Upgrade,
-		Message: "An account is needed for this."}
+		Text: texts.Of("error.account_needed")}
 }
 
 // RequireRecent lets permanent users through who proved who they are within the
@@ -234,7 +240,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // refusal itself, filled in, in place of an answer, and Config.OnRefuse is not
 // asked: it is the end of another transport than HTTP, as in adapters/grpcwalkin.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refusal := refusalOf(err)
+	refusal := said(r, m, refusalOf(err))
 	r = m.withVisit(w, r)
 	m.refused(w, r, refusal)
 	for inner := w; inner != nil; {
@@ -264,7 +270,7 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // or Datastar sends. A Config.OnRefuse that wants another page for some leaves the
 // rest to it.
 func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e = refusalOf(e)
+	e = said(r, middlewareOf(r), refusalOf(e))
 	person, to := request.WantsPage(r.Header), e.Location(r)
 	if e.Status == http.StatusUnauthorized && (!person || to == "" || request.Library(r.Header) == request.HTMX) {
 		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110 §11.6.1 wants one
@@ -273,7 +279,7 @@ func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !person:
 		writeProblem(w, e)
 	case to == "":
-		writePage(w, r, e)
+		showRefusal(w, r, e)
 	default:
 		e.redirect(w, r, to)
 	}
@@ -284,7 +290,7 @@ func (e *Refusal) redirect(w http.ResponseWriter, r *http.Request, to string) {
 	switch request.Library(r.Header) {
 	case request.HTMX:
 		w.Header().Set("HX-Redirect", to) // whatever the status
-		writePage(w, r, e)
+		showRefusal(w, r, e)
 	case request.Inertia:
 		w.Header().Set("X-Inertia-Location", to)
 		w.WriteHeader(http.StatusConflict) // the one status with which it follows

@@ -44,7 +44,10 @@ type Middleware struct {
 	addressSeen      atomic.Bool   // a request without one, and the owner was told
 	plainSeen        atomic.Bool   // a page over plain http that keeps no Secure cookie, and the owner was told
 
-	feed   feed
+	feed    feed
+	observe atomic.Pointer[func(ctx context.Context, e Event)]                                           // of AttachObserver, or nil
+	frame   atomic.Pointer[func(w http.ResponseWriter, r *http.Request, status int, title, body string)] // of AttachFrame; nil for plain pages
+
 	asking asking
 	clocks struct {
 		mu         sync.Mutex

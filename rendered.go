@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin/texts"
 )
 
 const (
@@ -91,7 +92,7 @@ func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 		}
 	}
 	refusal := &Refusal{Status: http.StatusConflict, Reason: "rendered_for_another",
-		Message: "This page was opened before you signed in or out. Nothing was sent. Please go back, reload the page and try again."}
+		Text: texts.Of("error.page_outdated")}
 	if value == "" {
 		refusal.Reason = "rendered_for_missing"
 	}

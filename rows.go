@@ -9,6 +9,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // The row limit is on what somebody without a row makes the store keep, for the
@@ -111,7 +112,7 @@ func (m *Middleware) takeRowOf(r *http.Request, buckets []bucket, now time.Time)
 	}
 	return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: reasonRowLimit,
 		RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
-		Message: "There are many new visitors from your network just now. Please wait " + minutes(wait) + " and try again."}
+		Text: texts.Of("error.new_user_limit", "minutes", texts.Minutes(wait))}
 }
 
 const reasonRowLimit = "row_limit"

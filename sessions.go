@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"github.com/walkin-go/walkin/texts"
 	"net/http"
 	"slices"
 	"time"
@@ -53,7 +54,7 @@ func (m *Middleware) takeSignIn(r *http.Request, p Proof, now time.Time) (takenR
 	case full != nil:
 		return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "sign_in_limit",
 			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
-			Message: "There were many sign-ins to this account just now. Please wait " + minutes(wait) + " and try again."}
+			Text: texts.Of("error.sign_in_limit", "minutes", texts.Minutes(wait))}
 	}
 	return taken, nil
 }
@@ -72,7 +73,7 @@ func (m *Middleware) takeChange(r *http.Request, c Claims, now time.Time) (taken
 	case full != nil:
 		return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "identity_change_limit",
 			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
-			Message: "Your sign-in was confirmed or changed very often just now. Please wait " + minutes(wait) + " and try again."}
+			Text: texts.Of("error.change_limit", "minutes", texts.Minutes(wait))}
 	}
 	return taken, nil
 }
@@ -82,14 +83,6 @@ func (m *Middleware) takeChange(r *http.Request, c Claims, now time.Time) (taken
 func (s *settlement) opensAnother() bool {
 	return (s.change.Outcome == SignedIn || s.change.Outcome == Merged) && s.visitor.UserID != s.change.UserID ||
 		s.change.Outcome == SignedIn && !s.endsOld
-}
-
-// minutes says in words how long to wait.
-func minutes(wait time.Duration) string {
-	if n := int((wait + time.Minute - 1) / time.Minute); n > 1 {
-		return fmt.Sprintf("%d minutes", n)
-	}
-	return "a minute"
 }
 
 // newcomers is how many sessions of the last hour may have taken the place of some
@@ -140,7 +133,7 @@ func (s *settlement) makeRoom(ctx context.Context) error {
 		// Fails closed for the newcomer: the owner's browsers stay signed in.
 		wait := max(fresh[0].CreatedAt.Add(young).Sub(s.now), time.Second)
 		return &Refusal{Status: http.StatusTooManyRequests, Reason: "session_limit", RetryAfter: wait,
-			Message: "Very many browsers have signed in to this account just now. Please wait " + minutes(wait) + " and try again, or sign out elsewhere."}
+			Text: texts.Of("error.session_limit", "minutes", texts.Minutes(wait))}
 	}
 	slices.SortStableFunc(may, func(a, b Session) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.RenewedAt.Compare(b.RenewedAt))

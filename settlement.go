@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // errRaced asks for the whole transaction again.
@@ -242,7 +243,7 @@ func (s *settlement) replaced(ctx context.Context, ended Claims) error {
 		return err
 	}
 	return &Refusal{Status: http.StatusConflict, Reason: "replaced", Err: ErrIdentityTaken,
-		Message: "You have just signed in, in another tab or window. Please reload the page and try again."}
+		Text: texts.Of("error.other_tab")}
 }
 
 func (s *settlement) signUp(ctx context.Context) error {
@@ -340,7 +341,7 @@ func (s *settlement) link(ctx context.Context, user User) error {
 		return err
 	} else if len(identities) >= maxIdentities {
 		return &Refusal{Status: http.StatusConflict, Reason: "too_many_identities",
-			Message: "An account has no room for more ways to sign in than yours has. Please remove one first."}
+			Text: texts.Of("error.too_many_identities")}
 	}
 	s.change.Outcome = Linked
 	if err := s.attach(ctx); err != nil {
@@ -351,7 +352,7 @@ func (s *settlement) link(ctx context.Context, user User) error {
 
 func notRecent() *Refusal {
 	return &Refusal{Status: http.StatusForbidden, Reason: "not_recent",
-		Message: "Please sign in again first, so that we know it is you."}
+		Text: texts.Of("error.not_recent")}
 }
 
 // signIn is for the owner of the identity, from a browser that is theirs
@@ -494,7 +495,7 @@ func (s *settlement) translate(err error) error {
 	}
 	if errors.Is(err, errRaced) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrNotFound) {
 		return &Refusal{Status: http.StatusConflict, Reason: "raced", Err: err,
-			Message: "Something changed at the same moment. Please try again."}
+			Text: texts.Of("error.raced")}
 	}
 	return storeFailed(err)
 }

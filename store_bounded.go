@@ -74,7 +74,7 @@ func storeFailed(err error) *Refusal {
 	}
 	if errors.Is(err, ErrConstraint) {
 		return &Refusal{Status: http.StatusInternalServerError, Reason: reasonConstraint, Err: err,
-			Message: generalMessage(http.StatusInternalServerError)}
+			Text: generalText(http.StatusInternalServerError)}
 	}
 	if err != nil && !errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -84,7 +84,7 @@ func storeFailed(err error) *Refusal {
 
 func storeDown(err error) *Refusal {
 	return &Refusal{Status: http.StatusServiceUnavailable, Reason: reasonStoreDown, Err: err, RetryAfter: 5 * time.Second,
-		Message: generalMessage(http.StatusServiceUnavailable)}
+		Text: generalText(http.StatusServiceUnavailable)}
 }
 
 const (

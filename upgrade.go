@@ -15,6 +15,7 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A Proof is what a credential found out about a visitor: that they are who an
@@ -266,7 +267,7 @@ func (m *Middleware) mayBeSomebody(r *http.Request) *Refusal {
 	}
 	if wait > 0 {
 		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_key", RetryAfter: wait,
-			Message: "We cannot tell yet whether you have been here before. Please try again in a few minutes."}
+			Text: texts.Of("error.cannot_tell")}
 	}
 	return nil
 }

@@ -63,6 +63,7 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Config says what is asked. The zero value is a proof of work at /challenge/.
@@ -162,7 +163,7 @@ func (g *Gate) Show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 	return g.show(w, r, refusal)
 }
 
-//go:embed solve.js work.js page.html
+//go:embed solve.js work.js page.html page.css
 var files embed.FS
 
 var page = template.Must(template.ParseFS(files, "page.html"))
@@ -177,13 +178,8 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 	if g.wk.CheckOrigin(r) == nil { // our page must not send as the site's own what another one sent
 		fields, again = resend(r)
 	}
-	data := struct {
-		Path, Action, Method, Challenge, Message string
-		Bits                                     int
-		Fields                                   []field
-		Again                                    bool
-		Captcha                                  *widget
-	}{Path: g.cfg.Path, Method: "post", Message: refusal.Message, Fields: fields, Again: again}
+	words := g.wk.Texts(r)
+	data := view{words: words, Path: g.cfg.Path, Method: "post", Message: refusal.Message, Fields: fields, Again: again}
 	if r.Method == http.MethodGet {
 		data.Method = "get"
 	}
@@ -204,18 +200,33 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 			return false
 		}
 	}
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
+	var body strings.Builder
+	if err := page.Execute(&body, &data); err != nil {
+		g.failed(r, err)
+		return false
+	}
 	response.NoStore(h, "no-store")
-	policy := "default-src 'none'; script-src 'self'" + captcha + "; worker-src 'self'; connect-src 'self'" + captcha + "; style-src 'unsafe-inline'" + captcha
+	policy := "default-src 'none'; script-src 'self'" + captcha + "; worker-src 'self'; connect-src 'self'" + captcha + "; style-src 'self'" + captcha + "; img-src 'self'"
 	if captcha != "" {
 		policy += "; frame-src" + captcha
 	}
 	h.Set("Content-Security-Policy", policy+"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	w.WriteHeader(refusal.Status)
-	_ = page.Execute(w, data)
+	g.wk.ShowPage(w, r, refusal.Status, words.Text("challenge.title"), body.String())
 	return true
 }
+
+// A view is what the page gets.
+type view struct {
+	words                                    *texts.Catalogue
+	Path, Action, Method, Challenge, Message string
+	Bits                                     int
+	Fields                                   []field
+	Again                                    bool
+	Captcha                                  *widget
+}
+
+// Say returns a text in the visitor's language.
+func (v *view) Say(key string) string { return v.words.Text(key) }
 
 // resend returns the fields of a form, and whether sending them is sending what
 // was stopped: all of it, and byte for byte. Fails closed: who is told to go back
@@ -285,7 +296,7 @@ func fieldsOf(r *http.Request) ([]field, bool) {
 // ServeHTTP serves the page's scripts, and takes what they solved.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch name := path.Base(r.URL.Path); name {
-	case "solve.js", "work.js":
+	case "solve.js", "work.js", "page.css":
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		http.ServeFileFS(w, r, files, name)
 	case "solved":

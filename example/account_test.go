@@ -25,15 +25,18 @@ func TestAccount(t *testing.T) {
 	if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
 		t.Fatalf("got %+v after an upgrade, want %s and not anonymous", got, guest.ID)
 	}
-	ann.get("/account").must(t, 200, "").has(t, "ann@example.com", "Your password, or a code by mail", "It stays until there is another").lacks(t, ">Remove")
+	ann.get("/account/").must(t, 200, "").has(t, "ann@example.com", "Password, or code by e-mail", "This is your only way to sign in").lacks(t, ">Remove")
 
 	// Another way in, and a notice of it to the address that was there before.
-	ann.goAs("Ann", "return_to", "/account?added").must(t, 303, "/account?added")
-	ann.get("/account?added").has(t, "Sample ID", "That opens your account from now on", ">Remove").lacks(t, "Connect Sample ID")
-	server.mail.wantLast(t, "ann@example.com", "there is a new way to sign in")
-	ann.post("/signin/send", "email", "ann@work.example", "return_to", "/account?added").must(t, 303, "/signin/code?return_to=%2Faccount%3Fadded")
-	ann.enter("/signin/code", "ann@work.example", "return_to", "/account?added").must(t, 303, "/account?added")
-	server.mail.wantLast(t, "ann@example.com", "there is a new way to sign in")
+	ann.get("/account/connect?provider=sample").must(t, 200, "").has(t, "Connect Sample ID?") // it asks before it links
+	ann.goAs("Ann", "return_to", "/account/?done=added").must(t, 303, "/account/?done=added")
+	ann.get("/account/?done=added").must(t, 303, "/account/")
+	ann.get("/account/").has(t, "Sample ID", "The new sign-in method works from now on", ">Remove").lacks(t, "Connect Sample ID")
+	ann.get("/account/").lacks(t, "The new sign-in method works") // it is said once
+	server.mail.wantLast(t, "ann@example.com", "A new way to sign in")
+	ann.post("/signin/send", "email", "ann@work.example", "return_to", "/account/?done=added").must(t, 303, "/signin/code?return_to=%2Faccount%2F%3Fdone%3Dadded")
+	ann.enter("/signin/code", "ann@work.example", "return_to", "/account/?done=added").must(t, 303, "/account/?done=added")
+	server.mail.wantLast(t, "ann@example.com", "A new way to sign in")
 	if got := server.mail.to("ann@work.example"); len(got) != 1 {
 		t.Errorf("the new address got %q, want its code alone", got)
 	}
@@ -51,12 +54,14 @@ func TestAccount(t *testing.T) {
 	}
 
 	// One is removed: everybody else is out, and the address that it was hears of it.
-	ann.post("/account/remove", "provider", "email", "subject", "ann@work.example").must(t, 303, "/account?removed")
-	ann.get("/account?removed").has(t, "opens your account no more").lacks(t, "ann@work.example")
+	ann.get("/account/") // shows what was said
+	ann.change("remove", "provider", "email", "subject", "ann@work.example").must(t, 303, "/account/?done=removed")
+	ann.get("/account/?done=removed").must(t, 303, "/account/")
+	ann.get("/account/").has(t, "The sign-in method is removed").lacks(t, "ann@work.example")
 	for _, address := range []string{"ann@example.com", "ann@work.example"} {
-		server.mail.wantLast(t, address, "a way to sign in was removed")
+		server.mail.wantLast(t, address, "A sign-in method of Margin was removed")
 	}
-	other.post("/account/signout").must(t, 303, "/signin") // acts no more at once, and reads no more soon
+	other.post("/account/end-others").must(t, 303, "/signin") // rejected for writes at once, and for reads soon
 	again := newBrowser(t, server)
 	again.post("/signin/send", "email", "ann@work.example").must(t, 303, "/signin/code")
 	again.enter("/signin/code", "ann@work.example").must(t, 303, "/")
@@ -64,22 +69,23 @@ func TestAccount(t *testing.T) {
 		t.Error("a removed address opens the account still")
 	}
 
-	// A new password: all browsers are out, and it signs in.
-	ann.post("/account/password", "email", "again@example.com", "password", "a newer one than that").must(t, 303, "/signin?password_set")
-	ann.get("/signin?password_set").has(t, "Your password is set")
-	server.mail.wantLast(t, "ann@example.com", "your password was set")
+	// A new password: all other browsers are out, and it signs in.
+	ann.change("password", "email", "again@example.com", "password", "a newer one than that").must(t, 303, "/account/?done=password")
+	server.mail.wantLast(t, "ann@example.com", "Your password for Margin was changed")
+	work.post("/account/end-others").must(t, 303, "/signin")
 	ann.post("/signin", "email", "ann@example.com", "password", secret).must(t, 401, "")
 	ann.post("/signin", "email", "ann@example.com", "password", "a newer one than that").must(t, 303, "/")
 	if got := ann.whoami(); got.ID != guest.ID {
 		t.Fatalf("got %+v, want %s", got, guest.ID)
 	}
 
-	ann.post("/account/signout").must(t, 303, "/?signed_out")
-	ann.get("/?signed_out").has(t, "You are signed out", "Write it in the margin")
+	ann.post("/signout").must(t, 303, "/")
+	ann.get("/").has(t, "You are signed out", "Write it in the margin")
+	ann.get("/").lacks(t, "You are signed out")
 	ann.goAs("Ann").must(t, 303, "/")
-	ann.post("/account/delete").must(t, 303, "/?deleted")
-	ann.get("/?deleted").must(t, 200, "").has(t, "Your account is deleted").lacks(t, ">hi<")
-	server.mail.wantLast(t, "ann@example.com", "your account was deleted")
+	ann.change("download").must(t, 200, "").has(t, "ann@example.com", `"Text": "hi"`).lacks(t, "argon2")
+	ann.change("delete").must(t, 200, "").has(t, "Your account is deleted").lacks(t, ">hi<")
+	server.mail.wantLast(t, "ann@example.com", "Your account at Margin is deleted")
 	ann.post("/signin", "email", "ann@example.com", "password", "a newer one than that").must(t, 401, "")
 }
 
@@ -103,8 +109,8 @@ func TestCodeAlone(t *testing.T) {
 	if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
 		t.Fatalf("got %+v, want %s and not anonymous", got, guest.ID)
 	}
-	ann.get("/account").has(t, "A code by mail", "A password")
-	ann.post("/account/password", "password", secret).must(t, 303, "/signin?password_set")
+	ann.get("/account/").has(t, "Code by e-mail", "Set a password")
+	ann.change("password", "password", secret).must(t, 303, "/account/?done=password")
 	ann.post("/signin", "email", "ann@example.com", "password", secret).must(t, 303, "/")
 
 	// What is typed beside the address on the sign-in form is no new password.
@@ -124,13 +130,13 @@ func TestLinkInMail(t *testing.T) {
 	ann.post("/upgrade", "email", "ann@example.com", "return_to", "/resume").must(t, 303, "/upgrade/code?return_to=%2Fresume")
 	code, link := server.mail.code("ann@example.com")
 	path := strings.TrimPrefix(link, server.URL)
-	newBrowser(t, server).get(path).must(t, 200, "").has(t, "Your code is "+code, "give it to nobody").lacks(t, "<button>Go on to Margin")
-	ann.get(path).must(t, 200, "").has(t, "One more step", `name="return_to" value="/resume"`)
-	ann.post("/code", "code", code, "return_to", "/resume").must(t, 303, "/resume")
+	newBrowser(t, server).get(path).must(t, 200, "").has(t, "Your code is "+code, "do not give the code to anyone").lacks(t, "<button>Use the code")
+	ann.get(path).must(t, 200, "").has(t, "Use this code?", `name="return_to" value="/resume"`)
+	ann.post("/account/code", "code", code, "return_to", "/resume").must(t, 303, "/resume")
 	if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
 		t.Fatalf("got %+v, want %s and not anonymous", got, guest.ID)
 	}
-	newBrowser(t, server).post("/code", "code", code).must(t, 401, "").has(t, "That did not work")
+	newBrowser(t, server).post("/account/code", "code", code).must(t, 401, "").has(t, "This did not work")
 }
 
 // Who says no at the provider is who they were, and reads why on the page that
@@ -140,17 +146,17 @@ func TestProviderSaysNo(t *testing.T) {
 	ann := newBrowser(t, server)
 	ann.write("hi")
 	guest := ann.whoami()
-	there := ann.post("/auth/start", "provider", "sample", "return_to", "/p/x")
+	there := ann.post("/account/provider/start", "provider", "sample", "return_to", "/p/x")
 	path := strings.TrimPrefix(there.location, server.URL)
 	ann.post(path, "name", "").must(t, 200, "").has(t, "Who are you?")
-	back := ann.post(path, "no", "1").must(t, 303, strings.SplitAfter(there.location, server.URL)[0]+"/auth/callback/sample?"+url.Values{
+	back := ann.post(path, "no", "1").must(t, 303, strings.SplitAfter(there.location, server.URL)[0]+"/account/provider/callback/sample?"+url.Values{
 		"error": {"access_denied"}, "state": {query(t, there.location, "state")}}.Encode())
 	ann.get(strings.TrimPrefix(back.location, server.URL)).has(t, "Create an account", `id="error"`, `name="return_to" value="/p/x"`)
 	if got := ann.whoami(); got != guest {
 		t.Errorf("got %+v, want %+v", got, guest)
 	}
 	nobody := newPerson(t, server)
-	there = nobody.post("/auth/start", "provider", "sample")
+	there = nobody.post("/account/provider/start", "provider", "sample")
 	back = nobody.post(strings.TrimPrefix(there.location, server.URL), "no", "1")
 	nobody.get(strings.TrimPrefix(back.location, server.URL)).has(t, "Sign in", `id="error"`)
 }
@@ -169,7 +175,7 @@ func query(t *testing.T, address, name string) string {
 func TestSampleID(t *testing.T) {
 	server := newServer(t)
 	ann := newBrowser(t, server)
-	there := ann.post("/auth/start", "provider", "sample")
+	there := ann.post("/account/provider/start", "provider", "sample")
 	back := ann.post(strings.TrimPrefix(there.location, server.URL), "name", "Ann")
 	code := query(t, back.location, "code")
 	for name, form := range map[string][]string{
@@ -190,7 +196,7 @@ func TestSampleID(t *testing.T) {
 func TestRealProviders(t *testing.T) {
 	t.Setenv("GOOGLE_CLIENT_ID", "one")
 	t.Setenv("GITHUB_CLIENT_ID", "two")
-	a := newBrowser(t, newServer(t)).get("/signin").has(t, "Go on with Sample ID", "Go on with Google", "Go on with GitHub")
+	a := newBrowser(t, newServer(t)).get("/signin").has(t, "Continue with Sample ID", "Continue with Google", "Continue with GitHub")
 	policy := a.header.Get("Content-Security-Policy")
 	for _, want := range []string{"form-action 'self'", "https://accounts.google.com", "https://github.com"} {
 		if !strings.Contains(policy, want) {
@@ -347,25 +353,25 @@ func TestLeftOpen(t *testing.T) {
 		must(ann.Act("/upgrade", url.Values{"email": {"ann@example.com"}, "password": {secret}}), 303, "/upgrade/code")
 		code, _ := mail.code("ann@example.com")
 		must(ann.Act("/upgrade/code", url.Values{"code": {code}}), 303, "/")
-		must(ann.Visit("/account"), 200, "", "Delete this account")
+		must(ann.Visit("/account/"), 200, "", "Delete my account")
 
-		time.Sleep(recently + time.Second)
-		must(ann.Visit("/account"), 200, "", "Show that it is you")
+		time.Sleep(10*time.Minute + time.Second)
+		must(ann.Visit("/account/"), 200, "", "Confirm that it is you")
 		must(ann.Act("/notes", url.Values{"text": {"later"}}), 303, "/")
 		for _, path := range []string{"/account/remove", "/account/password", "/account/delete"} {
 			must(ann.Act(path, url.Values{"password": {secret}}), 303, "/signin")
 		}
-		must(ann.Visit("/signin?return_to=/account"), 200, "", "Is it still you?", "Password of ann@example.com", "Mail a code to ann@example.com")
-		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {"a guess of somebody"}}), 401, "", "Is it still you?")
-		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {secret}, "return_to": {"/account"}}), 303, "/account")
-		must(ann.Visit("/account"), 200, "", "Delete this account")
+		must(ann.Visit("/signin?return_to=/account/"), 200, "", "Confirm that it is you", "Password for ann@example.com", "Send a code to ann@example.com")
+		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {"a guess of somebody"}}), 401, "", "Confirm that it is you")
+		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {secret}, "return_to": {"/account/"}}), 303, "/account/")
+		must(ann.Visit("/account/"), 200, "", "Delete my account")
 
 		// The same by a code.
-		time.Sleep(recently + time.Second)
-		must(ann.Act("/signin/send", url.Values{"email": {"ann@example.com"}, "return_to": {"/account"}}), 303, "/signin/code?return_to=%2Faccount")
-		must(ann.Visit("/signin/code?return_to=/account"), 200, "", "Look in your mail")
+		time.Sleep(10*time.Minute + time.Second)
+		must(ann.Act("/signin/send", url.Values{"email": {"ann@example.com"}, "return_to": {"/account/"}}), 303, "/signin/code?return_to=%2Faccount%2F")
+		must(ann.Visit("/signin/code?return_to=/account/"), 200, "", "Enter the code")
 		code, _ = mail.code("ann@example.com")
-		must(ann.Act("/signin/code", url.Values{"code": {code}, "return_to": {"/account"}}), 303, "/account")
-		must(ann.Visit("/signin?return_to=/account"), 303, "/account") // nothing left to show
+		must(ann.Act("/signin/code", url.Values{"code": {code}, "return_to": {"/account/"}}), 303, "/account/")
+		must(ann.Visit("/signin?return_to=/account/"), 303, "/account/") // nothing left to show
 	})
 }

@@ -90,7 +90,7 @@ func (b *tab) credentials(email string) {
 func (b *tab) join(email string) {
 	b.T.Helper()
 	b.credentials(email)
-	b.sees("Look in your mail", email)
+	b.sees("We sent a code to", email)
 	b.enter(email)
 }
 
@@ -193,21 +193,23 @@ func walk(t *testing.T, engine browser.Engine, scripts bool) {
 	ann.sees("A word I keep forgetting", "Written on another machine")
 
 	// A provider opens her account, too, once she has connected it.
-	ann.Click("header a[href='/account']")
-	ann.sees("ann@example.com", "It stays until there is another")
-	ann.Click("form[action='/auth/start'] button")
+	ann.Click("header a[href='/account/']")
+	ann.sees("ann@example.com", "This is your only way to sign in")
+	ann.Click("a[href='/account/connect?provider=sample']")
+	ann.sees("Connect Sample ID?")
+	ann.Click("form[action='/account/provider/start'] button")
 	ann.Type("#name", "Ann")
 	ann.Click("main button")
-	ann.sees("That opens your account from now on", "Sample ID")
+	ann.sees("The new sign-in method works from now on", "Sample ID")
 	ann.Click("header form button")
-	ann.open("/signin?return_to=/account")
-	ann.Click("form[action='/auth/start'] button")
+	ann.open("/signin?return_to=/account/")
+	ann.Click("form[action='/account/provider/start'] button")
 	ann.Click("main button.no")
 	ann.sees("Sign in", "You did not go on")
-	ann.Click("form[action='/auth/start'] button")
+	ann.Click("form[action='/account/provider/start'] button")
 	ann.Type("#name", "Ann")
 	ann.Click("main button")
-	ann.sees("Welcome back", "ann@example.com")
+	ann.sees("Your account", "ann@example.com")
 	if got := ann.whoami(); got != member {
 		t.Fatalf("whoami says %s, want %s", got, member)
 	}
@@ -216,7 +218,7 @@ func walk(t *testing.T, engine browser.Engine, scripts bool) {
 	gone := newTab()
 	gone.write("Soon to be nobody's")
 	gone.Click("header a[href='/signout']")
-	gone.sees("You would lose your note")
+	gone.sees("You would lose your 1 note")
 	gone.Click("main button.danger")
 	gone.sees("You are signed out", "Write it in the margin")
 }
@@ -229,34 +231,34 @@ func passkeys(t *testing.T, chromium browser.Engine) {
 	ann.write("A word I keep forgetting")
 	guest := ann.whoami()
 	ann.open("/upgrade")
-	ann.Click("form[action='/passkey/register'] button")
+	ann.Click("form[action='/account/passkey/register'] button")
 	ann.sees("Your account is ready", "A word I keep forgetting", "Member ")
 	if got, want := ann.whoami(), strings.Replace(guest, "true", "false", 1); got != want {
 		t.Fatalf("whoami says %s, want %s", got, want)
 	}
-	ann.open("/account")
-	ann.sees("One thing opens it", "Passkey", "It stays until there is another")
-	ann.do(chromedp.Click(chromedp.CSS(".ways summary")), chromedp.Clear(chromedp.CSS(".ways input[name=name]")))
-	ann.Type(".ways input[name=name]", "The red laptop")
-	ann.Click(".ways details button")
+	ann.open("/account/")
+	ann.sees("This is your only way to sign in", "Passkey")
+	ann.do(chromedp.Click(chromedp.CSS(".list summary")), chromedp.Clear(chromedp.CSS(".list input[name=name]")))
+	ann.Type(".list input[name=name]", "The red laptop")
+	ann.Click(".list details button")
 	ann.sees("The red laptop")
 
 	// A second way, by mail, and back in by the first.
 	ann.Type("#email", "ann@example.com")
 	ann.Click("form[action='/signin/send'] button")
 	ann.enter("ann@example.com")
-	ann.sees("That opens your account from now on", "The red laptop", "ann@example.com")
+	ann.sees("The new sign-in method works from now on", "The red laptop", "ann@example.com")
 	ann.Click("header form button")
 	ann.open("/signin") // where the browser suggests the key, and this device's owner always takes it
 	ann.Wait(`document.querySelector(".note") && document.readyState === "complete"`)
-	ann.sees("Welcome back", "A word I keep forgetting", "ann@example.com")
+	ann.sees("A word I keep forgetting", "ann@example.com")
 
 	// Whoever changes their mind at the device's question is where they were.
 	ann.Click("header form button")
 	ann.allow(false)
 	ann.open("/signin")
-	ann.Press("form[action='/passkey/signin'] button")
-	ann.do(chromedp.WaitVisible(chromedp.CSS("form[action='/passkey/signin'] .error")))
+	ann.Press("form[action='/account/passkey/signin'] button")
+	ann.do(chromedp.WaitVisible(chromedp.CSS("form[action='/account/passkey/signin'] .problem")))
 	ann.sees("Cancelled, or it took too long")
 }
 
@@ -451,9 +453,11 @@ func accessibility(t *testing.T, chromium browser.Engine) {
 	check("front page of a member")
 	ann.Click(".note a[href^='/notes/']")
 	check("edit page")
-	ann.open("/account")
+	ann.open("/account/")
 	check("account page with one way in")
-	ann.Click("form[action='/auth/start'] button")
+	ann.Click("a[href='/account/connect?provider=sample']")
+	check("page that asks before it connects")
+	ann.Click("form[action='/account/provider/start'] button")
 	ann.Type("#name", "Ann")
 	ann.Click("main button")
 	check("account page with two")
@@ -463,7 +467,7 @@ func accessibility(t *testing.T, chromium browser.Engine) {
 	check("refused password")
 	ann.open("/signin/code")
 	check("code page without a code")
-	ann.open("/code?code=123456")
+	ann.open("/account/code?code=123456")
 	check("link from another browser")
 	ann.open("/nowhere")
 	check("page that is not there")

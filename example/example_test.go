@@ -209,6 +209,18 @@ func (p *person) post(path string, pairs ...string) answer {
 	return p.do("POST", path, form)
 }
 
+var renderedFor = regexp.MustCompile(`name="walkin_rendered_for" value="([^"]+)"`)
+
+// change posts a form of the account page.
+func (p *person) change(what string, pairs ...string) answer {
+	p.t.Helper()
+	field := renderedFor.FindStringSubmatch(p.get("/account/").must(p.t, 200, "").body)
+	if field == nil {
+		p.t.Fatal("the account page has no form")
+	}
+	return p.post("/account/"+what, append(pairs, "walkin_rendered_for", field[1])...)
+}
+
 // must ends the test unless the answer has the status and leads to the place.
 func (a answer) must(t *testing.T, status int, location string) answer {
 	t.Helper()
@@ -287,7 +299,7 @@ func (p *person) enter(path, email string, more ...string) answer {
 // back.
 func (p *person) goAs(name string, more ...string) answer {
 	p.t.Helper()
-	there := p.post("/auth/start", append(more, "provider", "sample")...)
+	there := p.post("/account/provider/start", append(more, "provider", "sample")...)
 	if there.status != 303 {
 		p.t.Fatalf("the button is answered with %d\n%s", there.status, there.body)
 	}
@@ -323,7 +335,7 @@ func TestWalk(t *testing.T) {
 
 			ann.post("/upgrade", "email", "ann@example.com", "password", secret, "return_to", "/resume").must(t, 303, "/upgrade/code?return_to=%2Fresume")
 			ann.post("/signin", "email", "ann@example.com", "password", secret).must(t, 401, "") // not hers yet
-			ann.get("/upgrade/code?return_to=%2Fresume").must(t, 200, "").has(t, "Look in your mail", "ann@example.com", `name="return_to" value="/resume"`)
+			ann.get("/upgrade/code?return_to=%2Fresume").must(t, 200, "").has(t, "We sent a code to ann@example.com", `name="return_to" value="/resume"`)
 			ann.enter("/upgrade/code", "ann@example.com", "return_to", "/resume").must(t, 303, "/resume")
 			if got := ann.whoami(); got.ID != guest.ID || got.IsAnonymous {
 				t.Fatalf("got %+v after the upgrade, want %s and not anonymous", got, guest.ID)
@@ -431,33 +443,33 @@ func TestRoutes(t *testing.T) {
 		{"whoami, permanent", permanent, "GET", "/whoami", nil, 200, "", `"is_anonymous":false}`},
 
 		{"upgrade page, nobody", nobody(), "GET", "/upgrade", nil, 200, "", "Create an account"},
-		{"upgrade page, guest", guest, "GET", "/upgrade", nil, 200, "", "Your 1 note will be in it"},
+		{"upgrade page, guest", guest, "GET", "/upgrade", nil, 200, "", "You stay who you are"},
 		{"upgrade page, permanent", permanent, "GET", "/upgrade?return_to=/p/" + public, nil, 303, "/p/" + public, ""},
 		{"upgrade, short password", guest, "POST", "/upgrade", []string{"email", "cy@example.com", "password", "abc"}, 422, "", `value="cy@example.com"`},
 		{"upgrade, no e-mail", guest, "POST", "/upgrade", []string{"password", secret}, 422, "", `id="error"`},
 		{"upgrade, no form", guest, "POST", "/upgrade", nil, 422, "", `id="error"`},
 		{"upgrade, taken is no news", guest, "POST", "/upgrade", []string{"email", "ann@example.com"}, 303, "/upgrade/code", ""},
 		{"upgrade, wrong code", guest, "POST", "/upgrade/code", []string{"code", "no"}, 422, "", `id="error"`},
-		{"code page without a code", newBrowser(t, server), "GET", "/signin/code", nil, 200, "", "No code is on its way"},
-		{"the link of nobody's mail", nobody(), "GET", "/code", nil, 404, "", "This link is not complete"},
+		{"code page without a code", newBrowser(t, server), "GET", "/signin/code", nil, 200, "", "No code is waiting"},
+		{"the link of nobody's mail", nobody(), "GET", "/account/code", nil, 404, "", "This link is not complete"},
 		{"after the downloads", guest, "GET", "/upgrade?for=downloads", nil, 200, "", "the last download for today"},
-		{"account, guest", guest, "GET", "/account", nil, 403, "", `"status":403`},
-		{"account, guest's browser", anonymousBrowser, "GET", "/account", nil, 303, "/upgrade?return_to=%2Faccount", ""},
-		{"account, permanent", permanent, "GET", "/account", nil, 200, "", "bob@example.com"},
-		{"account, the only way in", permanent, "POST", "/account/remove", []string{"provider", "email", "subject", "bob@example.com"}, 409, "", "the only way"},
-		{"account, somebody else's way in", permanent, "POST", "/account/remove", []string{"provider", "email", "subject", "ann@example.com"}, 404, "", ""},
-		{"account, short password", permanent, "POST", "/account/password", []string{"password", "abc"}, 422, "", "Your account"},
-		{"account, no such passkey", permanent, "POST", "/account/rename", []string{"id", "x", "name", "y"}, 404, "", ""},
+		{"account, guest", guest, "GET", "/account/", nil, 403, "", `"status":403`},
+		{"account, guest's browser", anonymousBrowser, "GET", "/account/", nil, 303, "/signin?return_to=%2Faccount%2F", ""},
+		{"account, permanent", permanent, "GET", "/account/", nil, 200, "", "bob@example.com"},
+		{"account, the only way in", permanent, "CHANGE", "remove", []string{"provider", "email", "subject", "bob@example.com"}, 409, "", "the only way"},
+		{"account, somebody else's way in", permanent, "CHANGE", "remove", []string{"provider", "email", "subject", "ann@example.com"}, 404, "", ""},
+		{"account, short password", permanent, "CHANGE", "password", []string{"password", "abc"}, 422, "", "Your account"},
+		{"account, no such passkey", permanent, "CHANGE", "rename", []string{"id", "x", "name", "y"}, 404, "", ""},
 		{"delete, guest", guest, "POST", "/account/delete", nil, 403, "", ""},
 		{"download, nobody's program", nobody(), "POST", "/download", nil, 401, "", `"code":"user_required"`},
 		{"download, nobody", newBrowser(t, server), "POST", "/download", nil, 200, "", ""},
-		{"passkey script", nobody(), "GET", "/passkey/script.js", nil, 200, "", "navigator.credentials"},
+		{"passkey script", nobody(), "GET", "/account/passkey/script.js", nil, 200, "", "navigator.credentials"},
 		{"Sample ID, of somebody else", nobody(), "GET", "/sample-id/authorize?client_id=evil", nil, 400, "", ""},
 		{"sign-in page, guest", guest, "GET", "/signin?return_to=/p/x", nil, 200, "", `name="return_to" value="/p/x"`},
 		{"sign-in page, permanent", permanent, "GET", "/signin", nil, 303, "/", ""},
 		{"sign-in, unknown", guest, "POST", "/signin", []string{"email", "nobody@example.com", "password", secret}, 401, "", `id="error"`},
-		{"sign-out page, guest with notes", guest, "GET", "/signout", nil, 200, "", "You would lose your note"},
-		{"sign-out page, permanent", permanent, "GET", "/signout", nil, 200, "", "Your notes stay in your account"},
+		{"sign-out page, guest with notes", guest, "GET", "/signout", nil, 200, "", "You would lose your 1 note"},
+		{"sign-out page, permanent", permanent, "GET", "/signout", nil, 200, "", "You can sign in to your account again"},
 		{"sign-out, nobody", nobody(), "POST", "/signout", nil, 303, "/", ""},
 
 		{"public keys", nobody(), "GET", "/.well-known/jwks.json", nil, 200, "", `"keys":[{`},
@@ -471,9 +483,12 @@ func TestRoutes(t *testing.T) {
 			c.who.t = t
 			defer func() { c.who.t = before }()
 			var a answer
-			if c.method == "POST" {
+			switch c.method {
+			case "POST":
 				a = c.who.post(c.path, c.form...)
-			} else {
+			case "CHANGE":
+				a = c.who.change(c.path, c.form...)
+			default:
 				a = c.who.do(c.method, c.path, nil)
 			}
 			a.must(t, c.status, c.location).has(t, c.body)

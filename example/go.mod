@@ -14,7 +14,10 @@ require (
 	modernc.org/sqlite v1.61.1
 )
 
-require github.com/coder/websocket v1.8.15 // indirect
+require (
+	github.com/coder/websocket v1.8.15 // indirect
+	golang.org/x/text v0.44.0 // indirect
+)
 
 require (
 	github.com/alexedwards/scs/v2 v2.9.0 // indirect

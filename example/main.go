@@ -1,17 +1,16 @@
-// Margin is a small site that shows walkin at work: anybody writes notes at
-// once, publishing one takes an account, and whoever makes an account keeps
-// all that they wrote before.
+// Margin is a small site that shows walkin at work: anybody writes notes at once,
+// publishing one takes an account, and whoever makes an account keeps all that they wrote
+// before, because their user ID stays the same. Open /whoami before and after to see it.
 //
 //	go run ./example
 //
-// This file wires it up and is the one to read first. notes.go stores the notes
-// under a user ID, and pages.go shows them to whoever walkin says is there.
-// account.go has the forms by which a guest gets an account, and the page on
-// which its owner looks after it.
+// This file wires it up and is the one to read. notes.go stores the notes under a user
+// ID and knows nothing of accounts. pages.go shows them to whoever walkin says is there.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,8 +20,11 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/challenge"
@@ -31,6 +33,7 @@ import (
 	"github.com/walkin-go/walkin/credential/passkey"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/pages"
 	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/resume"
 	"github.com/walkin-go/walkin/store/sqlstore"
@@ -41,11 +44,11 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.StringVar(&cfg.file, "db", "walkin-example.db", "SQLite `file`; it is made when it is not there")
 	flag.StringVar(&cfg.url, "url", "", "`URL` of the site; http://localhost with the port when empty")
-	flag.BoolVar(&cfg.crowded, "crowded", false, "act as on a crowded network: from the third new writer on, a browser proves that it works for it")
+	flag.BoolVar(&cfg.crowded, "crowded", false, "behave as on a crowded network: from the third new writer on, a browser proves that it works for it")
 	flag.Parse()
 	cfg.mail = os.Stdout
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anybody
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
 	if err := run(ctx, *addr, cfg, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "example:", err)
 		os.Exit(1)
@@ -56,21 +59,17 @@ func main() {
 type config struct {
 	file    string    // of the database
 	url     string    // without a path: "http://localhost:8080"
-	crowded bool      // one address may make two rows, and works for more
+	crowded bool      // one network may have two new users, and works for more
 	mail    io.Writer // where mail is written to instead of being sent
 }
 
-// open builds the site on a database file. Close the database when done.
-func open(ctx context.Context, cfg config) (*site, io.Closer, error) {
-	db, err := openDatabase(cfg.file)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := build(ctx, db, cfg)
-	if err != nil {
-		return nil, nil, errors.Join(err, db.Close())
-	}
-	return s, db, nil
+// A site is the pages with notes. They never ask how a visitor came to be who they are.
+type site struct {
+	http.Handler
+	wk                 *walkin.Middleware
+	notes              *notes
+	accounts           *pages.Pages
+	downloads, writing *quota.Quota
 }
 
 // build is the part to read: the wiring of a site with walkin.
@@ -83,70 +82,61 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	notes := &notes{db}
-	if err := store.Migrate(ctx); err != nil {
+	s := &site{notes: &notes{db}}
+	if err := errors.Join(store.Migrate(ctx), s.notes.migrate(ctx)); err != nil {
 		return nil, err
 	}
-	if err := notes.migrate(ctx); err != nil {
-		return nil, err
-	}
-	keys, err := walkin.KeyFile(cfg.file + ".key") // made on the first start; without it nobody is who they were
+	keys, err := walkin.KeyFile(cfg.file + ".key") // made on the first start; without it all visitors are strangers
 	if err != nil {
 		return nil, err
 	}
-	s := &site{notes: notes, store: store, mail: cfg.mail, url: cfg.url}
-	crowd := limit.Limit{} // walkin's own
+	newUsers := limit.Limit{} // walkin's own
 	if cfg.crowded {
-		crowd = limit.Limit{Count: 2, Per: time.Hour}
+		newUsers = limit.Limit{Count: 2, Per: time.Hour}
 	}
+
+	// One middleware, and every visitor has a user ID. It is the same after a sign-up.
 	wk, err := walkin.New(walkin.Config{
-		Keys:  keys,
-		Store: store,
-		Cookies: walkin.Cookies{
-			Insecure: base.Scheme == "http", // on localhost
-		},
+		Keys:    keys,
+		Store:   store,
+		Cookies: walkin.Cookies{Insecure: base.Scheme == "http"}, // on localhost
 		Paths: walkin.Paths{
-			Upgrade:     "/upgrade",
-			SignIn:      "/signin",
-			Credentials: []string{"/upgrade/", "/signin/", "/code", "/passkey/", "/auth/"},
+			Upgrade: "/upgrade", SignIn: "/signin", SignOut: "/signout",
+			Credentials: []string{"/upgrade/", "/signin/", "/account/"},
 		},
 		Hooks: walkin.Hooks{
 			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
-				// Whoever came by a provider has a name there.
-				p, _ := oidc.ProfileFrom(ctx)
-				return notes.keepName(ctx, c.UserID, p.Name)
+				p, _ := oidc.ProfileFrom(ctx) // who comes by a provider has a name there
+				return s.notes.keepName(ctx, c.UserID, p.Name)
 			},
 			OnMerge: func(ctx context.Context, c walkin.Change) error {
-				// Somebody wrote here as a guest, and then signed in to the account
-				// that they have had all along.
-				return notes.move(ctx, c.GuestID, c.UserID)
+				// A visitor wrote here, and then signed in to an account that they had.
+				return s.notes.move(ctx, c.GuestID, c.UserID)
 			},
 		},
-		NewUsers: walkin.NewUsers{Limit: crowd},
-		OnRefuse: s.refused, // in the site's own dress
-
-		OnEvent: s.event,
-		Logger:  slog.Default(),
+		NewUsers: walkin.NewUsers{Limit: newUsers},
+		Texts:    pages.Languages(),
+		OnRefuse: s.refused, // gives back what they wrote
+		OnEvent:  event,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.wk = wk
-	// On a crowded network a browser has to work before its visitor is a row.
-	gate, err := challenge.New(wk, challenge.Config{})
+
+	// Four ways to an account, and back to it. An address is proven by a code; a password
+	// that was typed with it signs in from then on.
+	mail, err := newMail(wk, cfg)
 	if err != nil {
 		return nil, err
 	}
-
-	// Four ways to an account, and back to it. An address is proven by a code; a
-	// password that was typed with it signs in from then on.
 	passwords, err := password.New(wk, password.Config{Proven: true})
 	if err != nil {
 		return nil, err
 	}
 	codes, err := code.New(wk, code.Config{
-		Sender: code.Print(cfg.mail), // in production: credential/code/smtp
-		Link:   cfg.url + "/code",
+		Sender: mail, // in production: credential/code/smtp
+		Link:   cfg.url + "/account/code",
 		Secret: func(r *http.Request) ([]byte, error) {
 			if r.URL.Path != "/upgrade" || r.PostFormValue("password") == "" {
 				return nil, nil // a code each time does as well
@@ -158,8 +148,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		return nil, err
 	}
 	passkeys, err := passkey.New(wk, passkey.Config{
-		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin",
-		UserName: s.name,
+		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin", UserName: s.name,
 	})
 	if err != nil {
 		return nil, err
@@ -168,47 +157,42 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.providers = append([]oidc.Provider{sample.provider()}, realProviders()...)
-	sso, err := oidc.New(wk, oidc.Config{
-		URL:       cfg.url + "/auth/",
-		Providers: s.providers,
-		Page:      s.providerPage,
+	providers, err := oidc.New(wk, oidc.Config{
+		URL: cfg.url + "/account/provider/", Providers: append([]oidc.Provider{sample.provider()}, realProviders()...),
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.passwords, s.codes, s.passkeys = passwords, codes, passkeys
 
-	// A guest who publishes is sent to make an account, and what they were about
-	// to do is kept for them meanwhile.
+	// All pages of an account, in Margin's own frame.
+	s.accounts, err = pages.New(wk, pages.Config{
+		Name: "Margin", URL: cfg.url, SignUpPath: "/upgrade", SignInPath: "/signin", SignOutPath: "/signout",
+		Password: passwords, Code: codes, Passkeys: passkeys, Providers: providers,
+		Mail: mail, Device: pages.Device, Frame: s.frame, Lead: s.lead,
+		Export: func(ctx context.Context, id uuid.UUID) (any, error) { return s.notes.of(ctx, id) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Who publishes without an account is sent to make one, and what they were about to do
+	// is kept for them meanwhile.
 	keeper, err := resume.New(wk, resume.Config{Page: s.resumePage})
 	if err != nil {
 		return nil, err
 	}
-	// A guest may try out three downloads a day, and with new cookies no more than
-	// a house full of guests.
-	s.downloads, err = quota.New(wk, quota.Config{
-		UpgradeURL: "/upgrade?for=downloads",
-		Name:       "download", Limit: 3, Within: 24 * time.Hour,
-		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 60,
-	})
-	if err != nil {
+	if err := s.limits(); err != nil {
 		return nil, err
 	}
-	// Nor may a robot fill the disk, with a guest's cookie or an account's.
-	s.writing, err = quota.New(wk, quota.Config{
-		Name: "write", Limit: 100, Within: 24 * time.Hour,
-		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 1000, PermanentLimit: 1000,
-		Message: "You have written very much today, and Margin takes no more for now. Copy your text and come back tomorrow. " +
-			"With an account there is more room; what you wrote before stays yours either way.",
-	})
+	gate, err := challenge.New(wk, challenge.Config{})
 	if err != nil {
 		return nil, err
 	}
 
-	user, permanent, recent := wk.RequireUser(), wk.RequirePermanent(), wk.RequireRecent(recently)
-
+	user, permanent := wk.RequireUser(), wk.RequirePermanent()
 	mux := http.NewServeMux()
+	for _, path := range []string{"/account/", "/upgrade", "/upgrade/", "/signin", "/signin/", "/signout"} {
+		mux.Handle(path, s.accounts)
+	}
 	mux.Handle("GET /{$}", s.page(s.home))
 	mux.Handle("POST /notes", s.page(s.addNote))
 	mux.Handle("GET /p/{id}", s.page(s.publicNote))
@@ -219,47 +203,66 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	mux.Handle("GET /resume", keeper)
 	mux.Handle("POST /notes/{id}/unpublish", permanent(s.page(s.unpublish)))
 	mux.Handle("POST /download", user(s.downloads.Require()(s.page(s.download))))
-
-	mux.Handle("/upgrade", codes.SendHandler("/upgrade/code", s.upgradePage))
-	mux.Handle("/upgrade/code", wk.UpgradeHandler(codes, s.codePage))
-	mux.Handle("/signin", wk.SignInHandler(passwords, s.signInPage))
-	mux.Handle("/signin/send", codes.SendHandler("/signin/code", s.signInPage))
-	mux.Handle("/signin/code", wk.SignInHandler(codes, s.codePage))
-	mux.Handle("/code", codes.LinkHandler(s.linkPage))
-	mux.Handle("/passkey/", passkeys)
-	mux.Handle("/auth/", sso)
-	mux.Handle("GET /signout", s.page(s.signOutPage))
-	mux.Handle("POST /signout", wk.SignOutHandler())
-
-	mux.Handle("GET /account", permanent(s.page(s.account)))
-	mux.Handle("POST /account/remove", recent(s.page(s.removeWay)))
-	mux.Handle("POST /account/rename", permanent(s.page(s.renameKey)))
-	mux.Handle("POST /account/password", recent(s.page(s.setPassword)))
-	mux.Handle("POST /account/signout", permanent(s.page(s.signOutEverywhere)))
-	mux.Handle("POST /account/delete", recent(s.page(s.deleteAccount)))
-	mux.Handle("GET /whoami", user(s.page(s.whoami)))
+	mux.Handle("GET /whoami", user(http.HandlerFunc(whoami)))
 	mux.Handle("GET /.well-known/jwks.json", wk.JWKSHandler())
-
 	mux.Handle("GET /notes", http.RedirectHandler("/", http.StatusSeeOther)) // the address after a refused note
 	mux.HandleFunc("GET /static/{file}", static)
 	mux.Handle("/", s.page(func(http.ResponseWriter, *http.Request) error { return errNoNote }))
 
-	// walkin refuses what other sites send to its own forms; this refuses what
-	// they send to ours.
+	// walkin refuses what other sites send to its own forms; this refuses what they send
+	// to ours.
 	inside := http.NewCrossOriginProtection().Handler(mux)
 
-	outside := http.NewServeMux() // what makes nobody a user
+	outside := http.NewServeMux() // what makes no visitor a user
 	outside.Handle("/challenge/", gate)
+	if mail.preview != nil {
+		outside.Handle("/mail", mail.preview)
+	}
 	outside.Handle(sampleIDPath, sample)
-	outside.Handle("/", wk.Handler(inside)) // one line, and every visitor is somebody
-	s.Handler = headers(s.providers, oneHost(base, outside))
+	outside.Handle("/", wk.Handler(inside)) // one line, and every visitor has a user
+	s.Handler = headers(oneHost(base, outside))
 	return s, nil
 }
 
-// realProviders are those that the environment has a client for. Their callbacks
-// are /auth/callback/google and /auth/callback/github.
-func realProviders() []oidc.Provider {
-	var providers []oidc.Provider
+// whoami shows that the user ID is the same before and after a sign-up.
+func whoami(w http.ResponseWriter, r *http.Request) {
+	c, _ := walkin.FromContext(r.Context())
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, struct {
+		ID          uuid.UUID `json:"id"`
+		IsAnonymous bool      `json:"is_anonymous"`
+	}{c.UserID, c.Anonymous})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the only error is a client that went away
+}
+
+// limits sets what visitors may do: three downloads a day without an account, and no
+// more with new cookies than a house full of visitors; and no bot may fill the disk.
+func (s *site) limits() (err error) {
+	s.downloads, err = quota.New(s.wk, quota.Config{
+		UpgradeURL: "/upgrade?for=downloads",
+		Name:       "download", Limit: 3, Within: 24 * time.Hour,
+		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 60,
+	})
+	if err != nil {
+		return err
+	}
+	s.writing, err = quota.New(s.wk, quota.Config{
+		Name: "write", Limit: 100, Within: 24 * time.Hour,
+		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 1000, PermanentLimit: 1000,
+		Message: "You have written very much today, and Margin takes no more for now. Copy your text and come back tomorrow. " +
+			"With an account there is more room; what you wrote before stays yours either way.",
+	})
+	return err
+}
+
+// realProviders are those that the environment has a client for. Their callbacks are
+// /account/provider/callback/google and /account/provider/callback/github.
+func realProviders() (providers []oidc.Provider) {
 	if id := os.Getenv("GOOGLE_CLIENT_ID"); id != "" {
 		providers = append(providers, oidc.Provider{
 			Name: "google", Issuer: "https://accounts.google.com",
@@ -270,4 +273,37 @@ func realProviders() []oidc.Provider {
 		providers = append(providers, oidc.GitHub(id, os.Getenv("GITHUB_CLIENT_SECRET")))
 	}
 	return providers
+}
+
+// Mail is printed, and shown at /mail to whoever sits at this machine.
+type mail struct {
+	out     io.Writer
+	preview *pages.Preview
+}
+
+func newMail(wk *walkin.Middleware, cfg config) (mail, error) {
+	if strings.HasPrefix(cfg.url, "https:") {
+		return mail{out: cfg.mail}, nil // no preview where strangers are
+	}
+	preview, err := pages.NewPreview(wk, slog.Default())
+	return mail{cfg.mail, preview}, err
+}
+
+func (m mail) show(ctx context.Context, to, subject, text, html string) error {
+	if m.preview == nil {
+		return nil
+	}
+	return m.preview.Deliver(ctx, to, subject, text, html)
+}
+
+// Send is for codes.
+func (m mail) Send(ctx context.Context, message code.Message) error {
+	subject, text, html := code.Compose("Margin", message)
+	return errors.Join(code.Print(m.out).Send(ctx, message), m.show(ctx, message.To, subject, text, html))
+}
+
+// Deliver is for notices.
+func (m mail) Deliver(ctx context.Context, to, subject, text, html string) error {
+	fmt.Fprintf(m.out, "To %s: %s\n", to, subject)
+	return m.show(ctx, to, subject, text, html)
 }

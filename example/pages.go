@@ -3,39 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/credential/code"
-	"github.com/walkin-go/walkin/credential/oidc"
-	"github.com/walkin-go/walkin/credential/passkey"
-	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/resume"
 )
-
-// A site is the pages. Those with notes never ask how a visitor came to be who
-// they are.
-type site struct {
-	http.Handler
-	wk        *walkin.Middleware
-	notes     *notes
-	downloads *quota.Quota
-	writing   *quota.Quota
-
-	// For the account page, and what leads to it.
-	store     walkin.Store
-	passwords *password.Password
-	codes     *code.Codes
-	passkeys  *passkey.Passkeys
-	providers []oidc.Provider
-	mail      io.Writer
-	url       string
-}
 
 const (
 	maxText = 5000     // characters of a note
@@ -140,6 +118,12 @@ func refusesCookies(r *http.Request) bool {
 // isPerson reports whether somebody looks at the answer.
 func isPerson(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// userID is the visitor's; the zero ID, which owns nothing, without a user.
+func userID(r *http.Request) uuid.UUID {
+	c, _ := walkin.FromContext(r.Context())
+	return c.UserID
 }
 
 func parseForm(w http.ResponseWriter, r *http.Request) error {
@@ -274,4 +258,27 @@ func (s *site) download(w http.ResponseWriter, r *http.Request) error {
 func backTo(w http.ResponseWriter, r *http.Request, id string) error {
 	http.Redirect(w, r, "/#note-"+url.PathEscape(id), http.StatusSeeOther)
 	return nil
+}
+
+// lead is what Margin says at the head of a page of package pages.
+func (s *site) lead(r *http.Request, page string) string {
+	who, err := s.visitor(r)
+	switch {
+	case err != nil || who.Permanent:
+		return ""
+	case page == "signin" && who.Notes > 0:
+		return fmt.Sprintf("The %s you wrote here will come along into your account.", countNotes(who.Notes))
+	case page == "signout" && who.Notes > 0:
+		return fmt.Sprintf("You would lose your %s: without an account only this browser opens what you wrote, and no more once you sign out.", countNotes(who.Notes))
+	case page != "signup":
+		return ""
+	}
+	why := ""
+	switch {
+	case r.FormValue("return_to") == "/resume":
+		why = "Publishing takes an account, so that you can always take a note back. "
+	case r.URL.Query().Get("for") == "downloads":
+		why = "That was the last download for today. With an account there are as many as you like. "
+	}
+	return why + "You stay who you are, and can open your notes from any browser."
 }

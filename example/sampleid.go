@@ -48,7 +48,7 @@ func newSampleID(base string) (*sampleID, error) {
 		return nil, err
 	}
 	p := &sampleID{
-		issuer: base + "/sample-id", callback: base + "/auth/callback/sample", secret: rand.Text(),
+		issuer: base + "/sample-id", callback: base + "/account/provider/callback/sample", secret: rand.Text(),
 		key:   jose.JSONWebKey{Key: key, KeyID: rand.Text(), Algorithm: string(jose.ES256), Use: "sig"},
 		mux:   http.NewServeMux(),
 		codes: map[string]grant{},
@@ -62,7 +62,7 @@ func newSampleID(base string) (*sampleID, error) {
 }
 
 func (p *sampleID) provider() oidc.Provider {
-	return oidc.Provider{Name: "sample", Issuer: p.issuer, ClientID: "margin", ClientSecret: p.secret}
+	return oidc.Provider{Name: "sample", Title: "Sample ID", Issuer: p.issuer, ClientID: "margin", ClientSecret: p.secret}
 }
 
 func (p *sampleID) ServeHTTP(w http.ResponseWriter, r *http.Request) {

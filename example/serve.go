@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,20 +63,28 @@ func run(ctx context.Context, addr string, cfg config, out io.Writer) error {
 	return server.Shutdown(ctx)
 }
 
-// event tells in the log who becomes whom, who was refused, and what broke, and
-// tells owners by mail of a new way into their account. Events hold no secrets
-// and no addresses.
-func (s *site) event(ctx context.Context, e walkin.Event) {
+// open builds the site on a database file. Close the database when done.
+func open(ctx context.Context, cfg config) (*site, io.Closer, error) {
+	db, err := openDatabase(cfg.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := build(ctx, db, cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return s, db, nil
+}
+
+// event tells in the log who becomes whom, who was refused, and what failed. Events hold
+// no secrets and no addresses.
+func event(ctx context.Context, e walkin.Event) {
 	level := slog.LevelInfo
 	switch e.Outcome {
 	case walkin.Skipped, walkin.Renewed:
 		return
 	case walkin.Failed:
 		level = slog.LevelError
-	case walkin.Linked:
-		if err := s.noticeNew(ctx, e.UserID); err != nil {
-			slog.ErrorContext(ctx, "example: an owner was not told of a new way to sign in", "error", err)
-		}
 	}
 	var attrs []slog.Attr
 	if e.UserID != uuid.Nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/pages"
 )
 
 //go:embed templates static
@@ -27,15 +28,14 @@ var templates = parseTemplates()
 
 func parseTemplates() map[string]*template.Template {
 	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{
-		"asset":    asset,
-		"ago":      when,
-		"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"notes":    countNotes,
-		"maxText":  func() string { return thousands(maxText) },
-		"provider": providerTitle,
-		"signIn":   func(returnTo string) string { return withReturn("/signin", returnTo) },
-		"upgrade":  func(returnTo string) string { return withReturn("/upgrade", returnTo) },
-	}).ParseFS(files, "templates/layout.html", "templates/ways.html"))
+		"asset":   asset,
+		"ago":     when,
+		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"notes":   countNotes,
+		"maxText": func() string { return thousands(maxText) },
+		"signIn":  func(returnTo string) string { return withReturn("/signin", returnTo) },
+		"upgrade": func(returnTo string) string { return withReturn("/upgrade", returnTo) },
+	}).ParseFS(files, "templates/layout.html"))
 	pages := map[string]*template.Template{}
 	names, _ := fs.Glob(files, "templates/*.html")
 	for _, name := range names {
@@ -48,40 +48,75 @@ func parseTemplates() map[string]*template.Template {
 // A view is what a template gets.
 type view struct {
 	Visitor  visitor
-	Notice   string
+	Notice   string // shown once
 	ReturnTo string // where the head's links to the forms lead back to
 	Data     any
 
 	RenderedFor template.HTML // a hidden field, for forms that must not be filed under the next user
+	Account     *pages.Page   // a page of package pages, in this frame
+}
+
+// A visitor is what every page says of who is looking at it.
+type visitor struct {
+	Name      string // "Guest 7f3a" or the name of a member; empty without a user
+	Permanent bool
+	Notes     int
+}
+
+func (s *site) visitor(r *http.Request) (v visitor, err error) {
+	c, ok := walkin.FromContext(r.Context())
+	if !ok {
+		return v, nil
+	}
+	if v.Notes, err = s.notes.count(r.Context(), c.UserID); err != nil {
+		return v, err
+	}
+	id := c.UserID.String()
+	end := id[len(id)-4:] // the beginning is the time
+	if c.Anonymous {
+		v.Name = "Guest " + end
+		return v, nil
+	}
+	v.Permanent = true
+	identities, err := s.wk.Identities(r.Context(), c.UserID)
+	if err != nil {
+		return v, err
+	}
+	for _, identity := range identities {
+		if identity.Provider == "email" {
+			v.Name = identity.Subject
+			return v, nil
+		}
+	}
+	if v.Name, err = s.notes.name(r.Context(), c.UserID); v.Name == "" {
+		v.Name = "Member " + end
+	}
+	return v, err
+}
+
+// name is under which a visitor's device lists their passkey.
+func (s *site) name(r *http.Request) string {
+	v, _ := s.visitor(r) // without one it is the site's
+	return v.Name
+}
+
+// frame puts a page of package pages into Margin's layout.
+func (s *site) frame(w io.Writer, r *http.Request, page pages.Page) error {
+	who, err := s.visitor(r)
+	if err != nil {
+		who = visitor{} // the database may be why the page is shown
+	}
+	return templates["account"].ExecuteTemplate(w, "layout", view{Visitor: who, Account: &page})
 }
 
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
-	who, notice, err := s.visitor(r)
+	who, err := s.visitor(r)
 	if err != nil {
 		return err
 	}
-	v := view{Visitor: who, Notice: notice, Data: data, RenderedFor: template.HTML(s.wk.RenderedForField(r))}
-	switch {
-	case status == http.StatusOK && (name == "home" || name == "public"):
+	v := view{Visitor: who, Data: data, Notice: s.accounts.Notice(w, r), RenderedFor: template.HTML(s.wk.RenderedForField(r))}
+	if status == http.StatusOK && (name == "home" || name == "public") {
 		v.ReturnTo = r.URL.EscapedPath()
-	default:
-		if account, ok := data.(accountPage); ok {
-			v.ReturnTo = account.ReturnTo
-		}
-	}
-	for name, said := range map[string]struct {
-		permanent bool
-		text      string
-	}{
-		"signed_out":   {false, "You are signed out."},
-		"deleted":      {false, "Your account is deleted, and all that you wrote with it."},
-		"password_set": {false, "Your password is set, and everybody is signed out. Sign in with it once."},
-		"added":        {true, "That opens your account from now on."},
-		"removed":      {true, "That opens your account no more, and your other browsers are signed out."},
-	} {
-		if r.URL.Query().Has(name) && who.Permanent == said.permanent && status == http.StatusOK {
-			v.Notice = said.text
-		}
 	}
 	return write(w, status, name, v)
 }
@@ -169,24 +204,16 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, status int, m messag
 	}
 }
 
-// headers says to browsers what these pages do not do: run scripts or load
-// anything from elsewhere, stand in a frame.
-func headers(providers []oidc.Provider, next http.Handler) http.Handler {
-	forms := []string{"'self'"} // browsers hold the redirects after a form to it as well
-	for _, p := range providers {
-		if issuer, err := url.Parse(p.Issuer); err == nil {
-			forms = append(forms, issuer.Scheme+"://"+issuer.Host)
-		}
-	}
-	policy := "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action " + strings.Join(forms, " ") +
-		"; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+// headers says to browsers what these pages do not do: load anything from elsewhere, or
+// stand in a frame. Package pages has a policy of its own for its pages.
+func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
 		// Not no-referrer: the guards find the way back after a refused post in
 		// the Referer, and with no-referrer older browsers send Origin: null.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		next.ServeHTTP(w, r)

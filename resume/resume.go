@@ -58,6 +58,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Config says where forms are kept. The zero value keeps them for /resume.
@@ -116,15 +117,15 @@ func New(wk *walkin.Middleware, cfg Config) (*Keeper, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	if cfg.Page == nil {
-		cfg.Page = page
-	}
-	if cfg.NotKept == nil {
-		cfg.NotKept = func(w http.ResponseWriter, _ *http.Request, f walkin.Form) { notKept(w, cfg.Path, f) }
-	}
 	// Always this very host's: a sibling that could plant the cookie could leave a
 	// form of its own here for the visitor's yes.
 	k := &Keeper{cfg: cfg, wk: wk, store: wk.Store(), own: wk.Cookie("resume")}
+	if cfg.Page == nil {
+		k.cfg.Page = k.page
+	}
+	if cfg.NotKept == nil {
+		k.cfg.NotKept = k.notKept
+	}
 	wk.ClearAtSignOut(k.own)
 	k.guard = wk.RequirePermanent()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	return k, nil
@@ -212,7 +213,7 @@ func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, c walkin.Claims) {
 	if err != nil {
 		k.wk.Report(r.Context(), "not_kept", err)
 		k.lose(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "not_kept_store_down", Err: err, RetryAfter: 5 * time.Second,
-			Message: "An account is needed for this, and what you sent could not be kept just now. Please send it again in a moment."})
+			Text: texts.Of("resume.down")})
 		return
 	}
 	k.setCookie(w, c.UserID.String()+"."+secret, int(keepFor.Seconds()))
@@ -248,7 +249,7 @@ func (f *kept) read(r *http.Request) *walkin.Refusal {
 		}
 		if err != nil {
 			return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_read", Err: err,
-				Message: "An account is needed for this, and what you sent could not be kept. Please go back and copy it before you sign up."}
+				Text: texts.Of("resume.unreadable")}
 		}
 		f.Body = body
 		if isParts && hasFiles(body, parameters["boundary"]) {
@@ -294,12 +295,12 @@ func (f kept) values() url.Values {
 
 func withFiles() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_files",
-		Message: "An account is needed for this. What you sent has files in it, and those cannot be kept while you sign up: please sign up first, and send it again then."}
+		Text: texts.Of("resume.files")}
 }
 
 func tooLarge() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_too_large",
-		Message: "An account is needed for this. What you sent is too large to be kept while you sign up: please go back and copy it first."}
+		Text: texts.Of("resume.large")}
 }
 
 // lose says that something was not kept.
@@ -460,7 +461,7 @@ func (k *Keeper) pending(r *http.Request) (Pending, error) {
 
 func gone() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusNotFound, Reason: "nothing_kept",
-		Message: "There is nothing left to finish here: it was sent already, it is more than a quarter of an hour old, or you have signed out since."}
+		Text: texts.Of("resume.gone")}
 }
 
 func key(user uuid.UUID) string { return "resume:" + user.String() }
@@ -516,43 +517,41 @@ func (k *Keeper) setCookie(w http.ResponseWriter, value string, maxAge int) {
 	response.NoStore(w.Header(), "no-store")
 }
 
-var plain = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Go on where you were?</title>
-<h1>Go on where you were?</h1>
-<p>Before you signed in you were about to send a form to <code>{{.Path}}</code>. It has not been sent yet.
-<form method="post" action="{{.Action}}"><button>Send it now</button></form>
-<p><a href="{{.Start}}">Not now</a>
-</html>
-`))
-
-func page(w http.ResponseWriter, r *http.Request, p Pending) {
-	path, _, _ := strings.Cut(p.Action, "?")
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // their yes is their own
-	_ = plain.Execute(w, struct{ Path, Action, Start string }{path, p.Action, walkin.ReturnTo(r)})
+// A shown page is what the templates below get.
+type shown struct {
+	*texts.Catalogue
+	Pending
+	Path, Message, ReturnTo string
 }
 
-var plainLost = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>This was not sent</title>
-<h1>This was not sent</h1>
-<p role="alert">{{.Message}}
-<p>To go back to what you wrote, use the back button of your browser.
-<p><a href="{{.Path}}?return_to={{.ReturnTo}}">Sign up</a>
-</html>
+var asks = template.Must(template.New("").Parse(`<p>{{.Text "resume.lead"}}</p>
+<form method="post" action="{{.Action}}"><button>{{.Text "resume.submit"}}</button></form>
+<p><a href="{{.ReturnTo}}">{{.Text "resume.not_now"}}</a></p>
 `))
 
-func notKept(w http.ResponseWriter, path string, f walkin.Form) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(f.Status)
-	_ = plainLost.Execute(w, struct{ Message, Path, ReturnTo string }{f.Refusal.Message, path, f.ReturnTo}) // the only error is a client that went away
+// page asks, in the frame of the site.
+func (k *Keeper) page(w http.ResponseWriter, r *http.Request, p Pending) {
+	// Their yes is their own.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	k.show(w, r, http.StatusOK, "resume.title", asks, shown{Pending: p, ReturnTo: walkin.ReturnTo(r)})
+}
+
+var lost = template.Must(template.New("").Parse(`<p role="alert">{{.Message}}</p>
+<p>{{.Text "resume.lost_back"}}</p>
+<p><a href="{{.Path}}?return_to={{.ReturnTo}}">{{.Text "resume.signup"}}</a></p>
+`))
+
+// notKept says that a post could not be kept, and leads on to the sign-up.
+func (k *Keeper) notKept(w http.ResponseWriter, r *http.Request, f walkin.Form) {
+	k.show(w, r, f.Status, "resume.lost_title", lost, shown{Path: k.cfg.Path, Message: f.Refusal.Message, ReturnTo: f.ReturnTo})
+}
+
+func (k *Keeper) show(w http.ResponseWriter, r *http.Request, status int, title string, body *template.Template, page shown) {
+	page.Catalogue = k.wk.Texts(r)
+	var text strings.Builder
+	if err := body.Execute(&text, page); err != nil {
+		k.wk.Refuse(w, r, err)
+		return
+	}
+	k.wk.ShowPage(w, r, status, page.Text(title), text.String())
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // signUp is POST /signup: anonymous, or with an address and a password.
@@ -136,7 +137,7 @@ func (h *Handler) newSecret(c *call, address, password string) ([]byte, error) {
 	if !ok || refusal.Status != http.StatusUnprocessableEntity {
 		return secret, err
 	}
-	weak := fail(http.StatusUnprocessableEntity, "weak_password", refusal.Message)
+	weak := fail(http.StatusUnprocessableEntity, "weak_password", texts.English().Say(refusal.Text)) // the protocol is in English
 	weak.reasons = []string{"characters"}
 	if strings.Contains(refusal.Reason, "short") {
 		weak.reasons = []string{"length"}

@@ -22,7 +22,7 @@ const minNumber, maxNumber = 7, 15
 func email(typed string) (string, error) {
 	address := strings.TrimSpace(typed)
 	if address == "" {
-		return "", form.Unfit("no_address", "Please enter your e-mail address.")
+		return "", form.Unfit("no_address", "code.no_address")
 	}
 	// Before lower case: the Kelvin sign's is a k.
 	if strings.ContainsFunc(address, func(c rune) bool { return c >= utf8.RuneSelf }) {
@@ -35,7 +35,7 @@ func email(typed string) (string, error) {
 }
 
 func noEmail() *walkin.Refusal {
-	return form.Unfit("bad_address", "That is not an e-mail address we can write to. One looks like name@example.com.")
+	return form.Unfit("bad_address", "code.bad_address")
 }
 
 // separators are what people write between the digits of a number.
@@ -47,7 +47,7 @@ func phone(typed string) (string, error) {
 	number := separators.Replace(strings.TrimSpace(typed))
 	switch {
 	case number == "":
-		return "", form.Unfit("no_address", "Please enter your phone number.")
+		return "", form.Unfit("no_address", "code.no_number")
 	case !isNumber(number):
 		return "", noPhone()
 	}
@@ -55,7 +55,7 @@ func phone(typed string) (string, error) {
 }
 
 func noPhone() *walkin.Refusal {
-	return form.Unfit("bad_address", "Please enter your number with its country code, such as +1 415 555 0123.")
+	return form.Unfit("bad_address", "code.bad_number")
 }
 
 func isNumber(s string) bool {

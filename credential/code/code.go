@@ -64,6 +64,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/texts"
 )
 
 const (
@@ -151,7 +152,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if err != nil {
 		return err
 	}
-	message := Message{Kind: c.cfg.Kind, To: address, Code: typed, Owned: owned, ExpiresIn: lifetime}
+	message := Message{Kind: c.cfg.Kind, To: address, Code: typed, Owned: owned, ExpiresIn: lifetime, Texts: c.wk.Texts(r)}
 	if c.cfg.Link != "" {
 		message.Link = c.cfg.Link + "?" + linkParameter + "=" + typed
 	}
@@ -166,7 +167,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 			taken.Of(isOfAddress).GiveBack(ctx)
 		}
 		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send_failed", Err: err, RetryAfter: 30 * time.Second,
-			Message: "We could not send the code. Please check what you typed, or try again in a minute."}
+			Text: texts.Of("code.not_sent")}
 	}
 	return nil
 }
@@ -257,7 +258,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	}
 	typed, ok := c.isCode(typed)
 	if !ok {
-		return walkin.Proof{}, form.Unfit("no_code", fmt.Sprintf("Please enter the %d digits of the code.", c.cfg.Digits))
+		return walkin.Proof{}, form.Unfit("no_code", "code.missing", "count", c.cfg.Digits)
 	}
 	ticket, used, err := c.try(r)
 	switch {
@@ -277,12 +278,12 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	switch {
 	case c.isRight(p, typed) && ticket.Key == key:
 	case ticket.Tries == 0:
-		return walkin.Proof{}, wrong("wrong_code_last", "That code is not right, and now it no longer works. Please ask for a new one.")
+		return walkin.Proof{}, wrong("wrong_code_last", "code.wrong_last")
 	default:
-		return walkin.Proof{}, wrong("wrong_code", "That code is not right. Please look again; only the last one that we sent works.")
+		return walkin.Proof{}, wrong("wrong_code", "code.wrong")
 	}
 	if len(p.Secret) > 0 && c.browser(r) != p.Browser {
-		return walkin.Proof{}, wrong("other_browser", "That code was asked for in another browser. Please ask for a new one here.")
+		return walkin.Proof{}, wrong("other_browser", "code.other_browser")
 	}
 	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Device: true, Binding: p.Binding,
 		Redeem: func(ctx context.Context) error {
@@ -386,7 +387,7 @@ func (c *Codes) pending(r *http.Request) (pending, bool) {
 }
 
 func over() *walkin.Refusal {
-	return wrong("code_over", "That code no longer works here. A code works for ten minutes, and in the browser that asked for it. Please ask for a new one.")
+	return wrong("code_over", "code.over")
 }
 
 // redeemed is the refusal of a code that was used a moment ago, where Continue finds
@@ -397,6 +398,6 @@ func redeemed() *walkin.Refusal {
 	return refusal
 }
 
-func wrong(reason, message string) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason, Message: message}
+func wrong(reason, key string) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason, Text: texts.Of(key)}
 }

@@ -377,7 +377,7 @@ func TestLink(t *testing.T) {
 	}
 	for name, value := range map[string]string{
 		"Cache-Control": "no-store", "Referrer-Policy": "strict-origin", "X-Robots-Tag": "noindex",
-		"Content-Security-Policy": "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 	} {
 		if got := page.Header.Get(name); got != value {
 			t.Errorf("got %s %q, want %q", name, got, value)

@@ -4,7 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"html/template"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -73,7 +73,7 @@ type Link struct {
 // plain page.
 func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link)) http.Handler {
 	if page == nil {
-		page = linkPage
+		page = c.linkPage
 	}
 	m := c.wk
 	show := func(w http.ResponseWriter, r *http.Request, f walkin.Form) {
@@ -122,43 +122,36 @@ func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link))
 	})
 }
 
-var plainLink = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Your code</title>
-{{- if .Refusal}}
-<h1>That did not work</h1>
-<p role="alert">{{.Refusal.Message}}
-{{- else if not .Code}}
-<h1>This link is not complete</h1>
-<p>Please type in the code from the message, on the page where you asked for it.
-{{- else if .Here}}
-<h1>One more step</h1>
-<p>You asked for this code in this browser.
-<form method="post">
-<input type="hidden" name="{{.Field}}" value="{{.Code}}">
-<input type="hidden" name="return_to" value="{{.ReturnTo}}">
-<button>Go on</button>
-</form>
-{{- else}}
-<h1>Your code is {{.Code}}</h1>
-<p>Type it in where you asked for it: this is another browser.
-<p>If you did not ask for a code, close this page and give the code to nobody. Whoever asks you for it wants to sign in as you.
-{{- end}}
-<p><a href="/">To the start</a>
-</html>
-`))
+// Links is LinkHandler with a page of its own, in the frame of package pages if there is
+// one.
+func (c *Codes) Links() http.Handler { return c.LinkHandler(nil) }
 
-func linkPage(w http.ResponseWriter, _ *http.Request, l Link) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
+func (c *Codes) linkPage(w http.ResponseWriter, r *http.Request, l Link) {
+	m := c.wk
+	words := m.Texts(r)
+	say := func(key string) string { return html.EscapeString(words.Text(key)) }
+	paragraph := func(text string) string { return "<p>" + text + "</p>\n" }
+	title, body := words.Text("error.title"), ""
+	switch {
+	case l.Refusal != nil:
+		body = `<p role="alert">` + html.EscapeString(l.Refusal.Message) + "</p>\n"
+	case l.Code == "":
+		title, body = words.Text("link.incomplete_title"), paragraph(say("link.incomplete"))
+	case l.Here:
+		title = words.Text("link.title")
+		body = paragraph(say("link.lead")) + `<form method="post">
+<input type="hidden" name="` + html.EscapeString(l.Field) + `" value="` + html.EscapeString(l.Code) + `">
+<input type="hidden" name="return_to" value="` + html.EscapeString(l.ReturnTo) + `">
+<button>` + say("link.submit") + `</button>
+</form>
+`
+	default:
+		title = words.Text("link.elsewhere_title", "code", l.Code)
+		body = paragraph(say("link.elsewhere")) + paragraph(say("link.warning"))
+	}
 	// Their click is their own.
-	h.Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	w.WriteHeader(l.Status)
-	_ = plainLink.Execute(w, l) // the only error is a client that went away
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	m.ShowPage(w, r, l.Status, title, body+`<p><a href="/">`+say("error.start")+"</a></p>\n")
 }
 
 // setMark marks the browser that asks and returns what to know it by, which is no

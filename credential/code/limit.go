@@ -11,6 +11,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Messages are limited four times over, since each limit alone is a weapon, or
@@ -95,5 +96,5 @@ func isOfAddress(b limits.Bucket) bool { return b.Name != "browser" && b.Name !=
 // sent to an address of somebody else; the owner gets its name.
 func tooMany(name string, wait time.Duration) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "code_limit_" + name, RetryAfter: max(wait, time.Second),
-		Message: "We have sent many codes just now. Please use the last one, or wait " + limits.InWords(wait) + " and ask again."}
+		Text: texts.Of("code.too_many", "minutes", texts.Minutes(wait))}
 }

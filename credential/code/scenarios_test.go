@@ -118,7 +118,7 @@ func TestConfirmForTheAttacker(t *testing.T) {
 
 	page := victim.Visit(link.RequestURI())
 	want(t, page, http.StatusOK)
-	if text := body(t, page); !contains(text, message.Code, "give the code to nobody") || contains(text, "<button>") {
+	if text := body(t, page); !contains(text, message.Code, "do not give the code to anyone") || contains(text, "<button>") {
 		t.Errorf("the page elsewhere says %s", text)
 	}
 	want(t, victim.Act("/code", url.Values{"code": {message.Code}}), http.StatusUnauthorized)

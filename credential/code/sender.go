@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/walkin-go/walkin/internal/mail"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A Message is what a visitor is sent.
@@ -32,6 +35,30 @@ type Message struct {
 
 	// ExpiresIn is how long the code works.
 	ExpiresIn time.Duration
+
+	// Texts are those of the language of whoever asks, for [Compose].
+	Texts *texts.Catalogue
+}
+
+// Compose writes a message of a site as mail, in its language: the code first in the
+// subject, since a notification shows no more than that, and nothing that the visitor
+// who asks has typed.
+func Compose(site string, m Message) (subject, text, html string) {
+	c, asked := m.Texts, "mail.code_signup"
+	if m.Owned {
+		asked = "mail.code_signin"
+	}
+	parts := []mail.Part{
+		{Text: c.Text(asked, "site", site)},
+		{Text: m.Code, Code: true},
+		{Text: c.Text("mail.code_enter", "minutes", texts.Minutes(m.ExpiresIn))},
+	}
+	if m.Link != "" {
+		parts = append(parts, mail.Part{Text: c.Text("mail.code_link"), Link: m.Link, LinkName: c.Text("mail.code_link_name")})
+	}
+	parts = append(parts, mail.Part{Text: c.Text("mail.code_ignore")})
+	written := mail.Write(c, mail.Message{Subject: c.Text("mail.code_subject", "code", m.Code, "site", site), Parts: parts})
+	return written.Subject, written.Text, written.HTML
 }
 
 // A Sender sends messages. It is the app's: [Print] is for development, and

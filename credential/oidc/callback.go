@@ -11,6 +11,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
+	"github.com/walkin-go/walkin/texts"
 	"golang.org/x/oauth2"
 )
 
@@ -51,7 +52,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 		// Somebody else's, brought here to sign this visitor in to their
 		// account; or the visitor's own, from before they became somebody else.
 		return t, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser",
-			Message: "This was not started in this browser, or you have signed in or out since. Nothing has changed. Please start again."}
+			Text: texts.Of("oidc.elsewhere")}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callTime)
 	defer cancel()
@@ -196,7 +197,7 @@ func (p *provider) provenAt(authTime time.Time) time.Time {
 func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at time.Time) error {
 	if !at.IsZero() && at.Before(t.Started.Add(-clockSkew)) {
 		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_not_fresh",
-			Message: "You were not asked to sign in there again, so this does not show that it is you. Please sign out there first, or use another way."}
+			Text: texts.Of("oidc.not_recent")}
 	}
 	c, ok := walkin.FromContext(r.Context())
 	if !ok || c.Anonymous {
@@ -206,7 +207,7 @@ func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at ti
 	switch {
 	case errors.Is(err, walkin.ErrNotFound), err == nil && owned.UserID != c.UserID:
 		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_other_account",
-			Message: "That is not an account you sign in with here. Nothing has changed."}
+			Text: texts.Of("oidc.not_yours")}
 	case err != nil:
 		return err
 	}

@@ -54,6 +54,9 @@ type Provider struct {
 	// lower-case letters, digits and hyphens. Required.
 	Name string
 
+	// Title is what visitors call it, for a button. Empty is Name with a capital letter.
+	Title string
+
 	// Issuer is the provider of its identities: for OpenID the issuer, just as
 	// its discovery document has it. Another one is another set of users.
 	// Required.
@@ -183,6 +186,7 @@ func New(wk *walkin.Middleware, cfg Config) (*Handler, error) {
 		}
 		issuers[p.Issuer] = true
 		p.Scopes, p.Params = slices.Clone(p.Scopes), maps.Clone(p.Params)
+		h.names = append(h.names, p.Name)
 		h.providers[p.Name] = newProvider(p, cfg.Client, base.JoinPath("callback", p.Name).String())
 	}
 	if err := errors.Join(mistakes...); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 	"golang.org/x/oauth2"
 )
 
@@ -20,29 +21,29 @@ func notKept(err error) error {
 		return err
 	}
 	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_state",
-		Message: "This has been used already, or it took too long. Nothing has changed. Please start again."}
+		Text: texts.Of("oidc.over")}
 }
 
 func malformed() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "oidc_malformed",
-		Message: "We could not read the answer of the other site. Nothing has changed. Please start again."}
+		Text: texts.Of("oidc.malformed")}
 }
 
 func mixedUp() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_mix_up",
-		Message: "The answer came from another site than the one that was asked. Nothing has changed. Please start again."}
+		Text: texts.Of("oidc.mixed_up")}
 }
 
 // providerDown is for a provider that does not answer, or not as it should.
 func providerDown(err error) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "oidc_provider_down", Err: err, RetryAfter: 30 * time.Second,
-		Message: "The other site does not answer at the moment. Nothing has changed. Please try again in a little while, or use another way."}
+		Text: texts.Of("oidc.down")}
 }
 
 // notBelieved is for an answer that proves nothing.
 func notBelieved(err error) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_not_believed", Err: err,
-		Message: "What the other site told us does not show who you are. Nothing has changed. Please start again, or use another way."}
+		Text: texts.Of("oidc.unproven")}
 }
 
 // refusedThere is for an error that the provider sent the visitor back with.
@@ -51,7 +52,7 @@ func refusedThere(code string) *walkin.Refusal {
 	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required",
 		"user_cancelled_login", "user_cancelled_authorize", "user_cancelled_authorization":
 		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_denied",
-			Message: "You did not go on at the other site, so nothing has changed."}
+			Text: texts.Of("oidc.cancelled")}
 	}
 	return providerDown(fmt.Errorf("walkin: oidc: the provider answered %s", known(code)))
 }

@@ -15,7 +15,7 @@ import (
 // that GitHub has verified it.
 func GitHub(clientID, clientSecret string) Provider {
 	return Provider{
-		Name: "github", Issuer: "https://github.com", ClientID: clientID, ClientSecret: clientSecret,
+		Name: "github", Title: "GitHub", Issuer: "https://github.com", ClientID: clientID, ClientSecret: clientSecret,
 		Scopes:   []string{"user:email"},
 		AuthURL:  "https://github.com/login/oauth/authorize",
 		TokenURL: "https://github.com/login/oauth/access_token",

@@ -45,8 +45,11 @@
 package oidc
 
 import (
+	"cmp"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
@@ -60,6 +63,7 @@ type Handler struct {
 	middleware *walkin.Middleware
 	store      walkin.Store
 	providers  map[string]*provider
+	names      []string // in the order of Config.Providers
 	page       func(http.ResponseWriter, *http.Request, walkin.Form)
 	perNetwork limit.Limit
 	limits     limits.Limits
@@ -104,6 +108,35 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_route"})
 	}
+}
+
+// WithPage returns the handler with another Config.Page, for package pages, which shows
+// refusals where the buttons are.
+func (h *Handler) WithPage(page func(http.ResponseWriter, *http.Request, walkin.Form)) http.Handler {
+	own := *h
+	own.page = page
+	own.inside = own.middleware.Handler(http.HandlerFunc(own.serve))
+	return &own
+}
+
+// Names returns the names of the providers, in the order of Config.Providers.
+func (h *Handler) Names() []string { return slices.Clone(h.names) }
+
+// Title returns what visitors call a provider.
+func (h *Handler) Title(name string) string {
+	p := h.providers[name]
+	if p == nil || name == "" {
+		return ""
+	}
+	return cmp.Or(p.Title, strings.ToUpper(name[:1])+name[1:])
+}
+
+// Issuer returns the provider of the identities that a provider vouches for.
+func (h *Handler) Issuer(name string) string {
+	if p := h.providers[name]; p != nil {
+		return p.Issuer
+	}
+	return ""
 }
 
 // callbackOf returns the name of the provider whose callback this is.

@@ -15,6 +15,7 @@ import (
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/texts"
 	"golang.org/x/oauth2"
 )
 
@@ -51,7 +52,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 	p := h.providers[r.FormValue("provider")]
 	if p == nil {
 		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "oidc_unknown_provider",
-			Message: "Please choose one of the ways that the page offers."}
+			Text: texts.Of("oidc.unknown")}
 	}
 	binding, err := h.middleware.Bind(w, r)
 	if err != nil {
@@ -65,7 +66,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 	}
 	if full != nil {
 		return "", &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "oidc_limit", RetryAfter: max(full.Wait, time.Second),
-			Message: "Very many people from your network have begun this just now. Please wait " + limits.InWords(full.Wait) + " and try again."}
+			Text: texts.Of("oidc.too_many", "minutes", texts.Minutes(full.Wait))}
 	}
 	at, err := p.endpoints(r.Context())
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A ceremony is what a challenge was given out for. That of a registration is kept in
@@ -73,14 +74,14 @@ func (p *Passkeys) takeTicket(r *http.Request) (limits.Taken, error) {
 	}
 	if full != nil {
 		return limits.Taken{}, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "passkey_limit", RetryAfter: max(full.Wait, time.Second),
-			Message: "Very many people from your network have begun this just now. Please wait " + limits.InWords(full.Wait) + " and try again."}
+			Text: texts.Of("oidc.too_many", "minutes", texts.Minutes(full.Wait))}
 	}
 	return taken, nil
 }
 
 func ceremonyOver() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusGone, Reason: "passkey_ceremony",
-		Message: "This took too long, or was done already. Please reload the page and try again."}
+		Text: texts.Of("passkey.over")}
 }
 
 // unverified is the refusal of a response that the library does not accept. It
@@ -88,7 +89,7 @@ func ceremonyOver() *walkin.Refusal {
 // stranger's.
 func (p *Passkeys) unverified(client protocol.CollectedClientData, device protocol.AuthenticatorData) *walkin.Refusal {
 	refusal := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_bad",
-		Message: "This passkey could not be verified. Please try again, or use another way."}
+		Text: texts.Of("passkey.unverified")}
 	rpID := sha256.Sum256([]byte(p.webauthn.Config.RPID))
 	switch {
 	case !protocol.IsOriginInHaystack(client.Origin, p.origins):

@@ -68,6 +68,7 @@ import (
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Provider is the provider of all identities of this package. Their subject is
@@ -108,7 +109,7 @@ var _ http.Handler = (*Passkeys)(nil)
 // from other origins. Whatever fails, the visitor stays who they were.
 func (p *Passkeys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if path.Base(r.URL.Path) == "script.js" {
-		serveScript(w, r)
+		p.serveScript(w, r)
 		return
 	}
 	p.posts.ServeHTTP(w, r)
@@ -155,7 +156,7 @@ func (p *Passkeys) post(w http.ResponseWriter, r *http.Request) {
 func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, &walkin.Refusal{Status: http.StatusUnsupportedMediaType, Reason: "not_json",
-			Message: "A passkey needs JavaScript. Please switch it on and try again, or use another way."}
+			Text: texts.Of("passkey.no_script")}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
@@ -169,5 +170,5 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 func malformed() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "passkey_malformed",
-		Message: "We could not read what your browser sent. Please reload the page and try again."}
+		Text: texts.Of("passkey.malformed")}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 )
 
 const (
@@ -54,6 +55,16 @@ func (p *Passkeys) Keys(ctx context.Context, userID uuid.UUID) ([]Key, error) {
 	return keys, nil
 }
 
+// Describe reads what an identity of this package says about its key, as Keys does. One
+// that cannot be read has no name.
+func (p *Passkeys) Describe(identity walkin.Identity) (name string, usedAt time.Time, synced bool) {
+	k, err := recordOf(identity)
+	if err != nil {
+		return "", time.Time{}, false
+	}
+	return k.Name, k.UsedAt, k.BackupEligible
+}
+
 // Rename gives a passkey of the visitor another name, of at most 64 characters.
 // It needs a permanent visitor and refuses cross-origin requests; a key that is
 // not theirs is a 404. Call it behind walkin.Middleware.Handler. The error is for
@@ -82,7 +93,7 @@ func checkName(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "passkey_name",
-			Message: "The name of a passkey is one line of at most 64 characters."}
+			Text: texts.Of("passkey.name", "count", maxName)}
 	}
 	return name, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // leastTime is what somebody needs to find their key, touch it and wait.
@@ -59,7 +60,7 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 		left := p.recentProof - time.Since(c.ProvenAt)
 		if left < min(leastTime, p.recentProof/2) {
 			return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_recent",
-				Message: "Please sign in again first, so that we know it is you."}
+				Text: texts.Of("error.not_recent")}
 		}
 		timeout = min(timeout, left)
 		_, records, err := p.keysOf(r.Context(), c.UserID)
@@ -130,7 +131,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	}
 	if !usable(key.PublicKey) {
 		return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "passkey_unusable",
-			Message: "We cannot use the passkey that your device made. Please use another device, or another way."}
+			Text: texts.Of("passkey.unusable")}
 	}
 	k := record{
 		ID: key.ID, PublicKey: key.PublicKey, Handle: c.Session.UserID, Name: c.Name,
@@ -148,7 +149,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, New: true, Binding: c.bound})
 	if errors.Is(err, walkin.ErrIdentityTaken) {
 		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
-			Message: "This passkey is registered already. You can sign in with it."}
+			Text: texts.Of("passkey.known")}
 	}
 	return outcomeOf(r, did), err
 }

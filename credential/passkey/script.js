@@ -1,11 +1,5 @@
 {
-const texts = {
-	notsupported: "This browser has no passkeys. Please use another way.",
-	security: "Passkeys do not work on this address.",
-	notallowed: "Cancelled, or it took too long. You can try again.",
-	invalidstate: "This device has a passkey for you already.",
-	failed: "That did not work. Please try again."
-}
+const texts = {}
 const bytes = s => Uint8Array.from(atob(s.replace(/-/g, "+").replace(/_/g, "/")), c => c.charCodeAt())
 const chars = b => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, "-").replace(/\//g, "_")
 const post = async (url, body) => {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 )
 
 func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
@@ -95,8 +96,8 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		// Fails closed. A key whose counter stands still at 0 has none, and never
 		// comes here.
 		return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: "cloned",
-			Err:     fmt.Errorf("walkin: passkey: the counter of a key of user %s went back", identity.UserID),
-			Message: "There may be a copy of this passkey, so it no longer opens your account. Please use another way, and remove it."}
+			Err:  fmt.Errorf("walkin: passkey: the counter of a key of user %s went back", identity.UserID),
+			Text: texts.Of("passkey.cloned")}
 	}
 	use := func(k *record) {
 		// Of two proofs at once the later one may be stored first.
@@ -126,7 +127,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 
 func unknown() *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_unknown",
-		Message: "We do not know this passkey. Perhaps it was removed here; please use another one, or another way."}
+		Text: texts.Of("passkey.unknown")}
 }
 
 // verify checks the response of a key. Where keys were asked for by name, a

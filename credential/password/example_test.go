@@ -46,5 +46,5 @@ func Example() {
 	// 422 {"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"Many people use that password or one like it. Please choose another, such as a few words in a row.","code":"password_common"}
 	// 303
 	// 303
-	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"That name and password do not match.","code":"wrong_credentials"}
+	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"E-mail or password is wrong.","code":"wrong_credentials"}
 }

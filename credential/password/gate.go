@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A gate lets a bounded number through at once, and a bounded number wait. A
@@ -57,5 +58,5 @@ func (g *gate) turn(ctx context.Context, f func() error) error {
 
 func busy(err error) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "busy", RetryAfter: 2 * time.Second, Err: err,
-		Message: "Very many people are signing in just now. Please try again in a few seconds."}
+		Text: texts.Of("password.busy")}
 }

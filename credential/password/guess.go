@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // guess returns the identity of a name and its stored hash when the password is
@@ -67,7 +68,7 @@ func (p *Password) lookUp(ctx context.Context, name string) (identity walkin.Ide
 
 func mismatch(reason string) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason,
-		Message: "That name and password do not match."}
+		Text: texts.Of("password.wrong")}
 }
 
 // renew gives an identity the hash of a password, and returns it. It compares what is stored
@@ -92,7 +93,7 @@ func (p *Password) renew(ctx context.Context, proven walkin.Identity, password s
 		}
 		if err != nil || stored.UserID != proven.UserID || !bytes.Equal(stored.Secret, proven.Secret) {
 			return &walkin.Refusal{Status: http.StatusConflict, Reason: "raced",
-				Message: "Your password was changed at the same moment. Please try again."}
+				Text: texts.Of("password.raced")}
 		}
 		return p.store.SetSecret(ctx, p.provider, proven.Subject, secret)
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A count is what one sign-in counts in: the buckets of strangers, or those of a device
@@ -72,5 +73,5 @@ func (c *count) giveBack(ctx context.Context) { c.taken.GiveBack(ctx) }
 
 func tooMany(wait time.Duration) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "too_many_attempts", RetryAfter: wait,
-		Message: "There were too many failed attempts. Please wait " + limits.InWords(wait) + " and try again."}
+		Text: texts.Of("password.too_many", "minutes", texts.Minutes(wait))}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/texts"
 )
 
 const tooMany = "too_many_attempts"
@@ -51,8 +52,8 @@ func TestNameAndNetwork(t *testing.T) {
 			}
 			_, err := s.SignIn(from(form(t, name, secret), "192.0.2.99:1"))
 			if r := refusal(t, err, http.StatusTooManyRequests, tooMany); r.RetryAfter != 90*time.Second ||
-				r.Message != "There were too many failed attempts. Please wait 2 minutes and try again." {
-				t.Errorf("got %v, %q", r.RetryAfter, r.Message)
+				r.Text != texts.Of("password.too_many", "minutes", 2) {
+				t.Errorf("got %v, %q", r.RetryAfter, r.Text)
 			}
 			if n := s.fails(t, 1, "bob", "192.0.2.1:1"); n != 1 {
 				t.Error("another name is limited, too")

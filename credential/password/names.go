@@ -21,7 +21,7 @@ func (p *Password) normalise(typed string) (string, error) {
 	number := strings.ReplaceAll(strings.TrimSpace(typed), " ", "")
 	digits, ok := strings.CutPrefix(number, "+")
 	if !ok || len(digits) < minNumber || len(digits) > maxNumber || digits[0] == '0' || strings.Trim(digits, "0123456789") != "" {
-		return "", form.Unfit("name_number", "Please enter your number with its country code, such as +1 415 555 0123.")
+		return "", form.Unfit("name_number", "code.bad_number")
 	}
 	return number, nil
 }
@@ -44,28 +44,28 @@ const (
 func normalise(typed string) (string, error) {
 	name := strings.TrimSpace(typed)
 	if name == "" {
-		return "", form.Unfit("no_name", "Please enter your e-mail address or user name.")
+		return "", form.Unfit("no_name", "name.missing")
 	}
 	if len(name) > mailbox.MaxLength {
-		return "", form.Unfit("name_long", "That name is too long. Please enter an e-mail address or a user name.")
+		return "", form.Unfit("name_long", "name.long")
 	}
 	for _, c := range []byte(name) {
 		if c <= ' ' || c == 0x7f {
-			return "", form.Unfit("name_blank", "A name has no spaces in it. Please leave them out.")
+			return "", form.Unfit("name_blank", "name.blank")
 		}
 		if c > 0x7f {
-			return "", form.Unfit("name_ascii", "Please use a name of plain letters (a to z), digits and common signs.")
+			return "", form.Unfit("name_ascii", "name.ascii")
 		}
 	}
 	name = strings.ToLower(name)
 	isAddress := strings.Contains(name, "@")
 	switch {
 	case isAddress && !mailbox.IsAddress(name):
-		return "", form.Unfit("name_address", "That is not an e-mail address. One looks like name@example.com.")
+		return "", form.Unfit("name_address", "name.address")
 	case !isAddress && (len(name) < minUser || len(name) > maxUser):
-		return "", form.Unfit("name_length", "Please use a user name of 3 to 64 characters, or an e-mail address.")
+		return "", form.Unfit("name_length", "name.length")
 	case !isAddress && !mailbox.Only(name, "._-"):
-		return "", form.Unfit("name_signs", "A user name is made of the letters a to z, digits, dots, hyphens and underscores.")
+		return "", form.Unfit("name_signs", "name.signs")
 	}
 	return name, nil
 }

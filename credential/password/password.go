@@ -204,3 +204,9 @@ func (p *Password) Change(r *http.Request, name, current, next string) error {
 	_, err = p.renew(r.Context(), identity, next)
 	return err
 }
+
+// Provider returns the provider of the identities whose secrets are passwords.
+func (p *Password) Provider() string { return p.provider }
+
+// MinLength returns Config.MinLength, with its default filled in.
+func (p *Password) MinLength() int { return p.minLength }

@@ -18,6 +18,7 @@ import (
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/texts"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -131,12 +132,13 @@ func refusal(t testing.TB, err error, status int, reason string, typed ...string
 	if r.Status != status || r.Reason != reason {
 		t.Errorf("got %d %s, want %d %s", r.Status, r.Reason, status, reason)
 	}
-	if !strings.HasSuffix(r.Message, ".") {
-		t.Errorf("message %q is no sentence", r.Message)
+	message := texts.English().Say(r.Text)
+	if !strings.HasSuffix(message, ".") {
+		t.Errorf("message %q is no sentence", message)
 	}
 	for _, s := range append(typed, name, secret) {
-		if len(s) > 2 && strings.Contains(r.Error()+r.Message, s) {
-			t.Errorf("%q quotes what was typed", r.Error()+" / "+r.Message)
+		if len(s) > 2 && strings.Contains(r.Error()+message, s) {
+			t.Errorf("%q quotes what was typed", r.Error()+" / "+message)
 		}
 	}
 	return r

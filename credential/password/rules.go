@@ -2,7 +2,6 @@ package password
 
 import (
 	_ "embed"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -40,11 +39,11 @@ func commonPasswords() map[string]struct{} {
 func checkTyped(password string) error {
 	switch {
 	case password == "":
-		return form.Unfit("no_password", "Please enter your password.")
+		return form.Unfit("no_password", "password.missing")
 	case len(password) > maxBytes, utf8.RuneCountInString(password) > maxPassword:
-		return form.Unfit("password_long", "That password is too long. 128 characters are the most.")
+		return form.Unfit("password_long", "password.long", "count", maxPassword)
 	case !utf8.ValidString(password):
-		return form.Unfit("password_encoding", "That password has characters that we cannot read. Please use others.")
+		return form.Unfit("password_encoding", "password.encoding")
 	}
 	return nil
 }
@@ -64,13 +63,13 @@ func (p *Password) check(name, password string) error {
 	local, _, _ := strings.Cut(name, "@")
 	switch {
 	case utf8.RuneCountInString(password) < p.minLength:
-		return form.Unfit("password_short", fmt.Sprintf("Please choose a password of at least %d characters.", p.minLength))
+		return form.Unfit("password_short", "password.short", "count", p.minLength)
 	case folded == name || folded == local:
-		return form.Unfit("password_is_name", "Please choose a password that is not your name.")
+		return form.Unfit("password_is_name", "password.is_name")
 	case isPattern(folded):
-		return form.Unfit("password_pattern", "That password is a simple pattern. Please choose another, such as a few words in a row.")
+		return form.Unfit("password_pattern", "password.pattern")
 	case p.isCommon(folded):
-		return form.Unfit("password_common", "Many people use that password or one like it. Please choose another, such as a few words in a row.")
+		return form.Unfit("password_common", "password.common")
 	}
 	return nil
 }

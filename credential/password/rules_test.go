@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/texts"
 )
 
 func TestPasswords(t *testing.T) {
@@ -65,8 +66,8 @@ func TestPasswords(t *testing.T) {
 func TestMinLength(t *testing.T) {
 	s := newSite(t, func(cfg *password.Config) { cfg.MinLength = 15 })
 	_, err := s.SignUp(form(t, name, "turnip.sailors"))
-	if r := refusal(t, err, http.StatusUnprocessableEntity, "password_short"); !strings.Contains(r.Message, "15 characters") {
-		t.Errorf("got %q", r.Message)
+	if r := refusal(t, err, http.StatusUnprocessableEntity, "password_short"); !strings.Contains(texts.English().Say(r.Text), "15 characters") {
+		t.Errorf("got %v", r.Text)
 	}
 	if _, err = s.SignUp(form(t, name, "turnip.sailors.")); err != nil {
 		t.Error(err)

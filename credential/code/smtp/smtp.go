@@ -80,8 +80,8 @@ type Config struct {
 	// of From.
 	Hello string
 
-	// Compose writes a mail, in another language for one: the context has the
-	// values of the visitor's request. Nil writes English.
+	// Compose writes a mail in other words: the context has the values of the
+	// visitor's request. Nil is code.Compose, in the language of the message.
 	Compose func(ctx context.Context, m code.Message) (Mail, error)
 }
 
@@ -155,7 +155,20 @@ func New(cfg Config) (*Sender, error) {
 // errors quote neither the message nor anything that the relay said, at whichever
 // step: that may quote the address.
 func (s *Sender) Send(ctx context.Context, m code.Message) error {
-	message, err := s.message(ctx, m)
+	if m.Kind != code.Email {
+		return errors.New("walkin: smtp: this is no message for an e-mail address")
+	}
+	written, err := s.cfg.Compose(ctx, m)
+	if err != nil {
+		return fmt.Errorf("walkin: smtp: Config.Compose: %w", err)
+	}
+	return s.Deliver(ctx, m.To, written.Subject, written.Text, written.HTML)
+}
+
+// Deliver sends any other mail, such as the notices of package pages, as Send does. HTML
+// may be empty.
+func (s *Sender) Deliver(ctx context.Context, to, subject, text, html string) error {
+	message, err := s.message(to, Mail{Subject: subject, Text: text, HTML: html})
 	if err != nil {
 		return err
 	}
@@ -254,24 +267,17 @@ func (s *Sender) options(dial mail.DialContextFunc) []mail.Option {
 }
 
 // message returns a mail as it goes out.
-func (s *Sender) message(ctx context.Context, m code.Message) (*mail.Msg, error) {
-	if m.Kind != code.Email {
-		return nil, errors.New("walkin: smtp: this is no message for an e-mail address")
-	}
+func (s *Sender) message(address string, written Mail) (*mail.Msg, error) {
 	// Whatever it is called with, it is one mailbox, and no second line.
-	to, err := netmail.ParseAddress(m.To)
-	if err != nil || to.Address != m.To || to.Name != "" || !isLine(m.To) {
+	to, err := netmail.ParseAddress(address)
+	if err != nil || to.Address != address || to.Name != "" || !isLine(address) {
 		return nil, errors.New("walkin: smtp: this is not the address of one mailbox")
 	}
-	written, err := s.cfg.Compose(ctx, m)
-	if err != nil {
-		return nil, fmt.Errorf("walkin: smtp: Config.Compose: %w", err)
-	}
 	if !isLine(written.Subject) || written.Subject == "" || written.Text == "" {
-		return nil, errors.New("walkin: smtp: Config.Compose: a mail needs a subject of one line, and a text")
+		return nil, errors.New("walkin: smtp: a mail needs a subject of one line, and a text")
 	}
 	message := mail.NewMsg(mail.WithNoDefaultUserAgent())
-	if err := errors.Join(message.FromFormat(s.from.Name, s.from.Address), message.To(m.To)); err != nil {
+	if err := errors.Join(message.FromFormat(s.from.Name, s.from.Address), message.To(address)); err != nil {
 		return nil, errors.New("walkin: smtp: an address does not fit into a mail")
 	}
 	message.Subject(written.Subject)

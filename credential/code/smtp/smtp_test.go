@@ -257,7 +257,7 @@ func TestMail(t *testing.T) {
 			}
 			text, page := bodies["text/plain; charset=UTF-8"], bodies["text/html; charset=UTF-8"]
 			for _, body := range []string{text, page} {
-				if !strings.Contains(body, "012345") || !strings.Contains(body, message.Link) || !strings.Contains(body, "the code opens one") ||
+				if !strings.Contains(body, "012345") || !strings.Contains(body, message.Link) || !strings.Contains(body, "to create an account with this address") ||
 					!strings.Contains(body, "within 10 minutes") {
 					t.Errorf("the mail says %s", body)
 				}
@@ -270,7 +270,7 @@ func TestMail(t *testing.T) {
 			_, bodies = parts(t, mails[1].data)
 			text, page = bodies["text/plain; charset=UTF-8"], bodies["text/html; charset=UTF-8"]
 			for _, body := range []string{text, page} {
-				if !strings.Contains(body, "signs in to that") || strings.Contains(body, "http") {
+				if !strings.Contains(body, "to sign in with this address") || strings.Contains(body, "http") {
 					t.Errorf("the mail to an owner says %s", body)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/texts"
 )
 
 const maxForm = 64 << 10 // bytes
@@ -21,7 +22,7 @@ func Parse(r *http.Request) error {
 	multipart := kind == "multipart/form-data"
 	if err != nil || !multipart && kind != "application/x-www-form-urlencoded" {
 		return &walkin.Refusal{Status: http.StatusUnsupportedMediaType, Reason: "form_type",
-			Message: "This is not a form that we can read. Please send it from the page."}
+			Text: texts.Of("form.type")}
 	}
 	if r.Body != nil {
 		r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
@@ -33,12 +34,12 @@ func Parse(r *http.Request) error {
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "form_large",
-			Message: "This form is too large for us. Please send only what it asks for."}
+			Text: texts.Of("form.large")}
 	}
 	if err != nil {
 		// The error may quote the form.
 		return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "form_malformed",
-			Message: "We could not read the form. Please reload the page and try again."}
+			Text: texts.Of("form.malformed")}
 	}
 	return nil
 }
@@ -54,10 +55,10 @@ func Field(r *http.Request, name string) (string, error) {
 		return values[0], nil
 	}
 	return "", &walkin.Refusal{Status: http.StatusBadRequest, Reason: "form_repeated",
-		Message: "A field of the form came twice. Please reload the page and try again."}
+		Text: texts.Of("form.repeated")}
 }
 
-// Unfit refuses what the visitor typed and can type otherwise.
-func Unfit(reason, message string) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: reason, Message: message}
+// Unfit refuses what the visitor typed and can type otherwise; key names the text.
+func Unfit(reason, key string, args ...any) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: reason, Text: texts.Of(key, args...)}
 }

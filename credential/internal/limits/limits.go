@@ -124,11 +124,3 @@ func (t Taken) GiveBack(ctx context.Context) {
 func (l Limits) GiveBack(ctx context.Context, buckets []Bucket) {
 	Taken{l.Limiter, buckets}.GiveBack(ctx)
 }
-
-// InWords says how long to wait.
-func InWords(wait time.Duration) string {
-	if n := (wait + time.Minute - 1) / time.Minute; n > 1 {
-		return fmt.Sprintf("%d minutes", n)
-	}
-	return "a minute"
-}

@@ -1,0 +1,37 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+)
+
+// EndSession ends one session of a user, such as one of a list that they see. One that
+// is not there, or is another user's, is passed over.
+func (m *Middleware) EndSession(ctx context.Context, userID, sessionID uuid.UUID) error {
+	if err := m.cfg.Store.DeleteSession(ctx, userID, sessionID); err != nil {
+		return err
+	}
+	m.drop(ctx, Claims{UserID: userID, SessionID: sessionID})
+	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID, SessionID: sessionID})
+	return nil
+}
+
+// EndOtherSessions ends all sessions of a user but one, such as that of the browser in
+// which they ask for it or have set a new password.
+func (m *Middleware) EndOtherSessions(ctx context.Context, userID, except uuid.UUID) error {
+	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		// The lock: a sign-in that has begun ends first, and its session too.
+		if _, err := m.cfg.Store.User(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		return m.cfg.Store.DeleteSessions(ctx, userID, except)
+	})
+	if err != nil {
+		return err
+	}
+	m.dropOthers(ctx, userID, except)
+	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
+	return nil
+}

@@ -1,0 +1,108 @@
+package walkin
+
+import (
+	"context"
+	"html"
+	"net/http"
+
+	"github.com/walkin-go/walkin/internal/localurl"
+	"github.com/walkin-go/walkin/texts"
+)
+
+// Texts returns the texts of the language that Config.Texts chooses for a request, for
+// packages that are made from the middleware. It is nil, which is English, where
+// Config.Texts is.
+func (m *Middleware) Texts(r *http.Request) *texts.Catalogue {
+	if m == nil || m.cfg.Texts == nil {
+		return nil
+	}
+	return m.cfg.Texts(r)
+}
+
+// middlewareOf returns the middleware that a request passed, or nil.
+func middlewareOf(r *http.Request) *Middleware {
+	if v := visitFrom(r.Context()); v != nil {
+		return v.m
+	}
+	return nil
+}
+
+// said fills in the message of a refusal.
+func said(r *http.Request, m *Middleware, e *Refusal) *Refusal {
+	if e.Message == "" {
+		e.Message = m.Texts(r).Say(e.Text)
+	}
+	return e
+}
+
+// AttachFrame sets what shows walkin's own pages, such as refusals and challenges, in
+// the site's dress: title is plain text, body the HTML below its heading. pages.New
+// calls it. Without one they are plain documents. Call it while setting up, before the
+// site is served.
+func (m *Middleware) AttachFrame(show func(w http.ResponseWriter, r *http.Request, status int, title, body string)) {
+	m.frame.Store(&show)
+}
+
+// ShowPage shows a page of a package that is made from the middleware in the frame of
+// [Middleware.AttachFrame]: title is plain text, body the HTML below its heading.
+func (m *Middleware) ShowPage(w http.ResponseWriter, r *http.Request, status int, title, body string) {
+	if m != nil {
+		if show := m.frame.Load(); show != nil {
+			(*show)(w, r, status, title, body)
+			return
+		}
+	}
+	c := m.Texts(r)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	// The only error is a client that went away.
+	_, _ = w.Write([]byte(`<!doctype html>
+<html lang="` + c.Language() + `" dir="` + c.Direction() + `" class="walkin-plain">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="turbo-visit-control" content="reload">
+<title>` + html.EscapeString(title) + `</title>
+<h1>` + html.EscapeString(title) + `</h1>
+` + body + `
+</html>
+`))
+}
+
+// showRefusal shows a refusal to a person, with what they can do.
+func showRefusal(w http.ResponseWriter, r *http.Request, e *Refusal) {
+	m := middlewareOf(r)
+	c := m.Texts(r)
+	link := func(to, key string) string {
+		return `<p><a href="` + html.EscapeString(to) + `">` + html.EscapeString(c.Text(key)) + "</a></p>\n"
+	}
+	body := "<p>" + html.EscapeString(e.Message) + "</p>\n"
+	if e.SignOut != "" {
+		body += `<form method="post" action="` + html.EscapeString(e.SignOut) + `"><button>` + html.EscapeString(c.Text("error.signout")) + "</button></form>\n"
+	}
+	if back := localurl.Path(wayBack(r), ""); back != "" && !isSafe(r) {
+		body += link(back, "error.back")
+	}
+	m.ShowPage(w, r, e.Status, c.Text("error.title"), body+link(start(r), "error.start"))
+}
+
+// AttachObserver adds a function that is told every event after Config.OnEvent, with the
+// context of its request. Packages that are made from the middleware use it. Call it
+// while setting up, before the site is served.
+func (m *Middleware) AttachObserver(observe func(ctx context.Context, e Event)) {
+	for {
+		before := m.observe.Load()
+		after := observe
+		if before != nil {
+			after = func(ctx context.Context, e Event) {
+				(*before)(ctx, e)
+				observe(ctx, e)
+			}
+		}
+		if m.observe.CompareAndSwap(before, &after) {
+			return
+		}
+	}
+}

@@ -164,6 +164,7 @@ func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed
 	if errors.Is(err, ErrFeedLost) {
 		m.feed.vouches.Store(0)
 		m.feed.changed(uuid.Nil)
+		m.watchers.changed(uuid.Nil)
 		*reader = nil
 	}
 	if err != nil {
@@ -174,6 +175,7 @@ func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed
 			m.asking.database.Store(nil) // what it says about all users may have changed
 		}
 		m.feed.changed(user)
+		m.watchers.changed(user)
 	}
 	// From when the reading began: what committed later may not have been read.
 	m.feed.vouches.Store(began + int64(m.cfg.Sessions.RecheckAfter))

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -159,4 +160,36 @@ func TestWatch(t *testing.T) {
 	visitor := walkintest.NewClient(t, o.site)
 	visitor.Visit("/")
 	alive(claims(visitor), true)
+}
+
+// TestWatchElsewhere holds that what another replica did is heard by the feed.
+func TestWatchElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		other, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: o.store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = other.RunFeed(ctx) }()
+		time.Sleep(3 * time.Second)
+		mine, operators := other.Watch(ctx, o.guestID), other.Watch(ctx, o.operatorID)
+		if err := o.m.Ban(t.Context(), o.guestID, walkin.Ban{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		select {
+		case <-mine:
+		default:
+			t.Error("the ban on the other replica was not heard")
+		}
+		select {
+		case <-operators:
+			t.Error("another user's change was heard")
+		default:
+		}
+		stop()
+		<-done
+	})
 }

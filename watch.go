@@ -16,7 +16,8 @@ import (
 // open for a session, such as a WebSocket, asks [Middleware.IsAlive] then, and closes it
 // on a false. Values that are not received are one. The channel is closed when ctx ends.
 //
-// It hears of what this process did; for other replicas ask every now and then as well.
+// It hears of what this process did, and where [Middleware.RunFeed] runs of what other
+// replicas did, within its time.
 func (m *Middleware) Watch(ctx context.Context, userID uuid.UUID) <-chan struct{} {
 	c := make(chan struct{}, 1)
 	m.watchers.add(userID, c)

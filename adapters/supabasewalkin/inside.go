@@ -38,7 +38,12 @@ func (h *Handler) through(c *call, to http.Handler, v *visitor, in inner) (walki
 	}
 	answer := &captured{header: http.Header{}}
 	var after walkin.Claims
-	err := h.visit(c.Request, token, func(_ http.ResponseWriter, r *http.Request) error {
+	// Without a user the flow is bound to a cookie, as a browser's is.
+	outer, wrap := &captured{header: http.Header{}}, h.wk.WithoutCookies
+	if v.As == nil {
+		wrap = h.wk.Handler
+	}
+	err := h.visitAs(outer, c.Request, token, wrap, func(_ http.ResponseWriter, r *http.Request) error {
 		u := *r.URL
 		u.Path, u.RawQuery, _ = strings.Cut(in.target, "?")
 		r.URL, r.RequestURI, r.Method = &u, in.target, in.method
@@ -63,9 +68,11 @@ func (h *Handler) through(c *call, to http.Handler, v *visitor, in inner) (walki
 		return walkin.Claims{}, answer, errors.New("walkin: supabasewalkin: a handler answered " + http.StatusText(answer.status))
 	}
 	var set []string
-	for _, cookie := range (&http.Response{Header: answer.header}).Cookies() {
-		if cookie.Value != "" {
-			set = append(set, cookie.Name+"="+cookie.Value)
+	for _, header := range []http.Header{answer.header, outer.header} {
+		for _, cookie := range (&http.Response{Header: header}).Cookies() {
+			if cookie.Value != "" {
+				set = append(set, cookie.Name+"="+cookie.Value)
+			}
 		}
 	}
 	if len(set) > 0 {

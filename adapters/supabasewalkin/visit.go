@@ -43,10 +43,14 @@ func (h *Handler) as(r *http.Request, token string) *http.Request {
 // visit runs do as a request of the holder of a token. Its error is what the
 // middleware refused, or what do returned.
 func (h *Handler) visit(r *http.Request, token string, do func(w http.ResponseWriter, r *http.Request) error) error {
-	w := &captured{header: http.Header{}}
+	return h.visitAs(&captured{header: http.Header{}}, r, token, h.wk.WithoutCookies, do)
+}
+
+// visitAs is visit behind one of the middleware's wrappers, with the answer in w.
+func (h *Handler) visitAs(w *captured, r *http.Request, token string, wrap func(http.Handler) http.Handler, do func(w http.ResponseWriter, r *http.Request) error) error {
 	var err error
 	ran := false
-	h.wk.WithoutCookies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ran = true
 		err = do(w, r)
 	})).ServeHTTP(w, h.as(r, token))

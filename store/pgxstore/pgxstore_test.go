@@ -119,9 +119,11 @@ func newApp(t *testing.T, in schema, conns int32) *app {
 	}
 	a.wk, err = walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
-		OnCreate:  func(ctx context.Context, c walkin.Claims) error { return call(&a.onCreate, ctx, c.UserID, uuid.Nil) },
-		OnUpgrade: func(ctx context.Context, c walkin.Change) error { return call(&a.onUpgrade, ctx, c.UserID, uuid.Nil) },
-		OnMerge:   func(ctx context.Context, c walkin.Change) error { return call(&a.onMerge, ctx, c.UserID, c.GuestID) },
+		Hooks: walkin.Hooks{
+			OnCreate:  func(ctx context.Context, c walkin.Claims) error { return call(&a.onCreate, ctx, c.UserID, uuid.Nil) },
+			OnUpgrade: func(ctx context.Context, c walkin.Change) error { return call(&a.onUpgrade, ctx, c.UserID, uuid.Nil) },
+			OnMerge:   func(ctx context.Context, c walkin.Change) error { return call(&a.onMerge, ctx, c.UserID, c.GuestID) },
+		},
 	})
 	ok(t, err)
 	return a

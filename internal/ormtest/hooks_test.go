@@ -130,20 +130,20 @@ func upgrade(t *testing.T, s walkin.Store, create func(context.Context, walkin.C
 	var hookFails, claimsFail error
 	ran := 0
 	wk, err := walkin.New(walkin.Config{
-		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s, OnCreate: create,
-		OnUpgrade: func(ctx context.Context, c walkin.Change) error {
+		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
+		Hooks: walkin.Hooks{OnCreate: create, OnUpgrade: func(ctx context.Context, c walkin.Change) error {
 			ran++
 			if err := h(ctx, c); err != nil {
 				return err
 			}
 			return hookFails
-		},
-		AppClaims: func(_ context.Context, c walkin.Claims) (map[string]any, error) {
+		}},
+		Tokens: walkin.Tokens{AppClaims: func(_ context.Context, c walkin.Claims) (map[string]any, error) {
 			if c.Anonymous {
 				return nil, nil
 			}
 			return nil, claimsFail
-		},
+		}},
 	})
 	ok(t, err)
 	c := walkintest.NewClient(t, wk.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -38,8 +38,9 @@ func newSite(db *sql.DB, store walkin.Store, keys []walkin.Key) (*site, error) {
 	s := &site{db: db}
 	var err error
 	s.wk, err = walkin.New(walkin.Config{
-		Keys: keys, Store: store, UpgradeURL: "/sign-up", SignInURL: "/sign-in",
-		OnCreate: addRow, OnUpgrade: fillRow, OnMerge: mergeRows, AppClaims: s.number,
+		Keys: keys, Store: store, Paths: walkin.Paths{Upgrade: "/sign-up", SignIn: "/sign-in"},
+		Hooks:  walkin.Hooks{OnCreate: addRow, OnUpgrade: fillRow, OnMerge: mergeRows},
+		Tokens: walkin.Tokens{AppClaims: s.number},
 	})
 	return s, err
 }

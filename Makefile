@@ -9,14 +9,14 @@ CHAOSTIME ?= 15s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check check-all gofmt vet fix staticcheck lint promises race test fuzz chaos clusters bench load crowd tidy release release-check
+.PHONY: check check-all gofmt vet fix staticcheck lint promises race test versions fuzz chaos clusters bench load crowd tidy release release-check
 
 check: gofmt vet fix staticcheck lint promises race chaos
 	@echo "== all good"
 
 # What make check does, and what is too slow for it: each fuzz target for FUZZTIME,
 # a busy day, a sweep of a million users and a flood of ten million addresses.
-check-all: check fuzz crowd clusters
+check-all: check versions fuzz crowd clusters
 	@echo "== a million users"
 	@WALKIN_TEST_SWEEP=1000000 $(GO) test -count=1 -run '^TestSweepAtScale$$' -timeout 60m ./store/sqlstore
 	@echo "== ten million addresses"
@@ -60,6 +60,11 @@ race:
 
 test:
 	@$(GO) test work
+
+# Each adapter and store alone, against the lowest versions it requires and the
+# newest there are.
+versions:
+	@.ci/versions
 
 # Every fuzz target of every module, each for FUZZTIME.
 fuzz:

@@ -3,7 +3,7 @@ module github.com/walkin-go/walkin/adapters/connectwalkin
 go 1.26.0
 
 require (
-	connectrpc.com/connect v1.21.1
+	connectrpc.com/connect v1.11.0
 	github.com/google/uuid v1.6.0
 	github.com/walkin-go/walkin v0.1.0
 	google.golang.org/protobuf v1.36.12

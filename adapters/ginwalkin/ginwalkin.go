@@ -116,10 +116,10 @@ func WrapH(h http.Handler) gin.HandlerFunc {
 // or of anything else that calls the next handler or answers itself.
 func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if w, ok := c.Request.Context().Value(writerKey{}).(*writer); ok && w.of == c && !c.GetBool(writerKey{}) {
+		if w, ok := c.Request.Context().Value(writerKey{}).(*writer); ok && w.of == c && !c.GetBool(inFront) {
 			// gin's HandleContext begins anew, without what was put into c, but the
 			// answer is still the one that the cookie is for.
-			c.Set(writerKey{}, true)
+			c.Set(inFront, true)
 			c.Writer = w
 		}
 		own, between, passed := c.Writer, bridge.New(c.Writer), false
@@ -132,7 +132,7 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 			}
 			out, panics := &writer{own, w, between, c}, true
 			c.Writer = out
-			c.Set(writerKey{}, true)
+			c.Set(inFront, true)
 			inside := request.With(context.WithValue(r.Context(), writerKey{}, out), r)
 			c.Request = inside
 			defer func() {
@@ -162,9 +162,11 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 	}
 }
 
-// writerKey is the key of the writer in front, in the request's context, and in c of
-// whether it is c's.
+// writerKey is the key of the writer in front, in the request's context, and inFront in
+// c of whether it is there: a string, since others came with gin 1.11.
 type writerKey struct{}
+
+const inFront = "walkin: the writer in front"
 
 // abort ends the chain after a refusal, which walkin has answered unless it is
 // the app's to do.

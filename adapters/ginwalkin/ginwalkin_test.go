@@ -40,15 +40,18 @@ func app(a *suite.App) http.Handler {
 	r := gin.New()
 	r.Use(log("outside"), gin.RecoveryWithWriter(io.Discard), errorPages,
 		ginwalkin.Handler(wk), log("inside"))
-	both := []string{http.MethodGet, http.MethodPost}
+	both := func(path string, handlers ...gin.HandlerFunc) {
+		r.GET(path, handlers...)
+		r.POST(path, handlers...)
+	}
 
-	r.Match(both, "/", who)
+	both("/", who)
 	r.GET("/std", gin.WrapH(suite.Handler(a)))
-	r.Match(both, "/user", ginwalkin.RequireUser(wk), who)
-	r.Match(both, "/permanent", ginwalkin.RequirePermanent(wk), who)
+	both("/user", ginwalkin.RequireUser(wk), who)
+	both("/permanent", ginwalkin.RequirePermanent(wk), who)
 	r.GET("/rule", ginwalkin.Require(wk, a.Rule), who)
 	r.Group("/group", ginwalkin.RequirePermanent(wk)).GET("/page", who)
-	r.Match(both, "/ensure", func(c *gin.Context) {
+	both("/ensure", func(c *gin.Context) {
 		claims, err := ginwalkin.Ensure(wk, c)
 		if err != nil {
 			ginwalkin.Refuse(wk, c, err)
@@ -57,7 +60,7 @@ func app(a *suite.App) http.Handler {
 		a.Ran()
 		c.String(http.StatusOK, suite.Who(claims, true))
 	})
-	r.Match(both, "/continue", func(c *gin.Context) {
+	both("/continue", func(c *gin.Context) {
 		outcome, err := ginwalkin.Continue(wk, c, a.Proof(c.Request))
 		if err != nil {
 			ginwalkin.Refuse(wk, c, err)
@@ -66,8 +69,8 @@ func app(a *suite.App) http.Handler {
 		c.String(http.StatusOK, string(outcome))
 	})
 	r.GET("/refuse", func(c *gin.Context) { ginwalkin.Refuse(wk, c, suite.Gone) })
-	r.Match(both, "/sign-up", ginwalkin.WrapH(wk.UpgradeHandler(a.Credential(), a.Page)))
-	r.Match(both, "/sign-out", ginwalkin.WrapH(wk.SignOutHandler()))
+	both("/sign-up", ginwalkin.WrapH(wk.UpgradeHandler(a.Credential(), a.Page)))
+	both("/sign-out", ginwalkin.WrapH(wk.SignOutHandler()))
 	r.GET("/count", ginwalkin.Wrap(wk.LoadAndSave(a.Sessions)), func(c *gin.Context) {
 		c.String(http.StatusOK, a.Count(c.Request.Context()))
 	})
@@ -84,7 +87,7 @@ func app(a *suite.App) http.Handler {
 	r.GET("/empty", public, func(c *gin.Context) { c.Status(http.StatusNoContent) })
 	r.GET("/unchanged", public, func(c *gin.Context) { c.Status(http.StatusNotModified) })
 	r.GET("/error", func(c *gin.Context) { _ = c.Error(errors.New("as the suite wants")) })
-	r.Match(both, "/panic", func(*gin.Context) { a.Ran(); panic("as the suite wants") })
+	both("/panic", func(*gin.Context) { a.Ran(); panic("as the suite wants") })
 
 	r.GET("/events", func(c *gin.Context) {
 		c.Header("Content-Type", "text/event-stream")

@@ -52,7 +52,7 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	}
 	// Issuing is like a renewal: it always looks, since nobody who verifies the
 	// token elsewhere will.
-	session, err := m.lookup(ctx, c)
+	session, err := m.health.lookup(ctx, c)
 	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
@@ -62,7 +62,7 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	}
 	c.IssuedAt = time.Now()
 	c.ExpiresAt = c.IssuedAt.Add(ttl)
-	if c = m.bounded(c, beganAt(c, session)); !c.ExpiresAt.After(c.IssuedAt) {
+	if c = m.issuer.bounded(c, beganAt(c, session)); !c.ExpiresAt.After(c.IssuedAt) {
 		return "", ErrSuperseded
 	}
 	return m.keys.Issue(c.forToken(), token.Access, audience)

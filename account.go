@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/texts"
 )
@@ -47,12 +48,12 @@ func (m *Middleware) SignOutHandler() http.Handler {
 // can be followed by any site, a prefetch or a mail scanner, so it becomes a form, see
 // docs/adding-walkin.md. Call it before the response begins.
 func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
-	v := m.visit(w, r)
-	if refusal := m.whyNotWrite(v, r); refusal != nil {
+	v := m.verifier.visit(w, r)
+	if refusal := m.admission.whyNotWrite(v, r); refusal != nil {
 		return refusal
 	}
 	if v.actor() != nil { // it stops, and nothing of the user's ends
-		m.stopActing(w, r, v)
+		operators{m}.stopActing(w, r, v)
 		v.become(superseded, "signed_out")
 		return nil
 	}
@@ -66,7 +67,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	token, isBearer := request.Bearer(r.Header)
 	if isBearer {
-		ended = append(ended, m.judge(r, token, m.cache.Get(token), now, asBearer))
+		ended = append(ended, m.verifier.judge(r, token, m.verifier.cache.Get(token), now, asBearer))
 		ended[len(ended)-1].bearer = true
 	}
 	unjudged, unknown := false, false
@@ -89,7 +90,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 				variants = append(variants, k.clearOthers(r, name)...)
 			}
 			for _, value := range c.values() {
-				ended = append(ended, m.judge(r, value, m.cache.Get(value), now, as))
+				ended = append(ended, m.verifier.judge(r, value, m.verifier.cache.Get(value), now, as))
 			}
 		}
 	}
@@ -131,11 +132,11 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 }
 
 // whyNotWrite is whyNotAct where a safe method may not do it either.
-func (m *Middleware) whyNotWrite(v *visit, r *http.Request) *Refusal {
-	if m.facts(v, r).Method != request.Act {
+func (a *admission) whyNotWrite(v *visit, r *http.Request) *Refusal {
+	if a.facts(v, r).Method != request.Act {
 		return safeMethod()
 	}
-	return m.whyNotAct(v, r)
+	return a.whyNotAct(v, r)
 }
 
 // safeMethod is the refusal of a GET that was to change something.
@@ -147,7 +148,7 @@ const reasonSafeMethod = "safe_method"
 
 // end ends the session of a token.
 func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) error {
-	if m.isOver(e) {
+	if m.verifier.isOver(e) {
 		return nil
 	}
 	c := e.claims
@@ -157,7 +158,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	var taken takenRows
 	var full *Refusal
 	if c.Provisional {
-		taken, full = m.takeRow(r, now)
+		taken, full = m.limits.takeRow(r, now)
 	}
 	buried := false
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
@@ -169,7 +170,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 			err := m.cfg.Store.CreateUser(ctx, User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now})
 			if err == nil {
 				buried = true
-				return m.cfg.Store.DeleteUser(ctx, m.tombstone(c.UserID, uuid.Nil, now))
+				return m.cfg.Store.DeleteUser(ctx, m.health.tombstone(c.UserID, uuid.Nil, now))
 			}
 			if !errors.Is(err, ErrSuperseded) {
 				return err
@@ -186,7 +187,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 		return m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
 	})
 	if !buried {
-		m.returnRow(r, taken, now)
+		m.limits.returnRow(r, taken, now)
 	}
 	if full != nil {
 		m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit, UserID: c.UserID, SessionID: c.SessionID})
@@ -194,8 +195,8 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	if err != nil {
 		return err
 	}
-	m.over(e)
-	m.drop(r.Context(), c)
+	m.verifier.over(e)
+	m.data.drop(r.Context(), c)
 	m.emit(r, Event{Outcome: SignedOut, UserID: c.UserID, SessionID: c.SessionID})
 	return nil
 }
@@ -218,7 +219,7 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 	if err != nil {
 		return err
 	}
-	m.dropOthers(ctx, userID, uuid.Nil)
+	m.data.dropOthers(ctx, userID, uuid.Nil)
 	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
 	return nil
 }
@@ -239,7 +240,7 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err := CheckActor(ctx); err != nil {
 		return err
 	}
-	if v := visitFrom(ctx); v != nil && v.m != nil {
+	if v := visitFrom(ctx); v != nil && v.home != nil {
 		// Also where they delete somebody else: who has no row has no say about one.
 		if c := v.claims.Load(); c != nil && c.Provisional {
 			r := v.request.Load()
@@ -247,12 +248,12 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 				// Fails closed: without the request nothing says whose limit it is.
 				return errors.New("walkin: DeleteUser was called with the context of a request that has ended")
 			}
-			if _, full := m.takeRow(r, time.Now()); full != nil {
+			if _, full := m.limits.takeRow(r, time.Now()); full != nil {
 				return full
 			}
 		}
 	}
-	tombstone := m.tombstone(userID, uuid.Nil, time.Now())
+	tombstone := m.health.tombstone(userID, uuid.Nil, time.Now())
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		if m.cfg.Hooks.OnDelete != nil {
 			if err := m.cfg.Hooks.OnDelete(ctx, userID); err != nil {
@@ -264,7 +265,7 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	m.dropOthers(ctx, userID, uuid.Nil)
+	m.data.dropOthers(ctx, userID, uuid.Nil)
 	m.tell(ctx, Event{Outcome: Deleted, UserID: userID})
 	return nil
 }
@@ -285,15 +286,15 @@ func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identi
 // refuses cross-origin requests. The last identity stays, with a 409: without one
 // nobody could sign in again. Call it as [Middleware.Continue].
 func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, subject string) error {
-	v := m.visit(w, r)
+	v := m.verifier.visit(w, r)
 	c := v.claims.Load()
 	switch {
 	case CheckActor(v) != nil:
 		return CheckActor(v)
-	case m.whyNotWrite(v, r) != nil:
-		return m.whyNotWrite(v, r)
+	case m.admission.whyNotWrite(v, r) != nil:
+		return m.admission.whyNotWrite(v, r)
 	case c == nil:
-		return m.noUser(v, "no_user")
+		return m.admission.noUser(v, "no_user")
 	case c.Anonymous:
 		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.Paths.Upgrade}
 	case time.Since(c.ProvenAt) > m.cfg.Sessions.RecentProof:
@@ -301,15 +302,15 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 	case v.begun():
 		return errors.New("walkin: Unlink was called after the response began")
 	}
-	m.prepare(r.Context())
-	s := &settlement{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.earlier(time.Now())}
-	taken, refusal := m.takeChange(r, *c, s.now)
+	m.health.prepare(r.Context())
+	s := &settlement{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.health.earlier(time.Now())}
+	taken, refusal := m.limits.takeChange(r, *c, s.now)
 	if refusal != nil {
 		return refusal
 	}
 	if err := m.cfg.Store.InTx(r.Context(), s.unlink); err != nil {
 		if !s.opened {
-			m.returnRow(r, taken, s.now)
+			m.limits.returnRow(r, taken, s.now)
 		}
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
 			return err // their session has just ended
@@ -351,7 +352,7 @@ func (s *settlement) unlink(ctx context.Context) error {
 		return err
 	}
 	s.change, s.endsOld = Change{Outcome: Unlinked, UserID: c.UserID}, true
-	if s.data, err = s.m.pickUp(ctx, c); err != nil {
+	if s.data, err = s.m.data.pickUp(ctx, c); err != nil {
 		return err
 	}
 	if err := store.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {

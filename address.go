@@ -15,7 +15,7 @@ import (
 // address ("unknown", an obfuscated name), it is the address of that proxy: such
 // requests share what they may do, with each other and with nobody who has an
 // address. A peer without an address, on a Unix socket for one, is the zero Addr.
-func (m *Middleware) ClientAddr(r *http.Request) netip.Addr { return m.proxies.Client(r) }
+func (m *Middleware) ClientAddr(r *http.Request) netip.Addr { return m.limits.proxies.Client(r) }
 
 // ClientNetworks returns what the request counts against where something is
 // limited by network, as keys, the smallest network first: the address itself,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
@@ -47,7 +48,7 @@ const (
 // a bot, a visitor whose token was superseded a moment ago, a new one where
 // Config.NewUsers.Limit is reached, or while the store is down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
-	if v := visitFrom(r.Context()); v != nil && v.m == m {
+	if v := visitFrom(r.Context()); v != nil && v.home == m.home {
 		v.more().ensuring.Lock()
 		defer v.more().ensuring.Unlock()
 		return m.ensure(w, r, v)
@@ -55,7 +56,7 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 	// Handler left nothing in the context. What the first call sets in the
 	// response, the next one finds there.
 	defer m.turns.take(w)()
-	return m.ensure(w, r, m.visit(w, r))
+	return m.ensure(w, r, m.verifier.visit(w, r))
 }
 
 func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (Claims, error) {
@@ -66,13 +67,13 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		if !c.Provisional {
 			return m.ensureAlive(r, v, *c)
 		}
-		if refusal := m.whyNotAct(v, r); refusal != nil {
+		if refusal := m.admission.whyNotAct(v, r); refusal != nil {
 			return Claims{}, refusal
 		}
-	} else if reason := m.mintRefusal(r, m.facts(v, r), v.standing, byApp); reason != "" {
-		return Claims{}, m.noUser(v, reason)
-	} else if v.reason() == "expired" && !m.isExpired(r) {
-		return Claims{}, m.noUser(v, "clock")
+	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.standing, byApp); reason != "" {
+		return Claims{}, m.admission.noUser(v, reason)
+	} else if v.reason() == "expired" && !m.health.isExpired(r) {
+		return Claims{}, m.admission.noUser(v, "clock")
 	}
 	if v.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
@@ -87,7 +88,7 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		response.NoStore(w.Header(), "no-store")
 	case cookie == nil:
 	case old != nil && v.writer() != nil:
-		v.writer().SetWhile(m.stillAlive(r, old, v.entry), cookie)
+		v.writer().SetWhile(m.issuer.stillAlive(r, old, v.entry), cookie)
 	default:
 		m.setCookies(w, v, cookie)
 	}
@@ -100,14 +101,14 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 	if !isSafe(r) {
 		return c, nil
 	}
-	switch _, err := m.lookup(r.Context(), c); {
+	switch _, err := m.health.lookup(r.Context(), c); {
 	case errors.Is(err, ErrNotFound):
 		// Lost a moment ago, perhaps: the next request looks more closely.
 		return Claims{}, storeDown(err)
 	case errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")
 		if v.entry != nil {
-			m.over(v.entry)
+			m.verifier.over(v.entry)
 		}
 		return Claims{}, refusalOf(ErrSuperseded)
 	case err != nil:
@@ -117,12 +118,12 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 }
 
 // noUser is the refusal of a visitor who is nobody and stays so.
-func (m *Middleware) noUser(v *visit, reason string) *Refusal {
+func (a *admission) noUser(v *visit, reason string) *Refusal {
 	switch {
 	case v.standing == unreachable:
 		return storeDown(nil)
 	case v.standing == conflicting:
-		return m.twoUsers()
+		return a.twoUsers()
 	case v.standing == suspended:
 		return refusalOf(v.more().err)
 	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
@@ -130,20 +131,20 @@ func (m *Middleware) noUser(v *visit, reason string) *Refusal {
 	case v.reason() != "":
 		reason = v.reason()
 	}
-	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: m.cfg.Paths.SignIn}
+	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: a.cfg.Paths.SignIn}
 }
 
 // twoUsers is the refusal of a browser that has live cookies of two users, or
 // more cookies than are looked at. Either user may have been planted, so neither
 // counts, and only a sign-out leads on.
-func (m *Middleware) twoUsers() *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: m.cfg.Paths.SignOut,
+func (a *admission) twoUsers() *Refusal {
+	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: a.cfg.Paths.SignOut,
 		Text: texts.Of("error.two_users")}
 }
 
 // mint makes a provisional user for the visitor. Nobody but the visitor's
 // browser knows of them until they act.
-func (m *Middleware) mint(now time.Time) (Claims, error) {
+func (is *issuer) mint(now time.Time) (Claims, error) {
 	user, err := newUserID(now)
 	if err != nil {
 		return Claims{}, err
@@ -152,7 +153,7 @@ func (m *Middleware) mint(now time.Time) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	return m.bounded(m.dated(Claims{UserID: user, SessionID: session, Anonymous: true, Provisional: true}, now), now), nil
+	return is.bounded(is.dated(Claims{UserID: user, SessionID: session, Anonymous: true, Provisional: true}, now), now), nil
 }
 
 // newUserID returns a UUIDv7 of that moment. uuid.NewV7 runs ahead of a clock that
@@ -171,15 +172,15 @@ func newUserID(now time.Time) (uuid.UUID, error) {
 }
 
 // dated sets the token's times, to the second as the token has them.
-func (m *Middleware) dated(c Claims, now time.Time) Claims {
+func (is *issuer) dated(c Claims, now time.Time) Claims {
 	c.IssuedAt = time.Unix(now.Unix(), 0)
-	c.ExpiresAt = c.IssuedAt.Add(m.cfg.Tokens.Lifetime)
+	c.ExpiresAt = c.IssuedAt.Add(is.cfg.Tokens.Lifetime)
 	return c
 }
 
 // bounded ends the token with its session, where Config.Sessions.Lifetime does.
-func (m *Middleware) bounded(c Claims, began time.Time) Claims {
-	if end := began.Add(m.cfg.Sessions.Lifetime); m.cfg.Sessions.Lifetime > 0 && !began.IsZero() && end.Before(c.ExpiresAt) {
+func (is *issuer) bounded(c Claims, began time.Time) Claims {
+	if end := began.Add(is.cfg.Sessions.Lifetime); is.cfg.Sessions.Lifetime > 0 && !began.IsZero() && end.Before(c.ExpiresAt) {
 		c.ExpiresAt = time.Unix(end.Unix(), 0)
 	}
 	return c
@@ -187,8 +188,8 @@ func (m *Middleware) bounded(c Claims, began time.Time) Claims {
 
 // outlived reports whether a session that began then is over by
 // Config.SessionLifetime.
-func (m *Middleware) outlived(began, now time.Time) bool {
-	return m.cfg.Sessions.Lifetime > 0 && !began.IsZero() && now.Sub(began) > m.cfg.Sessions.Lifetime
+func (vr *verifier) outlived(began, now time.Time) bool {
+	return vr.cfg.Sessions.Lifetime > 0 && !began.IsZero() && now.Sub(began) > vr.cfg.Sessions.Lifetime
 }
 
 // mintedAt returns when an anonymous user was minted, which is when their session
@@ -216,36 +217,36 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	if v.unsure {
 		return nil, storeDown(nil)
 	}
-	m.prepare(r.Context())
-	now := m.earlier(time.Now())
+	m.health.prepare(r.Context())
+	now := m.health.earlier(time.Now())
 	fresh := v.claims.Load() == nil
 	var c Claims
 	if fresh {
 		var err error
-		if c, err = m.mint(now); err != nil {
+		if c, err = m.issuer.mint(now); err != nil {
 			return nil, refusalOf(err)
 		}
 	} else {
 		c = *v.claims.Load()
-		c = m.bounded(m.dated(c, now), mintedAt(c))
+		c = m.issuer.bounded(m.issuer.dated(c, now), mintedAt(c))
 	}
 	c.Provisional = false
-	taken, full := m.takeRowOrAsk(r, now)
+	taken, full := m.limits.takeRowOrAsk(r, now)
 	if full != nil {
 		if fresh {
 			return nil, full
 		}
 		// A visitor whose row is there, and whose new token got lost on its
 		// way, makes none and goes on.
-		if _, err := m.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
+		if _, err := m.health.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
 			return nil, full
 		} else if err != nil && !errors.Is(err, ErrSuperseded) {
 			return nil, err
 		}
 	}
-	token, c, created, err := m.storeAnonymous(r.Context(), c, now)
+	token, c, created, err := m.issuer.storeAnonymous(r.Context(), c, now)
 	if !created && !errors.Is(err, ErrUnavailable) { // which may have committed
-		m.returnRow(r, taken, now)
+		m.limits.returnRow(r, taken, now)
 	}
 	switch {
 	case isHook(err):
@@ -253,7 +254,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	case errors.Is(err, ErrSuperseded):
 		v.become(superseded, "superseded")
 		if v.entry != nil {
-			m.over(v.entry)
+			m.verifier.over(v.entry)
 		}
 		return nil, refusalOf(err)
 	case err != nil:
@@ -270,8 +271,8 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		m.emit(r, Event{Outcome: Persisted, UserID: c.UserID, SessionID: c.SessionID})
 	}
 	if v.bearer && fresh {
-		m.remember(v, token, c)
-		m.hand(v, token, c)
+		m.issuer.remember(v, token, c)
+		m.issuer.hand(v, token, c)
 		return nil, nil
 	}
 	if v.bearer {
@@ -279,31 +280,31 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		v.claims.Store(&c)
 		return nil, nil
 	}
-	m.remember(v, token, c)
+	m.issuer.remember(v, token, c)
 	if v.handsOff {
 		return nil, nil // the token they have goes on
 	}
 	return m.cookies.carry(token, c, now), nil
 }
 
-func (m *Middleware) persist(ctx context.Context, c Claims, now time.Time) (created bool, err error) {
-	return m.cfg.Store.Persist(ctx,
+func (is *issuer) persist(ctx context.Context, c Claims, now time.Time) (created bool, err error) {
+	return is.cfg.Store.Persist(ctx,
 		User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now},
 		Session{ID: c.SessionID, UserID: c.UserID, CreatedAt: now, RenewedAt: now, ExpiresAt: c.ExpiresAt})
 }
 
 // issue signs a cookie's token for c, with the app's claims as they are now.
-func (m *Middleware) issue(ctx context.Context, c Claims) (string, Claims, error) {
-	app, err := m.appClaims(ctx, c)
+func (is *issuer) issue(ctx context.Context, c Claims) (string, Claims, error) {
+	app, err := is.appClaims(ctx, c)
 	if err != nil {
 		return "", c, err
 	}
-	c.App, c.database = app, m.databaseID()
-	text, err := m.keys.Issue(c.forToken(), token.Session, m.cfg.Tokens.Audience)
+	c.App, c.database = app, is.health.databaseID()
+	text, err := is.keys.Issue(c.forToken(), token.Session, is.cfg.Tokens.Audience)
 	if err != nil {
 		return "", c, err
 	}
-	if n := len(m.cookies.name(c.Anonymous)) + 1 + len(text); n > token.MaxSize {
+	if n := len(is.cookies.name(c.Anonymous)) + 1 + len(text); n > token.MaxSize {
 		// A browser would drop the cookie without a word, and the next visit
 		// would mint again, for ever.
 		return "", c, &Refusal{Status: http.StatusInternalServerError, Reason: "token_too_large",
@@ -324,28 +325,28 @@ func isSafe(r *http.Request) bool {
 
 // facts returns what is known about who sent a request: what Handler read, or
 // else what r itself says.
-func (m *Middleware) facts(v *visit, r *http.Request) request.Facts {
+func (a *admission) facts(v *visit, r *http.Request) request.Facts {
 	if v.facts.IsRead() {
 		return v.facts
 	}
 	var b brought
-	b.read(r.Header, m)
-	return m.readFacts(r, &b)
+	b.read(r.Header, a.verifier)
+	return a.readFacts(r, &b)
 }
 
-func (m *Middleware) readFacts(r *http.Request, b *brought) request.Facts {
+func (a *admission) readFacts(r *http.Request, b *brought) request.Facts {
 	some, lax := !b.bearer && !b.nothing(), false
 	if !isSafe(r) {
 		if b.bearer { // nobody looked for cookies yet
 			var permanent, anonymous carriedCookie
-			m.cookies.find(r.Header, nil, &permanent, &anonymous)
+			a.cookies.find(r.Header, nil, &permanent, &anonymous)
 			some = permanent.standing != absent || anonymous.standing != absent
 		}
-		_, flow := m.cookies.bound(r)
+		_, flow := a.cookies.bound(r)
 		some = some || flow
-		lax = some && !m.cfg.Cookies.Partitioned
+		lax = some && !a.cfg.Cookies.Partitioned
 	}
-	return request.Read(r, &m.site, some, lax)
+	return request.Read(r, &a.site, some, lax)
 }
 
 // newSite returns what package request has to be told about a site.
@@ -369,7 +370,7 @@ func newSite(cfg Config, keys *token.Keyring) request.Site {
 // Continue, the guards and all else of walkin's ask it themselves; it is for
 // handlers without a guard. [Config].CrossOrigin trusts more origins.
 func (m *Middleware) CheckOrigin(r *http.Request) error {
-	if refusal := m.whyNotAct(m.visit(nil, r), r); refusal != nil {
+	if refusal := m.admission.whyNotAct(m.verifier.visit(nil, r), r); refusal != nil {
 		return refusal
 	}
 	return nil
@@ -377,8 +378,8 @@ func (m *Middleware) CheckOrigin(r *http.Request) error {
 
 // whyNotAct returns nil when an unsafe request may act for its visitor, and the
 // refusal otherwise. Every part of walkin that changes something asks it.
-func (m *Middleware) whyNotAct(v *visit, r *http.Request) *Refusal {
-	f := m.facts(v, r)
+func (a *admission) whyNotAct(v *visit, r *http.Request) *Refusal {
+	f := a.facts(v, r)
 	if reason := f.WhyNotAct(v.standing == live && !v.bearer); reason != "" {
 		return foreignRequest(reason)
 	}
@@ -406,9 +407,9 @@ const (
 //
 // It fails closed: whatever is not known to be a person's own first step is
 // not one yet. The visitor loses nothing by a no; the next page view asks again.
-func (m *Middleware) mintRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
+func (a *admission) mintRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
 	switch {
-	case m.cfg.NewUsers.Mint == MintOff:
+	case a.cfg.NewUsers.Mint == MintOff:
 		return "mint_off"
 	case s != absent && s != superseded && s != invalid:
 		// There is a token that could not be judged, or two: to mint over it
@@ -424,19 +425,19 @@ func (m *Middleware) mintRefusal(r *http.Request, f request.Facts, s standing, b
 	var reason string
 	switch f.Method {
 	case request.Act:
-		reason = m.actRefusal(r, f, s, by)
+		reason = a.actRefusal(r, f, s, by)
 	case request.Get:
-		reason = m.visitRefusal(f, s, by)
+		reason = a.visitRefusal(f, s, by)
 	default:
 		reason = "method"
 	}
-	if reason == "" && m.cfg.NewUsers.IsBot(r) {
+	if reason == "" && a.cfg.NewUsers.IsBot(r) {
 		reason = "bot"
 	}
 	return reason
 }
 
-func (m *Middleware) actRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
+func (a *admission) actRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
 	if reason := f.WhyNotAct(false); reason != "" {
 		return reason
 	}
@@ -452,30 +453,30 @@ func (m *Middleware) actRefusal(r *http.Request, f request.Facts, s standing, by
 		return "authorization" // who sends one is somebody's program, and known to the app by it
 	case by == byApp:
 		return ""
-	case m.cfg.NewUsers.Mint == MintOnDemand:
+	case a.cfg.NewUsers.Mint == MintOnDemand:
 		return "on_demand"
-	case m.isCredentialForm(r):
+	case a.isCredentialForm(r):
 		return "credential_form"
 	}
-	return m.automatic(r, f)
+	return a.automatic(r, f)
 }
 
 // automatic returns why an unsafe request that may act is still no person's deed,
 // or "". It makes no user and no row by itself.
-func (m *Middleware) automatic(r *http.Request, f request.Facts) string {
+func (a *admission) automatic(r *http.Request, f request.Facts) string {
 	switch {
 	case !f.IsBrowser():
 		return "no_browser" // a webhook, or a program of somebody's
 	case f.Shape == request.Beacon:
 		return "beacon"
-	case m.cfg.NewUsers.IsAutomatic != nil && m.cfg.NewUsers.IsAutomatic(r):
+	case a.cfg.NewUsers.IsAutomatic != nil && a.cfg.NewUsers.IsAutomatic(r):
 		return "automatic"
 	}
 	return ""
 }
 
-func (m *Middleware) visitRefusal(f request.Facts, s standing, by demand) string {
-	visit := m.notAPage(f)
+func (a *admission) visitRefusal(f request.Facts, s standing, by demand) string {
+	visit := a.notAPage(f)
 	switch {
 	case f.Auth == request.AppBearer:
 		return "authorization"
@@ -486,7 +487,7 @@ func (m *Middleware) visitRefusal(f request.Facts, s standing, by demand) string
 		return ""
 	case visit != "":
 		return visit
-	case m.cfg.NewUsers.Mint == MintOnVisit || by == byApp:
+	case a.cfg.NewUsers.Mint == MintOnVisit || by == byApp:
 		return ""
 	case s == absent:
 		return "no_act"
@@ -497,12 +498,12 @@ func (m *Middleware) visitRefusal(f request.Facts, s standing, by demand) string
 }
 
 // notAPage returns "" when a person opens a page, and otherwise what else it is.
-func (m *Middleware) notAPage(f request.Facts) string {
+func (a *admission) notAPage(f request.Facts) string {
 	switch f.Shape {
 	case request.Page:
 		return ""
 	case request.Frame:
-		if m.cfg.Cookies.Partitioned {
+		if a.cfg.Cookies.Partitioned {
 			return ""
 		}
 		return "embedded"

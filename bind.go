@@ -32,18 +32,18 @@ const (
 // without a user with 401. Call it before the response begins. The error is a
 // *[Refusal] for [Middleware.Refuse].
 func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error) {
-	v := m.visit(w, r)
+	v := m.verifier.visit(w, r)
 	switch {
 	case CheckActor(v) != nil:
 		return "", CheckActor(v)
-	case m.facts(v, r).Method != request.Act:
+	case m.admission.facts(v, r).Method != request.Act:
 		return "", safeMethod()
-	case m.whyNotAct(v, r) != nil:
-		return "", m.whyNotAct(v, r)
+	case m.admission.whyNotAct(v, r) != nil:
+		return "", m.admission.whyNotAct(v, r)
 	case v.standing == unreachable:
 		return "", storeDown(nil)
 	case v.standing == conflicting:
-		return "", m.twoUsers()
+		return "", m.admission.twoUsers()
 	case v.begun():
 		return "", errors.New("walkin: Bind was called after the response began")
 	}
@@ -73,8 +73,8 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 // The page is shown by show; whatever it says about caching, no cache keeps it with
 // a cookie, since two visitors of one name would complete each other's login flows.
 func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(http.ResponseWriter)) {
-	v := m.visit(w, r)
-	f := m.facts(v, r)
+	v := m.verifier.visit(w, r)
+	f := m.admission.facts(v, r)
 	_, has := m.cookies.bound(r)
 	switch {
 	case has, v.noJar, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
@@ -95,7 +95,7 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 // by a page view in between, but nothing more: a sign-in ends what nobody began.
 func (m *Middleware) Bound(r *http.Request) []string {
 	var names []string
-	c := m.visit(nil, r).claims.Load()
+	c := m.verifier.visit(nil, r).claims.Load()
 	if c != nil {
 		names = append(names, boundToSession(*c))
 	}
@@ -113,20 +113,20 @@ func (m *Middleware) Bound(r *http.Request) []string {
 // setting up, before the site is served.
 func (m *Middleware) ClearAtSignOut(cookie http.Cookie) {
 	cookie.Value, cookie.MaxAge, cookie.Expires = "", -1, time.Unix(1, 0)
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.flows.mu.Lock()
+	defer m.flows.mu.Unlock()
 	// Several credentials may share one.
-	m.atSignOut = slices.DeleteFunc(m.atSignOut, func(c *http.Cookie) bool {
+	m.flows.cookies = slices.DeleteFunc(m.flows.cookies, func(c *http.Cookie) bool {
 		return c.Name == cookie.Name && c.Domain == cookie.Domain && c.Path == cookie.Path
 	})
-	m.atSignOut = append(m.atSignOut, &cookie)
+	m.flows.cookies = append(m.flows.cookies, &cookie)
 }
 
 // clearFlows removes the cookies of what the browser has begun.
 func (m *Middleware) clearFlows(w http.ResponseWriter, r *http.Request, v *visit) {
-	m.mu.Lock()
-	all := append([]*http.Cookie{m.cookies.clear(m.cookies.binding)}, m.atSignOut...)
-	m.mu.Unlock()
+	m.flows.mu.Lock()
+	all := append([]*http.Cookie{m.cookies.clear(m.cookies.binding)}, m.flows.cookies...)
+	m.flows.mu.Unlock()
 	for _, c := range all {
 		if len(r.CookiesNamed(c.Name)) > 0 {
 			m.setCookies(w, v, c)

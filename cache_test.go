@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/token"
 )
 
@@ -52,8 +53,8 @@ func TestCacheIsNoWayAround(t *testing.T) {
 			r.Header = http.Header{"Cookie": {carrier + "=" + token}}
 		}
 		var b brought
-		b.read(r.Header, m)
-		if f := m.look(r, &b, at); f.standing != live {
+		b.read(r.Header, m.verifier)
+		if f := m.verifier.look(r, &b, at); f.standing != live {
 			return f.reason
 		}
 		return "live"
@@ -82,7 +83,7 @@ func TestCacheIsNoWayAround(t *testing.T) {
 		{"access token, late", "bearer", access, late, "expired"},
 	} {
 		for _, token := range []string{permanent, anonymous, access, guestAccess} {
-			if m.cache.Get(token) == nil {
+			if m.verifier.cache.Get(token) == nil {
 				ask("bearer", token, in) // and now it is known
 			}
 		}
@@ -92,14 +93,14 @@ func TestCacheIsNoWayAround(t *testing.T) {
 	}
 
 	// A session that ended is over, however lately it was seen alive.
-	e := m.cache.Get(permanent)
+	e := m.verifier.cache.Get(permanent)
 	e.checked.Store(now.UnixNano())
-	m.over(e)
+	m.verifier.over(e)
 	if got := ask(m.cookies.permanent, permanent, now); got != "superseded" {
 		t.Errorf("a dead session: got %q, want superseded", got)
 	}
 	// A clock that is set back does not make an old look a new one.
-	e = m.cache.Get(anonymous)
+	e = m.verifier.cache.Get(anonymous)
 	e.checked.Store(now.Add(time.Hour).UnixNano())
 	if e.checkedWithin(time.Minute, now) || !e.checkedWithin(time.Minute, now.Add(time.Hour+59*time.Second)) || e.checkedWithin(time.Minute, now.Add(time.Hour+time.Minute)) {
 		t.Error("a look in an hour counts now, or not in its minute")
@@ -209,8 +210,8 @@ func TestReturning(t *testing.T) {
 			}
 			isOpen := func() bool {
 				var b brought
-				b.read(r.Header, m)
-				return m.returning(r, &b) != nil
+				b.read(r.Header, m.verifier)
+				return m.verifier.returning(r, &b) != nil
 			}
 			if isOpen() {
 				t.Errorf("%s: open before anybody looked", tt.name)
@@ -231,8 +232,8 @@ func TestReturning(t *testing.T) {
 				t.Errorf("%s: still open after %v", tt.name, tt.want)
 			}
 			m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
-			if e := m.cache.Get(text); isOpen() {
-				m.over(e)
+			if e := m.verifier.cache.Get(text); isOpen() {
+				m.verifier.over(e)
 				if isOpen() {
 					t.Errorf("%s: open for a session that is over", tt.name)
 				}

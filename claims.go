@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/token"
 )
 
@@ -93,11 +94,11 @@ func (c Claims) forToken() token.Claims {
 }
 
 // appClaims returns the text of the app's claims for c.
-func (m *Middleware) appClaims(ctx context.Context, c Claims) (string, error) {
-	if m.cfg.Tokens.AppClaims == nil {
+func (is *issuer) appClaims(ctx context.Context, c Claims) (string, error) {
+	if is.cfg.Tokens.AppClaims == nil {
 		return "", nil
 	}
-	app, err := m.cfg.Tokens.AppClaims(ctx, c)
+	app, err := is.cfg.Tokens.AppClaims(ctx, c)
 	if err != nil {
 		return "", fmt.Errorf("walkin: Config.Tokens.AppClaims: %w", err)
 	}

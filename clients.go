@@ -51,7 +51,7 @@ func IssuedToken(ctx context.Context) (Token, bool) {
 // hand is the one way by which a token goes into an answer: what issues one for a
 // client without cookies leaves it here, and whoever answers takes it from
 // IssuedToken.
-func (m *Middleware) hand(v *visit, token string, c Claims) {
+func (is *issuer) hand(v *visit, token string, c Claims) {
 	v.more().issued = &Token{Text: token, ExpiresAt: c.ExpiresAt}
 }
 
@@ -67,17 +67,17 @@ func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 		header := r.Header.Clone()
 		header.Del("Cookie")
 		var b brought
-		b.read(header, m)
+		b.read(header, m.verifier)
 		now := time.Now()
 		var f finding
 		if b.bearer {
-			f = m.look(r, &b, now)
+			f = m.verifier.look(r, &b, now)
 		}
-		v := m.newVisit(r, f)
+		v := m.verifier.newVisit(r, f)
 		v.handled, v.bearer, v.noJar, v.url = true, true, true, r.URL
 		r = r.WithContext(v)
 		r.Header = header
-		v.facts = m.readFacts(r, &b)
+		v.facts = m.admission.readFacts(r, &b)
 		if f.standing == unreachable {
 			m.Refuse(w, r, storeDown(f.err))
 			return
@@ -119,7 +119,7 @@ func (m *Middleware) TokenHandler() http.Handler {
 }
 
 func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, error) {
-	v := m.visit(w, r)
+	v := m.verifier.visit(w, r)
 	if err := CheckActor(v); err != nil {
 		return Token{}, err
 	}
@@ -138,17 +138,17 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 	if now.Sub(v.entry.claims.IssuedAt) < m.cfg.Tokens.RenewAfter && v.entry.claims.Provisional == c.Provisional {
 		return Token{v.entry.token, v.entry.claims.ExpiresAt}, nil
 	}
-	next, err := m.extend(r, v, now)
+	next, err := m.issuer.extend(r, v, now)
 	if errors.Is(err, ErrSuperseded) {
 		return Token{}, err
 	} else if err != nil {
 		return Token{}, storeDown(err)
 	}
-	token, next, err := m.issue(r.Context(), next)
+	token, next, err := m.issuer.issue(r.Context(), next)
 	if err != nil {
 		return Token{}, err
 	}
-	m.remember(v, token, next)
+	m.issuer.remember(v, token, next)
 	m.emit(r, Event{Outcome: Renewed, UserID: next.UserID, SessionID: next.SessionID})
 	return Token{token, next.ExpiresAt}, nil
 }
@@ -156,24 +156,24 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 // touch notes that a bearer was here, at most once in RenewAfter: it moves their
 // session's end and the user's SeenAt, as a renewal does. Nothing goes into the
 // answer, which nobody expects a token in.
-func (m *Middleware) touch(r *http.Request, v *visit, now time.Time) {
+func (is *issuer) touch(r *http.Request, v *visit, now time.Time) {
 	e := v.entry
 	renewed := e.renewed.Load()
-	if renewed == 0 || now.Sub(time.Unix(0, renewed)) < m.cfg.Tokens.RenewAfter ||
-		m.isDown(now) || !e.renewing.CompareAndSwap(false, true) {
+	if renewed == 0 || now.Sub(time.Unix(0, renewed)) < is.cfg.Tokens.RenewAfter ||
+		is.health.isDown(now) || !e.renewing.CompareAndSwap(false, true) {
 		return
 	}
 	defer e.renewing.Store(false)
-	switch _, err := m.extend(r, v, now); {
+	switch _, err := is.extend(r, v, now); {
 	case err == nil:
 		e.renewed.Store(now.UnixNano())
 	case errors.Is(err, ErrNotFound):
 		// Lost since the last look; the next one tells what that means.
 	case errors.Is(err, ErrSuperseded):
-		m.over(e)
+		is.verifier.over(e)
 		v.become(superseded, "superseded")
 	default:
 		// Fails open: the token they have is still good.
-		m.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})
+		is.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})
 	}
 }

@@ -40,23 +40,23 @@ func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims,
 	if ttl <= 0 || ttl > maxAccess {
 		return Token{}, fmt.Errorf("walkin: a client's token lives %v at most, not %v", maxAccess, ttl)
 	}
-	session, err := m.lookup(ctx, c)
+	session, err := m.health.lookup(ctx, c)
 	if errors.Is(err, ErrNotFound) {
 		return Token{}, ErrSuperseded
 	} else if err != nil {
 		return Token{}, err
 	}
-	now := m.earlier(time.Now())
+	now := m.health.earlier(time.Now())
 	c.Provisional, c.Anonymous = false, session.Anonymous
 	c.IssuedAt = time.Unix(now.Unix(), 0)
 	c.ExpiresAt = c.IssuedAt.Add(ttl)
-	if c = m.bounded(c, session.CreatedAt); !c.ExpiresAt.After(c.IssuedAt) || now.After(session.ExpiresAt) {
+	if c = m.issuer.bounded(c, session.CreatedAt); !c.ExpiresAt.After(c.IssuedAt) || now.After(session.ExpiresAt) {
 		return Token{}, ErrSuperseded
 	}
-	if c.App, err = m.appClaims(ctx, c); err != nil {
+	if c.App, err = m.issuer.appClaims(ctx, c); err != nil {
 		return Token{}, err
 	}
-	c.database = m.databaseID()
+	c.database = m.health.databaseID()
 	text, err := m.keys.IssueProfile(c.forToken(), token.Profile(p), m.cfg.Tokens.Audience)
 	if errors.Is(err, ErrTokenTooLarge) {
 		err = &Refusal{Status: http.StatusUnprocessableEntity, Reason: "token_too_large", Err: err}

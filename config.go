@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/internal/localurl"
-	"github.com/walkin-go/walkin/internal/token"
-	"github.com/walkin-go/walkin/internal/tokencache"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/texts"
 )
@@ -107,24 +103,15 @@ const (
 	defaultIssuer = "walkin" // and audience
 )
 
-// New checks cfg and returns a Middleware, or one error that names every
-// mistake. It starts nothing and touches nothing.
-func New(cfg Config) (*Middleware, error) {
-	var errs []error
-	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("walkin: "+format, args...)) }
-
+// fillIn puts the defaults of what has one and is no part's own.
+func (cfg *Config) fillIn() {
 	orDefault(&cfg.Tokens.Lifetime, 30*24*time.Hour)
 	orDefault(&cfg.Tokens.RenewAfter, min(24*time.Hour, cfg.Tokens.Lifetime/2))
 	orDefault(&cfg.Sessions.RecheckAfter, 30*time.Second)
 	orDefault(&cfg.Sessions.RecentProof, 10*time.Minute)
 	orDefault(&cfg.Tokens.Issuer, defaultIssuer)
 	orDefault(&cfg.Tokens.Audience, defaultIssuer)
-	defaultName := cookieName(cfg.Tokens.Issuer, cfg.Tokens.Audience, cfg.Cookies.Insecure)
-	orDefault(&cfg.Cookies.Name, defaultName)
 	orDefault(&cfg.CacheSize, 1<<15)
-	orDefault(&cfg.Sessions.Max, defaultSessions)
-	orDefault(&cfg.Sessions.SignInLimit, limit.Limit{Count: 50, Per: time.Hour})
-	orDefault(&cfg.NewUsers.Limit, limit.Limit{Count: defaultRows, Per: time.Hour})
 	if cfg.Conflict == 0 {
 		cfg.Conflict = ConflictSignIn
 		if cfg.Hooks.OnMerge != nil {
@@ -137,125 +124,75 @@ func New(cfg Config) (*Middleware, error) {
 	if cfg.NewUsers.IsBot == nil {
 		cfg.NewUsers.IsBot = IsBot
 	}
-	log := cfg.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	cfg.Paths.Base = strings.TrimSuffix(cfg.Paths.Base, "/")
+	cfg.Paths.Credentials = slices.Clone(cfg.Paths.Credentials)
+	cfg.Keys = slices.Clone(cfg.Keys)
+}
 
-	keys, err := token.NewKeyring(keysOf(cfg.Keys), cfg.Tokens.Issuer, cfg.Tokens.Audience)
-	if err != nil {
-		errs = append(errs, err)
-	}
+// A mistakes collects what is wrong with a Config.
+type mistakes []error
+
+func (all *mistakes) add(format string, args ...any) {
+	*all = append(*all, fmt.Errorf("walkin: "+format, args...))
+}
+
+// check names what is wrong with what is no part's own.
+func (cfg *Config) check() error {
+	var wrong mistakes
 	if cfg.Store == nil {
-		mistake("Config.Store is nil; store/memstore has one for a first try")
+		wrong.add("Config.Store is nil; store/memstore has one for a first try")
 	}
-	cfg.Store = Bounded(cfg.Store)
 	if cfg.NewUsers.Mint > MintOff {
-		mistake("Config.NewUsers.Mint is %d, which is none of the constants", cfg.NewUsers.Mint)
-	}
-	if cfg.Tokens.Lifetime < time.Minute || cfg.Tokens.Lifetime > maxLifetime {
-		mistake("Config.Tokens.Lifetime is %v, not between a minute and 400 days", cfg.Tokens.Lifetime)
-	}
-	if cfg.Sessions.Lifetime != 0 && cfg.Sessions.Lifetime < time.Minute {
-		mistake("Config.Sessions.Lifetime is %v, less than a minute", cfg.Sessions.Lifetime)
-	}
-	if cfg.Tokens.RenewAfter <= 0 || cfg.Tokens.RenewAfter >= cfg.Tokens.Lifetime {
-		mistake("Config.Tokens.RenewAfter is %v, not between 0 and the lifetime %v", cfg.Tokens.RenewAfter, cfg.Tokens.Lifetime)
-	}
-	if cfg.Sessions.RecheckAfter < 0 || cfg.Sessions.RecheckAfter > cfg.Tokens.Lifetime {
-		mistake("Config.Sessions.RecheckAfter is %v, not between 0 and the lifetime %v", cfg.Sessions.RecheckAfter, cfg.Tokens.Lifetime)
-	}
-	if cfg.Sessions.RecentProof < 0 {
-		mistake("Config.Sessions.RecentProof is %v, which is negative", cfg.Sessions.RecentProof)
+		wrong.add("Config.NewUsers.Mint is %d, which is none of the constants", cfg.NewUsers.Mint)
 	}
 	if cfg.Conflict > ConflictReject {
-		mistake("Config.Conflict is %d, which is none of the constants", cfg.Conflict)
+		wrong.add("Config.Conflict is %d, which is none of the constants", cfg.Conflict)
 	}
 	if cfg.Conflict == ConflictMerge && cfg.Hooks.OnMerge == nil {
-		mistake("Config.Conflict is ConflictMerge without an OnMerge that moves the data")
+		wrong.add("Config.Conflict is ConflictMerge without an OnMerge that moves the data")
 	}
-	if cfg.Cookies.Partitioned && cfg.Cookies.Insecure {
-		mistake("Config.Cookies.Partitioned needs Secure cookies; Config.Cookies.Insecure makes others")
+	if cfg.CacheSize < 0 {
+		wrong.add("Config.CacheSize is %d, which is negative", cfg.CacheSize)
 	}
-	if cfg.Cookies.Domain != "" && !validDomain(cfg.Cookies.Domain) {
-		mistake("Config.Cookies.Domain %q is not a domain like example.com", cfg.Cookies.Domain)
+	return errors.Join(errors.Join(wrong...), cfg.checkTimes(), cfg.checkPaths())
+}
+
+func (cfg *Config) checkTimes() error {
+	var wrong mistakes
+	if cfg.Tokens.Lifetime < time.Minute || cfg.Tokens.Lifetime > maxLifetime {
+		wrong.add("Config.Tokens.Lifetime is %v, not between a minute and 400 days", cfg.Tokens.Lifetime)
 	}
-	if err := checkCookieName(cfg.Cookies.Name); err != nil {
-		mistake("Config.Cookies.Name %q: %w", cfg.Cookies.Name, err)
+	if cfg.Sessions.Lifetime != 0 && cfg.Sessions.Lifetime < time.Minute {
+		wrong.add("Config.Sessions.Lifetime is %v, less than a minute", cfg.Sessions.Lifetime)
 	}
-	names := newCookies(cfg.Cookies.Name, cfg.Cookies.Domain, cfg.Cookies.Insecure, cfg.Cookies.Partitioned)
-	for i, f := range cfg.Cookies.Former {
-		orDefault(&f.Name, defaultName)
-		switch {
-		case f.ChangedAt.IsZero():
-			mistake("Config.Cookies.Former[%d] has no ChangedAt", i)
-		case f.Domain != "" && !validDomain(f.Domain):
-			mistake("Config.Cookies.Former[%d]: its domain %q is not one like example.com", i, f.Domain)
-		}
-		if err := checkCookieName(f.Name); err != nil {
-			mistake("Config.Cookies.Former[%d]: its name %q: %w", i, f.Name, err)
-		}
-		former := newCookies(f.Name, f.Domain, cfg.Cookies.Insecure, f.Partitioned)
-		if former.permanent == names.permanent {
-			continue // read under that name anyway
-		}
-		names.former = append(names.former, formerCookies{former, f.ChangedAt})
+	if cfg.Tokens.RenewAfter <= 0 || cfg.Tokens.RenewAfter >= cfg.Tokens.Lifetime {
+		wrong.add("Config.Tokens.RenewAfter is %v, not between 0 and the lifetime %v", cfg.Tokens.RenewAfter, cfg.Tokens.Lifetime)
 	}
+	if cfg.Sessions.RecheckAfter < 0 || cfg.Sessions.RecheckAfter > cfg.Tokens.Lifetime {
+		wrong.add("Config.Sessions.RecheckAfter is %v, not between 0 and the lifetime %v", cfg.Sessions.RecheckAfter, cfg.Tokens.Lifetime)
+	}
+	if cfg.Sessions.RecentProof < 0 {
+		wrong.add("Config.Sessions.RecentProof is %v, which is negative", cfg.Sessions.RecentProof)
+	}
+	return errors.Join(wrong...)
+}
+
+func (cfg *Config) checkPaths() error {
+	var wrong mistakes
 	for name, path := range map[string]string{"Paths.Upgrade": cfg.Paths.Upgrade, "Paths.SignIn": cfg.Paths.SignIn, "Paths.SignOut": cfg.Paths.SignOut} {
 		if path != "" && localurl.Path(path, "") == "" {
-			mistake("Config.%s %q is not a local path like /sign-up", name, path)
+			wrong.add("Config.%s %q is not a local path like /sign-up", name, path)
 		}
 	}
 	for i, path := range cfg.Paths.Credentials {
 		if localurl.Path(path, "") == "" || path == "/" || strings.ContainsAny(path, "?#") {
-			mistake("Config.Paths.Credentials[%d] %q is not a local path like /passkey/", i, path)
+			wrong.add("Config.Paths.Credentials[%d] %q is not a local path like /passkey/", i, path)
 		}
 	}
-	if cfg.Paths.Base = strings.TrimSuffix(cfg.Paths.Base, "/"); cfg.Paths.Base != "" && (localurl.Path(cfg.Paths.Base, "") == "" || strings.ContainsAny(cfg.Paths.Base, "?#%")) {
-		mistake("Config.Paths.Base %q is not a local path like /app", cfg.Paths.Base)
+	if cfg.Paths.Base != "" && (localurl.Path(cfg.Paths.Base, "") == "" || strings.ContainsAny(cfg.Paths.Base, "?#%")) {
+		wrong.add("Config.Paths.Base %q is not a local path like /app", cfg.Paths.Base)
 	}
-	if cfg.CacheSize < 0 {
-		mistake("Config.CacheSize is %d, which is negative", cfg.CacheSize)
-	}
-	proxies, err := clientip.New(cfg.Proxies.Trusted, cfg.Proxies.Header)
-	if err != nil {
-		errs = append(errs, err)
-	}
-	if cfg.NewUsers.Limit.Count >= 0 {
-		if err := checkRowLimit(cfg.NewUsers.Limit); err != nil {
-			mistake("Config.NewUsers.Limit: %w", err)
-		}
-	}
-	if cfg.Sessions.SignInLimit.Count >= 0 {
-		if err := cfg.Sessions.SignInLimit.Check(); err != nil {
-			mistake("Config.Sessions.SignInLimit: %w", err)
-		}
-	}
-	var deviceKeys [][]byte
-	for i, key := range cfg.Keys {
-		secret, err := key.Derive("walkin device")
-		if err != nil && keys != nil { // what newKeyring said is said
-			mistake("Config.Keys[%d]: %w", i, err)
-		}
-		deviceKeys = append(deviceKeys, secret)
-	}
-	ownLimiter := limit.New(0)
-	if cfg.Limiter == nil {
-		cfg.Limiter = ownLimiter
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	if cfg.Cookies.Insecure {
-		log.Warn("walkin: Config.Cookies.Insecure is set: cookies travel without encryption; never use it outside localhost",
-			slog.String("cookie", names.permanent))
-	}
-	cfg.Paths.Credentials = slices.Clone(cfg.Paths.Credentials)
-	cfg.Keys = slices.Clone(cfg.Keys)
-	m := &Middleware{cfg: cfg, log: log, keys: keys, cookies: names, site: newSite(cfg, keys), cache: tokencache.New[entry](cfg.CacheSize), deviceKeys: deviceKeys, renderedKeys: renderedKeys(cfg.Keys),
-		proxies: proxies, ownLimiter: ownLimiter, began: time.Now(), strangers: strangers{seed: maphash.MakeSeed()}, feed: feed{seed: maphash.MakeSeed()}}
-	m.cfg.Store = bounded{cfg.Store.(bounded).inner, &m.feed}
-	return m, nil
+	return errors.Join(wrong...)
 }
 
 func orDefault[T comparable](field *T, value T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/walkintest"
 )

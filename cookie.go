@@ -39,6 +39,41 @@ const (
 	defaultCookie = "walkin"
 )
 
+// cookiesOf returns the cookies of a Config, with its defaults for them filled in.
+func cookiesOf(cfg *Config) (cookies, error) {
+	var wrong mistakes
+	defaultName := cookieName(cfg.Tokens.Issuer, cfg.Tokens.Audience, cfg.Cookies.Insecure)
+	orDefault(&cfg.Cookies.Name, defaultName)
+	if cfg.Cookies.Partitioned && cfg.Cookies.Insecure {
+		wrong.add("Config.Cookies.Partitioned needs Secure cookies; Config.Cookies.Insecure makes others")
+	}
+	if cfg.Cookies.Domain != "" && !validDomain(cfg.Cookies.Domain) {
+		wrong.add("Config.Cookies.Domain %q is not a domain like example.com", cfg.Cookies.Domain)
+	}
+	if err := checkCookieName(cfg.Cookies.Name); err != nil {
+		wrong.add("Config.Cookies.Name %q: %w", cfg.Cookies.Name, err)
+	}
+	names := newCookies(cfg.Cookies.Name, cfg.Cookies.Domain, cfg.Cookies.Insecure, cfg.Cookies.Partitioned)
+	for i, f := range cfg.Cookies.Former {
+		orDefault(&f.Name, defaultName)
+		switch {
+		case f.ChangedAt.IsZero():
+			wrong.add("Config.Cookies.Former[%d] has no ChangedAt", i)
+		case f.Domain != "" && !validDomain(f.Domain):
+			wrong.add("Config.Cookies.Former[%d]: its domain %q is not one like example.com", i, f.Domain)
+		}
+		if err := checkCookieName(f.Name); err != nil {
+			wrong.add("Config.Cookies.Former[%d]: its name %q: %w", i, f.Name, err)
+		}
+		former := newCookies(f.Name, f.Domain, cfg.Cookies.Insecure, f.Partitioned)
+		if former.permanent == names.permanent {
+			continue // read under that name anyway
+		}
+		names.former = append(names.former, formerCookies{former, f.ChangedAt})
+	}
+	return names, errors.Join(wrong...)
+}
+
 func newCookies(name, domain string, insecure, partitioned bool) cookies {
 	host, prefix, suffix := hostPrefix, hostPrefix, ""
 	switch {
@@ -263,6 +298,13 @@ func (k *cookies) name(anonymous bool) string {
 		return k.anonymous
 	}
 	return k.permanent
+}
+
+// forPurpose returns a cookie of this host alone, see Middleware.Cookie.
+func (k *cookies) forPurpose(purpose string) *http.Cookie {
+	cookie := k.cookie(k.own(purpose), "")
+	cookie.Domain = ""
+	return cookie
 }
 
 // flow returns the cookie of Bind: this host's alone, see newCookies.

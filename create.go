@@ -12,26 +12,26 @@ import (
 //
 // Config.Hooks.OnCreate runs in the same transaction, before Config.Tokens.AppClaims, which so
 // finds what it wrote. Such a user is stored alone: a hook is no part of a batch.
-func (m *Middleware) storeAnonymous(ctx context.Context, c Claims, now time.Time) (token string, with Claims, created bool, err error) {
-	if m.cfg.Hooks.OnCreate == nil {
-		if token, with, err = m.issue(ctx, c); err == nil {
-			created, err = m.persist(ctx, with, now)
+func (is *issuer) storeAnonymous(ctx context.Context, c Claims, now time.Time) (token string, with Claims, created bool, err error) {
+	if is.cfg.Hooks.OnCreate == nil {
+		if token, with, err = is.issue(ctx, c); err == nil {
+			created, err = is.persist(ctx, with, now)
 		} else {
 			err = &hookError{Persisted, err}
 		}
 		return token, with, created && err == nil, err
 	}
-	err = m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+	err = is.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		var err error
-		if created, err = m.persist(ctx, c, now); err != nil {
+		if created, err = is.persist(ctx, c, now); err != nil {
 			return err
 		}
 		if created {
-			if err := m.onCreate(ctx, c); err != nil {
+			if err := is.onCreate(ctx, c); err != nil {
 				return err
 			}
 		}
-		if token, with, err = m.issue(ctx, c); err != nil {
+		if token, with, err = is.issue(ctx, c); err != nil {
 			return &hookError{Persisted, err}
 		}
 		return nil
@@ -40,12 +40,12 @@ func (m *Middleware) storeAnonymous(ctx context.Context, c Claims, now time.Time
 }
 
 // onCreate calls Config.Hooks.OnCreate for a user whom this transaction has stored.
-func (m *Middleware) onCreate(ctx context.Context, c Claims) error {
-	if m.cfg.Hooks.OnCreate == nil {
+func (is *issuer) onCreate(ctx context.Context, c Claims) error {
+	if is.cfg.Hooks.OnCreate == nil {
 		return nil
 	}
 	c.Provisional = false
-	if err := m.cfg.Hooks.OnCreate(ctx, c); err != nil {
+	if err := is.cfg.Hooks.OnCreate(ctx, c); err != nil {
 		return &hookError{Persisted, err}
 	}
 	return nil
@@ -62,7 +62,7 @@ func (s *settlement) onCreate(ctx context.Context) error {
 	if s.change.UserID == s.visitor.UserID && s.lost {
 		c = s.visitor
 	}
-	return s.m.onCreate(ctx, c)
+	return s.m.issuer.onCreate(ctx, c)
 }
 
 // isHook reports whether a function of the app's returned the error.

@@ -44,9 +44,7 @@ func (m *Middleware) DeriveKeys(purpose string) ([][]byte, error) {
 // domain must not be able to plant one. The purpose is of lower-case letters and "-".
 // See also [Middleware.ClearAtSignOut].
 func (m *Middleware) Cookie(purpose string) http.Cookie {
-	cookie := m.cookies.cookie(m.cookies.own(purpose), "")
-	cookie.Domain = ""
-	return *cookie
+	return *m.cookies.forPurpose(purpose)
 }
 
 // Limiter returns a limit.Limiter that counts in Config.Limiter. Where that is nil, or
@@ -62,7 +60,7 @@ type fallbackLimiter struct {
 
 func (l *fallbackLimiter) Take(ctx context.Context, key string, limit limit.Limit, n int, now time.Time) (limit.Verdict, error) {
 	shared := l.m.cfg.Limiter
-	if shared == l.m.ownLimiter || time.Now().UnixNano() < l.m.limiterDownUntil.Load() {
+	if shared == l.m.limits.own || time.Now().UnixNano() < l.m.limits.downUntil.Load() {
 		return l.own.Take(ctx, key, limit, n, now)
 	}
 	within, cancel := context.WithTimeout(ctx, limiterTimeout)
@@ -72,7 +70,7 @@ func (l *fallbackLimiter) Take(ctx context.Context, key string, limit limit.Limi
 		return verdict, nil
 	}
 	if ctx.Err() == nil { // a client that went away says nothing about the limiter
-		l.m.limiterDownUntil.Store(time.Now().Add(downPause).UnixNano())
+		l.m.limits.downUntil.Store(time.Now().Add(downPause).UnixNano())
 		l.m.tell(ctx, Event{Outcome: Failed, Reason: "limiter", Err: err})
 	}
 	return l.own.Take(ctx, key, limit, n, now)
@@ -113,7 +111,7 @@ func (m *Middleware) AttachChallenge(c Challenge) error {
 	if c == nil {
 		return errors.New("walkin: AttachChallenge needs a Challenge")
 	}
-	if !m.challenge.CompareAndSwap(nil, &c) {
+	if !m.limits.challenge.CompareAndSwap(nil, &c) {
 		return errors.New("walkin: there is a challenge already")
 	}
 	return nil
@@ -121,20 +119,20 @@ func (m *Middleware) AttachChallenge(c Challenge) error {
 
 // passedChallenge reports whether the visitor has passed the challenge, if there is
 // one. Fails closed: while it fails, visitors are told to wait, as without it.
-func (m *Middleware) passedChallenge(r *http.Request) bool {
-	c := m.challenge.Load()
+func (l *newUserLimits) passedChallenge(r *http.Request) bool {
+	c := l.challenge.Load()
 	if c == nil {
 		return false
 	}
 	passed, err := (*c).Passed(r)
 	if err != nil {
-		m.emit(r, Event{Outcome: Failed, Reason: "challenge", Err: err})
+		l.emit(r, Event{Outcome: Failed, Reason: "challenge", Err: err})
 	}
 	return passed && err == nil
 }
 
 // showChallenge answers with the challenge, if there is one and it is for this visitor.
-func (m *Middleware) showChallenge(w http.ResponseWriter, r *http.Request, refusal *Refusal) bool {
-	c := m.challenge.Load()
+func (l *newUserLimits) showChallenge(w http.ResponseWriter, r *http.Request, refusal *Refusal) bool {
+	c := l.challenge.Load()
 	return c != nil && refusal.Reason == reasonRowLimit && (*c).Show(w, r, refusal)
 }

@@ -141,10 +141,13 @@ func TestAttachChallenge(t *testing.T) {
 
 // A failingCredential reserves an account and fails then, as a password does where too
 // many hash at once.
-type failingCredential struct{ left int }
+type failingCredential struct {
+	wk   *walkin.Middleware
+	left int
+}
 
 func (c *failingCredential) SignUp(r *http.Request) (walkin.Proof, error) {
-	if err := walkin.ReserveAccount(r); err != nil {
+	if err := c.wk.ReserveAccount(r); err != nil {
 		return walkin.Proof{}, err
 	}
 	if c.left--; c.left >= 0 {
@@ -164,7 +167,7 @@ func TestReservationsReturn(t *testing.T) {
 	for _, name := range []string{"form", "handler", "refused"} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, rowsAnHour(2), func(c *walkin.Config) { c.Paths.Upgrade = "/join" })
-			credential := &failingCredential{left: 6}
+			credential := &failingCredential{wk: s.Middleware, left: 6}
 			join := s.UpgradeHandler(credential, nil)
 			if name != "form" {
 				join = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

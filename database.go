@@ -84,16 +84,29 @@ const (
 	askUnknown = time.Second // and where something unknown shows up
 )
 
+// A storeHealth is what is known about the store as a whole: whether it is down, which
+// database it is over, and how far its clock is from this process's.
+type storeHealth struct {
+	*shared
+	asking asking
+	clocks struct {
+		mu         sync.Mutex
+		at, failed int64        // when the two were last compared, or could not be, by clock
+		ahead      atomic.Int64 // nanoseconds that this process was ahead of the store
+	}
+	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
+}
+
 // database returns what is known about the database, asking again when that is
 // older than maxAge. It must not be called in a transaction, which may have the
 // only connection. known is false for a store that has no such methods.
-func (m *Middleware) database(ctx context.Context, maxAge time.Duration) (db Database, known bool, err error) {
-	store, ok := ability[DatabaseStore](m.cfg.Store)
+func (h *storeHealth) database(ctx context.Context, maxAge time.Duration) (db Database, known bool, err error) {
+	store, ok := ability[DatabaseStore](h.cfg.Store)
 	if !ok {
 		return Database{}, false, nil
 	}
 	fresh := func() *seenDatabase {
-		if seen := m.asking.database.Load(); seen != nil && m.clock()-seen.at < int64(maxAge) {
+		if seen := h.asking.database.Load(); seen != nil && h.clock()-seen.at < int64(maxAge) {
 			return seen
 		}
 		return nil
@@ -101,25 +114,25 @@ func (m *Middleware) database(ctx context.Context, maxAge time.Duration) (db Dat
 	if seen := fresh(); seen != nil {
 		return seen.Database, true, nil
 	}
-	m.asking.mu.Lock()
-	defer m.asking.mu.Unlock()
+	h.asking.mu.Lock()
+	defer h.asking.mu.Unlock()
 	if seen := fresh(); seen != nil {
 		return seen.Database, true, nil // another request was faster
 	}
-	if m.asking.failed != 0 && m.clock()-m.asking.failed < int64(downPause) {
+	if h.asking.failed != 0 && h.clock()-h.asking.failed < int64(downPause) {
 		return Database{}, true, errNotAsked
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	if db, err = store.Database(ctx); err != nil {
-		m.asking.failed = max(m.clock(), 1)
+		h.asking.failed = max(h.clock(), 1)
 		return Database{}, true, err
 	}
-	m.asking.failed = 0
-	m.asking.database.Store(&seenDatabase{db, m.clock()})
-	if now := time.Now(); !db.Forgets && m.mustAnnounce(db, now) {
-		if err := store.AnnounceTokenLife(ctx, m.tokenLife(), now); err != nil {
-			m.sometimes(ctx, Event{Outcome: Failed, Reason: "announce", Err: err})
+	h.asking.failed = 0
+	h.asking.database.Store(&seenDatabase{db, h.clock()})
+	if now := time.Now(); !db.Forgets && h.mustAnnounce(db, now) {
+		if err := store.AnnounceTokenLife(ctx, h.tokenLife(), now); err != nil {
+			h.sometimes(ctx, Event{Outcome: Failed, Reason: "announce", Err: err})
 		}
 	}
 	return db, true, nil
@@ -129,14 +142,14 @@ var errNotAsked = errors.New("walkin: the store failed a moment ago")
 
 // tokenLife is how long a token can live after its user was last seen: a renewal is
 // written when the token before is older than RenewAfter.
-func (m *Middleware) tokenLife() time.Duration {
-	return m.cfg.Tokens.Lifetime + m.cfg.Tokens.RenewAfter + 2*leeway
+func (h *storeHealth) tokenLife() time.Duration {
+	return h.cfg.Tokens.Lifetime + h.cfg.Tokens.RenewAfter + 2*leeway
 }
 
 // mustAnnounce is true about once a day on one replica, so that reading writes
 // nothing.
-func (m *Middleware) mustAnnounce(db Database, now time.Time) bool {
-	switch life := m.tokenLife(); {
+func (h *storeHealth) mustAnnounce(db Database, now time.Time) bool {
+	switch life := h.tokenLife(); {
 	case db.TokenLife < life:
 		return true
 	case db.TokenLife == life:
@@ -146,9 +159,9 @@ func (m *Middleware) mustAnnounce(db Database, now time.Time) bool {
 }
 
 // longestTokenLife is that of all replicas, as far as this one has heard.
-func (m *Middleware) longestTokenLife() time.Duration {
-	life := m.tokenLife()
-	if seen := m.asking.database.Load(); seen != nil {
+func (h *storeHealth) longestTokenLife() time.Duration {
+	life := h.tokenLife()
+	if seen := h.asking.database.Load(); seen != nil {
 		life = max(life, seen.TokenLife)
 	}
 	return life
@@ -156,51 +169,33 @@ func (m *Middleware) longestTokenLife() time.Duration {
 
 // prepare brings what is known about the store up to date before a token is
 // issued. Fails open: a token that names no database is one all the same.
-func (m *Middleware) prepare(ctx context.Context) {
-	if m.isDown(time.Now()) {
+func (h *storeHealth) prepare(ctx context.Context) {
+	if h.isDown(time.Now()) {
 		return
 	}
-	_, _, err := m.database(ctx, askAgain)
+	_, _, err := h.database(ctx, askAgain)
 	if err == nil {
-		_ = m.askClock(ctx, askAgain) // which tells the owner itself
+		_ = h.askClock(ctx, askAgain) // which tells the owner itself
 	} else if ctx.Err() == nil {
-		m.downUntil.Store(time.Now().Add(downPause).UnixNano())
+		h.downUntil.Store(time.Now().Add(downPause).UnixNano())
 	}
 }
 
 // prepareMint is prepare for a page view, which needs nothing of the store and so
 // does not wait while another request asks.
-func (m *Middleware) prepareMint(ctx context.Context) {
-	if m.asking.minting.CompareAndSwap(false, true) {
-		m.prepare(ctx)
-		m.asking.minting.Store(false)
+func (h *storeHealth) prepareMint(ctx context.Context) {
+	if h.asking.minting.CompareAndSwap(false, true) {
+		h.prepare(ctx)
+		h.asking.minting.Store(false)
 	}
 }
 
 // databaseID names the database in a token.
-func (m *Middleware) databaseID() string {
-	if seen := m.asking.database.Load(); seen != nil {
+func (h *storeHealth) databaseID() string {
+	if seen := h.asking.database.Load(); seen != nil {
 		return seen.ID
 	}
 	return ""
-}
-
-// sometimes tells the owner what goes on, once in ten minutes and not for each
-// request.
-func (m *Middleware) sometimes(ctx context.Context, e Event) {
-	now := m.clock()
-	m.mu.Lock()
-	last, told := m.told[e.Reason]
-	if told = told && now-last < int64(10*time.Minute); !told {
-		if m.told == nil {
-			m.told = make(map[string]int64)
-		}
-		m.told[e.Reason] = now // the reasons are words of ours, and few
-	}
-	m.mu.Unlock()
-	if !told {
-		m.tell(ctx, e)
-	}
 }
 
 // EndSessionsBefore ends every session that was opened before a time, of permanent
@@ -225,7 +220,7 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 	if err := store.EndSessionsBefore(ctx, at, anonymous); err != nil {
 		return err
 	}
-	m.asking.database.Store(nil)
+	m.health.asking.database.Store(nil)
 	m.feed.changed(uuid.Nil)
 	m.tell(ctx, Event{Outcome: SignedOut, Reason: "all_before"})
 	return nil
@@ -236,13 +231,13 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 // tombstone of a deleted user for as long as a token can live, and sweeps later than
 // that. So one that it has never heard of was lost, by a restore for example, and
 // nothing is done that could not be taken back.
-func (m *Middleware) unheard(r *http.Request, e *entry, seen uint32, err error) finding {
+func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) finding {
 	c, never := e.claims, errors.Is(err, ErrNotFound)
 	age := askAgain
-	if seen := m.asking.database.Load(); seen != nil && !seen.Forgets && !seen.owns(c) {
+	if seen := vr.health.asking.database.Load(); seen != nil && !seen.Forgets && !seen.owns(c) {
 		age = askUnknown
 	}
-	db, known, dbErr := m.database(r.Context(), age)
+	db, known, dbErr := vr.health.database(r.Context(), age)
 	if dbErr != nil {
 		return unreached(r, e, "store_down", dbErr)
 	}
@@ -251,12 +246,12 @@ func (m *Middleware) unheard(r *http.Request, e *entry, seen uint32, err error) 
 	case known && !db.owns(c):
 		err := fmt.Errorf("walkin: a token is of the database %.8q and the store is over %q: "+
 			"either the store is over the wrong database, or it was made anew and is to adopt the other's tokens", c.database, db.ID)
-		m.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
+		vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
 		return unreached(r, e, "other_database", err)
 	case known && never && c.IssuedAt.Add(leeway).Before(db.Birth):
 		err := errors.New("walkin: a token is older than the database that the store is over: " +
 			"either it is the wrong one, or it was made anew and is to adopt older tokens")
-		m.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
+		vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
 		return unreached(r, e, "other_database", err)
 	}
 	ended := db.EndedBefore
@@ -266,25 +261,25 @@ func (m *Middleware) unheard(r *http.Request, e *entry, seen uint32, err error) 
 	switch {
 	case c.IssuedAt.Before(ended):
 	case never && c.Provisional:
-		if m.alive(e, seen, time.Now()) {
+		if vr.alive(e, seen, time.Now()) {
 			return finding{standing: live, entry: e}
 		}
 	case db.Forgets:
 	case c.Anonymous && never:
-		return m.lose(r, e)
+		return vr.lose(r, e)
 	case !c.Anonymous:
 		if !known && never {
-			return m.lose(r, e) // and nothing is written where the database has no name
+			return vr.lose(r, e) // and nothing is written where the database has no name
 		}
-		lost, err := m.isLost(r.Context(), c, never)
+		lost, err := vr.health.isLost(r.Context(), c, never)
 		if err != nil {
 			return unreached(r, e, "store_down", err)
 		}
 		if lost {
-			return m.lose(r, e)
+			return vr.lose(r, e)
 		}
 	}
-	m.over(e)
+	vr.over(e)
 	return finding{standing: superseded, reason: "superseded", entry: e}
 }
 
@@ -300,18 +295,18 @@ func unreached(r *http.Request, e *entry, reason string, err error) finding {
 
 // lose is for a user whom the store has lost, and remembers it for safe requests as
 // long as any look-up.
-func (m *Middleware) lose(r *http.Request, e *entry) finding {
-	e.lost.Store(m.clock() + int64(m.cfg.Sessions.RecheckAfter))
-	m.sometimes(r.Context(), Event{Outcome: Failed, Reason: "user_lost", UserID: e.claims.UserID, SessionID: e.claims.SessionID,
+func (vr *verifier) lose(r *http.Request, e *entry) finding {
+	e.lost.Store(vr.clock() + int64(vr.cfg.Sessions.RecheckAfter))
+	vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "user_lost", UserID: e.claims.UserID, SessionID: e.claims.SessionID,
 		Err: errors.New("walkin: the store has never heard of the user of a token: it was restored, or is over the wrong database")})
-	return m.lostOne(r, e)
+	return vr.lostOne(r, e)
 }
 
 // lostOne tells what a lost user may do. An anonymous one is served as the signature
 // of their token says, and comes back with their next act; a permanent one is
 // without a user until they sign in, or the store knows them again.
-func (m *Middleware) lostOne(r *http.Request, e *entry) finding {
-	if e.claims.Anonymous && (isSafe(r) || !m.cfg.Sessions.NoRevival) {
+func (vr *verifier) lostOne(r *http.Request, e *entry) finding {
+	if e.claims.Anonymous && (isSafe(r) || !vr.cfg.Sessions.NoRevival) {
 		return finding{standing: live, entry: e, lost: true}
 	}
 	return finding{standing: lost, reason: "unknown_user", entry: e}
@@ -323,11 +318,11 @@ func (m *Middleware) lostOne(r *http.Request, e *entry) finding {
 //
 // The row that keeps it is of a user who was never seen. It makes the ID one that
 // the store knows, so no anonymous token brings it back from then on.
-func (m *Middleware) isLost(ctx context.Context, c Claims, never bool) (lost bool, err error) {
+func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if !never {
-		user, err := m.cfg.Store.User(ctx, c.UserID)
+		user, err := h.cfg.Store.User(ctx, c.UserID)
 		if errors.Is(err, ErrNotFound) {
 			return false, nil // deleted
 		}
@@ -338,13 +333,13 @@ func (m *Middleware) isLost(ctx context.Context, c Claims, never bool) (lost boo
 			return true, nil
 		}
 	}
-	err = m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+	err = h.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		lost = true
-		err := m.cfg.Store.CreateUser(ctx, User{ID: c.UserID, CreatedAt: time.Now(), SeenAt: neverSeen})
+		err := h.cfg.Store.CreateUser(ctx, User{ID: c.UserID, CreatedAt: time.Now(), SeenAt: neverSeen})
 		if !errors.Is(err, ErrSuperseded) {
 			return err
 		}
-		user, err := m.cfg.Store.User(ctx, c.UserID)
+		user, err := h.cfg.Store.User(ctx, c.UserID)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			lost = false // deleted meanwhile
@@ -355,7 +350,7 @@ func (m *Middleware) isLost(ctx context.Context, c Claims, never bool) (lost boo
 			lost = isReserved(user)
 			return nil
 		}
-		return m.cfg.Store.DeleteSessions(ctx, c.UserID, uuid.Nil)
+		return h.cfg.Store.DeleteSessions(ctx, c.UserID, uuid.Nil)
 	})
 	return lost, err
 }

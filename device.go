@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,19 +34,38 @@ const (
 	deviceCookie = "device" // for Middleware.Cookie
 )
 
+// devices signs and verifies the marks.
+type devices struct {
+	keys    [][]byte // the first signs, all verify
+	cookies *cookies
+}
+
+func newDevices(s *shared) (devices, error) {
+	d := devices{cookies: &s.cookies}
+	var wrong mistakes
+	for i, key := range s.cfg.Keys {
+		secret, err := key.Derive("walkin device")
+		if err != nil && s.keys != nil { // what NewKeyring said is said
+			wrong.add("Config.Keys[%d]: %w", i, err)
+		}
+		d.keys = append(d.keys, secret)
+	}
+	return d, errors.Join(wrong...)
+}
+
 // KnownDevice reports whether the browser of a request has proven an identity
 // before, by a proof with Proof.Device, or is signed in as its user; device then
 // names it, for the key of a limit: it is no secret, and it says nothing about the
 // visitor. It is for limits that strangers could use up and for nothing else: such a
 // browser has proven nothing today. The request is one behind
 // [Middleware.Handler]; every other is from an unknown device.
-func KnownDevice(r *http.Request, identity Identity) (device string, known bool) {
+func (m *Middleware) KnownDevice(r *http.Request, identity Identity) (device string, known bool) {
 	v := visitFrom(r.Context())
-	if v == nil || v.m == nil || identity.UserID == uuid.Nil {
+	if v == nil || v.home != m.home || identity.UserID == uuid.Nil {
 		return "", false
 	}
-	for _, mark := range v.m.marks(r) {
-		if v.m.marked(mark, identity) {
+	for _, mark := range m.devices.marks(r) {
+		if m.devices.marked(mark, identity) {
 			return "device:" + mark[:markNonce], true
 		}
 	}
@@ -57,8 +77,8 @@ func KnownDevice(r *http.Request, identity Identity) (device string, known bool)
 
 // marks returns the marks that a request brings, of the right size and no more than
 // we set.
-func (m *Middleware) marks(r *http.Request) []string {
-	values := r.CookiesNamed(m.cookies.own(deviceCookie))
+func (d *devices) marks(r *http.Request) []string {
+	values := r.CookiesNamed(d.cookies.own(deviceCookie))
 	if len(values) != 1 || len(values[0].Value) > maxMarks*(markSize+1) {
 		return nil
 	}
@@ -67,8 +87,8 @@ func (m *Middleware) marks(r *http.Request) []string {
 }
 
 // marked reports whether a mark is ours and the identity's, under whichever key.
-func (m *Middleware) marked(mark string, identity Identity) bool {
-	return slices.ContainsFunc(m.deviceKeys, func(key []byte) bool {
+func (d *devices) marked(mark string, identity Identity) bool {
+	return slices.ContainsFunc(d.keys, func(key []byte) bool {
 		return hmac.Equal([]byte(mark), []byte(markOf(key, mark[:markNonce], identity)))
 	})
 }
@@ -85,19 +105,19 @@ func markOf(key []byte, nonce string, identity Identity) string {
 
 // mark returns the cookie that marks the browser of a request for an identity which
 // it has just proven, beside the marks it has.
-func (m *Middleware) mark(r *http.Request, identity Identity) *http.Cookie {
-	nonce, marks := rand.Text(), m.marks(r)
+func (d *devices) mark(r *http.Request, identity Identity) *http.Cookie {
+	nonce, marks := rand.Text(), d.marks(r)
 	for i, mark := range marks {
-		if m.marked(mark, identity) {
+		if d.marked(mark, identity) {
 			nonce = mark[:markNonce] // the same device, perhaps under a newer key
 			marks = slices.Delete(marks, i, i+1)
 			break
 		}
 	}
-	marks = slices.Insert(marks, 0, markOf(m.deviceKeys[0], nonce, identity))
-	cookie := m.Cookie(deviceCookie)
+	marks = slices.Insert(marks, 0, markOf(d.keys[0], nonce, identity))
+	cookie := d.cookies.forPurpose(deviceCookie)
 	cookie.Value, cookie.MaxAge = strings.Join(marks[:min(len(marks), maxMarks)], "~"), markedFor
-	return &cookie
+	return cookie
 }
 
 // ReserveAccount takes from Config.NewUsers.Limit what [Middleware.Continue] would take for
@@ -106,16 +126,16 @@ func (m *Middleware) mark(r *http.Request, identity Identity) *http.Cookie {
 // new password: call it before, when nothing else is left to refuse. The request is
 // one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes. What
 // Continue does not use is given back at the end of the request.
-func ReserveAccount(r *http.Request) error {
+func (m *Middleware) ReserveAccount(r *http.Request) error {
 	v := visitFrom(r.Context())
-	if v == nil || v.m == nil || v.more().reserved {
+	if v == nil || v.home != m.home || v.more().reserved {
 		return nil
 	}
 	c := v.claims.Load()
 	if c != nil && !c.Provisional {
 		return nil
 	}
-	taken, full := v.m.takeRowOrAsk(r, time.Now())
+	taken, full := m.limits.takeRowOrAsk(r, time.Now())
 	if full != nil {
 		return full
 	}
@@ -125,9 +145,9 @@ func ReserveAccount(r *http.Request) error {
 
 // returnReserved gives back what ReserveAccount took and Continue did not use: no
 // account was made, and one who tries again must not be refused for that.
-func (m *Middleware) returnReserved(r *http.Request, v *visit) {
+func (l *newUserLimits) returnReserved(r *http.Request, v *visit) {
 	if own := v.rest.Load(); own != nil && own.reserved {
-		m.returnRow(r, own.taken, time.Now())
+		l.returnRow(r, own.taken, time.Now())
 		own.taken, own.reserved = takenRows{}, false
 	}
 }

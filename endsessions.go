@@ -13,7 +13,7 @@ func (m *Middleware) EndSession(ctx context.Context, userID, sessionID uuid.UUID
 	if err := m.cfg.Store.DeleteSession(ctx, userID, sessionID); err != nil {
 		return err
 	}
-	m.drop(ctx, Claims{UserID: userID, SessionID: sessionID})
+	m.data.drop(ctx, Claims{UserID: userID, SessionID: sessionID})
 	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID, SessionID: sessionID})
 	return nil
 }
@@ -31,7 +31,7 @@ func (m *Middleware) EndOtherSessions(ctx context.Context, userID, except uuid.U
 	if err != nil {
 		return err
 	}
-	m.dropOthers(ctx, userID, except)
+	m.data.dropOthers(ctx, userID, except)
 	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
 	return nil
 }

@@ -1,11 +1,6 @@
 package walkin
 
 import (
-	"context"
-	"log/slog"
-	"net/http"
-	"slices"
-
 	"github.com/google/uuid"
 )
 
@@ -51,30 +46,4 @@ type Event struct {
 	Note      string // of Impersonated and ImpersonationEnded: the operator's reason
 	Count     int    // of Swept
 	Err       error  // what caused it, where there is a cause
-}
-
-// emit hands an event of a request to the owner.
-func (m *Middleware) emit(r *http.Request, e Event) {
-	if e.UserID == uuid.Nil && e.Outcome == Refused {
-		if c, ok := FromContext(r.Context()); ok {
-			e.UserID, e.SessionID, e.ActorID = c.UserID, c.SessionID, c.Actor
-		}
-	}
-	m.tell(r.Context(), e)
-}
-
-// ours are the reasons of refusals that are no visitor's doing.
-var ours = []string{reasonStoreDown, reasonConstraint, "internal"}
-
-func (m *Middleware) tell(ctx context.Context, e Event) {
-	if e.Outcome == Failed || e.Outcome == Refused && slices.Contains(ours, e.Reason) {
-		m.log.LogAttrs(ctx, slog.LevelWarn, "walkin: "+string(e.Outcome), slog.String("reason", e.Reason), slog.Any("error", e.Err))
-	}
-	m.watchers.watched(e)
-	if m.cfg.OnEvent != nil {
-		m.cfg.OnEvent(ctx, e)
-	}
-	if observe := m.observe.Load(); observe != nil {
-		(*observe)(ctx, e)
-	}
 }

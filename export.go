@@ -119,10 +119,7 @@ func (m *Middleware) exportApp(ctx context.Context, e *Export) error {
 func (m *Middleware) exportData(ctx context.Context, s Session) ([]any, error) {
 	ctx = NewContext(ctx, Claims{UserID: s.UserID, SessionID: s.ID}) // for stores that ask whose data it is
 	var all []any
-	m.mu.Lock()
-	managers := m.data
-	m.mu.Unlock()
-	for _, d := range managers {
+	for _, d := range m.data.managers() {
 		b, found, err := d.find(ctx, d.key(s.ID))
 		if err != nil {
 			return nil, err

@@ -45,5 +45,5 @@ func (m *Middleware) Verify(text string, bearer bool, now time.Time) (Claims, er
 
 // Remembers reports whether a token is in the cache.
 func (m *Middleware) Remembers(token string) bool {
-	return m.cache.Get(token) != nil
+	return m.verifier.cache.Get(token) != nil
 }

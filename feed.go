@@ -80,21 +80,21 @@ func (f *feed) unchanged(e *entry) bool { return f.counters[e.slot].Load() == e.
 
 // fresh reports whether a safe request may believe what the last look-up found: for
 // RecheckAfter, and for longer while the feed says that nothing changed.
-func (m *Middleware) fresh(e *entry, now time.Time) bool {
-	if !m.feed.unchanged(e) {
+func (vr *verifier) fresh(e *entry, now time.Time) bool {
+	if !vr.feed.unchanged(e) {
 		return false
 	}
-	if e.checkedWithin(m.cfg.Sessions.RecheckAfter, now) {
+	if e.checkedWithin(vr.cfg.Sessions.RecheckAfter, now) {
 		return true
 	}
-	at := m.clock()
-	return m.feed.vouches.Load() > at && e.vouched.Load() > at
+	at := vr.clock()
+	return vr.feed.vouches.Load() > at && e.vouched.Load() > at
 }
 
 // vouch lets the feed speak for an entry whose session was just looked up. The jitter
 // keeps those who came together from being looked up together ten minutes later.
-func (m *Middleware) vouch(e *entry) {
-	e.vouched.Store(m.clock() + int64(feedTrust-rand.N(feedTrust/5)))
+func (vr *verifier) vouch(e *entry) {
+	e.vouched.Store(vr.clock() + int64(feedTrust-rand.N(feedTrust/5)))
 }
 
 // distrust has the next request with a token look again.
@@ -172,7 +172,7 @@ func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed
 	}
 	for _, user := range users {
 		if user == uuid.Nil {
-			m.asking.database.Store(nil) // what it says about all users may have changed
+			m.health.asking.database.Store(nil) // what it says about all users may have changed
 		}
 		m.feed.changed(user)
 		m.watchers.changed(user)
@@ -183,15 +183,15 @@ func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed
 }
 
 // missFeed warns once where a store has a feed that is not read.
-func (m *Middleware) missFeed() {
-	if m.feed.warned.Load() || m.feed.running.Load() || m.clock() < int64(feedSilent) {
+func (vr *verifier) missFeed() {
+	if vr.feed.warned.Load() || vr.feed.running.Load() || vr.clock() < int64(feedSilent) {
 		return
 	}
-	if seen := m.asking.database.Load(); seen != nil && seen.Forgets {
+	if seen := vr.health.asking.database.Load(); seen != nil && seen.Forgets {
 		return // there is one process, and asking it is cheap
 	}
-	if _, ok := ability[FeedStore](m.cfg.Store); ok && m.feed.warned.CompareAndSwap(false, true) {
-		m.log.Warn("walkin: nothing runs RunFeed: what ends on another replica is heard of within Config.Sessions.RecheckAfter, and returning visitors are looked up as often")
+	if _, ok := ability[FeedStore](vr.cfg.Store); ok && vr.feed.warned.CompareAndSwap(false, true) {
+		vr.log.Warn("walkin: nothing runs RunFeed: what ends on another replica is heard of within Config.Sessions.RecheckAfter, and returning visitors are looked up as often")
 	}
 }
 

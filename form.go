@@ -61,7 +61,7 @@ func (m *Middleware) UpgradeHandler(credential Credential, page func(http.Respon
 		if signInErr != nil {
 			return "", err // a wrong password, or one guess too many, says no more than that the name is taken
 		}
-		c := m.visit(w, r).claims.Load()
+		c := m.verifier.visit(w, r).claims.Load()
 		if c != nil {
 			owned, ownerErr := m.cfg.Store.Identity(r.Context(), known.Provider, known.Subject)
 			if ownerErr != nil || owned.UserID != c.UserID {
@@ -96,7 +96,7 @@ func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, 
 func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := r
-		r = m.withVisit(w, r)
+		r = m.verifier.withVisit(w, r)
 		// What the form was parsed into, and with it the files that net/http removes.
 		defer func() { request.GiveBack(outer, r) }()
 		limitBody(w, r)
@@ -105,15 +105,15 @@ func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, F
 		case http.MethodGet, http.MethodHead:
 		case http.MethodPost:
 			// Before anything is read or hashed for a page from elsewhere.
-			if refusal := m.whyNotAct(m.visit(w, r), r); refusal != nil {
+			if refusal := m.admission.whyNotAct(m.verifier.visit(w, r), r); refusal != nil {
 				m.Refuse(w, r, refusal)
 				return
 			}
-			if v := m.visit(w, r); visitFrom(r.Context()) != v {
+			if v := m.verifier.visit(w, r); visitFrom(r.Context()) != v {
 				r = request.With(v, r) // for the credential, outside of Handler, and for IssuedToken
 				defer v.end()
 			}
-			defer m.returnReserved(r, m.visit(w, r))
+			defer m.limits.returnReserved(r, m.verifier.visit(w, r))
 			to, err := post(w, r)
 			if token, ok := IssuedToken(r.Context()); ok && err == nil {
 				token.ServeHTTP(w, r)

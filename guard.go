@@ -144,14 +144,14 @@ func (m *Middleware) RequireUser() func(http.Handler) http.Handler {
 func (m *Middleware) RequirePermanent() func(http.Handler) http.Handler {
 	return m.guard(func(c Claims) error {
 		if c.Anonymous {
-			return m.anonymous()
+			return m.admission.anonymous()
 		}
 		return nil
 	})
 }
 
-func (m *Middleware) anonymous() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.Paths.Upgrade,
+func (a *admission) anonymous() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: a.cfg.Paths.Upgrade,
 		Text: texts.Of("error.account_needed")}
 }
 
@@ -164,7 +164,7 @@ func (m *Middleware) RequireRecent(within time.Duration) func(http.Handler) http
 	return m.guard(func(c Claims) error {
 		switch {
 		case c.Anonymous:
-			return m.anonymous()
+			return m.admission.anonymous()
 		case time.Since(c.ProvenAt) > within:
 			refusal := notRecent()
 			refusal.Page = m.cfg.Paths.SignIn
@@ -207,8 +207,8 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	v := visitFrom(r.Context())
 	c, ok := FromContext(r.Context())
 	switch {
-	case ok && v.m != nil && !isSafe(r):
-		if refusal := v.m.whyNotAct(v, r); refusal != nil {
+	case ok && v.home != nil && !isSafe(r):
+		if refusal := m.admission.whyNotAct(v, r); refusal != nil {
 			return refusal
 		}
 		fallthrough
@@ -217,7 +217,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	}
 	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.Paths.SignIn}
 	if v != nil && v.standing == conflicting {
-		return m.twoUsers()
+		return m.admission.twoUsers()
 	} else if v != nil && v.standing == suspended {
 		return refusalOf(v.more().err)
 	} else if v != nil && v.reason() != "" {
@@ -241,7 +241,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // asked: it is the end of another transport than HTTP, as in adapters/grpcwalkin.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := said(r, m, refusalOf(err))
-	r = m.withVisit(w, r)
+	r = m.verifier.withVisit(w, r)
 	m.refused(w, r, refusal)
 	for inner := w; inner != nil; {
 		switch t := inner.(type) {
@@ -254,7 +254,7 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 			inner = nil
 		}
 	}
-	if m.showChallenge(w, r, refusal) {
+	if m.limits.showChallenge(w, r, refusal) {
 		return
 	}
 	if m.cfg.OnRefuse != nil {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"

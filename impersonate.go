@@ -92,22 +92,22 @@ func actingRefusal(reason, message string) *Refusal {
 // other sites; nobody impersonates an operator or themselves. The error is for
 // [Middleware.Refuse]. Call it before the response begins, and answer with a redirect.
 func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID uuid.UUID, reason string) error {
-	v := m.visit(w, r)
+	v := m.verifier.visit(w, r)
 	c := v.claims.Load()
 	reason = strings.TrimSpace(reason)
 	switch {
 	case m.cfg.Impersonation.IsOperator == nil:
 		return errors.New("walkin: Impersonate was called without Config.Impersonation")
-	case m.whyNotWrite(v, r) != nil:
-		return m.whyNotWrite(v, r)
+	case m.admission.whyNotWrite(v, r) != nil:
+		return m.admission.whyNotWrite(v, r)
 	case c == nil:
-		return m.noUser(v, "no_user")
+		return m.admission.noUser(v, "no_user")
 	case CheckActor(v) != nil:
 		return CheckActor(v)
 	case v.bearer:
 		return actingRefusal("impersonation_bearer", "")
 	case c.Anonymous:
-		return m.anonymous()
+		return m.admission.anonymous()
 	case time.Since(c.ProvenAt) > m.cfg.Sessions.RecentProof:
 		refusal := notRecent()
 		refusal.Page = m.cfg.Paths.SignIn
@@ -120,7 +120,7 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 		return errors.New("walkin: Impersonate was called after the response began")
 	}
 	a := acting{UserID: userID, Operator: c.UserID, OperatorSession: c.SessionID, Reason: reason, EndsAt: time.Now().Add(actingFor), sessionID: uuid.New()}
-	user, err := m.mayActAs(r.Context(), a)
+	user, err := operators{m}.mayActAs(r.Context(), a)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 	if err != nil {
 		return err
 	}
-	text, err := m.actingToken(a, user)
+	text, err := operators{m}.actingToken(a, user)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (a *acting) event(o Outcome) Event {
 
 // mayActAs asks the app about both users, and returns the one who is seen. A user who
 // is not there is a *Refusal.
-func (m *Middleware) mayActAs(ctx context.Context, a acting) (User, error) {
+func (m operators) mayActAs(ctx context.Context, a acting) (User, error) {
 	for id, want := range map[uuid.UUID]bool{a.Operator: true, a.UserID: false} {
 		is, err := m.cfg.Impersonation.IsOperator(ctx, id)
 		if err != nil {
@@ -164,7 +164,7 @@ func (m *Middleware) mayActAs(ctx context.Context, a acting) (User, error) {
 	return user, err
 }
 
-func (m *Middleware) actingToken(a acting, user User) (string, error) {
+func (m operators) actingToken(a acting, user User) (string, error) {
 	c := Claims{UserID: user.ID, SessionID: a.sessionID, Anonymous: user.Anonymous, IssuedAt: time.Now(), ExpiresAt: a.EndsAt}
 	return m.keys.IssueActing(c.forToken(), token.Actor{UserID: a.Operator, SessionID: a.OperatorSession}, m.cfg.Tokens.Audience)
 }
@@ -179,25 +179,11 @@ func (k *cookies) act(value string) *http.Cookie {
 	return cookie
 }
 
-// isActing reports whether a request has the cookie of an impersonation. A site that
-// has no impersonation does not ask.
-func (m *Middleware) isActing(r *http.Request) bool {
-	if m.cfg.Impersonation.IsOperator == nil {
-		return false
-	}
-	for _, line := range r.Header["Cookie"] {
-		if strings.Contains(line, m.cookies.acting+"=") {
-			return len(r.CookiesNamed(m.cookies.acting)) > 0
-		}
-	}
-	return false
-}
-
 // actingOf returns the impersonation of a request, or false where it is over. Every
 // request asks the store for the record, the operator's session and the user, and the
 // app about both users. An error is that the store or the app did not answer: fails
 // closed, as neither of the two users.
-func (m *Middleware) actingOf(r *http.Request) (a acting, user User, alive bool, err error) {
+func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, err error) {
 	values := r.CookiesNamed(m.cookies.acting)
 	if len(values) != 1 {
 		return a, user, false, nil // no browser sends two of a __Host- cookie
@@ -226,13 +212,13 @@ func (m *Middleware) actingOf(r *http.Request) (a acting, user User, alive bool,
 	if !m.brings(r, a, now) {
 		return acting{}, user, false, nil // whoever stole it does not end it either
 	}
-	s, err := m.lookup(r.Context(), Claims{UserID: a.Operator, SessionID: a.OperatorSession})
+	s, err := m.health.lookup(r.Context(), Claims{UserID: a.Operator, SessionID: a.OperatorSession})
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded), errors.Is(err, ErrBanned):
 		return a, user, false, nil
 	case err != nil:
 		return a, user, false, err
-	case s.Anonymous, now.After(s.ExpiresAt.Add(leeway)), m.outlived(s.CreatedAt, now):
+	case s.Anonymous, now.After(s.ExpiresAt.Add(leeway)), m.verifier.outlived(s.CreatedAt, now):
 		return a, user, false, nil
 	}
 	user, err = m.mayActAs(r.Context(), a)
@@ -244,7 +230,7 @@ func (m *Middleware) actingOf(r *http.Request) (a acting, user User, alive bool,
 
 // brings reports whether a request has the operator's own cookie too: the third one is
 // worth nothing in another browser.
-func (m *Middleware) brings(r *http.Request, a acting, now time.Time) bool {
+func (m operators) brings(r *http.Request, a acting, now time.Time) bool {
 	var permanent, anonymous carriedCookie
 	m.cookies.find(r.Header, nil, &permanent, &anonymous)
 	for _, value := range permanent.values() {
@@ -256,12 +242,15 @@ func (m *Middleware) brings(r *http.Request, a acting, now time.Time) bool {
 	return false
 }
 
+// operators serves the requests of operators who see the site as a user does.
+type operators struct{ *Middleware }
+
 type actingOver struct{ *Middleware }
 
 // serveActing answers a request with the cookie of an impersonation, and returns false
 // where it is served as any other.
-func (m *Middleware) serveActing(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-	if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled || r.Context().Value(actingOver{m}) != nil {
+func (m operators) serveActing(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+	if v := visitFrom(r.Context()); v != nil && v.home == m.home && v.handled || r.Context().Value(actingOver{m.Middleware}) != nil {
 		return false
 	}
 	a, user, alive, err := m.actingOf(r)
@@ -274,9 +263,9 @@ func (m *Middleware) serveActing(w http.ResponseWriter, r *http.Request, next ht
 		return true
 	}
 	var b brought
-	b.read(r.Header, m)
-	facts := m.readFacts(r, &b)
-	v := &visit{Context: r.Context(), m: m, standing: live, handled: true, facts: facts, url: r.URL}
+	b.read(r.Header, m.verifier)
+	facts := m.admission.readFacts(r, &b)
+	v := &visit{Context: r.Context(), home: m.home, standing: live, handled: true, facts: facts, url: r.URL}
 	v.more().acting = &a
 	v.claims.Store(&Claims{UserID: user.ID, SessionID: a.sessionID, Anonymous: user.Anonymous, Actor: a.Operator,
 		IssuedAt: a.EndsAt.Add(-actingFor), ExpiresAt: a.EndsAt})
@@ -307,7 +296,7 @@ func (m *Middleware) serveActing(w http.ResponseWriter, r *http.Request, next ht
 }
 
 // actingMay returns why an operator who sees the site as a user may not send a request.
-func (m *Middleware) actingMay(r *http.Request, f request.Facts) *Refusal {
+func (m operators) actingMay(r *http.Request, f request.Facts) *Refusal {
 	switch {
 	case r.Header.Get("Authorization") != "":
 		return actingRefusal("impersonation_bearer", "") // whose request it is must be beyond doubt
@@ -325,24 +314,24 @@ func (m *Middleware) actingMay(r *http.Request, f request.Facts) *Refusal {
 
 // isStop reports whether a request ends the impersonation. A sign-out does, and does
 // not reach the app: it would not know whose session to end.
-func (m *Middleware) isStop(r *http.Request) bool {
+func (m operators) isStop(r *http.Request) bool {
 	if r.Method != http.MethodPost {
 		return false
 	}
 	signOut, _, _ := strings.Cut(m.cfg.Paths.SignOut, "?")
-	at := m.asked(r).Path
+	at := m.admission.asked(r).Path
 	return strings.HasSuffix(r.URL.Path, stopPath) || isSignOutPath(r.URL.Path) || signOut != "" && at == signOut
 }
 
 // stopActing ends the impersonation of a visit.
-func (m *Middleware) stopActing(w http.ResponseWriter, r *http.Request, v *visit) {
+func (m operators) stopActing(w http.ResponseWriter, r *http.Request, v *visit) {
 	limitBody(w, r)
 	m.endActing(r, *v.actor())
 	m.setCookies(w, v, m.cookies.act(""))
 }
 
 // endActing forgets an impersonation, and tells once.
-func (m *Middleware) endActing(r *http.Request, a acting) {
+func (m operators) endActing(r *http.Request, a acting) {
 	_, err := m.cfg.Store.TakeTicket(r.Context(), actingKey(a.sessionID), time.Now())
 	switch {
 	case err == nil:
@@ -356,7 +345,7 @@ func (m *Middleware) endActing(r *http.Request, a acting) {
 // serveAfterActing answers a request with the cookie of an impersonation that is over:
 // pages as if it were not there, and it goes with them. What was typed into a page of
 // the user's is refused: fails closed, or it would be filed as the operator's.
-func (m *Middleware) serveAfterActing(w http.ResponseWriter, r *http.Request, next http.Handler, a acting) {
+func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, next http.Handler, a acting) {
 	if a.sessionID != uuid.Nil {
 		m.endActing(r, a)
 	}
@@ -365,12 +354,12 @@ func (m *Middleware) serveAfterActing(w http.ResponseWriter, r *http.Request, ne
 		return
 	}
 	var b brought
-	b.read(r.Header, m)
+	b.read(r.Header, m.verifier)
 	p := response.New(w)
-	if f := m.readFacts(r, &b); f.Method == request.Get && m.notAPage(f) == "" {
+	if f := m.admission.readFacts(r, &b); f.Method == request.Get && m.admission.notAPage(f) == "" {
 		p.Set(m.cookies.act(""))
 	}
-	inner := request.With(context.WithValue(r.Context(), actingOver{m}, true), r)
+	inner := request.With(context.WithValue(r.Context(), actingOver{m.Middleware}, true), r)
 	defer func() { request.GiveBack(r, inner) }()
 	m.Handler(next).ServeHTTP(p.Wrapped(), inner)
 	p.Finish(r.Context())

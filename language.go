@@ -22,7 +22,9 @@ func (m *Middleware) Texts(r *http.Request) *texts.Catalogue {
 // middlewareOf returns the middleware that a request passed, or nil.
 func middlewareOf(r *http.Request) *Middleware {
 	if v := visitFrom(r.Context()); v != nil {
-		return v.m
+		if v.home != nil {
+			return v.home.m
+		}
 	}
 	return nil
 }

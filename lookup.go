@@ -15,16 +15,16 @@ type inquiry struct {
 // and only read: a page and what it loads are one look-up. seen is what the feed's
 // counter was when the look-up began. A request that writes looks for itself, since
 // what it hears must be newer than the request.
-func (m *Middleware) ask(r *http.Request, e *entry) (s Session, seen uint32, err error) {
+func (vr *verifier) ask(r *http.Request, e *entry) (s Session, seen uint32, err error) {
 	for isSafe(r) {
-		mine := &inquiry{done: make(chan struct{}), seen: m.feed.counters[e.slot].Load()}
+		mine := &inquiry{done: make(chan struct{}), seen: vr.feed.counters[e.slot].Load()}
 		if e.asking.CompareAndSwap(nil, mine) {
 			defer func() {
 				e.asking.Store(nil)
 				close(mine.done)
 			}()
 			mine.left = true // after a panic, too
-			mine.session, mine.err = m.lookup(r.Context(), e.claims)
+			mine.session, mine.err = vr.health.lookup(r.Context(), e.claims)
 			mine.left = r.Context().Err() != nil
 			return mine.session, mine.seen, mine.err
 		}
@@ -41,7 +41,7 @@ func (m *Middleware) ask(r *http.Request, e *entry) (s Session, seen uint32, err
 			return other.session, other.seen, other.err
 		}
 	}
-	seen = m.feed.counters[e.slot].Load()
-	s, err = m.lookup(r.Context(), e.claims)
+	seen = vr.feed.counters[e.slot].Load()
+	s, err = vr.health.lookup(r.Context(), e.claims)
 	return s, seen, err
 }

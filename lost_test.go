@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store/memstore"
 )

@@ -2,6 +2,8 @@ package walkin
 
 import (
 	"context"
+	"errors"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,61 +14,65 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/walkin-go/walkin/internal/clientip"
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
 	"github.com/walkin-go/walkin/internal/tokencache"
-	"github.com/walkin-go/walkin/limit"
 )
 
 // Middleware gives the visitors of a site their users. It is safe for
 // concurrent use; replicas of an app each have their own over one store.
 type Middleware struct {
-	cfg     Config // with all defaults filled in
-	log     *slog.Logger
-	keys    *token.Keyring
-	cookies cookies
-	site    request.Site
-	cache   *tokencache.Cache[entry]
-	proxies *clientip.Proxies
-	began   time.Time
+	*shared
+	health    *storeHealth   // is the store there, and which one is it
+	verifier  *verifier      // whose request is it
+	issuer    *issuer        // tokens
+	limits    *newUserLimits // how many may come
+	data      *dataCarrier   // of sessions, for LoadAndSave
+	admission *admission     // what a request may do
 
-	strangers strangers
-
-	deviceKeys [][]byte // the first signs, all verify
-
-	downUntil atomic.Int64 // unix nanoseconds; a store that failed is not asked again by readers before
-
-	ownLimiter       limit.Limiter // in memory; Config.Limiter, or in its place while it fails
-	limiterDownUntil atomic.Int64  // as downUntil
-	proxySeen        atomic.Bool   // one that is not trusted, and the owner was told
-	addressSeen      atomic.Bool   // a request without one, and the owner was told
-	plainSeen        atomic.Bool   // a page over plain http that keeps no Secure cookie, and the owner was told
-
-	feed    feed
-	observe atomic.Pointer[func(ctx context.Context, e Event)]                                           // of AttachObserver, or nil
-	frame   atomic.Pointer[func(w http.ResponseWriter, r *http.Request, status int, title, body string)] // of AttachFrame; nil for plain pages
-
-	asking asking
-	clocks struct {
-		mu         sync.Mutex
-		at, failed int64        // when the two were last compared, or could not be, by clock
-		ahead      atomic.Int64 // nanoseconds that this process was ahead of the store
-	}
+	devices      devices  // that have proven an identity
+	renderedKeys [][]byte // of RenderedFor
+	turns        turns    // of Ensure
 
 	refreshSecrets refreshSecrets
+	plainSeen      atomic.Bool // a page over plain http that keeps no Secure cookie, and the operator was told
 
-	renderedKeys [][]byte                  // of RenderedFor
-	challenge    atomic.Pointer[Challenge] // of AttachChallenge
-	turns        turns                     // of Ensure
+	frame atomic.Pointer[func(w http.ResponseWriter, r *http.Request, status int, title, body string)] // of AttachFrame; nil for plain pages
 
-	mu        sync.Mutex
-	data      []*sessionData   // of LoadAndSave
-	told      map[string]int64 // when the owner was told what goes on, by clock
-	atSignOut []*http.Cookie   // of ClearAtSignOut
+	flows struct { // of ClearAtSignOut
+		mu      sync.Mutex
+		cookies []*http.Cookie
+	}
+}
 
-	watchers watchers // of Watch
+// New checks cfg and returns a Middleware, or one error that names every
+// mistake. It starts nothing and touches nothing.
+func New(cfg Config) (*Middleware, error) {
+	cfg.fillIn()
+	err := cfg.check()
+	cfg.Store = Bounded(cfg.Store)
+	keys, keysErr := token.NewKeyring(keysOf(cfg.Keys), cfg.Tokens.Issuer, cfg.Tokens.Audience)
+	names, cookiesErr := cookiesOf(&cfg)
+	s := newShared(cfg, keys, names)
+	limits, limitsErr := newLimits(s)
+	devices, devicesErr := newDevices(s)
+	if err := errors.Join(keysErr, err, cookiesErr, limitsErr, devicesErr); err != nil {
+		return nil, err
+	}
+	s.cfg.Store = bounded{cfg.Store.(bounded).inner, &s.feed}
+	if cfg.Cookies.Insecure {
+		s.log.Warn("walkin: Config.Cookies.Insecure is set: cookies travel without encryption; never use it outside localhost",
+			slog.String("cookie", names.permanent))
+	}
+	m := &Middleware{shared: s, limits: limits, devices: devices, renderedKeys: renderedKeys(cfg.Keys)}
+	s.home.m = m
+	m.health = &storeHealth{shared: s}
+	m.verifier = &verifier{shared: s, health: m.health, cache: tokencache.New[entry](cfg.CacheSize), strangers: strangers{seed: maphash.MakeSeed()}}
+	m.issuer = &issuer{shared: s, health: m.health, verifier: m.verifier}
+	m.data = &dataCarrier{shared: s}
+	m.admission = &admission{shared: s, verifier: m.verifier, site: newSite(cfg, keys)}
+	return m, nil
 }
 
 // Handler wraps a site: next sees every visitor's claims in the request's
@@ -77,13 +83,13 @@ type Middleware struct {
 // visitor costs a look-up in memory; only when there is a cookie to set is w wrapped.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if m.isActing(r) && m.serveActing(w, r, next) {
+		if m.isActing(r) && (operators{m}).serveActing(w, r, next) {
 			return
 		}
 		var b brought
-		b.read(r.Header, m)
-		if e := m.returning(r, &b); e != nil {
-			inner := m.returned(r, e) // what nearly every request is, and all there is to it
+		b.read(r.Header, m.verifier)
+		if e := m.verifier.returning(r, &b); e != nil {
+			inner := m.verifier.returned(r, e) // what nearly every request is, and all there is to it
 			defer request.GiveBack(r, inner)
 			next.ServeHTTP(w, inner)
 			return
@@ -94,22 +100,22 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 
 // serve is Handler for all requests but those of visitors who were here a moment ago.
 func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, b *brought) {
-	if v := visitFrom(r.Context()); v != nil && v.m == m && v.handled {
+	if v := visitFrom(r.Context()); v != nil && v.home == m.home && v.handled {
 		next.ServeHTTP(w, r) // wrapped twice
 		return
 	}
 	var f finding // absent
 	if !b.nothing() {
-		f = m.look(r, b, time.Now())
+		f = m.verifier.look(r, b, time.Now())
 	}
 
-	facts := m.readFacts(r, b)
+	facts := m.admission.readFacts(r, b)
 	if !m.cfg.Cookies.Insecure && !facts.HasCookie() && f.standing == absent {
 		m.lookForPlainHTTP(r)
 	}
 	var whyNot string
 	if f.standing != live && f.standing != unreachable {
-		if whyNot = m.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
+		if whyNot = m.admission.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
 			m.skipped(r, f, whyNot)
 		}
 		if f.standing == absent && whyNot != "" && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {
@@ -117,14 +123,14 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 			return
 		}
 	}
-	v := m.newVisit(r, f)
+	v := m.verifier.newVisit(r, f)
 	v.handled, v.facts, v.url = true, facts, r.URL
 	outer := r
 	r = request.With(v, r)
 	// Also after a panic, for who recovers outside. A context that somebody
 	// keeps must not keep the request and its connection.
 	defer func() {
-		m.returnReserved(r, v)
+		m.limits.returnReserved(r, v)
 		request.GiveBack(outer, r)
 		v.end()
 	}()
@@ -144,15 +150,15 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		m.Refuse(w, r, err)
 		return
 	}
-	if cookies == nil && !m.mayDemand(r, v) {
-		m.settle(f, v, now)
+	if cookies == nil && !m.admission.mayDemand(r, v) {
+		m.verifier.settle(f, v, now)
 		next.ServeHTTP(w, r)
 		return
 	}
 	var p *response.Writer
 	if f.standing == live && cookies != nil {
 		p = response.New(w)
-		p.SetWhile(m.stillAlive(r, f.entry, v.entry), cookies...)
+		p.SetWhile(m.issuer.stillAlive(r, f.entry, v.entry), cookies...)
 	} else {
 		p = response.New(w, cookies...)
 	}
@@ -172,11 +178,11 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 
 // returned returns the request of a visitor whose token is known, with their
 // claims. The two parts are allocated together.
-func (m *Middleware) returned(r *http.Request, e *entry) *http.Request {
+func (vr *verifier) returned(r *http.Request, e *entry) *http.Request {
 	one := &struct {
 		request http.Request
 		visit   visit
-	}{visit: visit{Context: r.Context(), m: m, handled: true, standing: live, url: r.URL, entry: e}}
+	}{visit: visit{Context: r.Context(), home: vr.home, handled: true, standing: live, url: r.URL, entry: e}}
 	one.visit.claims.Store(&e.claims)
 	one.request = *request.With(&one.visit, r)
 	return &one.request
@@ -192,7 +198,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 		}
 		return cookies, false, err
 	}
-	if !mayMint || f.reason == "expired" && !m.isExpired(r) {
+	if !mayMint || f.reason == "expired" && !m.health.isExpired(r) {
 		return nil, false, nil
 	}
 	if act := v.facts.Method == request.Act; act || m.cfg.NewUsers.PersistOnMint {
@@ -202,17 +208,17 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 		}
 		return nil, false, m.unminted(r, err)
 	}
-	m.prepareMint(r.Context())
-	now = m.earlier(now)
-	c, err := m.mint(now)
+	m.health.prepareMint(r.Context())
+	now = m.health.earlier(now)
+	c, err := m.issuer.mint(now)
 	if err != nil {
 		return nil, false, m.unminted(r, err)
 	}
-	text, c, err := m.issue(r.Context(), c)
+	text, c, err := m.issuer.issue(r.Context(), c)
 	if err != nil {
 		return nil, false, m.unminted(r, err)
 	}
-	m.remember(v, text, c)
+	m.issuer.remember(v, text, c)
 	m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
 	return one(m.cookies.carry(text, c, now)), false, nil
 }
@@ -222,7 +228,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.Time) ([]*http.Cookie, error) {
 	c := v.claims.Load()
 	switch {
-	case c.Provisional && m.makesRow(r, v):
+	case c.Provisional && m.admission.makesRow(r, v):
 		// The first act: the row is there before the handler runs.
 		cookie, err := m.makeRow(r, v)
 		if v.standing == superseded {
@@ -231,23 +237,23 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 		return one(cookie), err
 	case v.bearer:
 		if !f.lost && !f.unsure {
-			m.touch(r, v, now)
+			m.issuer.touch(r, v, now)
 		}
 		return nil, nil
 	case v.handsOff || f.lost || f.unsure || !isRenewable(v.facts):
 		return nil, nil
-	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.notAPage(v.facts) == "":
+	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.admission.notAPage(v.facts) == "":
 		// Of all values one is live, and the others are over: the page leaves
 		// that one alone. On a page view only, where a browser sends all it has.
-		cookie := m.renew(r, v, now)
+		cookie := m.issuer.renew(r, v, now)
 		if cookie == nil {
 			return nil, nil
 		}
 		// The live one comes last: to some browsers a cookie for this host
 		// alone is the same as one for a domain of its name.
 		return append(fit(m.cookies.clearOthers(r, cookie.Name)), cookie), nil
-	case f.settled, f.former != nil, m.earlier(now).Sub(c.IssuedAt) >= m.cfg.Tokens.RenewAfter:
-		return one(m.renew(r, v, now)), nil
+	case f.settled, f.former != nil, m.health.earlier(now).Sub(c.IssuedAt) >= m.cfg.Tokens.RenewAfter:
+		return one(m.issuer.renew(r, v, now)), nil
 	}
 	return nil, nil
 }
@@ -262,9 +268,9 @@ func one(c *http.Cookie) []*http.Cookie {
 // isExpired reports whether a token that this process takes for expired is so by
 // the store's clock too. Fails closed: a visitor who is not sure to be over is not
 // minted over, and the next page asks again.
-func (m *Middleware) isExpired(r *http.Request) bool {
-	if err := m.askClock(r.Context(), askUnknown); err != nil {
-		m.skipped(r, finding{reason: "expired"}, "clock")
+func (h *storeHealth) isExpired(r *http.Request) bool {
+	if err := h.askClock(r.Context(), askUnknown); err != nil {
+		h.skipped(r, finding{reason: "expired"}, "clock")
 		return false
 	}
 	return true
@@ -284,8 +290,8 @@ func (m *Middleware) unminted(r *http.Request, err error) error {
 // mayDemand reports whether the handler is likely to call Ensure on a visitor
 // whom the store does not know. Then the response is wrapped in advance, so that
 // the cookie is kept off a 304, and out of caches whatever a FileServer says.
-func (m *Middleware) mayDemand(r *http.Request, v *visit) bool {
-	if m.cfg.NewUsers.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
+func (a *admission) mayDemand(r *http.Request, v *visit) bool {
+	if a.cfg.NewUsers.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
 		return false
 	}
 	if v.facts.Method != request.Get && v.facts.Method != request.Act {
@@ -298,9 +304,9 @@ func (m *Middleware) mayDemand(r *http.Request, v *visit) bool {
 // makesRow reports whether a provisional visitor becomes a row by this request:
 // when they write something themselves, outside of the forms that decide who they
 // become.
-func (m *Middleware) makesRow(r *http.Request, v *visit) bool {
-	return v.facts.Method == request.Act && m.whyNotAct(v, r) == nil &&
-		(v.bearer || m.automatic(r, v.facts) == "") && !m.isCredentialForm(r)
+func (a *admission) makesRow(r *http.Request, v *visit) bool {
+	return v.facts.Method == request.Act && a.whyNotAct(v, r) == nil &&
+		(v.bearer || a.automatic(r, v.facts) == "") && !a.isCredentialForm(r)
 }
 
 // lookForPlainHTTP tells the owner, once, that a page which browsers load over plain
@@ -339,16 +345,16 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 // isCredentialForm reports whether the request goes to a form that decides by
 // itself who the visitor becomes. A sign-out is one: a user who is made for a request
 // to leave is one too many, and where Config.NewUsers.Limit is reached it would be a 429.
-func (m *Middleware) isCredentialForm(r *http.Request) bool {
+func (a *admission) isCredentialForm(r *http.Request) bool {
 	if isSignOutPath(r.URL.Path) {
 		return true
 	}
-	signOut, _, _ := strings.Cut(m.cfg.Paths.SignOut, "?")
-	upgrade, _, _ := strings.Cut(m.cfg.Paths.Upgrade, "?")
-	signIn, _, _ := strings.Cut(m.cfg.Paths.SignIn, "?")
-	path := m.asked(r).Path
+	signOut, _, _ := strings.Cut(a.cfg.Paths.SignOut, "?")
+	upgrade, _, _ := strings.Cut(a.cfg.Paths.Upgrade, "?")
+	signIn, _, _ := strings.Cut(a.cfg.Paths.SignIn, "?")
+	path := a.asked(r).Path
 	return path == signOut || path == upgrade || path == signIn ||
-		slices.ContainsFunc(m.cfg.Paths.Credentials, func(at string) bool {
+		slices.ContainsFunc(a.cfg.Paths.Credentials, func(at string) bool {
 			at = strings.TrimSuffix(at, "/")
 			below, ok := strings.CutPrefix(path, at)
 			return ok && (below == "" || below[0] == '/')
@@ -377,7 +383,7 @@ func (m *Middleware) undo(ctx context.Context, c Claims) {
 		m.tell(ctx, Event{Outcome: Failed, Reason: "undo_mint", UserID: c.UserID, Err: err})
 		return
 	}
-	m.drop(ctx, c) // saved before a 304
+	m.data.drop(ctx, c) // saved before a 304
 }
 
 // setCookies puts cookies on a response that may or may not be wrapped.
@@ -390,15 +396,4 @@ func (m *Middleware) setCookies(w http.ResponseWriter, v *visit, set ...*http.Co
 	for _, c := range set {
 		p.Set(c)
 	}
-}
-
-// skipped tells the owner why a visitor without a user got none.
-func (m *Middleware) skipped(r *http.Request, f finding, reason string) {
-	if m.cfg.OnEvent == nil {
-		return
-	}
-	if f.reason != "" {
-		reason = f.reason + "," + reason
-	}
-	m.emit(r, Event{Outcome: Skipped, Reason: reason})
 }

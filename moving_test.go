@@ -14,6 +14,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	scsmem "github.com/alexedwards/scs/v2/memstore"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"

@@ -74,8 +74,8 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 	if !ok {
 		return Claims{}, "", ErrNotFound
 	}
-	m.prepare(r.Context())
-	now := m.earlier(time.Now())
+	m.health.prepare(r.Context())
+	now := m.health.earlier(time.Now())
 	var c Claims
 	var answer error
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
@@ -95,7 +95,7 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 		return Claims{}, "", err
 	}
 	if errors.Is(answer, ErrRedeemed) {
-		m.drop(r.Context(), c)
+		m.data.drop(r.Context(), c)
 		m.emit(r, Event{Outcome: Refused, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
 		m.emit(r, Event{Outcome: SignedOut, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
 	}
@@ -125,7 +125,7 @@ func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now t
 		return m.onceMore(ctx, c, counter, state, ticket, now)
 	case err != nil:
 		return c, 0, nil, err
-	case m.outlived(session.CreatedAt, now), now.After(session.ExpiresAt.Add(leeway)):
+	case m.verifier.outlived(session.CreatedAt, now), now.After(session.ExpiresAt.Add(leeway)):
 		return c, 0, ErrSuperseded, nil
 	}
 	if counter < state.Counter {
@@ -157,7 +157,7 @@ func (m *Middleware) refreshed(c Claims, session Session, state refreshing, now 
 	if !c.Anonymous {
 		c.Method, c.ProvenAt = state.Method, state.ProvenAt
 	}
-	return m.bounded(m.dated(c, now), session.CreatedAt)
+	return m.issuer.bounded(m.issuer.dated(c, now), session.CreatedAt)
 }
 
 func recent(all []used, now time.Time) []used {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -27,7 +28,7 @@ const (
 // It is empty where no key of Config.Keys has a secret to derive from, see [Key.Derive].
 func (m *Middleware) RenderedFor(r *http.Request) string {
 	id := uuid.Nil
-	if c := m.visit(nil, r).claims.Load(); c != nil {
+	if c := m.verifier.visit(nil, r).claims.Load(); c != nil {
 		id = c.UserID
 	}
 	if len(m.renderedKeys) == 0 {
@@ -76,7 +77,7 @@ func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 	if kind := r.Header.Get("Content-Type"); value == "" && (strings.HasPrefix(kind, "application/x-www-form-urlencoded") || strings.HasPrefix(kind, "multipart/form-data")) {
 		value = r.PostFormValue(renderedField)
 	}
-	v := m.visit(nil, r)
+	v := m.verifier.visit(nil, r)
 	ids := []uuid.UUID{uuid.Nil}
 	if c := v.claims.Load(); c != nil {
 		if ids[0] = c.UserID; v.minted {

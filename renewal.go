@@ -21,57 +21,57 @@ func isRenewable(f request.Facts) bool {
 
 // renew issues the visitor's token anew and returns its cookie, or nil when
 // that cannot be done now: then they go on with the one they have.
-func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
+func (is *issuer) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 	// Of requests that come together, as the pieces of a page do, one renews.
 	old := v.entry
-	if m.isDown(now) || !old.renewing.CompareAndSwap(false, true) {
+	if is.health.isDown(now) || !old.renewing.CompareAndSwap(false, true) {
 		return nil
 	}
 	defer old.renewing.Store(false)
-	c, err := m.extend(r, v, now)
+	c, err := is.extend(r, v, now)
 	if errors.Is(err, ErrNotFound) {
 		return nil // lost since the last look; the next one tells what that means
 	}
 	if errors.Is(err, ErrSuperseded) {
-		m.over(v.entry)
+		is.verifier.over(v.entry)
 		v.become(superseded, "superseded")
 		return nil
 	}
 	var token string
 	if err == nil {
-		token, c, err = m.issue(r.Context(), c)
+		token, c, err = is.issue(r.Context(), c)
 	}
 	if err != nil {
 		// Fails open: the token they have is still good.
-		m.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: c.UserID, SessionID: c.SessionID, Err: err})
+		is.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: c.UserID, SessionID: c.SessionID, Err: err})
 		return nil
 	}
-	m.remember(v, token, c)
-	m.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
-	return m.cookies.carry(token, c, m.earlier(now))
+	is.remember(v, token, c)
+	is.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
+	return is.cookies.carry(token, c, is.health.earlier(now))
 }
 
 // extend moves the end of the visitor's session, and returns the claims of a token
 // that lives as long.
-func (m *Middleware) extend(r *http.Request, v *visit, now time.Time) (Claims, error) {
-	m.prepare(r.Context())
-	now = m.earlier(now)
-	c := m.dated(*v.claims.Load(), now)
-	s, err := m.lookup(r.Context(), c)
+func (is *issuer) extend(r *http.Request, v *visit, now time.Time) (Claims, error) {
+	is.health.prepare(r.Context())
+	now = is.health.earlier(now)
+	c := is.dated(*v.claims.Load(), now)
+	s, err := is.health.lookup(r.Context(), c)
 	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:
 		// Nobody acted yet: there is nothing to write.
-		c, err = m.bounded(c, mintedAt(c)), nil
+		c, err = is.bounded(c, mintedAt(c)), nil
 	case err == nil:
 		c.Provisional = false
-		c = m.bounded(c, beganAt(c, s))
+		c = is.bounded(c, beganAt(c, s))
 		// One write a day is enough: a parallel request may have been faster,
 		// or its cookie not have arrived. Tokens have whole seconds.
-		if now.Sub(s.RenewedAt) < m.cfg.Tokens.RenewAfter-time.Second {
+		if now.Sub(s.RenewedAt) < is.cfg.Tokens.RenewAfter-time.Second {
 			break
 		}
 		s.RenewedAt, s.ExpiresAt = now, c.ExpiresAt
-		err = m.cfg.Store.RenewSession(r.Context(), s)
+		err = is.cfg.Store.RenewSession(r.Context(), s)
 	}
 	return c, err
 }
@@ -83,29 +83,29 @@ func (m *Middleware) extend(r *http.Request, v *visit, now time.Time) (Claims, e
 // closed: the cookie they have is as good as this one. It costs one look-up for a
 // renewal, and so one a day; the first write of an anonymous user was stored a
 // moment ago, and their cookie can take the place of no permanent one.
-func (m *Middleware) stillAlive(r *http.Request, old, renewed *entry) func() bool {
+func (is *issuer) stillAlive(r *http.Request, old, renewed *entry) func() bool {
 	return func() bool {
-		if m.isOver(old) {
+		if is.verifier.isOver(old) {
 			return false
 		}
 		if renewed.claims.Anonymous && time.Since(time.Unix(0, renewed.checked.Load())) < time.Second {
 			return true
 		}
-		_, err := m.lookup(r.Context(), renewed.claims)
+		_, err := is.health.lookup(r.Context(), renewed.claims)
 		if errors.Is(err, ErrNotFound) && renewed.claims.Provisional {
 			return true // nobody acted yet
 		}
 		if errors.Is(err, ErrSuperseded) {
-			m.over(renewed)
-			m.over(old)
+			is.verifier.over(renewed)
+			is.verifier.over(old)
 		}
 		return err == nil
 	}
 }
 
 // remember makes a token that we just issued the visitor's.
-func (m *Middleware) remember(v *visit, token string, c Claims) {
-	v.entry = m.known(token, c, false)
+func (is *issuer) remember(v *visit, token string, c Claims) {
+	v.entry = is.verifier.known(token, c, false)
 	v.entry.checked.Store(time.Now().UnixNano())
 	v.standing, v.more().reason = live, ""
 	v.claims.Store(&v.entry.claims)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/walkin-go/walkin/internal/clientip"
@@ -24,6 +25,43 @@ const (
 	challenged = 20 // how many times the row limit there is for those who pass the challenge
 )
 
+// A newUserLimits counts new users and sign-ins.
+type newUserLimits struct {
+	*shared
+	proxies   *clientip.Proxies
+	own       limit.Limiter             // in memory; Config.Limiter, or in its place while it fails
+	downUntil atomic.Int64              // unix nanoseconds; Config.Limiter failed and is not asked before
+	challenge atomic.Pointer[Challenge] // of AttachChallenge
+
+	proxySeen   atomic.Bool // one that is not trusted, and the operator was told
+	addressSeen atomic.Bool // a request without one, and the operator was told
+}
+
+// newLimits checks the limits of a Config, with their defaults filled in.
+func newLimits(s *shared) (*newUserLimits, error) {
+	cfg := &s.cfg
+	orDefault(&cfg.Sessions.Max, defaultSessions)
+	orDefault(&cfg.Sessions.SignInLimit, limit.Limit{Count: 50, Per: time.Hour})
+	orDefault(&cfg.NewUsers.Limit, limit.Limit{Count: defaultRows, Per: time.Hour})
+	var wrong mistakes
+	proxies, err := clientip.New(cfg.Proxies.Trusted, cfg.Proxies.Header)
+	if cfg.NewUsers.Limit.Count >= 0 {
+		if err := checkRowLimit(cfg.NewUsers.Limit); err != nil {
+			wrong.add("Config.NewUsers.Limit: %w", err)
+		}
+	}
+	if cfg.Sessions.SignInLimit.Count >= 0 {
+		if err := cfg.Sessions.SignInLimit.Check(); err != nil {
+			wrong.add("Config.Sessions.SignInLimit: %w", err)
+		}
+	}
+	l := &newUserLimits{shared: s, proxies: proxies, own: limit.New(0)}
+	if cfg.Limiter == nil {
+		cfg.Limiter = l.own
+	}
+	return l, errors.Join(err, errors.Join(wrong...))
+}
+
 // A bucket is one that a row is taken from.
 type bucket struct {
 	policy string
@@ -33,14 +71,14 @@ type bucket struct {
 
 // rowBuckets returns the buckets that a new row of this request counts in, so
 // many times as large as the limit says; none when rows are not limited.
-func (m *Middleware) rowBuckets(r *http.Request, times int) []bucket {
-	most := m.cfg.NewUsers.Limit
-	if m.cfg.NewUsers.LimitOf != nil {
-		switch own := m.cfg.NewUsers.LimitOf(r); {
+func (l *newUserLimits) rowBuckets(r *http.Request, times int) []bucket {
+	most := l.cfg.NewUsers.Limit
+	if l.cfg.NewUsers.LimitOf != nil {
+		switch own := l.cfg.NewUsers.LimitOf(r); {
 		case own == limit.Limit{}:
 		case own.Count >= 0 && checkRowLimit(own) != nil:
 			// Neither fails open nor locks the route: the site's limit holds.
-			m.emit(r, Event{Outcome: Failed, Reason: "row_limit_of", Err: fmt.Errorf("walkin: Config.NewUsers.LimitOf: %w", checkRowLimit(own))})
+			l.emit(r, Event{Outcome: Failed, Reason: "row_limit_of", Err: fmt.Errorf("walkin: Config.NewUsers.LimitOf: %w", checkRowLimit(own))})
 		default:
 			most = own
 		}
@@ -53,7 +91,7 @@ func (m *Middleware) rowBuckets(r *http.Request, times int) []bucket {
 		name = "rows-challenged"
 	}
 	var buckets []bucket
-	for i, network := range m.ClientNetworks(r) {
+	for i, network := range clientip.Networks(l.proxies.Client(r)) {
 		b := bucket{policy: name, limit: most}
 		if i > 0 {
 			b.policy, b.limit.Count = name+"-network", neighbours*most.Count
@@ -84,26 +122,26 @@ type takenRows struct {
 
 // takeRow takes one row from the visitor's networks, before it is made: so many
 // at once cannot all find room for one. The refusal is 429.
-func (m *Middleware) takeRow(r *http.Request, now time.Time) (takenRows, *Refusal) {
-	return m.takeRowOf(r, m.rowBuckets(r, 1), now)
+func (l *newUserLimits) takeRow(r *http.Request, now time.Time) (takenRows, *Refusal) {
+	return l.takeRowOf(r, l.rowBuckets(r, 1), now)
 }
 
 // takeRowOrAsk is takeRow for a visitor who can pass a challenge where there is
 // no room.
-func (m *Middleware) takeRowOrAsk(r *http.Request, now time.Time) (takenRows, *Refusal) {
-	taken, full := m.takeRow(r, now)
-	if full == nil || full.Reason != reasonRowLimit || !m.passedChallenge(r) {
+func (l *newUserLimits) takeRowOrAsk(r *http.Request, now time.Time) (takenRows, *Refusal) {
+	taken, full := l.takeRow(r, now)
+	if full == nil || full.Reason != reasonRowLimit || !l.passedChallenge(r) {
 		return taken, full
 	}
-	return m.takeRowOf(r, m.rowBuckets(r, challenged), now)
+	return l.takeRowOf(r, l.rowBuckets(r, challenged), now)
 }
 
-func (m *Middleware) takeRowOf(r *http.Request, buckets []bucket, now time.Time) (takenRows, *Refusal) {
+func (l *newUserLimits) takeRowOf(r *http.Request, buckets []bucket, now time.Time) (takenRows, *Refusal) {
 	if len(buckets) == 0 {
 		return takenRows{}, nil
 	}
-	m.lookForProxy(r)
-	taken, full, wait, err := m.takeSharedOrOwn(r, buckets, now)
+	l.lookForProxy(r)
+	taken, full, wait, err := l.takeSharedOrOwn(r, buckets, now)
 	switch {
 	case err != nil:
 		return takenRows{}, refusalOf(err)
@@ -120,26 +158,26 @@ const reasonRowLimit = "row_limit"
 // takeSharedOrOwn neither opens nor closes while the shared limiter is down: every
 // process counts for itself then. A site goes on taking new visitors, and a flood
 // gets the limit once for each replica. A limiter in memory returns no error.
-func (m *Middleware) takeSharedOrOwn(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
-	taken, full, wait, err := m.takeShared(r, buckets, now)
+func (l *newUserLimits) takeSharedOrOwn(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+	taken, full, wait, err := l.takeShared(r, buckets, now)
 	if err != nil {
-		taken, full, wait, err = take(r.Context(), m.ownLimiter, buckets, now)
+		taken, full, wait, err = take(r.Context(), l.own, buckets, now)
 	}
 	return taken, full, wait, err
 }
 
 // takeShared takes from Config.Limiter, unless it failed a moment ago: then
 // nobody waits for it.
-func (m *Middleware) takeShared(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
-	if now.UnixNano() < m.limiterDownUntil.Load() {
+func (l *newUserLimits) takeShared(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+	if now.UnixNano() < l.downUntil.Load() {
 		return takenRows{}, nil, 0, errLimiterDown
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), limiterTimeout)
 	defer cancel()
-	taken, full, wait, err := take(ctx, m.cfg.Limiter, buckets, now)
+	taken, full, wait, err := take(ctx, l.cfg.Limiter, buckets, now)
 	if err != nil && r.Context().Err() == nil {
-		m.limiterDownUntil.Store(time.Now().Add(downPause).UnixNano())
-		m.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
+		l.downUntil.Store(time.Now().Add(downPause).UnixNano())
+		l.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
 	}
 	return taken, full, wait, err
 }
@@ -191,22 +229,22 @@ func (t takenRows) giveBack(ctx context.Context, now time.Time) error {
 
 // returnRow gives back what was taken, and tells the owner when that fails: the
 // visitor's network is then one short for a while, and no more.
-func (m *Middleware) returnRow(r *http.Request, taken takenRows, now time.Time) {
+func (l *newUserLimits) returnRow(r *http.Request, taken takenRows, now time.Time) {
 	if err := taken.giveBack(r.Context(), now); err != nil {
-		m.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
+		l.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
 	}
 }
 
 // lookForProxy tells the owner, once, that visitors seem to come through a proxy
 // which Config.Proxies.Trusted does not name: they all share its address, and its
 // row limit. It cannot be mended here: whoever wrote the header may be anybody.
-func (m *Middleware) lookForProxy(r *http.Request) {
-	if !clientip.HasPeer(r) && m.addressSeen.CompareAndSwap(false, true) {
-		m.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.NewUsers.Limit; set http.Request.RemoteAddr, or Config.NewUsers.LimitOf")
-		m.emit(r, Event{Outcome: Failed, Reason: "no_client_address"})
+func (l *newUserLimits) lookForProxy(r *http.Request) {
+	if !clientip.HasPeer(r) && l.addressSeen.CompareAndSwap(false, true) {
+		l.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.NewUsers.Limit; set http.Request.RemoteAddr, or Config.NewUsers.LimitOf")
+		l.emit(r, Event{Outcome: Failed, Reason: "no_client_address"})
 	}
-	if !m.proxySeen.Load() && m.proxies.Overlooks(r) && m.proxySeen.CompareAndSwap(false, true) {
-		m.log.Warn("walkin: requests come through a proxy that Config.Proxies.Trusted does not name: all visitors count as one for Config.NewUsers.Limit")
-		m.emit(r, Event{Outcome: Failed, Reason: "proxy_not_trusted"})
+	if !l.proxySeen.Load() && l.proxies.Overlooks(r) && l.proxySeen.CompareAndSwap(false, true) {
+		l.log.Warn("walkin: requests come through a proxy that Config.Proxies.Trusted does not name: all visitors count as one for Config.NewUsers.Limit")
+		l.emit(r, Event{Outcome: Failed, Reason: "proxy_not_trusted"})
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/alexedwards/scs/v2/memstore"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/walkintest"

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/walkintest"
 )

@@ -6,10 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"github.com/walkin-go/walkin/texts"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/walkin-go/walkin/texts"
 
 	"github.com/walkin-go/walkin/limit"
 )
@@ -39,15 +40,15 @@ const (
 // takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It goes
 // by the identity and not by the network: whoever gets here has proven it, so a
 // stranger takes nothing from anybody.
-func (m *Middleware) takeSignIn(r *http.Request, p Proof, now time.Time) (takenRows, *Refusal) {
-	limit := m.cfg.Sessions.SignInLimit
+func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (takenRows, *Refusal) {
+	limit := l.cfg.Sessions.SignInLimit
 	if limit.Count < 0 {
 		return takenRows{}, nil
 	}
 	sum := sha256.Sum256([]byte(p.Provider + "\x00" + p.Subject)) // a limiter needs no addresses
 	b := bucket{policy: "sign-ins", limit: limit}
 	b.key = fmt.Sprintf("%s:%d/%v:%s", b.policy, limit.Count, limit.Per, base64.RawURLEncoding.EncodeToString(sum[:16]))
-	taken, full, wait, err := m.takeSharedOrOwn(r, []bucket{b}, now)
+	taken, full, wait, err := l.takeSharedOrOwn(r, []bucket{b}, now)
 	switch {
 	case err != nil:
 		return takenRows{}, refusalOf(err)
@@ -63,10 +64,10 @@ func (m *Middleware) takeSignIn(r *http.Request, p Proof, now time.Time) (takenR
 // identity, or one less. Each leaves a successor in the store for a quarter of an hour,
 // and a program that holds one account could make them without end. It goes by the
 // user, so a stranger takes nothing from anybody.
-func (m *Middleware) takeChange(r *http.Request, c Claims, now time.Time) (takenRows, *Refusal) {
+func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (takenRows, *Refusal) {
 	b := bucket{policy: "identity-changes", limit: limit.Limit{Count: maxChangesAnHour, Per: time.Hour}}
 	b.key = b.policy + ":" + c.UserID.String()
-	taken, full, wait, err := m.takeSharedOrOwn(r, []bucket{b}, now)
+	taken, full, wait, err := l.takeSharedOrOwn(r, []bucket{b}, now)
 	switch {
 	case err != nil:
 		return takenRows{}, refusalOf(err)
@@ -150,7 +151,7 @@ func (s *settlement) makeRoom(ctx context.Context) error {
 // tellEvicted says which sessions made room, once that is done.
 func (s *settlement) tellEvicted(r *http.Request) {
 	for _, id := range s.evicted {
-		s.m.drop(r.Context(), Claims{UserID: s.change.UserID, SessionID: id})
+		s.m.data.drop(r.Context(), Claims{UserID: s.change.UserID, SessionID: id})
 		s.m.emit(r, Event{Outcome: SignedOut, Reason: "session_limit", UserID: s.change.UserID, SessionID: id})
 	}
 }

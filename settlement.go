@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -85,7 +86,7 @@ func (s *settlement) settle(ctx context.Context) error {
 	}
 	s.endsOld = !nobody
 	if s.data = nil; s.endsOld {
-		if s.data, err = s.m.pickUp(ctx, s.visitor); err != nil {
+		if s.data, err = s.m.data.pickUp(ctx, s.visitor); err != nil {
 			return err
 		}
 	}
@@ -229,7 +230,7 @@ func (s *settlement) replaced(ctx context.Context, ended Claims) error {
 	if ended.UserID == uuid.Nil {
 		return nil
 	}
-	switch next, err := s.m.successor(ctx, boundToSession(ended)); {
+	switch next, err := s.m.health.successor(ctx, boundToSession(ended)); {
 	case errors.Is(err, ErrNotFound), err == nil && s.now.Sub(next.IssuedAt) >= replacedFor:
 		return nil
 	case err != nil:
@@ -398,7 +399,7 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 }
 
 func (s *settlement) bury(guest User, owned Identity) {
-	tombstone := s.m.tombstone(guest.ID, owned.UserID, s.now)
+	tombstone := s.m.health.tombstone(guest.ID, owned.UserID, s.now)
 	s.guest = &tombstone
 }
 
@@ -422,7 +423,7 @@ func (s *settlement) open(ctx context.Context) error {
 	if !s.began.IsZero() {
 		began = s.began
 	}
-	c := s.m.bounded(s.m.dated(Claims{UserID: s.change.UserID, SessionID: s.session, Method: s.proof.Method}, s.now), began)
+	c := s.m.issuer.bounded(s.m.issuer.dated(Claims{UserID: s.change.UserID, SessionID: s.session, Method: s.proof.Method}, s.now), began)
 	c.ProvenAt = c.IssuedAt
 	if at := s.proof.At.Truncate(time.Second); !at.IsZero() && at.Before(c.ProvenAt) {
 		c.ProvenAt = at
@@ -434,7 +435,7 @@ func (s *settlement) open(ctx context.Context) error {
 		c.ProvenAt = s.visitor.ProvenAt // nothing was proven
 	}
 	var err error
-	if s.token, s.claims, err = s.m.issue(ctx, c); err != nil {
+	if s.token, s.claims, err = s.m.issuer.issue(ctx, c); err != nil {
 		return &hookError{s.change.Outcome, err}
 	}
 	if s.opensAnother() {
@@ -460,7 +461,7 @@ func (s *settlement) open(ctx context.Context) error {
 	if c.UserID != s.visitor.UserID && s.change.Outcome != Merged {
 		return nil
 	}
-	return s.m.putDown(ctx, s.data, s.claims)
+	return s.m.data.putDown(ctx, s.data, s.claims)
 }
 
 func (s *settlement) hook(ctx context.Context, hook func(context.Context, Change) error) error {
@@ -501,6 +502,6 @@ func (s *settlement) translate(err error) error {
 }
 
 // tombstone remembers a deleted user until no token of theirs can be alive.
-func (m *Middleware) tombstone(id, mergedInto uuid.UUID, now time.Time) Tombstone {
-	return Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(m.longestTokenLife())}
+func (h *storeHealth) tombstone(id, mergedInto uuid.UUID, now time.Time) Tombstone {
+	return Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(h.longestTokenLife())}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/walkintest"
 )

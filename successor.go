@@ -60,8 +60,8 @@ func (s *settlement) succeed(ctx context.Context) error {
 }
 
 // successor returns what took the place of a session or a flow, or ErrNotFound.
-func (m *Middleware) successor(ctx context.Context, bound string) (next successor, err error) {
-	ticket, err := m.cfg.Store.Ticket(ctx, successorKey(bound), time.Now())
+func (h *storeHealth) successor(ctx context.Context, bound string) (next successor, err error) {
+	ticket, err := h.cfg.Store.Ticket(ctx, successorKey(bound), time.Now())
 	if err != nil {
 		return successor{}, err
 	}
@@ -77,7 +77,7 @@ const maxChanges = 8
 // a sign-out it is false for whoever signs in next, the same user included. The error
 // is the store's.
 func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) {
-	c := m.visit(nil, r).claims.Load()
+	c := m.verifier.visit(nil, r).claims.Load()
 	if c == nil {
 		return false, nil
 	}
@@ -85,7 +85,7 @@ func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) 
 		if c.SessionID == session {
 			return true, nil
 		}
-		next, err := m.successor(r.Context(), boundToSession(Claims{SessionID: session}))
+		next, err := m.health.successor(r.Context(), boundToSession(Claims{SessionID: session}))
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
 		} else if err != nil {
@@ -105,7 +105,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	if p.Binding == "" {
 		return "", refusal
 	}
-	first, err := m.successor(r.Context(), p.Binding)
+	first, err := m.health.successor(r.Context(), p.Binding)
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && (first.Provider != p.Provider || first.Subject != p.Subject):
 		return "", refusal
@@ -123,7 +123,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	claims := Claims{UserID: first.UserID, SessionID: first.SessionID, Method: first.Method,
 		ProvenAt: first.ProvenAt, IssuedAt: first.IssuedAt, ExpiresAt: first.ExpiresAt}
 	now := time.Now()
-	session, err := m.lookup(r.Context(), claims)
+	session, err := m.health.lookup(r.Context(), claims)
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded), err == nil && now.After(session.ExpiresAt.Add(leeway)):
 		return "", refusal
@@ -132,18 +132,18 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	case has:
 		return first.Outcome, nil
 	}
-	token, claims, err := m.issue(r.Context(), claims)
+	token, claims, err := m.issuer.issue(r.Context(), claims)
 	if err != nil {
 		return "", refusalOf(err)
 	}
-	if err := m.reload(r.Context(), claims); err != nil {
+	if err := m.data.reload(r.Context(), claims); err != nil {
 		return "", storeFailed(err)
 	}
 	unjudged := v.standing == unverifiable
-	m.remember(v, token, claims)
+	m.issuer.remember(v, token, claims)
 	if v.bearer {
 		response.NoStore(w.Header(), "no-store")
-		m.hand(v, token, claims)
+		m.issuer.hand(v, token, claims)
 		return first.Outcome, nil
 	}
 	m.setPermanent(w, r, v, token, claims, now, unjudged)
@@ -155,7 +155,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 // sign-out takes both. A user who is somebody else by now keeps their session.
 func (m *Middleware) shows(r *http.Request, v *visit, bound string, first successor) (bool, error) {
 	if c := v.claims.Load(); c != nil && !c.Provisional {
-		next, err := m.successor(r.Context(), boundToSession(*c)) // it was alive when the request came in
+		next, err := m.health.successor(r.Context(), boundToSession(*c)) // it was alive when the request came in
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
 		}

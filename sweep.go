@@ -78,10 +78,10 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	// A renewal is written when a token is older than RenewAfter, so a user
 	// was seen up to that much later than the store knows.
 	// And a replica may let tokens live longer than this one does.
-	if _, _, err := m.database(ctx, 0); err != nil {
+	if _, _, err := m.health.database(ctx, 0); err != nil {
 		return 0, fmt.Errorf("walkin: asking how long tokens live: %w", err)
 	}
-	least := m.longestTokenLife()
+	least := m.health.longestTokenLife()
 	orDefault(&opts.InactiveFor, max(30*24*time.Hour, least))
 	orDefault(&opts.Batch, 500)
 	if opts.InactiveFor < least {
@@ -92,7 +92,7 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	}
 	// What a wrong clock deletes is gone. Fails closed, also where the store's is
 	// the wrong one.
-	if err := m.askClock(ctx, 0); err != nil {
+	if err := m.health.askClock(ctx, 0); err != nil {
 		return 0, fmt.Errorf("walkin: nothing was swept: %w", err)
 	}
 	now := time.Now()

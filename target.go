@@ -22,7 +22,7 @@ func asked(r *http.Request) *url.URL {
 	return askedBelow(basePath(r), r)
 }
 
-func (m *Middleware) asked(r *http.Request) *url.URL { return askedBelow(m.cfg.Paths.Base, r) }
+func (a *admission) asked(r *http.Request) *url.URL { return askedBelow(a.cfg.Paths.Base, r) }
 
 func askedBelow(base string, r *http.Request) *url.URL {
 	u := r.URL
@@ -42,8 +42,8 @@ func askedBelow(base string, r *http.Request) *url.URL {
 }
 
 func basePath(r *http.Request) string {
-	if v := visitFrom(r.Context()); v != nil && v.m != nil {
-		return v.m.cfg.Paths.Base
+	if v := visitFrom(r.Context()); v != nil && v.home != nil {
+		return v.home.basePath
 	}
 	return ""
 }
@@ -64,11 +64,11 @@ func start(r *http.Request) string {
 
 // withVisit returns the request with what walkin knows about it, for answers that
 // have to know where the app is mounted.
-func (m *Middleware) withVisit(w http.ResponseWriter, r *http.Request) *http.Request {
-	if m.cfg.Paths.Base == "" || visitFrom(r.Context()) != nil {
+func (vr *verifier) withVisit(w http.ResponseWriter, r *http.Request) *http.Request {
+	if vr.cfg.Paths.Base == "" || visitFrom(r.Context()) != nil {
 		return r
 	}
-	return r.WithContext(m.visit(w, r))
+	return r.WithContext(vr.visit(w, r))
 }
 
 // wayBack returns the local path to return to: the page itself, or the page that

@@ -137,21 +137,21 @@ type Change struct {
 // begins, from one goroutine, leave Cache-Control alone after it, and answer
 // with a redirect.
 func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (Outcome, error) {
-	v := m.visit(w, r)
+	v := m.verifier.visit(w, r)
 	switch {
 	case CheckActor(v) != nil:
 		return "", CheckActor(v)
 	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
 		strings.Contains(p.Provider+p.Subject, "\x00") || !utf8.ValidString(p.Provider) || !utf8.ValidString(p.Subject):
 		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
-	case m.facts(v, r).Method != request.Act && !p.StateChecked:
+	case m.admission.facts(v, r).Method != request.Act && !p.StateChecked:
 		return "", safeMethod()
-	case m.whyNotAct(v, r) != nil:
-		return "", m.whyNotAct(v, r)
+	case m.admission.whyNotAct(v, r) != nil:
+		return "", m.admission.whyNotAct(v, r)
 	case v.standing == unreachable, v.unsure:
 		return "", storeDown(nil)
 	case v.standing == conflicting:
-		return "", m.twoUsers()
+		return "", m.admission.twoUsers()
 	case v.reason() == "clock_skew", v.standing == foreign:
 		// Whose request this is cannot be told here and now: a new account for
 		// somebody who has one would take theirs away.
@@ -159,10 +159,10 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	case v.begun():
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
-	m.prepare(r.Context())
-	s := &settlement{m: m, proof: p, now: m.earlier(time.Now()), unjudged: v.standing == unverifiable || v.standing == suspended}
+	m.health.prepare(r.Context())
+	s := &settlement{m: m, proof: p, now: m.health.earlier(time.Now()), unjudged: v.standing == unverifiable || v.standing == suspended}
 	if s.unjudged {
-		s.unknown = m.mayBeSomebody(r)
+		s.unknown = m.verifier.mayBeSomebody(r)
 	}
 	if c := v.claims.Load(); c != nil && !(v.lost && m.cfg.Sessions.NoRevival) {
 		s.visitor, s.lost = *c, v.lost
@@ -182,7 +182,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		if own := v.more(); own.reserved {
 			taken, own.taken, own.reserved = own.taken, takenRows{}, false
 		} else {
-			taken, s.full = m.takeRowOrAsk(r, s.now)
+			taken, s.full = m.limits.takeRowOrAsk(r, s.now)
 		}
 	}
 	// So is every sign-in of a browser that is not signed in: a session is a row,
@@ -191,14 +191,14 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	var signIn takenRows
 	if !p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
 		var refusal *Refusal
-		if signIn, refusal = m.takeSignIn(r, p, s.now); refusal != nil {
+		if signIn, refusal = m.limits.takeSignIn(r, p, s.now); refusal != nil {
 			return "", refusal
 		}
 	}
 	var change takenRows
 	if s.visitor.UserID != uuid.Nil && !s.visitor.Anonymous {
 		var refusal *Refusal
-		if change, refusal = m.takeChange(r, s.visitor, s.now); refusal != nil {
+		if change, refusal = m.limits.takeChange(r, s.visitor, s.now); refusal != nil {
 			return "", refusal
 		}
 	}
@@ -213,15 +213,15 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		}
 	}
 	if !s.created {
-		m.returnRow(r, taken, s.now)
+		m.limits.returnRow(r, taken, s.now)
 	}
 	// Only what was not made for sure: who hangs up on the store every time gets
 	// nothing back.
 	if !s.opened || !s.opensAnother() {
-		m.returnRow(r, signIn, s.now)
+		m.limits.returnRow(r, signIn, s.now)
 	}
 	if !s.opened {
-		m.returnRow(r, change, s.now)
+		m.limits.returnRow(r, change, s.now)
 	}
 	if errors.Is(err, ErrRedeemed) {
 		return m.again(w, r, v, p, err)
@@ -230,7 +230,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", s.translate(err)
 	}
 	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
-		if err := m.forget(r.Context()); err != nil {
+		if err := m.data.forget(r.Context()); err != nil {
 			return "", err
 		}
 	}
@@ -249,19 +249,19 @@ const newKeyFor = 10 * time.Minute
 // anonymous one may be another app's on the same host, or of a key that was
 // lost, and its visitor would have no way in until it expires. So they wait
 // while a rotation may be under way, and are let in afterwards; the cookie stays.
-func (m *Middleware) mayBeSomebody(r *http.Request) *Refusal {
+func (vr *verifier) mayBeSomebody(r *http.Request) *Refusal {
 	var b brought
-	b.read(r.Header, m)
+	b.read(r.Header, vr)
 	wait := time.Duration(0)
 	for as, c := range b.both {
 		for _, value := range c.values() {
-			_, _, s, _ := m.keys.Verify(value, false, time.Now())
+			_, _, s, _ := vr.keys.Verify(value, false, time.Now())
 			switch {
 			case s != token.Unverifiable:
 			case as == asPermanent:
 				return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
 			default:
-				wait = max(wait, newKeyFor-m.strangers.age(value, m.clock()))
+				wait = max(wait, newKeyFor-vr.strangers.age(value, vr.clock()))
 			}
 		}
 	}
@@ -291,21 +291,21 @@ func (s *strangers) age(token string, now int64) time.Duration {
 // goOn hands the visitor the session that a settlement has opened.
 func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *settlement) {
 	if v.entry != nil && s.endsOld {
-		m.over(v.entry)
-		m.drop(r.Context(), s.visitor)
+		m.verifier.over(v.entry)
+		m.data.drop(r.Context(), s.visitor)
 	}
 	switch s.change.Outcome {
 	case Upgraded, Unlinked:
-		m.dropOthers(r.Context(), s.change.UserID, s.claims.SessionID)
+		m.data.dropOthers(r.Context(), s.change.UserID, s.claims.SessionID)
 	case Merged:
-		m.dropOthers(r.Context(), s.change.GuestID, uuid.Nil)
+		m.data.dropOthers(r.Context(), s.change.GuestID, uuid.Nil)
 	}
 	access := time.Duration(0)
 	if v.entry != nil && v.entry.access && s.change.Outcome == Unlinked {
 		access = v.entry.claims.ExpiresAt.Sub(v.entry.claims.IssuedAt)
 	}
 	s.tellEvicted(r)
-	m.remember(v, s.token, s.claims)
+	m.issuer.remember(v, s.token, s.claims)
 	if v.bearer {
 		text, c := s.token, s.claims
 		if access > 0 {
@@ -318,12 +318,12 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 		}
 		response.NoStore(w.Header(), "no-store")
 		if text != "" {
-			m.hand(v, text, c)
+			m.issuer.hand(v, text, c)
 		}
 	} else {
 		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unjudged)
 		if s.proof.Device {
-			m.setCookies(w, v, m.mark(r, s.identity))
+			m.setCookies(w, v, m.devices.mark(r, s.identity))
 		}
 	}
 	if s.revived {

@@ -18,12 +18,11 @@ import (
 type visit struct {
 	context.Context
 	claims   atomic.Pointer[Claims]       // nil: no user; what it points to never changes
-	m        *Middleware                  // nil when made by NewContext
+	home     *home                        // whose visit it is; nil when made by NewContext
 	request  atomic.Pointer[http.Request] // nil when made by NewContext, on a returning visitor's short way, and after the request
 	entry    *entry                       // the cache entry of a token that verified, or nil
 	url      *url.URL                     // as Handler saw it; nil outside of it
 	rest     atomic.Pointer[rare]         // nil on a returning visitor's short way, until it is needed: see more
-	ended    atomic.Bool                  // Handler has returned
 	handled  bool                         // by Handler: what was to be decided is
 	standing standing                     // how the visitor's token was found
 	lost     bool                         // the store has never heard of the user, who is anonymous
@@ -35,6 +34,12 @@ type visit struct {
 	facts    request.Facts                // who sent the request; not read on a returning visitor's short way
 }
 
+// A home is the middleware that a visit belongs to, as far as the visit has to know it.
+type home struct {
+	basePath string
+	m        *Middleware // for what answers in its texts and its frame
+}
+
 // What a returning visitor's request has not.
 type rare struct {
 	reason   string                          // why the visitor has no user, for the owner's events
@@ -44,6 +49,7 @@ type rare struct {
 	ensuring sync.Mutex                      // one Ensure after another
 	taken    takenRows                       // of ReserveAccount
 	reserved bool                            // whether there was one
+	ended    atomic.Bool                     // Handler has returned
 	acting   *acting                         // an operator sees the site as the visitor; or nil
 }
 
@@ -73,18 +79,20 @@ func (v *visit) writer() *response.Writer {
 
 // begun reports whether the response has begun, as far as walkin sees it.
 func (v *visit) begun() bool {
-	p := v.writer()
-	return v.ended.Load() || p != nil && p.Begun()
+	rest := v.rest.Load()
+	if rest == nil {
+		return false
+	}
+	p := rest.response.Load()
+	return rest.ended.Load() || p != nil && p.Begun()
 }
 
 // end lets go of the request and of the response: the visit is the request's
 // context, and a context may be kept for long.
 func (v *visit) end() {
-	v.ended.Store(true)
+	v.more().ended.Store(true)
 	v.request.Store(nil)
-	if rest := v.rest.Load(); rest != nil {
-		rest.response.Store(nil)
-	}
+	v.more().response.Store(nil)
 }
 
 type visitKey struct{}
@@ -109,38 +117,38 @@ func visitFrom(ctx context.Context) *visit {
 // the context, or the request did not come through it, visit looks now: first
 // at what this very response sets already, by an earlier Ensure or Continue,
 // and then at the request.
-func (m *Middleware) visit(w http.ResponseWriter, r *http.Request) *visit {
-	if v := visitFrom(r.Context()); v != nil && v.m == m {
+func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
+	if v := visitFrom(r.Context()); v != nil && v.home == vr.home {
 		return v
 	}
-	if m.isActing(r) {
+	if vr.isActing(r) {
 		// Outside of Handler nothing holds what an impersonation may not: fails closed.
-		return m.newVisit(r, finding{standing: foreign, reason: "impersonation"})
+		return vr.newVisit(r, finding{standing: foreign, reason: "impersonation"})
 	}
 	now := time.Now()
 	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
 		set := http.Response{Header: w.Header()}
 		for _, as := range [...]carrier{asPermanent, asAnonymous} {
 			for _, c := range set.Cookies() {
-				if c.Name != m.cookies.name(as == asAnonymous) || c.Value == "" {
+				if c.Name != vr.cookies.name(as == asAnonymous) || c.Value == "" {
 					continue
 				}
-				if f := m.judge(r, c.Value, m.cache.Get(c.Value), now, as); f.standing == live {
-					return m.newVisit(r, f)
+				if f := vr.judge(r, c.Value, vr.cache.Get(c.Value), now, as); f.standing == live {
+					return vr.newVisit(r, f)
 				}
 			}
 		}
 	}
 	var b brought
-	b.read(r.Header, m)
-	return m.newVisit(r, m.look(r, &b, now))
+	b.read(r.Header, vr)
+	return vr.newVisit(r, vr.look(r, &b, now))
 }
 
-func (m *Middleware) newVisit(r *http.Request, f finding) *visit {
+func (vr *verifier) newVisit(r *http.Request, f finding) *visit {
 	one := &struct { // allocated together
 		visit
 		rare
-	}{visit{Context: r.Context(), m: m, standing: f.standing, bearer: f.bearer,
+	}{visit{Context: r.Context(), home: vr.home, standing: f.standing, bearer: f.bearer,
 		lost: f.lost, unsure: f.unsure, handsOff: f.beside == uncertain, entry: f.entry}, rare{reason: f.reason, err: f.err}}
 	v := &one.visit
 	v.rest.Store(&one.rare)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/internal/tokencache"
 )
 
 // A standing is what a request's token turned out to be.
@@ -56,13 +57,22 @@ func (e *entry) checkedWithin(d time.Duration, now time.Time) bool {
 }
 
 // known remembers a token that verified.
-func (m *Middleware) known(text string, c Claims, access bool) *entry {
-	return m.cache.Add(text, func(e *entry, text string) {
-		e.token, e.claims, e.access, e.slot = text, c, access, m.feed.slot(c.UserID)
+func (vr *verifier) known(text string, c Claims, access bool) *entry {
+	return vr.cache.Add(text, func(e *entry, text string) {
+		e.token, e.claims, e.access, e.slot = text, c, access, vr.feed.slot(c.UserID)
 		// Of a token that was just issued: the session is as new. One that came in is
 		// looked up first.
-		e.seen.Store(m.feed.counters[e.slot].Load())
+		e.seen.Store(vr.feed.counters[e.slot].Load())
 	})
+}
+
+// A verifier finds out whose request it is: whether a token is ours, and whether its
+// session is alive. It writes nothing.
+type verifier struct {
+	*shared
+	health    *storeHealth
+	cache     *tokencache.Cache[entry]
+	strangers strangers
 }
 
 // A finding is the answer to: who is this?
@@ -98,24 +108,24 @@ type brought struct {
 	former               *formerCookies // whose cookies they are; nil: those of today
 }
 
-func (b *brought) read(h http.Header, m *Middleware) {
-	if text, ok := request.Bearer(h); ok && m.keys.IsOurs(text) {
+func (b *brought) read(h http.Header, vr *verifier) {
+	if text, ok := request.Bearer(h); ok && vr.keys.IsOurs(text) {
 		b.token, b.bearer = text, true
 		return
 	}
-	m.cookies.find(h, m.cache, &b.permanent, &b.anonymous)
-	if m.cookies.former != nil && b.nothing() {
-		b.readFormer(h, m)
+	vr.cookies.find(h, vr.cache, &b.permanent, &b.anonymous)
+	if vr.cookies.former != nil && b.nothing() {
+		b.readFormer(h, vr)
 	}
 }
 
 // readFormer looks for the cookies of before a change. It is asked only where
 // there is none of today: a sibling domain may plant an old __Secure- name for
 // as long as browsers keep a cookie.
-func (b *brought) readFormer(h http.Header, m *Middleware) {
-	for i := range m.cookies.former {
-		f := &m.cookies.former[i]
-		if time.Since(f.changedAt) > m.cfg.Tokens.Lifetime+leeway {
+func (b *brought) readFormer(h http.Header, vr *verifier) {
+	for i := range vr.cookies.former {
+		f := &vr.cookies.former[i]
+		if time.Since(f.changedAt) > vr.cfg.Tokens.Lifetime+leeway {
 			continue // no token of then is alive
 		}
 		if f.find(h, nil, &b.permanent, &b.anonymous); !b.nothing() {
@@ -137,7 +147,7 @@ func (b *brought) nothing() bool {
 // returning returns the entry of a visitor who was judged a moment ago, and
 // whose request has nothing to write. It is a short way through look and Handler
 // to what they said then, and nil leaves it to them.
-func (m *Middleware) returning(r *http.Request, b *brought) *entry {
+func (vr *verifier) returning(r *http.Request, b *brought) *entry {
 	e, as := b.permanent.entry, asPermanent
 	if b.permanent.standing == absent {
 		e, as = b.anonymous.entry, asAnonymous
@@ -145,12 +155,12 @@ func (m *Middleware) returning(r *http.Request, b *brought) *entry {
 	if e == nil || !as.fits(e) || !isSafe(r) {
 		return nil
 	}
-	now := m.clock()
-	if !m.feed.unchanged(e) || e.over.Load() > now {
+	now := vr.clock()
+	if !vr.feed.unchanged(e) || e.over.Load() > now {
 		return nil
 	}
-	if left := e.settled.Load() - now; left > 0 && left <= int64(m.cfg.Sessions.RecheckAfter) ||
-		e.shortUntil.Load() > now && m.feed.vouches.Load() > now {
+	if left := e.settled.Load() - now; left > 0 && left <= int64(vr.cfg.Sessions.RecheckAfter) ||
+		e.shortUntil.Load() > now && vr.feed.vouches.Load() > now {
 		return e
 	}
 	return nil
@@ -158,20 +168,20 @@ func (m *Middleware) returning(r *http.Request, b *brought) *entry {
 
 // settle lets the requests that follow take the short way: until the session is
 // to be looked at again, or the token is over or due for renewal.
-func (m *Middleware) settle(f finding, v *visit, now time.Time) {
+func (vr *verifier) settle(f finding, v *visit, now time.Time) {
 	if f.standing != live || f.bearer || f.settled || f.lost || f.unsure || v.claims.Load() != &f.entry.claims {
 		return
 	}
 	e := f.entry
-	if m.cfg.NewUsers.Mint == MintOnDemand && e.claims.Provisional {
+	if vr.cfg.NewUsers.Mint == MintOnDemand && e.claims.Provisional {
 		return // their response may have to be wrapped, see mayDemand
 	}
-	at := m.clock()
+	at := vr.clock()
 	most := int64(min(
 		e.claims.ExpiresAt.Add(leeway).Sub(now),
-		e.claims.IssuedAt.Add(m.cfg.Tokens.Lifetime+leeway).Sub(now),
-		e.claims.IssuedAt.Add(m.cfg.Tokens.RenewAfter).Sub(m.earlier(now))))
-	if left := min(most, int64(m.cfg.Sessions.RecheckAfter)-(now.UnixNano()-e.checked.Load())); left > 0 {
+		e.claims.IssuedAt.Add(vr.cfg.Tokens.Lifetime+leeway).Sub(now),
+		e.claims.IssuedAt.Add(vr.cfg.Tokens.RenewAfter).Sub(vr.health.earlier(now))))
+	if left := min(most, int64(vr.cfg.Sessions.RecheckAfter)-(now.UnixNano()-e.checked.Load())); left > 0 {
 		e.settled.Store(at + left)
 	}
 	if left := min(most, e.vouched.Load()-at); left > 0 {
@@ -179,29 +189,24 @@ func (m *Middleware) settle(f finding, v *visit, now time.Time) {
 	}
 }
 
-// clock returns nanoseconds that nobody sets forth or back. It is cheaper than
-// time.Now and does not count while a machine sleeps, so what goes by it is
-// bounded by RecheckAfter.
-func (m *Middleware) clock() int64 { return int64(time.Since(m.began)) }
-
 // over remembers that a token's session has ended, for RecheckAfter at most and
 // also where this process has ended it: a database that was restored, or the
 // wrong one, says so of sessions that are alive, and must not be believed for
 // longer than it is asked.
-func (m *Middleware) over(e *entry) { e.over.Store(m.clock() + int64(m.cfg.Sessions.RecheckAfter)) }
+func (vr *verifier) over(e *entry) { e.over.Store(vr.clock() + int64(vr.cfg.Sessions.RecheckAfter)) }
 
-func (m *Middleware) isOver(e *entry) bool { return e.over.Load() > m.clock() }
+func (vr *verifier) isOver(e *entry) bool { return e.over.Load() > vr.clock() }
 
 // alive remembers that a look-up, which began when the feed's counter was at seen,
 // found the session of a token alive, unless it ended
 // since the look-up began: then the answer is an old one, and alive returns false.
-func (m *Middleware) alive(e *entry, seen uint32, now time.Time) bool {
-	if at := e.over.Load(); at > m.clock() || !e.over.CompareAndSwap(at, 0) {
+func (vr *verifier) alive(e *entry, seen uint32, now time.Time) bool {
+	if at := e.over.Load(); at > vr.clock() || !e.over.CompareAndSwap(at, 0) {
 		return false
 	}
 	e.seen.Store(seen) // first: what was told since is not overlooked
 	e.checked.Store(now.UnixNano())
-	m.vouch(e)
+	vr.vouch(e)
 	return true
 }
 
@@ -212,9 +217,9 @@ func (m *Middleware) alive(e *entry, seen uint32, now time.Time) bool {
 // one that is over (superseded, invalid) leaves the choice to the anonymous
 // one, but one that cannot be judged does not: fails closed, since the
 // visitor may well be that permanent user.
-func (m *Middleware) look(r *http.Request, b *brought, now time.Time) finding {
+func (vr *verifier) look(r *http.Request, b *brought, now time.Time) finding {
 	if b.bearer {
-		f := m.judge(r, b.token, m.cache.Get(b.token), now, asBearer)
+		f := vr.judge(r, b.token, vr.cache.Get(b.token), now, asBearer)
 		f.bearer = true
 		if f.standing != live && f.standing != unreachable && f.standing != suspended {
 			f.standing = foreign
@@ -223,10 +228,10 @@ func (m *Middleware) look(r *http.Request, b *brought, now time.Time) finding {
 	}
 	var f finding
 	if b.permanent.standing != absent {
-		f = m.judgeCookie(r, b.permanent, b.former, now, asPermanent)
+		f = vr.judgeCookie(r, b.permanent, b.former, now, asPermanent)
 	}
 	if b.anonymous.standing != absent && (f.standing == absent || f.standing == superseded || f.standing == invalid) {
-		f = m.judgeCookie(r, b.anonymous, b.former, now, asAnonymous)
+		f = vr.judgeCookie(r, b.anonymous, b.former, now, asAnonymous)
 	}
 	if f.former = b.former; f.former != nil && f.standing == invalid {
 		return finding{} // not of the cookies of today, so as good as none
@@ -247,32 +252,32 @@ func (k carrier) fits(e *entry) bool {
 	return k == asBearer || !e.access && e.claims.Anonymous == (k == asAnonymous)
 }
 
-func (m *Middleware) judgeCookie(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) finding {
+func (vr *verifier) judgeCookie(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) finding {
 	switch {
 	case c.standing == conflicting:
 		return finding{standing: conflicting, reason: "duplicate_cookie"}
 	case c.standing != live:
 		return finding{standing: c.standing}
 	case c.others == nil && former == nil:
-		return m.judge(r, c.value, c.entry, now, as)
+		return vr.judge(r, c.value, c.entry, now, as)
 	}
-	f := m.judgeAll(r, c, former, now, as)
+	f := vr.judgeAll(r, c, former, now, as)
 	if f.standing == conflicting && isSafe(r) {
 		// One of them may have ended since a look that still counts.
 		for _, value := range c.values() {
-			if e := m.cache.Get(value); e != nil {
+			if e := vr.cache.Get(value); e != nil {
 				e.distrust()
 			}
 		}
-		f = m.judgeAll(r, c, former, now, as)
+		f = vr.judgeAll(r, c, former, now, as)
 	}
 	return f
 }
 
-func (m *Middleware) judgeAll(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) finding {
-	f := m.judge(r, c.value, m.cache.Get(c.value), now, as).before(former)
+func (vr *verifier) judgeAll(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) finding {
+	f := vr.judge(r, c.value, vr.cache.Get(c.value), now, as).before(former)
 	for _, value := range c.others {
-		if f = f.and(m.judge(r, value, m.cache.Get(value), now, as).before(former)); f.standing == conflicting {
+		if f = f.and(vr.judge(r, value, vr.cache.Get(value), now, as).before(former)); f.standing == conflicting {
 			return f // the rest would change nothing, and costs
 		}
 	}
@@ -333,64 +338,64 @@ func (f finding) counts() int {
 
 // judge tells what a token is worth on this request; e is its cache entry, if
 // it has one.
-func (m *Middleware) judge(r *http.Request, text string, e *entry, now time.Time, as carrier) finding {
+func (vr *verifier) judge(r *http.Request, text string, e *entry, now time.Time, as carrier) finding {
 	if e == nil {
-		c, access, status, reason := m.keys.Verify(text, as == asBearer, now)
+		c, access, status, reason := vr.keys.Verify(text, as == asBearer, now)
 		switch status {
 		case token.Unverifiable:
-			m.strangers.age(text, m.clock())
+			vr.strangers.age(text, vr.clock())
 			return finding{standing: unverifiable, reason: reason}
 		case token.Invalid:
 			return finding{standing: invalid, reason: reason}
 		}
-		e = m.known(text, claimsOf(c), access)
+		e = vr.known(text, claimsOf(c), access)
 	}
 	switch {
-	case now.After(e.claims.ExpiresAt.Add(leeway)), now.After(e.claims.IssuedAt.Add(m.cfg.Tokens.Lifetime + leeway)):
+	case now.After(e.claims.ExpiresAt.Add(leeway)), now.After(e.claims.IssuedAt.Add(vr.cfg.Tokens.Lifetime + leeway)):
 		// The second says the same, unless Config.Tokens.Lifetime was longer when the
 		// token was issued: tombstones and sweeps go by what it is now.
 		return finding{standing: invalid, reason: "expired"}
 	case !as.fits(e):
 		return finding{standing: invalid, reason: "wrong_cookie"}
-	case m.outlived(mintedAt(e.claims), now):
+	case vr.outlived(mintedAt(e.claims), now):
 		return finding{standing: invalid, reason: "expired"}
-	case m.isOver(e):
+	case vr.isOver(e):
 		return finding{standing: superseded, reason: "superseded", entry: e}
-	case isSafe(r) && m.fresh(e, now):
+	case isSafe(r) && vr.fresh(e, now):
 		return finding{standing: live, entry: e}
-	case isSafe(r) && e.lost.Load() > m.clock():
-		return m.lostOne(r, e)
+	case isSafe(r) && e.lost.Load() > vr.clock():
+		return vr.lostOne(r, e)
 	}
-	if e.claims.Anonymous && isSafe(r) && m.isDown(now) {
+	if e.claims.Anonymous && isSafe(r) && vr.health.isDown(now) {
 		return unasked(e) // as below, without the wait
 	}
-	m.missFeed()
-	s, seen, err := m.ask(r, e)
+	vr.missFeed()
+	s, seen, err := vr.ask(r, e)
 	switch {
 	case errors.Is(err, ErrBanned):
 		e.distrust()
 		e.over.CompareAndSwap(0, 1) // not believed while the store is down, see unasked
 		return finding{standing: suspended, reason: reasonBanned, entry: e, err: err}
-	case err == nil && (m.outlived(s.CreatedAt, now) || now.After(s.ExpiresAt.Add(leeway))):
+	case err == nil && (vr.outlived(s.CreatedAt, now) || now.After(s.ExpiresAt.Add(leeway))):
 		return finding{standing: invalid, reason: "expired"}
 	case err == nil && s.Anonymous != e.claims.Anonymous:
 		// The row is right. Fails closed both ways: a permanent user's session is
 		// never an anonymous one's, and a flag in a token opens no guard.
-		m.over(e)
+		vr.over(e)
 		return finding{standing: superseded, reason: "wrong_kind", entry: e}
-	case err == nil && !m.alive(e, seen, now):
+	case err == nil && !vr.alive(e, seen, now):
 		return finding{standing: superseded, reason: "superseded", entry: e}
 	case err == nil:
 		e.renewed.Store(s.RenewedAt.UnixNano())
 		return finding{standing: live, entry: e, settled: e.claims.Provisional}
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
-		return m.unheard(r, e, seen, err)
+		return vr.unheard(r, e, seen, err)
 	case e.claims.Anonymous && isSafe(r):
 		// Fails open: a reader without an account is who their signed token
 		// says, and a site whose store is down goes on being read. Others need
 		// not wait for a store that hangs.
 		if r.Context().Err() == nil {
-			m.downUntil.Store(time.Now().Add(downPause).UnixNano())
+			vr.health.downUntil.Store(time.Now().Add(downPause).UnixNano())
 		}
 		return unasked(e)
 	}
@@ -409,11 +414,11 @@ func unasked(e *entry) finding {
 const downPause = time.Second // how long readers believe that the store is still down
 
 // isDown reports whether a look-up failed just now.
-func (m *Middleware) isDown(now time.Time) bool { return now.UnixNano() < m.downUntil.Load() }
+func (h *storeHealth) isDown(now time.Time) bool { return now.UnixNano() < h.downUntil.Load() }
 
 // lookup looks for the session of a token. One of a banned user is a *Refusal.
-func (m *Middleware) lookup(ctx context.Context, c Claims) (Session, error) {
-	s, err := m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+func (h *storeHealth) lookup(ctx context.Context, c Claims) (Session, error) {
+	s, err := h.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
 	if refusal := banned(s.BannedUntil); err == nil && refusal != nil {
 		return s, refusal
 	}

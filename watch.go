@@ -29,11 +29,11 @@ func (m *Middleware) Watch(ctx context.Context, userID uuid.UUID) <-chan struct{
 // none. A provisional session, which the store does not know, goes on until its user is
 // stored under another one, or deleted.
 func (m *Middleware) IsAlive(ctx context.Context, c Claims) (bool, error) {
-	s, err := m.lookup(ctx, c)
+	s, err := m.health.lookup(ctx, c)
 	now := time.Now()
 	switch {
 	case err == nil:
-		return !now.After(s.ExpiresAt.Add(leeway)) && !m.outlived(s.CreatedAt, now) && s.Anonymous == c.Anonymous, nil
+		return !now.After(s.ExpiresAt.Add(leeway)) && !m.verifier.outlived(s.CreatedAt, now) && s.Anonymous == c.Anonymous, nil
 	case errors.Is(err, ErrNotFound):
 		return c.Provisional, nil
 	case errors.Is(err, ErrSuperseded), errors.Is(err, ErrBanned):

@@ -84,7 +84,7 @@ func (p *Pages) tellNewDevice(r *http.Request, e walkin.Event) {
 	for _, identity := range identities {
 		// The request has the cookies from before the sign-in. A device that is named by
 		// its session is known since a moment ago.
-		if device, ok := walkin.KnownDevice(r, identity); ok && strings.HasPrefix(device, "device:") {
+		if device, ok := p.wk.KnownDevice(r, identity); ok && strings.HasPrefix(device, "device:") {
 			return
 		}
 	}

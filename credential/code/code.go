@@ -132,7 +132,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if _, full := errors.AsType[*walkin.Refusal](err); full {
 		// Only where others have used up what there is for everybody: what a known
 		// device has beside that is little, since a proof does not give it back.
-		if name, known := walkin.KnownDevice(r, identity); known {
+		if name, known := c.wk.KnownDevice(r, identity); known {
 			device = name
 			taken, err = c.take(r.Context(), c.buckets(r, binding, address, device))
 		}

@@ -30,7 +30,7 @@ func (p *Password) count(r *http.Request, name string, identity walkin.Identity)
 		sum := sha256.Sum256([]byte(kind + "\x00" + key)) // a limiter needs no names
 		return limits.Bucket{Name: kind, Key: "password:" + base64.RawURLEncoding.EncodeToString(sum[:16]), Limit: limit}
 	}
-	if device, known := walkin.KnownDevice(r, identity); known {
+	if device, known := p.wk.KnownDevice(r, identity); known {
 		return &count{limits: p.limits, buckets: []limits.Bucket{
 			bucket("device", name+" "+device, p.perNameAndNetwork),
 			bucket("devices", name, p.perName),

@@ -27,7 +27,7 @@
 // signing up with it; that is so wherever people choose their names.
 //
 // A browser that has proven the name before, or is signed in as its user, counts in
-// buckets of its own, see [walkin.KnownDevice]: strangers who guess lock nobody out
+// buckets of its own, see [walkin.Middleware.KnownDevice]: strangers who guess lock nobody out
 // of the browsers they use.
 //
 // Without walkin.Config.Limiter the counts are kept in memory, by each process for itself:
@@ -93,7 +93,7 @@ func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
 	if p.isProven() {
 		return walkin.Proof{}, errors.New("walkin: password: with Config.Proven, credential/code signs people up")
 	}
-	name, secret, err := p.choose(r, walkin.ReserveAccount)
+	name, secret, err := p.choose(r, p.wk.ReserveAccount)
 	if err != nil {
 		return walkin.Proof{}, err
 	}

@@ -150,6 +150,11 @@ func breakRules(t *testing.T, d database, db *sql.DB, h *history, replica *repli
 		_, err := db.ExecContext(t.Context(), d.sql("UPDATE walkin_users SET anonymous = TRUE WHERE id = ?"), d.bind(token.User))
 		ok(t, err)
 		replica.restart(t)
+		for text, other := range h.tokens { // a permanent token of theirs would end it at sight
+			if other.User == token.User && other.Session != token.Session {
+				delete(h.tokens, text)
+			}
+		}
 		broken(ruleUpgrade, `INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at)
 			SELECT ?, user_id, created_at, renewed_at, expires_at FROM walkin_sessions WHERE user_id = ? LIMIT 1`,
 			d.bind(token.Session), d.bind(token.User))

@@ -507,7 +507,7 @@ const audit = `(() => {
 			if (!document.getElementById(id)) wrong.push("describes nothing: #" + id);
 	for (const el of all("[tabindex]")) if (el.tabIndex > 0) wrong.push("tabindex: " + say(el));
 	for (const el of all("input:not([type=hidden]), textarea, select")) {
-		if (!el.labels.length || !el.labels[0].textContent.trim()) wrong.push("no label: " + say(el));
+		if ((!el.labels.length || !el.labels[0].textContent.trim()) && !(el.getAttribute("aria-label") || "").trim()) wrong.push("no label: " + say(el));
 		if (el.matches("[type=email], [type=password]") && !el.autocomplete) wrong.push("no autocomplete: " + say(el));
 		if (el.getAttribute("aria-invalid") === "true" && !/error/.test(el.getAttribute("aria-describedby"))) wrong.push("its error is elsewhere: " + say(el));
 	}

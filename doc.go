@@ -28,6 +28,31 @@
 // is everything that can set the app's cookies; __Host- cookies keep that to the
 // host itself.
 //
+// # Names
+//
+// For apps: [New] with [Config] and its groups [Cookies], [FormerCookie], [Tokens],
+// [Sessions], [NewUsers], [Proxies], [Paths], [Hooks] and [Impersonation]; [Mint],
+// [Conflict]; [Key], [KeyFile], [KeyFileES256], [ParseJWKS]. The [Middleware], and what
+// handlers use: [FromContext], [Claims], [NewContext] for tests, [ReturnTo], [Target],
+// [IsBot], [CheckActor]. What the app is told: [Event], [Outcome], [Change], [Refusal],
+// [ErrAnonymous], [ErrNotRecent], [ErrCrossOrigin], [ErrNewUserLimit], [ErrMethod],
+// [ErrBanned], [ErrTokenTooLarge]. Forms and clients: [Form], [Page], [Token],
+// [IssuedToken], [ProfileClaims]. Operators: [SweepOptions], [Export],
+// [ExportedIdentity], [ExportedSession].
+//
+// For credentials, and other packages that are made from the middleware: [Credential],
+// [Proof], [ErrRedeemed], [ErrIdentityTaken], [KnownDevice], [ReserveAccount],
+// [Challenge], and of the Middleware the methods Store, DeriveKeys, Cookie, Limiter,
+// ClientNetworks, CheckOrigin, RecentProof, Report, Refuse, RefuseMethod, FormHandler,
+// Bind, Bound and Continue.
+//
+// For stores: [Store], [User], [Session], [Identity], [Ticket], [Tombstone],
+// [ErrNotFound], [ErrSuperseded], [ErrUnavailable], [ErrConstraint], [FirstUserID],
+// [Bounded]; and optional abilities: [Sweeper], [Clock], [DatabaseStore], [Database],
+// [Directory], [UserQuery], [UserKind], [UserPage], [ListedUser], [Count], [Accuracy],
+// [DailyUsers], [Ban], [FeedStore], [Feed],
+// [ErrFeedLost].
+//
 // # What it does not do
 //
 // It does not protect the app's own forms from cross-site requests: use

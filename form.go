@@ -34,6 +34,10 @@ type Form struct {
 	ReturnTo string
 }
 
+// A Page shows a form: it writes the Form's Status and the page. Nil shows no form:
+// visitors get a problem document or a plain page instead.
+type Page func(w http.ResponseWriter, r *http.Request, f Form)
+
 const maxForm = 64 << 10 // bytes
 
 // UpgradeHandler serves a sign-up form: it shows page on GET, and on POST lets
@@ -47,7 +51,7 @@ const maxForm = 64 << 10 // bytes
 // and the visitor is its owner or nobody: so a second click, and somebody who
 // forgot that they had signed up, both arrive. An anonymous visitor gets 409,
 // and the way to sign in, which says what becomes of their guest.
-func (m *Middleware) UpgradeHandler(credential Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
+func (m *Middleware) UpgradeHandler(credential Credential, page Page) http.Handler {
 	return m.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		proof, err := credential.SignUp(r)
 		if err != nil {
@@ -76,7 +80,7 @@ func (m *Middleware) UpgradeHandler(credential Credential, page func(http.Respon
 // SignInHandler serves a sign-in form, as [Middleware.UpgradeHandler] does a
 // sign-up form. What becomes of an anonymous visitor's data is for
 // Config.Conflict to say.
-func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, *http.Request, Form)) http.Handler {
+func (m *Middleware) SignInHandler(c Credential, page Page) http.Handler {
 	return m.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		proof, err := c.SignIn(r)
 		if err != nil {
@@ -93,7 +97,7 @@ func (m *Middleware) SignInHandler(c Credential, page func(http.ResponseWriter, 
 // form's return_to, or an error as those of a [Credential]. A refusal is answered
 // as [Middleware.UpgradeHandler] does, and told to the owner. The body is not
 // larger than 64 KB.
-func (m *Middleware) FormHandler(page func(http.ResponseWriter, *http.Request, Form), post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
+func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := r
 		r = m.verifier.withVisit(w, r)
@@ -154,7 +158,7 @@ func limitBody(w http.ResponseWriter, r *http.Request) {
 // shows the form again, with the reason, the status, and the request's return_to.
 // Programs, and a nil page, get what [Middleware.Refuse] says. The owner is told
 // either way.
-func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err error, page func(http.ResponseWriter, *http.Request, Form)) {
+func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err error, page Page) {
 	refusal := said(r, m, refusalOf(err))
 	if page == nil || !wantsForm(r) {
 		m.Refuse(w, r, refusal)

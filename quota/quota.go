@@ -149,8 +149,7 @@ func (q *Quota) Require() func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.Method == http.MethodHead, r.Method == http.MethodOptions:
-				w.Header().Set("Allow", "GET, POST, PUT, PATCH, DELETE") // as far as we are asked
-				q.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+				q.wk.RefuseMethod(w, r, "GET, POST, PUT, PATCH, DELETE") // as far as we are asked
 				return
 			case isPrefetch(r.Header):
 				q.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "prefetch"})

@@ -74,7 +74,7 @@ type Config struct {
 	// NotKept shows that a post could not be kept: f has the status and a Refusal
 	// whose Message says why. It leads on to the sign-up by a link to Path with
 	// return_to set to f.ReturnTo, the page of the form. Nil is a plain page.
-	NotKept func(w http.ResponseWriter, r *http.Request, f walkin.Form)
+	NotKept walkin.Page
 }
 
 // A Pending is a form that waits for its visitor's yes.
@@ -381,8 +381,7 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		m.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+		m.RefuseMethod(w, r, "GET, HEAD")
 		return
 	}
 	if r.URL.Query().Has("return_to") {

@@ -245,7 +245,7 @@ func (h *Handler) translate(c *call, err error) *failure {
 		return fail(http.StatusUnprocessableEntity, "validation_failed", "The user's data does not fit into a token")
 	case refusal.Status == http.StatusTooManyRequests:
 		return fail(http.StatusTooManyRequests, "over_request_rate_limit", "Request rate limit reached")
-	case refusal.Reason == "not_recent":
+	case errors.Is(refusal, walkin.ErrNotRecent):
 		return fail(http.StatusUnprocessableEntity, "reauthentication_needed", "This needs a recent sign-in")
 	case errors.Is(err, walkin.ErrIdentityTaken):
 		return fail(http.StatusUnprocessableEntity, "identity_already_exists", "Identity is already linked to another user")

@@ -123,7 +123,7 @@ func (h *Handler) finishCeremony(c *call, step string, registers bool) (walkin.C
 	claims, _, err := h.through(c, h.cfg.Passkeys.Handler, &on.visitor, inner{
 		method: http.MethodPost, target: "/passkey/" + step, kind: "application/json", body: string(c.form["credential"]),
 	})
-	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok && refusal.Status < 500 && refusal.Status != http.StatusTooManyRequests && refusal.Reason != "not_recent" {
+	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok && refusal.Status < 500 && refusal.Status != http.StatusTooManyRequests && !errors.Is(err, walkin.ErrNotRecent) {
 		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, err)
 		err = fail(http.StatusUnprocessableEntity, "webauthn_verification_failed", "WebAuthn verification failed")
 	}

@@ -21,7 +21,7 @@ const linkParameter = "code"
 // sent to next, the local path of the form that takes the code, with the form's
 // return_to. On a refusal page shows the form again; programs, and a nil page,
 // get a problem document.
-func (c *Codes) SendHandler(next string, page func(http.ResponseWriter, *http.Request, walkin.Form)) http.Handler {
+func (c *Codes) SendHandler(next string, page walkin.Page) http.Handler {
 	return c.wk.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		if err := form.Parse(r); err != nil {
 			return "", err

@@ -102,8 +102,7 @@ func (h *Handler) formPost(w http.ResponseWriter, r *http.Request) {
 	name, _ := callbackOf(r)
 	p := h.providers[name]
 	if p == nil || !p.FormPost {
-		w.Header().Set("Allow", "GET")
-		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+		h.middleware.RefuseMethod(w, r, "GET")
 		return
 	}
 	t, posted, err := h.keepPosted(r, p)

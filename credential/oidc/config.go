@@ -33,7 +33,7 @@ type Config struct {
 	// [walkin.Form] as the forms of walkin show a refusal. The request it is
 	// given is for the page where the visitor wanted to go, without code and
 	// state. Nil is what [walkin.Middleware.Refuse] answers.
-	Page func(http.ResponseWriter, *http.Request, walkin.Form)
+	Page walkin.Page
 
 	// PerNetwork is how many sign-ins may begin, each of which is a ticket in the
 	// store for a quarter of an hour: per network of

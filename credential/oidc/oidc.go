@@ -64,7 +64,7 @@ type Handler struct {
 	store      walkin.Store
 	providers  map[string]*provider
 	names      []string // in the order of Config.Providers
-	page       func(http.ResponseWriter, *http.Request, walkin.Form)
+	page       walkin.Page
 	perNetwork limit.Limit
 	limits     limits.Limits
 	inside     http.Handler // what needs to know the visitor, inside of the middleware

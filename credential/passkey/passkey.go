@@ -131,8 +131,7 @@ func (p *Passkeys) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST")
-		p.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+		p.middleware.RefuseMethod(w, r, "POST")
 		return
 	}
 	body, err := read(w, r)

@@ -41,8 +41,8 @@
 // [ExportedIdentity], [ExportedSession].
 //
 // For credentials, and other packages that are made from the middleware: [Credential],
-// [Proof], [ErrRedeemed], [ErrIdentityTaken], [KnownDevice], [ReserveAccount],
-// [Challenge], and of the Middleware the methods Store, DeriveKeys, Cookie, Limiter,
+// [Proof], [ErrRedeemed], [ErrIdentityTaken], [Challenge], and of the
+// Middleware the methods Store, DeriveKeys, Cookie, Limiter, KnownDevice, ReserveAccount,
 // ClientNetworks, CheckOrigin, RecentProof, Report, Refuse, RefuseMethod, FormHandler,
 // Bind, Bound and Continue.
 //

@@ -67,7 +67,7 @@ type Password interface {
 type Code interface {
 	walkin.Credential
 	Pending(r *http.Request) (address string, ok bool)
-	SendHandler(next string, page FormPage) http.Handler
+	SendHandler(next string, page walkin.Page) http.Handler
 	Links() http.Handler // the pages behind the links of its messages
 }
 
@@ -83,7 +83,7 @@ type Passkeys interface {
 // Providers is package credential/oidc.
 type Providers interface {
 	// WithPage returns the handler of the sign-ins, which shows refusals on page.
-	WithPage(page FormPage) http.Handler
+	WithPage(page walkin.Page) http.Handler
 
 	// Names are those of the providers, in order; Title is what visitors call one,
 	// and Issuer the provider of its identities.
@@ -351,6 +351,3 @@ func (p *Pages) rendered(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// A FormPage shows a form, for the first time or again.
-type FormPage = func(http.ResponseWriter, *http.Request, walkin.Form)

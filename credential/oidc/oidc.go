@@ -112,7 +112,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 
 // WithPage returns the handler with another Config.Page, for package pages, which shows
 // refusals where the buttons are.
-func (h *Handler) WithPage(page func(http.ResponseWriter, *http.Request, walkin.Form)) http.Handler {
+func (h *Handler) WithPage(page walkin.Page) http.Handler {
 	own := *h
 	own.page = page
 	own.inside = own.middleware.Handler(http.HandlerFunc(own.serve))

@@ -250,7 +250,7 @@ type actingOver struct{ *Middleware }
 // serveActing answers a request with the cookie of an impersonation, and returns false
 // where it is served as any other.
 func (m operators) serveActing(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-	if v := visitFrom(r.Context()); v != nil && v.home == m.home && v.handled || r.Context().Value(actingOver{m.Middleware}) != nil {
+	if v := visitFrom(r.Context()); v != nil && v.home == m.home && v.handled || r.Context().Value(actingOver(m)) != nil {
 		return false
 	}
 	a, user, alive, err := m.actingOf(r)
@@ -359,7 +359,7 @@ func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, next
 	if f := m.admission.readFacts(r, &b); f.Method == request.Get && m.admission.notAPage(f) == "" {
 		p.Set(m.cookies.act(""))
 	}
-	inner := request.With(context.WithValue(r.Context(), actingOver{m.Middleware}, true), r)
+	inner := request.With(context.WithValue(r.Context(), actingOver(m), true), r)
 	defer func() { request.GiveBack(r, inner) }()
 	m.Handler(next).ServeHTTP(p.Wrapped(), inner)
 	p.Finish(r.Context())

@@ -172,7 +172,6 @@ type Pages struct {
 	templates map[string]*template.Template
 	mux       *http.ServeMux
 	policy    string // Content-Security-Policy
-	providers http.Handler
 	styles    string // the address of ours, with its hash
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,9 +48,7 @@ func TestDoctor(t *testing.T) {
 			inner := httptest.NewRecorder()
 			site.ServeHTTP(inner, r)
 			edit(inner.Header())
-			for name, values := range inner.Header() {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), inner.Header())
 			w.WriteHeader(inner.Code)
 			_, _ = w.Write(inner.Body.Bytes())
 		})

@@ -113,7 +113,7 @@ func storeCommands(t *testing.T, store string) {
 	if strings.Contains(out, "\x1b") {
 		t.Error("a name reaches the terminal as it is")
 	}
-	out, _, code = on("users", "list", "--json", "--anonymous", "--seen-before", "90d")
+	out, _, _ = on("users", "list", "--json", "--anonymous", "--seen-before", "90d")
 	must(t, json.Unmarshal([]byte(out), &listed))
 	if len(listed) != 2 { // 100 and 120 days
 		t.Errorf("got %d users who were away for 90 days, want 2", len(listed))
@@ -152,7 +152,7 @@ func storeCommands(t *testing.T, store string) {
 		t.Errorf("got %d swept, the dry run said %d", swept.Users, dry.Users)
 	}
 
-	out, talk, code = on("sessions", "end", "--before", "0s")
+	_, talk, code = on("sessions", "end", "--before", "0s")
 	want(t, code, 2, talk, "--yes")
 	out, _, code = on("sessions", "end", "--before", "1m", "--yes")
 	want(t, code, 0, out, "ended")
@@ -302,7 +302,7 @@ func TestSQLAs(t *testing.T) {
 		conn, err := db.Conn(t.Context())
 		must(t, err)
 		defer conn.Close()
-		for _, part := range strings.Split(text, ";;") {
+		for part := range strings.SplitSeq(text, ";;") {
 			_, err = conn.ExecContext(t.Context(), part)
 			must(t, err)
 		}

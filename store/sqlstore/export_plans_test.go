@@ -7,8 +7,8 @@ import "reflect"
 func (s *Store) Statements() []string {
 	var all []string
 	q := reflect.ValueOf(s.q)
-	for i := range q.NumField() {
-		all = append(all, q.Field(i).String())
+	for _, field := range q.Fields() {
+		all = append(all, field.String())
 	}
 	for _, p := range s.prepared() {
 		all = append(all, p.text)

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -107,11 +108,9 @@ func TestPlansPostgreSQL(t *testing.T) {
 				ok(t, err)
 				watch := &planWatch{seen: map[string]string{}}
 				cfg.OnNotice = watch.notice
-				for name, value := range map[string]string{"plan_cache_mode": mode, "client_min_messages": "notice",
+				maps.Copy(cfg.RuntimeParams, map[string]string{"plan_cache_mode": mode, "client_min_messages": "notice",
 					"session_preload_libraries": "auto_explain", "auto_explain.log_min_duration": "0", "auto_explain.log_analyze": "on",
-					"auto_explain.log_format": "json", "auto_explain.log_nested_statements": "on", "auto_explain.log_level": "notice"} {
-					cfg.RuntimeParams[name] = value
-				}
+					"auto_explain.log_format": "json", "auto_explain.log_nested_statements": "on", "auto_explain.log_level": "notice"})
 				plain, db := d.migrated(t)
 				for _, table := range walkinTables {
 					_, err := db.ExecContext(t.Context(), "ALTER TABLE "+table+" SET (autovacuum_enabled = false)")

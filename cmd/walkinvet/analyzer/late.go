@@ -3,6 +3,7 @@ package analyzer
 import (
 	"go/ast"
 	"go/types"
+	"maps"
 	"strings"
 
 	"golang.org/x/tools/go/types/typeutil"
@@ -34,18 +35,14 @@ func (p *pkg) lateIn(list []ast.Stmt, begun map[types.Object]ast.Node) {
 		var after []map[types.Object]ast.Node
 		for _, inner := range blocks {
 			own := map[types.Object]ast.Node{}
-			for w, at := range begun {
-				own[w] = at
-			}
+			maps.Copy(own, begun)
 			p.lateIn(inner, own)
 			if !endsFlow(inner) {
 				after = append(after, own)
 			}
 		}
 		for _, own := range after {
-			for w, at := range own {
-				begun[w] = at
-			}
+			maps.Copy(begun, own)
 		}
 	}
 }

@@ -242,7 +242,7 @@ func TestWithoutScripts(t *testing.T) {
 	chromium := browser.New(t)
 	const (
 		wait = "There are many new visitors from your network just now. Please wait 60 minutes and try again."
-		keep = "One moment " + wait + " What you sent is kept on this page. With JavaScript you would not have to wait. Try again"
+		keep = "One moment, please " + wait + " What you sent is kept on this page. With JavaScript turned on you would not have to wait. Try again"
 		fail = "That did not work. " + wait + " Try again"
 	)
 	without := func(name string) func(http.ResponseWriter, *http.Request) bool {
@@ -303,16 +303,17 @@ func TestPolicy(t *testing.T) {
 	ann.Do(chromedp.WaitVisible(chromedp.CSS("#challenge")))
 	const try = `new Promise(resolve => {
 		const refused = [];
-		document.addEventListener("securitypolicyviolation", e => { refused.push(e.effectiveDirective); if (refused.length === 6) resolve(refused.sort().join(" ")); });
+		document.addEventListener("securitypolicyviolation", e => { refused.push(e.effectiveDirective); if (refused.length === 7) resolve(refused.sort().join(" ")); });
 		const add = (name, set) => document.body.append(Object.assign(document.createElement(name), set));
 		add("script", { text: "window.injected = 1" });
 		add("script", { src: "data:text/javascript,injected=1" });
-		add("img", { src: "/favicon.ico" });
+		add("img", { src: "https://elsewhere.example/x.png" });
+		add("style", { textContent: "body { display: none }" });
 		add("iframe", { src: "/" });
 		fetch("data:text/plain,x").catch(() => {});
 		try { new Worker(URL.createObjectURL(new Blob(["1"]))); } catch {}
 	})`
-	want := "connect-src frame-src img-src script-src-elem script-src-elem worker-src"
+	want := "connect-src frame-src img-src script-src-elem script-src-elem style-src-elem worker-src"
 	if got := browser.Ask(ann.Tab, chromedp.Evaluate[string](try, chromedp.EvalAwaitPromise)); got != want {
 		t.Errorf("refused was %q, want %q", got, want)
 	}

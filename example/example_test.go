@@ -532,7 +532,7 @@ func TestTwentyBrowsersOnePerson(t *testing.T) {
 	for i := range people {
 		p := newPerson(t, server)
 		p.write(fmt.Sprintf("note %d.", i))
-		path := strings.TrimPrefix(p.post("/auth/start", "provider", "sample").location, p.base)
+		path := strings.TrimPrefix(p.post("/account/provider/start", "provider", "sample").location, p.base)
 		back[i] = strings.TrimPrefix(p.post(path, "name", "Ann").location, p.base)
 		people[i] = p
 	}
@@ -619,7 +619,8 @@ func TestCrossSite(t *testing.T) {
 	ann.upgrade("ann@example.com")
 	for _, path := range []string{
 		"/notes/" + id + "/delete", "/download", "/signout", "/signin", "/signin/send", "/signin/code", "/upgrade", "/upgrade/code", "/code",
-		"/auth/start", "/passkey/register", "/account/remove", "/account/password", "/account/signout", "/account/delete",
+		"/account/provider/start", "/account/passkey/register", "/account/remove", "/account/rename", "/account/password",
+		"/account/email", "/account/undo", "/account/end-session", "/account/end-others", "/account/download", "/account/delete",
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+path, strings.NewReader("email=eve@example.com&password=eve+eve+eve+eve"))
 		if err != nil {

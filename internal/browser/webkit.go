@@ -142,6 +142,11 @@ func (p *webkitPage) click(ctx context.Context, selector string) error {
 	if err != nil {
 		return err
 	}
+	// The driver scrolls to what is just below the window, and finds it covered there.
+	scroll := fmt.Sprintf("String(document.querySelector(%q).scrollIntoView({block: 'center', behavior: 'instant'}))", selector)
+	if _, err := p.evaluate(ctx, scroll); err != nil {
+		return err
+	}
 	return p.call(ctx, http.MethodPost, "/element/"+element+"/click", nil, nil)
 }
 

@@ -30,12 +30,12 @@ func (m *Middleware) JWKSHandler() http.Handler {
 	})
 }
 
-// AccessToken signs a short token for the visitor of ctx, for another service
-// that is named by audience: the claims of the cookie with a life of ttl, an
-// hour at most, and 5 minutes when zero. Nobody is ErrNotFound, a session that
-// has ended ErrSuperseded. With Config.Tokens.Audience itself it is a bearer token for
-// this app. It ends with its session where the session is asked for, and by ttl
-// everywhere.
+// AccessToken signs a short-lived token for the visitor of ctx, for another service
+// that is named by audience. It carries the claims of the cookie and lives for ttl: an
+// hour at most, 5 minutes when zero. Without a user the error is ErrNotFound; for a
+// session that has ended it is ErrSuperseded. With Config.Tokens.Audience as the
+// audience it is a bearer token for this app. It ends with its session where the
+// session is looked up, and after ttl everywhere.
 func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.Duration) (string, error) {
 	c, ok := FromContext(ctx)
 	switch {
@@ -50,8 +50,8 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	case ttl == 0:
 		ttl = 5 * time.Minute
 	}
-	// Issuing is like a renewal: it always looks, since nobody who verifies the
-	// token elsewhere will.
+	// Issuing is like a renewal: it always looks in the store, since no service that
+	// verifies the token elsewhere does.
 	session, err := m.health.lookup(ctx, c)
 	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:

@@ -13,9 +13,9 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// SignOutHandler ends the visitor's session on POST and sends them to the form's
-// return_to, or to "/". Both cookies are removed. An anonymous visitor who
-// signs out cannot come back: warn them first.
+// SignOutHandler ends the visitor's session on POST and redirects them to the form's
+// return_to, or to "/". Both cookies are removed. An anonymous visitor who signs out
+// cannot come back: warn them first.
 func (m *Middleware) SignOutHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
@@ -58,9 +58,9 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	now := time.Now()
-	// Each token is judged, whichever of them the visitor is by: a bearer that is
-	// the app's own or broken must not hide the cookie's session, and a guest left
-	// behind in the other cookie must not be found by the next user of this computer.
+	// Each token is verified, whichever of them the visitor is by: a bearer that is the
+	// app's own or broken must not hide the cookie's session, and a guest left behind
+	// in the other cookie must not be found by the next user of this computer.
 	var ended []finding
 	if v.standing == live {
 		ended = append(ended, finding{standing: live, entry: v.entry, lost: v.lost}) // or one that this very response opened
@@ -153,8 +153,8 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	}
 	c := e.claims
 	c.Provisional = c.Provisional || lost // a tombstone keeps them from coming back here
-	// A tombstone is as good as a row to whoever wants to fill a store, with
-	// a new cookie for each.
+	// For a client that wants to fill a store, with a new cookie for each, a tombstone
+	// is as good as a row.
 	var taken takenRows
 	var full *Refusal
 	if c.Provisional {
@@ -166,7 +166,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 		if c.Provisional && full == nil {
 			// There is no session to delete; the tombstone ends the token. Only
 			// of a user who is not there: they may upgrade at this moment on
-			// another replica, and whoever stores them first, decides.
+			// another replica, and the replica that stores them first decides.
 			err := m.cfg.Store.CreateUser(ctx, User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now})
 			if err == nil {
 				buried = true
@@ -177,9 +177,9 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 			}
 		}
 		if _, err := m.cfg.Store.User(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
-			// Without room for a tombstone it ends in this browser and on this
-			// replica alone: a copy of it is a guest's who has made nothing, and
-			// nobody is kept from signing out.
+			// Without room for a tombstone it ends in this browser and on this replica
+			// alone. A copy of the token is then that of an anonymous user who has
+			// stored nothing, and no visitor is kept from signing out.
 			return nil
 		} else if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
@@ -201,10 +201,10 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	return nil
 }
 
-// SignOutEverywhere ends all sessions of a user: their tokens are rejected at once,
-// but for reads on other replicas, which end within two seconds with
-// [Middleware.RunFeed] and within Config.Sessions.RecheckAfter without it. Where the user themselves asks for it,
-// call [Middleware.SignOut] as well, so that their own browser forgets them now.
+// SignOutEverywhere ends all sessions of a user. From then on their tokens are rejected
+// at once; for reads on other replicas, within two seconds with [Middleware.RunFeed]
+// and within Config.Sessions.RecheckAfter without it. Where the user asks for it, call
+// [Middleware.SignOut] as well, so that their own browser forgets them now.
 func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) error {
 	if err := CheckActor(ctx); err != nil {
 		return err
@@ -225,23 +225,23 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 }
 
 // DeleteUser deletes a user, anonymous or permanent, with their sessions and
-// identities, for ever: no token of theirs brings them back. What the app
-// stored about them goes by its foreign keys, or by Config.Hooks.OnDelete in the same
+// identities, for ever: no token of theirs brings them back. What the app stored about
+// them is deleted by its foreign keys, or by Config.Hooks.OnDelete in the same
 // transaction.
 //
-// Their tokens end as those of SignOutEverywhere do. Where visitors delete themselves, let
-// it be an act, and call [Middleware.SignOut] afterwards, so that their own browser
-// forgets them now.
+// Their tokens end as those of SignOutEverywhere do. Where visitors delete themselves,
+// use an unsafe method such as POST, and call [Middleware.SignOut] afterwards, so that
+// their own browser forgets them now.
 //
-// A visitor without a row leaves a trace as well, which a robot could cause for the
-// asking. So with the context of such a visitor's request it takes from
-// Config.NewUsers.Limit, and returns a *[Refusal] with 429 where that is reached.
+// Deleting a visitor who is not stored writes a tombstone, and a bot could cause that
+// at will. So with the context of such a visitor's request, DeleteUser takes from
+// Config.NewUsers.Limit. It returns a *[Refusal] with 429 when that limit is reached.
 func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err := CheckActor(ctx); err != nil {
 		return err
 	}
 	if v := visitFrom(ctx); v != nil && v.home != nil {
-		// Also where they delete somebody else: who has no row has no say about one.
+		// Also where they delete another user: a visitor who is not stored decides about no one.
 		if c := v.claims.Load(); c != nil && c.Provisional {
 			r := v.request.Load()
 			if r == nil {
@@ -280,11 +280,11 @@ func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identi
 	return identities, err
 }
 
-// Unlink removes an identity of the visitor and ends all their sessions, since
-// one of them may have been opened with it; this browser goes on with a new one.
-// It needs a permanent visitor with a proof within Config.Sessions.RecentProof, and
-// refuses cross-origin requests. The last identity stays, with a 409: without one
-// nobody could sign in again. Call it as [Middleware.Continue].
+// Unlink removes an identity of the visitor and ends all their sessions, since one of
+// them may have been opened with it. This browser goes on with a new session. It needs
+// a permanent visitor with a proof within Config.Sessions.RecentProof, and refuses
+// cross-origin requests. The last identity cannot be removed (409): without one the
+// user could not sign in again. Call it as [Middleware.Continue].
 func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, subject string) error {
 	v := m.verifier.visit(w, r)
 	c := v.claims.Load()

@@ -2,8 +2,8 @@ package walkin
 
 import "github.com/walkin-go/walkin/internal/request"
 
-// An admission decides what a request may do: act for its visitor, give them a new
-// user, or make that user a row. It changes nothing.
+// An admission decides what a request may do: write for its visitor, give them a new
+// user, or store that user. It changes nothing.
 type admission struct {
 	*shared
 	verifier *verifier

@@ -15,38 +15,38 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// Mint says when a visitor without a user gets one. Minting is a signature and
-// a cookie; it writes nothing to the store.
+// Mint says when a visitor without a user gets one. Minting signs a token and sets a
+// cookie; it writes nothing to the store.
 type Mint uint8
 
 const (
-	// MintOnVisit mints when somebody opens a page or acts.
+	// MintOnVisit mints when a visitor opens a page or sends an unsafe request.
 	MintOnVisit Mint = iota
 
-	// MintOnAct mints when somebody acts: a POST, PUT, PATCH or DELETE from
-	// the site itself, see docs/requests.md. Nothing is stored on a reader's
-	// device.
+	// MintOnAct mints when a visitor sends an unsafe request: a POST, PUT, PATCH or
+	// DELETE from the site itself, see docs/requests.md. Nothing is stored on the
+	// device of a visitor who only reads.
 	MintOnAct
 
 	// MintOnDemand mints only in [Middleware.Ensure].
 	MintOnDemand
 
-	// MintOff makes no new anonymous users. Those there are go on.
+	// MintOff mints no new anonymous users. Existing ones go on.
 	MintOff
 )
 
-// Ensure makes sure that the visitor is somebody whom the store knows, and
-// returns their claims: it mints a user when there is none and makes them a
-// row, so that foreign keys to the users hold. Handlers behind
-// [Middleware.Handler] need it only where Config.NewUsers.Mint has not done so before:
-// on a GET, with MintOnDemand, or to serve programs that send no cookies.
+// Ensure makes sure that the visitor has a stored user, and returns their claims. It
+// mints a user when there is none and stores them, so that foreign keys to the users
+// hold. Handlers behind [Middleware.Handler] need it only where Config.NewUsers.Mint
+// has not done so before: on a GET, with MintOnDemand, or to serve API clients that
+// send no cookies.
 //
-// Call it before the response begins and, where Config.NewUsers.Mint is not MintOnDemand,
-// leave Cache-Control alone after it. Goroutines that call it for one request, with
-// the same w, get the same user. The error is a
-// *[Refusal] for [Middleware.Refuse]: there can be no user for a cross-site post,
-// a bot, a visitor whose token was superseded a moment ago, a new one where
-// Config.NewUsers.Limit is reached, or while the store is down.
+// Call it before the response begins. Where Config.NewUsers.Mint is not MintOnDemand,
+// do not change Cache-Control after it. Goroutines that call it for one request, with
+// the same w, get the same user. The error is a *[Refusal] for [Middleware.Refuse].
+// There can be no user for a cross-site post, a bot, a visitor whose session has just
+// ended, a new visitor when Config.NewUsers.Limit is reached, or while the store is
+// down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
 	if v := visitFrom(r.Context()); v != nil && v.home == m.home {
 		v.more().ensuring.Lock()
@@ -95,8 +95,8 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 	return *v.claims.Load(), nil
 }
 
-// ensureAlive looks at the store before a handler acts as a user by a safe
-// request, which Handler may have let pass on an earlier look.
+// ensureAlive looks at the store before a handler writes as a user in a safe request,
+// which Handler may have let pass on an earlier look.
 func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, error) {
 	if !isSafe(r) {
 		return c, nil
@@ -117,7 +117,7 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 	return c, nil
 }
 
-// noUser is the refusal of a visitor who is nobody and stays so.
+// noUser is the refusal of a request without a user that gets none.
 func (a *admission) noUser(v *visit, reason string) *Refusal {
 	switch {
 	case v.standing == unreachable:
@@ -134,16 +134,16 @@ func (a *admission) noUser(v *visit, reason string) *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: a.cfg.Paths.SignIn}
 }
 
-// twoUsers is the refusal of a browser that has live cookies of two users, or
-// more cookies than are looked at. Either user may have been planted, so neither
-// counts, and only a sign-out leads on.
+// twoUsers is the refusal of a browser that has live cookies of two users, or more
+// cookies than are verified. Either user may have been planted, so neither counts, and
+// only a sign-out helps.
 func (a *admission) twoUsers() *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: a.cfg.Paths.SignOut,
 		Text: texts.Of("error.two_users")}
 }
 
-// mint makes a provisional user for the visitor. Nobody but the visitor's
-// browser knows of them until they act.
+// mint makes a provisional user for the visitor. Only the visitor's browser knows of
+// them until their first write.
 func (is *issuer) mint(now time.Time) (Claims, error) {
 	user, err := newUserID(now)
 	if err != nil {
@@ -210,9 +210,9 @@ func beganAt(c Claims, s Session) time.Time {
 	return s.CreatedAt
 }
 
-// makeRow turns the visitor into a user and a session in the store, minting
-// them first when they are nobody, and returns the cookie for it, or nil for a
-// bearer. Only when both are committed does a token claim them.
+// makeRow turns the visitor into a user and a session in the store. It mints them first
+// when there is no user. It returns the cookie for it, or nil for a bearer. A token
+// claims them only when both are committed.
 func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 	if v.unsure {
 		return nil, storeDown(nil)
@@ -236,8 +236,8 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		if fresh {
 			return nil, full
 		}
-		// A visitor whose row is there, and whose new token got lost on its
-		// way, makes none and goes on.
+		// A visitor whose row is there, and whose new token got lost in transit, makes
+		// none and goes on.
 		if _, err := m.health.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
 			return nil, full
 		} else if err != nil && !errors.Is(err, ErrSuperseded) {
@@ -305,16 +305,16 @@ func (is *issuer) issue(ctx context.Context, c Claims) (string, Claims, error) {
 		return "", c, err
 	}
 	if n := len(is.cookies.name(c.Anonymous)) + 1 + len(text); n > token.MaxSize {
-		// A browser would drop the cookie without a word, and the next visit
-		// would mint again, for ever.
+		// A browser would drop the cookie without an error, and every later visit would
+		// mint again.
 		return "", c, &Refusal{Status: http.StatusInternalServerError, Reason: "token_too_large",
 			Err: errors.New("walkin: the claims of Config.Tokens.AppClaims make the cookie too large")}
 	}
 	return text, c, nil
 }
 
-// isSafe reports whether the request only looks. A method we do not know is
-// not safe: it is treated with the care a write gets.
+// isSafe reports whether the request only reads. An unknown method is not safe: it is
+// treated as a write.
 func isSafe(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -323,8 +323,8 @@ func isSafe(r *http.Request) bool {
 	return false
 }
 
-// facts returns what is known about who sent a request: what Handler read, or
-// else what r itself says.
+// facts returns what is known about the sender of a request: what Handler read, or else
+// what r itself says.
 func (a *admission) facts(v *visit, r *http.Request) request.Facts {
 	if v.facts.IsRead() {
 		return v.facts
@@ -337,7 +337,7 @@ func (a *admission) facts(v *visit, r *http.Request) request.Facts {
 func (a *admission) readFacts(r *http.Request, b *brought) request.Facts {
 	some, lax := !b.bearer && !b.nothing(), false
 	if !isSafe(r) {
-		if b.bearer { // nobody looked for cookies yet
+		if b.bearer { // cookies were not read yet
 			var permanent, anonymous carriedCookie
 			a.cookies.find(r.Header, nil, &permanent, &anonymous)
 			some = permanent.standing != absent || anonymous.standing != absent
@@ -364,10 +364,10 @@ func newSite(cfg Config, keys *token.Keyring) request.Site {
 	}
 }
 
-// CheckOrigin returns nil when an unsafe request may do something for its visitor,
-// and otherwise a *[Refusal]: when another site may have sent it, or when it is a
+// CheckOrigin returns nil when an unsafe request may change something for its visitor.
+// Otherwise it returns a *[Refusal]: another site may have sent the request, or it is a
 // report or a ping that browsers send by themselves. Safe requests pass. Ensure,
-// Continue, the guards and all else of walkin's ask it themselves; it is for
+// Continue, the guards and everything else in walkin call it themselves; it is for
 // handlers without a guard. [Config].CrossOrigin trusts more origins.
 func (m *Middleware) CheckOrigin(r *http.Request) error {
 	if refusal := m.admission.whyNotAct(m.verifier.visit(nil, r), r); refusal != nil {
@@ -376,8 +376,8 @@ func (m *Middleware) CheckOrigin(r *http.Request) error {
 	return nil
 }
 
-// whyNotAct returns nil when an unsafe request may act for its visitor, and the
-// refusal otherwise. Every part of walkin that changes something asks it.
+// whyNotAct returns nil when an unsafe request may change something for its visitor,
+// and the refusal otherwise. Every part of walkin that changes something asks it.
 func (a *admission) whyNotAct(v *visit, r *http.Request) *Refusal {
 	f := a.facts(v, r)
 	if reason := f.WhyNotAct(v.standing == live && !v.bearer); reason != "" {
@@ -402,18 +402,18 @@ const (
 	byApp   demand = true // in Ensure
 )
 
-// mintRefusal returns "" when this request may give its visitor, who was found
-// to stand like s, a new user; and otherwise the reason it may not.
+// mintRefusal returns "" when this request may give its visitor, whose token status is
+// s, a new user; and otherwise the reason why not.
 //
-// It fails closed: whatever is not known to be a person's own first step is
-// not one yet. The visitor loses nothing by a no; the next page view asks again.
+// It fails closed: a request gets no user unless it is known to be a visitor's own
+// first step. A refusal costs the visitor nothing; the next page view asks again.
 func (a *admission) mintRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
 	switch {
 	case a.cfg.NewUsers.Mint == MintOff:
 		return "mint_off"
 	case s != absent && s != superseded && s != invalid:
-		// There is a token that could not be judged, or two: to mint over it
-		// could take a live user away.
+		// There is a token that could not be verified, or two: to mint over it could
+		// take a live user away.
 		return "cookie_not_judged"
 	case f.IsUpgrade():
 		return "protocol_upgrade" // many WebSocket libraries drop the cookie
@@ -450,7 +450,7 @@ func (a *admission) actRefusal(r *http.Request, f request.Facts, s standing, by 
 		// A click that raced an upgrade must not open a second user.
 		return "stale_cookie"
 	case f.Auth == request.AppBearer, f.Auth == request.AppAuth:
-		return "authorization" // who sends one is somebody's program, and known to the app by it
+		return "authorization" // an API client sent it, and the app knows it by that
 	case by == byApp:
 		return ""
 	case a.cfg.NewUsers.Mint == MintOnDemand:
@@ -461,12 +461,12 @@ func (a *admission) actRefusal(r *http.Request, f request.Facts, s standing, by 
 	return a.automatic(r, f)
 }
 
-// automatic returns why an unsafe request that may act is still no person's deed,
-// or "". It makes no user and no row by itself.
+// automatic returns why an unsafe request that is allowed was still not sent by a
+// visitor, or "". Such a request creates and stores no user by itself.
 func (a *admission) automatic(r *http.Request, f request.Facts) string {
 	switch {
 	case !f.IsBrowser():
-		return "no_browser" // a webhook, or a program of somebody's
+		return "no_browser" // a webhook, or another API client
 	case f.Shape == request.Beacon:
 		return "beacon"
 	case a.cfg.NewUsers.IsAutomatic != nil && a.cfg.NewUsers.IsAutomatic(r):
@@ -492,12 +492,12 @@ func (a *admission) visitRefusal(f request.Facts, s standing, by demand) string 
 	case s == absent:
 		return "no_act"
 	}
-	// The device holds a cookie of ours already, and a dead one: without a
-	// new one its owner could never act again.
+	// The device already holds a cookie of ours, and an invalid one. Without a new one
+	// its visitor could never write again.
 	return ""
 }
 
-// notAPage returns "" when a person opens a page, and otherwise what else it is.
+// notAPage returns "" when a visitor opens a page, and otherwise what else it is.
 func (a *admission) notAPage(f request.Facts) string {
 	switch f.Shape {
 	case request.Page:

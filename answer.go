@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// codes are the words for API clients, by the Reason of a refusal, of those that
-// are safe to tell. What is not here gets the word of its status: why a token was
-// not believed, and whether a name or its password was wrong, is for the operator.
+// codes are the codes for API clients, by the Reason of a refusal, of those that are
+// safe to tell. Any other reason gets the code of its status: why a token was rejected,
+// and whether a name or its password was wrong, is for the operator.
 var codes = map[string]string{
 	"anonymous":             "account_required",
 	"not_recent":            "recent_proof_required",

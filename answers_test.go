@@ -13,8 +13,8 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// TestLibraries holds that whoever clicks a link that a script follows is shown the
-// way to sign up, in the form in which that script follows it.
+// TestLibraries holds that a visitor who clicks a link that a script follows is shown
+// the way to sign up, in the form in which that script follows it.
 func TestLibraries(t *testing.T) {
 	const page = "https://app.example/board?tab=1"
 	fetch := []string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Referer", page, "Accept", "*/*"}
@@ -59,7 +59,7 @@ func TestLibraries(t *testing.T) {
 			}
 		}
 	}
-	// The names do not reach another site, nor do they make a program a person.
+	// The names do not reach another site, nor do they make an API client a browser.
 	s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/sign-up" })
 	for name, header := range map[string][]string{
 		"a page of another site": {"HX-Request", "true", "HX-Current-URL", "https://evil.example/x", "Referer", "https://evil.example/x"},
@@ -80,7 +80,7 @@ func TestLibraries(t *testing.T) {
 	}
 }
 
-// TestLocation holds that an app's own answer can send people where walkin's does.
+// TestLocation holds that an app's own answer can redirect where walkin's does.
 func TestLocation(t *testing.T) {
 	s := newSite(t, func(c *walkin.Config) {
 		c.Paths.Upgrade = "/sign-up?plan=free"
@@ -139,9 +139,9 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// TestBelowAPath holds that an app below a path works as one at the root does: who
-// posts to Paths.Upgrade is no guest, people come back into the app, and its start is
-// where it is mounted.
+// TestBelowAPath holds that an app below a path works as one at the root does: a post
+// to Paths.Upgrade mints no anonymous user, visitors come back into the app, and its
+// start is where it is mounted.
 func TestBelowAPath(t *testing.T) {
 	configure := func(base string) func(*walkin.Config) {
 		return func(c *walkin.Config) {

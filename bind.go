@@ -18,17 +18,17 @@ const (
 	boundLength = 26 // of rand.Text
 )
 
-// Bind names the browser that a credential's round trip is bound to, between
-// the request that starts it, as when a code is sent or a provider is asked, and
-// the one that completes it: there the name is among [Middleware.Bound]. It goes
-// into the key or the data of a [Ticket]; a log may show it.
+// Bind returns a name for the browser that a login flow is bound to. The request that
+// starts the flow calls it, as when a code is sent or a provider is asked. In the
+// request that completes the flow, the name is among those of [Middleware.Bound]. The
+// name goes into the key or the data of a [Ticket]; it may be logged.
 //
-// It is the visitor's session, and so ends with it: what was asked for before an
-// upgrade completes nothing after it. For nobody it is a cookie of 15 minutes,
-// which is set on w, so that nobody needs a user to sign in.
+// The name stands for the visitor's session and ends with it: a flow that was started
+// before an upgrade cannot be completed after it. Without a user it stands for a cookie
+// of 15 minutes, which is set on w, so that no user is needed to sign in.
 //
-// Starting is an act of the visitor's own: a safe method is refused with 405 and
-// a cross-origin request with 403, and below [Middleware.WithoutCookies] a request
+// Only a same-origin unsafe request can start a flow. A safe method is refused with
+// 405, a cross-origin request with 403, and below [Middleware.WithoutCookies] a request
 // without a user with 401. Call it before the response begins. The error is a
 // *[Refusal] for [Middleware.Refuse].
 func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error) {
@@ -60,18 +60,18 @@ func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error
 	if !ok {
 		value = rand.Text()
 	}
-	// Set anew each time: the last round trip that was started gets its full
-	// time, and an earlier one in another tab still completes.
+	// Set again each time: the login flow that was started last gets its full time, and
+	// an earlier one in another tab still completes.
 	m.setCookies(w, v, m.cookies.flow(value))
 	return boundToCookie(value), nil
 }
 
 // showForm gives a visitor without a user the cookie of Bind with a form of a
-// credential. Behind a service worker it tells their post from another site's,
-// see request.Facts.WhyNotAct. Only a person who opens the page gets it, since
-// other sites can fetch and frame it; one that is there stays as it is.
-// The page is shown by show; whatever it says about caching, no cache keeps it with
-// a cookie, since two visitors of one name would complete each other's login flows.
+// credential. Behind a service worker it tells their post from another site's, see
+// request.Facts.WhyNotAct. Only a browser that opens the page gets it, since other
+// sites can fetch and frame it. A cookie that is there stays as it is. The page is
+// shown by show. Whatever it says about caching, no cache keeps it with a cookie, since
+// two visitors of one name would complete each other's login flows.
 func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(http.ResponseWriter)) {
 	v := m.verifier.visit(w, r)
 	f := m.admission.facts(v, r)
@@ -89,10 +89,10 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	}
 }
 
-// Bound returns the names under which the visitor's browser may have been bound
-// by [Middleware.Bind], at most two; none is a browser that started nothing. A
-// visitor who was nobody at the start may have become an anonymous user since,
-// by a page view in between, but nothing more: a sign-in ends what nobody began.
+// Bound returns the names that [Middleware.Bind] may have given the visitor's browser,
+// at most two. It returns none if the browser started no flow. A visitor without a user
+// at the start may have become an anonymous user since, by a page view in between, but
+// nothing more: a sign-in ends the flows that were started without a user.
 func (m *Middleware) Bound(r *http.Request) []string {
 	var names []string
 	c := m.verifier.visit(nil, r).claims.Load()
@@ -136,7 +136,8 @@ func (m *Middleware) clearFlows(w http.ResponseWriter, r *http.Request, v *visit
 
 func boundToSession(c Claims) string { return "session:" + c.SessionID.String() }
 
-// boundToCookie hashes the value: who reads the store must not be able to send it.
+// boundToCookie hashes the value: an attacker who can read the store must not be able
+// to send it.
 func boundToCookie(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return "cookie:" + base64.RawURLEncoding.EncodeToString(sum[:])
@@ -149,8 +150,8 @@ func (k *cookies) bound(r *http.Request) (string, bool) {
 	if len(values) == 0 || len(values[0].Value) != boundLength {
 		return "", false
 	}
-	// Two different ones, which no browser sends for a __Host- cookie: somebody
-	// may have planted one of them.
+	// Two different ones, which no browser sends for a __Host- cookie: an attacker may
+	// have planted one of them.
 	if slices.ContainsFunc(values, func(c *http.Cookie) bool { return c.Value != values[0].Value }) {
 		return "", false
 	}

@@ -35,7 +35,7 @@ func (s *site) flows() http.Handler {
 	return s.Handler(mux)
 }
 
-// bind starts a round trip and returns its name.
+// bind starts a login flow and returns its name.
 func (s *site) bind(c *walkintest.Client) string {
 	s.t.Helper()
 	r := c.Act("/bind", nil)
@@ -46,7 +46,7 @@ func (s *site) bind(c *walkintest.Client) string {
 	return name
 }
 
-// completes reports whether the browser is still the one of a round trip.
+// completes reports whether the browser is still the one of a login flow.
 func (s *site) completes(c *walkintest.Client, name string) bool {
 	s.t.Helper()
 	return slices.Contains(strings.Fields(body(s.t, c.Do(c.NewRequest(http.MethodGet, "/bound", nil)))), name)

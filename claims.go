@@ -14,11 +14,11 @@ import (
 // Claims say who the visitor is. They are a plain value, comparable with ==;
 // changing a copy changes nothing else.
 //
-// The zero Claims are nobody; [FromContext] never returns them with true.
+// The zero Claims mean no user; [FromContext] never returns them with true.
 type Claims struct {
-	// UserID is the user's ID ("sub"). It is the same before and after an
-	// upgrade: what the app stores under it stays theirs. It is a UUIDv7,
-	// so whoever sees it also sees when it was minted.
+	// UserID is the user's ID ("sub"). It is the same before and after an upgrade, so
+	// data that the app stores under it stays theirs. It is a UUIDv7: anyone who sees
+	// it also sees when it was minted.
 	UserID uuid.UUID
 
 	// SessionID names this browser's session ("session_id"); it changes at
@@ -28,8 +28,8 @@ type Claims struct {
 	// Anonymous is true until the user has an identity ("is_anonymous").
 	Anonymous bool
 
-	// Provisional is true while the store knows nothing of the user
-	// ("prov"). It ends with their first act.
+	// Provisional is true while the user is not stored ("prov"). It ends with their
+	// first write.
 	Provisional bool
 
 	// Method says how the user last proved who they are, in the words of
@@ -55,10 +55,9 @@ type Claims struct {
 	database string // that the session is in; empty where the store has no ID
 }
 
-// FromContext returns the claims of the visitor, or false for nobody. It looks
-// at the context and nothing else: it never creates a user and never asks the
-// store. After [Middleware.Ensure] or [Middleware.Continue] use what they
-// return.
+// FromContext returns the claims of the visitor, or false without a user. It reads the
+// context only: it never creates a user and never asks the store. After
+// [Middleware.Ensure] or [Middleware.Continue] use what they return.
 func FromContext(ctx context.Context) (Claims, bool) {
 	v := visitFrom(ctx)
 	if v == nil {
@@ -71,10 +70,9 @@ func FromContext(ctx context.Context) (Claims, bool) {
 	return *c, true
 }
 
-// NewContext returns a context that carries claims, for the tests of handlers
-// that call [FromContext] or stand behind a guard. [Middleware.Ensure] and
-// [Middleware.Continue] take no notice of it: they believe only what came with
-// the request.
+// NewContext returns a context that carries claims, for tests of handlers that call
+// [FromContext] or are behind a guard. [Middleware.Ensure] and [Middleware.Continue]
+// ignore it: they believe only what came with the request.
 func NewContext(ctx context.Context, c Claims) context.Context {
 	v := &visit{Context: ctx}
 	v.claims.Store(&c)

@@ -11,8 +11,8 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 )
 
-// A Token is what an answer carries to a client without cookies, in place of a
-// cookie. It is a bearer token for this app, and as good as the cookie would be.
+// A Token is what a response carries to a client without cookies, in place of a cookie.
+// It is a bearer token for this app, and as good as the cookie.
 type Token struct {
 	Text      string
 	ExpiresAt time.Time
@@ -36,10 +36,10 @@ func (t Token) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 }
 
 // IssuedToken returns the token that [Middleware.Continue], [Middleware.Unlink] or
-// [Middleware.Ensure] issued during this request for a client that sent a bearer
-// token, or whose path is below [Middleware.WithoutCookies]. It belongs into the
-// answer: the token that the client sent may have ended. False is for all others,
-// whose token is in their cookie.
+// [Middleware.Ensure] issued during this request. It does so for a client that sent a
+// bearer token, or whose path is below [Middleware.WithoutCookies]. Put it into the
+// response: the token that the client sent may have ended. It returns false for all
+// others, whose token is in their cookie.
 func IssuedToken(ctx context.Context) (Token, bool) {
 	v := visitFrom(ctx)
 	if v == nil || v.more().issued == nil {
@@ -48,20 +48,20 @@ func IssuedToken(ctx context.Context) (Token, bool) {
 	return *v.more().issued, true
 }
 
-// hand is the one way by which a token goes into an answer: what issues one for a
-// client without cookies leaves it here, and whoever answers takes it from
+// hand is the one way by which a token goes into a response: what issues one for a
+// client without cookies leaves it here, and the handler that answers takes it from
 // IssuedToken.
 func (is *issuer) hand(v *visit, token string, c Claims) {
 	v.more().issued = &Token{Text: token, ExpiresAt: c.ExpiresAt}
 }
 
 // WithoutCookies wraps the paths of clients that have no cookies, such as an API for
-// native apps, in place of [Middleware.Handler]. No cookie is read there, so a page of
-// another site cannot act for a visitor who has one, and none of ours is set: who a
-// request is from, its bearer token says alone. It makes no user by itself; whoever
-// gets one, by [Middleware.Ensure] or a sign-up, finds the token by [IssuedToken].
-// A login flow of several requests, as by code, needs that token first: there is no
-// cookie that it could be bound to.
+// native apps, in place of [Middleware.Handler]. It reads no cookie, so a page of
+// another site cannot send requests as a visitor, and it sets none. Only the bearer
+// token says whose request it is. It creates no user by itself. A client that gets one,
+// by [Middleware.Ensure] or a sign-up, gets its token by [IssuedToken]. A login flow of
+// several requests, as by code, needs that token first: there is no cookie to bind the
+// flow to.
 func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Clone()
@@ -93,15 +93,15 @@ func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 }
 
 // TokenHandler exchanges a bearer token for one that lives longer, as a renewal does
-// for a cookie: on a POST with a token of ours that is older than Config.Tokens.RenewAfter
-// it answers with a new one of the same session, and before with the same. The token
-// that was sent stays good until its own end, since an answer may get lost. Cookies
-// are not looked at. A token of [Middleware.AccessToken] is refused with 403: it was
-// given a short life.
+// for a cookie. On a POST with a token older than Config.Tokens.RenewAfter it returns a
+// new token of the same session; a younger token is returned as it is. The token that
+// was sent stays valid until its own end, since a response may get lost. Cookies are
+// not read. A token of [Middleware.AccessToken] is refused with 403: it was given a
+// short life.
 //
 // A client that calls it when a token is a day old stays signed in for as long as a
 // browser does. Put its path into Config.Paths.Credentials, so that the call does not
-// make a new user a row.
+// store a new user.
 func (m *Middleware) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
@@ -154,8 +154,8 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 }
 
 // touch notes that a bearer was here, at most once in RenewAfter: it moves their
-// session's end and the user's SeenAt, as a renewal does. Nothing goes into the
-// answer, which nobody expects a token in.
+// session's end and the user's SeenAt, as a renewal does. The response carries no
+// token, since the client does not expect one.
 func (is *issuer) touch(r *http.Request, v *visit, now time.Time) {
 	e := v.entry
 	renewed := e.renewed.Load()

@@ -205,7 +205,7 @@ func TestBearerSeen(t *testing.T) {
 	})
 }
 
-// TestExchange holds who gets a token for a token.
+// TestExchange holds which clients get a token for a token.
 func TestExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, credentialPaths)
@@ -244,8 +244,8 @@ func TestExchange(t *testing.T) {
 	})
 }
 
-// TestBearersChangeIdentity holds that whoever becomes somebody by a bearer token
-// gets the new one in the answer, and that the old one has ended.
+// TestBearersChangeIdentity holds that a client that changes its user by a bearer token
+// gets the new token in the answer, and that the old one has ended.
 func TestBearersChangeIdentity(t *testing.T) {
 	for _, path := range []string{"/sign-up", "/sign-in", "/continue"} {
 		for _, kind := range kinds {

@@ -11,9 +11,9 @@ import (
 	"github.com/walkin-go/walkin/internal/token"
 )
 
-// ProfileClaims are the claims that a token of [Middleware.ClientToken] carries
-// beside walkin's own, at the top level, where policies written for Supabase look for
-// them. There are these and no others: a role, for one, would pass every policy.
+// ProfileClaims are the claims that a token of [Middleware.ClientToken] carries beside
+// walkin's own, at the top level, where policies written for Supabase look for them.
+// There are no others: a role, for one, would pass every policy.
 type ProfileClaims struct {
 	Email string // "email": proven, or empty
 	Phone string // "phone": the same
@@ -28,13 +28,13 @@ type ProfileClaims struct {
 // claims do not fit into a token.
 var ErrTokenTooLarge = token.ErrTooLarge
 
-// ClientToken signs a short bearer token for this app: for the session in c, with the
-// profile's claims. It is for the answer to a client that keeps tokens instead of
-// cookies, right after [Middleware.Continue], [Middleware.Ensure] or
-// [Middleware.Refresh]. It lives for ttl, an hour at most, and ends with its session
-// wherever the session is looked up.
+// ClientToken signs a short-lived bearer token for this app: for the session in c, with
+// the profile's claims. Use it to answer a client that keeps tokens instead of cookies,
+// right after [Middleware.Continue], [Middleware.Ensure] or [Middleware.Refresh]. The
+// token lives for ttl, an hour at most, and ends with its session wherever the session
+// is looked up.
 //
-// It believes c as it is, so c must come from walkin. A session that has ended is
+// It does not check c, so c must come from walkin. A session that has ended is
 // ErrSuperseded.
 func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims, ttl time.Duration) (Token, error) {
 	if ttl <= 0 || ttl > maxAccess {

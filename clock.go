@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A Clock is a [Store] that tells what time it is where all replicas can agree: at
-// the database. Two replicas with different clocks are the one thing that neither of
-// them can see by itself, and what is deleted by a wrong one is gone. It is never
-// the time of the newest row, which the replica that is ahead has written.
+// A Clock is a [Store] that tells the time on which all replicas can agree: the
+// database's. Two replicas with different clocks cannot see that by themselves, and
+// what a wrong clock deletes is lost. The time is never that of the newest row, which
+// the replica that is ahead has written.
 type Clock interface {
 	// Now returns the time of the database's own clock.
 	Now(ctx context.Context) (time.Time, error)

@@ -71,7 +71,7 @@ func (h *hookedSite) userOf(name string) uuid.UUID {
 	return identity.UserID
 }
 
-// act lets a script of the page act, so that a refusal is no redirect.
+// act sends a write from a script of the page, so that a refusal is no redirect.
 func act(c *walkintest.Client, path string) *http.Response {
 	return c.Do(c.NewRequest(http.MethodPost, path, nil))
 }
@@ -242,7 +242,7 @@ func TestContinue(t *testing.T) {
 			if identity, err := s.store.Identity(t.Context(), "test", tt.proof[0]); err != nil || identity.UserID != after.UserID || (tt.proof[0] == "new") != (string(identity.Secret) == "hash2") {
 				t.Errorf("the identity: got %+v, %v", identity, err)
 			}
-			// The old token is nobody's, here and on another replica.
+			// The old token is invalid, here and on another replica.
 			replica := newSite(t, over(s.site))
 			for _, s := range []*site{s.site, replica} {
 				for _, cookie := range old {
@@ -365,7 +365,7 @@ func TestCallback(t *testing.T) {
 			r = c.Do(with(s.navigation("/callback?name=new&state=1"), "Sec-Fetch-Site", from))
 			want := map[string]string{"permanent": "linked"}[kind]
 			if want == "" {
-				want = "upgraded" // nobody was minted by the first page
+				want = "upgraded" // no user was minted by the first page
 			}
 			if got := body(t, r); got != want || len(named(r, permName)) != 1 {
 				t.Errorf("%s from %s, with a state: got %d %q, want %q", kind, from, r.StatusCode, got, want)
@@ -377,7 +377,7 @@ func TestCallback(t *testing.T) {
 	}
 }
 
-// TestBearers holds that programs go through the same, without a cookie.
+// TestBearers holds that API clients go through the same, without a cookie.
 func TestBearers(t *testing.T) {
 	s := newMergingSite(t)
 	s.prove(s.browser(who), "ann")
@@ -438,8 +438,8 @@ func TestBearers(t *testing.T) {
 	}
 }
 
-// TestBan holds that OnSignIn can refuse a session to somebody, and is asked
-// whenever an existing user gets one.
+// TestBan holds that OnSignIn can refuse a session to a user, and is asked whenever an
+// existing user gets one.
 func TestBan(t *testing.T) {
 	for _, kind := range []string{"nobody", "provisional", "anonymous", "permanent"} {
 		for name, refusal := range map[string]error{
@@ -628,8 +628,8 @@ func TestUpgradeEndsOtherSessions(t *testing.T) {
 	}
 }
 
-// TestManyIdentities holds that one account does not take names without end, which
-// nobody could have as accounts, see Config.RowLimit.
+// TestManyIdentities holds that one account does not take names without end, which no
+// visitor could have as accounts, see Config.NewUsers.Limit.
 func TestManyIdentities(t *testing.T) {
 	s := newHookedSite(t)
 	c := s.browser(s.routes().ServeHTTP)
@@ -768,7 +768,7 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// TestDeleteUser holds that who is deleted is gone for good.
+// TestDeleteUser holds that a deleted user is gone for good.
 func TestDeleteUser(t *testing.T) {
 	for _, kind := range kinds {
 		s := newHookedSite(t)
@@ -801,7 +801,7 @@ func TestSignOut(t *testing.T) {
 		return c.Act("/out", words("return_to", "/bye"))
 	}
 	for _, kind := range append([]string{"nobody"}, kinds...) {
-		s := newHookedSite(t, func(c *walkin.Config) { c.Paths.SignIn = "/out" }) // the act itself makes no row
+		s := newHookedSite(t, func(c *walkin.Config) { c.Paths.SignIn = "/out" }) // the write itself makes no row
 		c := resident(s.site, kind)
 		claims, old := s.claims(c), c.Cookies()
 		s.settle()
@@ -926,7 +926,7 @@ func TestSignOutEverywhere(t *testing.T) {
 	}
 }
 
-// TestFirstActTwice holds that the first acts of a visitor, at once and on two
+// TestFirstActTwice holds that the first writes of a visitor, at once and on two
 // replicas, make one row and are all answered.
 func TestFirstActTwice(t *testing.T) {
 	s := newSite(t)

@@ -126,11 +126,10 @@ func checkCookieName(name string) error {
 	return nil
 }
 
-// cookieName returns the name of an app's cookies that was not given one. Apps
-// that share a key and tell their tokens apart by issuer and audience may share
-// a host, and so their browsers' cookies; and on localhost, where a port is no
-// border for a cookie, all apps in development do. It never depends on a key: a
-// rotation must not change it.
+// cookieName returns the default name of an app's cookies. Apps that share a key and
+// tell their tokens apart by issuer and audience may share a host, and so their
+// browsers' cookies. On localhost all apps in development do, since cookies are not
+// separated by port. The name never depends on a key: a rotation must not change it.
 func cookieName(issuer, audience string, insecure bool) string {
 	if issuer == defaultIssuer && audience == defaultIssuer && !insecure {
 		return defaultCookie
@@ -143,9 +142,9 @@ func cookieName(issuer, audience string, insecure bool) string {
 	return defaultCookie + "-" + hex.EncodeToString(sum[:4])
 }
 
-// appPath names the program among those of a developer: its package within its
-// module. "go run main.go" and programs without a module have no such name; they
-// are told apart by the directory they run in.
+// appPath names the program among those of a developer: its package within its module.
+// "go run main.go" and programs without a module have no such name; the directory they
+// run in tells them apart.
 func appPath() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Path != "" && info.Path != "command-line-arguments" {
 		return info.Main.Path + " " + info.Path
@@ -157,19 +156,19 @@ func appPath() string {
 	return directory
 }
 
-// A FormerCookie says what the cookies were like before a change of
-// Config.Cookies.Name, Domain or Partitioned.
+// A FormerCookie describes the cookies before a change of Config.Cookies.Name, Domain
+// or Partitioned.
 type FormerCookie struct {
-	// Name, Domain and Partitioned are what the fields of Config were. An empty
-	// name is the default one.
+	// Name, Domain and Partitioned are the former values of the fields of Config. An
+	// empty name is the default one.
 	Name        string
 	Domain      string
 	Partitioned bool
 
-	// ChangedAt is when no replica set such cookies any more. Tokens that were
-	// issued later are not looked at in them: they were planted. Before that
-	// moment the old cookie stays beside the new one, for replicas that do not
-	// know the new one yet; afterwards it is removed. Required.
+	// ChangedAt is when the last replica stopped setting such cookies. Tokens in them
+	// that were issued later are ignored: they were planted. Before that moment the old
+	// cookie stays beside the new one, for replicas that do not know the new one yet;
+	// afterwards it is removed. Required.
 	ChangedAt time.Time
 }
 
@@ -197,8 +196,8 @@ func (k *cookies) clear(name string) *http.Cookie {
 	return cookie
 }
 
-// What one answer clears at most: a header of more than 4 KB, which a long path
-// could make of it, is refused by common proxies. The rest goes with other pages.
+// What one response clears at most: a header of more than 4 KB, which a long path could
+// make of it, is refused by common proxies. Later pages clear the rest.
 const (
 	maxVariants  = 32
 	maxClearance = 2000 // bytes
@@ -318,9 +317,9 @@ func (k *cookies) cookie(name, value string) *http.Cookie {
 	cookie := &http.Cookie{
 		Name: name, Value: value, Path: "/", Domain: k.domain,
 		HttpOnly: true, Secure: !k.insecure,
-		// Always written out: a browser's own default lets a cross-site POST
-		// carry a cookie for two minutes. Strict would withhold it when
-		// somebody follows a link, and we would mint over a live user.
+		// Always written out: a browser's own default lets a cross-site POST carry a
+		// cookie for two minutes. Strict would withhold it when a visitor follows a
+		// link, and we would mint over a live user.
 		SameSite: http.SameSiteLaxMode,
 	}
 	if k.partitioned {
@@ -332,13 +331,13 @@ func (k *cookies) cookie(name, value string) *http.Cookie {
 // maxCookies is how many cookies net/http reads; with more it reads none.
 const maxCookies = 3000
 
-// maxValues is how many values of one name are judged: more than a site's own
-// changes leave behind, and too few for a request that is to cost a lot.
+// maxValues is how many values of one name are verified: more than a site's own changes
+// leave behind, and too few to make a request expensive.
 const maxValues = 32
 
-// A carried cookie is what a request brought under one name: absent when
-// there is none, live when there is something to judge, and conflicting for more
-// than maxValues, or for so many cookies that net/http would not look.
+// A carried cookie is what a request has under one name: absent without a value, live
+// when there is a value to verify, and conflicting for more than maxValues, or for so
+// many cookies that net/http would not look.
 //
 // A browser sends several values of a name that were set for several domains or
 // paths: before and after a change of Config.Cookies.Domain, through a proxy that

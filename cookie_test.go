@@ -74,9 +74,9 @@ func TestWrongCookie(t *testing.T) {
 	}
 }
 
-// TestDuplicateCookies holds that of several values of one name a live one
-// counts, that two live users are nobody and too many cookies no cookies, and that
-// neither is minted over or cleared. Everything else is read as net/http reads it.
+// TestDuplicateCookies holds that of several values of one name a live one counts, that
+// two live users give no user and too many cookies no cookies, and that neither is
+// minted over or cleared. Everything else is read as net/http reads it.
 func TestDuplicateCookies(t *testing.T) {
 	s := newSite(t)
 	one, two := resident(s, "anonymous").Cookie(anonName), resident(s, "anonymous").Cookie(anonName)
@@ -96,8 +96,8 @@ func TestDuplicateCookies(t *testing.T) {
 		visitor = "visitor"   // whose token a is
 		cleaned = "cleaned"   // the visitor, and a page removes the other values
 		owner   = "owner"     // whose token p is
-		first   = "first"     // nobody yet, and a page view mints
-		nobody  = "hands off" // nobody, and nothing is set
+		first   = "first"     // no user yet, and a page view mints
+		nobody  = "hands off" // no user, and nothing is set
 	)
 	for _, tt := range []struct {
 		name  string
@@ -189,7 +189,7 @@ func TestDuplicateCookies(t *testing.T) {
 						t.Errorf("%s, %s: got %v", name, r.Header.Get("Sec-Fetch-Mode"), met.Header["Set-Cookie"])
 					}
 				}
-				if tt.want == nobody { // acting is nobody's act, and is refused where somebody is needed
+				if tt.want == nobody { // a write comes without a user, and is refused where one is needed
 					r := s.request(http.MethodPost, "/note")
 					r.Header["Cookie"] = tt.lines
 					s.store.count()

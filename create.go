@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// storeAnonymous stores the anonymous user of c with their session, and returns the
-// token that says so. The token comes before the commit: one that cannot be issued
-// must leave no user.
+// storeAnonymous stores the anonymous user of c with their session, and returns a token
+// that says so. It signs the token before the commit: if the token cannot be issued, no
+// user may be stored.
 //
-// Config.Hooks.OnCreate runs in the same transaction, before Config.Tokens.AppClaims, which so
-// finds what it wrote. Such a user is stored alone: a hook is no part of a batch.
+// Config.Hooks.OnCreate runs in the same transaction, before Config.Tokens.AppClaims,
+// which so finds what it wrote. Such a user is not stored in a batch: a hook cannot be
+// part of one.
 func (is *issuer) storeAnonymous(ctx context.Context, c Claims, now time.Time) (token string, with Claims, created bool, err error) {
 	if is.cfg.Hooks.OnCreate == nil {
 		if token, with, err = is.issue(ctx, c); err == nil {
@@ -51,9 +52,9 @@ func (is *issuer) onCreate(ctx context.Context, c Claims) error {
 	return nil
 }
 
-// onCreate calls Config.Hooks.OnCreate for the user of this change, where it has stored one
-// who stays: for the permanent user they are from now on, or for an anonymous one
-// whom the store had lost.
+// onCreate calls Config.Hooks.OnCreate if this change has stored a user who stays: for
+// the permanent user they are from now on, or for an anonymous one whom the store had
+// lost.
 func (s *settlement) onCreate(ctx context.Context) error {
 	if !s.created {
 		return nil

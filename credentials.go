@@ -39,18 +39,19 @@ func (m *Middleware) DeriveKeys(purpose string) ([][]byte, error) {
 }
 
 // Cookie returns a cookie for one purpose of a package that is made from the
-// middleware: its name and attributes follow Config, and the caller sets Value and
-// MaxAge. It belongs to this very host whatever Config.Cookies.Domain says, since a sibling
-// domain must not be able to plant one. The purpose is of lower-case letters and "-".
-// See also [Middleware.ClearAtSignOut].
+// middleware. Its name and attributes follow Config; the caller sets Value and MaxAge.
+// It belongs to this very host whatever Config.Cookies.Domain says, since a sibling
+// domain must not be able to plant one. The purpose consists of lower-case letters and
+// "-". See also [Middleware.ClearAtSignOut].
 func (m *Middleware) Cookie(purpose string) http.Cookie {
 	return *m.cookies.forPurpose(purpose)
 }
 
-// Limiter returns a limit.Limiter that counts in Config.Limiter. Where that is nil, or
-// fails, it counts in the memory of this process: neither open nor closed. That memory
-// is its own, so that a flood of one kind of key evicts no other kind. Call it once,
-// while setting up. A failure is reported as a Failed event with reason limiter.
+// Limiter returns a limit.Limiter that counts in Config.Limiter. If that is nil or
+// fails, it counts in the memory of this process, so it fails neither open nor closed.
+// Each call returns a limiter with its own memory, so that a flood of one kind of key
+// evicts no other kind. Call it once, during setup. A failure is reported as a Failed
+// event with reason limiter.
 func (m *Middleware) Limiter() limit.Limiter { return &fallbackLimiter{m: m, own: limit.New(0)} }
 
 type fallbackLimiter struct {
@@ -91,10 +92,10 @@ func (m *Middleware) Report(ctx context.Context, reason string, err error) {
 // A Challenge lets visitors past the limit on new users of their network.
 // [Middleware.AttachChallenge] takes one; package challenge has one.
 type Challenge interface {
-	// Passed reports whether the visitor has just passed a challenge. It is asked
-	// where the limit is reached, before the answer is 429. If it returns true the
-	// user is created anyway, up to 20 times the limit. Each pass is consumed. An
-	// error counts as false and is reported to Config.OnEvent.
+	// Passed reports whether the visitor has just passed a challenge. It is called when
+	// the limit is reached, before the answer is 429. If it returns true the user is
+	// created anyway, up to 20 times the limit. Each pass is consumed. An error counts
+	// as false and is reported to Config.OnEvent.
 	Passed(r *http.Request) (bool, error)
 
 	// Show answers a visitor whom the limit stopped with the challenge, and reports
@@ -103,9 +104,9 @@ type Challenge interface {
 	Show(w http.ResponseWriter, r *http.Request, refusal *Refusal) bool
 }
 
-// AttachChallenge sets the challenge that is asked where the limit on new users is
+// AttachChallenge sets the challenge that is used when the limit on new users is
 // reached. challenge.New calls it. Without one the answer there is 429, so a forgotten
-// call fails closed. There can be one: a second is an error. Call it while setting up,
+// call fails closed. There can be one: a second is an error. Call it during setup,
 // before the site is served.
 func (m *Middleware) AttachChallenge(c Challenge) error {
 	if c == nil {

@@ -220,7 +220,7 @@ func (c *ticketCounter) PutTicket(ctx context.Context, t walkin.Ticket) error {
 	return c.Store.PutTicket(ctx, t)
 }
 
-// TestReproofsAreLimited holds that a program with one account cannot make rows without
+// TestReproofsAreLimited holds that a client with one account cannot make rows without
 // end by proving it again, or by linking and unlinking; and that this is the user's own
 // limit, which others have for themselves, and which passes.
 func TestReproofsAreLimited(t *testing.T) {

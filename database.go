@@ -13,54 +13,55 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Database says which database a store is over, and what holds for all of it.
+// A Database says which database a store uses, and what holds for all of it.
 type Database struct {
-	// ID is 8 letters, made with the tables; every token names the database that
-	// its session is in. Empty where the store has none.
+	// ID is 8 letters, made with the tables; every token names the database that its
+	// session is in. Empty if the store has none.
 	ID string
 
 	// Adopted are the IDs of other databases whose tokens count as this one's.
 	Adopted []string
 
-	// Birth is when the database began: its creation, or that of its oldest user.
-	// No token that is older can be of this database.
+	// Birth is when the database began: its creation, or that of its oldest user. No
+	// older token can be of this database.
 	Birth time.Time
 
-	// TokenLife is how long a token can live behind the moment at which its user
-	// was last seen, by the longest Config.Tokens.Lifetime that any replica announced,
-	// and TokenLifeUntil when that may fall.
+	// TokenLife is how long a token can live after its user was last seen, by the
+	// longest Config.Tokens.Lifetime that any replica announced. TokenLifeUntil is when
+	// that may fall.
 	TokenLife      time.Duration
 	TokenLifeUntil time.Time
 
-	// Sessions that began before EndedBefore are over, or, of anonymous users,
-	// before AnonymousEndedBefore.
+	// Sessions that began before EndedBefore have ended; those of anonymous users, if
+	// they began before AnonymousEndedBefore.
 	EndedBefore, AnonymousEndedBefore time.Time
 
-	// Forgets says that everything is gone when the process ends, so that a user
-	// whom the store has never heard of is one it has forgotten.
+	// Forgets says that all data is lost when the process ends, so that an unknown user
+	// is one whom the store has lost.
 	Forgets bool
 }
 
-// A DatabaseStore is a [Store] that knows which database it is over. Without it a
-// restored, empty or wrong database cannot be told from the right one: a store that
-// has no such methods is taken for one that forgets nothing, and never for another.
+// A DatabaseStore is a [Store] that knows which database it uses. Without it a
+// restored, empty or wrong database cannot be told from the right one. A store without
+// these methods counts as one that loses no data, and never as another database.
 type DatabaseStore interface {
 	Store
 
 	// Database returns what is stored about the database, in one query.
 	Database(ctx context.Context) (Database, error)
 
-	// AnnounceTokenLife keeps the longest of what replicas announce. It falls
-	// only when now is past the end of the longer one.
+	// AnnounceTokenLife stores the longest life that replicas announce. It falls only
+	// when now is past the end of the longer one.
 	AnnounceTokenLife(ctx context.Context, life time.Duration, now time.Time) error
 
-	// EndSessionsBefore moves EndedBefore to a time, and AnonymousEndedBefore
-	// with it where anonymous is true; never back. From then on [Store.Lookup]
-	// takes a session with an earlier CreatedAt for ended.
+	// EndSessionsBefore moves EndedBefore to a time, and AnonymousEndedBefore with it
+	// where anonymous is true; never back. From then on [Store.Lookup] treats a session
+	// with an earlier CreatedAt as ended.
 	EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error
 }
 
-// owns reports whether a token can be of this database. One that names none can.
+// owns reports whether a token can be of this database. A token that names no database
+// can.
 func (db *Database) owns(c Claims) bool {
 	return c.database == "" || c.database == db.ID || slices.Contains(db.Adopted, c.database)
 }
@@ -73,7 +74,7 @@ type seenDatabase struct {
 
 // asking is what a Middleware knows about the store as a whole.
 type asking struct {
-	mu       sync.Mutex // held by whoever asks
+	mu       sync.Mutex // held while asking
 	database atomic.Pointer[seenDatabase]
 	failed   int64 // by Middleware.clock; under mu
 	minting  atomic.Bool
@@ -146,8 +147,8 @@ func (h *storeHealth) tokenLife() time.Duration {
 	return h.cfg.Tokens.Lifetime + h.cfg.Tokens.RenewAfter + 2*leeway
 }
 
-// mustAnnounce is true about once a day on one replica, so that reading writes
-// nothing.
+// mustAnnounce is true about once a day on one replica, so that requests that read
+// write nothing.
 func (h *storeHealth) mustAnnounce(db Database, now time.Time) bool {
 	switch life := h.tokenLife(); {
 	case db.TokenLife < life:
@@ -167,21 +168,21 @@ func (h *storeHealth) longestTokenLife() time.Duration {
 	return life
 }
 
-// prepare brings what is known about the store up to date before a token is
-// issued. Fails open: a token that names no database is one all the same.
+// prepare refreshes what is known about the store before a token is issued. Fails open:
+// a token that names no database is valid all the same.
 func (h *storeHealth) prepare(ctx context.Context) {
 	if h.isDown(time.Now()) {
 		return
 	}
 	_, _, err := h.database(ctx, askAgain)
 	if err == nil {
-		_ = h.askClock(ctx, askAgain) // which tells the owner itself
+		_ = h.askClock(ctx, askAgain) // which tells the operator itself
 	} else if ctx.Err() == nil {
 		h.downUntil.Store(time.Now().Add(downPause).UnixNano())
 	}
 }
 
-// prepareMint is prepare for a page view, which needs nothing of the store and so
+// prepareMint is prepare for a page view, which needs nothing from the store and so
 // does not wait while another request asks.
 func (h *storeHealth) prepareMint(ctx context.Context) {
 	if h.asking.minting.CompareAndSwap(false, true) {
@@ -198,14 +199,14 @@ func (h *storeHealth) databaseID() string {
 	return ""
 }
 
-// EndSessionsBefore ends every session that was opened before a time, of permanent
-// users, and, where anonymous is true, of anonymous ones, who cannot come back. It
-// is what a restore from a backup needs as its last step, since the backup knows
-// sessions that ended after it was made; docs/restore.md has the others. From
-// then on their tokens are rejected for writes at once, and for reads on other
-// replicas within two seconds with [Middleware.RunFeed]; without it within
-// Config.Sessions.RecheckAfter, and those of anonymous users who are not stored yet within a
-// minute.
+// EndSessionsBefore ends every session of permanent users that was opened before a
+// time. Where anonymous is true it also ends those of anonymous users, who then cannot
+// come back. Call it as the last step of a restore from a backup, since the backup has
+// sessions that ended after it was made; docs/restore.md has the other steps. From then
+// on their tokens are rejected for writes at once. For reads on other replicas they are
+// rejected within two seconds with [Middleware.RunFeed], and within
+// Config.Sessions.RecheckAfter without it; those of anonymous users who are not stored
+// yet within a minute.
 //
 // It needs a store that is a [DatabaseStore]; those of this project are.
 func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error {
@@ -214,7 +215,7 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 	case !ok:
 		return fmt.Errorf("walkin: a store of type %T cannot end all sessions", m.cfg.Store.(bounded).inner)
 	case at.After(time.Now().Add(leeway)):
-		// Whoever signed in again would be signed out at once.
+		// A user who signed in again would be signed out at once.
 		return errors.New("walkin: EndSessionsBefore was called with a time to come")
 	}
 	if err := store.EndSessionsBefore(ctx, at, anonymous); err != nil {
@@ -226,11 +227,11 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 	return nil
 }
 
-// unheard is for a token whose session the store does not have: it has ended, or the
-// store has lost it. A healthy store knows all users but provisional ones: it keeps a
+// unheard is for a token whose session is not in the store: it has ended, or the store
+// has lost it. A healthy store knows all users but provisional ones: it keeps a
 // tombstone of a deleted user for as long as a token can live, and sweeps later than
-// that. So one that it has never heard of was lost, by a restore for example, and
-// nothing is done that could not be taken back.
+// that. So an unknown user was lost, by a restore for example, and nothing is done that
+// could not be undone.
 func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) finding {
 	c, never := e.claims, errors.Is(err, ErrNotFound)
 	age := askAgain
@@ -283,7 +284,7 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) f
 	return finding{standing: superseded, reason: "superseded", entry: e}
 }
 
-// unreached is for a token that the store cannot tell anything about now.
+// unreached is for a token about which the store cannot answer now.
 func unreached(r *http.Request, e *entry, reason string, err error) finding {
 	if e.claims.Anonymous && isSafe(r) {
 		f := unasked(e)
@@ -302,9 +303,9 @@ func (vr *verifier) lose(r *http.Request, e *entry) finding {
 	return vr.lostOne(r, e)
 }
 
-// lostOne tells what a lost user may do. An anonymous one is served as the signature
-// of their token says, and comes back with their next act; a permanent one is
-// without a user until they sign in, or the store knows them again.
+// lostOne tells what a lost user may do. An anonymous one is served as the signature of
+// their token says, and comes back with their next write; a permanent one is without a
+// user until they sign in, or the store knows them again.
 func (vr *verifier) lostOne(r *http.Request, e *entry) finding {
 	if e.claims.Anonymous && (isSafe(r) || !vr.cfg.Sessions.NoRevival) {
 		return finding{standing: live, entry: e, lost: true}
@@ -312,9 +313,9 @@ func (vr *verifier) lostOne(r *http.Request, e *entry) finding {
 	return finding{standing: lost, reason: "unknown_user", entry: e}
 }
 
-// isLost reports whether the store has lost a permanent user. Their token proves
-// that the ID is permanent: whoever acts under it as an anonymous user, brought back
-// by an older token, is put out at once, and the ID is kept for its owner.
+// isLost reports whether the store has lost a permanent user. Their token proves that
+// the ID is permanent: an anonymous user of that ID, brought back by an older token, is
+// signed out at once, and the ID is kept for its owner.
 //
 // The row that keeps it is of a user who was never seen. It makes the ID one that
 // the store knows, so no anonymous token brings it back from then on.

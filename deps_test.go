@@ -132,9 +132,9 @@ func TestLeaves(t *testing.T) {
 	}
 }
 
-// TestRoomsImportTheRoot holds that a store, a credential or another package
-// of ours imports the root and the leaf limit, and never a package beside it: whoever
-// takes one gets that one. The example, the commands and the benchmarks are apps, and import
+// TestRoomsImportTheRoot holds that a store, a credential or another package of ours
+// imports the root and the leaf limit, and never a package beside it: an app that takes
+// one gets that one. The example, the commands and the benchmarks are apps, and import
 // like them.
 func TestRoomsImportTheRoot(t *testing.T) {
 	apps := []string{"example", "bench", "cmd"}

@@ -15,11 +15,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// A limit that is keyed by what a stranger knows, a name or an address, is one that
-// a stranger can use up. So a browser that has proven an identity is marked by a
-// cookie (OWASP's device cookie), and credentials count it in a bucket of its own.
-// The mark opens nothing: it only says that whoever tries is not just anybody. So it
-// stays at a sign-out, and is worth nothing to who steals it but some more tries.
+// A limit that is keyed by what a stranger knows, a name or an address, can be used up
+// by a stranger. So a browser that has proven an identity is marked by a cookie
+// (OWASP's device cookie), and credentials count it in a bucket of its own. The mark
+// grants no access: it only says that the browser is a known one. So it stays at a
+// sign-out, and a thief gains only a few more tries.
 //
 // A mark is a random number and a MAC over it, the identity, its owner and the
 // version of its secret: a new password, or another owner, makes strangers of all
@@ -53,12 +53,12 @@ func newDevices(s *shared) (devices, error) {
 	return d, errors.Join(wrong...)
 }
 
-// KnownDevice reports whether the browser of a request has proven an identity
-// before, by a proof with Proof.Device, or is signed in as its user; device then
-// names it, for the key of a limit: it is no secret, and it says nothing about the
-// visitor. It is for limits that strangers could use up and for nothing else: such a
-// browser has proven nothing today. The request is one behind
-// [Middleware.Handler]; every other is from an unknown device.
+// KnownDevice reports whether the browser of a request has proven an identity before,
+// by a proof with Proof.Device, or is signed in as its user. The result device names
+// the browser, for the key of a limit: it is not secret, and says nothing about the
+// visitor. Use it only for limits that strangers could use up: such a browser has
+// proven nothing today. The request must be one behind [Middleware.Handler]; every
+// other comes from an unknown device.
 func (m *Middleware) KnownDevice(r *http.Request, identity Identity) (device string, known bool) {
 	v := visitFrom(r.Context())
 	if v == nil || v.home != m.home || identity.UserID == uuid.Nil {
@@ -120,12 +120,12 @@ func (d *devices) mark(r *http.Request, identity Identity) *http.Cookie {
 	return cookie
 }
 
-// ReserveAccount takes from Config.NewUsers.Limit what [Middleware.Continue] would take for
-// a proof with Proof.New of this request, and returns the refusal where there is no
-// room. It is for credentials whose proof costs a lot to make, such as the hash of a
-// new password: call it before, when nothing else is left to refuse. The request is
-// one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes. What
-// Continue does not use is given back at the end of the request.
+// ReserveAccount takes from Config.NewUsers.Limit what [Middleware.Continue] would take
+// for a proof with Proof.New of this request, and returns the refusal if the limit is
+// reached. It is for credentials whose proof is expensive, such as the hash of a new
+// password: call it before that, when nothing else is left to refuse. The request must
+// be one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes.
+// What Continue does not use is given back at the end of the request.
 func (m *Middleware) ReserveAccount(r *http.Request) error {
 	v := visitFrom(r.Context())
 	if v == nil || v.home != m.home || v.more().reserved {
@@ -144,7 +144,7 @@ func (m *Middleware) ReserveAccount(r *http.Request) error {
 }
 
 // returnReserved gives back what ReserveAccount took and Continue did not use: no
-// account was made, and one who tries again must not be refused for that.
+// account was made, and a visitor who tries again must not be refused for that.
 func (l *newUserLimits) returnReserved(r *http.Request, v *visit) {
 	if own := v.rest.Load(); own != nil && own.reserved {
 		l.returnRow(r, own.taken, time.Now())

@@ -13,29 +13,29 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// A Directory is a [Store] that the operator can look into: it lists and counts
-// users, and bans them. Nothing that serves visitors needs it, but for the ban,
-// which [Store.Lookup] and [Store.User] tell of.
+// A Directory is a [Store] for operators: it lists and counts users, and bans them.
+// Serving visitors does not need it, except for the ban, which [Store.Lookup] and
+// [Store.User] report.
 //
-// No method reads a whole table unless it is asked to: a page reads so many rows
-// at most, whatever its filters leave of them, and a count that would read more
-// says that it is not exact.
+// No method reads a whole table unless asked to. A page reads a bounded number of rows,
+// however few of them its filters leave. A count that would read more says that it is
+// not exact.
 type Directory interface {
 	Store
 
-	// ListUsers returns a page of users: the newest first, by ID; with a Provider
-	// or a SubjectPrefix in the order of provider and subject, a user once for
-	// each identity that matches. A page may be short, even empty, where few
-	// users match; UserPage.Next is empty at the end alone. An After that is no
-	// Next of this query is an error.
+	// ListUsers returns a page of users, the newest first, by ID. With a Provider or a
+	// SubjectPrefix they are ordered by provider and subject, and a user appears once
+	// for each identity that matches. A page may be short, even empty, where few users
+	// match; UserPage.Next is empty only at the end. If After is not a Next of this
+	// query, it returns an error.
 	ListUsers(ctx context.Context, q UserQuery) (UserPage, error)
 
-	// CountUsers returns how many users of a kind there are. Without exact it
-	// is quick, and the count says what it is worth.
+	// CountUsers returns how many users of a kind there are. Without exact it is quick,
+	// and the count says how accurate it is.
 	CountUsers(ctx context.Context, kind UserKind, exact bool) (Count, error)
 
-	// CountInactive returns how many anonymous users were last seen before a
-	// time, most at the most.
+	// CountInactive returns how many anonymous users were last seen before a time. It
+	// counts up to most.
 	CountInactive(ctx context.Context, before time.Time, most int) (Count, error)
 
 	// DailyUsers returns how many users appeared on each of some days, which
@@ -43,16 +43,16 @@ type Directory interface {
 	// which provider they got their first identity. Busy days are sampled.
 	DailyUsers(ctx context.Context, from time.Time, days int) ([]DailyUsers, error)
 
-	// FindTombstone returns what is left of a deleted user, or ErrNotFound.
+	// FindTombstone returns the tombstone of a deleted user, or ErrNotFound.
 	FindTombstone(ctx context.Context, userID uuid.UUID) (Tombstone, error)
 
-	// SetBan bans a user, in place of a ban that is there; the zero Ban lifts
-	// it. A user who is not there is ErrNotFound.
+	// SetBan bans a user and replaces an existing ban; the zero Ban lifts it. A user
+	// who does not exist is ErrNotFound.
 	SetBan(ctx context.Context, userID uuid.UUID, ban Ban) error
 }
 
-// A Ban keeps a user out until it ends. Their sessions stay, so that they are
-// back when it is over or lifted.
+// A Ban keeps a user out until it ends. Their sessions stay, so that they can go on
+// when it is over or lifted.
 type Ban struct {
 	Until  time.Time
 	Reason string // for the operator; at most 500 bytes of UTF-8, no NUL
@@ -67,7 +67,7 @@ const (
 	PermanentUsers
 )
 
-// A UserQuery says which users [Directory.ListUsers] returns. The zero value is
+// A UserQuery says which users [Directory.ListUsers] returns. The zero value returns
 // all of them.
 type UserQuery struct {
 	Kind          UserKind
@@ -93,13 +93,13 @@ type ListedUser struct {
 	Identities []Identity
 }
 
-// A Count is a number and what it is worth.
+// A Count is a number and how accurate it is.
 type Count struct {
 	N        int64
 	Accuracy Accuracy
 }
 
-// Accuracy says what a number is worth.
+// Accuracy says how accurate a number is.
 type Accuracy string
 
 const (
@@ -108,7 +108,7 @@ const (
 	AtLeast     Accuracy = "at_least"    // counting stopped there
 )
 
-// DailyUsers are those of one day.
+// DailyUsers are the counts of one day.
 type DailyUsers struct {
 	Day   time.Time
 	New   Count            // minted and stored
@@ -175,8 +175,8 @@ func (b Ban) Valid() bool {
 // ErrBanned is wrapped by the *[Refusal] of a banned user, 403.
 var ErrBanned = errors.New("walkin: user is banned")
 
-// Directory returns Config.Store as the operator looks into it, or false where it
-// cannot be. Its calls have no bound of their own.
+// Directory returns Config.Store as a [Directory], or false if it is none. Its calls
+// have no time limit of their own.
 func (m *Middleware) Directory() (Directory, bool) { return ability[Directory](m.cfg.Store) }
 
 func (m *Middleware) directory() (Directory, error) {
@@ -189,12 +189,13 @@ func (m *Middleware) directory() (Directory, error) {
 // forever is the end of a ban without one.
 var forever = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
-// Ban keeps a user out until ban.Until, or for good where that is zero: their
-// requests have no user, and are refused where one is needed; they cannot sign in.
-// They are not minted over, and nothing of theirs is deleted: an anonymous user is
-// back when the ban ends. It holds for writes at once, and for reads on other
-// replicas within two seconds with [Middleware.RunFeed], or else Config.Sessions.RecheckAfter. A ban is of a user, not of a person: another browser is
-// another visitor. ErrNotFound is a user who is not stored.
+// Ban keeps a user out until ban.Until, or for good where that is zero. Their requests
+// have no user, and are refused where one is needed; they cannot sign in. No new user
+// is minted for them, and nothing of theirs is deleted: an anonymous user is back when
+// the ban ends. The ban holds for writes at once, and for reads on other replicas
+// within two seconds with [Middleware.RunFeed], or else within
+// Config.Sessions.RecheckAfter. It bans a user, not a human: another browser is another
+// visitor. A user who is not stored is ErrNotFound.
 func (m *Middleware) Ban(ctx context.Context, userID uuid.UUID, ban Ban) error {
 	if ban.Until.IsZero() {
 		ban.Until = forever

@@ -3,30 +3,30 @@
 // product, and later attaches a credential. The user ID never changes, so
 // everything they made is still theirs.
 //
-// [New] checks a [Config] and returns a [Middleware]; [Middleware.Handler] wraps
-// the site. Handlers read who the visitor is with [FromContext]; guards such as
-// [Middleware.RequirePermanent] refuse who may not; every credential ends in
-// [Middleware.Continue], which makes an anonymous user permanent under the same
-// ID, signs in, links or merges.
+// [New] checks a [Config] and returns a [Middleware]; [Middleware.Handler] wraps the
+// site. Handlers read who the visitor is with [FromContext]. Guards such as
+// [Middleware.RequirePermanent] refuse visitors who may not pass. Every credential ends
+// in [Middleware.Continue], which makes an anonymous user permanent under the same ID,
+// signs in, links or merges.
 //
 // # Words
 //
-// An anonymous user is one without an identity; a permanent user has at least
-// one. An act is a POST, PUT, PATCH or DELETE from the site itself, or a call of
-// [Middleware.Ensure]. Until their first act an anonymous user is provisional:
-// a signed cookie, and nothing in the store. So readers and robots cost no row.
+// An anonymous user is one without an identity; a permanent user has at least one. A
+// write is a POST, PUT, PATCH or DELETE from the site itself, or a call of
+// [Middleware.Ensure]. Until their first write an anonymous user is provisional: they
+// have a signed cookie, and nothing is stored. So readers and bots add nothing to the
+// store.
 //
 // # Trust
 //
-// A token is believed when one of Config.Keys signed it, its times and names
-// hold, and its session is alive in the [Store]. Safe requests may trust an
-// earlier look at the store for Config.Sessions.RecheckAfter, or for longer while
-// [Middleware.RunFeed] hears that nothing changed; requests that change
-// something look every time. Whoever holds a visitor's cookie is that visitor,
-// until the session ends: by a sign-out, by an upgrade, which ends all other
-// sessions of the user, or by its age. The app's own pages are trusted, and so
-// is everything that can set the app's cookies; __Host- cookies keep that to the
-// host itself.
+// A token is valid when one of Config.Keys signed it, its times and names hold, and its
+// session is alive in the [Store]. Safe requests may rely on an earlier look-up in the
+// store for Config.Sessions.RecheckAfter, or for longer while [Middleware.RunFeed]
+// hears that nothing changed. Unsafe requests always look in the store. Anyone who
+// holds a visitor's cookie is that visitor, until the session ends: by a sign-out, by
+// an upgrade, which ends all other sessions of the user, or by its age. The app's own
+// pages are trusted, and so is everything that can set the app's cookies; __Host-
+// cookies keep that to the host itself.
 //
 // # Names
 //
@@ -56,9 +56,9 @@
 // # What it does not do
 //
 // It does not protect the app's own forms from cross-site requests: use
-// http.CrossOriginProtection for all of them, as walkin does for its own. It
-// does not tell people from robots with certainty, limit how often a user acts
-// (only how many users a network makes), send mail, or decide what an anonymous
-// user may do: that is a guard's work. It starts no goroutine, and writes to no
-// log but Config.Logger.
+// http.CrossOriginProtection for all of them, as walkin does for its own. It does not
+// tell people from bots with certainty. It does not limit how many requests a user
+// sends, only how many users a network creates. It does not send mail. It does not
+// decide what an anonymous user may do: a guard does. It starts no goroutine, and
+// writes to no log but Config.Logger.
 package walkin

@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// EndSession ends one session of a user, such as one of a list that they see. One that
-// is not there, or is another user's, is passed over.
+// EndSession ends one session of a user, such as one of a list that they see. It
+// ignores a session that does not exist or is another user's.
 func (m *Middleware) EndSession(ctx context.Context, userID, sessionID uuid.UUID) error {
 	if err := m.cfg.Store.DeleteSession(ctx, userID, sessionID); err != nil {
 		return err
@@ -18,8 +18,8 @@ func (m *Middleware) EndSession(ctx context.Context, userID, sessionID uuid.UUID
 	return nil
 }
 
-// EndOtherSessions ends all sessions of a user but one, such as that of the browser in
-// which they ask for it or have set a new password.
+// EndOtherSessions ends all sessions of a user except one, such as that of the browser
+// in which they ask for it or have set a new password.
 func (m *Middleware) EndOtherSessions(ctx context.Context, userID, except uuid.UUID) error {
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		// The lock: a sign-in that has begun ends first, and its session too.

@@ -10,16 +10,16 @@ type Outcome string
 
 const (
 	Upgraded Outcome = "upgraded"  // an anonymous user got an identity: same ID, now permanent
-	SignedUp Outcome = "signed_up" // nobody got an identity and a new permanent user
+	SignedUp Outcome = "signed_up" // a visitor without a user got an identity and a new permanent user
 	SignedIn Outcome = "signed_in" // the owner of the identity, again or for the first time here
 	Merged   Outcome = "merged"    // an anonymous user became the owner of the identity; the app moved their data
 	Linked   Outcome = "linked"    // a permanent user got one more identity
 
 	Minted             Outcome = "minted"              // a visitor got an anonymous user ID
-	Skipped            Outcome = "skipped"             // a visitor without a user, or a row, got none; Reason says why
-	Persisted          Outcome = "persisted"           // an anonymous user became a row
+	Skipped            Outcome = "skipped"             // no user was minted or stored; Reason says why
+	Persisted          Outcome = "persisted"           // an anonymous user was stored
 	Revived            Outcome = "revived"             // a user whom the store had never heard of came back under their ID
-	Renewed            Outcome = "renewed"             // a token was issued anew
+	Renewed            Outcome = "renewed"             // a token was re-issued
 	Unlinked           Outcome = "unlinked"            // a user removed an identity
 	SignedOut          Outcome = "signed_out"          // a session ended, or all of a user's
 	Deleted            Outcome = "deleted"             // a user was deleted
@@ -30,15 +30,15 @@ const (
 	Banned   Outcome = "banned"   // a user was banned
 	Unbanned Outcome = "unbanned" // a ban was lifted
 	Swept    Outcome = "swept"    // anonymous users who stayed away were deleted; Count says how many
-	Failed   Outcome = "failed"   // something broke and the request went on; Reason says what
+	Failed   Outcome = "failed"   // something failed and the request went on; Reason says what
 )
 
-// An Event tells the owner of the site what happened. It holds no token, no
-// secret and no address, and nothing a stranger wrote.
+// An Event tells the operator what happened. It holds no token, no secret and no
+// address, and nothing that a visitor wrote.
 type Event struct {
 	Outcome   Outcome
 	Reason    string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"; of SignedOut, "session_limit"
-	UserID    uuid.UUID // zero for nobody
+	UserID    uuid.UUID // zero without a user
 	ActorID   uuid.UUID // the operator who sees the site as the user; or zero
 	GuestID   uuid.UUID // the anonymous user who is gone, with Merged
 	SessionID uuid.UUID

@@ -23,7 +23,7 @@ func browse(r *http.Response) {
 	fmt.Println(r.StatusCode, string(text))
 }
 
-// A visitor opens a page and is somebody.
+// A visitor opens a page and has a user.
 func Example() {
 	wk, err := walkin.New(walkin.Config{Keys: exampleKeys, Store: memstore.New()})
 	if err != nil {
@@ -36,7 +36,7 @@ func Example() {
 	}))
 	c := walkintest.NewClient(new(testing.T), site)
 	browse(c.Visit("/"))
-	browse(c.Act("/", nil)) // the first act makes them a row
+	browse(c.Act("/", nil)) // the first write makes them a row
 	// Output:
 	// 200 true anonymous=true provisional=true
 	// 200 true anonymous=true provisional=false

@@ -10,10 +10,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// An Export is all that is stored about a user, for themselves: written as JSON it is
+// An Export is all that is stored about a user, for that user: written as JSON it is
 // what they may ask for (GDPR Art. 15 and 20). It holds no secret: a password's hash
-// and a passkey's public key are named and left out. What is stored under a hash that
-// expires within the hour, such as a code that was sent, is not in it; docs/privacy.md
+// and a passkey's public key are named and left out. It leaves out what is stored under
+// a hash and expires within the hour, such as a code that was sent; docs/privacy.md
 // lists it.
 type Export struct {
 	UserID     uuid.UUID          `json:"user_id"`
@@ -47,8 +47,8 @@ type ExportedSession struct {
 	Data      []any     `json:"data,omitempty"`
 }
 
-// Export returns what is stored about a user. Whoever is not there and never was is
-// ErrNotFound. Where visitors ask for their own, let it be a POST behind
+// Export returns what is stored about a user. A user who was never stored is
+// ErrNotFound. Where visitors ask for their own data, let it be a POST behind
 // [Middleware.RequireRecent], and answer with Cache-Control: no-store.
 func (m *Middleware) Export(ctx context.Context, userID uuid.UUID) (Export, error) {
 	if err := CheckActor(ctx); err != nil {

@@ -23,8 +23,8 @@ var errDown = errors.New("the store is down")
 // kinds are the kinds of visitor that a live token makes.
 var kinds = []string{"provisional", "anonymous", "permanent"}
 
-// resident returns a browser with the live token of such a visitor, or of
-// nobody. The permanent user is Ann.
+// resident returns a browser with the live token of such a visitor, or without a user.
+// The permanent user is Ann.
 func resident(s *site, kind string) *walkintest.Client {
 	s.t.Helper()
 	c := s.browser(s.routes().ServeHTTP)
@@ -194,8 +194,8 @@ func carryingAll(s *site, c *walkintest.Client) *walkintest.Client {
 	return c.On(replica.Handler(replica.routes()))
 }
 
-// TestStoreDownForms holds that who tries to prove who they are, to leave or
-// to be somebody while the store is down can do so when it returns.
+// TestStoreDownForms holds that a visitor who tries to sign in, to sign out or to sign
+// up while the store is down can do so when it returns.
 func TestStoreDownForms(t *testing.T) {
 	for name, fault := range map[string]error{"down": errDown, "hanging": errHang} {
 		t.Run(name, func(t *testing.T) {
@@ -327,8 +327,8 @@ func TestStoreFailsMidway(t *testing.T) {
 	}
 }
 
-// TestKeyUnknown holds that a visitor of another replica's key is nobody here,
-// refused where they act behind a guard, and intact there.
+// TestKeyUnknown holds that a visitor of another replica's key has no user here, is
+// refused where they write behind a guard, and is intact there.
 func TestKeyUnknown(t *testing.T) {
 	home := newSite(t)
 	skewed := newSite(t, over(home), func(c *walkin.Config) { c.Keys[0].Secret = []byte("a secret of some other replica there") })
@@ -387,7 +387,7 @@ func TestRecheck(t *testing.T) {
 			time.Sleep(time.Second)
 			looks(http.MethodGet, 1)
 			if kind == "provisional" {
-				continue // their acts make them anonymous
+				continue // their writes make them anonymous
 			}
 			for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, "PROPFIND", "get"} {
 				looks(method, 1)
@@ -398,8 +398,8 @@ func TestRecheck(t *testing.T) {
 	})
 }
 
-// TestStalePrivileges holds that what ends on one replica ends on another: at
-// once for acts, within RecheckAfter for readers.
+// TestStalePrivileges holds that what ends on one replica ends on another: at once for
+// writes, within RecheckAfter for reads.
 func TestStalePrivileges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
@@ -638,8 +638,8 @@ func TestRenewalFails(t *testing.T) {
 	}
 }
 
-// TestRenewalOfTheEnded holds that no token is issued anew for a session that
-// ended on another replica a moment ago, though this one may still trust it.
+// TestRenewalOfTheEnded holds that no token is re-issued for a session that ended on
+// another replica a moment ago, though this one may still trust it.
 func TestRenewalOfTheEnded(t *testing.T) {
 	for _, kind := range kinds[1:] {
 		s := newSite(t)

@@ -14,29 +14,31 @@ import (
 )
 
 // A FeedStore is a [Store] that tells its replicas what changed, for
-// [Middleware.RunFeed]. It notes in the same transaction whose sessions ended, who was
-// deleted or banned, and who became permanent or anonymous; not who was created.
+// [Middleware.RunFeed]. In the transaction of the change it records whose sessions
+// ended, who was deleted or banned, and who became permanent or anonymous; not who was
+// created.
 type FeedStore interface {
 	Store
 
-	// Feed returns what reads from now on: every change that commits later is told.
+	// Feed returns a reader that starts now: every change that commits later is
+	// reported.
 	Feed(ctx context.Context) (Feed, error)
 }
 
-// A Feed is where one reader is. It is not for several goroutines at once.
+// A Feed is one reader's position. Do not use it from several goroutines at once.
 type Feed interface {
-	// Next returns the users of whom something changed since the call before, in one
-	// query on the primary; uuid.Nil stands for all users. A change is told after its
-	// commit, whatever the order of commits. A user who is told means "look again",
-	// never "has ended", and may be told without a reason.
+	// Next returns the users who changed since the previous call, in one query on the
+	// primary; uuid.Nil stands for all users. A change is reported after its commit,
+	// whatever the order of commits. A reported user means "look again", never "has
+	// ended", and may be reported without a reason.
 	//
-	// ErrFeedLost says that changes may have been missed: the reader has to begin
-	// again with another Feed. After any other error the call can be made again.
+	// ErrFeedLost says that changes may have been missed: the reader must begin again
+	// with another Feed. After any other error the call can be made again.
 	Next(ctx context.Context) ([]uuid.UUID, error)
 }
 
-// ErrFeedLost: what a feed has read before is no longer there, or there is too much
-// that it has not read.
+// ErrFeedLost: what a feed has read before is no longer there, or it has too much left
+// to read.
 var ErrFeedLost = errors.New("walkin: feed lost")
 
 const (
@@ -46,11 +48,11 @@ const (
 	feedSlots  = 1 << 14
 )
 
-// A feed is what a Middleware knows about changes: a counter for each group of users.
-// A look-up notes the counter before it begins, and what it found is believed while
-// the counter stands. So a change that is told at any time before, during or after a
-// look-up is never lost, and no list of ended sessions is kept. Two users of one group
-// only cost each other look-ups.
+// A feed is what a Middleware knows about changes: a counter for each group of users. A
+// look-up notes the counter before it begins, and its result is valid while the counter
+// is unchanged. So a change that is told at any time before, during or after a look-up
+// is never lost, and no list of ended sessions is kept. Two users of one group only
+// cause each other more look-ups.
 type feed struct {
 	seed     maphash.Seed // so that no client can choose its group
 	counters [feedSlots]atomic.Uint32
@@ -92,12 +94,13 @@ func (vr *verifier) fresh(e *entry, now time.Time) bool {
 }
 
 // vouch lets the feed speak for an entry whose session was just looked up. The jitter
-// keeps those who came together from being looked up together ten minutes later.
+// keeps visitors who came at the same time from being looked up at the same time ten
+// minutes later.
 func (vr *verifier) vouch(e *entry) {
 	e.vouched.Store(vr.clock() + int64(feedTrust-rand.N(feedTrust/5)))
 }
 
-// distrust has the next request with a token look again.
+// distrust makes the next request with a token look again.
 func (e *entry) distrust() {
 	e.settled.Store(0)
 	e.shortUntil.Store(0)
@@ -110,16 +113,16 @@ func (e *entry) distrust() {
 //
 //	go wk.RunFeed(ctx)
 //
-// While it runs, a session that ended, a user who was deleted or banned and an upgrade
-// on another replica count for reads within two seconds, and returning visitors cost no
-// look-up: each is looked up again after ten minutes at most. Writes are always looked
-// up. Without it, or while the store does not answer, both hold within
-// Config.Sessions.RecheckAfter, as the feed can vouch for nothing longer than that after it was
-// last read. What ends in this process counts at once in any case.
+// While it runs, reads see within two seconds that on another replica a session ended,
+// a user was deleted or banned, or a user was upgraded. Returning visitors then cost no
+// look-up: each is looked up again after ten minutes at most. Writes always look in the
+// store. Without it, or while the store does not answer, such changes hold within
+// Config.Sessions.RecheckAfter, since the feed vouches for nothing longer than that
+// after it was last read. What ends in this process counts at once in any case.
 //
-// A feed that was lost, since the database was restored for example, is an event,
-// Failed with reason "feed"; all users are then looked up again. It needs a store that
-// is a [FeedStore]; those of this project are.
+// A lost feed, for example after a restore of the database, is an event, Failed with
+// reason "feed"; all users are then looked up again. RunFeed needs a store that is a
+// [FeedStore]; those of this project are.
 func (m *Middleware) RunFeed(ctx context.Context) error {
 	store, ok := ability[FeedStore](m.cfg.Store)
 	if !ok {

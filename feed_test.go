@@ -57,8 +57,8 @@ func runFeed(t *testing.T, s *site) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// TestFeedSavesLookups holds that with the feed a visitor at a person's rhythm costs
-// one look-up in ten minutes, and their writes one each.
+// TestFeedSavesLookups holds that with the feed a visitor at a human's pace costs one
+// look-up in ten minutes, and their writes one each.
 func TestFeedSavesLookups(t *testing.T) {
 	for _, kind := range kinds {
 		synctest.Test(t, func(t *testing.T) {

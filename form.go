@@ -7,10 +7,10 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 )
 
-// A Credential is a way to prove an identity that a form can carry, such as a
-// name and a password. Its errors are *[Refusal] for what the visitor can
-// mend; any other is a failure of ours. Both methods are called with a POST
-// whose body is not larger than 64 KB, and may be called for the same request.
+// A Credential is a sign-in method that a form can carry, such as a name and a
+// password. Its errors are *[Refusal] for what the visitor can fix; any other error is
+// a failure of the app. Both methods are called with a POST whose body is not larger
+// than 64 KB, and may be called for the same request.
 type Credential interface {
 	// SignUp reads a form that makes a new identity. It sets Proof.New when
 	// nothing about an existing one was proven.
@@ -29,8 +29,8 @@ type Form struct {
 	// Refusal says what was wrong; nil the first time. Show its Message.
 	Refusal *Refusal
 
-	// ReturnTo is where the visitor goes afterwards, a safe local path; it
-	// belongs into a hidden field return_to.
+	// ReturnTo is where the visitor goes afterwards, a safe local path. Put it into a
+	// hidden field return_to.
 	ReturnTo string
 }
 
@@ -40,17 +40,18 @@ type Page func(w http.ResponseWriter, r *http.Request, f Form)
 
 const maxForm = 64 << 10 // bytes
 
-// UpgradeHandler serves a sign-up form: it shows page on GET, and on POST lets
-// the credential prove an identity and calls [Middleware.Continue]. Then the
-// visitor is sent to the form's return_to, or to "/", as a permanent user with
-// the ID they had. A client that sent a bearer token is answered with the new [Token]
-// instead, since the old one has ended. On a refusal page shows the form again, with the reason and
-// the status; programs, and a nil page, get a problem document.
+// UpgradeHandler serves a sign-up form. On GET it shows page. On POST it lets the
+// credential prove an identity and calls [Middleware.Continue]. Then the visitor is
+// sent to the form's return_to, or to "/", as a permanent user with the ID they had. A
+// client that sent a bearer token gets the new [Token] instead, since the old one has
+// ended. On a refusal page shows the form again, with the reason and the status. API
+// clients get a problem document, and so does everyone when page is nil.
 //
-// An identity that is taken is signed in to when the form proves it after all
-// and the visitor is its owner or nobody: so a second click, and somebody who
-// forgot that they had signed up, both arrive. An anonymous visitor gets 409,
-// and the way to sign in, which says what becomes of their guest.
+// If the identity is taken, the form signs in to it, provided that it proves the
+// identity and the visitor is its owner or has no user. So a second click works, and so
+// does a sign-up by a visitor who forgot that they had signed up. An anonymous visitor
+// gets 409 and a link to the sign-in page, which says what becomes of their anonymous
+// user.
 func (m *Middleware) UpgradeHandler(credential Credential, page Page) http.Handler {
 	return m.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		proof, err := credential.SignUp(r)
@@ -77,9 +78,8 @@ func (m *Middleware) UpgradeHandler(credential Credential, page Page) http.Handl
 	})
 }
 
-// SignInHandler serves a sign-in form, as [Middleware.UpgradeHandler] does a
-// sign-up form. What becomes of an anonymous visitor's data is for
-// Config.Conflict to say.
+// SignInHandler serves a sign-in form, as [Middleware.UpgradeHandler] serves a sign-up
+// form. Config.Conflict decides what becomes of an anonymous visitor's data.
 func (m *Middleware) SignInHandler(c Credential, page Page) http.Handler {
 	return m.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		proof, err := c.SignIn(r)
@@ -91,12 +91,12 @@ func (m *Middleware) SignInHandler(c Credential, page Page) http.Handler {
 	})
 }
 
-// FormHandler serves any other form of a credential, such as one that asks for
-// an address to send a code to. It shows page on GET, and on a POST of the site
-// itself calls post, which returns the local path to go on to, empty for the
-// form's return_to, or an error as those of a [Credential]. A refusal is answered
-// as [Middleware.UpgradeHandler] does, and told to the owner. The body is not
-// larger than 64 KB.
+// FormHandler serves any other form of a credential, such as one that asks for an
+// address to send a code to. On GET it shows page. On a same-origin POST it calls post,
+// which returns the local path to go on to, or empty for the form's return_to. Its
+// errors are as those of a [Credential]. A refusal is answered as
+// [Middleware.UpgradeHandler] does, and reported to OnEvent. The body is not larger
+// than 64 KB.
 func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := r
@@ -154,10 +154,10 @@ func limitBody(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// RefuseForm answers a refused form, or a round trip that began with one: page
-// shows the form again, with the reason, the status, and the request's return_to.
-// Programs, and a nil page, get what [Middleware.Refuse] says. The owner is told
-// either way.
+// RefuseForm answers a refused form, or a login flow that began with one: page shows
+// the form again, with the reason, the status, and the request's return_to. API clients
+// get what [Middleware.Refuse] says, and so does everyone when page is nil. The refusal
+// is reported to OnEvent either way.
 func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err error, page Page) {
 	refusal := said(r, m, refusalOf(err))
 	if page == nil || !wantsForm(r) {
@@ -168,8 +168,8 @@ func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err erro
 	page(w, r, Form{Status: refusal.Status, Refusal: refusal, ReturnTo: ReturnTo(r)})
 }
 
-// wantsForm reports whether a refused form is to be shown again: to everyone
-// but a program that asks for JSON.
+// wantsForm reports whether a refused form is to be shown again: to every client but
+// one that asks for JSON.
 func wantsForm(r *http.Request) bool {
 	return request.WantsPage(r.Header) || !request.Accepts(r.Header, "json")
 }

@@ -83,8 +83,9 @@ func TestFormHandler(t *testing.T) {
 	}
 }
 
-// The cookie of a form that is shown to nobody stays out of caches, whatever the page
-// says: whoever got somebody else's would complete their login flows.
+// The cookie of a form that is shown to a visitor without a user stays out of caches,
+// whatever the page says: a visitor who got another's cookie would complete their login
+// flows.
 func TestShownFormIsNotCached(t *testing.T) {
 	for _, mint := range []walkin.Mint{walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff} {
 		t.Run(fmt.Sprint(mint), func(t *testing.T) {

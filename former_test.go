@@ -251,7 +251,7 @@ func TestPlanted(t *testing.T) {
 					t.Errorf("signing out: got %d, want %d", r.StatusCode, want)
 				}
 				// Whatever is left is for a path that the sign-out is not
-				// below, and over. The next pages make somebody new of them.
+				// below, and over. The next pages mint a new user for them.
 				b.visit(s.whole(), at)
 				if got := b.visit(s.whole(), at); got == "nobody" || got == id {
 					t.Errorf("after the sign-out: got %q, want somebody new, with %v", got, b.sends(at))
@@ -458,8 +458,8 @@ func TestAppsOnLocalhost(t *testing.T) {
 	}
 }
 
-// TestPermanentCookieOfAnotherKey holds that nobody gets a new account over a
-// permanent cookie that cannot be judged, however long they wait: there is one.
+// TestPermanentCookieOfAnotherKey holds that no visitor gets a new account over a
+// permanent cookie that cannot be verified, however long they wait: there is one.
 func TestPermanentCookieOfAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		home := newSite(t)
@@ -478,8 +478,8 @@ func TestPermanentCookieOfAnotherKey(t *testing.T) {
 	})
 }
 
-// TestStrangersKeys holds that made-up keys keep nobody waiting for ever: they
-// can only end the wait of others.
+// TestStrangersKeys holds that made-up keys keep no visitor waiting for ever: they can
+// only end the wait of others.
 func TestStrangersKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)

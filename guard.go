@@ -17,19 +17,19 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// A Refusal is why a visitor was refused: the error of [Middleware.Ensure] and
-// [Middleware.Continue], of credentials, and what guards answer with. It keeps
-// what the owner learns apart from what the visitor does.
+// A Refusal says why a visitor was refused. It is the error of [Middleware.Ensure],
+// [Middleware.Continue] and credentials, and what guards answer with. It keeps what the
+// operator learns apart from what the visitor sees.
 type Refusal struct {
 	// Status is the HTTP status; 0 is 403.
 	Status int
 
-	// Reason is for the owner, in events: "no_user", "anonymous",
-	// "cross_origin". It is never shown to the visitor.
+	// Reason is for the operator, in events: "no_user", "anonymous", "cross_origin". It
+	// is never shown to the visitor.
 	Reason string
 
 	// Text is for the visitor: what happened and what they can do, by its key in
-	// package texts. Zero is a general one for the status.
+	// package texts. Zero is a general text for the status.
 	Text texts.Text
 
 	// Message is Text in the visitor's language. It is filled in before a page or
@@ -50,11 +50,11 @@ type Refusal struct {
 	// document. Empty is walkin's own for the Reason, see docs/requests.md.
 	Code string
 
-	// Err is what caused it, for the owner alone; may be nil.
+	// Err is the cause, for the operator alone; may be nil.
 	Err error
 
-	// Page is the local path where a person is sent instead of being shown
-	// the message, such as Config.Paths.Upgrade; empty is nowhere.
+	// Page is the local path that a browser is redirected to instead of being shown the
+	// message, such as Config.Paths.Upgrade. Empty is no redirect.
 	Page string
 
 	// SignOut is Config.Paths.SignOut where only a sign-out leads on: the page
@@ -124,19 +124,18 @@ func generalText(status int) texts.Text {
 	return texts.Of("error.general")
 }
 
-// RequireUser lets every visitor who is somebody through, anonymous or
-// permanent, and refuses nobody with 401. People are sent to Config.Paths.SignIn
-// when there is one.
+// RequireUser rejects requests without a user with 401. Anonymous and permanent users
+// pass. Browsers are redirected to Config.Paths.SignIn when it is set.
 func (m *Middleware) RequireUser() func(http.Handler) http.Handler {
 	return m.guard(func(Claims) error { return nil })
 }
 
-// RequirePermanent lets permanent users through. An anonymous user gets 403 and
-// nobody 401, as [Refusal.ServeHTTP] says: API clients as a problem document, and
-// people are sent to Config.Paths.Upgrade when there is one, with the way back in
-// return_to.
+// RequirePermanent lets permanent users through. An anonymous user gets 403 and a
+// request without a user 401, as [Refusal.ServeHTTP] says. API clients get a problem
+// document. Browsers are redirected to Config.Paths.Upgrade when it is set, with the
+// way back in return_to.
 //
-// As every guard it refuses an unsafe request with 403 that another site may have
+// As every guard, it refuses with 403 an unsafe request that another site may have
 // sent, see Config.CrossOrigin.
 //
 // On an unsafe request the claims are as fresh as the store: [Middleware.Handler]
@@ -155,10 +154,10 @@ func (a *admission) anonymous() *Refusal {
 		Text: texts.Of("error.account_needed")}
 }
 
-// RequireRecent lets permanent users through who proved who they are within the
-// time given, for what must not be done from a browser that somebody left open.
-// Others get 403 and are sent to Config.Paths.SignIn when there is one, where a
-// sign-in to the same account is the proof; anonymous users and nobody are
+// RequireRecent lets permanent users through whose last proof is not older than the
+// time given. It is for what must not be done from a browser that a user left open.
+// Others get 403 and are redirected to Config.Paths.SignIn when it is set; a sign-in to
+// the same account is the proof. Anonymous users and requests without a user are
 // refused as by RequirePermanent.
 func (m *Middleware) RequireRecent(within time.Duration) func(http.Handler) http.Handler {
 	return m.guard(func(c Claims) error {
@@ -174,11 +173,11 @@ func (m *Middleware) RequireRecent(within time.Duration) func(http.Handler) http
 	})
 }
 
-// Require lets a visitor through for whom rule returns nil: a rule of the
-// app's own, such as "anonymous users see what was posted today". It is asked
-// about somebody only; nobody is refused with 401. An error refuses with 403,
-// or as it says when it is a *[Refusal]; its text goes to the owner's events
-// and not to the visitor.
+// Require lets a visitor through for whom rule returns nil. The rule is the app's own,
+// such as "anonymous users see what was posted today". It is called only for requests
+// with a user; others are refused with 401. An error refuses with 403, or as it says
+// when it is a *[Refusal]. Its text is reported to OnEvent and not shown to the
+// visitor.
 func (m *Middleware) Require(rule func(Claims) error) func(http.Handler) http.Handler {
 	return m.guard(func(c Claims) error {
 		err := rule(c)
@@ -201,8 +200,8 @@ func (m *Middleware) guard(rule func(Claims) error) func(http.Handler) http.Hand
 	}
 }
 
-// check is the decision of a guard, without the answer. It fails closed: a
-// request that did not pass Handler carries no claims, and is nobody's.
+// check is the decision of a guard, without the answer. It fails closed: a request that
+// did not pass Handler carries no claims, and counts as one without a user.
 func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	v := visitFrom(r.Context())
 	c, ok := FromContext(r.Context())
@@ -230,15 +229,15 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 }
 
 // Refuse answers a request with an error of [Middleware.Ensure] or
-// [Middleware.Continue], or with a *[Refusal] of the app's own, as the guards
-// do: a problem document for API clients, for people a page, or the way to
+// [Middleware.Continue], or with a *[Refusal] of the app's own, as the guards do. API
+// clients get a problem document. Browsers get a page, or a redirect to
 // Config.Paths.Upgrade or SignIn. ErrUnavailable is 503 with Retry-After. Any other
 // error, ErrConstraint among them, is a 500 that tells the visitor nothing and is
 // logged with what the driver says.
 //
-// A w with a method Refuse(*Refusal), or one that unwraps to such a w, gets the
-// refusal itself, filled in, in place of an answer, and Config.OnRefuse is not
-// asked: it is the end of another transport than HTTP, as in adapters/grpcwalkin.
+// If w has a method Refuse(*Refusal), or unwraps to a w that has it, that method gets
+// the refusal, filled in, and nothing is written. Config.OnRefuse is then not called.
+// It is for transports other than HTTP, as in adapters/grpcwalkin.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := said(r, m, refusalOf(err))
 	r = m.verifier.withVisit(w, r)
@@ -264,11 +263,11 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal.ServeHTTP(w, r)
 }
 
-// ServeHTTP is the default answer: for a person the way to Page, or a plain page
-// with the message; for an API client a problem document (RFC 9457). A person is
-// whose browser opens a page, who accepts text/html, or whose click htmx, Inertia
-// or Datastar sends. A Config.OnRefuse that wants another page for some leaves the
-// rest to it.
+// ServeHTTP is the default answer. A browser is redirected to Page, or gets a plain
+// page with the message; an API client gets a problem document (RFC 9457). A request
+// counts as a browser's when it opens a page, accepts text/html, or is a click that
+// htmx, Inertia or Datastar sends. A Config.OnRefuse that wants another page for some
+// requests can call it for the rest.
 func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e = said(r, middlewareOf(r), refusalOf(e))
 	person, to := request.WantsPage(r.Header), e.Location(r)
@@ -285,7 +284,7 @@ func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// redirect sends a person to another page, however their click was sent.
+// redirect sends a browser to another page, however the click was sent.
 func (e *Refusal) redirect(w http.ResponseWriter, r *http.Request, to string) {
 	switch request.Library(r.Header) {
 	case request.HTMX:
@@ -305,9 +304,9 @@ func (e *Refusal) redirect(w http.ResponseWriter, r *http.Request, to string) {
 	}
 }
 
-// Location returns where a person is sent: the local path Page, with the way back
-// to what they asked for in return_to. It is empty where there is no Page, or where
-// they are on it already. A Config.OnRefuse of the app's own uses it.
+// Location returns where a browser is redirected: the local path Page, with the way
+// back to what was requested in return_to. It is empty where there is no Page, or where
+// the request is for that page already. A Config.OnRefuse of the app's own uses it.
 func (e *Refusal) Location(r *http.Request) string {
 	page, _, _ := strings.Cut(e.Page, "?")
 	if page == "" || page == asked(r).Path {
@@ -316,7 +315,7 @@ func (e *Refusal) Location(r *http.Request) string {
 	return localurl.WithReturnTo(e.Page, wayBack(r))
 }
 
-// refused tells the owner, and sets the header fields that every refusal has.
+// refused tells the operator, and sets the header fields that every refusal has.
 func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
 	response.NoStore(w.Header(), "no-store")
@@ -332,12 +331,12 @@ func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Re
 	}
 }
 
-// wholeSeconds rounds up: who comes back then must not be too early.
+// wholeSeconds rounds up: a client that comes back then must not be too early.
 func wholeSeconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 
-// ReturnTo returns where a form leads when it is done: the local path in its
-// return_to, or the app's own start when that is none, or one that a browser could
-// take for another site. The start is "/", or where the app is mounted.
+// ReturnTo returns where a form leads when it is done: the local path in its return_to.
+// It returns the app's own start when return_to is not a local path, or is one that a
+// browser could take for another site. The start is "/", or where the app is mounted.
 func ReturnTo(r *http.Request) string {
 	return localurl.Path(r.FormValue("return_to"), start(r))
 }

@@ -24,8 +24,8 @@ type spy struct{ ran bool }
 
 func (s *spy) ServeHTTP(http.ResponseWriter, *http.Request) { s.ran = true }
 
-// TestGuards is the table of who is let through, and of what those see who are
-// not, people and programs.
+// TestGuards is the table of which requests pass, and of what browsers and API clients
+// get that do not.
 func TestGuards(t *testing.T) {
 	rule := func(c walkin.Claims) error {
 		if c.Anonymous {
@@ -90,7 +90,7 @@ func TestGuards(t *testing.T) {
 		for _, tt := range tests {
 			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodHead} {
 				if tt.visitor == "provisional" && method == http.MethodPost {
-					continue // the act makes them anonymous
+					continue // the write makes them anonymous
 				}
 				next := new(spy)
 				h := s.Handler(guards[tt.guard](s)(next))
@@ -210,7 +210,7 @@ func problem(t *testing.T, what string, r *http.Response) string {
 	return detail
 }
 
-// TestGuardWayBack holds where a person who was sent to sign in comes back to.
+// TestGuardWayBack holds where a visitor comes back to who was redirected to sign in.
 func TestGuardWayBack(t *testing.T) {
 	s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.Paths.SignIn = "/sign-in" })
 	for _, tt := range []struct{ method, path, referer, want string }{
@@ -238,7 +238,7 @@ func TestGuardWayBack(t *testing.T) {
 			t.Errorf("%s %s from %q: got %q, want %q; next ran: %t", tt.method, tt.path, tt.referer, got, tt.want, next.ran)
 		}
 	}
-	// Somebody behind a guard on the sign-in page itself is not sent in circles.
+	// A visitor behind a guard on the sign-in page itself is not sent in circles.
 	next := new(spy)
 	if r := s.browser(s.RequireUser()(next).ServeHTTP).Visit("/sign-in"); r.StatusCode != http.StatusUnauthorized || next.ran {
 		t.Errorf("guarding the sign-in page: got %d, want 401", r.StatusCode)
@@ -311,7 +311,7 @@ func TestGuardWithNewContext(t *testing.T) {
 	}
 }
 
-// TestRefuse holds what visitors learn of errors, and what the owner does.
+// TestRefuse holds what visitors learn of errors, and what the operator does.
 func TestRefuse(t *testing.T) {
 	secret := errors.New("secret: the database is at 10.0.0.7")
 	tests := []struct {
@@ -434,8 +434,8 @@ func TestRefusalTaken(t *testing.T) {
 	}
 }
 
-// TestRefusalAnswers holds that a refusal of the app's own answers as a guard's
-// does, by itself too, and sends people where it says.
+// TestRefusalAnswers holds that a refusal of the app's own answers as a guard's does,
+// by itself too, and redirects where it says.
 func TestRefusalAnswers(t *testing.T) {
 	plain := &walkin.Refusal{Message: "Not today."}
 	elsewhere := &walkin.Refusal{Status: http.StatusPaymentRequired, Message: "Not today.", Page: "/plans?from=wall"}
@@ -476,8 +476,8 @@ func TestRefusalAnswers(t *testing.T) {
 	}
 }
 
-// A nameCredential knows people by a name and a word, both in the clear. It is
-// for tests alone.
+// A nameCredential recognizes users by a name and a word, both in the clear. It is for
+// tests alone.
 type nameCredential struct {
 	store walkin.Store
 
@@ -643,7 +643,7 @@ func TestMethods(t *testing.T) {
 				t.Errorf("%s %s by %s: got %d, Allow %q, form %v, want %d, %q", tt.method, tt.path, kind, r.StatusCode, r.Header.Get("Allow"), shown, tt.status, tt.allow)
 			}
 			if kind == "nobody" && tt.method != "GET" && tt.method != "HEAD" {
-				continue // an act makes them somebody
+				continue // a write gives them a user
 			}
 			if got := body(t, c.Fetch("/")); got != id || s.store.count(writes...) > 0 {
 				t.Errorf("%s %s by %s: got %q afterwards, want %q", tt.method, tt.path, kind, got, id)
@@ -825,7 +825,7 @@ func TestSeveralVisitorsOfAGuard(t *testing.T) {
 	wg.Wait()
 }
 
-// TestRefusalOfItsOwnPage holds that nobody is sent from a page to itself.
+// TestRefusalOfItsOwnPage holds that no visitor is sent from a page to itself.
 func TestRefusalOfItsOwnPage(t *testing.T) {
 	for page, want := range map[string]int{
 		"/sign-in": http.StatusUnauthorized, "/sign-in?plan=pro": http.StatusUnauthorized, "/sign-in/now": http.StatusSeeOther, "/": http.StatusSeeOther,

@@ -571,8 +571,8 @@ func TestWriterPassedThrough(t *testing.T) {
 	}
 }
 
-// TestPanicAfterMint holds that a panic drops the connection as it would
-// without us, and leaves no row that nobody can come back to.
+// TestPanicAfterMint holds that a panic drops the connection as it would without us,
+// and leaves no row that no browser can come back to.
 func TestPanicAfterMint(t *testing.T) {
 	crash := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -907,7 +907,7 @@ func TestTimedOutFirstPost(t *testing.T) {
 				}))
 				h := http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					defer close(over)
-					defer func() { _ = recover() }() // which TimeoutHandler passes on to whoever has left
+					defer func() { _ = recover() }() // which TimeoutHandler passes on after the client has left
 					inside.ServeHTTP(w, r)
 				}), time.Second, "too late")
 
@@ -1180,7 +1180,7 @@ func (s *faultyStore) failAt(name string, err error) {
 }
 
 // count returns how often methods were called, all of them when none is named,
-// and starts anew.
+// and starts again.
 func (s *faultyStore) count(names ...string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

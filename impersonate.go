@@ -17,26 +17,26 @@ import (
 )
 
 // Impersonation lets an operator see the site as a user does, for half an hour and
-// without changing anything: unsafe requests are refused, and so is whatever of this
-// package changes something, by whatever method. See [Middleware.Impersonate].
+// without changing anything: unsafe requests are refused, and so is everything in this
+// package that changes something, by any method. See [Middleware.Impersonate].
 type Impersonation struct {
-	// IsOperator reports whether a user may impersonate others, and is so one
-	// who is never impersonated. It is asked on every request of an
-	// impersonation, for both users. Nil turns impersonation off.
+	// IsOperator reports whether a user may impersonate others. Such a user can never
+	// be impersonated. It is called on every request of an impersonation, for both
+	// users. Nil turns impersonation off.
 	IsOperator func(ctx context.Context, userID uuid.UUID) (bool, error)
 
-	// OnlyReads reports whether an unsafe request changes nothing, such as a
-	// query of GraphQL, and passes. Package rls has PostgreSQL hold it to
-	// that. Nil is none.
+	// OnlyReads reports whether an unsafe request changes nothing, such as a query of
+	// GraphQL, and passes. Package rls makes PostgreSQL enforce that. If nil, no unsafe
+	// request passes.
 	OnlyReads func(*http.Request) bool
 }
 
 const (
 	actingFor = 30 * time.Minute
 
-	// actingKnown is how long the browser keeps the cookie, and the store the
-	// record: a form of the user's that an operator sends after the end must be
-	// refused, and not filed as the operator's own.
+	// actingKnown is how long the browser keeps the cookie, and the store the record. A
+	// form of the user's that an operator sends after the end must be refused, and not
+	// stored as the operator's own.
 	actingKnown = 24 * time.Hour
 
 	// stopPath ends an impersonation, whatever the app has there.
@@ -45,8 +45,8 @@ const (
 	actingHeader = "Walkin-Impersonation"
 )
 
-// acting is an impersonation, as the store keeps it in a ticket: so it is in no list
-// of the user's sessions and moves no SeenAt.
+// acting is an impersonation, as the store keeps it in a ticket. So it is not in the
+// list of the user's sessions and moves no SeenAt.
 type acting struct {
 	UserID          uuid.UUID `json:"user_id"`
 	Operator        uuid.UUID `json:"operator"`
@@ -67,9 +67,10 @@ func (v *visit) actor() *acting {
 
 func actingKey(session uuid.UUID) string { return "impersonation:" + session.String() }
 
-// CheckActor returns a *[Refusal] where an operator sees the site as the visitor of
-// ctx, and nil otherwise. All that changes something asks it; it is for functions of
-// the app's own that must not run then, whatever the method of the request.
+// CheckActor returns a *[Refusal] when an operator sees the site as the visitor of ctx,
+// and nil otherwise. Everything in this package that changes something calls it. Call
+// it in functions of the app that must not run then, whatever the method of the
+// request.
 func CheckActor(ctx context.Context) error {
 	if c, ok := FromContext(ctx); ok && c.Actor != uuid.Nil {
 		return actingRefusal("impersonation", "You see the site as another user, and can change nothing.")
@@ -81,16 +82,18 @@ func actingRefusal(reason, message string) *Refusal {
 	return &Refusal{Status: http.StatusForbidden, Reason: reason, Message: message}
 }
 
-// Impersonate lets the visitor, an operator, see the site as a user: with their
-// claims, Claims.Actor naming the operator, in a session of its own that ends after
-// 30 minutes and is not renewed. The operator's own cookies stay as they are, under a
-// third one that wins; it ends with their session, when they sign out or are no
-// operator any more, when the user becomes one, and by "stop" in the banner. The
-// reason is for the events at the start and the end.
+// Impersonate lets the visitor, an operator, see the site as a user: with the user's
+// claims, and with Claims.Actor naming the operator. The session is separate, ends
+// after 30 minutes and is not renewed. The operator's own cookies stay as they are; a
+// third cookie takes precedence over them. The impersonation also ends with the
+// operator's session, when they sign out or are no longer an operator, when the user
+// becomes one, and by "stop" in the banner. The reason is for the events at the start
+// and the end.
 //
-// It needs a proof within Config.Sessions.RecentProof, and refuses bearers and requests of
-// other sites; nobody impersonates an operator or themselves. The error is for
-// [Middleware.Refuse]. Call it before the response begins, and answer with a redirect.
+// It needs a proof within Config.Sessions.RecentProof, and refuses bearers and requests
+// of other sites. Operators cannot impersonate themselves or another operator. The
+// error is for [Middleware.Refuse]. Call it before the response begins, and answer with
+// a redirect.
 func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID uuid.UUID, reason string) error {
 	v := m.verifier.visit(w, r)
 	c := v.claims.Load()
@@ -169,7 +172,7 @@ func (m operators) actingToken(a acting, user User) (string, error) {
 	return m.keys.IssueActing(c.forToken(), token.Actor{UserID: a.Operator, SessionID: a.OperatorSession}, m.cfg.Tokens.Audience)
 }
 
-// act returns the cookie of an impersonation: this host's alone.
+// act returns the cookie of an impersonation, for this host alone.
 func (k *cookies) act(value string) *http.Cookie {
 	cookie := k.cookie(k.acting, value)
 	cookie.Domain, cookie.MaxAge = "", int(actingKnown.Seconds())
@@ -179,9 +182,9 @@ func (k *cookies) act(value string) *http.Cookie {
 	return cookie
 }
 
-// actingOf returns the impersonation of a request, or false where it is over. Every
+// actingOf returns the impersonation of a request, or false if it has ended. Every
 // request asks the store for the record, the operator's session and the user, and the
-// app about both users. An error is that the store or the app did not answer: fails
+// app about both users. An error says that the store or the app did not answer: fails
 // closed, as neither of the two users.
 func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, err error) {
 	values := r.CookiesNamed(m.cookies.acting)
@@ -210,7 +213,7 @@ func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, e
 		return a, user, false, nil
 	}
 	if !m.brings(r, a, now) {
-		return acting{}, user, false, nil // whoever stole it does not end it either
+		return acting{}, user, false, nil // a thief of the cookie does not end it either
 	}
 	s, err := m.health.lookup(r.Context(), Claims{UserID: a.Operator, SessionID: a.OperatorSession})
 	switch {
@@ -229,7 +232,7 @@ func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, e
 }
 
 // brings reports whether a request has the operator's own cookie too: the third one is
-// worth nothing in another browser.
+// worthless in another browser.
 func (m operators) brings(r *http.Request, a acting, now time.Time) bool {
 	var permanent, anonymous carriedCookie
 	m.cookies.find(r.Header, nil, &permanent, &anonymous)
@@ -313,7 +316,7 @@ func (m operators) actingMay(r *http.Request, f request.Facts) *Refusal {
 }
 
 // isStop reports whether a request ends the impersonation. A sign-out does, and does
-// not reach the app: it would not know whose session to end.
+// not reach the app, which would not know whose session to end.
 func (m operators) isStop(r *http.Request) bool {
 	if r.Method != http.MethodPost {
 		return false
@@ -330,7 +333,7 @@ func (m operators) stopActing(w http.ResponseWriter, r *http.Request, v *visit) 
 	m.setCookies(w, v, m.cookies.act(""))
 }
 
-// endActing forgets an impersonation, and tells once.
+// endActing deletes an impersonation, and reports it once.
 func (m operators) endActing(r *http.Request, a acting) {
 	_, err := m.cfg.Store.TakeTicket(r.Context(), actingKey(a.sessionID), time.Now())
 	switch {
@@ -342,9 +345,10 @@ func (m operators) endActing(r *http.Request, a acting) {
 	}
 }
 
-// serveAfterActing answers a request with the cookie of an impersonation that is over:
-// pages as if it were not there, and it goes with them. What was typed into a page of
-// the user's is refused: fails closed, or it would be filed as the operator's.
+// serveAfterActing answers a request with the cookie of an impersonation that has
+// ended: pages are served as if it were not there, and it is removed. What was typed
+// into a page of the user's is refused: fails closed, or it would be stored as the
+// operator's.
 func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, next http.Handler, a acting) {
 	if a.sessionID != uuid.Nil {
 		m.endActing(r, a)

@@ -39,34 +39,33 @@ func (k Key) GoString() string { return k.String() }
 // LogValue is String, for log/slog.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// Derive returns a secret of 32 bytes for one purpose, such as
-// "example.com codes": the same on every replica that has the key, and different
-// for every other key and every other purpose. What it returns says nothing about
-// the key or about another purpose, so one key file serves a whole site:
+// Derive returns a secret of 32 bytes for one purpose, such as "example.com codes". It
+// is the same on every replica that has the key, and different for every other key and
+// every other purpose. It reveals nothing about the key or about another purpose, so
+// one key file serves a whole site:
 //
 //	codeKey, err := keys[0].Derive("example.com codes")
 //
-// It is HKDF-SHA256 (RFC 5869) over Secret, or over the private half of Private.
-// It returns an error where there is nothing secret to derive from: for a Key that
-// New would refuse, such as an empty one, and for a signer that keeps its key to
-// itself, such as a KMS. Then keep a secret for each purpose beside the keys.
+// It is HKDF-SHA256 (RFC 5869) over Secret, or over the private half of Private. It
+// returns an error if there is nothing secret to derive from: for a Key that New would
+// refuse, such as an empty one, and for a signer that does not reveal its key, such as
+// a KMS. Then keep a secret for each purpose beside the keys.
 //
 // To rotate, derive from every key: the first signs, and all verify. The packages
 // that take such a secret take those of the older keys too, in OldKeys.
 func (k Key) Derive(purpose string) ([]byte, error) { return token.Key(k).Derive(purpose) }
 
-// ParseJWKS reads keys from a JSON Web Key Set (RFC 7517) that holds secrets
-// or private keys, and nothing public: a set with a public key in it is
-// probably not the one that was meant.
+// ParseJWKS reads keys from a JSON Web Key Set (RFC 7517) of secrets or private keys. A
+// set with a public key in it is an error, since it is probably not the one that was
+// meant.
 func ParseJWKS(data []byte) ([]Key, error) {
 	keys, err := token.ParseJWKS(data)
 	return keysFrom(keys), err
 }
 
-// KeyFile reads a JWKS file, and makes one with a new Ed25519 key when there
-// is none. Of several processes that start together one makes it and all read
-// the same. The file is made with mode 0600; one that others than its owner
-// can read is an error.
+// KeyFile reads a JWKS file. If there is none, it makes one with a new Ed25519 key. Of
+// several processes that start together one makes it and all read the same. The file is
+// made with mode 0600; if others than its owner can read it, that is an error.
 //
 // Replicas on several machines need the same keys: give them the same file, or
 // its content to [ParseJWKS]. To rotate, add a new key behind the old one on all
@@ -77,8 +76,8 @@ func KeyFile(path string) ([]Key, error) {
 	return keysFrom(keys), err
 }
 
-// KeyFileES256 is [KeyFile] with a new key on P-256 for ES256 where it makes one: for
-// clients and services that verify no Ed25519, as supabase-js does not.
+// KeyFileES256 is [KeyFile], but makes a new key on P-256 for ES256: for clients and
+// services that cannot verify Ed25519, such as supabase-js.
 func KeyFileES256(path string) ([]Key, error) {
 	keys, err := token.KeyFile(path, true)
 	return keysFrom(keys), err

@@ -9,9 +9,9 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// Texts returns the texts of the language that Config.Texts chooses for a request, for
-// packages that are made from the middleware. It is nil, which is English, where
-// Config.Texts is.
+// Texts returns the texts of the language that Config.Texts chooses for a request.
+// Packages that are made from the middleware use it. It is nil, which is English, if
+// Config.Texts is nil.
 func (m *Middleware) Texts(r *http.Request) *texts.Catalogue {
 	if m == nil || m.cfg.Texts == nil {
 		return nil
@@ -37,15 +37,15 @@ func said(r *http.Request, m *Middleware, e *Refusal) *Refusal {
 	return e
 }
 
-// AttachFrame sets what shows walkin's own pages, such as refusals and challenges, in
-// the site's dress: title is plain text, body the HTML below its heading. pages.New
-// calls it. Without one they are plain documents. Call it while setting up, before the
-// site is served.
+// AttachFrame sets the function that shows walkin's own pages, such as refusals and
+// challenges, in the site's design: title is plain text, body the HTML below its
+// heading. pages.New calls it. Without one they are plain documents. Call it during
+// setup, before the site is served.
 func (m *Middleware) AttachFrame(show func(w http.ResponseWriter, r *http.Request, status int, title, body string)) {
 	m.frame.Store(&show)
 }
 
-// ShowPage shows a page of a package that is made from the middleware in the frame of
+// ShowPage shows a page of a package that is made from the middleware, in the frame of
 // [Middleware.AttachFrame]: title is plain text, body the HTML below its heading.
 func (m *Middleware) ShowPage(w http.ResponseWriter, r *http.Request, status int, title, body string) {
 	if m != nil {
@@ -73,7 +73,7 @@ func (m *Middleware) ShowPage(w http.ResponseWriter, r *http.Request, status int
 `))
 }
 
-// showRefusal shows a refusal to a person, with what they can do.
+// showRefusal shows a refusal to a visitor, with what they can do.
 func showRefusal(w http.ResponseWriter, r *http.Request, e *Refusal) {
 	m := middlewareOf(r)
 	c := m.Texts(r)
@@ -90,9 +90,9 @@ func showRefusal(w http.ResponseWriter, r *http.Request, e *Refusal) {
 	m.ShowPage(w, r, e.Status, c.Text("error.title"), body+link(start(r), "error.start"))
 }
 
-// AttachObserver adds a function that is told every event after Config.OnEvent, with the
+// AttachObserver adds a function that gets every event after Config.OnEvent, with the
 // context of its request. Packages that are made from the middleware use it. Call it
-// while setting up, before the site is served.
+// during setup, before the site is served.
 func (m *Middleware) AttachObserver(observe func(ctx context.Context, e Event)) {
 	for {
 		before := m.observe.Load()

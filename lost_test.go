@@ -67,8 +67,8 @@ func TestNoObservationIsFinal(t *testing.T) {
 	})
 }
 
-// TestSessionLifetime holds that no renewal takes a session past its end, in a
-// cookie or as a bearer, and that what is not proven anew does not either.
+// TestSessionLifetime holds that no renewal takes a session past its end, in a cookie
+// or as a bearer, and that a change without a new proof does not either.
 func TestSessionLifetime(t *testing.T) {
 	week := func(c *walkin.Config) { c.Sessions.Lifetime = 7 * day }
 	for _, kind := range kinds {
@@ -89,7 +89,7 @@ func TestSessionLifetime(t *testing.T) {
 				}
 				token = c.Cookie(cookieOf(kind))
 				if n == 3 && kind == "provisional" {
-					c.Act("/note", nil) // a row does not begin it anew
+					c.Act("/note", nil) // a row does not begin it again
 				}
 				time.Sleep(day)
 			}

@@ -20,8 +20,8 @@ import (
 	"github.com/walkin-go/walkin/internal/tokencache"
 )
 
-// Middleware gives the visitors of a site their users. It is safe for
-// concurrent use; replicas of an app each have their own over one store.
+// Middleware gives the visitors of a site their users. It is safe for concurrent use.
+// Each replica of an app has its own, over one store.
 type Middleware struct {
 	*shared
 	health    *storeHealth   // is the store there, and which one is it
@@ -46,8 +46,8 @@ type Middleware struct {
 	}
 }
 
-// New checks cfg and returns a Middleware, or one error that names every
-// mistake. It starts nothing and touches nothing.
+// New checks cfg and returns a Middleware, or one error that names every error in cfg.
+// It starts nothing and changes nothing.
 func New(cfg Config) (*Middleware, error) {
 	cfg.fillIn()
 	err := cfg.check()
@@ -75,12 +75,12 @@ func New(cfg Config) (*Middleware, error) {
 	return m, nil
 }
 
-// Handler wraps a site: next sees every visitor's claims in the request's
-// context, see [FromContext]. It looks once, decides once, and then calls next.
+// Handler wraps a site: next finds the visitor's claims in the request's context, see
+// [FromContext]. It decides once per request, and then calls next.
 //
-// Wrap the whole site, outside of what compresses or caches. A request without
-// a user and without the right to one passes through untouched; a returning
-// visitor costs a look-up in memory; only when there is a cookie to set is w wrapped.
+// Wrap the whole site, outside of what compresses or caches. A request that has no user
+// and gets none passes through untouched. A returning visitor costs a look-up in
+// memory. It wraps w only when there is a cookie to set.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if m.isActing(r) && (operators{m}).serveActing(w, r, next) {
@@ -98,7 +98,8 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// serve is Handler for all requests but those of visitors who were here a moment ago.
+// serve is Handler for all requests except those of visitors who were here a moment
+// ago.
 func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, b *brought) {
 	if v := visitFrom(r.Context()); v != nil && v.home == m.home && v.handled {
 		next.ServeHTTP(w, r) // wrapped twice
@@ -127,8 +128,8 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	v.handled, v.facts, v.url = true, facts, r.URL
 	outer := r
 	r = request.With(v, r)
-	// Also after a panic, for who recovers outside. A context that somebody
-	// keeps must not keep the request and its connection.
+	// Also after a panic, for code that recovers outside. A context that is kept must
+	// not keep the request and its connection.
 	defer func() {
 		m.limits.returnReserved(r, v)
 		request.GiveBack(outer, r)
@@ -165,7 +166,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	v.more().response.Store(p)
 	minted, done := v.claims.Load(), false
 	defer func() {
-		// Only who was minted for this request, and is nobody else yet.
+		// Only a user minted for this request, and not one who is another user by now.
 		lost := !done && !p.Begun() || p.Withheld()
 		if rowMade && lost && v.claims.Load() == minted {
 			m.undo(r.Context(), *minted)
@@ -188,8 +189,8 @@ func (vr *verifier) returned(r *http.Request, e *entry) *http.Request {
 	return &one.request
 }
 
-// decide returns the cookies that this response is to carry, or nil, and
-// whether a new user was made a row for it. An error ends the request.
+// decide returns the cookies that this response is to carry, or nil, and whether a new
+// user was stored for it. An error ends the request.
 func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, now time.Time) ([]*http.Cookie, bool, error) {
 	if v.standing == live {
 		cookies, err := m.decideLive(r, v, f, now)
@@ -229,10 +230,10 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 	c := v.claims.Load()
 	switch {
 	case c.Provisional && m.admission.makesRow(r, v):
-		// The first act: the row is there before the handler runs.
+		// The first write: the row is there before the handler runs.
 		cookie, err := m.makeRow(r, v)
 		if v.standing == superseded {
-			return nil, nil // nobody; the handler and its guards say what that means
+			return nil, nil // no user; the handler and its guards say what that means
 		}
 		return one(cookie), err
 	case v.bearer:
@@ -243,8 +244,8 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 	case v.handsOff || f.lost || f.unsure || !isRenewable(v.facts):
 		return nil, nil
 	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.admission.notAPage(v.facts) == "":
-		// Of all values one is live, and the others are over: the page leaves
-		// that one alone. On a page view only, where a browser sends all it has.
+		// Of all values one is live, and the others have ended: the page leaves the
+		// live one alone. On a page view only, where a browser sends all it has.
 		cookie := m.issuer.renew(r, v, now)
 		if cookie == nil {
 			return nil, nil
@@ -265,8 +266,8 @@ func one(c *http.Cookie) []*http.Cookie {
 	return []*http.Cookie{c}
 }
 
-// isExpired reports whether a token that this process takes for expired is so by
-// the store's clock too. Fails closed: a visitor who is not sure to be over is not
+// isExpired reports whether a token that this process takes for expired is so by the
+// store's clock too. Fails closed: a visitor whose session may still be alive is not
 // minted over, and the next page asks again.
 func (h *storeHealth) isExpired(r *http.Request) bool {
 	if err := h.askClock(r.Context(), askUnknown); err != nil {
@@ -276,8 +277,8 @@ func (h *storeHealth) isExpired(r *http.Request) bool {
 	return true
 }
 
-// unminted lets a page be served to nobody when its visitor could not get a
-// user. Fails open: there is nothing to lose yet, and the next page asks anew.
+// unminted lets a page be served without a user when its visitor could not get one.
+// Fails open: there is nothing to lose yet, and the next page asks again.
 func (m *Middleware) unminted(r *http.Request, err error) error {
 	if refusal := refusalOf(err); refusal.Reason == reasonRowLimit {
 		m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit})
@@ -301,18 +302,17 @@ func (a *admission) mayDemand(r *http.Request, v *visit) bool {
 	return c == nil || c.Provisional
 }
 
-// makesRow reports whether a provisional visitor becomes a row by this request:
-// when they write something themselves, outside of the forms that decide who they
-// become.
+// makesRow reports whether this request stores a provisional visitor: when they write
+// something themselves, outside of the forms that decide which user they become.
 func (a *admission) makesRow(r *http.Request, v *visit) bool {
 	return v.facts.Method == request.Act && a.whyNotAct(v, r) == nil &&
 		(v.bearer || a.automatic(r, v.facts) == "") && !a.isCredentialForm(r)
 }
 
-// lookForPlainHTTP tells the owner, once, that a page which browsers load over plain
+// lookForPlainHTTP tells the operator, once, that a page which browsers load over plain
 // http sends none of our cookies: they are Secure, so that each click would be a new
-// user. Only the browser knows, and says so with a page's second request. On
-// localhost Chromium and Firefox keep such cookies, and WebKit does not.
+// user. Only the browser knows, and says so with a page's second request. On localhost
+// Chromium and Firefox keep such cookies, and WebKit does not.
 func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 	if m.plainSeen.Load() {
 		return
@@ -342,9 +342,9 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 	}
 }
 
-// isCredentialForm reports whether the request goes to a form that decides by
-// itself who the visitor becomes. A sign-out is one: a user who is made for a request
-// to leave is one too many, and where Config.NewUsers.Limit is reached it would be a 429.
+// isCredentialForm reports whether the request goes to a form that decides by itself
+// which user the visitor becomes. A sign-out is one: a user who is made only to sign
+// out is one too many, and where Config.NewUsers.Limit is reached it would be a 429.
 func (a *admission) isCredentialForm(r *http.Request) bool {
 	if isSignOutPath(r.URL.Path) {
 		return true
@@ -369,12 +369,12 @@ func isSignOutPath(at string) bool {
 	case "signout", "signoff", "logout", "logoff":
 		return true
 	}
-	return at == "/out" // and not /clock/out, where somebody does something
+	return at == "/out" // and not /clock/out, which is no sign-out
 }
 
-// undo removes the user that was made for a request whose visitor did not get
-// the cookie, since the handler panicked before or answered with a 304: nobody
-// can ever come back to them.
+// undo removes the user that was made for a request whose visitor did not get the
+// cookie, since the handler panicked before or answered with a 304: no browser can ever
+// come back to them.
 func (m *Middleware) undo(ctx context.Context, c Claims) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()

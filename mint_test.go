@@ -31,7 +31,7 @@ func over(s *site) func(*walkin.Config) { return func(c *walkin.Config) { c.Stor
 
 // tries serves a request and returns what walkin said about it. Whatever it
 // said, the handler runs once, the cookie and the row agree with it, and
-// nobody gets a permanent cookie.
+// no visitor gets a permanent cookie.
 func (s *site) tries(t *testing.T, r *http.Request) string {
 	t.Helper()
 	s.told()
@@ -72,8 +72,8 @@ func with(r *http.Request, header ...string) *http.Request {
 // noSFS is a browser of old, which says nothing about a request.
 var noSFS = []string{"Sec-Fetch-Site", "", "Sec-Fetch-Mode", "", "Sec-Fetch-Dest", ""}
 
-// TestMint is the whole table of who gets a user, and who a row, for visitors
-// without a cookie.
+// TestMint is the whole table of which requests get a user, and which a row, for
+// visitors without a cookie.
 func TestMint(t *testing.T) {
 	page := func(header ...string) func(*site) *http.Request {
 		return func(s *site) *http.Request { return with(s.navigation("/"), header...) }
@@ -132,7 +132,7 @@ func TestMint(t *testing.T) {
 		{"embed", page("Sec-Fetch-Dest", "embed"), same("embedded")},
 		{"object", page("Sec-Fetch-Dest", "object"), same("embedded")},
 
-		// Acts.
+		// Writes.
 		{"POST, same-origin", fetch("POST"), act},
 		{"PUT, same-origin", fetch("PUT"), act},
 		{"PATCH, same-origin", fetch("PATCH"), act},
@@ -259,7 +259,7 @@ func page2(method string) func(*site) *http.Request {
 type baggage struct {
 	name   string
 	cookie string
-	reason string // why nobody, in front of the reason for no new user
+	reason string // why there is no user, in front of the reason for no new user
 	kind   string // "nothing", "dead", "unjudged", "provisional", "live"
 }
 
@@ -486,7 +486,7 @@ func TestFirstLoad(t *testing.T) {
 }
 
 // TestAppShell holds that an app whose pages come from elsewhere makes one user,
-// with the first act.
+// with the first write.
 func TestAppShell(t *testing.T) {
 	for _, policy := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct} {
 		s := newSite(t, minting(policy))
@@ -509,8 +509,8 @@ func TestAppShell(t *testing.T) {
 	}
 }
 
-// TestCrawlers holds that robots get no user, by whatever well-known name they
-// go, and that people's browsers all get one.
+// TestCrawlers holds that bots get no user, whatever their well-known name, and that
+// visitors' browsers all get one.
 func TestCrawlers(t *testing.T) {
 	robots := []string{
 		"",
@@ -591,7 +591,7 @@ func TestCrawlers(t *testing.T) {
 			}
 		}
 	}
-	// A program that posts is at work for an app or its owner, and no visitor.
+	// An API client that posts works for an app or its owner, and is no visitor.
 	for _, agent := range []string{"curl/8.14.1", "Go-http-client/2.0", "python-requests/2.32.3", "okhttp/4.12.0"} {
 		s := newSite(t)
 		page := with(with(s.navigation("/"), noSFS...), "User-Agent", agent)
@@ -661,8 +661,8 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestPrefetch holds that what is asked for ahead of a person makes no user
-// and renews nothing, in every spelling.
+// TestPrefetch holds that a request ahead of a visitor's click makes no user and renews
+// nothing, in every spelling.
 func TestPrefetch(t *testing.T) {
 	spellings := [][2]string{
 		{"Sec-Purpose", "prefetch"},
@@ -716,8 +716,8 @@ func TestPersistOnMint(t *testing.T) {
 	s.wantRows(1)
 }
 
-// TestMintOff holds that those who are there go on: their acts make rows and
-// their tokens are renewed.
+// TestMintOff holds that existing users go on: their writes make rows and their tokens
+// are renewed.
 func TestMintOff(t *testing.T) {
 	on := newSite(t)
 	c := on.browser(who)
@@ -810,7 +810,7 @@ func TestPartitioned(t *testing.T) {
 	}
 }
 
-// TestEnsure holds what a handler gets that asks for a user, whoever asks.
+// TestEnsure holds what a handler gets that calls Ensure, for every kind of visitor.
 func TestEnsure(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -933,8 +933,7 @@ func TestEnsureTwice(t *testing.T) {
 	}
 }
 
-// TestEnsureTooLate holds that nobody is made a row whose cookie cannot be
-// delivered.
+// TestEnsureTooLate holds that no user is stored whose cookie cannot be delivered.
 func TestEnsureTooLate(t *testing.T) {
 	s := newSite(t)
 	var got error
@@ -948,8 +947,8 @@ func TestEnsureTooLate(t *testing.T) {
 	s.wantRows(0)
 }
 
-// TestEnsureWithBearer holds that a program is made a row under the token it
-// has, and gets no cookie.
+// TestEnsureWithBearer holds that an API client gets a row under the token it has, and
+// gets no cookie.
 func TestEnsureWithBearer(t *testing.T) {
 	s := newSite(t)
 	c := s.browser(who)
@@ -966,8 +965,8 @@ func TestEnsureWithBearer(t *testing.T) {
 	s.wantRows(1)
 }
 
-// TestLostAct holds that a visitor whose first act succeeded without an answer
-// goes on, and gets the cookie that they missed with the next page or fetch.
+// TestLostAct holds that a visitor whose first write succeeded without an answer goes
+// on, and gets the cookie that they missed with the next page or fetch.
 func TestLostAct(t *testing.T) {
 	s := newSite(t)
 	c := resident(s, "provisional")
@@ -977,7 +976,7 @@ func TestLostAct(t *testing.T) {
 	if lost, err := c.Serve(r); err != nil || body(t, lost) != id {
 		t.Fatalf("got %v, %v, want an act of %q", lost, err, id)
 	}
-	replica := newSite(t, over(s)) // the one that answers next has not seen the act
+	replica := newSite(t, over(s)) // the one that answers next has not seen the write
 	c = c.On(replica.Handler(replica.routes()))
 	if r := c.Fetch("/"); len(r.Cookies()) != 1 || body(t, r) != id {
 		t.Errorf("the next fetch: got %q and %v, want %q and the cookie", body(t, r), r.Cookies(), id)
@@ -991,8 +990,8 @@ func TestLostAct(t *testing.T) {
 	s.wantRows(1)
 }
 
-// TestActWithTheTokenFromBeforeTheRow holds that such an act writes nothing when
-// it comes soon, and that the session lives on from it when it comes late.
+// TestActWithTheTokenFromBeforeTheRow holds that such a request writes nothing when it
+// comes soon, and that the session lives on from it when it comes late.
 func TestActWithTheTokenFromBeforeTheRow(t *testing.T) {
 	const soon, late = time.Hour, 30*24*time.Hour - time.Hour
 	for _, after := range []time.Duration{soon, late} {
@@ -1030,8 +1029,8 @@ func TestActWithTheTokenFromBeforeTheRow(t *testing.T) {
 	}
 }
 
-// TestDeletedMeanwhile holds that a visitor who is deleted while they act for
-// the first time is nobody, and makes no row.
+// TestDeletedMeanwhile holds that a visitor who is deleted during their first write has
+// no user, and makes no row.
 func TestDeletedMeanwhile(t *testing.T) {
 	for _, path := range []string{"/", "/note", "/ensure"} {
 		s := newSite(t)

@@ -30,8 +30,8 @@ type move struct {
 	wk      *walkin.Middleware
 	old, sm *scs.SessionManager
 
-	// name returns what people call an account of the app's, and "" for one that
-	// is gone or banned.
+	// name returns the name of an account of the app's, and "" for one that is gone or
+	// banned.
 	name func(ctx context.Context, user string) (string, error)
 }
 
@@ -79,7 +79,7 @@ func (m move) take(w http.ResponseWriter, r *http.Request) (asked bool, err erro
 		}
 		return true, ask(w, r, user, name)
 	case user != "":
-		// Nobody becomes somebody else by the way.
+		// No visitor becomes another user by the way.
 	case isPage(r), somebody && r.Method != http.MethodGet && r.Method != http.MethodHead:
 		// At a limit of rows the page is served without: nothing is lost.
 		if _, err := m.wk.Ensure(w, r); err == nil {
@@ -109,8 +109,8 @@ func (m move) end(w http.ResponseWriter, ctx context.Context) error {
 	return nil
 }
 
-// isPage reports whether somebody opens a page: the pieces of a page that come
-// with it need not all carry the same session over.
+// isPage reports whether a visitor opens a page: the pieces of a page that come with it
+// need not all carry the same session over.
 func isPage(r *http.Request) bool {
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	return r.Method == http.MethodGet && (mode == "navigate" || mode == "")
@@ -132,7 +132,7 @@ var question = template.Must(template.New("").Parse(`<!doctype html>
 
 func ask(w http.ResponseWriter, r *http.Request, user, name string) error {
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // nobody clicks it unseen
+	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // no visitor clicks it unseen
 	return question.Execute(w, struct{ User, Name, ReturnTo string }{user, name, r.URL.RequestURI()})
 }
 
@@ -303,7 +303,7 @@ func (s *shop) goOn(c *walkintest.Client, name string) *http.Response {
 	return c.On(s.now).Act("/go-on", url.Values{"user": {name}, "return_to": {"/basket"}})
 }
 
-// TestMovingFromSCS holds that nobody is signed out on the way, and no cart lost.
+// TestMovingFromSCS holds that no user is signed out on the way, and no cart lost.
 func TestMovingFromSCS(t *testing.T) {
 	s := newShop(t)
 	guest := walkintest.NewClient(t, s.before)
@@ -425,8 +425,8 @@ func TestMovingFails(t *testing.T) {
 	}
 }
 
-// TestMovingAttacks holds that an old session gives its holder nothing but its
-// own account, by a click of whoever holds it, and ends with a sign-out.
+// TestMovingAttacks holds that an old session gives its holder nothing but its own
+// account, by a click of the holder, and ends with a sign-out.
 func TestMovingAttacks(t *testing.T) {
 	t.Run("planted on an account", func(t *testing.T) {
 		s := newShop(t)

@@ -88,7 +88,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// TestWatch holds that whoever holds something open hears of each change of their
+// TestWatch holds that a connection that is kept open hears of each change of its
 // user's identity, and of no other's.
 func TestWatch(t *testing.T) {
 	o := newOffice(t)

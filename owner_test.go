@@ -213,7 +213,7 @@ func TestSessionOwner(t *testing.T) {
 		s.wantData(c, "cart=1 book")
 	})
 	t.Run("without Handler", func(t *testing.T) {
-		// Then the request's context knows of nobody.
+		// Then the request's context has no user.
 		s, shelf := newOwnedSite(t, true)
 		c := s.visitor("anonymous")
 		s.put(c, "cart", "1 book")
@@ -243,8 +243,8 @@ func TestSessionOwner(t *testing.T) {
 	})
 }
 
-// TestSessionEndFails holds that what became of a visitor does not depend on
-// the end of their old data, and that the owner hears of it.
+// TestSessionEndFails holds that what became of a visitor does not depend on the end of
+// their old data, and that the operator hears of it.
 func TestSessionEndFails(t *testing.T) {
 	s, shelf := newOwnedSite(t, true, merging)
 	c, other := s.visitor("anonymous"), s.visitor("anonymous")

@@ -27,8 +27,8 @@ type behindProxy struct {
 	User bool
 }
 
-// TestProxies asks real proxies, with the settings that docs/bots.md has for them,
-// whom a request is from: nobody may choose that, and everybody keeps their name.
+// TestProxies asks real proxies, with the settings that docs/bots.md has for them, whom
+// a request is from: no client may choose that, and each keeps its address.
 func TestProxies(t *testing.T) {
 	page, err := os.ReadFile("docs/bots.md")
 	if err != nil {

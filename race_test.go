@@ -92,7 +92,8 @@ func TestUnknownKeyMakesNoAccount(t *testing.T) {
 	if got := body(t, c.Fetch("/")); got != id {
 		t.Errorf("back where the key is: got %q, want %q", got, id)
 	}
-	// Who has an account can sign in to it, and keeps the cookie that was not judged.
+	// A user with an account can sign in to it, and keeps the cookie that was not
+	// verified.
 	s.prove(s.browser(s.routes().ServeHTTP), "ann")
 	r := prove("ann")
 	if names := r.Cookies(); r.StatusCode != http.StatusOK || len(names) != 1 || names[0].Name != permName {
@@ -115,8 +116,8 @@ func (s *lateStore) Lookup(ctx context.Context, user, session uuid.UUID) (walkin
 	return found, err
 }
 
-// Nobody is shown the visitor of a session that this process has ended, though a
-// look-up that began before the end says that it is alive.
+// No request is served as the visitor of a session that this process has ended, though
+// a look-up that began before the end says that it is alive.
 func TestLateLookup(t *testing.T) {
 	late := &lateStore{}
 	s := newSite(t, func(c *walkin.Config) {

@@ -17,12 +17,12 @@ import (
 )
 
 // A refresh token names its user, its session and a counter, and has a MAC over them.
-// What is stored is one ticket for each session, with the counter of the token that is
-// good now. So a refresh is one write, there is no table of used tokens, and who reads
-// the store can make none.
+// The store has one ticket for each session, with the counter of the current token. So
+// a refresh is one write, there is no table of used tokens, and reading the store does
+// not suffice to make a token.
 
-// reuseFor is how long a refresh token that was exchanged gets the same new token once
-// more: several tabs refresh at once, and each of them must go on.
+// reuseFor is how long a refresh token that was exchanged gets the same new token
+// again: several tabs refresh at once, and each of them must go on.
 const reuseFor = 10 * time.Second
 
 // A refreshing is what the ticket of a session holds.
@@ -50,8 +50,8 @@ type onceMore struct {
 func refreshKey(session uuid.UUID) string { return "refresh:" + session.String() }
 
 // StartRefresh returns the first refresh token of the session in c, for
-// [Middleware.Refresh]. Call it once for a session, right after [Middleware.Continue]
-// or [Middleware.Ensure] has opened it.
+// [Middleware.Refresh]. Call it once per session, right after [Middleware.Continue] or
+// [Middleware.Ensure] has opened it.
 func (m *Middleware) StartRefresh(ctx context.Context, c Claims) (string, error) {
 	state := refreshing{Method: c.Method, ProvenAt: c.ProvenAt}
 	if err := m.putRefreshing(ctx, c, state); err != nil {
@@ -60,15 +60,15 @@ func (m *Middleware) StartRefresh(ctx context.Context, c Claims) (string, error)
 	return m.refreshToken(c.UserID, c.SessionID, 0)
 }
 
-// Refresh exchanges a refresh token for the claims of its session, as they are now,
-// and the next refresh token. A token is good once: whoever presents it again within
-// 10 seconds, as a second tab does, gets the same next token; later it is in two
-// hands, and the session ends, for both. That is an event: Refused with reason
+// Refresh exchanges a refresh token for the current claims of its session and the next
+// refresh token. A token can be used once. Within 10 seconds a second use, as by a
+// second tab, gets the same next token. A later use means that two clients hold the
+// token: the session ends for both, and OnEvent gets Refused with reason
 // refresh_token_reused.
 //
-// The error is ErrNotFound for what is no refresh token of ours, ErrSuperseded for one
-// whose session has ended, and wraps ErrRedeemed for one that was used. Otherwise the
-// store failed.
+// The error is ErrNotFound if the token is not one of ours, and ErrSuperseded if its
+// session has ended. It wraps ErrRedeemed if the token was used. Otherwise the store
+// failed.
 func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, error) {
 	user, session, counter, ok := m.readRefreshToken(token)
 	if !ok {
@@ -130,7 +130,7 @@ func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now t
 	}
 	if counter < state.Counter {
 		if !wasUsed(state.Used, counter, now) {
-			// It is in two hands, and who of the two is the owner cannot be told:
+			// Two clients hold it, and which of them is the owner's cannot be told:
 			// fails closed, for both.
 			return c, 0, ErrRedeemed, m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
 		}
@@ -180,13 +180,13 @@ func wasUsed(all []used, counter uint64, now time.Time) bool {
 }
 
 // RefreshOnceMore lets the refresh token of a session that has just ended be exchanged
-// once more, until then, for the session that took its place: for a client whose
-// request changed its identity and whose answer has no room for tokens. It returns
-// ErrNotFound where the old session had no refresh token.
+// once more, until then, for the session that took its place. It is for a client whose
+// request changed its identity and whose response has no room for tokens. It returns
+// ErrNotFound if the old session had no refresh token.
 //
-// It opens a window. Who else holds the old token may be faster: then the client's own
-// try is the second, which ends the session for both and is an event, as every reuse
-// in [Middleware.Refresh].
+// It opens a window: another client that holds the old token may be faster. Then the
+// client's own try is the second, which ends the session for both and is an event, as
+// every reuse in [Middleware.Refresh].
 func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, until time.Time) error {
 	return m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		if _, err := m.cfg.Store.User(ctx, old.UserID); err != nil {

@@ -2,9 +2,9 @@ package walkin
 
 import "net/http"
 
-// The common refusals, for errors.Is: what an API client is told by the same code in
-// its problem document is the same refusal, whatever its Reason. ErrMethod is the one
-// that handlers return by themselves, see [Middleware.RefuseMethod].
+// The common refusals, for errors.Is. A refusal matches one of them if API clients get
+// the same code in the problem document, whatever its Reason. ErrMethod is the one that
+// handlers return by themselves, see [Middleware.RefuseMethod].
 var (
 	// ErrAnonymous refuses an anonymous user where an account is needed.
 	ErrAnonymous error = &Refusal{Status: http.StatusForbidden, Reason: "anonymous",
@@ -17,8 +17,8 @@ var (
 	// ErrCrossOrigin refuses an unsafe request that another site may have sent.
 	ErrCrossOrigin error = &Refusal{Status: http.StatusForbidden, Reason: "cross_origin"}
 
-	// ErrNewUserLimit refuses a new user where their network has too many, see
-	// NewUsers.Limit.
+	// ErrNewUserLimit refuses a new user because their network has created too many,
+	// see NewUsers.Limit.
 	ErrNewUserLimit error = &Refusal{Status: http.StatusTooManyRequests, Reason: reasonRowLimit}
 
 	// ErrMethod refuses a method that a handler does not have.

@@ -20,12 +20,12 @@ const (
 
 // RenderedFor returns a value that says for whom a page is rendered: a MAC of the
 // visitor's ID, or of there being no user. A page that is still open after a sign-out
-// in another tab carries the old one, and [Middleware.RequireRenderedFor] refuses what
-// it posts. A script sends it in the header Walkin-Rendered-For; a form has it in a
-// hidden field, see [Middleware.RenderedForField]. It is no secret and proves nothing
-// else: it is no protection against posts from other sites.
+// in another tab carries the old value, and [Middleware.RequireRenderedFor] refuses
+// what it posts. A script sends it in the header Walkin-Rendered-For; a form has it in
+// a hidden field, see [Middleware.RenderedForField]. It is not secret and proves
+// nothing else: it does not protect against posts from other sites.
 //
-// It is empty where no key of Config.Keys has a secret to derive from, see [Key.Derive].
+// It is empty if no key of Config.Keys has a secret to derive from, see [Key.Derive].
 func (m *Middleware) RenderedFor(r *http.Request) string {
 	id := uuid.Nil
 	if c := m.verifier.visit(nil, r).claims.Load(); c != nil {
@@ -44,14 +44,14 @@ func (m *Middleware) RenderedForField(r *http.Request) string {
 	return `<input type="hidden" name="` + renderedField + `" value="` + m.RenderedFor(r) + `">`
 }
 
-// RequireRenderedFor lets an unsafe request through that says, by its header or its
-// form, that its page was rendered for the visitor that it comes from. Others get 409
-// and the way back, and one that says nothing does too: fails closed, so that a form
-// whose field was forgotten shows at the first try. A user who signed up since is the
-// same user. Of a page without a user, the user whom this very request has made is.
+// RequireRenderedFor lets an unsafe request through if its header or its form says that
+// its page was rendered for the visitor who sends it. Others get 409 and a link back. A
+// request that says nothing gets 409 too: this fails closed, so that a form whose field
+// was forgotten shows at the first try. A user who signed up since is the same user. A
+// page without a user also passes for the user whom this very request has created.
 //
-// It reads the body of forms alone, as r.PostFormValue does. Within package resume's
-// guard it passes a kept form, which goes through as who the visitor is now.
+// It reads the body of forms only, as r.PostFormValue does. Within package resume's
+// guard it passes a kept form, which is sent as the visitor's current user.
 func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -66,8 +66,8 @@ func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
 	}
 }
 
-// CheckRenderedFor is the decision of RequireRenderedFor, for a handler that answers by
-// itself, as with the text that it was sent. The error is a *[Refusal].
+// CheckRenderedFor makes the decision of RequireRenderedFor, for a handler that answers
+// by itself, for example with the text that it was sent. The error is a *[Refusal].
 func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 	if len(m.renderedKeys) == 0 {
 		return &Refusal{Status: http.StatusInternalServerError, Reason: "internal",

@@ -87,9 +87,9 @@ func TestRenderedFor(t *testing.T) {
 	}
 }
 
-// TestRenderedForFails holds that what says nothing, or something made up, is refused
-// and told to the operator, that values go on through a rotation, and that a key
-// without a secret passes nobody.
+// TestRenderedForFails holds that a missing or made-up value is refused and reported to
+// the operator, that values go on through a rotation, and that a key without a secret
+// lets no request pass.
 func TestRenderedForFails(t *testing.T) {
 	s := newSite(t)
 	c := resident(s, "anonymous").On(s.rendering())

@@ -9,7 +9,7 @@ import (
 )
 
 // isRenewable reports whether a response to a request is one that may carry a
-// cookie which nobody waits for.
+// cookie for which no client waits.
 func isRenewable(f request.Facts) bool {
 	switch {
 	case f.Method == request.Get:
@@ -19,8 +19,8 @@ func isRenewable(f request.Facts) bool {
 	return !f.IsAsset() && !f.IsPrefetch() && !f.IsUpgrade()
 }
 
-// renew issues the visitor's token anew and returns its cookie, or nil when
-// that cannot be done now: then they go on with the one they have.
+// renew re-issues the visitor's token and returns its cookie, or nil when that cannot
+// be done now: then they go on with the one they have.
 func (is *issuer) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 	// Of requests that come together, as the pieces of a page do, one renews.
 	old := v.entry
@@ -60,7 +60,7 @@ func (is *issuer) extend(r *http.Request, v *visit, now time.Time) (Claims, erro
 	s, err := is.health.lookup(r.Context(), c)
 	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:
-		// Nobody acted yet: there is nothing to write.
+		// No write yet, so there is no user to write to.
 		c, err = is.bounded(c, mintedAt(c)), nil
 	case err == nil:
 		c.Provisional = false
@@ -76,13 +76,13 @@ func (is *issuer) extend(r *http.Request, v *visit, now time.Time) (Claims, erro
 	return c, err
 }
 
-// stillAlive returns what a response asks when its header goes out, which may be
-// long after the token was issued: whether the session of the token is alive. The
-// visitor may have proven who they are in another tab meanwhile, or signed out; a
-// cookie of the session before would then take the newer one's place. Fails
-// closed: the cookie they have is as good as this one. It costs one look-up for a
-// renewal, and so one a day; the first write of an anonymous user was stored a
-// moment ago, and their cookie can take the place of no permanent one.
+// stillAlive returns a function that the response calls when its header goes out, which
+// may be long after the token was issued: whether the session of the token is alive.
+// The visitor may have proven who they are in another tab meanwhile, or signed out; a
+// cookie of the session before would then replace the newer one. Fails closed: the
+// cookie they have is as good as this one. It costs one look-up for a renewal, and so
+// one a day. The first write of an anonymous user was stored a moment ago, and their
+// cookie can replace no permanent one.
 func (is *issuer) stillAlive(r *http.Request, old, renewed *entry) func() bool {
 	return func() bool {
 		if is.verifier.isOver(old) {
@@ -93,7 +93,7 @@ func (is *issuer) stillAlive(r *http.Request, old, renewed *entry) func() bool {
 		}
 		_, err := is.health.lookup(r.Context(), renewed.claims)
 		if errors.Is(err, ErrNotFound) && renewed.claims.Provisional {
-			return true // nobody acted yet
+			return true // no write yet
 		}
 		if errors.Is(err, ErrSuperseded) {
 			is.verifier.over(renewed)

@@ -243,8 +243,8 @@ func TestAutomaticWithACookie(t *testing.T) {
 	}
 }
 
-// TestReportsActForNobody holds that a ping, which user-written markup can carry,
-// signs nobody out.
+// TestReportsActForNobody holds that a ping, which user-written markup can carry, signs
+// no user out.
 func TestReportsActForNobody(t *testing.T) {
 	s := newSite(t)
 	c := resident(s, "permanent")
@@ -268,7 +268,7 @@ var workers = map[string][]string{
 }
 
 // TestServiceWorker holds that a service worker which sends on what it gets breaks
-// nothing for the site's own people, and lends its name to no other site.
+// nothing for the site's own visitors, and lends its name to no other site.
 func TestServiceWorker(t *testing.T) {
 	for engine, shape := range workers {
 		t.Run(engine, func(t *testing.T) {
@@ -323,9 +323,9 @@ func TestServiceWorker(t *testing.T) {
 	}
 }
 
-// TestFormShownBehindAWorker holds that whoever has no user can sign in behind a
-// service worker: the form that is shown gives them a cookie to be known by, which
-// is this host's whatever Domain says, and is not set where other sites can load it.
+// TestFormShownBehindAWorker holds that a visitor without a user can sign in behind a
+// service worker: the form that is shown gives them a cookie to be known by, which is
+// this host's whatever Domain says, and is not set where other sites can load it.
 func TestFormShownBehindAWorker(t *testing.T) {
 	for engine, shape := range workers {
 		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.Paths.SignIn, c.Cookies.Domain = "/sign-in", "app.example" })
@@ -356,8 +356,8 @@ func TestFormShownBehindAWorker(t *testing.T) {
 	}
 }
 
-// TestPartitionedBehindAWorker holds that where cookies come from every site, a
-// form behind a service worker acts for nobody, whatever guard its handler has.
+// TestPartitionedBehindAWorker holds that where cookies come from every site, a form
+// behind a service worker writes for no user, whatever guard its handler has.
 func TestPartitionedBehindAWorker(t *testing.T) {
 	s := newSite(t, func(c *walkin.Config) { c.Cookies.Partitioned = true })
 	c := s.browser(s.routes().ServeHTTP)

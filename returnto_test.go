@@ -22,7 +22,7 @@ type way struct {
 	local bool
 }
 
-// ways are all that people wrote there, good and bad.
+// ways are all the values that users wrote there, good and bad.
 var ways = []way{
 	{"/", true}, {"/a", true}, {"/a/", true}, {"/a/b", true}, {"/a?b=c", true}, {"/a?b=c#d", true}, {"/a#d", true}, {"/?", true}, {"/?a", true},
 	{"/a?u=https://evil.example", true}, {"/a?u=//evil.example", true}, {"/a?u=%5c%5cevil.example", true}, {"/a?b=c#//evil.example", true},
@@ -59,8 +59,8 @@ var ways = []way{
 	{"/" + strings.Repeat("a", 2048), false}, {"/" + strings.Repeat("../", 5000), false}, {strings.Repeat("/", 1<<14), false},
 }
 
-// TestReturnPaths holds that nobody is led anywhere but to a page of this site, by
-// a form, by a sign-out, or by a guard: what is not one is the default.
+// TestReturnPaths holds that visitors are sent only to a page of this site, by a form,
+// by a sign-out, or by a guard: for any other path it is the default.
 func TestReturnPaths(t *testing.T) {
 	s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/sign-up?from=guard" })
 	signOut := s.Handler(s.SignOutHandler())
@@ -98,7 +98,7 @@ func TestReturnPaths(t *testing.T) {
 				}
 			}
 
-			// A guard writes down where somebody wanted to go, as they spelled it.
+			// A guard writes down where a visitor wanted to go, as they spelled it.
 			guard := s.Handler(s.RequirePermanent()(new(spy)))
 			if target, err := url.ParseRequestURI(tt.path); err == nil && target.Scheme == "" {
 				r := s.navigation("/")
@@ -149,8 +149,8 @@ func cleaned(s string) string {
 	return clean
 }
 
-// wantBack checks where a guard sends somebody: to its own page, and from there
-// to a local page or nowhere.
+// wantBack checks where a guard sends a visitor: to its own page, and from there to a
+// local page or nowhere.
 func wantBack(t *testing.T, guard http.Handler, r *http.Request) {
 	t.Helper()
 	rec := httptest.NewRecorder()

@@ -80,9 +80,9 @@ func (s *site) reasons(outcome walkin.Outcome, reason string) (n int) {
 	return n
 }
 
-// TestLostAnonymous has an anonymous user whom the store has never heard of, as
-// after a restore: they go on, and come back with their next act, under the same ID
-// and in the same session; unless they were deleted, or ended, or may not.
+// TestLostAnonymous has an anonymous user whom the store has never heard of, as after a
+// restore: they go on, and come back with their next write, under the same ID and in
+// the same session; unless they were deleted, or ended, or may not.
 func TestLostAnonymous(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -213,7 +213,7 @@ func TestLostContinues(t *testing.T) {
 
 // TestLostPermanent has a permanent user whom the store has never heard of: without a
 // user until they sign in, never minted over, and back where they are known. Their ID
-// is kept for them, from whoever has an older anonymous token of theirs.
+// is kept for them, and not given to the holder of an older anonymous token of theirs.
 func TestLostPermanent(t *testing.T) {
 	for _, first := range []string{"owner", "copy"} {
 		home, p := siteAt(t, newPlace("abcdefgh")), newPlace("abcdefgh")
@@ -283,7 +283,7 @@ func TestLostPermanent(t *testing.T) {
 	})
 }
 
-// TestOtherDatabase has a store over another database: it counts as down, and nobody
+// TestOtherDatabase has a store over another database: it counts as down, and no user
 // loses anything; once it has adopted the other's tokens it counts as restored.
 func TestOtherDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -358,7 +358,7 @@ func TestKindOfTheRow(t *testing.T) {
 	}
 }
 
-// TestClocks has a process whose clock is not the store's: nothing is swept, nobody is
+// TestClocks has a process whose clock is not the store's: nothing is swept, no user is
 // minted over for being expired, and what is renewed is taken by all others.
 func TestClocks(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{"40 days ahead": -40 * day, "25 hours ahead": -25 * time.Hour, "5 minutes behind": 5 * time.Minute, "right": 30 * time.Second} {

@@ -13,12 +13,11 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// The row limit is on what somebody without a row makes the store keep, for the
-// asking: an anonymous user's row, the account of a chosen name (Proof.New), the
-// tombstone of a guest who signs out before they had a row. Page views, minting,
-// renewals, signing in and everything that users with a row do are free. So a
-// carrier's thousands of customers behind one address go on, and only who is new
-// in a crowd waits.
+// The row limit is on what a visitor without a row makes the store keep: an anonymous
+// user's row, the account of a self-asserted name (Proof.New), the tombstone of an
+// anonymous user who signs out before they had a row. Page views, minting, renewals,
+// signing in and everything that users with a row do are free. So a carrier's thousands
+// of customers behind one address go on, and only a new visitor in a crowd waits.
 
 const (
 	neighbours = 4  // how many times the row limit of an IPv6 /64 its /48 has
@@ -121,7 +120,7 @@ type takenRows struct {
 }
 
 // takeRow takes one row from the visitor's networks, before it is made: so many
-// at once cannot all find room for one. The refusal is 429.
+// concurrent requests cannot all find room for one. The refusal is 429.
 func (l *newUserLimits) takeRow(r *http.Request, now time.Time) (takenRows, *Refusal) {
 	return l.takeRowOf(r, l.rowBuckets(r, 1), now)
 }
@@ -155,9 +154,9 @@ func (l *newUserLimits) takeRowOf(r *http.Request, buckets []bucket, now time.Ti
 
 const reasonRowLimit = "row_limit"
 
-// takeSharedOrOwn neither opens nor closes while the shared limiter is down: every
-// process counts for itself then. A site goes on taking new visitors, and a flood
-// gets the limit once for each replica. A limiter in memory returns no error.
+// takeSharedOrOwn fails neither open nor closed while the shared limiter is down: every
+// process then counts for itself. A site goes on taking new visitors, and a flood gets
+// the limit once for each replica. A limiter in memory returns no error.
 func (l *newUserLimits) takeSharedOrOwn(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
 	taken, full, wait, err := l.takeShared(r, buckets, now)
 	if err != nil {
@@ -166,8 +165,8 @@ func (l *newUserLimits) takeSharedOrOwn(r *http.Request, buckets []bucket, now t
 	return taken, full, wait, err
 }
 
-// takeShared takes from Config.Limiter, unless it failed a moment ago: then
-// nobody waits for it.
+// takeShared takes from Config.Limiter, unless it failed a moment ago: then it is not
+// called, and no request waits for it.
 func (l *newUserLimits) takeShared(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
 	if now.UnixNano() < l.downUntil.Load() {
 		return takenRows{}, nil, 0, errLimiterDown
@@ -186,13 +185,13 @@ var errLimiterDown = errors.New("walkin: the limiter failed a moment ago")
 
 const limiterTimeout = time.Second
 
-// take takes one from every bucket, or from none: then it returns which is
-// empty, and for how long. The small network comes first: a computer that is
-// over its own limit must not use up its neighbours'.
+// take takes one from every bucket, or from none: then it returns which is empty, and
+// for how long. The small network comes first: a computer that is over its own limit
+// must not use up its neighbours'.
 func take(ctx context.Context, limiter limit.Limiter, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
 	taken := takenRows{limiter: limiter}
-	// The large one is looked at before anything is taken: where it is full, each
-	// new address in it would cost a shared limiter two writes.
+	// The large one is checked before anything is taken: where it is full, each new
+	// address in it would cost a shared limiter two writes.
 	for i := 1; i < len(buckets); i++ {
 		verdict, err := limiter.Take(ctx, buckets[i].key, buckets[i].limit, 0, now)
 		if err != nil || !verdict.OK {
@@ -210,9 +209,9 @@ func take(ctx context.Context, limiter limit.Limiter, buckets []bucket, now time
 	return taken, nil, 0, nil
 }
 
-// giveBack is for a row that was not made, for sure. Whatever may have been
-// made stays taken, above all when the client hung up on the store: otherwise a
-// robot would do so every time.
+// giveBack is for a row that was not made, for sure. What may have been made stays
+// taken, above all when the client hung up on the store: otherwise a bot would do so
+// every time.
 func (t takenRows) giveBack(ctx context.Context, now time.Time) error {
 	if len(t.buckets) == 0 {
 		return nil
@@ -227,7 +226,7 @@ func (t takenRows) giveBack(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// returnRow gives back what was taken, and tells the owner when that fails: the
+// returnRow gives back what was taken, and tells the operator when that fails: the
 // visitor's network is then one short for a while, and no more.
 func (l *newUserLimits) returnRow(r *http.Request, taken takenRows, now time.Time) {
 	if err := taken.giveBack(r.Context(), now); err != nil {
@@ -235,9 +234,9 @@ func (l *newUserLimits) returnRow(r *http.Request, taken takenRows, now time.Tim
 	}
 }
 
-// lookForProxy tells the owner, once, that visitors seem to come through a proxy
-// which Config.Proxies.Trusted does not name: they all share its address, and its
-// row limit. It cannot be mended here: whoever wrote the header may be anybody.
+// lookForProxy tells the operator, once, that visitors seem to come through a proxy
+// which Config.Proxies.Trusted does not name: they all share its address, and its row
+// limit. It cannot be fixed here: any client may have written the header.
 func (l *newUserLimits) lookForProxy(r *http.Request) {
 	if !clientip.HasPeer(r) && l.addressSeen.CompareAndSwap(false, true) {
 		l.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.NewUsers.Limit; set http.Request.RemoteAddr, or Config.NewUsers.LimitOf")

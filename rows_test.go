@@ -28,7 +28,7 @@ func rowsAnHour(n int) func(*walkin.Config) {
 	return func(c *walkin.Config) { c.NewUsers.Limit = limit.Limit{Count: n, Per: time.Hour} }
 }
 
-// actFrom lets somebody whom the site never saw act from an address, and
+// actFrom sends a write from an address, by a visitor whom the site never saw, and
 // returns the status of the answer.
 func (s *site) actFrom(remote string, header ...string) int {
 	s.t.Helper()
@@ -105,7 +105,7 @@ func TestFullNeighbourhood(t *testing.T) {
 	})
 }
 
-// TestSpoofing holds that nobody chooses the bucket they count in.
+// TestSpoofing holds that no client chooses the bucket it counts in.
 func TestSpoofing(t *testing.T) {
 	t.Run("untrusted peer", func(t *testing.T) {
 		for _, changes := range [][]func(*walkin.Config){nil, {behind("", proxies...)}} {
@@ -205,7 +205,7 @@ func TestAtTheRowLimit(t *testing.T) {
 		}
 
 		// Everybody else.
-		for i := range 1000 { // nothing is written for somebody who reads
+		for i := range 1000 { // nothing is written for a visitor who reads
 			if r := lazy.browser(spy).From(here).Visit("/"); r.StatusCode != http.StatusOK || len(r.Cookies()) != 1 {
 				t.Fatalf("page view %d: got %d and %v, want 200 and a cookie", i, r.StatusCode, r.Cookies())
 			}
@@ -254,7 +254,7 @@ func TestNoRowNoCharge(t *testing.T) {
 		{"posts from elsewhere", func(_ *testing.T, s *site) { s.actFrom(here, "Sec-Fetch-Site", "cross-site") }},
 		{"robots", func(_ *testing.T, s *site) { s.actFrom(here, "User-Agent", "Googlebot/2.1") }},
 		{"a row twice", func(t *testing.T, s *site) {
-			// The response to the first act got lost.
+			// The response to the first write got lost.
 			c := walkintest.NewClient(t, s.Handler(s.routes())).From(fmt.Sprintf("198.51.100.%d:1", s.store.rows(t)))
 			c.Visit("/")
 			for i := range 2 {
@@ -364,7 +364,7 @@ func TestEveryRowCounts(t *testing.T) {
 		{"a sign-up outside of Handler", func(s *site) int {
 			return walkintest.NewClient(s.t, s.routes()).From(here).Act("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
 		}, 0, 429},
-		{"a guest who signs out", func(s *site) int { // outside of Handler; inside, it is an act
+		{"a guest who signs out", func(s *site) int { // outside of Handler; inside, it is a write
 			c := s.browser(s.routes().ServeHTTP).From(here)
 			c.Visit("/")
 			defer func() {
@@ -444,8 +444,8 @@ func TestSignInAtTheRowLimit(t *testing.T) {
 	}
 }
 
-// TestLostCookieAtTheRowLimit holds that somebody whose row is there goes on,
-// also with the token from before it.
+// TestLostCookieAtTheRowLimit holds that a visitor whose row is there goes on, also
+// with the token from before it.
 func TestLostCookieAtTheRowLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	s := newSite(t, rowsAnHour(1))
@@ -653,9 +653,9 @@ func TestFullRangeTakesNothing(t *testing.T) {
 	})
 }
 
-// TestLimiterDown holds that while the shared limiter does not work a site goes
-// on, within what each replica allows, that nobody waits for it more than once,
-// and that it is used again when it returns.
+// TestLimiterDown holds that while the shared limiter does not work a site goes on,
+// within what each replica allows, that no visitor waits for it more than once, and
+// that it is used again when it returns.
 func TestLimiterDown(t *testing.T) {
 	const here = "203.0.113.7:1"
 	for name, fault := range map[string]error{"down": errDown, "hanging": errHang} {
@@ -713,8 +713,8 @@ func TestLimiterDown(t *testing.T) {
 	})
 }
 
-// TestHangUpAtTheStore holds that a robot which never waits for its answer
-// makes no more rows than others: the store may have written what it was asked.
+// TestHangUpAtTheStore holds that a bot which never waits for its answer makes no more
+// rows than others: the store may have written what it was asked.
 func TestHangUpAtTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, rowsAnHour(5))
@@ -732,8 +732,7 @@ func TestHangUpAtTheStore(t *testing.T) {
 	})
 }
 
-// TestLimitsTellNoAddress holds that the owner learns what happened, and
-// nobody's address.
+// TestLimitsTellNoAddress holds that the operator learns what happened, and no address.
 func TestLimitsTellNoAddress(t *testing.T) {
 	var log bytes.Buffer
 	l := &sharedLimiter{Limiter: limit.New(0)}
@@ -758,8 +757,8 @@ func TestLimitsTellNoAddress(t *testing.T) {
 	}
 }
 
-// TestProxyNotTrusted holds that the owner of a site behind a proxy that was
-// forgotten is told, once, and nobody else can make walkin say so.
+// TestProxyNotTrusted holds that the operator of a site behind a proxy that was
+// forgotten is told, once, and that no client can make walkin say so otherwise.
 func TestProxyNotTrusted(t *testing.T) {
 	for _, tt := range []struct {
 		name, peer, header string
@@ -797,7 +796,7 @@ func (c aChallenge) Passed(r *http.Request) (bool, error) { return c(r) }
 
 func (aChallenge) Show(http.ResponseWriter, *http.Request, *walkin.Refusal) bool { return false }
 
-// TestChallenge holds who gets past a row limit by a challenge, and how far.
+// TestChallenge holds which visitors get past a row limit by a challenge, and how far.
 func TestChallenge(t *testing.T) {
 	for name, tt := range map[string]struct {
 		passed bool

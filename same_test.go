@@ -18,11 +18,10 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// TestSameWithoutUs serves requests of many shapes with walkin and without, to a
-// first visitor, to one who returns and to a robot, and holds that nothing differs
-// but the cookie and what keeps it out of caches: not the answer, not what a
-// handler finds, not what stands in the request for whoever is outside, and not
-// what is left on the disk.
+// TestSameWithoutUs serves requests of many shapes with walkin and without, to a first
+// visitor, to one who returns and to a bot, and holds that nothing differs but the
+// cookie and what keeps it out of caches: not the answer, not what a handler finds, not
+// what the request holds for a middleware outside, and not what is left on the disk.
 func TestSameWithoutUs(t *testing.T) {
 	wrappers := map[string]func(*walkin.Middleware, http.Handler) http.Handler{
 		"Handler": func(wk *walkin.Middleware, h http.Handler) http.Handler { return wk.Handler(h) },
@@ -139,7 +138,7 @@ func shapes(t *testing.T) []shape {
 	}
 }
 
-// A watched app has somebody outside who looks at what becomes of a request.
+// A watched app has a middleware outside that looks at what becomes of a request.
 type watched struct {
 	t       *testing.T
 	handler http.Handler

@@ -11,45 +11,43 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 )
 
-// LoadAndSave is scs's middleware on walkin's session, for the routes that keep
-// data on the server: handlers use sm as they always did, and there is no
-// second cookie. It stands inside [Middleware.Handler].
+// LoadAndSave is scs's middleware on walkin's session, for the routes that keep data on
+// the server: handlers use sm as they always did, and there is no second cookie. Put it
+// inside [Middleware.Handler].
 //
 // A handler's sm.Destroy ends the data and not the visitor's session: they stay signed
 // in, and OnEvent gets Failed with session_destroyed, unless Config.Sessions.DestroySignsOut
 // makes it a [Middleware.SignOut].
 //
-// The data belongs to the session in the visitor's token. An upgrade carries it
-// over, in the same transaction when sm.Store takes part in it, and so does
-// every change of identity that keeps the user; signing in to another user's
-// account does not, unless the guest is merged. A sign-out destroys it.
+// The data belongs to the session in the visitor's token. An upgrade carries it over,
+// in the same transaction when sm.Store takes part in it, and so does every change of
+// identity that keeps the user. Signing in to another user's account does not, unless
+// the anonymous user is merged. A sign-out destroys it.
 //
-// A store that wants to know whose data it keeps asks [FromContext], which
-// answers for the session that the data is of, also while walkin carries it
-// over or deletes it. Such a store may have one or both of two methods more,
-// which mean for the data what they mean in [Store] for the sessions:
+// A store that needs to know whose data it keeps calls [FromContext]. It returns the
+// claims of the session that the data belongs to, also while walkin carries the data
+// over or deletes it. Such a store may have one or both of these methods, which do for
+// the data what they do in [Store] for the sessions:
 //
 //	DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error
 //	DeleteSessions(ctx context.Context, userID, except uuid.UUID) error
 //
-// The first takes the place of Delete for a session that is over, which a
-// handler's sm.Destroy is not. The second is called where a user's other
-// sessions end: when they upgrade, unlink, are merged or deleted, or sign out
-// everywhere. Both are called after the commit. That one failed is an event,
-// Failed with session_data, and no error: the data expires by itself, and no
-// token leads to it.
+// The first replaces Delete for a session that has ended; a handler's sm.Destroy does
+// not end one. The second is called where a user's other sessions end: when they
+// upgrade, unlink, are merged or deleted, or sign out everywhere. Both are called after
+// the commit. A failure is reported as a Failed event with reason session_data; it is
+// not returned. The data expires by itself, and no token leads to it.
 //
-// Data is saved before the response's header goes out, as scs does; what a
-// handler puts after its first byte, or before a panic, is lost. A save that
-// fails is a 503 instead of the handler's answer. The first thing a provisional
-// user saves makes them a row; where Config.NewUsers.Limit is reached, it is not kept
-// on a GET and a 429 on an act. Nobody has no session: what their handlers put
-// is not kept, so use a guard or [Middleware.Ensure] first.
+// Data is saved before the response's header goes out, as scs does. What a handler puts
+// after its first byte, or before a panic, is lost. A save that fails is a 503 instead
+// of the handler's answer. The first data that a provisional user saves makes them a
+// stored user. Where Config.NewUsers.Limit is reached, the data is not kept on a GET,
+// and an unsafe request is refused with 429. A request without a user has no session:
+// what its handlers put is not kept, so use a guard or [Middleware.Ensure] first.
 //
-// Call it while setting up, before the site is served: it puts itself in front
-// of sm.Store. sm's own Lifetime, IdleTimeout and Codec hold; sm.Cookie and
-// sm.Iterate do not. Of two requests of one session that save at once, the last
-// one wins.
+// Call it during setup, before the site is served: it replaces sm.Store with a store
+// that wraps it. sm's own Lifetime, IdleTimeout and Codec apply; sm.Cookie and
+// sm.Iterate do not. If two requests of one session save at once, the last one wins.
 func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http.Handler {
 	data := m.data.manage(sm)
 	return func(next http.Handler) http.Handler {
@@ -103,7 +101,7 @@ func (m *Middleware) LoadAndSave(sm *scs.SessionManager) func(http.Handler) http
 // says otherwise: so the operator is told.
 func (m *Middleware) destroyed(d *sessionData, w http.ResponseWriter, r *http.Request, v *visit, l *loaded) error {
 	c := v.claims.Load()
-	// RenewToken deletes as well, and leaves a token. Whoever signed in meanwhile
+	// RenewToken deletes as well, and leaves a token. A visitor who signed in meanwhile
 	// has another session than the one whose data was destroyed.
 	if !l.deleted || c == nil || c.SessionID.String() != l.session || d.sm.Token(r.Context()) != "" {
 		return nil

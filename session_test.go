@@ -169,7 +169,7 @@ func (s *scsSite) app() http.Handler {
 		}
 		fmt.Fprint(w, strings.Join(all, " "))
 	}))
-	// What apps that use scs do when somebody signs in, and some more.
+	// What apps that use scs do when a user signs in, and some more.
 	mux.Handle("/in/prove", s.inside(func(w http.ResponseWriter, r *http.Request) {
 		habit := r.FormValue("habit")
 		if strings.Contains(habit, "put before") {
@@ -518,8 +518,8 @@ func TestSessionOfProvisional(t *testing.T) {
 	})
 }
 
-// TestSessionOfNobody holds that what nobody's handlers put is not kept, and
-// that the owner hears of it.
+// TestSessionOfNobody holds that what a handler puts without a user is not kept, and
+// that the operator hears of it.
 func TestSessionOfNobody(t *testing.T) {
 	eachStore(t, func(t *testing.T, open opener) {
 		s := open(t, minting(walkin.MintOff))
@@ -668,7 +668,7 @@ func TestSessionSaveFails(t *testing.T) {
 	})
 	t.Run("after the upgrade", func(t *testing.T) {
 		// Who the visitor became is done and stays, so its cookie must not be
-		// lost with the answer: their old token is nobody's.
+		// lost with the answer: their old token is invalid.
 		for _, kind := range kinds {
 			s := newSCSSite(t, "CtxStore", false)
 			c := s.visitor(kind)
@@ -921,8 +921,8 @@ func TestSessionManagers(t *testing.T) {
 	}
 }
 
-// TestSessionOfOneVisitor holds that nobody ever reads another's data, with
-// many visitors at once.
+// TestSessionOfOneVisitor holds that no visitor ever reads another's data, with many
+// visitors at once.
 func TestSessionOfOneVisitor(t *testing.T) {
 	s := newSCSSite(t, "CtxStore", true)
 	app := s.app()
@@ -956,8 +956,8 @@ func TestSessionOfOneVisitor(t *testing.T) {
 	wg.Wait()
 }
 
-// TestSessionMethodsWithoutContext holds that scs's store, asked past a
-// request, knows nobody's data.
+// TestSessionMethodsWithoutContext holds that scs's store, asked past a request, knows
+// no data.
 func TestSessionMethodsWithoutContext(t *testing.T) {
 	s := newSCSSite(t, "CtxStore", false)
 	c := s.visitor("anonymous")
@@ -979,8 +979,8 @@ func TestSessionMethodsWithoutContext(t *testing.T) {
 	s.wantData(c, "cart=1 book")
 }
 
-// TestSessionUndecodable holds that data which the app can no longer read, as of
-// a type that it renamed, keeps nobody from signing in.
+// TestSessionUndecodable holds that data which the app can no longer read, as of a type
+// that it renamed, keeps no user from signing in.
 func TestSessionUndecodable(t *testing.T) {
 	eachStore(t, func(t *testing.T, open opener) {
 		s := open(t)

@@ -11,10 +11,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// A sessionData is the scs.CtxStore in front of the app's own. Which session's
-// data it reads and writes is never up to the token that scs hands it, but to
-// the claims in the context, as they are at that moment: scs may make up new
-// tokens as it likes, and after an upgrade it goes on with the new session.
+// A sessionData is the scs.CtxStore in front of the app's own. The claims in the
+// context, as they are at that moment, decide which session's data it reads and writes,
+// and never the token that scs passes: scs may make up new tokens as it likes, and
+// after an upgrade it goes on with the new session.
 type sessionData struct {
 	home  *home
 	sm    *scs.SessionManager
@@ -42,7 +42,7 @@ func (d *sessionData) key(session uuid.UUID) string {
 	return key
 }
 
-// current returns the key of the visitor's session, or false for nobody.
+// current returns the key of the visitor's session, or false without a user.
 func (d *sessionData) current(ctx context.Context) (string, bool) {
 	v := visitFrom(ctx)
 	if v == nil || v.home != d.home {
@@ -55,8 +55,8 @@ func (d *sessionData) current(ctx context.Context) (string, bool) {
 	return d.key(c.SessionID), true
 }
 
-// FindCtx answers a miss with an empty session: scs drops an ID that is not in
-// the store and makes up its own. This one came out of a verified token.
+// FindCtx answers a miss with an empty session: scs drops an ID that is not in the
+// store and makes up its own. This ID came out of a verified token.
 func (d *sessionData) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
 	key, ok := d.current(ctx)
 	if !ok {
@@ -89,15 +89,15 @@ func (d *sessionData) DeleteCtx(ctx context.Context, _ string) error {
 	return d.delete(ctx, key)
 }
 
-// The methods without a context are of scs's interface and never called by it
-// when the others are there. They cannot know whose session it is.
+// scs's interface has the methods without a context, but scs never calls them when the
+// others are there. They cannot know whose session it is.
 
 func (d *sessionData) Find(string) ([]byte, bool, error)      { return nil, false, nil }
 func (d *sessionData) Commit(string, []byte, time.Time) error { return nil }
 func (d *sessionData) Delete(string) error                    { return nil }
 
-// The app's own store, with a context where it takes one: such a store is waited for
-// as long as for any other, see Bounded. Errors of the codec stay what they are.
+// The app's own store, with a context where it takes one: such a store has the same
+// time limit as any other, see Bounded. Errors of the codec are returned as they are.
 
 func (d *sessionData) find(ctx context.Context, key string) ([]byte, bool, error) {
 	if s, ok := d.inner.(scs.CtxStore); ok {
@@ -185,7 +185,7 @@ type carried struct {
 // pickUp reads the data of a session that is about to end.
 func (dc *dataCarrier) pickUp(ctx context.Context, c Claims) ([]carried, error) {
 	var all []carried
-	theirs := NewContext(ctx, c) // the request's may know of nobody, without Handler
+	theirs := NewContext(ctx, c) // the request's may have no user, without Handler
 	for _, d := range dc.managers() {
 		text, found, err := d.find(theirs, d.key(c.SessionID))
 		if err != nil {
@@ -196,9 +196,8 @@ func (dc *dataCarrier) pickUp(ctx context.Context, c Claims) ([]carried, error) 
 		}
 		expiry, _, err := d.sm.Codec.Decode(text)
 		if err != nil {
-			// A type that was renamed, for example. Fails open: the data is
-			// lost to the app as it is, and must not keep anybody from
-			// signing in.
+			// A type that was renamed, for example. Fails open: the app cannot read the
+			// data as it is, and that must not keep a user from signing in.
 			dc.tell(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: c.SessionID, Err: err})
 			continue
 		}
@@ -207,9 +206,9 @@ func (dc *dataCarrier) pickUp(ctx context.Context, c Claims) ([]carried, error) 
 	return all, nil
 }
 
-// putDown writes the data under the session's successor. The old copy goes
-// after the commit, by drop: a store outside of the transaction must not have
-// lost it when the transaction fails.
+// putDown writes the data under the session's successor. The old copy is deleted after
+// the commit, by drop: a store outside of the transaction must not have lost it when
+// the transaction fails.
 func (dc *dataCarrier) putDown(ctx context.Context, all []carried, c Claims) error {
 	theirs := NewContext(ctx, c) // the request's is still the old session's
 	for _, data := range all {
@@ -220,8 +219,8 @@ func (dc *dataCarrier) putDown(ctx context.Context, all []carried, c Claims) err
 	return nil
 }
 
-// forget empties what a request has loaded, when its visitor turned out to be
-// somebody else: it must not be saved as theirs.
+// forget empties what a request has loaded, when its visitor turned out to be another
+// user: it must not be saved as theirs.
 func (dc *dataCarrier) forget(ctx context.Context) error {
 	for _, d := range dc.managers() {
 		if ctx.Value(loadedKey{d}) == nil {
@@ -274,8 +273,8 @@ func (dc *dataCarrier) dropOthers(ctx context.Context, userID, except uuid.UUID)
 	})
 }
 
-// cleanUp does for each manager what follows from something that is done, and
-// so neither waits for a store that hangs nor ends with a visitor who hangs up.
+// cleanUp does for each manager what follows from a change that is committed. So it
+// neither waits for a store that hangs nor ends with a visitor who hangs up.
 func (dc *dataCarrier) cleanUp(ctx context.Context, failed Event, do func(context.Context, *sessionData) error) {
 	all := dc.managers()
 	if len(all) == 0 {

@@ -15,11 +15,11 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// A sign-in is a session in the store, for the asking, to whoever has an account or
-// somebody's password; and a guest who signs in leaves a tombstone, and may sign out
-// and come again. So an identity signs in only so often from browsers that are not
-// signed in as its user already. A user keeps Config.Sessions.Max, and whoever opens new
-// ones cannot push out those that the owner uses.
+// A sign-in stores a session, and any visitor with an account or a stolen password can
+// sign in. An anonymous user who signs in leaves a tombstone, and may sign out and come
+// again. So an identity signs in only so often from browsers that are not signed in as
+// its user already. A user keeps Config.Sessions.Max, and new sessions cannot push out
+// those that the owner uses.
 
 const (
 	defaultSessions = 50
@@ -37,9 +37,9 @@ const (
 	maxChangesAnHour = maxIdentities * 3 / 2
 )
 
-// takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It goes
-// by the identity and not by the network: whoever gets here has proven it, so a
-// stranger takes nothing from anybody.
+// takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It counts
+// by identity and not by network: the visitor has proven it, so a stranger takes
+// nothing from anybody.
 func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (takenRows, *Refusal) {
 	limit := l.cfg.Sessions.SignInLimit
 	if limit.Count < 0 {
@@ -62,8 +62,8 @@ func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (tak
 
 // takeChange takes one change of identity of a permanent user: a new proof, one more
 // identity, or one less. Each leaves a successor in the store for a quarter of an hour,
-// and a program that holds one account could make them without end. It goes by the
-// user, so a stranger takes nothing from anybody.
+// and a client that holds one account could make them without end. It counts by user,
+// so a stranger takes nothing from anybody.
 func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (takenRows, *Refusal) {
 	b := bucket{policy: "identity-changes", limit: limit.Limit{Count: maxChangesAnHour, Per: time.Hour}}
 	b.key = b.policy + ":" + c.UserID.String()
@@ -91,11 +91,11 @@ func (s *settlement) opensAnother() bool {
 func newcomers(most int) int { return max(most*2/5, min(most-1, 5), 1) }
 
 // makeRoom ends sessions of the user who signs in, whom the transaction has locked,
-// until there is room for one more: the expired ones first, then those that were
+// until there is room for one more. The expired ones end first, then those that were
 // never seen after they were made, then those that were not seen for longest. Seen
-// means renewed, so it is right to about Config.RenewAfter. Never one that is young
-// or was proven a moment ago, which is the same, since each proof opens a session;
-// nor one that was seen, when many newcomers are there.
+// means renewed, so it is right to about Config.Tokens.RenewAfter. It never ends a
+// session that is young or was proven a moment ago, which is the same, since each proof
+// opens a session. When there are many newcomers, it ends no session that was seen.
 func (s *settlement) makeRoom(ctx context.Context) error {
 	s.evicted = nil
 	most := s.m.cfg.Sessions.Max

@@ -13,8 +13,9 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestSignInAndOut holds that whoever signs out between two sign-ins, so that no session
-// is left to count, is bounded as well, and on replicas that share a limiter together.
+// TestSignInAndOut holds that a user who signs out between two sign-ins, so that no
+// session is left to count, is bounded as well, and on replicas that share a limiter
+// together.
 func TestSignInAndOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHookedSite(t)
@@ -30,7 +31,7 @@ func TestSignInAndOut(t *testing.T) {
 		if statuses[http.StatusOK] != 50 || statuses[http.StatusTooManyRequests] != 150 {
 			t.Errorf("got %v, want 50 of 200", statuses)
 		}
-		for range 10 { // who is signed in proves themselves again, whatever others did
+		for range 10 { // a signed-in user proves who they are again, whatever others did
 			if status := act(owner, "/prove?name=ann").StatusCode; status != http.StatusOK {
 				t.Fatalf("proving again: got %d", status)
 			}
@@ -45,8 +46,8 @@ func TestSignInAndOut(t *testing.T) {
 	})
 }
 
-// TestDeleteFlood holds that a robot leaves no more traces of users who never were
-// than it can make rows, wherever the app deletes them.
+// TestDeleteFlood holds that a bot leaves no more traces of users who never were than
+// it can make rows, wherever the app deletes them.
 func TestDeleteFlood(t *testing.T) {
 	s := newSite(t, func(c *walkin.Config) { c.Paths.Credentials = []string{"/account/"} })
 	deleteMe := func(w http.ResponseWriter, r *http.Request) {
@@ -148,7 +149,7 @@ func TestSignInFlood(t *testing.T) {
 				if reasons["refused session_limit"] == 0 || reasons["signed_out session_limit"] != good+1-50 {
 					t.Errorf("the owner of the site is told %v of %d sign-ins", reasons, good)
 				}
-				// Who is signed in proves themselves again, whatever others did.
+				// A signed-in user proves who they are again, whatever others did.
 				for range 30 {
 					if got := act(owner, "/prove?name=ann").StatusCode; got != http.StatusOK {
 						t.Fatalf("proving again: got %d", got)

@@ -100,11 +100,10 @@ type Sessions struct {
 	// proven the identity counts. Zero is 50 an hour. A negative Count is no limit.
 	SignInLimit limit.Limit
 
-	// NoRevival keeps users from coming back whom the store has never heard of, for
-	// example after it was restored from a backup. False lets an anonymous user go
-	// on under their ID with their next write, and gives a permanent user who
-	// proves an identity their ID back. What was deleted, or ended by
-	// EndSessionsBefore, never comes back.
+	// NoRevival keeps users whom the store does not know from coming back, for example
+	// after it was restored from a backup. False lets an anonymous user go on under
+	// their ID with their next write, and gives a permanent user who proves an identity
+	// their ID back. What was deleted, or ended by EndSessionsBefore, never comes back.
 	NoRevival bool
 
 	// DestroySignsOut makes a handler's sm.Destroy, inside LoadAndSave, sign the
@@ -121,9 +120,9 @@ type NewUsers struct {
 	// Mint says when a visitor gets an anonymous user. Zero is MintOnVisit.
 	Mint Mint
 
-	// PersistOnMint stores an anonymous user as soon as they are minted. Every
-	// visitor is then a row in the store, and so is every bot that passes for one.
-	// False stores them with their first write.
+	// PersistOnMint stores an anonymous user as soon as they are minted. Every visitor
+	// is then a stored user, and so is every bot that passes for a browser. False
+	// stores them with their first write.
 	PersistOnMint bool
 
 	// Limit is how many visitors of one network may become stored users: per IPv4
@@ -188,7 +187,7 @@ type Paths struct {
 	// Credentials are more paths where visitors prove who they are, such as
 	// "/passkey/", or sign out: a post to one of them, or to a path below, creates
 	// no anonymous user. A path that ends in sign-out, signout, sign_out, log-out,
-	// logout or the like need not be listed. Nil is none.
+	// logout or the like need not be listed. Nil adds no paths.
 	Credentials []string
 }
 

@@ -12,15 +12,15 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// errRaced asks for the whole transaction again.
+// errRaced makes the whole transaction run again.
 var errRaced = errors.New("walkin: another request was faster")
 
 // A settlement is one run of Continue. settle may run more than once, so each
-// run sets everything anew.
+// run sets everything again.
 type settlement struct {
 	m        *Middleware
 	proof    Proof
-	visitor  Claims // who the request is from; zero for nobody
+	visitor  Claims // who the request is from; zero without a user
 	now      time.Time
 	lost     bool      // the visitor is anonymous, and the store has never heard of them
 	owner    uuid.UUID // who the visitor is by a token of a permanent user whom the store has lost; or uuid.Nil
@@ -48,7 +48,7 @@ type settlement struct {
 	data     []carried
 }
 
-// settle decides and does it, in the transaction of ctx.
+// settle decides on the identity change and applies it, in the transaction of ctx.
 func (s *settlement) settle(ctx context.Context) error {
 	store, p := s.m.cfg.Store, s.proof
 	s.held, s.stored, s.created, s.opened, s.revived, s.seen, s.guest = false, false, false, false, false, false, nil
@@ -75,8 +75,8 @@ func (s *settlement) settle(ctx context.Context) error {
 	}
 	nobody := user.ID == uuid.Nil
 	if nobody && p.Binding != "" && s.visitor.UserID != uuid.Nil {
-		// Fails closed: the session was alive when the request came in, and is over.
-		// Whoever has just signed out must not be signed in by a flow from before;
+		// Fails closed: the session was alive when the request came in, and is over. A
+		// visitor who has just signed out must not be signed in by a flow from before;
 		// for the second half of a double click it has a successor.
 		return &Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: ErrRedeemed}
 	}
@@ -93,8 +93,8 @@ func (s *settlement) settle(ctx context.Context) error {
 
 	switch {
 	case free && nobody && s.visitor.UserID != uuid.Nil:
-		// They were somebody when the request came in: a click that raced an
-		// upgrade or a sign-out must not open a second account.
+		// The request had a user when it came in: a click that raced an upgrade or a
+		// sign-out must not open a second account.
 		if err := s.replaced(ctx, s.visitor); err != nil {
 			return err
 		}
@@ -133,17 +133,17 @@ func (s *settlement) settle(ctx context.Context) error {
 	if s.guest == nil {
 		return nil
 	}
-	// After all that was the guest's has moved. And last: what a database locks
-	// to delete a user may be more than the user.
+	// After all that was the guest's has moved. It comes last: what a database locks to
+	// delete a user may be more than the user.
 	return store.DeleteUser(ctx, *s.guest)
 }
 
-// lock locks the visitor and the owner, in the order of their IDs, so that two
-// changes of the same users wait for each other instead of crossing. A visitor who
-// has no row gets it here, in their place in that order: as the permanent user they
-// become, or as the guest whose tombstone ends the token. That they have none is so
-// decided by the store, and not by a look at it: one who acts at this moment on
-// another replica is a guest with data.
+// lock locks the visitor and the owner, in the order of their IDs, so that two changes
+// of the same users wait for each other instead of crossing. A visitor who has no row
+// gets it here, in their place in that order: as the permanent user they become, or as
+// the guest whose tombstone ends the token. So the store decides that they have none,
+// and not a look-up before: a visitor who writes at this moment on another replica is a
+// guest with data.
 func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error {
 	store := s.m.cfg.Store
 	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
@@ -166,8 +166,9 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 			if free && s.full != nil {
 				return s.full
 			}
-			// One whom the store has lost was a row, and what the app kept of them
-			// may still be there: they are a guest again before anything is decided.
+			// A user whom the store has lost was stored once, and what the app kept of
+			// them may still be there: they are a guest again before anything is
+			// decided.
 			err = store.CreateUser(ctx, User{ID: id, Anonymous: !free || s.lost, CreatedAt: s.now, SeenAt: s.now})
 			if errors.Is(err, ErrSuperseded) {
 				continue // whoIsIt tells
@@ -190,9 +191,9 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 	return err
 }
 
-// whoIsIt returns the visitor as the store has them now, and whether it has
-// them: a provisional visitor is somebody without a row. The zero User is
-// nobody, also for a visitor whose session ended while they waited.
+// whoIsIt returns the visitor as the store has them now, and whether it has them: a
+// provisional visitor is a user without a row. The zero User is no user, also for a
+// visitor whose session ended while they waited.
 func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err error) {
 	c := s.visitor
 	switch {
@@ -214,7 +215,7 @@ func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err er
 	case s.now.After(session.ExpiresAt.Add(leeway)):
 		return User{}, false, nil
 	case !s.held:
-		return User{}, false, errRaced // their first act made them a row behind lock
+		return User{}, false, errRaced // their first write stored them after lock
 	}
 	user, err = s.m.cfg.Store.User(ctx, c.UserID)
 	return user, true, err
@@ -223,7 +224,7 @@ func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err er
 // replacedFor is how long a click may be late.
 const replacedFor = time.Minute
 
-// replaced refuses a new account to whoever presents a session that a change of
+// replaced refuses a new account to a visitor who presents a session that a change of
 // identity has just ended: another tab of theirs has signed in, and the new account
 // would take its cookie's place. After a minute they have had the time to see it.
 func (s *settlement) replaced(ctx context.Context, ended Claims) error {
@@ -301,7 +302,7 @@ func (s *settlement) regain(ctx context.Context) (bool, error) {
 	return true, store.DeleteSessions(ctx, s.owner, uuid.Nil)
 }
 
-// create makes a permanent user their row, where there is room for one.
+// create stores a permanent user, where the limit leaves room for one.
 func (s *settlement) create(ctx context.Context, user User) error {
 	if s.full != nil {
 		return s.full
@@ -321,8 +322,8 @@ func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
 	if err := s.attach(ctx); err != nil {
 		return err
 	}
-	// All sessions: whoever else holds a token of this user, planted or
-	// copied, is not the one who just proved who they are.
+	// All sessions: another client that holds a token of this user, planted or copied,
+	// is not the one that just proved who they are.
 	if err := store.DeleteSessions(ctx, user.ID, uuid.Nil); err != nil {
 		return err
 	}
@@ -336,8 +337,8 @@ func (s *settlement) link(ctx context.Context, user User) error {
 	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.Sessions.RecentProof {
 		return notRecent()
 	}
-	// Names that are chosen and not proven would be had by the million
-	// otherwise: Config.NewUsers.Limit is about visitors who have no row.
+	// Self-asserted names could otherwise be had by the million: Config.NewUsers.Limit
+	// is about visitors who have no row.
 	if identities, err := s.m.cfg.Store.Identities(ctx, user.ID); err != nil {
 		return err
 	} else if len(identities) >= maxIdentities {
@@ -356,8 +357,8 @@ func notRecent() *Refusal {
 		Text: texts.Of("error.not_recent")}
 }
 
-// signIn is for the owner of the identity, from a browser that is theirs
-// already or nobody's.
+// signIn is for the owner of the identity, from a browser that is theirs already or has
+// no user.
 func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome) error {
 	s.change.Outcome, s.change.UserID = outcome, owned.UserID
 	s.change.Identity.UserID, s.change.Identity.CreatedAt = owned.UserID, owned.CreatedAt
@@ -370,7 +371,7 @@ func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome
 	return s.hook(ctx, s.m.cfg.Hooks.OnSignIn)
 }
 
-// leaveGuest is for an anonymous visitor who turns out to be somebody else.
+// leaveGuest is for an anonymous visitor who turns out to be another user.
 func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User, known bool) error {
 	store, conflict := s.m.cfg.Store, s.proof.Conflict
 	if conflict == 0 {
@@ -378,8 +379,8 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 	}
 	switch {
 	case !known:
-		// A guest who never acted has nothing to move, nothing to lose, and no
-		// session to end; the tombstone ends their token.
+		// A guest without a write has nothing to move, nothing to lose, and no session
+		// to end; the tombstone ends their token.
 		s.bury(guest, owned)
 	case conflict == ConflictReject:
 		return ErrIdentityTaken
@@ -416,8 +417,8 @@ func (s *settlement) attach(ctx context.Context) error {
 	return err
 }
 
-// open makes the new session and its token. The token comes before the commit:
-// one that cannot be issued undoes the change.
+// open makes the new session and its token. The token comes before the commit: if it
+// cannot be issued, the change is rolled back.
 func (s *settlement) open(ctx context.Context) error {
 	began := s.now
 	if !s.began.IsZero() {
@@ -456,8 +457,8 @@ func (s *settlement) open(ctx context.Context) error {
 	if err := s.succeed(ctx); err != nil {
 		return err
 	}
-	// What a guest kept on the server goes along with the guest, not with
-	// somebody who signs in to another account.
+	// What a guest kept on the server goes along with the guest, not with a visitor who
+	// signs in to another account.
 	if c.UserID != s.visitor.UserID && s.change.Outcome != Merged {
 		return nil
 	}
@@ -474,7 +475,7 @@ func (s *settlement) hook(ctx context.Context, hook func(context.Context, Change
 	return nil
 }
 
-// A hookError is what a function of the app's returned.
+// A hookError is an error that a function of the app returned.
 type hookError struct {
 	outcome Outcome
 	err     error
@@ -486,7 +487,7 @@ func (e *hookError) Error() string {
 
 func (e *hookError) Unwrap() error { return e.err }
 
-// translate tells the app's errors from the store's.
+// translate tells errors of the app from errors of the store.
 func (s *settlement) translate(err error) error {
 	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrIdentityTaken) {
 		return err

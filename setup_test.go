@@ -10,8 +10,8 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// TestSetUpFaults holds that a mistake which only requests can show is one event
-// and one warning that names the setting, and that nobody is warned without one.
+// TestSetUpFaults holds that an error which only requests can show is one event and one
+// warning that names the setting, and that without one there is no warning.
 func TestSetUpFaults(t *testing.T) {
 	const safari = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15"
 	const chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"

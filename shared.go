@@ -42,12 +42,12 @@ func newShared(cfg Config, keys *token.Keyring, names cookies) *shared {
 	return &shared{cfg: cfg, log: log, keys: keys, cookies: names, home: &home{basePath: cfg.Paths.Base}, began: time.Now(), feed: feed{seed: maphash.MakeSeed()}}
 }
 
-// clock returns nanoseconds that nobody sets forth or back. It is cheaper than
-// time.Now and does not count while a machine sleeps, so what goes by it is
-// bounded by RecheckAfter.
+// clock returns nanoseconds that no one can set forward or back. It is cheaper than
+// time.Now and does not count while a machine sleeps, so what goes by it is bounded by
+// RecheckAfter.
 func (s *shared) clock() int64 { return int64(time.Since(s.began)) }
 
-// emit hands an event of a request to the owner.
+// emit hands an event of a request to the operator.
 func (s *shared) emit(r *http.Request, e Event) {
 	if e.UserID == uuid.Nil && e.Outcome == Refused {
 		if c, ok := FromContext(r.Context()); ok {
@@ -73,7 +73,7 @@ func (s *shared) tell(ctx context.Context, e Event) {
 	}
 }
 
-// sometimes tells the owner what goes on, once in ten minutes and not for each
+// sometimes tells the operator what goes on, once in ten minutes and not for each
 // request.
 func (s *shared) sometimes(ctx context.Context, e Event) {
 	now := s.clock()
@@ -91,7 +91,7 @@ func (s *shared) sometimes(ctx context.Context, e Event) {
 	}
 }
 
-// skipped tells the owner why a visitor without a user got none.
+// skipped tells the operator why a visitor without a user got none.
 func (s *shared) skipped(r *http.Request, f finding, reason string) {
 	if s.cfg.OnEvent == nil {
 		return

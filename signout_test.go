@@ -85,8 +85,8 @@ func TestSignOutBesideABearer(t *testing.T) {
 	}
 }
 
-// TestSignOutAtTheLimit holds that a visitor who has no row can leave where no new
-// one may be made, and that nobody is made in order to leave.
+// TestSignOutAtTheLimit holds that a visitor who has no row can leave where no new one
+// may be made, and that no user is made in order to leave.
 func TestSignOutAtTheLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	for _, at := range []string{"/sign-out", "/signout", "/users/sign_out", "/auth/logout", "/Log-Out", "/out", "/logout/", "/adieu", "/session/end", "/bye"} {

@@ -14,12 +14,13 @@ import (
 //go:embed start.js
 var startScript []byte
 
-// StartHandler is for pages that walkin does not serve, such as static files on a CDN:
-// there no page view gives a visitor a user, and writes that such a page sends together
-// would each be a new one's. A POST gives a visitor without a user a new one, as
-// [Middleware.Ensure] does, and answers 204; who has one keeps it. A GET serves a script
-// of some thirty lines with walkinFetch, which is fetch that makes the POST before the
-// first write, and once more where the answer to a write is 401:
+// StartHandler gives users to visitors of pages that walkin does not serve, such as
+// static files on a CDN. On such a page no page view gives a visitor a user, and each
+// of several concurrent writes would create a new one. A POST gives a visitor without a
+// user a new one, as [Middleware.Ensure] does, and answers 204; a visitor with a user
+// keeps it. A GET serves a script of some thirty lines with walkinFetch: fetch that
+// makes the POST before the first write, and once more when the answer to a write is
+// 401:
 //
 //	mux.Handle("/walkin.js", wk.StartHandler())
 //
@@ -27,7 +28,7 @@ var startScript []byte
 //	<script>walkinFetch("https://app.example.com/notes", {method: "POST", body: text})</script>
 //
 // A page of another origin needs Config.CrossOrigin and the app's CORS headers, see
-// docs/single-page-apps.md. It stands inside of [Middleware.Handler].
+// docs/single-page-apps.md. Put the handler inside [Middleware.Handler].
 func (m *Middleware) StartHandler() http.Handler {
 	sum := sha256.Sum256(startScript)
 	tag := `"` + hex.EncodeToString(sum[:16]) + `"`

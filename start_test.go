@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestStart holds that the call gives a visitor without a user one, leaves who has one
-// alone, and gives another site's page nothing.
+// TestStart holds that the call gives a visitor without a user one, leaves other
+// visitors alone, and gives another site's page nothing.
 func TestStart(t *testing.T) {
 	s := newSite(t)
 	c := s.browser(s.StartHandler().ServeHTTP)

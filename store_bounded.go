@@ -22,14 +22,14 @@ const (
 	sweepTimeout = time.Minute
 )
 
-// Bounded returns a store whose calls end: each of them after 3 seconds, and a
-// transaction, hooks included, after 10. It answers what [Middleware.Refuse] answers
-// right: the sentinels for a miss and for a conflict, and otherwise a *[Refusal],
-// 503 when the store did not answer and 500 when what was asked breaks a rule of the
-// app's own tables. What a function in InTx returns is passed on, unless the store
+// Bounded returns a store whose calls have a time limit: 3 seconds each, and 10 for a
+// transaction, hooks included. Its errors are ones that [Middleware.Refuse] answers
+// correctly: the sentinels for a miss and for a conflict, and otherwise a *[Refusal].
+// That is 503 when the store did not answer, and 500 when the request breaks a rule of
+// the app's own tables. What a function in InTx returns is passed on, unless the store
 // says that it is one of these.
 //
-// New does this to Config.Store, and whatever answers visitors out of a store does it
+// New does this to Config.Store. Code that answers visitors from another store does it
 // to its own. It may be done twice. It has no more methods than [Store].
 func Bounded(store Store) Store {
 	if _, ok := store.(bounded); ok || store == nil {

@@ -223,7 +223,7 @@ func TestHangingData(t *testing.T) {
 
 // TestLateClick holds that a click from another tab, with the token of before an
 // upgrade, opens no second account for a minute, and then is a newcomer's. A session
-// that ended otherwise is in nobody's way.
+// that ended otherwise prevents no new account.
 func TestLateClick(t *testing.T) {
 	for _, kind := range []string{"provisional", "anonymous", "permanent"} {
 		for _, outcome := range []string{"upgraded", "merged", "signed_in", "linked"} {
@@ -275,8 +275,8 @@ func TestLateClick(t *testing.T) {
 	}
 }
 
-// TestSignOutBuriesNobody holds that a sign-out which looked before an upgrade and
-// acts behind it takes nothing from the new account.
+// TestSignOutBuriesNobody holds that a sign-out which looked before an upgrade and runs
+// after it takes nothing from the new account.
 func TestSignOutBuriesNobody(t *testing.T) {
 	s := newSite(t)
 	replica := newSite(t, over(s))

@@ -12,10 +12,10 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 )
 
-// A successor says which session a change of identity opened, in place of which
-// session, or for which login flow. It is kept for as long as a flow may take, in
-// the transaction of the change; a sign-out leaves none. So what was begun in a
-// browser finds the session that goes on there, and what a sign-out ended does not.
+// A successor says which session a change of identity opened, and which session or
+// login flow it replaced. It is stored in the transaction of the change, for as long as
+// a flow may take; a sign-out leaves none. So a flow that was begun in a browser finds
+// the session that goes on there, and a flow that a sign-out ended does not.
 type successor struct {
 	Outcome   Outcome   `json:"outcome"`
 	UserID    uuid.UUID `json:"user_id"`
@@ -72,10 +72,10 @@ func (h *storeHealth) successor(ctx context.Context, bound string) (next success
 // than anybody makes in the 15 minutes that they are remembered for.
 const maxChanges = 8
 
-// CameFrom reports whether the visitor's session is the given one, or took its place
-// by changes of identity of the last 15 minutes: an upgrade, a merge, a sign-in. After
-// a sign-out it is false for whoever signs in next, the same user included. The error
-// is the store's.
+// CameFrom reports whether the visitor's session is the given one, or replaced it by
+// changes of identity of the last 15 minutes: an upgrade, a merge, a sign-in. After a
+// sign-out it is false for the next user who signs in, the same user included. The
+// error is the store's.
 func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) {
 	c := m.verifier.visit(nil, r).claims.Load()
 	if c == nil {
@@ -98,9 +98,9 @@ func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) 
 
 // again answers the second half of a double click: a proof whose Redeem says that it
 // was redeemed a moment ago. It gives the token of the session that the first half
-// opened, while that is alive, to a browser that still shows what the flow was bound
-// to, and opens nothing. Fails closed, with the refusal that Redeem returned: after a
-// sign-out, here or anywhere, a deletion or an unlinking that session is over.
+// opened, while that is alive, to a browser that still has what the flow was bound to.
+// It opens no session. It fails closed, with the refusal that Redeem returned: after a
+// sign-out, here or anywhere, a deletion or an unlinking that session has ended.
 func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p Proof, refusal error) (Outcome, error) {
 	if p.Binding == "" {
 		return "", refusal
@@ -150,9 +150,9 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	return first.Outcome, nil
 }
 
-// shows reports whether a request is from the browser of a flow's first half: it
-// brings the session that this one has ended, or what the flow was bound to. A
-// sign-out takes both. A user who is somebody else by now keeps their session.
+// shows reports whether a request is from the browser of a flow's first half: it has
+// the session that this one has ended, or what the flow was bound to. A sign-out takes
+// both. A browser that has another user by now keeps that session.
 func (m *Middleware) shows(r *http.Request, v *visit, bound string, first successor) (bool, error) {
 	if c := v.claims.Load(); c != nil && !c.Provisional {
 		next, err := m.health.successor(r.Context(), boundToSession(*c)) // it was alive when the request came in

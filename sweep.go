@@ -14,13 +14,13 @@ import (
 type Sweeper interface {
 	Store
 
-	// Away returns anonymous users without an identity who were last seen
-	// before a time, the longest away first, beginning behind the user
-	// after; at most limit of them. The zero User begins at the start.
+	// Away returns anonymous users without an identity who were last seen before a
+	// time, ordered by SeenAt ascending, starting after the given user; at most limit
+	// of them. The zero User starts at the beginning.
 	//
-	// It is called inside InTx and locks those it returns until the end.
-	// Users whom another transaction has locked are passed over, where the
-	// database can do that: whoever holds them may be saving them.
+	// It is called inside InTx and locks the users it returns until the end. It skips
+	// users whom another transaction has locked, where the database can do that: that
+	// transaction may be saving them.
 	Away(ctx context.Context, before time.Time, after User, limit int) ([]User, error)
 
 	// DeleteAway deletes users that Away returned in this transaction, with
@@ -28,45 +28,45 @@ type Sweeper interface {
 	// alive.
 	DeleteAway(ctx context.Context, users []User) error
 
-	// DeleteExpired deletes what expired before a time: sessions, their data
-	// where the store keeps it, tombstones and tickets, in transactions of
-	// about batch rows, and returns how many went. Rows that the database
-	// refuses to delete, because a table of the app's refers to them, are
-	// passed over: all others go, and the error says how many stayed.
+	// DeleteExpired deletes what expired before a time: sessions, their data where the
+	// store keeps it, tombstones and tickets. It uses transactions of about batch rows
+	// and returns how many rows it deleted. It skips rows that the database refuses to
+	// delete because a table of the app's refers to them; the error says how many
+	// stayed.
 	DeleteExpired(ctx context.Context, before time.Time, batch int) (int, error)
 }
 
-// SweepOptions say what [Middleware.Sweep] takes. The zero value sweeps whoever
-// has been away for 30 days, or for as long as a token can live.
+// SweepOptions say what [Middleware.Sweep] deletes. The zero value sweeps users who
+// were not seen for 30 days, or for as long as a token can live.
 type SweepOptions struct {
-	// InactiveFor is how long a user was not seen. Zero is 30 days, or what
-	// a token can live where that is longer; less than that is an error,
-	// since their next visit would still be welcome.
+	// InactiveFor is how long a user was not seen. Zero is 30 days, or the longest life
+	// of a token where that is longer. A shorter time is an error, since such a user
+	// may still return with a valid token.
 	InactiveFor time.Duration
 
-	// Batch is how many users go in one transaction. Zero is 500.
+	// Batch is how many users are deleted in one transaction. Zero is 500.
 	Batch int
 
-	// Keep sees the users of a batch in the transaction that deletes them,
-	// and returns those to spare. The app deletes or archives there what
-	// its foreign keys do not. An error undoes the batch, which is then
-	// tried in halves, so that one user it cannot decide on keeps no other
-	// one: Keep may see a user more than once. Nil spares no one.
+	// Keep gets the users of a batch in the transaction that deletes them, and returns
+	// those to keep. There the app deletes or archives what its foreign keys do not. An
+	// error rolls the batch back, which is then tried in halves, so that one user on
+	// whom Keep fails does not keep the others: Keep may get a user more than once. Nil
+	// keeps no one.
 	Keep func(ctx context.Context, users []uuid.UUID) (keep []uuid.UUID, err error)
 
-	// DryRun counts and asks Keep, and deletes nothing.
+	// DryRun counts and calls Keep, and deletes nothing.
 	DryRun bool
 }
 
-// Sweep deletes anonymous users who have stayed away, never one with an
-// identity, in batches that block nobody, and returns how many went. Several
-// replicas may sweep at once. A user who comes back during the sweep survives
-// whole or is gone whole. What expired, such as sessions and tickets, goes too.
+// Sweep deletes inactive anonymous users and returns how many it deleted. It never
+// deletes a user with an identity. It works in batches that block no requests. Several
+// replicas may sweep at once. A user who comes back during the sweep is kept whole or
+// deleted whole. Expired sessions, tickets and tombstones are deleted too.
 //
-// A user who cannot be deleted, because a table of the app's refers to them
-// without ON DELETE or because Keep fails on them, is passed over: all others
-// go, and so does what expired. The error, which the event Swept has too, says
-// how many stayed and names some.
+// Sweep skips a user who cannot be deleted, because a table of the app's refers to them
+// without ON DELETE or because Keep fails on them. All others are deleted, and so is
+// what expired. The error, which the event Swept has too, says how many stayed and
+// names some.
 //
 // It needs a store that is a [Sweeper]; those of this project are.
 func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, err error) {

@@ -9,9 +9,9 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 )
 
-// Target returns the path and query that the browser asked for: those of the
-// request line, which http.StripPrefix leaves alone, with Config.Paths.Base in front.
-// Use it for what goes back to the browser, such as the action of a form.
+// Target returns the path and query that the browser requested: those of the request
+// line, which http.StripPrefix leaves alone, with Config.Paths.Base in front. Use it
+// for what goes back to the browser, such as the action of a form.
 func Target(r *http.Request) string {
 	u := asked(r)
 	return strings.TrimSuffix((&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}).RequestURI(), "?")

@@ -273,8 +273,8 @@ func (v *victim) forged() string {
 		v.user.String(), "01890000-0000-7000-8000-000000000000").Replace(v.payload)
 }
 
-// A mutation is a token that must not count. One that may be ours, and cannot
-// be judged here, is left alone: over all others a page view may mint.
+// A mutation is a token that must not count. One that may be ours, and cannot be
+// verified here, is left alone: over all others a page view may mint.
 type mutation struct {
 	name  string
 	token string
@@ -621,9 +621,9 @@ func brings(r *http.Request, carrier, token string) (arrives string, ok bool) {
 	return "", false
 }
 
-// turnsAway holds that a token makes its bearer nobody, whatever they ask for,
-// and what they are answered: no row, no clearing, and a new cookie at most on
-// a page view, and not over a token that may be ours.
+// turnsAway holds that a token gives its bearer no user, whatever they ask for, and
+// what they are answered: no row, no clearing, and a new cookie at most on a page view,
+// and not over a token that may be ours.
 func (s *site) turnsAway(t *testing.T, carrier string, m mutation, victim uuid.UUID) {
 	t.Helper()
 	for _, r := range []*http.Request{s.navigation("/"), s.request(http.MethodGet, "/"), s.request(http.MethodPost, "/")} {
@@ -765,8 +765,8 @@ func TestTokenJunkIsCheap(t *testing.T) {
 	}
 }
 
-// TestTokenClaims holds what a token must say, when one of our keys signed it:
-// somebody else may have the key.
+// TestTokenClaims holds what a token must say, when one of our keys signed it: another
+// service may have the key.
 func TestTokenClaims(t *testing.T) {
 	s := newSite(t)
 	c := resident(s, "permanent")
@@ -779,7 +779,7 @@ func TestTokenClaims(t *testing.T) {
 	tests := []struct {
 		name   string
 		change map[string]any // nil removes a member
-		want   string         // "user", "nobody", or "hands off": nobody, and nothing is minted over it
+		want   string         // "user", "nobody", or "hands off": no user, and nothing is minted over it
 	}{
 		{"nothing", map[string]any{}, "user"},
 		{"another member", map[string]any{"jti": "x", "nbf": now + 3600, "email": "a@b.example"}, "user"},
@@ -1041,7 +1041,7 @@ func wantError(t *testing.T, err error, named ...string) {
 	}
 }
 
-// TestWeakKeys holds that New takes no key that protects nobody, or cannot sign.
+// TestWeakKeys holds that New takes no key that is too weak, or cannot sign.
 func TestWeakKeys(t *testing.T) {
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -1300,8 +1300,8 @@ func wantNoSecret(t *testing.T, err error, keys ...walkin.Key) {
 	}
 }
 
-// TestKeyFile holds that processes which start together share one new key, that
-// nobody else can read it, and that a file which is wrong is refused.
+// TestKeyFile holds that processes which start together share one new key, that no
+// other account can read it, and that a file which is wrong is refused.
 func TestKeyFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("file modes are not what they are elsewhere")
@@ -1413,9 +1413,9 @@ func jwks(t *testing.T, s *site) string {
 	return body(t, walkintest.NewClient(t, s.JWKSHandler()).Fetch("/.well-known/jwks.json"))
 }
 
-// TestRotation holds that a new key takes over without anybody noticing, and
-// that removing an old one makes its visitors nobody, whom nothing is minted or
-// cleared over.
+// TestRotation holds that a new key takes over without anybody noticing, and that
+// removing an old one leaves its visitors without a user, and that nothing is minted or
+// cleared over them.
 func TestRotation(t *testing.T) {
 	var line []walkin.Key // the newest first
 	for i, alg := range []string{"HS256", "EdDSA", "ES256", "RS256", "HS256"} {
@@ -1451,7 +1451,7 @@ func TestRotation(t *testing.T) {
 				}
 			}
 
-			// Whoever comes first now has a token of the new key, which is good
+			// The visitor who comes first now has a token of the new key, which is good
 			// wherever that key is known.
 			for _, kind := range kinds {
 				c := resident(rotated, kind)
@@ -1641,9 +1641,9 @@ func TestJWKS(t *testing.T) {
 	}
 }
 
-// TestKeySkew holds that a replica whose keys are others, in a deploy or by
-// mistake, takes nobody's identity away: the visitor is nobody there, refused
-// where they act, and intact where they were.
+// TestKeySkew holds that a replica whose keys are others, in a deploy or by mistake,
+// takes no visitor's identity away: the visitor has no user there, is refused where
+// they write, and is intact where they were.
 func TestKeySkew(t *testing.T) {
 	main, ed := []byte("the main secret of this little site"), keyOf(t, "EdDSA", 0)
 	for name, tt := range map[string]struct{ home, away []walkin.Key }{
@@ -1760,8 +1760,8 @@ func claiming(say func(walkin.Claims) (map[string]any, error)) func(*walkin.Conf
 	}
 }
 
-// TestAppClaims holds that what the app says in a token comes back as it was,
-// on every replica, and is said anew when the token is renewed.
+// TestAppClaims holds that what the app says in a token comes back as it was, on every
+// replica, and is said again when the token is renewed.
 func TestAppClaims(t *testing.T) {
 	t.Run("round trip", func(t *testing.T) {
 		for _, tt := range []struct {
@@ -1849,9 +1849,9 @@ func appOf(t *testing.T, token string) string {
 // reserved are the names that only walkin gives.
 var reserved = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "session_id", "role", "is_anonymous", "amr", "prov", "app"}
 
-// TestAppClaimsRefused holds that claims which cannot be said cost the visitor
-// nothing: pages are served, to nobody or to who they were, no cookie is set and
-// no row made, and the owner is told each time.
+// TestAppClaimsRefused holds that claims which cannot be said cost the visitor nothing:
+// pages are served, without a user or to who they were, no cookie is set and no row
+// made, and the operator is told each time.
 func TestAppClaimsRefused(t *testing.T) {
 	broken := map[string]func() (map[string]any, error){
 		"an error":  func() (map[string]any, error) { return nil, errors.New("a bug") },
@@ -1871,7 +1871,7 @@ func TestAppClaimsRefused(t *testing.T) {
 			for _, persist := range []bool{false, true} {
 				s := newSite(t, claiming(func(walkin.Claims) (map[string]any, error) { return say() }), func(c *walkin.Config) { c.NewUsers.PersistOnMint = persist })
 				c := s.browser(s.routes().ServeHTTP)
-				for range 3 { // each page asks anew, and none makes anything
+				for range 3 { // each page asks again, and none makes anything
 					r := c.Visit("/")
 					if body(t, r) != "nobody" || len(r.Header["Set-Cookie"]) > 0 {
 						t.Fatalf("a page: got %q and %v, want nobody and no cookie", body(t, r), r.Header["Set-Cookie"])

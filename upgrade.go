@@ -18,73 +18,71 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// A Proof is what a credential found out about a visitor: that they are who an
-// identity names. [Middleware.Continue] believes it, so only what was proven
-// may go in: an address that nobody verified is not an identity.
+// A Proof is what a credential found out about a visitor: that they are the user whom
+// an identity names. [Middleware.Continue] believes it, so put in only what was proven:
+// an unverified address is not an identity.
 type Proof struct {
 	Provider string // who vouches: "password", "email", an OIDC issuer; 1 to 255 bytes of UTF-8, no NUL
 	Subject  string // the name there; the same, compared byte for byte
 	Method   string // how it was proven, RFC 8176: "pwd", "otp", "hwk", "fed"
 
 	// At is when it was proven, for Config.Sessions.RecentProof and
-	// [Middleware.RequireRecent]; zero is now. A provider that vouches for a
-	// visitor by a session they began hours ago proves who they are, and not
-	// that they are at the keyboard: then it is that time, or one long ago
-	// when it is not known. A proof the visitor gave later in this session
-	// goes on counting.
+	// [Middleware.RequireRecent]. Zero is now. A provider that vouches for a visitor by
+	// a session they began hours ago proves who they are, and not that they are at the
+	// keyboard: then At is that time, or one long ago when it is not known. A newer
+	// proof that the visitor gave in this session stays in effect.
 	At time.Time
 
-	// Secret is stored with an identity that is new, in the same
-	// transaction: a password's hash, a passkey's public key. May be nil.
+	// Secret is stored with a new identity, in the same transaction: a password's hash,
+	// a passkey's public key. It may be nil.
 	Secret []byte
 
-	// New says that the visitor chose this identity just now and proved
-	// nothing about one that exists, as when they sign up with a name and a
-	// password. If it has an owner, whoever it is, the answer is
-	// ErrIdentityTaken. Such accounts can be had by the million, so they
-	// count for Config.NewUsers.Limit, and others do not.
+	// New says that the identity is self-asserted, not proven: the visitor chose it
+	// just now and proved nothing about an existing one, as when they sign up with a
+	// name and a password. If the identity has an owner, even the visitor, the error is
+	// ErrIdentityTaken. Such accounts can be created by the million, so they count for
+	// Config.NewUsers.Limit, and others do not.
 	New bool
 
-	// Device marks the browser as one that has proven this identity, for
-	// [KnownDevice]: in a cookie of 180 days that signs nobody in.
+	// Device marks the browser as one that has proven this identity, for [KnownDevice].
+	// The mark is a cookie of 180 days; it signs no user in.
 	Device bool
 
 	// Conflict decides for this proof what Config.Conflict decides for all.
 	Conflict Conflict
 
-	// Redeem, unless nil, uses up what the proof stands on, such as a code, and
-	// looks once more whether it still holds: whether the password that was
-	// right a moment ago has not been changed since. It is called under the
-	// context of the change's transaction, with the users concerned locked and
-	// before anything else happens. An error refuses; with a change that fails,
-	// by a hook's error too, what it did is undone. It may run more than once,
-	// see Store.InTx.
+	// Redeem, unless nil, uses up what the proof relies on, such as a code, and checks
+	// once more that it is still valid: for example, that the password has not been
+	// changed in the meantime. It is called with the context of the change's
+	// transaction, with the users concerned locked and before anything else happens. An
+	// error refuses the change. If the change fails, by a hook's error too, what Redeem
+	// did is rolled back. It may run more than once, see Store.InTx.
 	//
 	// An error that wraps ErrRedeemed says that this was done a moment ago, by the
-	// first half of a double click. Then nothing changes, and the visitor gets the
-	// token of the session that it opened, while that is alive, and otherwise the
+	// first half of a double click. Then nothing changes. While the session that the
+	// first half opened is alive, the visitor gets its token; otherwise they get the
 	// error. This needs Binding.
 	Redeem func(ctx context.Context) error
 
-	// Applied, unless nil, is called in the transaction of the change, after the
-	// app's hook: for a package that keeps something of its own about the user. An
-	// error undoes the change and is returned as it is. It may run more than once.
+	// Applied, unless nil, is called in the transaction of the change, after the app's
+	// hook. It is for a package that stores something of its own about the user. An
+	// error rolls the change back and is returned as it is. It may run more than once.
 	Applied func(ctx context.Context, c Change) error
 
-	// Binding is the name by [Middleware.Bind] that the login flow is bound to,
-	// unless empty. A session that ends before the change, as by a sign-out, ends
-	// the flow with it.
+	// Binding is the name from [Middleware.Bind] that the login flow is bound to; empty
+	// binds it to nothing. If the session ends before the change, as by a sign-out, the
+	// flow ends with it.
 	Binding string
 
-	// StateChecked allows a change of identity by GET, as an OAuth callback
-	// is one. It says that the credential has redeemed a single-use state
-	// bound to this session: without one, any page could make a visitor's
-	// browser sign in to an attacker's account.
+	// StateChecked allows a change of identity by GET, as in an OAuth callback. It says
+	// that the credential has redeemed a single-use state bound to this session.
+	// Without one, any page could make a visitor's browser sign in to an attacker's
+	// account.
 	StateChecked bool
 }
 
-// ErrRedeemed is wrapped by an error of Proof.Redeem: what the proof stands on was
-// used up a moment ago.
+// ErrRedeemed is wrapped by an error of Proof.Redeem: what the proof relies on was used
+// up a moment ago.
 var ErrRedeemed = errors.New("walkin: redeemed already")
 
 // Conflict says what becomes of an anonymous visitor who proves the identity
@@ -92,16 +90,16 @@ var ErrRedeemed = errors.New("walkin: redeemed already")
 type Conflict uint8
 
 const (
-	// ConflictMerge lets Config.Hooks.OnMerge move the guest's data to the owner,
-	// and then deletes the guest.
+	// ConflictMerge calls Config.Hooks.OnMerge, which moves the anonymous user's data
+	// to the owner, and then deletes the anonymous user.
 	ConflictMerge Conflict = 1 + iota
 
-	// ConflictSignIn signs in to the owner's account. What the guest made
-	// stays the guest's, out of reach, until the guest is swept.
+	// ConflictSignIn signs in to the owner's account. The anonymous user keeps their
+	// data, out of reach, until they are swept.
 	ConflictSignIn
 
-	// ConflictReject is ErrIdentityTaken. A visitor who never acted, and so
-	// has nothing to lose, is signed in all the same.
+	// ConflictReject refuses with ErrIdentityTaken. A visitor without a write, who has
+	// nothing to lose, is signed in all the same.
 	ConflictReject
 )
 
@@ -113,29 +111,29 @@ type Change struct {
 	Identity Identity  // what was proven; without the secret
 }
 
-// Continue is what every credential ends in: the visitor has proven an
-// identity, and goes on as its user. It returns
+// Continue completes every credential: the visitor has proven an identity, and goes on
+// as its user. It returns
 //
 //   - Upgraded: an anonymous visitor, a free identity: the same user ID, permanent
 //   - Merged or SignedIn: an anonymous visitor, another user's identity, see Conflict
-//   - SignedUp: nobody, a free identity: a new permanent user
-//   - SignedIn: nobody, somebody's identity; or a permanent user, their own: a fresh proof
+//   - SignedUp: no user, a free identity: a new permanent user
+//   - SignedIn: no user, an identity with an owner; or a permanent user, their own: a fresh proof
 //   - Linked: a permanent user, a free identity; needs a proof within Config.Sessions.RecentProof,
-//     and is refused to who has 100 identities
+//     and fails once the user has 100 identities
 //
-// and otherwise ErrIdentityTaken, or a *[Refusal], both for [Middleware.Refuse].
-// Within a minute after a session was replaced by one of these, its old token gets
-// ErrIdentityTaken in place of SignedUp: it is a late click from another tab.
-// With Proof.New, a visitor who has no row yet takes one from Config.RowLimit.
+// Otherwise the error is ErrIdentityTaken or a *[Refusal], both for
+// [Middleware.Refuse]. Within a minute after a session was replaced by one of these,
+// its old token gets ErrIdentityTaken in place of SignedUp: it is a late click from
+// another tab. With Proof.New, a visitor who is not stored yet counts for
+// Config.NewUsers.Limit.
 //
-// Everything happens in one transaction or not at all, hooks included. The
-// visitor gets a new session and its cookie; the old token is nobody's from
-// then on, and after an upgrade so is every other token of the user, whoever
-// holds it. A bearer gets no cookie: answer with what [IssuedToken] returns.
+// Everything happens in one transaction or not at all, hooks included. The visitor gets
+// a new session and its cookie. From then on the old token is invalid, and after an
+// upgrade so is every other token of the user. A bearer gets no cookie: answer with
+// what [IssuedToken] returns.
 //
-// Continue refuses cross-origin requests by itself. Call it before the response
-// begins, from one goroutine, leave Cache-Control alone after it, and answer
-// with a redirect.
+// Continue refuses cross-origin requests by itself. Call it before the response begins,
+// from one goroutine. Do not change Cache-Control after it, and answer with a redirect.
 func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (Outcome, error) {
 	v := m.verifier.visit(w, r)
 	switch {
@@ -153,8 +151,8 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	case v.standing == conflicting:
 		return "", m.admission.twoUsers()
 	case v.reason() == "clock_skew", v.standing == foreign:
-		// Whose request this is cannot be told here and now: a new account for
-		// somebody who has one would take theirs away.
+		// Whose request this is cannot be told here and now: a new account for a
+		// visitor who has one would take theirs away.
 		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason()}
 	case v.begun():
 		return "", errors.New("walkin: Continue was called after the response began")
@@ -171,12 +169,12 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	} else if v.standing == superseded && v.entry != nil {
 		s.ended = v.entry.claims
 	}
-	// An account for the asking is a row, and one that no sweep takes away.
-	// Whether there will be one is known in the transaction only, where nobody
-	// waits for a limiter; so it is taken before, and refused or given back
-	// there. Whoever proved who they are is never refused for a crowd, also
-	// where they are new: to an app that has just put walkin in front of its
-	// accounts, all of their owners are.
+	// A self-asserted account is a row that anyone can have, and one that no sweep
+	// takes away. Whether there will be one is known in the transaction only, where no
+	// call should wait for a limiter; so it is taken before, and refused or given back
+	// there. A visitor who has proven who they are is never refused for a crowd, also
+	// where they are new: to an app that has just put walkin in front of its accounts,
+	// all of their owners are.
 	var taken takenRows
 	if p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
 		if own := v.more(); own.reserved {
@@ -185,9 +183,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 			taken, s.full = m.limits.takeRowOrAsk(r, s.now)
 		}
 	}
-	// So is every sign-in of a browser that is not signed in: a session is a row,
-	// and a guest leaves a tombstone. A browser that is signed in has a limit of its
-	// own, which nobody else uses up.
+	// So is every sign-in of a browser that is not signed in: a session is a row, and
+	// an anonymous user leaves a tombstone. A browser that is signed in has a limit of
+	// its own, which no other client can use up.
 	var signIn takenRows
 	if !p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
 		var refusal *Refusal
@@ -203,9 +201,9 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		}
 	}
 	var err error
-	// An identity that was free may be taken at the moment we attach it, and
-	// an owner deleted at the moment we lock them. Then the world has changed,
-	// and the same question gets the answer of the new one.
+	// An identity that was free may be taken at the moment we attach it, and an owner
+	// deleted at the moment we lock them. Then the state has changed, and the same
+	// change is decided again by the new one.
 	for range 3 {
 		err = m.cfg.Store.InTx(r.Context(), s.settle)
 		if !errors.Is(err, errRaced) {
@@ -215,8 +213,8 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	if !s.created {
 		m.limits.returnRow(r, taken, s.now)
 	}
-	// Only what was not made for sure: who hangs up on the store every time gets
-	// nothing back.
+	// Only what was certainly not made: a client that hangs up on the store every time
+	// gets nothing back.
 	if !s.opened || !s.opensAnother() {
 		m.limits.returnRow(r, signIn, s.now)
 	}
@@ -238,17 +236,17 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	return s.change.Outcome, nil
 }
 
-// newKeyFor is how long a key that this replica lacks may be one that a rotation
-// brings to all replicas in a moment.
+// newKeyFor is how long a key that this replica lacks may still be one that a rotation
+// is about to bring to all replicas.
 const newKeyFor = 10 * time.Minute
 
-// mayBeSomebody returns the refusal of a new account for a visitor whose cookie
-// cannot be judged, or nil where they get one all the same.
+// mayBeSomebody returns the refusal of a new account for a visitor whose cookie cannot
+// be verified, or nil where they get one all the same.
 //
-// Behind a permanent cookie there may be an account already: fails closed. An
-// anonymous one may be another app's on the same host, or of a key that was
-// lost, and its visitor would have no way in until it expires. So they wait
-// while a rotation may be under way, and are let in afterwards; the cookie stays.
+// Behind a permanent cookie there may be an account already: fails closed. An anonymous
+// one may be another app's on the same host, or of a key that was lost, and its visitor
+// could not sign up until it expires. So they wait while a rotation may be under way,
+// and may sign up afterwards; the cookie stays.
 func (vr *verifier) mayBeSomebody(r *http.Request) *Refusal {
 	var b brought
 	b.read(r.Header, vr)
@@ -272,9 +270,9 @@ func (vr *verifier) mayBeSomebody(r *http.Request) *Refusal {
 	return nil
 }
 
-// strangers remember when a key that is not ours was first seen here, by the
-// first segment of its tokens. Their number is fixed, since anybody can make up
-// keys: whoever fills it makes new keys look old, and that lets people in.
+// strangers remember when a key that is not ours was first seen here, by the first
+// segment of its tokens. Their number is fixed, since anybody can make up keys. Filling
+// it makes new keys look old, and that lets visitors in.
 type strangers struct {
 	seed  maphash.Seed
 	first [1024]atomic.Int64 // by Middleware.clock, one more; 0: none yet
@@ -288,7 +286,7 @@ func (s *strangers) age(token string, now int64) time.Duration {
 	return time.Duration(now + 1 - first.Load())
 }
 
-// goOn hands the visitor the session that a settlement has opened.
+// goOn gives the visitor the session that a settlement has opened.
 func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *settlement) {
 	if v.entry != nil && s.endsOld {
 		m.verifier.over(v.entry)
@@ -333,8 +331,8 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 		SessionID: s.claims.SessionID, Provider: s.proof.Provider})
 }
 
-// setPermanent gives a browser the token of a permanent user, in place of all that
-// it had. An anonymous cookie that could not be judged stays.
+// setPermanent gives a browser the token of a permanent user, in place of all that it
+// had. An anonymous cookie that could not be verified stays.
 func (m *Middleware) setPermanent(w http.ResponseWriter, r *http.Request, v *visit, token string, c Claims, now time.Time, unjudged bool) {
 	m.setCookies(w, v, m.cookies.carry(token, c, now))
 	if !unjudged {

@@ -12,9 +12,9 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 )
 
-// A visit is what walkin knows about one request. It is itself the request's
-// context, which saves an allocation on every request of the site. With the request
-// it is one allocation, and its size decides of which class: TestVisitIsSmall.
+// A visit is what walkin knows about one request. It is itself the request's context,
+// which saves an allocation on every request of the site. Together with the request it
+// is one allocation, and its size decides the size class: TestVisitIsSmall.
 type visit struct {
 	context.Context
 	claims   atomic.Pointer[Claims]       // nil: no user; what it points to never changes
@@ -30,7 +30,7 @@ type visit struct {
 	bearer   bool                         // the token came in the Authorization header, and a new one goes into the answer
 	minted   bool                         // the visitor's user was made by this very request
 	noJar    bool                         // WithoutCookies: a cookie that is set would not come back
-	handsOff bool                         // another value of the cookie's name cannot be judged: it is not written over
+	handsOff bool                         // another value of the cookie's name cannot be verified: it is not overwritten
 	facts    request.Facts                // who sent the request; not read on a returning visitor's short way
 }
 
@@ -40,9 +40,9 @@ type home struct {
 	m        *Middleware // for what answers in its texts and its frame
 }
 
-// What a returning visitor's request has not.
+// What the request of a returning visitor does not have.
 type rare struct {
-	reason   string                          // why the visitor has no user, for the owner's events
+	reason   string                          // why the visitor has no user, for the operator's events
 	err      error                           // what caused it, where there is a cause
 	response atomic.Pointer[response.Writer] // the wrapped writer, nil when w was passed through, and after the request
 	issued   *Token                          // for the answer to a bearer
@@ -87,8 +87,8 @@ func (v *visit) begun() bool {
 	return rest.ended.Load() || p != nil && p.Begun()
 }
 
-// end lets go of the request and of the response: the visit is the request's
-// context, and a context may be kept for long.
+// end releases the request and the response: the visit is the request's context, and a
+// context may be kept for long.
 func (v *visit) end() {
 	v.more().ended.Store(true)
 	v.request.Store(nil)
@@ -113,16 +113,16 @@ func visitFrom(ctx context.Context) *visit {
 	return v
 }
 
-// visit returns what Handler found about the request. When it left nothing in
-// the context, or the request did not come through it, visit looks now: first
-// at what this very response sets already, by an earlier Ensure or Continue,
-// and then at the request.
+// visit returns what Handler found about the request. When Handler left nothing in the
+// context, or the request did not come through it, visit looks now: first at what this
+// very response sets already, by an earlier Ensure or Continue, and then at the
+// request.
 func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 	if v := visitFrom(r.Context()); v != nil && v.home == vr.home {
 		return v
 	}
 	if vr.isActing(r) {
-		// Outside of Handler nothing holds what an impersonation may not: fails closed.
+		// Outside of Handler nothing restricts an impersonation: fails closed.
 		return vr.newVisit(r, finding{standing: foreign, reason: "impersonation"})
 	}
 	now := time.Now()
@@ -157,7 +157,7 @@ func (vr *verifier) newVisit(r *http.Request, f finding) *visit {
 	case f.standing != live:
 	case f.lost:
 		// To the store they are as new as a provisional user; and as with one,
-		// their next act makes them a row.
+		// their next write stores them.
 		c := f.entry.claims
 		c.Provisional = true
 		v.claims.Store(&c)
@@ -172,7 +172,7 @@ func (vr *verifier) newVisit(r *http.Request, f finding) *visit {
 	return v
 }
 
-// become makes the visitor nobody.
+// become takes the visitor's user away.
 func (v *visit) become(s standing, reason string) {
 	v.standing, v.more().reason = s, reason
 	v.claims.Store(nil)

@@ -12,7 +12,7 @@ import (
 	"github.com/walkin-go/walkin/internal/tokencache"
 )
 
-// A standing is what a request's token turned out to be.
+// A standing is the status of a request's token.
 type standing uint8
 
 const (
@@ -20,7 +20,7 @@ const (
 	live                         // ours, and its session is alive
 	superseded                   // ours, and its session has ended
 	invalid                      // forged, malformed, expired, or in the wrong cookie
-	conflicting                  // two live users under one name, or more values than are judged
+	conflicting                  // two live users under one name, or more values than are verified
 	foreign                      // a bearer token that is not a live one of ours
 	unverifiable                 // perhaps ours, but this replica cannot tell
 	lost                         // ours, and the store has never heard of its user
@@ -75,10 +75,10 @@ type verifier struct {
 	strangers strangers
 }
 
-// A finding is the answer to: who is this?
+// A finding is the result of verifying a request: whose it is.
 type finding struct {
 	standing standing
-	reason   string // why not live, for the owner's events
+	reason   string // why not live, for the operator's events
 	entry    *entry // of a token that verified
 	bearer   bool
 	lost     bool // a live token of an anonymous user whom the store has never heard of
@@ -96,10 +96,10 @@ const (
 	nothing   beside = iota
 	remnants         // all are certainly over
 	theirs           // one is another live token of the same user
-	uncertain        // one may be a live token of somebody else
+	uncertain        // one may be a live token of another user
 )
 
-// What a request brought: a bearer's token of ours, or our cookies. A bearer of
+// The credentials in a request: a bearer token of ours, or our cookies. A bearer of
 // another form is the app's own, and says nothing about whose cookies these are.
 type brought struct {
 	bearer               bool
@@ -119,9 +119,9 @@ func (b *brought) read(h http.Header, vr *verifier) {
 	}
 }
 
-// readFormer looks for the cookies of before a change. It is asked only where
-// there is none of today: a sibling domain may plant an old __Secure- name for
-// as long as browsers keep a cookie.
+// readFormer looks for the cookies of before a change. It is called only where there is
+// no current cookie: a sibling domain may plant an old __Secure- name for as long as
+// browsers keep a cookie.
 func (b *brought) readFormer(h http.Header, vr *verifier) {
 	for i := range vr.cookies.former {
 		f := &vr.cookies.former[i]
@@ -144,9 +144,9 @@ func (b *brought) nothing() bool {
 	return !b.bearer && b.permanent.standing == absent && b.anonymous.standing == absent
 }
 
-// returning returns the entry of a visitor who was judged a moment ago, and
-// whose request has nothing to write. It is a short way through look and Handler
-// to what they said then, and nil leaves it to them.
+// returning returns the entry of a visitor whose token was verified a moment ago, and
+// whose request has nothing to write. It is a short cut past look and Handler to what
+// they found then; nil leaves it to them.
 func (vr *verifier) returning(r *http.Request, b *brought) *entry {
 	e, as := b.permanent.entry, asPermanent
 	if b.permanent.standing == absent {
@@ -166,8 +166,8 @@ func (vr *verifier) returning(r *http.Request, b *brought) *entry {
 	return nil
 }
 
-// settle lets the requests that follow take the short way: until the session is
-// to be looked at again, or the token is over or due for renewal.
+// settle lets the requests that follow take the short cut: until the session must be
+// looked up again, or the token has expired or is due for renewal.
 func (vr *verifier) settle(f finding, v *visit, now time.Time) {
 	if f.standing != live || f.bearer || f.settled || f.lost || f.unsure || v.claims.Load() != &f.entry.claims {
 		return
@@ -189,17 +189,17 @@ func (vr *verifier) settle(f finding, v *visit, now time.Time) {
 	}
 }
 
-// over remembers that a token's session has ended, for RecheckAfter at most and
-// also where this process has ended it: a database that was restored, or the
-// wrong one, says so of sessions that are alive, and must not be believed for
-// longer than it is asked.
+// over remembers that a token's session has ended, for RecheckAfter at most, also where
+// this process has ended it. A database that was restored, or the wrong one, says so of
+// sessions that are alive, and must not be believed for longer than the time until the
+// next look-up.
 func (vr *verifier) over(e *entry) { e.over.Store(vr.clock() + int64(vr.cfg.Sessions.RecheckAfter)) }
 
 func (vr *verifier) isOver(e *entry) bool { return e.over.Load() > vr.clock() }
 
 // alive remembers that a look-up, which began when the feed's counter was at seen,
-// found the session of a token alive, unless it ended
-// since the look-up began: then the answer is an old one, and alive returns false.
+// found the session of a token alive. If the session ended since the look-up began, the
+// answer is an old one, and alive returns false.
 func (vr *verifier) alive(e *entry, seen uint32, now time.Time) bool {
 	if at := e.over.Load(); at > vr.clock() || !e.over.CompareAndSwap(at, 0) {
 		return false
@@ -212,11 +212,11 @@ func (vr *verifier) alive(e *entry, seen uint32, now time.Time) bool {
 
 // look finds out whose request this is. Nothing is written.
 //
-// A bearer token rules alone: a client that sends one means that user, and a
-// browser never sends one by itself. Of the cookies the permanent one wins;
-// one that is over (superseded, invalid) leaves the choice to the anonymous
-// one, but one that cannot be judged does not: fails closed, since the
-// visitor may well be that permanent user.
+// A bearer token counts alone: a client that sends one means that user, and a browser
+// never sends one by itself. Of the cookies the permanent one wins. If its session has
+// ended or it is invalid, the anonymous one counts. If it cannot be verified, the
+// anonymous one does not: fails closed, since the visitor may well be that permanent
+// user.
 func (vr *verifier) look(r *http.Request, b *brought, now time.Time) finding {
 	if b.bearer {
 		f := vr.judge(r, b.token, vr.cache.Get(b.token), now, asBearer)
@@ -284,8 +284,8 @@ func (vr *verifier) judgeAll(r *http.Request, c carriedCookie, former *formerCoo
 	return f
 }
 
-// before takes a token for nothing that is younger than the change since which
-// no such cookie is set: it was planted.
+// before rejects a token that was issued after the change, since no such cookie is set
+// any more: it was planted.
 func (f finding) before(former *formerCookies) finding {
 	if former != nil && f.entry != nil && !f.entry.claims.IssuedAt.Before(former.changedAt) {
 		return finding{standing: invalid, reason: "former_cookie"}
@@ -293,10 +293,10 @@ func (f finding) before(former *formerCookies) finding {
 	return f
 }
 
-// and returns what two values of one name come to. A live one counts, since it
-// verified and others can be planted; of one user the newest. Two live users are
-// nobody: fails closed, since either may have been planted. Without a live one,
-// what cannot be judged goes before what is over.
+// and returns what two values of one name come to. A live one counts, since it verified
+// and others can be planted; of one user the newest. Two live users give no user: fails
+// closed, since either may have been planted. Without a live one, a value that cannot
+// be verified takes precedence over one that has ended.
 func (f finding) and(other finding) finding {
 	if other.counts() > f.counts() {
 		f, other = other, f
@@ -336,8 +336,8 @@ func (f finding) counts() int {
 	return 0
 }
 
-// judge tells what a token is worth on this request; e is its cache entry, if
-// it has one.
+// judge returns what a token is worth on this request; e is its cache entry, if it has
+// one.
 func (vr *verifier) judge(r *http.Request, text string, e *entry, now time.Time, as carrier) finding {
 	if e == nil {
 		c, access, status, reason := vr.keys.Verify(text, as == asBearer, now)
@@ -391,9 +391,9 @@ func (vr *verifier) judge(r *http.Request, text string, e *entry, now time.Time,
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
 		return vr.unheard(r, e, seen, err)
 	case e.claims.Anonymous && isSafe(r):
-		// Fails open: a reader without an account is who their signed token
-		// says, and a site whose store is down goes on being read. Others need
-		// not wait for a store that hangs.
+		// Fails open: a reader without an account is the user that their signed token
+		// names, and a site whose store is down can still be read. Others need not wait
+		// for a store that hangs.
 		if r.Context().Err() == nil {
 			vr.health.downUntil.Store(time.Now().Add(downPause).UnixNano())
 		}
@@ -402,7 +402,7 @@ func (vr *verifier) judge(r *http.Request, text string, e *entry, now time.Time,
 	return finding{standing: unreachable, reason: "store_down", entry: e, err: err}
 }
 
-// unasked is for an anonymous reader while the store is down. Whoever was seen to
+// unasked is for an anonymous reader while the store is down. A token that was seen to
 // be over before is not believed again: fails closed, and for this page alone.
 func unasked(e *entry) finding {
 	if e.over.Load() != 0 {

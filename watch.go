@@ -11,13 +11,14 @@ import (
 )
 
 // Watch returns a channel that gets a value when the identity of a user may have
-// changed: they upgraded, signed in or out somewhere, added or removed an identity,
-// were banned or deleted. It says no more than "look again": whoever holds something
-// open for a session, such as a WebSocket, asks [Middleware.IsAlive] then, and closes it
-// on a false. Values that are not received are one. The channel is closed when ctx ends.
+// changed: they upgraded, signed in or out in any browser, added or removed an
+// identity, were banned or deleted. The value says only "look again": code that keeps a
+// connection open for a session, such as a WebSocket, then calls [Middleware.IsAlive],
+// and closes the connection on false. Values that are not received are merged into one.
+// The channel is closed when ctx ends.
 //
-// It hears of what this process did, and where [Middleware.RunFeed] runs of what other
-// replicas did, within its time.
+// It reports what this process did. Where [Middleware.RunFeed] runs it also reports
+// what other replicas did, as fast as the feed does.
 func (m *Middleware) Watch(ctx context.Context, userID uuid.UUID) <-chan struct{} {
 	c := make(chan struct{}, 1)
 	m.watchers.add(userID, c)
@@ -25,9 +26,9 @@ func (m *Middleware) Watch(ctx context.Context, userID uuid.UUID) <-chan struct{
 	return c
 }
 
-// IsAlive reports whether a session goes on, by the store. A user who is banned has
-// none. A provisional session, which the store does not know, goes on until its user is
-// stored under another one, or deleted.
+// IsAlive asks the store whether a session is alive. A banned user has no live session.
+// A provisional session, which the store does not know, is alive until its user is
+// stored under another session, or deleted.
 func (m *Middleware) IsAlive(ctx context.Context, c Claims) (bool, error) {
 	s, err := m.health.lookup(ctx, c)
 	now := time.Now()
@@ -89,7 +90,7 @@ func tellAll(channels []chan struct{}) {
 	}
 }
 
-// watched tells of an event that changed who somebody is.
+// watched reports an event that changed a user's identity.
 func (w *watchers) watched(e Event) {
 	switch e.Outcome {
 	case Merged:

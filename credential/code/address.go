@@ -14,11 +14,11 @@ import (
 // shortest that are in use have seven.
 const minNumber, maxNumber = 7, 15
 
-// email returns the one spelling of an e-mail address, or a 422: without the
-// blanks around it and in lower case, the local part too. A server may tell
-// cases apart (RFC 5321, 2.4), and hardly one does, while people type one address
-// in every case. The message goes to the same spelling, so that on such a server
-// nobody proves the mailbox of somebody else.
+// email returns the one spelling of an e-mail address, or a 422. It removes the blanks
+// around it and makes it lower case, the local part too. A server may tell cases apart
+// (RFC 5321, 2.4), but hardly one does, and people type one address in every case. The
+// message goes to the same spelling. So even on such a server a visitor cannot prove
+// another user's mailbox.
 func email(typed string) (string, error) {
 	address := strings.TrimSpace(typed)
 	if address == "" {

@@ -1,7 +1,7 @@
-// Package code proves an e-mail address or a phone number by a code that is sent
-// to it and typed in, or brought along by a link. A [Codes] is a
-// [walkin.Credential], for UpgradeHandler and SignInHandler, and has handlers of
-// its own to send the code and to follow the link:
+// Package code proves an e-mail address or a phone number by a code that is sent to it.
+// The visitor types the code in, or follows a link that carries it. A [Codes] is a
+// [walkin.Credential], for UpgradeHandler and SignInHandler. Its own handlers send the
+// code and serve the link:
 //
 //	codes, err := code.New(wk, code.Config{Sender: sender, Link: "https://example.com/code"})
 //	…
@@ -9,40 +9,39 @@
 //	mux.Handle("/signin", wk.SignInHandler(codes, codePage))
 //	mux.Handle("/code", codes.LinkHandler(nil))
 //
-// Name the first and the last in walkin.Config.Paths.Credentials, so that asking
-// for a code makes no user.
+// Name the first and the last in walkin.Config.Paths.Credentials, so that asking for a
+// code creates no user.
 //
 // # One answer for everybody
 //
-// Whoever proves an address is its owner: the code signs in to the account that
-// the address has, and opens one where there is none. So signing up, signing in,
-// linking and proving anew are one thing, and both forms send a code to every
-// address, with the same answer after the same work. Only the message says
-// whether there is an account, see Message.Owned: to whoever reads the mailbox.
+// To prove an address is to own it: the code signs in to the account of that address,
+// and creates one if there is none. So signing up, signing in, linking and proving
+// again are one thing. Both forms send a code to every address, with the same answer
+// after the same work. Only the message says whether there is an account, see
+// Message.Owned, and only its recipient can read that.
 //
 // # What a code is bound to
 //
-// The browser that asked, by walkin.Middleware.Bind. A browser has one code at a
-// time: asking again, also for another address, ends the one before. It lives
-// for ten minutes and for five tries, on all replicas together, and it ends with
-// the session: after an upgrade, a sign-in by other means or a sign-out it is worth
-// nothing. A second click within ten seconds is the same click, and gets the same
-// answer while the session that the first one opened is alive.
+// A code is bound to the browser that asked for it, by walkin.Middleware.Bind. A
+// browser has one code at a time: asking again, also for another address, ends the
+// previous one. A code lives for ten minutes and for five tries, counted over all
+// replicas. It ends with the session: after an upgrade, a sign-in by other means or a
+// sign-out it is worth nothing. A second click within ten seconds counts as the same
+// click. It gets the same answer while the session that the first one opened is alive.
 //
 // # What is stored
 //
-// Until it is proven, an address is in a ticket and in no identity: it is not
-// unique, signs nobody in, and keeps nobody else from proving it. Of the code
-// there is an HMAC in the ticket, since of six digits any plain hash is undone
-// by a million tries. Codes are in no error and no log of ours.
+// Until it is proven, an address is in a ticket and in no identity. It is not unique,
+// signs in no user, and does not keep other users from proving it. The ticket holds an
+// HMAC of the code, since a million tries undo any plain hash of six digits. Codes are
+// in no error and no log of ours.
 //
 // # What it does not do
 //
-// It does not stop its owner from typing a code into somebody else's page: a
-// message has to say where the code belongs. It does not know whether a phone
-// number has passed on to somebody new. It protects a mailbox from floods, and
-// an account from guesses, by limits that a process counts for itself unless
-// walkin.Config.Limiter is shared.
+// It does not stop its owner from typing a code into another site's page: a message has
+// to say where the code belongs. It does not know whether a phone number has passed on
+// to a new owner. It protects a mailbox from floods, and an account from guesses, by
+// limits. Each process counts these for itself unless walkin.Config.Limiter is shared.
 package code
 
 import (
@@ -71,8 +70,7 @@ const (
 	lifetime = 10 * time.Minute // NIST SP 800-63B, 5.1.3.2, allows no more
 	tries    = 5
 
-	// sameClick is how long after a code was used the same browser may send it
-	// again.
+	// sameClick is how long the same browser may send a code again after it was used.
 	sameClick = 10 * time.Second
 
 	maxReturnTo = 2048 // bytes; the same as in walkin
@@ -103,15 +101,17 @@ type pending struct {
 	Device   string `json:"device,omitempty"` // in whose own limits the message counts, if in any
 }
 
-// Send sends a code to an address, for the browser that asks, in place of the
-// one before. It writes nothing but cookies; the answer is the caller's, and the
-// same whether the address has an account or not. What the visitor can mend is a
-// *[walkin.Refusal] for walkin.Middleware.Refuse: 422 for an address that is
-// none, 429 at a limit, 503 when the message could not be sent or the store
-// does not answer; 403 and 405 are of walkin.Middleware.Bind.
+// Send sends a code to an address, for the browser that asks. The code replaces the
+// browser's previous one. Send writes nothing but cookies. The answer is the caller's,
+// and must be the same whether the address has an account or not.
 //
-// It waits for the Sender, for Config.Timeout at most, also when the client has
-// gone away.
+// An error that the visitor can fix is a *[walkin.Refusal] for
+// walkin.Middleware.Refuse: 422 for an invalid address, 429 at a limit, 503 when the
+// message could not be sent or the store does not answer. 403 and 405 come from
+// walkin.Middleware.Bind.
+//
+// It waits for the Sender, for Config.Timeout at most, also when the client has gone
+// away.
 func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) error {
 	binding, err := c.wk.Bind(w, r)
 	if err != nil {
@@ -120,8 +120,9 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if address, err = c.cfg.Normalise(address); err != nil {
 		return err
 	}
-	// The same look for an address with an account and for one without, before the
-	// limits: a browser that the address's owner has used before has its own.
+	// The same lookup for an address with an account and for one without. It is done
+	// before the limits: a browser that the address's owner has used before has its own
+	// limits.
 	identity, err := c.store.Identity(r.Context(), c.provider, address)
 	owned := err == nil
 	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
@@ -130,8 +131,8 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	device := ""
 	taken, err := c.take(r.Context(), c.buckets(r, binding, address, ""))
 	if _, full := errors.AsType[*walkin.Refusal](err); full {
-		// Only where others have used up what there is for everybody: what a known
-		// device has beside that is little, since a proof does not give it back.
+		// Only when others have used up the common limits: what a known device has
+		// besides is little, since a proof does not give it back.
 		if name, known := c.wk.KnownDevice(r, identity); known {
 			device = name
 			taken, err = c.take(r.Context(), c.buckets(r, binding, address, device))
@@ -156,14 +157,14 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if c.cfg.Link != "" {
 		message.Link = c.cfg.Link + "?" + linkParameter + "=" + typed
 	}
-	// Whoever hangs up must not win a message that counts for nothing.
+	// A client that hangs up must not get a message that counts for nothing.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.cfg.Timeout)
 	defer cancel()
 	if err := c.cfg.Sender.Send(ctx, message); err != nil {
 		if ctx.Err() == nil {
-			// Nothing was sent, and after a timeout, who knows. The browser's
-			// and the network's stay taken: nobody is to ask the relay, without
-			// end, which mailboxes there are.
+			// Nothing was sent, or after a timeout perhaps it was. What was taken from
+			// the browser and the network stays taken: without that limit, anybody
+			// could ask the relay which mailboxes exist.
 			taken.Of(isOfAddress).GiveBack(ctx)
 		}
 		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send_failed", Err: err, RetryAfter: 30 * time.Second,
@@ -182,8 +183,8 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 		p.ReturnTo = to
 	}
 	p.MAC = mac(c.keys[0], p, typed)
-	// A browser that asked as nobody, and then again as a new guest, has two
-	// names, and must not have two codes, with five tries each.
+	// A browser that asked without a user, and then again as a new guest, has two
+	// names. It must not have two codes, with five tries each.
 	for _, name := range c.wk.Bound(r) {
 		if name == p.Binding {
 			continue
@@ -237,12 +238,11 @@ func sum(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// SignUp implements [walkin.Credential]: it reads the code from the form, and
-// returns a proof of the address that it was sent to. The proof's Redeem uses the
-// code up; until then it spends a try. What the visitor can mend
-// is a *[walkin.Refusal]: 422 for what is no code, 401 for a wrong one and for
-// one that is over; 400, 413 or 415 for a form that is none; 503 when the store
-// does not answer.
+// SignUp implements [walkin.Credential]: it reads the code from the form, and returns a
+// proof of the address that it was sent to. Each call spends a try. The proof's Redeem
+// uses the code up. An error that the visitor can fix is a *[walkin.Refusal]: 422 for
+// what is not a code, 401 for a wrong or an expired one; 400, 413 or 415 for an invalid
+// form; 503 when the store does not answer.
 func (c *Codes) SignUp(r *http.Request) (walkin.Proof, error) { return c.proof(r) }
 
 // SignIn implements [walkin.Credential]; it does what SignUp does.
@@ -293,10 +293,11 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 			return c.use(ctx, r, ticket, p.Browser)
 		}}
 	if !used && ticket.Tries == tries-1 && p.Device == "" {
-		// The first try: there is one for each message, and so it is given back
-		// once, whatever becomes of the proof. The browser's and the network's stay
-		// taken: somebody who is paid for messages to their own numbers proves them
-		// all. Nor is what a device has for itself given back: no network counts it.
+		// The first try. There is one for each message, and so it is given back once,
+		// whether the proof succeeds or not. What the browser and the network took
+		// stays taken: a fraudster who is paid for messages to their own numbers proves
+		// them all. What a device has for itself is not given back either: no network
+		// counts it.
 		c.limits.GiveBack(r.Context(), c.addressBuckets(r, p.Address, ""))
 	}
 	return proof, nil
@@ -311,10 +312,10 @@ func (c *Codes) isCode(typed string) (string, bool) {
 	return typed, len(typed) == c.cfg.Digits && strings.Trim(typed, "0123456789") == ""
 }
 
-// try spends one of the tries of this browser's code, before anything is
-// compared: so a hundred guesses at once get as far as a hundred in a row. The
-// code is sought under the session first, and the first one found is the one.
-// Without any it may be one that was used a moment ago.
+// try spends one of the tries of this browser's code before it compares anything: so a
+// hundred concurrent guesses get no further than a hundred in a row. It looks for the
+// code under the session first, and takes the first one found. If there is none, the
+// code may be one that was used a moment ago.
 func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error) {
 	for _, binding := range c.wk.Bound(r) {
 		ticket, err = c.store.TryTicket(r.Context(), c.ticketKey(binding), time.Now())
@@ -330,12 +331,12 @@ func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error
 	return ticket, true, err
 }
 
-// use ends a code that was right, in the transaction of the change that it is
-// for: whoever was stopped by a failure can try again. For a moment, with the
-// tries that are left, it can be recognised in the browser that it was typed in: the
-// second half of a double click is the one whose answer is seen, and Continue says
-// once more what it said to the first. It refuses when another code took the place
-// of this one, which stays as it is.
+// use ends a code that was right, in the transaction of the change that it is for: a
+// visitor who was stopped by a failure can try again. For a moment the code can still
+// be recognised, in the browser that it was typed in and with the tries that are left.
+// The second half of a double click is the one whose answer is seen, and Continue
+// answers it as it answered the first. use refuses when another code took the place of
+// this one, which stays as it is.
 func (c *Codes) use(ctx context.Context, r *http.Request, tried walkin.Ticket, browser string) error {
 	now := time.Now()
 	ticket, err := c.store.TakeTicket(ctx, tried.Key, now)
@@ -358,9 +359,9 @@ func (c *Codes) use(ctx context.Context, r *http.Request, tried walkin.Ticket, b
 	return c.store.PutTicket(ctx, ticket)
 }
 
-// Pending returns the address that this browser's last code was sent to, for the
-// page that asks for the code; ok is false when there is none that still works,
-// and when the store does not answer. Show it to the visitor alone.
+// Pending returns the address that this browser's last code was sent to, for the page
+// that asks for the code. ok is false when no code still works, and when the store does
+// not answer. Show the address to the visitor alone.
 func (c *Codes) Pending(r *http.Request) (address string, ok bool) {
 	p, ok := c.pending(r)
 	return p.Address, ok
@@ -390,8 +391,8 @@ func over() *walkin.Refusal {
 	return wrong("code_over", "code.over")
 }
 
-// redeemed is the refusal of a code that was used a moment ago, where Continue finds
-// no session of it that is alive.
+// redeemed is the refusal of a code that was used a moment ago, when Continue finds no
+// live session of it.
 func redeemed() *walkin.Refusal {
 	refusal := over()
 	refusal.Err = walkin.ErrRedeemed

@@ -43,35 +43,35 @@ type Config struct {
 	// "email" or "phone", and "code".
 	AddressField, CodeField string
 
-	// Normalise returns the one spelling of an address that a visitor typed,
-	// as which it is sent to and becomes an identity, or a *walkin.Refusal.
-	// Nil takes for Email one mailbox in ASCII and makes it lower case, and
-	// for Phone an E.164 number without its separators. One of the app's own
-	// may know national numbers, or take addresses beyond ASCII: then one
-	// mailbox must have one spelling, NFC for one. What it returns is checked
-	// once more, so that it is one address and no second line.
+	// Normalise returns the one spelling of an address that a visitor typed, or a
+	// *walkin.Refusal. Messages are sent to that spelling, and it becomes the identity.
+	// Nil: for Email it takes one mailbox in ASCII and makes it lower case; for Phone
+	// it takes an E.164 number and removes the separators. An app's own function may
+	// know national numbers, or take addresses beyond ASCII: then one mailbox must have
+	// one spelling, for example NFC. The result is checked again, so that it is one
+	// address and no second line.
 	Normalise func(typed string) (string, error)
 
-	// Secret reads from the form that asks for a code what is to be stored
-	// with the identity once its address is proven, if it is new then: the
-	// hash of a password, see password.Password.NewSecret. Until then it is
-	// in the ticket. It counts only in the browser that it was typed in: not
-	// where somebody else has a copy of the session. Nil stores nothing.
+	// Secret reads, from the form that asks for a code, what to store with the identity
+	// once its address is proven, if the identity is new then: the hash of a password,
+	// see password.Password.NewSecret. Until then it is in the ticket. It counts only
+	// in the browser that it was typed in, not in another that has a copy of the
+	// session. Nil stores nothing.
 	Secret func(r *http.Request) ([]byte, error)
 
-	// The limits on messages. Zero for PerBrowser is 10 an hour; for
-	// PerNetwork, an IPv4 address or an IPv6 /64, 30 an hour, and four times
-	// as many for a /48; for PerAddressAndNetwork 5 in 6 hours; for
-	// PerAddress 10 in 6 hours. For these two ann.lee@example.com and
-	// annlee+1@example.com are one. A code that is right at the first try is
-	// given back to the last two. There is no way to turn one off.
+	// The limits on messages. Zero for PerBrowser is 10 an hour. Zero for PerNetwork,
+	// an IPv4 address or an IPv6 /64, is 30 an hour, and four times as many for a /48.
+	// Zero for PerAddressAndNetwork is 5 in 6 hours. Zero for PerAddress is 10 in 6
+	// hours. For the last two, ann.lee@example.com and annlee+1@example.com are one,
+	// and a code that is right at the first try is given back. No limit can be turned
+	// off.
 	PerBrowser, PerNetwork, PerAddressAndNetwork, PerAddress limit.Limit
 
 	// Timeout is how long Sender may take; 0 is 10 seconds.
 	Timeout time.Duration
 }
 
-// New returns a Codes, or an error that names every mistake in cfg.
+// New returns a Codes, or an error that names every error in cfg.
 func New(wk *walkin.Middleware, cfg Config) (*Codes, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: code: New needs a middleware")
@@ -139,8 +139,8 @@ func New(wk *walkin.Middleware, cfg Config) (*Codes, error) {
 	return c, nil
 }
 
-// isLink reports whether a link can be made of s. It is the app's own words and
-// never the request's: a Host header would send codes to whoever wrote it.
+// isLink reports whether a link can be made of s. The URL comes from the app and never
+// from the request: with a forged Host header, codes would go to an attacker's site.
 func isLink(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&

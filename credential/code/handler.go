@@ -16,11 +16,11 @@ import (
 
 const linkParameter = "code"
 
-// SendHandler serves the form that asks for an address: it shows page on GET,
-// and on POST sends a code to the address, see [Codes.Send]. Then the visitor is
-// sent to next, the local path of the form that takes the code, with the form's
-// return_to. On a refusal page shows the form again; programs, and a nil page,
-// get a problem document.
+// SendHandler serves the form that asks for an address. On GET it shows page. On POST
+// it sends a code to the address, see [Codes.Send], and redirects the visitor to next,
+// with the form's return_to. next is the local path of the form that takes the code. On
+// a refusal page shows the form again. API clients get a problem document, and so does
+// every client if page is nil.
 func (c *Codes) SendHandler(next string, page walkin.Page) http.Handler {
 	return c.wk.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		if err := form.Parse(r); err != nil {
@@ -47,30 +47,29 @@ func (c *Codes) SendHandler(next string, page walkin.Page) http.Handler {
 
 // A Link is what the page behind a link shows.
 type Link struct {
-	// Form has the status, what was wrong, and where the visitor goes
-	// afterwards, which belongs into a hidden field return_to.
+	// Form has the status, the error, and where the visitor goes afterwards, which
+	// belongs into a hidden field return_to.
 	walkin.Form
 
-	// Code is the code that the link brought along; empty when it brought
-	// none.
+	// Code is the code in the link; empty if there is none.
 	Code string
 
-	// Here says that this browser has asked for a code. Then show a button
-	// that posts Code, to this very page, in a field of the name Field.
-	// Elsewhere show the code, to be typed in where it was asked for, and say
-	// that whoever did not ask should give it to nobody.
+	// Here says that this browser has asked for a code. Then show a button that posts
+	// Code, to this very page, in the field named Field. Elsewhere show the code, to be
+	// typed in where it was asked for. Say too that visitors who did not ask for it
+	// should not pass it on.
 	Here  bool
 	Field string
 }
 
-// LinkHandler serves the page that links lead to, at Config.Link. Opening it
-// changes nothing, and tells nothing about the code, so that a scanner which
-// follows every link in a mail does no harm. In the browser that asked, the page
-// has a button; its post is what SignInHandler does with the code. In every other
-// it shows the code.
+// LinkHandler serves the page that links lead to, at Config.Link. Opening it changes
+// nothing, and does not say whether the code is right, so a scanner that follows every
+// link in a mail does no harm. In the browser that asked, the page has a button; its
+// post does with the code what SignInHandler does. In every other browser it shows the
+// code.
 //
-// The page is kept in no cache, and its URL is sent to no other site. Nil is a
-// plain page.
+// No cache keeps the page, and no other site gets its URL. If page is nil, a plain one
+// is shown.
 func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link)) http.Handler {
 	if page == nil {
 		page = c.linkPage
@@ -106,14 +105,13 @@ func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		response.NoStore(h, "no-store")
-		// The URL goes to nobody. Not no-referrer, with which browsers that send
-		// no Sec-Fetch-Site post the button with the origin "null", as if from
-		// elsewhere.
+		// No site gets the URL. Not no-referrer: with it, browsers that send no
+		// Sec-Fetch-Site post the button with the origin "null", as if from elsewhere.
 		h.Set("Referrer-Policy", "strict-origin")
 		h.Set("X-Robots-Tag", "noindex")
 		if r.Method == http.MethodGet {
-			// Out of the ticket, and not of the link: a message has none of
-			// the words of whoever asked for it.
+			// From the ticket, and not from the link: a message repeats nothing that
+			// its requester typed.
 			p, _ := c.pending(r)
 			r = r.Clone(r.Context())
 			r.Form = url.Values{"return_to": {p.ReturnTo}}
@@ -154,11 +152,11 @@ func (c *Codes) linkPage(w http.ResponseWriter, r *http.Request, l Link) {
 	m.ShowPage(w, r, l.Status, title, body+`<p><a href="/">`+say("error.start")+"</a></p>\n")
 }
 
-// setMark marks the browser that asks and returns what to know it by, which is no
-// secret. The session alone does not do: it may have been planted, so that
-// somebody else has it too and asks for a code for the same address a moment
-// later, with a password of their own. And it is over once the code was used. A
-// new mark each time tells the two browsers apart.
+// setMark marks the browser that asks and returns what to know it by, which is not
+// secret. The session alone is not enough. It may have been planted, so that an
+// attacker has it too and asks for a code for the same address a moment later, with a
+// password of their own. And it is over once the code was used. A new mark each time
+// tells the two browsers apart.
 func (c *Codes) setMark(w http.ResponseWriter) string {
 	cookie := c.mark
 	cookie.Value, cookie.MaxAge = rand.Text(), int(lifetime.Seconds())
@@ -177,9 +175,8 @@ func (c *Codes) browser(r *http.Request) string {
 	return markOf(values[0].Value)
 }
 
-// markOf hashes the value: who reads the store must not be able to send it. It
-// takes no key, which may change between two requests of one browser: the value
-// is random.
+// markOf hashes the value: a reader of the store must not be able to send it. It takes
+// no key, which may change between two requests of one browser: the value is random.
 func markOf(value string) string {
 	sum := sha256.Sum256([]byte("walkin code browser\x00" + value))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

@@ -14,17 +14,17 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// Messages are limited four times over, since each limit alone is a weapon, or
-// none. The tight ones are on what a stranger has: their browser, their network,
-// and their network for one address. The one on the address alone stops a flood
-// of its mailbox, and guesses, from many networks; it keeps the owner out of new
-// browsers too, so it is twice as wide as what one network can use up.
+// Messages have four limits, since each alone is either a weapon or useless. The tight
+// ones are on what a stranger has: their browser, their network, and their network for
+// one address. The one on the address alone stops floods of its mailbox, and guesses,
+// from many networks. It keeps the owner out of new browsers too, so it is twice as
+// wide as what one network can use up.
 
-// buckets returns what a message counts in. The visitor's own come first: who is
+// buckets returns what a message counts in. The visitor's own come first: a visitor
 // over their own limit must not use up that of an address.
 //
-// Where one of these is full, what a known device of the address asks for counts in
-// none that strangers can use up, not that of their network either: it may be a café's.
+// When one of these is full, requests of a known device of the address count in none
+// that strangers can use up, not even that of their network: it may be a café's.
 func (c *Codes) buckets(r *http.Request, binding, address, device string) []limits.Bucket {
 	buckets := []limits.Bucket{c.bucket("browser", binding, c.cfg.PerBrowser)}
 	if device != "" {
@@ -58,9 +58,9 @@ func (c *Codes) addressBuckets(r *http.Request, address, device string) []limits
 	return buckets
 }
 
-// mailbox returns what an address counts as: many servers deliver ann.lee and
-// annlee+1 to one mailbox, and whoever wants to flood it knows that. Where they are
-// two they share a limit, and nothing else.
+// mailbox returns what an address counts as: many servers deliver ann.lee and annlee+1
+// to one mailbox, and an attacker who floods it knows that. Where they are two
+// mailboxes they share a limit, and nothing else.
 func (c *Codes) mailbox(address string) string {
 	local, domain, ok := strings.Cut(address, "@")
 	if !ok { // a number
@@ -92,8 +92,8 @@ func (c *Codes) take(ctx context.Context, buckets []limits.Bucket) (limits.Taken
 // isOfAddress reports whether a bucket is about an address.
 func isOfAddress(b limits.Bucket) bool { return b.Name != "browser" && b.Name != "network" }
 
-// tooMany says the same whatever limit it was, so that nobody learns what was
-// sent to an address of somebody else; the owner gets its name.
+// tooMany gives the same answer for every limit, so that the visitor does not learn
+// what was sent to another user's address. The operator gets the limit's name.
 func tooMany(name string, wait time.Duration) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "code_limit_" + name, RetryAfter: max(wait, time.Second),
 		Text: texts.Of("code.too_many", "minutes", texts.Minutes(wait))}

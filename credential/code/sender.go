@@ -28,21 +28,21 @@ type Message struct {
 	// asked, and shows the code in every other.
 	Link string
 
-	// Owned says that the address has an account, which the code signs in
-	// to; without one it opens an account. A visitor who thinks that they are
-	// new learns it here, and so does an owner whom somebody else tried.
+	// Owned says that the address has an account, which the code signs in to. Without
+	// one the code creates an account. A visitor who thinks that they are new learns it
+	// here, and so does an owner whose address a stranger typed.
 	Owned bool
 
 	// ExpiresIn is how long the code works.
 	ExpiresIn time.Duration
 
-	// Texts are those of the language of whoever asks, for [Compose].
+	// Texts are those of the requester's language, for [Compose].
 	Texts *texts.Catalogue
 }
 
-// Compose writes a message of a site as mail, in its language: the code first in the
-// subject, since a notification shows no more than that, and nothing that the visitor
-// who asks has typed.
+// Compose writes a message of a site as mail, in the message's language. The subject
+// begins with the code, since a notification shows no more than that. Nothing in it was
+// typed by the visitor who asks.
 func Compose(site string, m Message) (subject, text, html string) {
 	c, asked := m.Texts, "mail.code_signup"
 	if m.Owned {
@@ -64,13 +64,13 @@ func Compose(site string, m Message) (subject, text, html string) {
 // A Sender sends messages. It is the app's: [Print] is for development, and
 // credential/code/smtp sends mail.
 type Sender interface {
-	// Send sends a message, or hands it to a queue, until ctx ends. The
-	// context has the values of the request's, such as the visitor's language
-	// if the app put it there; it does not end when the visitor leaves.
+	// Send sends a message, or hands it to a queue, until ctx ends. The context has the
+	// values of the request's, such as the visitor's language if the app put it there;
+	// it does not end when the visitor leaves.
 	//
-	// It must take as long whether Message.Owned or not. The visitor learns
-	// that it failed and not why; the owner gets the error in an event, so it
-	// should not quote the message. Send may be called concurrently.
+	// It must take as long whether Message.Owned or not. The visitor learns that it
+	// failed but not why. The operator gets the error in an event, so it should not
+	// quote the message. Send may be called concurrently.
 	Send(ctx context.Context, m Message) error
 }
 

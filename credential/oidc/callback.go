@@ -49,8 +49,8 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 		return t, err
 	}
 	if !slices.Contains(h.middleware.Bound(r), t.Binding) {
-		// Somebody else's, brought here to sign this visitor in to their
-		// account; or the visitor's own, from before they became somebody else.
+		// Another visitor's, brought here to sign this visitor in to their account; or
+		// the visitor's own, from before they became another user.
 		return t, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser",
 			Text: texts.Of("oidc.elsewhere")}
 	}
@@ -70,8 +70,8 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 	})
 	if err == nil {
 		// Its ticket is gone, and an office that signs in at nine is no flood. Only
-		// here, where a provider has vouched for somebody: a state that is sent
-		// back at once costs a robot nothing.
+		// here, where a provider has vouched for a user: a state that is sent back at
+		// once costs a bot nothing.
 		h.limits.GiveBack(r.Context(), h.buckets(r))
 	}
 	return t, err
@@ -185,14 +185,14 @@ func (p *provider) provenAt(authTime time.Time) time.Time {
 	case p.SignInIsProof:
 		return time.Time{} // now
 	}
-	// Fails closed: a session at the provider may be weeks old, and whoever
+	// Fails closed: a session at the provider may be weeks old, and the visitor who
 	// sits at the computer now came through it by pressing a button.
 	return time.Unix(1, 0)
 }
 
-// checkReproof refuses a round trip that was to prove again who the visitor is
-// and did not: one that the provider answered from a session of before, or with
-// another account than theirs.
+// checkReproof refuses a login flow that was to prove again who the visitor is and did
+// not: one that the provider answered from an earlier session, or with another account
+// than theirs.
 func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at time.Time) error {
 	if !at.IsZero() && at.Before(t.Started.Add(-clockSkew)) {
 		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_not_fresh",
@@ -213,8 +213,8 @@ func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at ti
 	return nil
 }
 
-// refuse shows what went wrong, as to a request for the page the visitor wanted:
-// neither the page nor a redirect to another can hand on the code and the state.
+// refuse shows what went wrong, as to a request for the page the visitor wanted. So
+// neither the page nor a redirect to another can pass on the code and the state.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, returnTo string) {
 	if returnTo == "" {
 		returnTo = "/"

@@ -19,32 +19,31 @@ import (
 
 // Config says where visitors can prove who they are. URL and Providers are required.
 type Config struct {
-	// URL is where the [Handler] is for browsers, such as
-	// https://www.example.com/auth/. The callback of a provider is below it:
-	// callback/ and the provider's name. http is for localhost alone. Name its
-	// path in the middleware's Paths.Credentials, so that the press of a sign-in
-	// button makes no guest of a reader.
+	// URL is where browsers find the [Handler], such as https://www.example.com/auth/.
+	// The callback of a provider is below it: callback/ and the provider's name. http
+	// is for localhost alone. Name its path in the middleware's Paths.Credentials, so
+	// that pressing a sign-in button does not make a reader an anonymous user.
 	URL string
 
 	// Providers are where visitors may come from.
 	Providers []Provider
 
 	// Page shows what went wrong, best on the page that has the buttons: with
-	// [walkin.Form] as the forms of walkin show a refusal. The request it is
-	// given is for the page where the visitor wanted to go, without code and
-	// state. Nil is what [walkin.Middleware.Refuse] answers.
+	// [walkin.Form] as the forms of walkin show a refusal. Its request is for the page
+	// where the visitor wanted to go, without code and state. If nil,
+	// [walkin.Middleware.Refuse] answers.
 	Page walkin.Page
 
-	// PerNetwork is how many sign-ins may begin, each of which is a ticket in the
-	// store for a quarter of an hour: per network of
-	// walkin.Middleware.ClientNetworks, and four times as many for the larger
-	// one of IPv6. Zero is 100 in 15 minutes; one that comes back is given back.
-	// There is no way to turn it off.
+	// PerNetwork is how many sign-ins may begin, per network of
+	// walkin.Middleware.ClientNetworks, and four times as many for the larger one of
+	// IPv6. Each is a ticket in the store for a quarter of an hour. A sign-in that
+	// comes back is given back. Zero is 100 in 15 minutes. The limit cannot be turned
+	// off.
 	PerNetwork limit.Limit
 
-	// Client calls the providers; nil is one of its own. Either way a call takes
-	// 10 seconds at most, to the last byte, and an answer of more than 1 MB is
-	// an error.
+	// Client calls the providers; nil is a client of the package's own. Either way a
+	// call takes 10 seconds at most, to the last byte, and an answer of more than 1 MB
+	// is an error.
 	Client *http.Client
 }
 
@@ -79,24 +78,24 @@ type Provider struct {
 	// front must let that post past; see docs/oidc.md.
 	FormPost bool
 
-	// VerifiesEmail believes the provider's email_verified. It is for those
-	// who send a mail to every address before they say so, and for addresses
-	// they hand out themselves. Zero believes nobody.
+	// VerifiesEmail believes the provider's email_verified. Set it for providers that
+	// send a mail to every address before they call it verified, and for addresses that
+	// a provider hands out itself. Zero believes no provider.
 	VerifiesEmail bool
 
-	// SignInIsProof counts a sign-in as a proof of this moment where the
-	// provider does not say when its user last typed or touched anything, as
-	// Google and GitHub do not: whoever sits at a computer that was left open
-	// passes then. Zero counts it as none for Config.Sessions.RecentProof and
-	// RequireRecent, so that users who have nothing but this provider can not
-	// link, remove or change anything that needs a recent proof.
+	// SignInIsProof counts a sign-in as a proof of this moment when the provider does
+	// not say when its user last typed or touched anything. Google and GitHub do not
+	// say it. With it, a visitor at a computer that was left open passes. Zero counts
+	// such a sign-in as no proof for Config.Sessions.RecentProof and RequireRecent.
+	// Users who have nothing but this provider then cannot link, remove or change
+	// anything that needs a recent proof.
 	SignInIsProof bool
 
-	// AuthURL, TokenURL and Fetch are for OAuth without OpenID, and empty
-	// otherwise. Fetch asks the provider's API whose access token the client
-	// sends along; it returns a Subject that never changes and is never given
-	// to another user, a number rather than a name. Its error is for the owner
-	// and must hold nothing of the answer.
+	// AuthURL, TokenURL and Fetch are for OAuth without OpenID, and empty otherwise.
+	// Fetch asks the provider's API; the client sends the access token along. It
+	// returns a Subject that never changes and is never given to another user, a number
+	// rather than a name. Its error is for the operator and must hold nothing of the
+	// answer.
 	AuthURL, TokenURL string
 	Fetch             func(ctx context.Context, client *http.Client) (Profile, error)
 }
@@ -141,9 +140,9 @@ func (s shortAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// New returns a Handler, or an error that names every mistake in cfg. It asks no
-// provider for anything: that is done when a visitor first presses a button, so
-// a provider that is down keeps no site down.
+// New returns a Handler, or an error that names every error in cfg. It calls no
+// provider: that happens when a visitor first presses a button, so a provider that is
+// down does not keep the site from starting.
 func New(wk *walkin.Middleware, cfg Config) (*Handler, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: oidc: New needs a middleware")

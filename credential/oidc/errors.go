@@ -57,8 +57,8 @@ func refusedThere(code string) *walkin.Refusal {
 	return providerDown(fmt.Errorf("walkin: oidc: the provider answered %s", known(code)))
 }
 
-// exchangeFailed is for a code that got no token, and for what follows. A code
-// that the provider refuses is one that was not meant for this round trip.
+// exchangeFailed is for a code that got no token, and for what follows. A code that the
+// provider refuses was not meant for this login flow.
 func exchangeFailed(err error) *walkin.Refusal {
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && (e.ErrorCode == "invalid_grant" || e.ErrorCode == "bad_verification_code") {
 		return notBelieved(describe(err))
@@ -69,9 +69,8 @@ func exchangeFailed(err error) *walkin.Refusal {
 // noKeys is how go-oidc begins to say that it did not get to judge a signature.
 const noKeys = "failed to verify signature: fetching keys"
 
-// describe says what went wrong in words of ours. Errors of the libraries quote
-// what came over the wire: bodies, descriptions, and with them whatever somebody
-// put there.
+// describe says what went wrong in words of ours. Errors of the libraries quote what
+// came over the wire: bodies, descriptions, and with them text of an attacker.
 func describe(err error) error {
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		status := 0

@@ -1,6 +1,6 @@
-// Package oidc lets visitors prove who they are by an account they have
-// elsewhere: at any OpenID provider, named by its issuer, and at those that have
-// OAuth without OpenID, such as [GitHub].
+// Package oidc lets visitors prove who they are by an account elsewhere: at any OpenID
+// provider, named by its issuer, or at a provider with OAuth but without OpenID, such
+// as [GitHub].
 //
 //	sso, err := oidc.New(wk, oidc.Config{ // wk with "/auth/" in its Paths.Credentials
 //		URL: "https://www.example.com/auth/",
@@ -22,26 +22,26 @@
 //		<button name="provider" value="google">Go on with Google</button>
 //	</form>
 //
-// Whether that signs up, upgrades a guest, signs in, links one more identity or
-// proves again is for [walkin.Middleware.Continue] to say. Whatever fails on the
-// way, the visitor stays who they were.
+// [walkin.Middleware.Continue] decides whether that signs up, upgrades an anonymous
+// user, signs in, links one more identity or proves again. If any step fails, the
+// visitor stays who they were.
 //
 // # What is believed
 //
-// An identity is the issuer and the subject it gives; the ID token is signed by
-// one of the issuer's keys, is for this client, and answers this very request.
-// State, nonce and PKCE verifier are used once, are kept in the store, and are
-// bound to the browser that pressed the button: another browser, or this one
-// after its visitor became somebody else, completes nothing.
+// An identity is the issuer and the subject it gives. The ID token is signed by one of
+// the issuer's keys, is for this client, and answers this very request. State, nonce
+// and PKCE verifier are used once, are kept in the store, and are bound to the browser
+// that pressed the button. Another browser cannot complete the sign-in, nor can this
+// one once its visitor is another user.
 //
-// An e-mail address is never an identity and matches nothing. [Profile] hands it
-// to the app, as verified only where [Provider.VerifiesEmail] says that this
-// provider's word counts.
+// An e-mail address is never an identity and matches nothing. [Profile] hands it to the
+// app, as verified only if [Provider.VerifiesEmail] says that this provider's word
+// counts.
 //
 // # What it does not do
 //
-// It keeps no access token and calls no API later, ends no session at the
-// provider, and hears of none that ended there.
+// It keeps no access token and calls no API later. It ends no session at the provider,
+// and does not hear of sessions that ended there.
 package oidc
 
 import (
@@ -80,7 +80,7 @@ var _ http.Handler = (*Handler)(nil)
 //   - GET callback/NAME: the provider sends the visitor back
 //   - POST callback/NAME: the same, for [Provider.FormPost]
 //
-// No answer may be kept by a cache, and none tells its URL to another site.
+// No answer may be cached, and none tells its URL to another site.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	response.NoStore(w.Header(), "no-store")
 	// A callback's URL has a code in it. Not "no-referrer", with which browsers

@@ -24,7 +24,7 @@ type provider struct {
 
 	mu      sync.Mutex
 	found   *endpoints // nil until it has answered
-	looking *discovery // nil unless somebody asks it now
+	looking *discovery // nil unless a request asks it now
 }
 
 // Endpoints are how to talk to a provider.

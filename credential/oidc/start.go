@@ -21,8 +21,8 @@ import (
 
 const roundTrip = 15 * time.Minute // as long as the cookie of Bind
 
-// A ticket is what is remembered of a round trip, in the store, where the
-// browser cannot change it and every replica finds it.
+// A ticket is what is remembered of a login flow. It is in the store, where the browser
+// cannot change it and every replica finds it.
 type ticket struct {
 	Provider string    `json:"provider"`
 	Binding  string    `json:"binding"` // of the browser, see walkin.Middleware.Bind
@@ -37,7 +37,7 @@ type ticket struct {
 	Answer *answer `json:"answer,omitempty"`
 }
 
-// Whoever reads the store finds no state that a browser could send.
+// A reader of the store finds no state that a browser could send.
 func stateKey(state string) string   { return key("oidc-state", state) }
 func postedKey(posted string) string { return key("oidc-posted", posted) }
 
@@ -46,8 +46,8 @@ func key(kind, secret string) string {
 	return kind + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// start sends the visitor to a provider. FormHandler has seen to it that their
-// own page asks.
+// start sends the visitor to a provider. FormHandler has checked that the request comes
+// from a page of this site.
 func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) {
 	p := h.providers[r.FormValue("provider")]
 	if p == nil {
@@ -58,8 +58,8 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	// Before the provider is asked, too. A robot that presses the button without
-	// end must not fill the store.
+	// Before the provider is asked, too. A bot that presses the button without end must
+	// not fill the store.
 	taken, full, err := h.limits.Take(r.Context(), h.buckets(r))
 	if err != nil {
 		return "", fmt.Errorf("walkin: oidc: %w", err)

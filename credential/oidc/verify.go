@@ -15,16 +15,15 @@ import (
 )
 
 // A Profile is what a provider says about its user. Provider and Subject are the
-// identity. All else is theirs to change from one day to the next, so it is for
-// showing and for writing to, and no way to tell who somebody is.
+// identity. All else may change from one day to the next: use it to show it and to
+// write to the user, never to tell who a user is.
 type Profile struct {
 	Provider string // the issuer
 	Subject  string
 
-	// Email is an address that is the user's: the provider says that it is
-	// verified, and [Provider.VerifiesEmail] says that its word counts.
-	// Otherwise it is empty, and UnverifiedEmail has what the provider wrote,
-	// which may be anybody's.
+	// Email is an address of the user: the provider says that it is verified, and
+	// [Provider.VerifiesEmail] says that its word counts. Otherwise it is empty, and
+	// UnverifiedEmail has what the provider wrote, which may be anybody's.
 	Email           string
 	UnverifiedEmail string
 
@@ -34,10 +33,10 @@ type Profile struct {
 
 type profileKey struct{}
 
-// ProfileFrom returns what the provider said, in the hooks of walkin.Config
-// (OnUpgrade, OnMerge, OnSignIn and AppClaims) while a visitor comes back from
-// it, and false at all other times. It belongs to the identity in the hook's
-// change.
+// ProfileFrom returns what the provider said. It works in the hooks of walkin.Config
+// (OnUpgrade, OnMerge, OnSignIn and AppClaims) while a visitor comes back from the
+// provider, and returns false at all other times. The profile belongs to the identity
+// in the hook's change.
 func ProfileFrom(ctx context.Context) (Profile, bool) {
 	p, ok := ctx.Value(profileKey{}).(Profile)
 	return p, ok

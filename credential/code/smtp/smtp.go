@@ -1,4 +1,4 @@
-// Package smtp sends the codes of credential/code as mail, by the relay of the
+// Package smtp sends the codes of credential/code as mail, through the relay of the
 // app's provider:
 //
 //	sender, err := smtp.New(smtp.Config{Host: "smtp.example.net", Username: "margin", Password: password,
@@ -6,12 +6,12 @@
 //	…
 //	codes, err := code.New(wk, code.Config{Sender: sender, …})
 //
-// A mail is text and HTML, in plain words, with no picture, no tracking and no
-// link but the one of the code. It travels encrypted or not at all. Send waits
-// for the relay to take it, until its context ends: whoever wants to retry, or to
-// answer visitors faster, puts a queue of their own in between.
+// A mail is text and HTML, in plain words, with no picture, no tracking and no link but
+// that of the code. It travels encrypted or not at all. Send waits for the relay to
+// take it, until its context ends. To retry, or to answer visitors faster, put a queue
+// of your own in between.
 //
-// It knows nothing of what becomes of a mail after the relay took it, and sends
+// The package does not know what happens to a mail after the relay took it, and sends
 // nothing to phones.
 package smtp
 
@@ -40,15 +40,15 @@ import (
 type Security uint8
 
 const (
-	// STARTTLS begins in the clear and sends nothing before it is encrypted; a
-	// relay that does not offer it gets no mail. Port 587.
+	// STARTTLS begins unencrypted and sends nothing before it is encrypted; a relay
+	// that does not offer it gets no mail. Port 587.
 	STARTTLS Security = iota
 
 	// ImplicitTLS is encrypted from the start. Port 465.
 	ImplicitTLS
 
-	// InsecurePlaintext encrypts nothing: whoever is on the way reads the codes
-	// and signs in. For a relay on this very machine. Port 25, no password.
+	// InsecurePlaintext encrypts nothing: an attacker on the way reads the codes and
+	// signs in. For a relay on this very machine. Port 25, no password.
 	InsecurePlaintext
 )
 
@@ -103,8 +103,8 @@ type Sender struct {
 
 var _ code.Sender = (*Sender)(nil)
 
-// New returns a Sender, or an error that names every mistake in cfg. It connects
-// to nothing.
+// New returns a Sender, or an error that names every error in cfg. It connects to
+// nothing.
 func New(cfg Config) (*Sender, error) {
 	var mistakes []error
 	mistake := func(format string, args ...any) {
@@ -152,8 +152,8 @@ func New(cfg Config) (*Sender, error) {
 }
 
 // Send implements [code.Sender]. It returns when the relay has taken the mail. Its
-// errors quote neither the message nor anything that the relay said, at whichever
-// step: that may quote the address.
+// errors quote neither the message nor anything that the relay said, at any step: that
+// may quote the address.
 func (s *Sender) Send(ctx context.Context, m code.Message) error {
 	if m.Kind != code.Email {
 		return errors.New("walkin: smtp: this is no message for an e-mail address")
@@ -206,7 +206,7 @@ func (s *Sender) Deliver(ctx context.Context, to, subject, text, html string) er
 	if err := client.SendWithSMTPClient(relay, message); err != nil {
 		return failure(ctx, err)
 	}
-	// The relay has the mail, however it parts, and nobody waits for that.
+	// The relay has the mail, however it parts. There is nothing left to wait for.
 	if sent() {
 		go func() {
 			end := time.AfterFunc(parting, func() { _ = connection.Close() })
@@ -298,9 +298,9 @@ func isLine(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsGraphic(c) })
 }
 
-// failure says what failed, in our own words: whatever go-mail returns may quote
-// the relay, its certificate or its address, so nothing of it is wrapped but errors
-// of the network that have no words of anybody.
+// failure says what failed, in our own words. Errors of go-mail may quote the relay,
+// its certificate or its address, so none of them is wrapped, except errors of the
+// network that have no foreign text.
 func failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("walkin: smtp: the relay took too long: %w", context.Cause(ctx))

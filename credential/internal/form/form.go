@@ -12,8 +12,8 @@ import (
 
 const maxForm = 64 << 10 // bytes
 
-// Parse reads the body of a form, unless somebody has read it. The error is a
-// *[walkin.Refusal]: 400, 413 or 415 for a form that is none.
+// Parse reads the body of a form, unless it was read before. The error is a
+// *[walkin.Refusal]: 400, 413 or 415 for an invalid form.
 func Parse(r *http.Request) error {
 	if len(r.PostForm) > 0 {
 		return nil

@@ -17,9 +17,9 @@ func IsAddress(s string) bool {
 	return ok && len(s) <= MaxLength && isLocal(local) && isDomain(domain)
 }
 
-// isLocal reports whether s is the part of an address before the @: a
-// dot-atom (RFC 5322, 3.2.3). Quoted ones are refused; they spell one mailbox
-// in many ways, and nobody has one.
+// isLocal reports whether s is the part of an address before the @: a dot-atom (RFC
+// 5322, 3.2.3). Quoted ones are refused: they spell one mailbox in many ways, and are
+// not in use.
 func isLocal(s string) bool {
 	if len(s) > maxLocal {
 		return false

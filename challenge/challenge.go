@@ -100,7 +100,7 @@ const (
 )
 
 // New returns a Gate and attaches it to the middleware: from then on visitors can get
-// past its limit on new users. The error names every mistake in cfg; a middleware has
+// past its limit on new users. The error lists everything wrong in cfg; a middleware has
 // one Gate at most. Serve the Gate at Config.Path: where it is not served nobody can
 // pass, and visitors wait as without it.
 func New(wk *walkin.Middleware, cfg Config) (*Gate, error) {

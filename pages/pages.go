@@ -175,7 +175,7 @@ type Pages struct {
 	styles    string // the address of ours, with its hash
 }
 
-// New returns Pages, or an error that names every mistake in cfg. From then on wk shows
+// New returns Pages, or an error that lists everything wrong in cfg. From then on wk shows
 // its own pages, such as refusals, in the same frame.
 func New(wk *walkin.Middleware, cfg Config) (*Pages, error) {
 	if wk == nil {

@@ -101,7 +101,7 @@ type Left struct {
 	Until time.Time
 }
 
-// New returns a Quota, or an error that names every mistake in cfg.
+// New returns a Quota, or an error that lists everything wrong in cfg.
 func New(wk *walkin.Middleware, cfg Config) (*Quota, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: quota: New needs a middleware")

@@ -102,7 +102,7 @@ const (
 	marker = "walkin_resume"
 )
 
-// New returns a Keeper, or an error that names every mistake in cfg.
+// New returns a Keeper, or an error that lists everything wrong in cfg.
 func New(wk *walkin.Middleware, cfg Config) (*Keeper, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: resume: New needs a middleware")

@@ -71,7 +71,7 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// New returns a Codes, or an error that names every error in cfg.
+// New returns a Codes, or an error that lists everything wrong in cfg.
 func New(wk *walkin.Middleware, cfg Config) (*Codes, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: code: New needs a middleware")

@@ -140,7 +140,7 @@ func (s shortAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// New returns a Handler, or an error that names every error in cfg. It calls no
+// New returns a Handler, or an error that lists everything wrong in cfg. It calls no
 // provider: that happens when a visitor first presses a button, so a provider that is
 // down does not keep the site from starting.
 func New(wk *walkin.Middleware, cfg Config) (*Handler, error) {

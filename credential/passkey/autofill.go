@@ -16,11 +16,12 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// A browser that suggests passkeys in a field needs a challenge before anybody
-// has pressed anything: at every view of the page, by a person or a bot; and a bot
-// presses the button as often as it likes. A ticket for each would let bots fill
-// the store. So the challenges of sign-ins are not kept: they say themselves until when they are good, and a MAC says that they are ours and
-// whose. What is kept, once a key has signed one, is that it was used.
+// A browser that suggests passkeys in a field needs a challenge before anything was
+// pressed: at every view of the page, by a person or a bot. And a bot presses the
+// button as often as it likes. A ticket for each would let bots fill the store. So the
+// challenges of sign-ins are not stored: each states its own expiry, and a MAC shows
+// that it is ours and which browser it is for. What is stored, once a key has signed
+// one, is that it was used.
 //
 // A challenge is the time, a random number, and the MAC over both and the browser.
 const (
@@ -63,7 +64,7 @@ func (p *Passkeys) challenged(r *http.Request, challenge string) (ceremony, erro
 			continue
 		}
 		expires := time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
-		// One of next year was made by whoever has the key, and not by us.
+		// One of next year was made by an attacker who has the key, and not by us.
 		if now := time.Now(); !now.Before(expires) || expires.After(now.Add(ceremonyTime+usedFor)) {
 			return ceremony{}, ceremonyOver()
 		}

@@ -17,11 +17,10 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// A ceremony is what a challenge was given out for. That of a registration is kept in
-// a ticket, and that of a sign-in is made again from its challenge. It is
-// found again by the browser that it is bound to and by its challenge: another
-// browser finds nothing, and so cannot even spend it, and two tabs do not get
-// into each other's way.
+// A ceremony is what a challenge was given out for. That of a registration is kept in a
+// ticket, and that of a sign-in is derived again from its challenge. It is found again
+// by the browser that it is bound to and by its challenge. Another browser finds
+// nothing, and so cannot even spend it, and two tabs do not get into each other's way.
 type ceremony struct {
 	Session webauthn.SessionData `json:"session"`
 	Name    string               `json:"name,omitempty"` // of the new key
@@ -65,8 +64,8 @@ func (p *Passkeys) take(r *http.Request, challenge string) (ceremony, error) {
 	return ceremony{}, ceremonyOver()
 }
 
-// takeTicket takes one ticket of the request's networks: a robot that presses the
-// button without end must not fill the store. The refusal is 429.
+// takeTicket takes one ticket of the request's networks: a bot that presses the button
+// without end must not fill the store. The refusal is 429.
 func (p *Passkeys) takeTicket(r *http.Request) (limits.Taken, error) {
 	taken, full, err := p.limits.Take(r.Context(), limits.Networks("passkey:", p.middleware.ClientNetworks(r), p.perNetwork))
 	if err != nil {
@@ -84,9 +83,9 @@ func ceremonyOver() *walkin.Refusal {
 		Text: texts.Of("passkey.over")}
 }
 
-// unverified is the refusal of a response that the library does not accept. It
-// looks for the reason itself: the library's texts quote the response, which is a
-// stranger's.
+// unverified is the refusal of a response that the library does not accept. It finds
+// the reason itself: the library's texts quote the response, which comes from a
+// stranger.
 func (p *Passkeys) unverified(client protocol.CollectedClientData, device protocol.AuthenticatorData) *walkin.Refusal {
 	refusal := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_bad",
 		Text: texts.Of("passkey.unverified")}

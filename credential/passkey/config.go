@@ -17,10 +17,10 @@ import (
 
 // Config says whose passkeys these are. RPID, Origins and DisplayName are required.
 type Config struct {
-	// RPID is the domain that keys are made for: the site's, or one above it
-	// whose every subdomain may then use them, as example.com for
-	// www.example.com. It cannot be changed: keys of another one are lost. For
-	// development it is localhost; no address is one.
+	// RPID is the domain that keys are made for: the site's, or a parent domain, such
+	// as example.com for www.example.com, all of whose subdomains may then use the
+	// keys. It cannot be changed: keys of another RPID are lost. For development it is
+	// localhost. An IP address is not allowed.
 	RPID string
 
 	// Origins are where the pages are: https://www.example.com, with the port
@@ -31,20 +31,20 @@ type Config struct {
 	// DisplayName is the site's name, which the device shows.
 	DisplayName string
 
-	// UserName returns the name under which the visitor's device lists a new
-	// key, such as the e-mail address they use here; [walkin.FromContext] tells
-	// who they are. It is for the visitor's eyes and goes nowhere else. Nil, or
-	// an empty name, is DisplayName with the day.
+	// UserName returns the name under which the visitor's device lists a new key, such
+	// as the e-mail address they use here; [walkin.FromContext] tells who they are.
+	// Only the visitor sees it, and it goes nowhere else. Nil, or an empty name, is
+	// DisplayName with the day.
 	UserName func(*http.Request) string
 
-	// PerNetwork is how many registrations may begin, each of which is a ticket in
-	// the store for five minutes: per network of walkin.Middleware.ClientNetworks,
-	// and four times as many for the larger one of IPv6. Zero is 60 in 15 minutes;
-	// there is no way to turn it off.
+	// PerNetwork is how many registrations may begin, per network of
+	// walkin.Middleware.ClientNetworks, and four times as many for the larger one of
+	// IPv6. Each is a ticket in the store for five minutes. Zero is 60 in 15 minutes.
+	// The limit cannot be turned off.
 	PerNetwork limit.Limit
 }
 
-// New returns Passkeys, or an error that names every mistake in cfg.
+// New returns Passkeys, or an error that lists everything wrong in cfg.
 func New(wk *walkin.Middleware, cfg Config) (*Passkeys, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: passkey: New needs a middleware")

@@ -1,7 +1,7 @@
-// Package passkey lets visitors sign up, sign in and prove themselves again with
-// a passkey (WebAuthn): no name, no password, nothing to phish. [Passkeys] is an
-// http.Handler for a path of its own, which goes into walkin.Config.Paths.Credentials,
-// and brings the script for the page:
+// Package passkey lets visitors sign up, sign in and prove themselves again with a
+// passkey (WebAuthn): no name, no password, nothing to phish. [Passkeys] is an
+// http.Handler. Give it a path of its own, and add that to
+// walkin.Config.Paths.Credentials. It also serves the script for the page:
 //
 //	passkeys, err := passkey.New(wk, passkey.Config{
 //		RPID: "example.com", Origins: []string{"https://example.com"}, DisplayName: "Example",
@@ -16,42 +16,43 @@
 //	</form>
 //	<script src="/passkey/script.js" defer></script>
 //
-// A form with the action /passkey/register makes a passkey for whoever the
-// visitor is: an anonymous user is upgraded and keeps their ID, nobody becomes a
-// new user, a permanent user gets one more key. /passkey/signin signs anybody in
-// by whichever key they choose, and asks a permanent user for one of their own,
-// as a fresh proof.
+// A form with the action /passkey/register makes a passkey for the current visitor. An
+// anonymous user is upgraded and keeps their ID. A visitor without a user becomes a new
+// user. A permanent user gets one more key. /passkey/signin signs a visitor in by the
+// key they choose. It asks a permanent user for one of their own keys, as a fresh
+// proof.
 //
-// Browsers suggest passkeys in a field of the page as well, before any button is
-// pressed: one with autocomplete="username webauthn".
+// Browsers also suggest passkeys in a field of the page before a button is pressed: one
+// with autocomplete="username webauthn".
 //
 // # What is believed
 //
-// A signature over a challenge that this site gave to this browser for one use
-// and five minutes, made at one of Config.Origins for Config.RPID, by a key that
-// is in the store. The browser is the one that asked, by [walkin.Middleware.Bind].
-// The device must have verified its user, by PIN, finger or face: the key is all
-// there is, so having the device cannot be enough. Which make of device it is
-// does not matter; attestation is not asked for, and not looked at.
+// A signature over a challenge, made at one of Config.Origins for Config.RPID, by a key
+// that is in the store. This site gave the challenge to this browser, for one use and
+// five minutes. The browser is the one that asked, by [walkin.Middleware.Bind]. The
+// device must have verified its user, by PIN, finger or face: the key is the only
+// factor, so having the device must not be enough. The make of the device does not
+// matter: attestation is not requested, and is ignored.
 //
-// The key's counter must go up where it has one. When it does not, there may be
-// two copies of the key, and it is refused: the event's reason is "cloned".
+// The key's counter must go up if it has one. If it does not, there may be two copies
+// of the key, and the sign-in is refused: the event's reason is "cloned".
 //
 // # What is stored
 //
-// Nothing for a sign-in that only began: its challenge is signed, and the store learns which ones were used. A registration that began is a ticket
-// for five minutes, and limited, see Config.PerNetwork.
+// Nothing for a sign-in that only began: its challenge is signed, and the store learns
+// which challenges were used. A registration that began is a ticket for five minutes.
+// Their number is limited, see Config.PerNetwork.
 //
-// An identity of the provider "passkey" whose subject is the key's ID and whose
-// secret is the public key with what belongs to it, as JSON. The user handle that
-// the device keeps is random and the same for all keys of a user: it is not the
-// user ID, so whoever finds a device learns nothing that the site shows
-// elsewhere, and nobody needs a user ID before they have a key.
+// A passkey is an identity of the provider "passkey". Its subject is the key's ID, and
+// its secret is the public key with what belongs to it, as JSON. The user handle that
+// the device keeps is random and the same for all keys of a user. It is not the user
+// ID: so the finder of a device learns nothing that the site shows elsewhere, and a
+// visitor needs no user ID before they have a key.
 //
 // # What it does not do
 //
-// It is not a second factor beside a password. It recovers no lost key: let people have two keys, or
-// another credential.
+// It is not a second factor beside a password. It recovers no lost key: let users have
+// two keys, or another credential.
 package passkey
 
 import (
@@ -71,9 +72,9 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// Provider is the provider of all identities of this package. Their subject is
-// the key's ID in base64url without padding; of an ID above 191 bytes, which has
-// no room there, "sha256." and its hash.
+// Provider is the provider of all identities of this package. Their subject is the
+// key's ID in base64url without padding. For an ID above 191 bytes, which is too long,
+// the subject is "sha256." and the ID's hash.
 const Provider = "passkey"
 
 const (
@@ -81,7 +82,7 @@ const (
 	maxBody      = 32 << 10 // bytes; what a browser sends has about 2 KB
 )
 
-// Passkeys registers keys and signs people in by them. Make one with [New]. Its
+// Passkeys registers keys and signs visitors in by them. Make one with [New]. Its
 // methods may be called concurrently; it starts no goroutine.
 type Passkeys struct {
 	middleware  *walkin.Middleware
@@ -104,9 +105,9 @@ var _ http.Handler = (*Passkeys)(nil)
 //   - POST signin and signin-finish: prove the owner of a key
 //   - GET script.js: the script that calls these for the forms of a page
 //
-// Posts carry JSON, and answer with JSON: the options for the browser's API, an
-// outcome, or a refusal as [walkin.Middleware.Refuse] has it. They are refused
-// from other origins. Whatever fails, the visitor stays who they were.
+// Posts carry JSON, and are answered with JSON: the options for the browser's API, an
+// outcome, or a refusal as [walkin.Middleware.Refuse] has it. Posts from other origins
+// are refused. If any step fails, the visitor stays who they were.
 func (p *Passkeys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if path.Base(r.URL.Path) == "script.js" {
 		p.serveScript(w, r)

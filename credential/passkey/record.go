@@ -36,8 +36,8 @@ type Key struct {
 	// is not is lost with its device.
 	Synced bool
 
-	// AAGUID names the make of device or password manager, by its own word; zero
-	// when it does not say.
+	// AAGUID names the make of device or password manager, as the device itself states
+	// it; zero when it does not.
 	AAGUID uuid.UUID
 }
 
@@ -55,8 +55,8 @@ func (p *Passkeys) Keys(ctx context.Context, userID uuid.UUID) ([]Key, error) {
 	return keys, nil
 }
 
-// Describe reads what an identity of this package says about its key, as Keys does. One
-// that cannot be read has no name.
+// Describe reads what an identity of this package says about its key, as Keys does. A
+// key that cannot be read has no name.
 func (p *Passkeys) Describe(identity walkin.Identity) (name string, usedAt time.Time, synced bool) {
 	k, err := recordOf(identity)
 	if err != nil {
@@ -70,7 +70,7 @@ func (p *Passkeys) Describe(identity walkin.Identity) (name string, usedAt time.
 // not theirs is a 404. Call it behind walkin.Middleware.Handler. The error is for
 // [walkin.Middleware.Refuse].
 func (p *Passkeys) Rename(w http.ResponseWriter, r *http.Request, id, name string) error {
-	if _, err := p.middleware.Bind(w, r); err != nil { // whether it is the visitor's own act
+	if _, err := p.middleware.Bind(w, r); err != nil { // whether the request is the visitor's own
 		return err
 	}
 	c, ok := walkin.FromContext(r.Context())
@@ -98,8 +98,8 @@ func checkName(name string) (string, error) {
 	return name, nil
 }
 
-// A record is the secret of an identity: what is known of a key. Nothing in it
-// is secret; who can change it can sign in.
+// A record is the secret of an identity: what is known of a key. Nothing in it is
+// secret, but changing it is enough to sign in.
 type record struct {
 	ID             []byte                            `json:"id"`
 	PublicKey      []byte                            `json:"public_key"` // COSE
@@ -127,9 +127,9 @@ func (k record) credential() webauthn.Credential {
 	}
 }
 
-// method is how a key proves its owner, in the words of RFC 8176: "hwk" for one
-// that stays in its device, "swk" for one that is copied between devices. It is
-// the device's word; without attestation nobody vouches for it.
+// method is how a key proves its owner, in the words of RFC 8176: "hwk" for one that
+// stays in its device, "swk" for one that is copied between devices. The device says so
+// itself; without attestation nothing confirms it.
 func (k record) method() string {
 	if k.BackupEligible {
 		return "swk"

@@ -14,7 +14,7 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// leastTime is what somebody needs to find their key, touch it and wait.
+// leastTime is how long a visitor needs to find their key, touch it and wait.
 const leastTime = time.Minute
 
 // An outcome answers a ceremony that is complete. A client without cookies finds its
@@ -74,8 +74,9 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 	}
 	if user.handle == nil {
 		// A device keeps one key for each handle, and forgets the one it had. So a
-		// user's keys share one, where the device's own list keeps it from making
-		// a second; and a new user's is new, whoever else was at this browser.
+		// user's keys share one handle: the device's own list keeps it from making a
+		// second. A new user's handle is new, even if another user was at this browser
+		// before.
 		user.handle = make([]byte, 32)
 		rand.Read(user.handle)
 	}
@@ -96,8 +97,8 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 	return options, nil
 }
 
-// transports returns the ways to a device that there are, of those that a browser
-// named: what it likes to say would be stored otherwise.
+// transports returns the known transports of those that a browser named. Otherwise the
+// store would hold whatever the browser says.
 func transports(said []protocol.AuthenticatorTransport) []protocol.AuthenticatorTransport {
 	known := []protocol.AuthenticatorTransport{protocol.BLE, protocol.Hybrid, protocol.Internal, protocol.NFC, protocol.SmartCard, protocol.USB}
 	return slices.DeleteFunc(known, func(t protocol.AuthenticatorTransport) bool { return !slices.Contains(said, t) })
@@ -122,8 +123,8 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 		return nil, err
 	}
 	made := &response.Response.AttestationObject
-	// We asked for no attestation. One that came all the same is not looked at:
-	// parsers of certificates are not for strangers.
+	// We asked for no attestation. One that came all the same is ignored: parsers of
+	// certificates must not see a stranger's input.
 	made.Format, made.AttStatement = string(protocol.AttestationFormatNone), nil
 	key, err := p.webauthn.CreateCredential(account{handle: c.Session.UserID}, c.Session, response)
 	if err != nil {
@@ -142,9 +143,9 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	if err != nil {
 		return nil, err
 	}
-	// New: who makes a key proves that they have it, and nothing about an
-	// identity that exists. The ID is the browser's word; with somebody else's it
-	// must open nothing.
+	// New: to make a key proves that one has it, and nothing about an identity that
+	// exists. The browser states the ID; with that of another user's key it must open
+	// nothing.
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
 		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, New: true, Binding: c.bound})
 	if errors.Is(err, walkin.ErrIdentityTaken) {

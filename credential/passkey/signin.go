@@ -111,8 +111,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
 		Provider: Provider, Subject: identity.Subject, Method: k.method(), Binding: c.bound,
 		Redeem: func(ctx context.Context) error {
-			// A key that was removed a moment ago must not come back as
-			// somebody's.
+			// A key that was removed a moment ago must not come back with an owner.
 			again, err := p.store.Identity(ctx, Provider, identity.Subject)
 			if errors.Is(err, walkin.ErrNotFound) || err == nil && again.UserID != identity.UserID {
 				return unknown()

@@ -8,16 +8,16 @@ import (
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 )
 
-// Nothing is signed when a key is made, so a key that cannot be used would show
-// only when its owner comes back, and one that anybody can sign with not even then.
+// Nothing is signed when a key is made. So an unusable key would show only when its
+// owner comes back, and a key that anybody can sign with not even then.
 
 const (
 	minRSABits = 2048      // as for token keys, RFC 7518 §3.3
 	maxRSAExp  = 1<<31 - 1 // what crypto/rsa takes
 )
 
-// usable reports whether a COSE key is one that its owner, and nobody else, can
-// sign in with. The library looks at its form, and at a point of P-256.
+// usable reports whether a COSE key is one that its owner alone can sign in with. The
+// library looks at its form, and at a point of P-256.
 func usable(public []byte) bool {
 	if len(public) > maxPublicKey {
 		return false
@@ -41,10 +41,10 @@ func usable(public []byte) bool {
 	return false // of a kind that we did not ask for
 }
 
-// isEd25519 reports whether b is a point of edwards25519 (RFC 8032, 5.1.3) whose
-// order is not one of the eight small ones. Of those, whose private keys nobody
-// has, the all-zero key is one, and some signatures hold for any message. The
-// numbers are public, so it may take as long as it takes.
+// isEd25519 reports whether b is a point of edwards25519 (RFC 8032, 5.1.3) whose order
+// is not one of the eight small ones. Small ones have no private key. The all-zero key
+// is one of them, and for it some signatures hold for any message. The numbers are
+// public, so this need not run in constant time.
 func isEd25519(b []byte) bool {
 	if len(b) != 32 {
 		return false

@@ -19,19 +19,18 @@ type Config struct {
 	// is "email" and "password".
 	NameField, PasswordField string
 
-	// Proven says that names are e-mail addresses which credential/code has
-	// proven: the passwords are kept with the identities of that package, and
-	// sign in to them. Then nobody signs up here; give NewSecret to
-	// code.Config.Secret.
+	// Proven says that names are e-mail addresses which credential/code has proven: the
+	// passwords are kept with the identities of that package, and sign in to them. Then
+	// visitors cannot sign up here; give NewSecret to code.Config.Secret.
 	Proven bool
 
 	// Phones says, with Proven, that names are phone numbers in place of addresses,
 	// in the form +14155550123.
 	Phones bool
 
-	// MinLength is how many characters a new password has at least, 8 to 64;
-	// 0 is 8. NIST SP 800-63B asks for 8 in its third revision, and in its
-	// fourth for 15 where there is no second factor.
+	// MinLength is the least number of characters of a new password, 8 to 64; 0 is 8.
+	// NIST SP 800-63B asks for 8 in its third revision, and in its fourth for 15 where
+	// there is no second factor.
 	MinLength int
 
 	// Cost is what a hash costs; zero is 2 passes over 19 MiB, which takes
@@ -39,15 +38,15 @@ type Config struct {
 	Cost Cost
 
 	// Hashes is how many hashes may run at once, each with Cost.Memory; 0 is
-	// GOMAXPROCS. Waiting is how many more may wait for their turn before
-	// visitors are asked to come back; 0 is 32 for each of Hashes, a wait of
-	// about a second. New passwords take half of the room at most.
+	// GOMAXPROCS. Waiting is how many more may wait for their turn before visitors are
+	// asked to come back; 0 is 32 for each of Hashes, a wait of about a second. New
+	// passwords take at most half of these places.
 	Hashes, Waiting int
 
-	// The limits on failed sign-ins; there is no way to turn one off. That many may
-	// come at once, and each is forgiven after Per divided by Count. Refused attempts
-	// do not count, and neither do right ones, except while they are being checked.
-	// There are three, since each of them alone is a weapon:
+	// The limits on failed sign-ins. None can be turned off. Count attempts may come at
+	// once, and each is forgiven after Per divided by Count. Refused attempts do not
+	// count. Right ones count only while they are being checked. There are three
+	// limits, since each of them alone is a weapon:
 	//
 	//   - PerAddress (an IPv4 address, an IPv6 /64) stops one computer that tries
 	//     common passwords with many names. Zero is 50 in 15 minutes.
@@ -59,13 +58,14 @@ type Config struct {
 	//     owner out of new browsers too, so it is wide: 100 is what NIST SP 800-63B,
 	//     5.2.2, allows in a row. Zero is 100 an hour.
 	//
-	// A browser that has proven the name before, or is signed in as its user, counts
-	// in none of them: it has as many tries as PerNameAndNetwork says, and all of
-	// them together as many as PerName. Unknown names count like known ones.
+	// A browser that has proven the name before, or is signed in as its user, counts in
+	// none of them. It has as many tries as PerNameAndNetwork says, and all such
+	// browsers together have as many as PerName says. Unknown names count like known
+	// ones.
 	PerAddress, PerNameAndNetwork, PerName limit.Limit
 }
 
-// New returns a Password, or an error that names every mistake in cfg.
+// New returns a Password, or an error that lists everything wrong in cfg.
 func New(wk *walkin.Middleware, cfg Config) (*Password, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: password: New needs a middleware")

@@ -24,8 +24,9 @@ func newGate(through, waiting int) *gate {
 	}
 }
 
-// turnUnlimited is turn for what nothing limits, as sign-ups. It fills half of the
-// places at most, so that a flood of it keeps nobody from signing in.
+// turnUnlimited is turn for requests that no limit counts, such as sign-ups. It fills
+// half of the places at most, so that a flood of them cannot keep users from signing
+// in.
 func (g *gate) turnUnlimited(ctx context.Context, f func() error) error {
 	select {
 	case g.unlimited <- struct{}{}:
@@ -36,8 +37,8 @@ func (g *gate) turnUnlimited(ctx context.Context, f func() error) error {
 	return g.turn(ctx, f)
 }
 
-// turn runs f when it is its turn, and returns its error. It refuses with 503
-// when too many wait already, at once, and when the context ends before.
+// turn runs f when it is its turn, and returns its error. It refuses with 503 at once
+// when too many wait already, and when the context ends before its turn.
 func (g *gate) turn(ctx context.Context, f func() error) error {
 	select {
 	case g.places <- struct{}{}:

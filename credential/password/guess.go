@@ -11,11 +11,11 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// guess returns the identity of a name and its stored hash when the password is
-// right. It is one of the attempts that are limited: counted before its hash,
-// so that a hundred at once get as far as a hundred in a row, and taken back
-// when it was right. Those that wait for their turn do not count yet, or people
-// who know their password would stand in each other's way.
+// guess returns the identity of a name and its stored hash if the password is right.
+// Each call is a limited attempt: it is counted before its hash, so that a hundred
+// concurrent ones get no further than a hundred in a row, and given back if the
+// password was right. Attempts that wait for their turn do not count yet, or users who
+// know their password would stand in each other's way.
 func (p *Password) guess(r *http.Request, name, password string) (walkin.Identity, phc, error) {
 	identity, stored, known, err := p.lookUp(r.Context(), name)
 	if err != nil {
@@ -45,10 +45,10 @@ func (p *Password) guess(r *http.Request, name, password string) (walkin.Identit
 	return identity, stored, err
 }
 
-// lookUp returns what is stored of a name. An unknown name has a hash, too,
-// which takes as long as others and is no password's: so neither the answer nor
-// the time tells who is known. Until a hash with another cost is renewed, its
-// own time tells it.
+// lookUp returns what is stored of a name. An unknown name gets a hash too, which takes
+// as long as others and matches no password. So neither the answer nor the time tells
+// which names are known. Until a hash with another cost is renewed, its own time does
+// tell it.
 func (p *Password) lookUp(ctx context.Context, name string) (identity walkin.Identity, stored phc, known bool, err error) {
 	identity, err = p.store.Identity(ctx, p.provider, name)
 	switch {
@@ -71,8 +71,8 @@ func mismatch(reason string) *walkin.Refusal {
 		Text: texts.Of("password.wrong")}
 }
 
-// renew gives an identity the hash of a password, and returns it. It compares what is stored
-// with what was proven, while it holds the user's lock: a renewed hash of the
+// renew gives an identity the hash of a password, and returns it. While it holds the
+// user's lock it compares what is stored with what was proven: a renewed hash of the
 // old password must not undo a change to a new one.
 func (p *Password) renew(ctx context.Context, proven walkin.Identity, password string) (secret []byte, err error) {
 	err = p.gate.turn(ctx, func() error {

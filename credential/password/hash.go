@@ -19,11 +19,11 @@ type Cost struct {
 	Threads uint8  // lanes, 1 to 16; each runs on a core of its own
 }
 
-// What a stored hash may ask for, so that a row nobody looked at cannot take
-// the process's memory: 256 MiB and some two seconds, at worst. RFC 9106's
-// second recommendation (64 MiB, t=3, p=4) fits, its first (2 GiB) does not.
-// Below eight bytes of salt and sixteen of hash there is no argon2id to speak
-// of; nobody writes more than 64 of either.
+// Bounds on what a stored hash may ask for, so that an unchecked row cannot take the
+// process's memory: 256 MiB and some two seconds, at worst. RFC 9106's second
+// recommendation (64 MiB, t=3, p=4) fits, its first (2 GiB) does not. Less than eight
+// bytes of salt or sixteen of hash is no proper argon2id; more than 64 of either is not
+// in use.
 const (
 	maxTime          = 10
 	maxMemory        = 256 << 10 // KiB

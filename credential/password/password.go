@@ -1,43 +1,41 @@
-// Package password lets visitors sign up and sign in with a name and a
-// password. A [Password] is a [walkin.Credential], for UpgradeHandler and
-// SignInHandler:
+// Package password lets visitors sign up and sign in with a name and a password. A
+// [Password] is a [walkin.Credential], for UpgradeHandler and SignInHandler:
 //
 //	passwords, err := password.New(wk, password.Config{})
 //	…
 //	mux.Handle("/upgrade", wk.UpgradeHandler(passwords, page))
 //	mux.Handle("/signin", wk.SignInHandler(passwords, page))
 //
-// The name is a user name or an e-mail address. An address is a login name here
-// and nothing more: nobody has shown that it is theirs, so send nothing private
-// to it, and match no other account by it. With Config.Proven it is otherwise:
-// then credential/code has proven every address.
+// The name is a user name or an e-mail address. An address is only a login name here:
+// its user has not proven that it is theirs. So send nothing private to it, and match
+// no other account by it. With Config.Proven, credential/code has proven every address.
 //
 // # What is stored
 //
-// An argon2id hash (RFC 9106) with a salt of its own, as a PHC string, in the
-// secret of the identity. Hashes of another system can be moved in as they are
-// when they are argon2id strings; weaker ones are replaced when their owner
-// signs in. Names and passwords are in no error and no log.
+// An argon2id hash (RFC 9106) with a salt of its own, as a PHC string, in the secret of
+// the identity. Argon2id strings of another system can be imported as they are; weak
+// ones are replaced when their owner signs in. Names and passwords are in no error and
+// no log.
 //
 // # Guessing
 //
-// Failed sign-ins are limited by where they come from and by the name they are
-// for, see [Config]. An unknown name and a wrong password get the same answer
-// after the same work. What a stranger can learn is that a name is taken, by
-// signing up with it; that is so wherever people choose their names.
+// Failed sign-ins are limited by where they come from and by the name they are for, see
+// [Config]. An unknown name and a wrong password get the same answer after the same
+// work. A stranger can learn that a name is taken, by signing up with it; that is so
+// wherever users choose their names.
 //
 // A browser that has proven the name before, or is signed in as its user, counts in
-// buckets of its own, see [walkin.Middleware.KnownDevice]: strangers who guess lock nobody out
-// of the browsers they use.
+// buckets of its own, see [walkin.Middleware.KnownDevice]. So strangers who guess
+// cannot lock users out of the browsers they use.
 //
-// Without walkin.Config.Limiter the counts are kept in memory, by each process for itself:
-// n replicas allow n times the guesses, and a restart forgets.
+// Without walkin.Config.Limiter each process keeps its own counts in memory: n replicas
+// allow n times the guesses, and a restart resets the counts.
 //
 // # What it does not do
 //
-// It sends no mail, resets no forgotten password, and asks no service whether
-// a password has leaked. It limits guesses, not sign-ups: of those, only as
-// many run at once as [Config] lets hash at once, and they leave room for sign-ins.
+// It sends no mail, resets no forgotten password, and asks no service whether a
+// password has leaked. It limits guesses, not sign-ups. Of those, only as many run at
+// once as [Config] lets hash at once, and they leave room for sign-ins.
 package password
 
 import (
@@ -65,8 +63,8 @@ const (
 // isProven reports whether the names are proven by credential/code.
 func (p *Password) isProven() bool { return p.provider == provenEmail || p.provider == provenPhone }
 
-// A Password signs people up and in by name and password. Make one with [New].
-// Its methods may be called concurrently; it starts no goroutine.
+// A Password signs visitors up and in by name and password. Make one with [New]. Its
+// methods may be called concurrently; it starts no goroutine.
 type Password struct {
 	wk                       *walkin.Middleware
 	store                    walkin.Store
@@ -83,12 +81,12 @@ type Password struct {
 
 var _ walkin.Credential = (*Password)(nil)
 
-// SignUp implements [walkin.Credential]: it reads a name and a new password,
-// and returns a proof with the password's hash. Whether the name is free is
-// for Continue to find out. What the visitor can mend is a *[walkin.Refusal]:
-// 422 for a name or password that will not do; 400, 413 or 415 for a form that
-// is none; 503 when too many hash at once. With Config.Proven it is an error of
-// another kind: a form alone proves no address.
+// SignUp implements [walkin.Credential]: it reads a name and a new password, and
+// returns a proof with the password's hash. Continue finds out whether the name is
+// free. An error that the visitor can fix is a *[walkin.Refusal]: 422 for an unsuitable
+// name or password; 400, 413 or 415 for an invalid form; 503 when too many hash at
+// once. With Config.Proven SignUp returns an error of another kind: a form alone proves
+// no address.
 func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
 	if p.isProven() {
 		return walkin.Proof{}, errors.New("walkin: password: with Config.Proven, credential/code signs people up")
@@ -100,18 +98,18 @@ func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
 	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: secret, New: true, Device: true}, nil
 }
 
-// NewSecret reads the form that SignUp reads, refuses as it does, and returns the
-// hash of the password, which is what an identity has for a secret. It is for
-// code.Config.Secret, with Config.Proven: the hash waits until the address is
-// proven, and until then the password signs nobody in. It is also for an owner
-// who sets a new password, after a fresh proof: hand it to Store.SetSecret.
+// NewSecret reads the form that SignUp reads, refuses as SignUp does, and returns the
+// hash of the password, which is the secret of an identity. It is for
+// code.Config.Secret, with Config.Proven: the hash waits until the address is proven,
+// and until then the password signs in no user. It is also for an owner who sets a new
+// password, after a fresh proof: pass it to Store.SetSecret.
 func (p *Password) NewSecret(r *http.Request) ([]byte, error) {
 	_, secret, err := p.choose(r, func(*http.Request) error { return nil })
 	return secret, err
 }
 
-// choose returns the name and the new password's hash of a form. What room asks for
-// is asked before the hash, which costs more than a refusal.
+// choose returns the name and the new password's hash of a form. It calls room before
+// the hash, which costs more than a refusal.
 func (p *Password) choose(r *http.Request, room func(*http.Request) error) (name string, secret []byte, err error) {
 	name, password, err := p.read(r)
 	if err != nil {
@@ -130,13 +128,12 @@ func (p *Password) choose(r *http.Request, room func(*http.Request) error) (name
 	return name, secret, err
 }
 
-// SignIn implements [walkin.Credential]: it reads a name and its password. It
-// refuses as SignUp does, and with 401 when the two do not belong together,
-// 429 when there were too many failures, 503 when the store does not answer.
-// The Reason of a 401 tells the owner "unknown_name" from "wrong_password"; to
-// the visitor they are the same. Any other error is a stored hash that cannot
-// be used. The proof's Redeem refuses with 401 when the password has been changed
-// since, or its identity removed.
+// SignIn implements [walkin.Credential]: it reads a name and its password. It refuses
+// as SignUp does, and with 401 when the two do not belong together, 429 when there were
+// too many failures, 503 when the store does not answer. The Reason of a 401 tells the
+// operator "unknown_name" from "wrong_password"; to the visitor they are the same. Any
+// other error is a stored hash that cannot be used. The proof's Redeem refuses with 401
+// when the password was changed or its identity removed in the meantime.
 func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 	name, password, err := p.read(r)
 	if err != nil {
@@ -165,10 +162,10 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 		Redeem: func(ctx context.Context) error { return p.stillRight(ctx, identity) }}, nil
 }
 
-// stillRight refuses when the password that was right is no more: whoever changes
-// it and then signs everybody out must not find a sign-in by the old one behind
-// that. So must an identity that was removed not come back, least of all an
-// address, of which a password proves nothing.
+// stillRight refuses when the password that was right is no longer valid: a user who
+// changes it and then signs out everywhere must not be left with a sign-in by the old
+// one. Nor must a removed identity come back, least of all an address, of which a
+// password proves nothing.
 func (p *Password) stillRight(ctx context.Context, proven walkin.Identity) error {
 	stored, err := p.store.Identity(ctx, p.provider, proven.Subject)
 	switch {
@@ -180,10 +177,10 @@ func (p *Password) stillRight(ctx context.Context, proven walkin.Identity) error
 	return nil
 }
 
-// Change replaces the password of a name by next, for somebody who knows the
-// current one; the request is only asked where it comes from. It refuses as
-// SignUp and SignIn do, a wrong current password counts as a failed sign-in,
-// and 409 is for a password that changed at the same moment.
+// Change replaces the password of a name by next, for a user who knows the current one.
+// Of the request it uses only where it comes from. It refuses as SignUp and SignIn do.
+// A wrong current password counts as a failed sign-in. 409 is for a password that
+// changed at the same moment.
 //
 // It ends no session: call SignOutEverywhere for that.
 func (p *Password) Change(r *http.Request, name, current, next string) error {

@@ -103,7 +103,7 @@ type Sender struct {
 
 var _ code.Sender = (*Sender)(nil)
 
-// New returns a Sender, or an error that names every error in cfg. It connects to
+// New returns a Sender, or an error that lists everything wrong in cfg. It connects to
 // nothing.
 func New(cfg Config) (*Sender, error) {
 	var mistakes []error

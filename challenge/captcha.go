@@ -12,12 +12,13 @@ import (
 	"time"
 )
 
-// A Captcha is somebody else's challenge: a [Turnstile] or an [HCaptcha].
+// A Captcha is a challenge of another service: a [Turnstile] or an [HCaptcha].
 type Captcha interface {
 	check() error
 	widget() widget
 
-	// verify asks whether an answer is good. An error is that nobody could say.
+	// verify asks whether an answer is good. An error means that the service could not
+	// say.
 	verify(ctx context.Context, answer string) (bool, error)
 }
 
@@ -79,8 +80,8 @@ type verdict struct {
 	Codes            []string `json:"error-codes"`
 }
 
-// ask sends the one question that both have in common. The visitor's address is
-// not sent along: it is optional, and theirs.
+// ask sends the one question that both have in common. The visitor's address is not
+// sent along: it is optional, and the visitor's own business.
 func ask(ctx context.Context, t Turnstile, address, answer string) (v verdict, err error) {
 	if answer == "" || len(answer) > 4096 {
 		return verdict{}, nil
@@ -111,7 +112,7 @@ func ask(ctx context.Context, t Turnstile, address, answer string) (v verdict, e
 	}
 	for _, code := range v.Codes {
 		if strings.Contains(code, "secret") || strings.Contains(code, "sitekey") {
-			// The owner's mistake, which nobody could otherwise tell from a robot.
+			// The operator's error, which otherwise looks like a bot.
 			return verdict{}, fmt.Errorf("walkin: challenge: the captcha's service says %.40q", code)
 		}
 	}

@@ -1,41 +1,45 @@
-// Package challenge lets people past walkin.Config.NewUsers.Limit where many new
-// visitors come from one network, as behind a carrier's shared address, and makes
-// it dear for programs.
+// Package challenge lets visitors past walkin.Config.NewUsers.Limit when many new
+// visitors come from one network, such as behind a carrier's shared address. It makes
+// that expensive for bots.
 //
 //	gate, err := challenge.New(wk, challenge.Config{})
 //	…
 //	site.Handle("/challenge/", gate) // outside of wk.Handler: it makes nobody a user
 //	site.Handle("/", wk.Handler(mux))
 //
-// Nobody sees anything of it until the limit of their network is reached. Then
-// somebody who sends a form gets a page that solves the challenge in their
-// browser, and sends the same form once more: nothing they typed is lost, and
-// nothing of it is stored. What they solved is good for one row.
+// Visitors see nothing of it until the limit of their network is reached. From then on
+// a new visitor who sends a form gets a page. The page solves the challenge in the
+// browser and sends the same form again: nothing they typed is lost, and nothing of it
+// is stored. One solution is good for one new user.
 //
 // # The challenge
 //
-// By default it is a proof of work, of our own and without any third party: the
-// browser looks for a number that makes the SHA-256 of a text begin with so many
-// zero bits. The text is signed, lives for two minutes, or up to eleven where the
-// work is hard, and counts once. The work doubles with each eight solutions from a
-// network within the hour, from about two seconds on a slow phone to about a minute,
-// so one who comes late in a crowd waits longer, and one who makes rows by the
-// thousand pays for each. Work that has become too easy meanwhile is followed by
-// harder, so it does not pay to collect challenges first.
+// By default it is a proof of work, of our own and without any third party. The browser
+// looks for a number that makes the SHA-256 of a text begin with so many zero bits. The
+// text is signed and counts once. It lives for two minutes, or up to eleven if the work
+// is hard.
 //
-// [Turnstile] and [HCaptcha] are there instead; they see the visitor's browser,
+// The work doubles with each eight solutions from a network within the hour, from about
+// two seconds on a slow phone to about a minute. So a visitor who comes late in a crowd
+// waits longer, and a bot that creates users by the thousand pays for each. If the work
+// has become too easy in the meantime, harder work follows, so collecting challenges
+// first does not pay.
+//
+// Use [Turnstile] or [HCaptcha] instead if you prefer. They see the visitor's browser,
 // and the page loads their script.
 //
 // # What it cannot do
 //
-// It does not tell people from programs. A program can do the work, and pay for
-// it; Config.NewUsers.Limit, twenty times as high for those who do, stays the end. People
-// without JavaScript are told to wait, as without it; a button then sends what they
-// sent. A form with files, with a thousand fields or of more than 64 KB cannot be
-// sent again by the page; its sender is told to go back and send it. A handler that
-// shows its own form again on a refusal, as walkin.Middleware.UpgradeHandler does,
-// shows no challenge. In a frame of another site, as with Config.Cookies.Partitioned, the
-// page does not show.
+// It does not tell people from bots. A bot can do the work, and pay for it.
+// Config.NewUsers.Limit, twenty times as high for visitors who do, remains the upper
+// bound.
+//
+// Visitors without JavaScript are told to wait, as they are without this package; a
+// button then sends their form. The page cannot send again a form with files, with a
+// thousand fields or of more than 64 KB; its sender is told to go back and send it. A
+// handler that shows its own form again on a refusal, as
+// walkin.Middleware.UpgradeHandler does, shows no challenge. The page does not show in
+// a frame of another site, as with Config.Cookies.Partitioned.
 package challenge
 
 import (
@@ -100,9 +104,9 @@ const (
 )
 
 // New returns a Gate and attaches it to the middleware: from then on visitors can get
-// past its limit on new users. The error lists everything wrong in cfg; a middleware has
-// one Gate at most. Serve the Gate at Config.Path: where it is not served nobody can
-// pass, and visitors wait as without it.
+// past its limit on new users. The error lists everything wrong in cfg. A middleware
+// has one Gate at most. Serve the Gate at Config.Path: if it is not served no visitor
+// can pass, and all wait as they do without it.
 func New(wk *walkin.Middleware, cfg Config) (*Gate, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: challenge: New needs a middleware")
@@ -155,7 +159,7 @@ func passKey(value string) string {
 }
 
 // Show implements [walkin.Challenge]: it answers a visitor whom the limit stopped with
-// the page that challenges them, where a browser opens a page, and nothing else.
+// the challenge page if a browser opens a page, and with nothing otherwise.
 func (g *Gate) Show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) bool {
 	if !request.WantsPage(r.Header) || request.Library(r.Header) != request.NoLibrary {
 		return false
@@ -228,9 +232,9 @@ type view struct {
 // Say returns a text in the visitor's language.
 func (v *view) Say(key string) string { return v.words.Text(key) }
 
-// resend returns the fields of a form, and whether sending them is sending what
-// was stopped: all of it, and byte for byte. Fails closed: who is told to go back
-// and send it has their form still.
+// resend returns the fields of a form, and whether sending them is sending what was
+// stopped: all of it, and byte for byte. Fails closed: a visitor who is told to go back
+// and send it still has their form.
 func resend(r *http.Request) ([]field, bool) {
 	switch {
 	case strings.HasPrefix(walkin.Target(r), "//"):
@@ -262,8 +266,8 @@ func resend(r *http.Request) ([]field, bool) {
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
-// fieldsOf returns the fields of a form, in their order where nobody has parsed
-// it before, and false for one that was read otherwise.
+// fieldsOf returns the fields of a form, in their order unless it was parsed before,
+// and false for one that was read otherwise.
 func fieldsOf(r *http.Request) ([]field, bool) {
 	var fields []field
 	if len(r.PostForm) > 0 {
@@ -357,8 +361,8 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 	return http.StatusNoContent
 }
 
-// statusOf is 503, for a store or a service that is down, unless the store says
-// that to wait is of no use.
+// statusOf is 503, for a store or a service that is down, unless the store says that
+// waiting is of no use.
 func statusOf(err error) int {
 	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok {
 		return refusal.Status
@@ -382,5 +386,5 @@ func (g *Gate) again(w http.ResponseWriter, r *http.Request) {
 	}{text, difficulty})
 }
 
-// failed reports that nobody can pass.
+// failed reports that no visitor can pass.
 func (g *Gate) failed(r *http.Request, err error) { g.wk.Report(r.Context(), "challenge", err) }

@@ -36,9 +36,9 @@ const (
 )
 
 // workFor returns how long a challenge lives. The work has no fixed length: one in
-// seven needs twice the average, and one in 20,000 ten times. A life that is short
-// for all would end before a slow phone is done with the hardest; one that is long
-// for all would let a program collect easy ones for later.
+// seven needs twice the average, and one in 20,000 ten times. If all lives were short,
+// the hardest challenge would end before a slow phone solves it. If all were long, a
+// bot could collect easy ones for later.
 func workFor(difficulty int) time.Duration {
 	return max(shortest, unlucky<<(difficulty-leastBits))
 }
@@ -47,7 +47,7 @@ func workFor(difficulty int) time.Duration {
 // eighth makes it twice as hard.
 var solutions = limit.Limit{Count: 8 * (mostBits - leastBits), Per: time.Hour}
 
-// newWork returns a challenge for whoever sent the request.
+// newWork returns a challenge for the sender of the request.
 func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error) {
 	verdict, err := g.limiter.Take(r.Context(), g.network(r), solutions, 0, time.Now())
 	if err != nil {
@@ -91,7 +91,7 @@ func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, soluti
 	}
 	now := time.Now()
 	expires := time.Unix(int64(binary.BigEndian.Uint64(b[:8])), 0)
-	// One that lives longer than any of ours was made by whoever has the key.
+	// One that lives longer than any of ours was made by an attacker who has the key.
 	if !now.Before(expires) || expires.After(now.Add(workFor(mostBits)+clockSkew)) || !isNumber(solution) || zeroBits(challenge, solution) < int(b[8]) {
 		return false, nil
 	}
@@ -112,10 +112,10 @@ func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, soluti
 	return true, nil
 }
 
-// errTooEasy is for work that was right, and has become too little since: whoever
-// asks for many challenges before they solve any pays the price of the first for
-// fifteen at most. People who are overtaken by a crowd get another one, and their
-// browser goes on.
+// errTooEasy is for work that was right, and has become too little since: a bot that
+// asks for many challenges before it solves any pays the price of the first for fifteen
+// at most. Visitors who are overtaken by a crowd get another one, and their browser
+// goes on.
 var errTooEasy = errors.New("walkin: challenge: the work has become harder")
 
 // isNumber reports whether s is one, in its one spelling.

@@ -7,19 +7,19 @@
 //	…
 //	mux.Handle("POST /export", exports.Require()(export))
 //
-// Counts are in the store, so replicas count together: of twenty requests at
-// once, on any number of them, three go through. Permanent users are not counted,
-// unless [Config] says so; what somebody took as a guest then stays taken, since
-// their user ID does.
+// Counts are in the store, so replicas count together: of twenty concurrent requests,
+// on any number of replicas, three go through. Permanent users are not counted, unless
+// [Config] says so. Then what a user took as a guest stays taken, since their user ID
+// stays the same.
 //
 // # What it cannot do
 //
-// A user is a cookie, and cookies can be thrown away. [PerNetwork] counts the
-// address too, and with it everybody who shares it: an office, a school, the
-// customers of a mobile carrier. Where that is too harsh, give the network more
-// with Config.NetworkLimit, or ask for an account in the first place. The store then
-// has the addresses themselves, for as long as Config.Within: give that a value, and
-// say so where you say what you store.
+// A user is a cookie, and cookies can be thrown away. [PerNetwork] counts the address
+// too, and with it everybody who shares it: an office, a school, the customers of a
+// mobile carrier. If that is too harsh, give the network more with Config.NetworkLimit,
+// or ask for an account in the first place. With PerNetwork the store has the addresses
+// themselves, for as long as Config.Within: set that, and say so where you say what you
+// store.
 package quota
 
 import (
@@ -36,7 +36,7 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// By says what is counted.
+// By says what is counted: users, networks, or both.
 type By uint8
 
 // They can be combined: PerUser|PerNetwork counts both, and both must have some
@@ -55,8 +55,8 @@ type Config struct {
 	// Name tells one quota from another: 1 to 64 of a–z 0–9 _ -
 	Name string
 
-	// Limit is how many may be taken, 1 to 1,000, in the time Within, which
-	// begins with the first. Zero for Within is 400 days.
+	// Limit is how many may be taken within Within, 1 to 1,000. Within begins with the
+	// first; zero is 400 days.
 	Limit  int
 	Within time.Duration
 
@@ -66,10 +66,9 @@ type Config struct {
 	// NetworkLimit is the limit of a network; zero is Limit.
 	NetworkLimit int
 
-	// PermanentLimit is how many a permanent user may take, counted by user whatever
-	// By says; zero is any number, uncounted. What they took as a guest is kept,
-	// where guests are counted by user, and counts against it, unless Forgive is
-	// set.
+	// PermanentLimit is how many a permanent user may take, counted by user whatever By
+	// says. Zero is any number, uncounted. What they took as a guest counts against it,
+	// if guests are counted by user, unless Forgive is set.
 	PermanentLimit int
 	Forgive        bool
 
@@ -92,12 +91,12 @@ type Quota struct {
 
 // A Left is what a visitor has left.
 type Left struct {
-	// Count is how many more they may take, and Limit of how many. Count is
-	// math.MaxInt for somebody who is not counted.
+	// Count is how many more they may take, and Limit of how many. Count is math.MaxInt
+	// for a visitor who is not counted.
 	Count, Limit int
 
-	// Until is when the counting begins anew; zero for somebody who has taken
-	// nothing yet, or is not counted.
+	// Until is when the counting begins again; zero for a visitor who has taken nothing
+	// yet, or is not counted.
 	Until time.Time
 }
 
@@ -138,12 +137,12 @@ func New(wk *walkin.Middleware, cfg Config) (*Quota, error) {
 
 const maxLimit = 1000
 
-// Require takes one for each request before its handler runs, and refuses those
-// that have none left: see [Quota.Take]. HEAD, OPTIONS and a prefetch take nothing
-// and are refused: they cost nobody what they may never look at, and do not reach
-// a handler that works for any method. Answer the preflights of CORS before it.
-// Put it on a POST: where it is on a GET, a link on another site can use up what
-// somebody has.
+// Require takes one for each request before its handler runs, and refuses visitors who
+// have none left: see [Quota.Take]. It refuses HEAD, OPTIONS and prefetches, and takes
+// nothing for them: so visitors do not pay for what they may never look at, and such
+// requests do not reach a handler that works for any method. Answer the preflights of
+// CORS before it. Put it on a POST: on a GET, a link on another site can use up what a
+// visitor has.
 func (q *Quota) Require() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -176,9 +175,9 @@ func isPrefetch(h http.Header) bool {
 }
 
 // Take takes one and returns what is left. The error is a *walkin.Refusal for
-// walkin.Middleware.Refuse: 429 with Retry-After at the limit, and otherwise
-// what walkin.Middleware.Ensure says, which Take calls first: a visitor who is
-// counted is a row. What was taken is not given back when the handler fails.
+// walkin.Middleware.Refuse: 429 with Retry-After at the limit, and otherwise what
+// walkin.Middleware.Ensure says. Take calls Ensure first: a visitor who is counted is a
+// stored user. What was taken is not given back when the handler fails.
 //
 // While the store is down nothing can be taken: it fails closed.
 func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
@@ -195,7 +194,7 @@ func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
 	}
 	now := time.Now()
 	left := Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
-	// In one transaction: who has none left by one count must lose none by
+	// In one transaction: a visitor who has none left by one count must lose none by
 	// another.
 	err = q.store.InTx(r.Context(), func(ctx context.Context) error {
 		left = Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
@@ -262,9 +261,9 @@ func (q *Quota) take(ctx context.Context, c count, now time.Time) (remaining int
 
 func (c count) left(t walkin.Ticket) int { return max(c.limit-(budget-t.Tries), 0) }
 
-// Remaining returns what the visitor has left, and takes nothing: for the page
-// that shows it. Nobody has what a new visitor from their network would have. The
-// error is a *walkin.Refusal: the store is down.
+// Remaining returns what the visitor has left, and takes nothing: for the page that
+// shows it. A request without a user has what a new visitor from its network would
+// have. The error is a *walkin.Refusal: the store is down.
 func (q *Quota) Remaining(r *http.Request) (Left, error) {
 	c, _ := walkin.FromContext(r.Context())
 	counts, limit := q.counts(r, c)
@@ -285,9 +284,9 @@ func (q *Quota) Remaining(r *http.Request) (Left, error) {
 	return left, nil
 }
 
-// counts returns what a visitor's request counts against, in the order in which
-// all requests lock them, and the limit that the visitor sees; zero for somebody
-// who is not counted.
+// counts returns what a visitor's request counts against, in the order in which all
+// requests lock them, and the limit that the visitor sees; zero for a visitor who is
+// not counted.
 func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit int) {
 	nobody := c == walkin.Claims{}
 	permanent := !nobody && !c.Anonymous

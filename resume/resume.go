@@ -1,6 +1,6 @@
-// Package resume keeps what somebody was about to do when a guard stopped them:
-// an anonymous visitor posts a form that needs an account, signs up by any
-// credential, confirms, and the very same post goes through, once.
+// Package resume keeps the form of a visitor whom a guard stopped: an anonymous visitor
+// posts a form that needs an account, signs up by any credential, confirms, and the
+// very same post goes through, once.
 //
 //	keeper, err := resume.New(wk, resume.Config{})
 //	…
@@ -9,25 +9,27 @@
 //
 // # What is kept, and for whom
 //
-// The body of a post, of whatever type, of 120 KB at most and without files, for 15
-// minutes, in the store. It belongs to the browser that sent it, by a cookie of its
-// own that no script can read, and to the session: it is offered to the user it was
-// kept for, or whom they became in that very browser by an upgrade, a merge or a
-// sign-in. A sign-out ends it. A user has one: a later form takes the place of an
-// earlier one, so that the store cannot be filled with them. Only a browser's own
-// post of a page of this very site is kept, from a visitor who has a user; all others
-// get the guard's refusal. The page of a script that posts is still there, and so is
-// what it posted.
+// The body of a post, of any type, of 120 KB at most and without files, for 15 minutes,
+// in the store.
 //
-// What could not be kept, since it has files or is too large, is said so, to the
-// visitor before they leave for the sign-up, and to Config.OnEvent of walkin, as
-// Refused with a reason that begins "not_kept".
+// It belongs to the browser that sent it, by a cookie of its own that no script can
+// read, and to the session. It is offered to the user it was kept for, or to the user
+// they became in that very browser by an upgrade, a merge or a sign-in. A sign-out ends
+// it. A user has one: a later form replaces an earlier one, so that the store cannot be
+// filled with them.
 //
-// Nothing goes through by itself. Once the visitor has an account they see a page
-// that asks, and their yes is a post of the same site. It reaches the same
-// handler through the same guards, with the form as it was and the visitor as
-// they are now: the same user after an upgrade, and the owner of the account
-// after a merge or a sign-in.
+// Only a post of a page of this very site is kept, sent by the browser itself and from
+// a visitor who has a user. All others get the guard's refusal. When a script posts,
+// its page is still there, and so is what it posted.
+//
+// A post with files, or one that is too large, is not kept. The visitor is told before
+// they leave for the sign-up. Config.OnEvent of walkin gets a Refused with a reason
+// that begins "not_kept".
+//
+// Nothing goes through by itself. Once the visitor has an account they see a page that
+// asks, and their yes is a post of the same site. It reaches the same handler through
+// the same guards. The form is as it was. The visitor is who they are now: the same
+// user after an upgrade, and the owner of the account after a merge or a sign-in.
 //
 // # What it does not do
 //
@@ -63,8 +65,8 @@ import (
 
 // Config says where forms are kept. The zero value keeps them for /resume.
 type Config struct {
-	// Path is where browsers find the [Keeper] itself, the page that asks, below
-	// walkin.Config.Paths.Base and all. Empty is "/resume".
+	// Path is where browsers find the [Keeper] itself, the page that asks, including
+	// walkin.Config.Paths.Base. Empty is "/resume".
 	Path string
 
 	// Page shows that page; nil is a plain one. Its form posts to Pending.Action,
@@ -151,10 +153,10 @@ func decode(data []byte) (f kept, err error) {
 	return f, json.Unmarshal(head, &f)
 }
 
-// RequirePermanent is the guard of that name of walkin.Middleware, and keeps the
-// form of an anonymous visitor whom it stops: they are sent to
-// walkin.Config.Paths.Upgrade with return_to set to Config.Path. Wrap the handler of
-// the form in it, inside of walkin.Middleware.Handler.
+// RequirePermanent is walkin.Middleware's guard of that name, and also keeps the form
+// of an anonymous visitor whom it stops. They are sent to walkin.Config.Paths.Upgrade
+// with return_to set to Config.Path. Wrap the handler of the form in it, inside of
+// walkin.Middleware.Handler.
 func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		guarded := k.wk.RequirePermanent()(next)
@@ -182,9 +184,9 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 	}
 }
 
-// isOwnPost reports whether a person sent something from a page of this site. Fails
-// closed: what is not is refused by the guard, as without us. A program would not
-// follow to a page; and nobody may leave a form here for somebody else's yes.
+// isOwnPost reports whether a visitor sent something from a page of this site. Fails
+// closed: the guard refuses all else, as without us. An API client would not follow to
+// a page; and an attacker must not leave a form here for a visitor's yes.
 func (k *Keeper) isOwnPost(r *http.Request) bool {
 	_, bearer := request.Bearer(r.Header)
 	// Of a path with two slashes the page's form would lead to another site.
@@ -338,8 +340,8 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 		err = walkin.ErrNotFound // the form of another page
 	}
 	if err == nil {
-		// Whoever takes it lets it through: the second click finds nothing. One
-		// that took its place in this moment is not the one that was asked about.
+		// The request that takes it lets it through: the second click finds nothing. A
+		// form that took its place in this moment is not the one that was asked about.
 		var ticket walkin.Ticket
 		if ticket, err = k.store.TakeTicket(ctx, key(user), time.Now()); err == nil {
 			if taken, decodeErr := decode(ticket.Data); decodeErr != nil || !bytes.Equal(taken.Secret, form.Secret) {
@@ -417,9 +419,9 @@ func (k *Keeper) goOn(w http.ResponseWriter, r *http.Request) {
 	k.guard.ServeHTTP(w, r)
 }
 
-// find returns what this browser has kept, and as whom, or ErrNotFound: also where
-// its visitor is neither whom it was kept for nor who they became, since one of them
-// has signed out in between.
+// find returns what this browser has kept, and as whom, or ErrNotFound. ErrNotFound is
+// also for a visitor who is neither the user it was kept for nor the one they became,
+// since one of them has signed out in between.
 func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
 	values := r.CookiesNamed(k.own.Name)
 	if len(values) != 1 { // none, or more than a browser has
@@ -465,8 +467,8 @@ func gone() *walkin.Refusal {
 
 func key(user uuid.UUID) string { return "resume:" + user.String() }
 
-// hash is what the store sees of a secret: who reads it must not be able to send
-// the cookie.
+// hash is what the store sees of a secret: a reader of the store must not be able to
+// send the cookie.
 func hash(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))
 	return sum[:]

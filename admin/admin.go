@@ -1,10 +1,11 @@
-// Package admin is the operator's screen: how many users there are, what became of
-// them, and each of them to look at, sign out, ban, delete or see the site as.
+// Package admin is the operator's screen. It shows how many users there are and what
+// became of them. An operator can look at each user, sign them out, ban or delete them,
+// or see the site as that user does.
 //
 // It is one handler with pages that need no script, from one binary, in the app's own
-// process. It shows no secret, and what users wrote is text. It knows nothing of who
-// an operator is: Config.May says so, and without it there is no screen. Anonymous users
-// are never asked about.
+// process. It shows no secret, and shows what users wrote as text. It does not know who
+// an operator is: Config.May says so, and without it there is no screen. It never asks
+// May about anonymous users.
 package admin
 
 import (
@@ -22,24 +23,24 @@ import (
 
 // Config says who may see the screen. May is required.
 type Config struct {
-	// May reports whether a permanent user is an operator. It is asked on every
-	// request. An error is a no: fails closed.
+	// May reports whether a permanent user is an operator. It is called on every
+	// request. An error counts as false: it fails closed.
 	May func(ctx context.Context, c walkin.Claims) (bool, error)
 
 	// Path is where the handler is mounted, as browsers see it: "/admin" when
 	// empty, for mux.Handle("/admin/", screen).
 	Path string
 
-	// Counters have what this process counted since its start; give their
-	// OnEvent to walkin.Config. Nil leaves that part of the page out.
+	// Counters have what this process counted since its start; pass their OnEvent to
+	// walkin.Config. Nil leaves that part of the page out.
 	Counters *Counters
 
 	// Events returns what the app recorded about a user, the newest first. Nil
 	// leaves it out.
 	Events func(ctx context.Context, userID uuid.UUID) ([]Event, error)
 
-	// Impersonate shows the form that has an operator see the site as a user,
-	// see walkin.Impersonation.
+	// Impersonate shows the form that lets an operator see the site as a user, see
+	// walkin.Impersonation.
 	Impersonate bool
 }
 

@@ -14,8 +14,8 @@ import (
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// Counters count events since they were made; the zero value is ready. They are this
-// process's alone.
+// Counters count events since they were made; the zero value is ready. They count this
+// process alone.
 type Counters struct {
 	mu     sync.Mutex
 	since  time.Time

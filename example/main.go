@@ -1,11 +1,12 @@
-// Margin is a small site that shows walkin at work: anybody writes notes at once,
-// publishing one takes an account, and whoever makes an account keeps all that they wrote
-// before, because their user ID stays the same. Open /whoami before and after to see it.
+// Margin is a small site that shows walkin at work. Anybody writes notes at once, and
+// publishing one takes an account. A visitor who makes an account keeps all that they
+// wrote before, because their user ID stays the same. Open /whoami before and after to
+// see it.
 //
 //	go run ./example
 //
 // This file wires it up and is the one to read. notes.go stores the notes under a user
-// ID and knows nothing of accounts. pages.go shows them to whoever walkin says is there.
+// ID and knows nothing of accounts. pages.go shows them to the user whom walkin names.
 package main
 
 import (
@@ -275,7 +276,7 @@ func realProviders() (providers []oidc.Provider) {
 	return providers
 }
 
-// Mail is printed, and shown at /mail to whoever sits at this machine.
+// Mail is printed, and shown at /mail to the developer at this machine.
 type mail struct {
 	out     io.Writer
 	preview *pages.Preview

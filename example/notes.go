@@ -62,8 +62,8 @@ type note struct {
 	PublishedAt time.Time // zero: a draft, for its writer alone
 }
 
-// errNoNote is for a note that is not there and for one of somebody else:
-// a stranger cannot tell the two apart.
+// errNoNote is for a note that is not there and for one of another user: a stranger
+// cannot tell the two apart.
 var errNoNote = errors.New("no such note")
 
 // The rows go with their user. walkin_users is sqlstore's; a visitor has a row
@@ -113,7 +113,7 @@ func (n *notes) count(ctx context.Context, userID uuid.UUID) (count int, err err
 	return count, err
 }
 
-// one returns a note whoever's it is.
+// one returns a note of any user.
 func (n *notes) one(ctx context.Context, id string) (note, error) {
 	found, err := n.list(ctx, selectNote+`WHERE id = ?`, id)
 	if err != nil {
@@ -161,8 +161,8 @@ func (n *notes) list(ctx context.Context, query string, args ...any) ([]note, er
 	return list, rows.Err()
 }
 
-// The changes name the owner in their WHERE: a look before them would leave a
-// gap, and somebody else's note is simply not found.
+// The changes name the owner in their WHERE: a look before them would leave a gap, and
+// another user's note is simply not found.
 
 func (n *notes) edit(ctx context.Context, userID uuid.UUID, id, text string) error {
 	return n.change(ctx, `UPDATE notes SET text = ? WHERE user_id = ? AND id = ?`, text, userID[:], id)

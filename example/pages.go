@@ -81,8 +81,8 @@ func (s *site) addNote(w http.ResponseWriter, r *http.Request) error {
 			})
 		}
 	}
-	// Everybody who may post is somebody by now, with or without a cookie.
-	// Ensure says who, or why there is nobody: a robot, a post from elsewhere.
+	// Every visitor who may post has a user by now, with or without a cookie. Ensure
+	// returns it, or says why there is none: a bot, a post from elsewhere.
 	c, err := s.wk.Ensure(w, r)
 	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok && refusal.Status == http.StatusUnauthorized && isPerson(r) {
 		// The way to the sign-in page would cost them what they wrote.
@@ -115,7 +115,7 @@ func refusesCookies(r *http.Request) bool {
 	return somebody && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Referer() != "" && len(r.Cookies()) == 0
 }
 
-// isPerson reports whether somebody looks at the answer.
+// isPerson reports whether a visitor looks at the answer.
 func isPerson(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html")
 }

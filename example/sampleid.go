@@ -33,7 +33,7 @@ type sampleID struct {
 	codes map[string]grant
 }
 
-// A grant is what somebody said yes to.
+// A grant is what a user said yes to.
 type grant struct {
 	name, nonce, challenge string
 	at                     time.Time

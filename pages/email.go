@@ -18,8 +18,9 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// undoFor is how long the old address can undo a change, and stays reserved: whoever
-// got into an account and changed its address must not get the old one as well.
+// undoFor is how long the old address can undo a change, and stays reserved: an
+// attacker who got into an account and changed its address must not get the old one as
+// well.
 const undoFor = 72 * time.Hour
 
 // A change is what the ticket of an undo remembers.
@@ -126,8 +127,8 @@ func (p *Pages) replaceEmail(r *http.Request, old walkin.Identity, address strin
 	return nil
 }
 
-// reserved refuses a proof of an address that was another account's until recently.
-// Who reads that has the mailbox.
+// reserved refuses a proof of an address that was another account's until recently. Its
+// reader has the mailbox.
 func (p *Pages) reserved(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if address, ok := p.cfg.Code.Pending(r); ok && r.Method == http.MethodPost {
@@ -170,7 +171,7 @@ func (p *Pages) undoPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 // undo gives an account back to its old address, as it was: what was added since goes,
-// all sessions end, and nobody is signed in by it.
+// all sessions end, and it signs in no user.
 func (p *Pages) undo(w http.ResponseWriter, r *http.Request) error {
 	if err := p.wk.CheckOrigin(r); err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 
 const maxAcceptLanguage = 200 // bytes; browsers send fewer, and parsing costs
 
-// Languages returns a function for walkin.Config.Texts that chooses the catalogue which
-// fits the Accept-Language header best; the first where none fits. Without catalogues
-// it chooses among all of package texts.
+// Languages returns a function for walkin.Config.Texts. The function chooses the
+// catalogue that fits the Accept-Language header best, or the first if none fits.
+// Without catalogues it chooses among all of package texts.
 func Languages(catalogues ...*texts.Catalogue) func(*http.Request) *texts.Catalogue {
 	if len(catalogues) == 0 {
 		catalogues = texts.All()

@@ -10,8 +10,8 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// An export is all that is stored about a user, as they download it. Secrets, such as
-// the hash of a password, are not in it: they are of use to a thief alone.
+// An export is all that is stored about a user, as they download it. It has no secrets,
+// such as the hash of a password: they are of use to a thief alone.
 type export struct {
 	ID         uuid.UUID         `json:"id"`
 	CreatedAt  time.Time         `json:"created_at"`

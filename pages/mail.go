@@ -12,8 +12,8 @@ import (
 
 var textNotFound = texts.Of("error.not_found")
 
-// A notice tells the owner of an account what was changed. It holds nothing that
-// whoever changed it wrote.
+// A notice tells the owner of an account what was changed. It repeats nothing that the
+// author of the change wrote.
 type notice struct {
 	subject, text  string // keys
 	after          string // a key: what to do when it was not them; empty is to look at the account
@@ -36,7 +36,7 @@ func (p *Pages) notify(r *http.Request, identities []walkin.Identity, n notice) 
 		Subject: c.Text(n.subject, "site", p.cfg.Name),
 		Parts:   []mail.Part{{Text: c.Text(n.text, "site", p.cfg.Name)}, {Text: c.Text(n.after), Link: n.link, LinkName: c.Text(n.linkName)}},
 	})
-	// Whoever hangs up must not keep the owner from hearing of it.
+	// A client that hangs up must not keep the owner from hearing of it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), mailTime)
 	defer cancel()
 	for _, identity := range identities {

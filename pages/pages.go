@@ -6,10 +6,10 @@
 //	…
 //	mux.Handle("/account/", p) // inside of wk.Handler
 //
-// What is configured appears, and what is not does not. Credentials are known by small
-// interfaces, so an app without passkeys has no code of theirs. Set
-// walkin.Config.Paths to "/account/sign-up", "/account/sign-in" and "/account/sign-out",
-// and name "/account/" in its Credentials.
+// Only what is configured appears. Credentials are known by small interfaces, so an app
+// without passkeys has no code of theirs. Set walkin.Config.Paths to
+// "/account/sign-up", "/account/sign-in" and "/account/sign-out", and name "/account/"
+// in its Credentials.
 //
 // # Its look
 //
@@ -25,9 +25,10 @@
 //
 // # What it does not do
 //
-// It knows nothing of what the app stores about its users: Config.Export adds it to the
-// download, and foreign keys or walkin's hooks delete it. It shows no page to other
-// sites' frames. It does not recover an account whose only sign-in method is lost.
+// It knows nothing of what the app stores about its users. Config.Export adds that to
+// the download, and foreign keys or walkin's hooks delete it. No page shows in a frame
+// of another site, unless Config.FrameAncestors allows it. It does not recover an
+// account whose only sign-in method is lost.
 package pages
 
 import (
@@ -125,8 +126,8 @@ type Config struct {
 	Passkeys  Passkeys
 	Providers Providers
 
-	// Mail sends notices to the addresses of an account that changed. Nil sends none,
-	// and then addresses cannot be changed: nothing would tell the old one.
+	// Mail sends notices to the addresses of an account that changed. Nil sends none.
+	// Then addresses cannot be changed, since no notice would reach the old one.
 	Mail Mailer
 
 	// Device names the kind of browser that signs in, for the list of sessions:
@@ -138,9 +139,10 @@ type Config struct {
 	// that encoding/json takes. Nil adds nothing to what walkin stores.
 	Export func(ctx context.Context, userID uuid.UUID) (any, error)
 
-	// Lead returns words of the site's own for the head of a page, "signup", "signin" or
-	// "signout", such as what an account is needed for, or what a visitor without one
-	// would lose. They are plain text, in the visitor's language. Empty, and nil, is ours.
+	// Lead returns words of the site's own for the head of a page, "signup", "signin"
+	// or "signout", such as what an account is needed for, or what a visitor without
+	// one would lose. They are plain text, in the visitor's language. If Lead is nil,
+	// or its result empty, the package's own words show.
 	Lead func(r *http.Request, page string) string
 
 	// Style is the local path of a style sheet of the site's own, loaded after ours:
@@ -155,7 +157,7 @@ type Config struct {
 	Templates fs.FS
 
 	// Policy is the Content-Security-Policy of the pages, for a frame that needs more.
-	// Empty is one without any unsafe- word that allows what the pages need; see
+	// Empty is a policy without any unsafe- word that allows what the pages need; see
 	// docs/pages.md.
 	Policy string
 
@@ -175,8 +177,8 @@ type Pages struct {
 	styles    string // the address of ours, with its hash
 }
 
-// New returns Pages, or an error that lists everything wrong in cfg. From then on wk shows
-// its own pages, such as refusals, in the same frame.
+// New returns Pages, or an error that lists everything wrong in cfg. From then on wk
+// shows its own pages, such as refusals, in the same frame.
 func New(wk *walkin.Middleware, cfg Config) (*Pages, error) {
 	if wk == nil {
 		return nil, errors.New("walkin: pages: New needs a middleware")
@@ -294,7 +296,7 @@ func (p *Pages) route() {
 // and a notice with a way back to the old one.
 func (p *Pages) changesEmail() bool { return p.cfg.Code != nil && p.cfg.Mail != nil }
 
-// ServeHTTP serves the pages. They are private and kept in no cache.
+// ServeHTTP serves the pages. They are private, and no cache keeps them.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/style.css") {
 		response.NoStore(w.Header(), "private, no-store")
@@ -328,7 +330,8 @@ func (p *Pages) member(recent bool, handle func(http.ResponseWriter, *http.Reque
 	guarded := guard(p.rendered(p.page(handle)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := walkin.FromContext(r.Context()); ok && c.Anonymous && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
-			// Who looks for their account has one: not to the sign-up, where the guard leads.
+			// A visitor who looks for their account has one: not to the sign-up, where
+			// the guard leads.
 			http.Redirect(w, r, withQuery(p.cfg.SignInPath, "return_to", p.cfg.Path), http.StatusSeeOther)
 			return
 		}

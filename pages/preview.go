@@ -14,9 +14,9 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// A Preview is a [Mailer] for development: it sends nothing, keeps the last mails in
-// memory, and its ServeHTTP shows them in the browser of the developer alone. It answers
-// 404 unless the request comes from this very machine, to a name of it, and passed no
+// A Preview is a [Mailer] for development. It sends nothing and keeps the last mails in
+// memory. Its ServeHTTP shows them in the developer's browser alone: it answers 404
+// unless the request comes from this very machine, to a name of it, and passed no
 // proxy. Make one with [NewPreview].
 type Preview struct {
 	mu    sync.Mutex
@@ -28,7 +28,7 @@ type previewed struct{ To, Subject, Text, HTML string }
 const maxPreviewed = 50
 
 // NewPreview returns a Preview, and warns in the log, which may be nil. It returns an
-// error for a site with Secure cookies: one of those is not in development.
+// error for a site with Secure cookies: such a site is not in development.
 func NewPreview(wk *walkin.Middleware, log *slog.Logger) (*Preview, error) {
 	if wk == nil || wk.Cookie("preview").Secure {
 		return nil, errors.New("walkin: pages: NewPreview needs a middleware with Insecure cookies: it shows every mail to whoever is at this machine")

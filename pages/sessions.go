@@ -79,8 +79,8 @@ func (p *Pages) endOthers(w http.ResponseWriter, r *http.Request) error {
 	return p.finish(w, r, "sessions")
 }
 
-// Device is for Config.Device: "phone", "tablet" or "computer", by what the browser says
-// of itself, and empty where it says nothing of the kind.
+// Device is for Config.Device: it returns "phone", "tablet" or "computer", by what the
+// browser says of itself, or empty if the browser does not say.
 func Device(r *http.Request) string {
 	agent := r.UserAgent()
 	has := func(words ...string) bool {

@@ -127,7 +127,7 @@ func (v *view) refused(c *texts.Catalogue, refusal *walkin.Refusal, page string)
 	}
 }
 
-// connect asks before it links whoever is signed in at the provider.
+// connect asks before it links the user who is signed in at the provider.
 func (p *Pages) connect(w http.ResponseWriter, r *http.Request) error {
 	for _, offer := range p.offered() {
 		if offer.Name == r.URL.Query().Get("provider") {

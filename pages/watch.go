@@ -126,8 +126,8 @@ func (p *Pages) putNotice(w http.ResponseWriter, key string) {
 }
 
 // Notice returns what the visitor is to be told on the next page, such as that their
-// account is ready, and forgets it: call it once, before the response begins, where the
-// site's own pages show such messages. Empty is nothing.
+// account is ready, and clears it. Call it once, before the response begins, where the
+// site's own pages show such messages. Empty means that there is nothing to tell.
 func (p *Pages) Notice(w http.ResponseWriter, r *http.Request) string {
 	cookie := p.wk.Cookie("notice")
 	values := r.CookiesNamed(cookie.Name)

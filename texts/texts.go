@@ -6,11 +6,12 @@
 //	german.Text("code.lead", "email", "ann@example.com")
 //
 // walkin.Config.Texts chooses the language of a request; package pages has a function
-// for it that follows the browser's settings. An app that wants other words takes a
-// catalogue and changes some with [Catalogue.With]; one that needs another language
-// writes a file like the ones here and calls [Parse].
+// for it that follows the browser's settings. To use other words, take a catalogue and
+// change some with [Catalogue.With]. For another language, write a file like the ones
+// here and call [Parse].
 //
-// A text is plain: whoever puts it into HTML escapes it with what was filled in.
+// A text is plain, not HTML: escape it, together with what was filled in, when you put
+// it into HTML.
 package texts
 
 import (
@@ -30,7 +31,7 @@ type Catalogue struct {
 }
 
 // A Text is a text in no language yet: a key, and what goes into its placeholders. Two
-// are equal when they say the same.
+// Texts are equal when they say the same.
 type Text struct {
 	Key  string
 	args string // names and values, each with a NUL at its end
@@ -73,7 +74,7 @@ var (
 // others are read where they are asked for, so that the linker drops those that are not.
 var english = sync.OnceValue(func() *Catalogue { return must("en", en) })
 
-// The languages that there are. But for English, each call reads the catalogue again:
+// The available languages. Except for English, each call reads the catalogue again:
 // keep what it returns.
 
 func English() *Catalogue    { return english() }
@@ -99,9 +100,10 @@ func must(tag, file string) *Catalogue {
 }
 
 // Parse reads a catalogue of another language, named by a BCP 47 tag such as "it". A
-// line is a key, " = " and the text; empty lines and those that begin with # are
-// comments; a key that ends in ".one" is for the number 1, where the language needs it. It returns an error that names a key of English that is missing, one that
-// English does not have, and a text with other placeholders.
+// line is a key, " = " and the text. Empty lines and those that begin with # are
+// comments. A key that ends in ".one" is for the number 1, if the language needs it.
+// Parse returns an error that names a key of English that is missing, one that English
+// does not have, and a text with other placeholders.
 func Parse(tag, file string) (*Catalogue, error) {
 	texts, err := read(file)
 	if err != nil {
@@ -179,8 +181,8 @@ func samePlaceholders(a, b string) error {
 	return nil
 }
 
-// With returns a catalogue with some other texts, by key. It returns an error for a
-// key that there is not, and for a text with other placeholders.
+// With returns a catalogue with some other texts, by key. It returns an error for an
+// unknown key, and for a text with other placeholders.
 func (c *Catalogue) With(own map[string]string) (*Catalogue, error) {
 	if c == nil {
 		c = English()
@@ -218,7 +220,7 @@ func (c *Catalogue) Direction() string {
 }
 
 // Text returns the text of a key, with placeholders filled in from pairs of name and
-// value. A key that there is not is returned as it is.
+// value. An unknown key is returned as it is.
 func (c *Catalogue) Text(key string, args ...any) string {
 	if c == nil {
 		c = English()

@@ -22,13 +22,13 @@ import (
 )
 
 // A Matrix asks each route of a site for each kind of visitor, and compares the
-// statuses with a file that is kept with the tests. The file's diff in a review shows
-// which routes are open to whom from now on.
+// statuses with a file that is kept with the tests. In a review, the file's diff shows
+// which routes become open, and to which visitors.
 //
 // The visitors are: an API client without a user, an anonymous user, a permanent user
-// who proved who they are a year ago, and one who did so just now. Each request is from a
-// new one, since it may sign them out. So the hooks of walkin.Config run, and users
-// are stored: give the site a store of its own.
+// who proved who they are a year ago, and one who did so just now. Each request is from
+// a new visitor, since it may sign them out. So the hooks of walkin.Config run, and
+// users are stored: give the site a store of its own.
 type Matrix struct {
 	// Middleware is the site's, and Handler the whole site. Both are required.
 	Middleware *walkin.Middleware
@@ -40,13 +40,13 @@ type Matrix struct {
 	// not end by itself, such as a stream.
 	Routes []string
 
-	// Values are what the parameters of paths are filled with, by name: "id" for
-	// {id} and :id. Those without one are "1". A status tells more when it is of
-	// something that is there.
+	// Values are what the parameters of paths are filled with, by name: "id" for {id}
+	// and :id. Parameters without a value are "1". A status tells more when the path
+	// names something that exists.
 	Values map[string]string
 
-	// File is the name of the file, such as "testdata/matrix.txt". It is written
-	// where WALKIN_TEST_UPDATE is set in the environment.
+	// File is the name of the file, such as "testdata/matrix.txt". It is written if
+	// WALKIN_TEST_UPDATE is set in the environment.
 	File string
 }
 

@@ -1,6 +1,7 @@
-// Package walkintest is for the tests of apps that use walkin: a browser-like
+// Package walkintest is for the tests of apps that use walkin. It has a browser-like
 // [Client] that keeps cookies and sends the headers that browsers send, claims for
-// handlers that are tested on their own, and a [Matrix] of who reaches which route.
+// handlers that are tested on their own, and a [Matrix] of which visitors reach which
+// route.
 package walkintest
 
 import (
@@ -24,12 +25,11 @@ import (
 // UserAgent is what a Client says it is.
 const UserAgent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
-// A Client is a browser without a window: a cookie jar, and the Fetch Metadata
-// that a browser of today sends along: without any mark of a browser a post is taken
-// for a webhook, and makes no user. It calls the handler directly, without a
-// network, so it works inside testing/synctest. Redirects are not followed.
-// Its methods fail the test when the handler panics, and may be called
-// concurrently.
+// A Client is a browser without a window: a cookie jar, and the Fetch Metadata that a
+// browser of today sends along. Without any mark of a browser a post is taken for a
+// webhook, and makes no user. A Client calls the handler directly, without a network,
+// so it works inside testing/synctest. It does not follow redirects. Its methods fail
+// the test when the handler panics, and may be called concurrently.
 //
 // Every client has an address of its own, picked at random, so that a test with
 // many visitors does not meet Config.NewUsers.Limit by chance; see [Client.From].
@@ -71,7 +71,7 @@ func (c *Client) From(remoteAddr string) *Client {
 	return &other
 }
 
-// Visit opens a page: somebody typed its address or followed a link.
+// Visit opens a page, as a visitor does who typed its address or followed a link.
 func (c *Client) Visit(path string) *http.Response {
 	c.t.Helper()
 	r := c.NewRequest(http.MethodGet, path, nil)
@@ -82,7 +82,7 @@ func (c *Client) Visit(path string) *http.Response {
 	return c.Do(r)
 }
 
-// Fetch gets something by a script of the page.
+// Fetch sends a GET request as a script of the page does.
 func (c *Client) Fetch(path string) *http.Response {
 	c.t.Helper()
 	return c.Do(c.NewRequest(http.MethodGet, path, nil))
@@ -175,8 +175,7 @@ func (c *Client) SetCookie(name, value string) {
 	c.jar.SetCookies(c.origin, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
 }
 
-// Anonymous returns the claims of an anonymous user who has acted, for
-// [walkin.NewContext].
+// Anonymous returns the claims of a stored anonymous user, for [walkin.NewContext].
 func Anonymous(t testing.TB) walkin.Claims {
 	t.Helper()
 	return claims(t, true)

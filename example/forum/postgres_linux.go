@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// attributes has the server killed when this process dies, however, and run as the
-// user postgres, or as nobody, when this is root: PostgreSQL refuses to be root.
+// attributes has the server killed when this process dies, however, and run as the user
+// postgres, or as the system's unprivileged user, when this is root: PostgreSQL refuses
+// to be root.
 func attributes(dir string) (*syscall.SysProcAttr, error) {
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {

@@ -20,7 +20,7 @@ import (
 )
 
 // rest is a small stand-in for PostgREST: one table, select with order, limit and
-// equality, and insert. It says so to whoever asks for more. A site that has grown
+// equality, and insert. It says so to clients that ask for more. A site that has grown
 // beyond it runs PostgREST itself, with the same policies and the same tokens, or
 // writes handlers.
 type rest struct {
@@ -82,7 +82,7 @@ func (p *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(rows)
 }
 
-// answer does what is asked, as whoever asks.
+// answer does what is asked, as the user who asks.
 func (p *rest) answer(r *http.Request) (status int, rows []byte, err error) {
 	claims, known, err := p.who(r)
 	if err != nil {

@@ -43,10 +43,10 @@ type Config struct {
 	// passwords take at most half of these places.
 	Hashes, Waiting int
 
-	// The limits on failed sign-ins. None can be turned off. Count attempts may come at
-	// once, and each is forgiven after Per divided by Count. Refused attempts do not
-	// count. Right ones count only while they are being checked. There are three
-	// limits, since each of them alone is a weapon:
+	// The limits on failed sign-ins. None can be turned off. As many attempts as
+	// Count may come at once, and each is forgiven after Per divided by Count. Refused
+	// attempts do not count. Right ones count only while they are being checked. There
+	// are three limits, since each of them alone is a weapon:
 	//
 	//   - PerAddress (an IPv4 address, an IPv6 /64) stops one computer that tries
 	//     common passwords with many names. Zero is 50 in 15 minutes.

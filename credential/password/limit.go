@@ -16,8 +16,8 @@ import (
 
 // A count is what one sign-in counts in: the buckets of strangers, or those of a device
 // that the name's owner has used before. Strangers cannot use those up, so they cannot
-// lock an owner out of their own browser. A thief of the mark, or of the browser, has
-// as few tries as everybody.
+// lock an owner out of their own browser. A visitor with a stolen mark, or at the browser,
+// has as few tries as everybody.
 type count struct {
 	limits  limits.Limits
 	buckets []limits.Bucket

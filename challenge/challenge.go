@@ -4,7 +4,7 @@
 //
 //	gate, err := challenge.New(wk, challenge.Config{})
 //	…
-//	site.Handle("/challenge/", gate) // outside of wk.Handler: it makes nobody a user
+//	site.Handle("/challenge/", gate) // outside of wk.Handler: it creates no user
 //	site.Handle("/", wk.Handler(mux))
 //
 // Visitors see nothing of it until the limit of their network is reached. From then on

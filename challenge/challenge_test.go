@@ -108,7 +108,7 @@ func newSite(t *testing.T, store walkin.Store, change func(*walkin.Config, *chal
 	return s
 }
 
-// visitor is somebody new in a network that is full.
+// visitor is a new visitor in a network that is full.
 func (s *site) visitor() *walkintest.Client {
 	s.t.Helper()
 	c := walkintest.NewClient(s.t, s).From("203.0.113.7:1")
@@ -136,7 +136,7 @@ func body(t *testing.T, r *http.Response) string {
 
 var challenged = regexp.MustCompile(`data-challenge="([^"]*)" data-bits="(\d+)"`)
 
-// challengeOf lets somebody post, and returns what they are asked.
+// challengeOf lets a visitor post, and returns what they are asked.
 func (s *site) challengeOf(c *walkintest.Client) (text string, difficulty int) {
 	s.t.Helper()
 	r := c.Act("/notes?a=1", note)
@@ -336,8 +336,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// TestForged holds that a challenge which this site did not make is refused, also
-// where whoever made it has the key: none of ours is good for years.
+// TestForged holds that a challenge which this site did not make is refused, even if
+// its maker has the key: none of ours is good for years.
 func TestForged(t *testing.T) {
 	before := walkin.Key{Secret: []byte("a key of before, that still verifies")}
 	s := newSite(t, memstore.New(), func(c *walkin.Config, _ *challenge.Config) { c.Keys = append(c.Keys, before) })

@@ -301,8 +301,8 @@ func TestWritesAreLimited(t *testing.T) {
 	})
 }
 
-// On a crowded network the third new writer meets a challenge, with the note that
-// they wrote in it; whoever is there already notices nothing.
+// On a crowded network the third new writer meets a challenge, with the note that they
+// wrote in it; visitors who are there already notice nothing.
 func TestCrowded(t *testing.T) {
 	server := newHost(t, config{crowded: true})
 	first := newBrowser(t, server)
@@ -322,7 +322,7 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
-// By another name of the machine the site would know nobody.
+// By another name of the machine the site would not know its users.
 func TestOneHost(t *testing.T) {
 	server := newServer(t)
 	p := newBrowser(t, server)
@@ -330,8 +330,8 @@ func TestOneHost(t *testing.T) {
 	p.get("/p/x?y=1").must(t, 307, server.URL+"/p/x?y=1")
 }
 
-// A browser that somebody left open reads, and writes notes; it changes nothing
-// about the account until its owner shows that they are there.
+// A browser that was left open reads, and writes notes; it changes nothing about the
+// account until its owner shows that they are there.
 func TestLeftOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail := &mailbox{t: t}

@@ -25,7 +25,7 @@ import (
 // The site in a real browser: what a person does, with scripts switched on and
 // off, and what a person who cannot see it, or has a small screen, needs.
 
-// A tab is somebody's browser: cookies and all are its own.
+// A tab is one visitor's browser: cookies and all are its own.
 type tab struct {
 	*browser.Page
 	base string
@@ -253,7 +253,7 @@ func passkeys(t *testing.T, chromium browser.Engine) {
 	ann.Wait(`document.querySelector(".note") && document.readyState === "complete"`)
 	ann.sees("A word I keep forgetting", "ann@example.com")
 
-	// Whoever changes their mind at the device's question is where they were.
+	// A user who cancels at the device's question is where they were.
 	ann.Click("header form button")
 	ann.allow(false)
 	ann.open("/signin")
@@ -345,7 +345,7 @@ func overtaken(t *testing.T, chromium browser.Engine) {
 
 var challenged = regexp.MustCompile(`data-challenge="([^"]+)" data-bits="(\d+)"`)
 
-// work solves a challenge for somebody else.
+// work solves a challenge for another client.
 func work(t *testing.T, server *host) {
 	t.Helper()
 	p := newBrowser(t, server)

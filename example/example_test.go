@@ -656,7 +656,7 @@ func TestNoCookies(t *testing.T) {
 	q.get("/").has(t, "a thought")
 }
 
-// Whoever writes for an hour and was signed out meanwhile gets their text back.
+// A user who writes for an hour and was signed out meanwhile gets their text back.
 func TestSignedOutMeanwhile(t *testing.T) {
 	server := newServer(t)
 	ann := newBrowser(t, server)
@@ -702,7 +702,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// A restart forgets nobody: the users are in the database and the keys beside it.
+// A restart forgets no user: the users are in the database and the keys beside it.
 func TestRestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "notes with ? and #.db")
 	var handler http.Handler
@@ -787,7 +787,7 @@ func TestFreshKeys(t *testing.T) {
 	}
 }
 
-// Without its database the site says so, and takes nobody's cookie away.
+// Without its database the site says so, and takes away no cookie.
 func TestDatabaseGone(t *testing.T) {
 	server := newUnstarted(t)
 	handler, db, err := open(t.Context(), config{file: filepath.Join(t.TempDir(), "notes.db"), url: server.URL, mail: server.mail})

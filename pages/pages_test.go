@@ -229,7 +229,7 @@ func TestEmailChange(t *testing.T) {
 	owner.says("Your old e-mail address is back")
 	owner.want(404, owner.post("/account/undo", url.Values{"token": {token[1]}})) // once
 	owner.want(200, owner.open("/account/"))
-	owner.says(`action="/account/sign-in"`) // nobody is signed in by it
+	owner.says(`action="/account/sign-in"`) // it signs in no user
 	thief.want(200, thief.open("/account/"))
 	thief.says(`action="/account/sign-in"`)
 	thief.want(401, thief.signIn(annNew, another))

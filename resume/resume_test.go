@@ -642,8 +642,8 @@ func TestInsecure(t *testing.T) {
 	}
 }
 
-// TestOneForEachUser holds that nobody fills the store with forms, and that knowing
-// a user's ID opens nothing.
+// TestOneForEachUser holds that a user cannot fill the store with forms, and that
+// knowing a user's ID opens nothing.
 func TestOneForEachUser(t *testing.T) {
 	s := newSite(t)
 	c := s.browser()

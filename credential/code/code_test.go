@@ -143,8 +143,8 @@ func (l *spyLimiter) Take(ctx context.Context, key string, limit limit.Limit, n 
 	return l.Limiter.Take(ctx, key, limit, n, now)
 }
 
-// Four limits, each on its own: whoever is over one gets 429 and Retry-After,
-// nothing is sent, nothing else is used up, and nothing is written for it.
+// Four limits, each on its own: a visitor over one gets 429 and Retry-After, nothing is
+// sent, nothing else is used up, and nothing is written for it.
 func TestLimits(t *testing.T) {
 	const few = 3
 	most := limit.Limit{Count: few, Per: time.Hour}
@@ -212,8 +212,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Whoever is over the limit of their own network takes nothing away from the
-// owner of an address; and signing in as often as one likes is no flood.
+// A visitor over the limit of their own network takes nothing away from the owner of an
+// address; and signing in as often as one likes is no flood.
 func TestLimitsSpareTheOwner(t *testing.T) {
 	s := newWorld(t)
 	s.change = func(cfg *code.Config) {
@@ -238,8 +238,8 @@ func TestLimitsSpareTheOwner(t *testing.T) {
 	}
 }
 
-// One message is given back once, however often its code is typed in: an address
-// of one's own must not make room for messages to somebody else's.
+// One message is given back once, however often its code is typed in: an address of
+// one's own must not make room for messages to another user's.
 func TestGivenBackOnce(t *testing.T) {
 	s := newWorld(t)
 	s.change = func(cfg *code.Config) { cfg.PerAddress = limit.Limit{Count: 3, Per: time.Hour} }
@@ -259,8 +259,8 @@ func TestGivenBackOnce(t *testing.T) {
 	want(t, s.stranger(site).from(4).ask("annlee@example.com"), http.StatusTooManyRequests)
 }
 
-// Whoever writes one mailbox in many ways has one limit for it; the addresses stay
-// different identities.
+// A visitor who writes one mailbox in many ways has one limit for it; the addresses
+// stay different identities.
 func TestLimitsOfOneMailbox(t *testing.T) {
 	s := newWorld(t)
 	s.change = func(cfg *code.Config) { cfg.PerAddress = limit.Limit{Count: 3, Per: time.Hour} }
@@ -450,8 +450,8 @@ func TestPending(t *testing.T) {
 	want(t, v.Fetch("/pending"), http.StatusNotFound)
 }
 
-// What is stored does not give the code away to somebody without the key, and
-// what is told and answered has neither code nor address.
+// What is stored does not give the code away to a reader without the key, and what is
+// told and answered has neither code nor address.
 func TestNothingLeaks(t *testing.T) {
 	s := newWorld(t)
 	log := &tickets{Store: s.store}
@@ -582,7 +582,7 @@ func TestSenderFails(t *testing.T) {
 	})
 }
 
-// While the store is down nothing is sent and nobody is proven, with 503.
+// While the store is down nothing is sent and nothing is proven, with 503.
 func TestStoreDown(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
@@ -760,8 +760,8 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// A code is for what it was made for: a ticket that somebody changed in the
-// store, or moved to another browser, proves nothing.
+// A code is for what it was made for: a ticket that was changed in the store, or moved
+// to another browser, proves nothing.
 func TestTicketsAreBound(t *testing.T) {
 	for _, tt := range []struct {
 		name, old, new string
@@ -857,9 +857,9 @@ func (s *keys) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 	return s.Store.PutTicket(ctx, ticket)
 }
 
-// Codes that strangers ask for, from however many networks and from the owner's own,
-// keep nobody out of a browser that has proven the address before or is signed in; on
-// replicas that share a limiter together, and such a browser has a limit as well.
+// Strangers may ask for codes from however many networks and from the owner's own. They
+// do not lock out a browser that has proven the address before or is signed in.
+// Replicas that share a limiter count together, and such a browser has a limit as well.
 func TestKnownDevices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWorld(t)
@@ -913,8 +913,8 @@ func TestKnownDevices(t *testing.T) {
 	})
 }
 
-// A known device is no way to have messages without end: whoever is paid for those
-// to a number of their own proves each, and forgets the browser in between.
+// A known device is no way to have messages without end: a fraudster who is paid for
+// those to a number of their own proves each, and forgets the browser in between.
 func TestKnownDevicePumpsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWorld(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/walkin-go/walkin/credential/code"
 )
 
-// One code does it all: it upgrades a guest, signs somebody up and in, links an
-// address to an account, and proves anew who they are.
+// One code does it all: it upgrades a guest, signs a visitor up and in, links an
+// address to an account, and proves again who they are.
 func TestOneCodeForEverything(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
@@ -87,8 +87,8 @@ func TestOneCodeForEverything(t *testing.T) {
 	}
 }
 
-// A visitor who is nobody makes no user by asking, and may have become a guest
-// by a page view when the code arrives.
+// A visitor without a user makes no user by asking, and may have become a guest by a
+// page view when the code arrives.
 func TestAskingMakesNoUser(t *testing.T) {
 	s := newWorld(t)
 	nobody := s.stranger(s.replica())
@@ -138,8 +138,8 @@ func TestConfirmForTheAttacker(t *testing.T) {
 	attacker.must(eveID, false)
 }
 
-// Scenario 8. An address that nobody proved is in no identity, and a password
-// that waits for the proof signs nobody in; its owner gets her own account.
+// Scenario 8. An unproven address is in no identity, and a password that waits for the
+// proof signs in no user; its owner gets her own account.
 func TestPendingIsNothing(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
@@ -188,8 +188,8 @@ func TestEmailAndPasswordInOneStep(t *testing.T) {
 	guest.must(id, true)
 	login(secret).must(id, true)
 
-	// Whoever proves the address again is its owner, with the password that
-	// there is: a form that was meant to sign up replaces none.
+	// A visitor who proves the address again is its owner, with the password that is
+	// there: a form that was meant to sign up replaces none.
 	owner := s.stranger(site)
 	join(owner, "another password of hers")
 	owner.must(id, true)
@@ -197,8 +197,8 @@ func TestEmailAndPasswordInOneStep(t *testing.T) {
 	login("another password of hers").must("", false)
 }
 
-// Scenario 9. What was asked for before an upgrade by another method completes
-// nothing after it, whether it was asked for by a guest or by nobody.
+// Scenario 9. What was asked for before an upgrade by another method completes nothing
+// after it, whether a guest or a visitor without a user asked for it.
 func TestOldPendingProof(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -195,7 +195,7 @@ func TestSignOutEndsCodes(t *testing.T) {
 }
 
 // TestSignOutWhileInUse holds that a code which is on its way while its visitor signs
-// out signs nobody in.
+// out signs in no user.
 func TestSignOutWhileInUse(t *testing.T) {
 	for _, name := range []string{"a guest", "a member", "the owner"} {
 		s := newWorld(t)

@@ -40,7 +40,7 @@ var victims = map[string]func(*site) *walkintest.Client{
 }
 
 // TestAttackersAnswer is scenario 6: an attacker's code and state, opened in the
-// victim's browser, sign nobody in to the attacker's account and attach nothing.
+// victim's browser, do not sign in to the attacker's account and attach nothing.
 func TestAttackersAnswer(t *testing.T) {
 	attackers := map[string]func(*site) *walkintest.Client{
 		"nobody":  func(s *site) *walkintest.Client { return s.browser() },
@@ -121,8 +121,8 @@ func TestReplayedState(t *testing.T) {
 	}
 }
 
-// TestOldRoundTrip is scenario 9: what was begun before the visitor became
-// somebody else, by whatever way, completes nothing afterwards.
+// TestOldRoundTrip is scenario 9: what was begun before the visitor became another
+// user, by whatever way, completes nothing afterwards.
 func TestOldRoundTrip(t *testing.T) {
 	for name, change := range map[string]func(*site, *walkintest.Client){
 		"an upgrade by a password": func(_ *site, c *walkintest.Client) { c.Act("/prove", url.Values{"name": {"ann"}}) },
@@ -133,7 +133,7 @@ func TestOldRoundTrip(t *testing.T) {
 	} {
 		for _, kind := range []string{"nobody", "a guest", "a permanent user"} {
 			if kind == "nobody" && name == "a sign-out" {
-				continue // nobody cannot sign out
+				continue // without a user there is no sign-out
 			}
 			t.Run(kind+", "+name, func(t *testing.T) {
 				s := newSite(t, minting(walkin.MintOnAct))
@@ -337,9 +337,8 @@ func TestIDToken(t *testing.T) {
 	})
 }
 
-// TestInjectedCode holds that a code which was issued for another round trip is
-// worth nothing in this one: by PKCE, and where the provider does not check it,
-// by the nonce.
+// TestInjectedCode holds that a code which was issued for another login flow is worth
+// nothing in this one: by PKCE, and if the provider does not check it, by the nonce.
 func TestInjectedCode(t *testing.T) {
 	for _, checks := range []bool{true, false} {
 		s := newSite(t)
@@ -382,7 +381,7 @@ func TestPKCE(t *testing.T) {
 	}
 }
 
-// TestLoginCSRF is scenario 5: no other page starts a round trip, and no GET.
+// TestLoginCSRF is scenario 5: no other page starts a login flow, and no GET.
 func TestLoginCSRF(t *testing.T) {
 	for name, change := range map[string]func(*http.Request){
 		"another site": func(r *http.Request) {
@@ -493,8 +492,8 @@ func TestPreHijacking(t *testing.T) {
 		if hers.ID == attackers.ID || s.identities(hers.ID) != 1 || s.identities(attackers.ID) != 1 {
 			t.Errorf("got %+v, the attacker is %v", hers, attackers.ID)
 		}
-		// His permanent cookie, planted after a silent sign-in, links nothing of
-		// hers either: nobody has shown lately that they are its owner.
+		// His permanent cookie, planted after a silent sign-in, links nothing of hers
+		// either: its owner has not been proven lately.
 		victim = s.browser()
 		victim.SetCookie(permName, attacker.Cookie(permName))
 		r := s.back(victim, "other", s.other.answer(s.press(victim, "other"), "ann"))
@@ -509,7 +508,7 @@ func TestPreHijacking(t *testing.T) {
 		victim := s.browser()
 		s.prove(victim, "ann")
 		hers := s.who(victim)
-		vouching(s.other, address, true) // and nobody lists it
+		vouching(s.other, address, true) // and no list names it
 		attacker := s.browser()
 		if r := s.back(attacker, "other", s.other.answer(s.press(attacker, "other"), "ann")); r.StatusCode != http.StatusSeeOther {
 			t.Fatalf("got %d for %q", r.StatusCode, s.reason())

@@ -113,9 +113,9 @@ func TestAnswersWithoutEnd(t *testing.T) {
 	}
 }
 
-// TestStartFlood holds that pressing the button without end leaves no more tickets
-// than the network may, on two replicas that share a limiter; that whoever comes
-// back has used nothing up; and that a state which is sent back at once has.
+// TestStartFlood holds three things. Pressing the button without end leaves no more
+// tickets than the network may have, on two replicas that share a limiter. A visitor
+// who comes back has used nothing up. A state that is sent back at once has.
 func TestStartFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := limit.New(0)

@@ -36,8 +36,7 @@ func (b *breakable) TakeTicket(ctx context.Context, key string, now time.Time) (
 	return b.Store.TakeTicket(ctx, key, now)
 }
 
-// TestStoreDown holds that a store that is down costs the round trip, and
-// nothing else.
+// TestStoreDown holds that a store that is down costs the login flow, and nothing else.
 func TestStoreDown(t *testing.T) {
 	var down string
 	b := &breakable{Store: memstore.New(), broken: func(method string) bool { return method == down }}
@@ -56,7 +55,7 @@ func TestStoreDown(t *testing.T) {
 	}
 }
 
-// TestProviderHangs holds that a provider that does not answer keeps nobody for
+// TestProviderHangs holds that a provider that does not answer keeps no visitor for
 // longer than ten seconds, and that of those who wait one asks.
 func TestProviderHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -257,8 +257,8 @@ func TestHookFails(t *testing.T) {
 	}
 }
 
-// TestReproof holds what counts as a recent proof: what the provider says was
-// shown just now, and not that it let somebody through.
+// TestReproof holds what counts as a recent proof: what the provider says was shown
+// just now, and not that it let a visitor through.
 func TestReproof(t *testing.T) {
 	const (
 		hour = 3600
@@ -551,7 +551,7 @@ func newSiteOver(s *site) http.Handler {
 	return fresh.replicas[0]
 }
 
-// TestReturnTo holds that a round trip ends on this site.
+// TestReturnTo holds that a login flow ends on this site.
 func TestReturnTo(t *testing.T) {
 	s := newSite(t)
 	for _, evil := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "/%5cevil.example", "javascript:alert(1)", ""} {

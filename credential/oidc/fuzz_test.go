@@ -9,8 +9,8 @@ import (
 	"github.com/walkin-go/walkin/credential/oidc"
 )
 
-// FuzzCallback holds that whatever is brought to a callback, by GET or by post,
-// signs nobody in, and is refused as theirs and not as a failure of ours.
+// FuzzCallback holds that whatever is brought to a callback, by GET or by post, signs
+// in no user, and is refused as the visitor's error and not as a failure of ours.
 func FuzzCallback(f *testing.F) {
 	for _, query := range []string{
 		"", "code=x&state=y", "posted=x", "error=access_denied&state=x", "state=%00", "state=%ff&iss=https://op.example",

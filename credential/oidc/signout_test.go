@@ -9,9 +9,9 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestSignOutEndsTheRoundTrip holds that a round trip which was begun without a user,
-// who became one by a page view, is over with their sign-out: for nobody and for
-// whoever comes next.
+// TestSignOutEndsTheRoundTrip is about a login flow which was begun without a user. If
+// a page view then made a user, the flow ends with their sign-out: for a visitor
+// without a user and for the next user.
 func TestSignOutEndsTheRoundTrip(t *testing.T) {
 	s := newSite(t, minting(walkin.MintOnVisit))
 	c := s.browser()
@@ -33,8 +33,8 @@ func TestSignOutEndsTheRoundTrip(t *testing.T) {
 	}
 }
 
-// TestSignOutWhileAway holds that whoever signs out while the provider is being asked
-// what its answer is worth stays signed out.
+// TestSignOutWhileAway holds that a user who signs out while the provider is being
+// asked what its answer is worth stays signed out.
 func TestSignOutWhileAway(t *testing.T) {
 	for _, kind := range []string{"a guest", "a permanent user"} {
 		s := newSite(t)

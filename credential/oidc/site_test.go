@@ -189,7 +189,7 @@ func (s *site) who(c *walkintest.Client) who {
 	return w
 }
 
-// glance is who without an act, which would make a reader a user of the store.
+// glance is who without an unsafe request, which would make a reader a stored user.
 func (s *site) glance(c *walkintest.Client) who {
 	s.t.Helper()
 	var w who
@@ -310,7 +310,7 @@ func (s *site) refused(c *walkintest.Client, r *http.Response, before who, statu
 	s.quiet(text(r))
 }
 
-// quiet holds that nothing of the round trip is shown, or told to the owner.
+// quiet holds that nothing of the login flow is shown, or told to the operator.
 func (s *site) quiet(shown string) {
 	s.t.Helper()
 	s.mu.Lock()

@@ -54,7 +54,7 @@ func TestSuggest(t *testing.T) {
 			if got := p.device.read(o).PublicKey; len(got.AllowCredentials) != 0 || got.UserVerification != "required" || got.RPID != "app.example" {
 				t.Errorf("got %+v", got)
 			}
-			p.suggest() // in another tab, or anew
+			p.suggest() // in another tab, or again
 			proof := p.device.get(o, twist{})
 			want(t, p.at(1).post("signin-finish", proof), http.StatusOK, "outcome", "signed_in")
 			if got := p.who(); got.ID != ann.who().ID || got.Anonymous {
@@ -67,8 +67,8 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-// TestSuggestAttacks holds that a challenge which nobody kept is worth no more
-// than one that was.
+// TestSuggestAttacks holds that a challenge which was not kept is worth no more than
+// one that was.
 func TestSuggestAttacks(t *testing.T) {
 	s := newSite(t)
 	ann := s.member()
@@ -179,7 +179,7 @@ func TestSuggestBound(t *testing.T) {
 }
 
 // TestSuggestRotation holds that replicas change their key one after the other, and
-// that a challenge of years, made by whoever has the key, is none of ours.
+// that a challenge of years, made by an attacker who has the key, is none of ours.
 func TestSuggestRotation(t *testing.T) {
 	one := walkin.Key{Secret: []byte("thirty-two bytes, and not a token's")}
 	two := walkin.Key{Secret: []byte("thirty-two bytes of another secret")}
@@ -265,8 +265,8 @@ func TestButton(t *testing.T) {
 	}
 }
 
-// TestCeremonyFlood holds that what begins and never ends leaves no more tickets than
-// the network of whoever begins it may, on two replicas that share a limiter.
+// TestCeremonyFlood holds that ceremonies which begin and never end leave no more
+// tickets than their network may have, on two replicas that share a limiter.
 func TestCeremonyFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := limit.New(0)
@@ -293,7 +293,7 @@ func TestCeremonyFlood(t *testing.T) {
 }
 
 // TestSuggestOnce holds that of one answer sent many times, on two replicas, one
-// counts, and that nobody takes the others for a copy of the key.
+// counts, and that the others are not taken for a copy of the key.
 func TestSuggestOnce(t *testing.T) {
 	s := newSite(t)
 	p := s.person()

@@ -92,7 +92,7 @@ func serve(t *testing.T) (base string, s *site) {
 	return base, s
 }
 
-// A tab is somebody's browser with a device.
+// A tab is one visitor's browser with a device.
 type tab struct {
 	*browser.Tab
 	base   string
@@ -209,7 +209,7 @@ func TestBrowser(t *testing.T) {
 		t.Errorf("got %+v, want a fresh proof of %s", again, member.ID)
 	}
 
-	// What a bad device says signs nobody in.
+	// What a bad device says signs in no user.
 	ann.arrive("#out")
 	yes, no := true, false
 	override := func(signature, verified *bool) {
@@ -282,9 +282,9 @@ func TestBrowser(t *testing.T) {
 	bea.refused("#register", "Passkeys do not work on this address.")
 }
 
-// TestBrowserSuggests is what a page does whose field may be filled in with a
-// passkey: it asks before anybody presses anything, makes way for the buttons, and
-// asks anew before its challenge is over.
+// TestBrowserSuggests is what a page does whose field may be filled in with a passkey:
+// it asks before anything is pressed, makes way for the buttons, and asks again before
+// its challenge is over.
 func TestBrowserSuggests(t *testing.T) {
 	chromium := browser.New(t, chromedp.Flag("host-resolver-rules", "MAP insecure.test 127.0.0.1"))
 	base, s := serve(t)
@@ -304,7 +304,7 @@ func TestBrowserSuggests(t *testing.T) {
 	ann.arrive("#out")
 	guest, _ := ann.arrive("#note")
 
-	// Nobody chooses: nothing happens, and nothing is kept.
+	// The visitor does not choose: nothing happens, and nothing is kept.
 	presence(false)
 	s.store.breaks("PutTicket")
 	ann.open("/?suggest=1")

@@ -169,8 +169,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestBound holds that a ceremony is completed by the browser that began it, as
-// who it was then, once and in time; and that nobody else can spend it.
+// TestBound holds that a ceremony is completed by the browser that began it, as who it
+// was then, once and in time; and that no other browser can spend it.
 func TestBound(t *testing.T) {
 	for _, step := range []string{"register", "signin"} {
 		for _, tt := range []struct {
@@ -327,7 +327,7 @@ func TestDoubleClick(t *testing.T) {
 	}
 }
 
-// TestFixation holds that a planted or copied anonymous cookie is nobody's once
+// TestFixation holds that a planted or copied anonymous cookie is worth nothing once
 // its user has a key.
 func TestFixation(t *testing.T) {
 	for _, before := range []func(*person){func(*person) {}, func(p *person) { p.Act("/note", nil) }} {

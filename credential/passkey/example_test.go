@@ -36,7 +36,7 @@ func Example() {
 	mux.Handle("/passkey/", passkeys)
 	site := wk.Handler(mux)
 
-	// What the script asks for when somebody presses the button.
+	// What the script asks for when a visitor presses the button.
 	r := httptest.NewRequest("POST", "/passkey/signin", strings.NewReader("{}"))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()

@@ -106,8 +106,8 @@ func TestCounterOvertaken(t *testing.T) {
 	want(t, p.elsewhere().signIn(twist{}), http.StatusForbidden, "", "")
 }
 
-// TestRemovedMeanwhile holds that a key which is removed, or whose user is
-// deleted, while it is being proven signs nobody in and does not come back.
+// TestRemovedMeanwhile holds that a key which is removed, or whose user is deleted,
+// while it is being proven signs in no user and does not come back.
 func TestRemovedMeanwhile(t *testing.T) {
 	for name, remove := range map[string]func(*site, uuid.UUID, string) error{
 		"the key": func(s *site, user uuid.UUID, id string) error {
@@ -319,8 +319,8 @@ func TestLongID(t *testing.T) {
 	}
 }
 
-// TestTransports holds that of the ways to a device, which are the browser's
-// words, those are kept that there are, once: nobody fills the store with others.
+// TestTransports holds that of the transports to a device, which the browser names, the
+// known ones are kept, once: others cannot fill the store.
 func TestTransports(t *testing.T) {
 	for name, said := range map[string][]string{
 		"odd":      {"internal", "hybrid", "carrier pigeon", "internal", ""},

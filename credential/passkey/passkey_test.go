@@ -187,8 +187,8 @@ type attack struct {
 	reason string
 }
 
-// TestSignInAttacks holds that what is not a key's own fresh proof signs nobody
-// in and costs the visitor nothing, not even the challenge.
+// TestSignInAttacks holds that what is not a key's own fresh proof signs in no user and
+// costs the visitor nothing, not even the challenge.
 func TestSignInAttacks(t *testing.T) {
 	s := newSite(t)
 	ann, other := s.member(), s.member()

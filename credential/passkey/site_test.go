@@ -283,7 +283,7 @@ func (p *person) signIn(tw twist) answer {
 	return p.post("signin-finish", proof)
 }
 
-// member is somebody who has registered a key, and signed in by it.
+// member is a user who has registered a key, and signed in by it.
 func (s *site) member() *person {
 	s.t.Helper()
 	p := s.person()

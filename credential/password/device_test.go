@@ -85,9 +85,9 @@ func (h *house) attack(t *testing.T) {
 	}
 }
 
-// TestDevices holds that strangers who guess lock nobody out of a browser that has
-// proven the name before or is signed in, also in their own network; and that nothing
-// else makes a browser known.
+// TestDevices holds that strangers who guess cannot lock out a browser that has proven
+// the name before or is signed in, also in their own network; and that nothing else
+// makes a browser known.
 func TestDevices(t *testing.T) {
 	const bad, good, limited = http.StatusUnauthorized, http.StatusSeeOther, http.StatusTooManyRequests
 	synctest.Test(t, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestDevices(t *testing.T) {
 			}
 		}
 
-		// Whoever stole a mark has as few tries as anybody, and takes none from the
+		// A thief of a mark has as few tries as anybody, and takes none from the
 		// owner's other devices.
 		thief, tries := marked(signedOut.Cookie(device)), 0
 		for i := range 50 {

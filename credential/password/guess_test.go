@@ -127,8 +127,8 @@ func TestRenewalMeetsAnother(t *testing.T) {
 	}
 }
 
-// TestChangedMeanwhile holds that a password which was right when it was looked
-// at signs nobody in once its owner has changed it, or removed it, or gone.
+// TestChangedMeanwhile holds that a password which was right when it was looked at
+// signs in no user once its owner has changed it, or removed it, or gone.
 func TestChangedMeanwhile(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -289,8 +289,8 @@ func TestHashesAreBounded(t *testing.T) {
 	})
 }
 
-// TestSignUpsLeaveRoom holds that whoever floods the sign-up form, which nothing
-// limits, keeps nobody from signing in.
+// TestSignUpsLeaveRoom holds that a flood of the sign-up form, which nothing limits,
+// does not keep users from signing in.
 func TestSignUpsLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(cfg *password.Config) { cfg.Hashes, cfg.Waiting = 2, 4 })

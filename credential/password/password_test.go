@@ -229,7 +229,7 @@ func TestUnknownAndWrongAreTheSame(t *testing.T) {
 	}
 }
 
-// The dummy hash is nobody's, even if a password had it.
+// The dummy hash is no user's, even if a password had it.
 func TestUnknownNameNeverMatches(t *testing.T) {
 	s := newSite(t, nil)
 	s.SetIDKey(func(_, _ []byte, _, _ uint32, _ uint8, keyLen uint32) []byte { return make([]byte, keyLen) })
@@ -257,7 +257,7 @@ func (b *broken) SetSecret(ctx context.Context, provider, subject string, secret
 func TestStoreDown(t *testing.T) {
 	down := errors.New("connection refused")
 	s := newSiteOf(t, func(c *walkin.Config) { c.Store = &broken{c.Store.(*memstore.Store), down, nil} }, nil)
-	for range 20 { // not counted: nobody learned anything
+	for range 20 { // not counted: no guess was answered
 		_, err := s.SignIn(form(t, name, secret))
 		if r := refusal(t, err, http.StatusServiceUnavailable, "store_down"); !errors.Is(err, down) || r.RetryAfter <= 0 {
 			t.Fatalf("got %v, retry after %v", err, r.RetryAfter)
@@ -341,8 +341,8 @@ func TestWithMiddleware(t *testing.T) {
 	}
 }
 
-// With Config.Proven a password belongs to an address that somebody else proved:
-// nobody signs up by it, and an address without a password has none to guess.
+// With Config.Proven a password belongs to an address that credential/code proved: no
+// visitor signs up by it, and an address without a password has none to guess.
 func TestProven(t *testing.T) {
 	s := newSite(t, func(cfg *password.Config) { cfg.Proven = true })
 	if _, err := s.SignUp(form(t, name, secret)); err == nil {

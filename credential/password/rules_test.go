@@ -74,8 +74,8 @@ func TestMinLength(t *testing.T) {
 	}
 }
 
-// A password that signs in need not be one that may be chosen today; but what
-// nobody can have is not hashed.
+// A password that signs in need not be one that may be chosen today; but what cannot be
+// a password is not hashed.
 func TestSignInAsksForLess(t *testing.T) {
 	s := newSite(t, nil)
 	for _, tt := range []struct {

@@ -153,7 +153,7 @@ func (s *site) wantSame(t *testing.T, times int) {
 	}
 }
 
-// A tab is somebody's browser.
+// A tab is one visitor's browser.
 type tab struct {
 	*browser.Tab
 	base string
@@ -185,8 +185,8 @@ func (b *tab) post() {
 	b.Click("#send")
 }
 
-// TestPost is what somebody new in a crowd sees: they send a form, the worker
-// solves the challenge, and the very same form goes through once.
+// TestPost is what a new visitor in a crowd sees: they send a form, the worker solves
+// the challenge, and the very same form goes through once.
 func TestPost(t *testing.T) {
 	s := serve(t, nil)
 	ann := newTab(t, browser.New(t), s, false)

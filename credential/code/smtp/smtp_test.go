@@ -278,8 +278,7 @@ func TestMail(t *testing.T) {
 	}
 }
 
-// Nothing goes out in the clear unless the app says so, nor to a relay that
-// somebody else pretends to be.
+// Nothing goes out unencrypted unless the app says so, nor to an impostor of the relay.
 func TestNoTLSNoMail(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -489,7 +488,7 @@ func TestRelayIsNotQuoted(t *testing.T) {
 	})
 }
 
-// A relay that has the mail and then hangs keeps nobody.
+// A relay that has the mail and then hangs keeps no visitor waiting.
 func TestRelayHangsAtQuit(t *testing.T) {
 	cfg := smtp.Config{Host: "127.0.0.1", From: "hello@margin.example", Site: "Margin", Security: smtp.InsecurePlaintext}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -102,7 +102,7 @@ func TestNode(t *testing.T) {
 			}
 			before := one.who()
 
-			// A re-proof that somebody made silent is none.
+			// A re-proof that was made silent is none.
 			to := one.press(name, "reproof", "1")
 			q := to.Query()
 			q.Del("prompt")
@@ -118,7 +118,7 @@ func TestNode(t *testing.T) {
 				t.Errorf("after a re-proof: got %d", r.StatusCode)
 			}
 
-			// Somebody who does not go on.
+			// A visitor who does not go on.
 			quitter := s.person(bea)
 			before = quitter.guest()
 			quitter.cancels = true

@@ -275,9 +275,9 @@ func (p *person) wantRefused(r *http.Response, before walkin.Claims, want string
 	}
 }
 
-// walk is what holds at every provider: a guest keeps their ID and is found
-// again from elsewhere, an answer counts once and in its own browser, and a
-// code counts in its own round trip.
+// walk is what holds at every provider: a guest keeps their ID and is found again from
+// elsewhere, an answer counts once and in its own browser, and a code counts in its own
+// login flow.
 func (s *site) walk(name string, posts bool, ann, bea url.Values) {
 	s.t.Helper()
 	one := s.person(ann)
@@ -317,7 +317,7 @@ func (s *site) walk(name string, posts bool, ann, bea url.Values) {
 		s.t.Errorf("another person: got %v, want %v", got.UserID, strange.UserID)
 	}
 
-	// Ann's code in a round trip of somebody else's.
+	// Ann's code in another visitor's login flow.
 	to, posted = one.goThrough(one.press(name))
 	answer := posted
 	if posted == nil {

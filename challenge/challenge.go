@@ -99,7 +99,7 @@ const (
 	maxForm    = 64 << 10         // bytes
 	maxFields  = 1000             // of a form: each makes the page longer than the form
 	maxAnswer  = 8 << 10          // bytes of what the page sends
-	passFor    = 10 * time.Minute // how long a solution is good for its one row
+	passFor    = 10 * time.Minute // how long a solution is good for its one user
 	passLength = 26               // of rand.Text
 )
 
@@ -154,7 +154,7 @@ func (g *Gate) Passed(r *http.Request) (bool, error) {
 }
 
 func passKey(value string) string {
-	sum := sha256.Sum256([]byte(value)) // who reads the store must not be able to send it
+	sum := sha256.Sum256([]byte(value)) // a reader of the store must not be able to send it
 	return "challenge:pass:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

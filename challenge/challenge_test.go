@@ -60,7 +60,7 @@ func newGate(t testing.TB, limiter limit.Limiter) *challenge.Gate {
 	return gate
 }
 
-// A site takes one row an hour from a network without a challenge.
+// A site takes one new user an hour from a network without a challenge.
 type site struct {
 	http.Handler
 	t    *testing.T
@@ -116,7 +116,7 @@ func (s *site) visitor() *walkintest.Client {
 	return c
 }
 
-// fill makes the one row that there is room for.
+// fill creates the one user that there is room for.
 func (s *site) fill() {
 	s.t.Helper()
 	if r := s.visitor().Act("/first", nil); r.StatusCode != http.StatusOK {

@@ -227,9 +227,9 @@ func TestDownloads(t *testing.T) {
 	ann.post("/download").must(t, 200, "").has(t, "the first of all")
 }
 
-// A guest writes and changes a hundred notes a day, and gets back what is refused;
-// a robot that makes new guests gets no further than ten of them, and an account has
-// more room than a guest.
+// An anonymous user writes and changes a hundred notes a day, and gets back what is
+// refused; a bot that makes new users gets no further than ten of them, and an account
+// has more room than an anonymous user.
 func TestWritesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail := &mailbox{t: t}

@@ -214,7 +214,7 @@ func walk(t *testing.T, engine browser.Engine, scripts bool) {
 		t.Fatalf("whoami says %s, want %s", got, member)
 	}
 
-	// A guest who signs out is warned of what that means.
+	// An anonymous user who signs out is warned of what that means.
 	gone := newTab()
 	gone.write("Soon to be nobody's")
 	gone.Click("header a[href='/signout']")

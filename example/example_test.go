@@ -507,7 +507,7 @@ func TestRoutes(t *testing.T) {
 	})
 }
 
-// What a guest was about to publish is asked about after they sign in to the
+// What an anonymous user was about to publish is asked about after they sign in to the
 // account that they had all along, and in that account it is published.
 func TestPublishPostedAsGuest(t *testing.T) {
 	server := newServer(t)

@@ -175,8 +175,8 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Who publishes without an account is sent to make one, and what they were about to do
-	// is kept for them meanwhile.
+	// A visitor who publishes without an account is sent to make one, and what they
+	// were about to do is kept for them in the meantime.
 	keeper, err := resume.New(wk, resume.Config{Page: s.resumePage})
 	if err != nil {
 		return nil, err

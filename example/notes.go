@@ -193,7 +193,7 @@ func (n *notes) change(ctx context.Context, query string, args ...any) error {
 	return nil
 }
 
-// move gives all notes of a guest to a user: for Config.OnMerge. It uses the
+// move gives all notes of an anonymous user to another: for Config.OnMerge. It uses the
 // transaction that merges the users, so that either both happen or neither.
 func (n *notes) move(ctx context.Context, guestID, userID uuid.UUID) error {
 	tx, ok := sqlstore.Tx(ctx)

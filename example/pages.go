@@ -70,7 +70,7 @@ func (s *site) addNote(w http.ResponseWriter, r *http.Request) error {
 			Text:    text,
 		})
 	}
-	// A program posts without the page, and so without its field; after a second
+	// An API client posts without the page, and so without its field; after a second
 	// try, above, the browser has another user than its page had.
 	if r.PostFormValue("walkin_rendered_for") != "" && !r.URL.Query().Has("again") {
 		if err := s.wk.CheckRenderedFor(r); err != nil {

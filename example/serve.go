@@ -35,7 +35,7 @@ func run(ctx context.Context, addr string, cfg config, out io.Writer) error {
 		return err
 	}
 	defer db.Close()
-	// Guests who stay away go, with their notes; and so does what has expired.
+	// Inactive anonymous users go, with their notes; and so does what has expired.
 	var sweeper sync.WaitGroup
 	defer sweeper.Wait()
 	ctx, stop := context.WithCancel(ctx)

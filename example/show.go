@@ -147,8 +147,8 @@ var (
 	errBadForm  = errors.New("the form cannot be read")
 )
 
-// refused shows people why they were refused where walkin does not send them
-// elsewhere, and gives them back what they wrote; everything else it answers itself.
+// refused shows visitors why they were refused, unless walkin sends them elsewhere, and
+// gives them back what they wrote. The refusal answers everything else itself.
 func (s *site) refused(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	if refusal.Page != "" || !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		refusal.ServeHTTP(w, r)

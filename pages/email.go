@@ -32,7 +32,7 @@ type change struct {
 }
 
 func hashed(kind, secret string) string {
-	sum := sha256.Sum256([]byte(secret)) // who reads the store must not be able to send it
+	sum := sha256.Sum256([]byte(secret)) // a reader of the store must not be able to send it
 	return kind + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

@@ -77,7 +77,7 @@ var (
 )
 
 // TestOneLanguage walks from the first page to the deleted account as a visitor who
-// reads no English, mistakes and mail included, and looks for a sentence of the English
+// reads no English, errors and mail included, and looks for a sentence of the English
 // catalogue in all they see.
 func TestOneLanguage(t *testing.T) {
 	english := texts.English().Keys()
@@ -121,7 +121,7 @@ func TestOneLanguage(t *testing.T) {
 	}
 }
 
-// walk meets every page, most mistakes, and every mail.
+// walk meets every page, most errors, and every mail.
 func walk(t *testing.T, language string, seen func(what, page string)) {
 	t.Helper()
 	s := newSite(t, nil)

@@ -271,7 +271,7 @@ func (v *view) To(page string) string {
 }
 
 // Attr returns the attributes of a field: what is wrong with it, and where its hints
-// are. The field with the mistake gets the focus.
+// are. The field with the error gets the focus.
 func (v *view) Attr(field string, hints ...string) template.HTMLAttr {
 	attr := ""
 	if v.Problem != "" && v.Field == field {

@@ -40,7 +40,7 @@ func TestWhatIsNotConfigured(t *testing.T) {
 	b.want(404, b.open("/account/provider/start"))
 }
 
-// TestNew names the mistakes that a site can make.
+// TestNew names the errors that a site can make.
 func TestNew(t *testing.T) {
 	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{ID: "1", Secret: []byte("0123456789abcdef0123456789abcdef")}}, Store: newSite(t, nil).store})
 	if err != nil {

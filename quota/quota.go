@@ -9,8 +9,8 @@
 //
 // Counts are in the store, so replicas count together: of twenty concurrent requests,
 // on any number of replicas, three go through. Permanent users are not counted, unless
-// [Config] says so. Then what a user took as a guest stays taken, since their user ID
-// stays the same.
+// [Config] says so. Then what a user took while anonymous stays taken, since their user
+// ID stays the same.
 //
 // # What it cannot do
 //
@@ -67,8 +67,8 @@ type Config struct {
 	NetworkLimit int
 
 	// PermanentLimit is how many a permanent user may take, counted by user whatever By
-	// says. Zero is any number, uncounted. What they took as a guest counts against it,
-	// if guests are counted by user, unless Forgive is set.
+	// says. Zero is any number, uncounted. What they took while anonymous counts
+	// against it, if anonymous users are counted by user, unless Forgive is set.
 	PermanentLimit int
 	Forgive        bool
 

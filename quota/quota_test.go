@@ -398,7 +398,7 @@ func TestMethods(t *testing.T) {
 }
 
 // TestPermanentByNetwork holds that Config.PermanentLimit counts permanent users
-// where guests are counted by network alone.
+// where anonymous users are counted by network alone.
 func TestPermanentByNetwork(t *testing.T) {
 	s := newSite(t, nil, quota.Config{Name: "export", Limit: 1, By: quota.PerNetwork, PermanentLimit: 2})
 	c := s.browser()

@@ -110,7 +110,7 @@ func TestParsedParts(t *testing.T) {
 func TestNextVisitor(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		before string // who the guest becomes before they leave; none stays a guest
+		before string // who the visitor becomes before they leave; none stays anonymous
 		next   string
 	}{
 		{"a guest, then ann", "", "ann"},
@@ -159,7 +159,7 @@ func TestNextVisitor(t *testing.T) {
 		}
 	}
 	t.Run("signed in without signing out", func(t *testing.T) {
-		// The guest is signed in to one account, and from there proves another's
+		// The anonymous user is signed in to one account, and from there proves another's
 		// identity in vain: it stays theirs.
 		s := newSite(t)
 		s.prove(s.browser(), "ann")

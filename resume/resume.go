@@ -366,7 +366,7 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 	}
 	r.Form, r.PostForm = nil, nil
 	r.Header.Set("Content-Type", form.Type)
-	// The form may have been rendered for the guest that this visitor was.
+	// The form may have been rendered for the anonymous user that this visitor was.
 	r.Header.Set("Walkin-Rendered-For", m.RenderedFor(r))
 	r.Header.Set("Content-Length", strconv.Itoa(len(form.Body)))
 	r.ContentLength, r.Body = int64(len(form.Body)), io.NopCloser(bytes.NewReader(form.Body))

@@ -157,7 +157,7 @@ const (
 	yes    = target + "&walkin_resume=1"
 )
 
-// TestResume is the whole way: a guest posts, is sent to sign up, says yes, and
+// TestResume is the whole way: an anonymous user posts, is sent to sign up, says yes, and
 // the very same form goes through once, as the same user.
 func TestResume(t *testing.T) {
 	for _, way := range []string{"upgrade", "merge", "sign in"} {
@@ -475,7 +475,7 @@ func TestOtherHost(t *testing.T) {
 	}
 }
 
-// TestYes holds who may let a kept form through, and how often.
+// TestYes holds which visitors may let a kept form through, and how often.
 func TestYes(t *testing.T) {
 	// ready returns a browser whose visitor has signed up with a form kept.
 	ready := func(t *testing.T) (*site, *walkintest.Client) {
@@ -649,7 +649,7 @@ func TestOneForEachUser(t *testing.T) {
 	c := s.browser()
 	for range 5 {
 		c.Act(target, note)
-		c.SetCookie("__Host-walkin.resume", "") // a robot keeps none
+		c.SetCookie("__Host-walkin.resume", "") // a bot keeps none
 	}
 	user := s.user(c)
 	if _, err := s.store.TakeTicket(t.Context(), "resume:"+user, time.Now()); err != nil {

@@ -68,7 +68,7 @@ func TestEveryTextIsInTheCatalogue(t *testing.T) {
 				t.Errorf("%s says %q by itself; texts go through the catalogue", path, words)
 			}
 		case strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "pages/preview.go") && !strings.HasPrefix(filepath.Base(path), "impersonate") && // for developers and operators
-			filepath.Base(path) != "bind.go": // for clients without cookies, which are programs
+			filepath.Base(path) != "bind.go": // for API clients, which have no cookies
 			files++
 			lookAt(t, path, parseFile(t, path))
 		}

@@ -88,7 +88,7 @@ func (c *Client) Fetch(path string) *http.Response {
 	return c.Do(c.NewRequest(http.MethodGet, path, nil))
 }
 
-// Act posts a form of the page.
+// Act posts a form of the page: an unsafe request.
 func (c *Client) Act(path string, form url.Values) *http.Response {
 	c.t.Helper()
 	r := c.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))

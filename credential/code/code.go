@@ -183,7 +183,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 		p.ReturnTo = to
 	}
 	p.MAC = mac(c.keys[0], p, typed)
-	// A browser that asked without a user, and then again as a new guest, has two
+	// A browser that asked without a user, and then again as a new user, has two
 	// names. It must not have two codes, with five tries each.
 	for _, name := range c.wk.Bound(r) {
 		if name == p.Binding {
@@ -303,7 +303,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	return proof, nil
 }
 
-// isCode returns a code as it was sent, from what people make of it.
+// isCode returns a code as it was sent, from the ways in which visitors type it.
 func (c *Codes) isCode(typed string) (string, bool) {
 	if len(typed) > 64 {
 		return "", false

@@ -71,7 +71,7 @@ func TestEnumeration(t *testing.T) {
 				}
 			}
 			for i := range got[0] {
-				// The reasons are for the owner of the site alone; those of a
+				// The reasons are for the operator alone; those of a
 				// password tell an unknown name, and are compared up to there.
 				a, b := got[0][i], got[1][i]
 				if i == len(got[0])-1 {
@@ -603,7 +603,7 @@ func TestStoreDown(t *testing.T) {
 }
 
 // A store that fails at any step of using a code up leaves the code, and the
-// visitor, as they were; and the question what becomes of a guest may be asked for
+// visitor, as they were; and the question what becomes of an anonymous user may be asked for
 // as long as the code lives.
 func TestStoreFailsMidway(t *testing.T) {
 	for _, method := range []string{"TakeTicket", "PutTicket"} {
@@ -707,7 +707,7 @@ func TestDigits(t *testing.T) {
 	}
 }
 
-// New names every mistake at once.
+// New lists every error at once.
 func TestConfigMistakes(t *testing.T) {
 	if _, err := code.New(nil, code.Config{Sender: &mailbox{}}); err == nil {
 		t.Error("without a middleware: got no error")
@@ -899,7 +899,7 @@ func TestKnownDevices(t *testing.T) {
 			want(t, v.ask(ann), http.StatusSeeOther)
 			want(t, v.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
 		}
-		// The mailbox is not flooded by who has stolen a mark either.
+		// The mailbox is not flooded by a thief of a mark either.
 		thief, sent := s.stranger(sites[0]).from(9), 0
 		for i := range 30 {
 			thief.SetCookie(device, mark)

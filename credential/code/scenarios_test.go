@@ -16,7 +16,7 @@ import (
 	"github.com/walkin-go/walkin/credential/code"
 )
 
-// One code does it all: it upgrades a guest, signs a visitor up and in, links an
+// One code does it all: it upgrades an anonymous user, signs a visitor up and in, links an
 // address to an account, and proves again who they are.
 func TestOneCodeForEverything(t *testing.T) {
 	s := newWorld(t)
@@ -87,7 +87,7 @@ func TestOneCodeForEverything(t *testing.T) {
 	}
 }
 
-// A visitor without a user makes no user by asking, and may have become a guest by a
+// A visitor without a user makes no user by asking, and may have become a user by a
 // page view when the code arrives.
 func TestAskingMakesNoUser(t *testing.T) {
 	s := newWorld(t)
@@ -103,7 +103,7 @@ func TestAskingMakesNoUser(t *testing.T) {
 }
 
 // Scenario 7. Eve's session asks for a code to Ann's address, and Ann opens the
-// link and presses what there is to press: Eve stays a guest, and Ann who she is.
+// link and presses what there is to press: Eve stays anonymous, and Ann who she is.
 func TestConfirmForTheAttacker(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
@@ -198,7 +198,7 @@ func TestEmailAndPasswordInOneStep(t *testing.T) {
 }
 
 // Scenario 9. What was asked for before an upgrade by another method completes nothing
-// after it, whether a guest or a visitor without a user asked for it.
+// after it, whether an anonymous user or a visitor without a user asked for it.
 func TestOldPendingProof(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -325,7 +325,7 @@ func TestDoubleClick(t *testing.T) {
 	}
 }
 
-// Scenario 14. A hook that fails undoes everything: the visitor is the guest they
+// Scenario 14. A hook that fails undoes everything: the visitor is the anonymous user they
 // were, and the same code does it once the hook works, however long that takes.
 func TestHookFails(t *testing.T) {
 	for _, fail := range []struct {

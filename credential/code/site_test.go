@@ -218,7 +218,7 @@ func (s *world) stranger(site http.Handler) visitor {
 	return visitor{walkintest.NewClient(s.t, site), s}
 }
 
-// guest returns a browser whose user has acted, and so has a row.
+// guest returns a browser whose user is stored, after an unsafe request.
 func (s *world) guest(site http.Handler) visitor {
 	v := s.stranger(site)
 	v.Visit("/")

@@ -99,7 +99,7 @@ func (s *world) changes() (n int) {
 
 // TestUsedCodeIsOver holds that a code which was used opens nothing, within its ten
 // seconds either, once the session that it opened has ended: however that ended, on
-// whichever replica, and also for who has kept copies of all cookies.
+// whichever replica, and also for a browser that has kept copies of all cookies.
 func TestUsedCodeIsOver(t *testing.T) {
 	ends := map[string]func(t *testing.T, v visitor, id string){
 		"a sign-out": func(t *testing.T, v visitor, _ string) { want(t, v.Act("/signout", nil), http.StatusSeeOther) },

@@ -66,7 +66,7 @@ func exchangeFailed(err error) *walkin.Refusal {
 	return providerDown(describe(err))
 }
 
-// noKeys is how go-oidc begins to say that it did not get to judge a signature.
+// noKeys is how go-oidc begins to say that it could not verify a signature.
 const noKeys = "failed to verify signature: fetching keys"
 
 // describe says what went wrong in words of ours. Errors of the libraries quote what

@@ -16,7 +16,7 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestUpgrade is scenario 13: what a guest wrote is owned by the same ID
+// TestUpgrade is scenario 13: what an anonymous user wrote is owned by the same ID
 // afterwards, on the other replica as well.
 func TestUpgrade(t *testing.T) {
 	s := newSite(t)

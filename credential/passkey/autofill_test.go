@@ -217,7 +217,8 @@ func TestSuggestRotation(t *testing.T) {
 }
 
 // TestButton holds that the button of a sign-in leaves nothing in the store either: for
-// requests without a user, guests, and members, who are asked for a key of their own.
+// requests without a user, anonymous users, and members, who are asked for a key of
+// their own.
 func TestButton(t *testing.T) {
 	for name, before := range map[string]func(*person){
 		"nobody": func(*person) {},

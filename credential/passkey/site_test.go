@@ -161,7 +161,7 @@ func (s *site) told() []string {
 	return reasons
 }
 
-// rows returns how many users became rows since told was asked.
+// rows returns how many users were stored since told was asked.
 func (s *site) rows() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -168,7 +168,7 @@ func TestDevices(t *testing.T) {
 }
 
 // TestHashAfterLimit holds that an account for which there is no room costs no hash,
-// and that one that was made takes one from the row limit and not two.
+// and that one that was made takes one from the new-user limit and not two.
 func TestHashAfterLimit(t *testing.T) {
 	h := newHouse(t, func(c *walkin.Config) { c.NewUsers.Limit = limit.Limit{Count: 3, Per: time.Hour} })
 	statuses := map[int]int{}

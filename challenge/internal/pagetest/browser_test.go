@@ -48,7 +48,7 @@ süß 🌧	</textarea>
 </form>
 `))
 
-// A site takes one row an hour from all the browsers here together.
+// A site takes one new user an hour from all the browsers here together.
 type site struct {
 	base    string
 	limiter limit.Limiter
@@ -196,7 +196,7 @@ func TestPost(t *testing.T) {
 	if got := browser.Ask(ann.Tab, chromedp.Location()); got != s.base+"/notes?a=1&b=%22" {
 		t.Errorf("got to %s", got)
 	}
-	// They have a row now, and meet nothing of it any more.
+	// They are a stored user now, and meet nothing of it any more.
 	ann.post()
 	ann.there()
 	if len(s.came) != 3 || len(s.arrived) != 2 {

@@ -629,8 +629,8 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
-// The whole way: a guest asks for a code, it arrives as a mail, and the guest
-// types it in.
+// The whole way: an anonymous user asks for a code, it arrives as a mail, and they
+// type it in.
 func TestSignUpByMail(t *testing.T) {
 	r := newRelay(t, smtp.STARTTLS, nil)
 	store := memstore.New()

@@ -44,9 +44,9 @@ func Parse(r *http.Request) error {
 	return nil
 }
 
-// Field returns the value of a field that may be there once, of a form that was
-// parsed. Of two passwords the visitor knows one, and we do not know which. Only
-// the body counts: a secret in a URL ends up in logs and histories.
+// Field returns the value of a field of a parsed form. The field may be there once at
+// most: of two passwords the visitor knows one, and we do not know which. Only the body
+// counts: a secret in a URL ends up in logs and histories.
 func Field(r *http.Request, name string) (string, error) {
 	switch values := r.PostForm[name]; len(values) {
 	case 0:
@@ -58,7 +58,7 @@ func Field(r *http.Request, name string) (string, error) {
 		Text: texts.Of("form.repeated")}
 }
 
-// Unfit refuses what the visitor typed and can type otherwise; key names the text.
+// Unfit refuses what the visitor typed and can type in another way; key names the text.
 func Unfit(reason, key string, args ...any) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: reason, Text: texts.Of(key, args...)}
 }

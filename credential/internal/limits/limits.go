@@ -17,7 +17,7 @@ const Neighbours = 4
 
 // A Bucket is one that something is taken from.
 type Bucket struct {
-	Name  string // for the owner of the site
+	Name  string // for the operator
 	Key   string
 	Limit limit.Limit
 }
@@ -120,7 +120,7 @@ func (t Taken) GiveBack(ctx context.Context) {
 	}
 }
 
-// GiveBack gives one back to every bucket .
+// GiveBack gives one back to every bucket.
 func (l Limits) GiveBack(ctx context.Context, buckets []Bucket) {
 	Taken{l.Limiter, buckets}.GiveBack(ctx)
 }

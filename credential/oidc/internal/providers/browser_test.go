@@ -36,7 +36,7 @@ func page(w http.ResponseWriter, r *http.Request) {
 	_ = pageText.Execute(w, map[string]string{"Who": string(text)})
 }
 
-// TestBrowser walks a guest to a provider on another site and back, and looks at
+// TestBrowser walks an anonymous user to a provider on another site and back, and looks at
 // what a real browser sends: a post from there has no cookie, the GET it is
 // answered with has, and no URL of ours goes there.
 func TestBrowser(t *testing.T) {

@@ -275,9 +275,9 @@ func (p *person) wantRefused(r *http.Response, before walkin.Claims, want string
 	}
 }
 
-// walk is what holds at every provider: a guest keeps their ID and is found again from
-// elsewhere, an answer counts once and in its own browser, and a code counts in its own
-// login flow.
+// walk is what holds at every provider: an anonymous user keeps their ID and is found
+// again from elsewhere, an answer counts once and in its own browser, and a code counts
+// in its own login flow.
 func (s *site) walk(name string, posts bool, ann, bea url.Values) {
 	s.t.Helper()
 	one := s.person(ann)

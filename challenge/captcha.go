@@ -28,20 +28,20 @@ type widget struct {
 	origin                         string // of all that it loads
 }
 
-// A Turnstile is Cloudflare's.
+// A Turnstile is Cloudflare's captcha.
 type Turnstile struct {
 	SiteKey, Secret string // of the site, from their dashboard
 
 	// Hostname is where the page must have been solved; required.
 	Hostname string
 
-	// Client sends the question to them; nil is a client of our own. Verify is
-	// where to; empty is theirs.
+	// Client calls the service; nil is a client of the package's own. Verify is the URL
+	// that it calls; empty is the service's own.
 	Client *http.Client
 	Verify string
 }
 
-// An HCaptcha is hCaptcha's. Its fields are those of a [Turnstile].
+// An HCaptcha is hCaptcha's captcha. Its fields are those of a [Turnstile].
 type HCaptcha Turnstile
 
 const action = "walkin" // names our use of the site's key

@@ -406,8 +406,8 @@ func TestSlowPhone(t *testing.T) {
 	}
 }
 
-// TestCollected holds that who asks for many challenges before they solve any does
-// not pay for all as for the first, and gets another one in place of those that
+// TestCollected holds that a bot which asks for many challenges before it solves any
+// does not pay for all as for the first, and gets another one in place of those that
 // have become too easy.
 func TestCollected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -69,13 +69,14 @@ type Config struct {
 	// walkin.Config.Paths.Base. Empty is "/resume".
 	Path string
 
-	// Page shows that page; nil is a plain one. Its form posts to Pending.Action,
-	// with no fields of its own: what was kept is what counts.
+	// Page shows that page; nil is a plain one. Its form posts to Pending.Action, with
+	// no fields of its own: what was kept is sent.
 	Page func(w http.ResponseWriter, r *http.Request, p Pending)
 
-	// NotKept shows that a post could not be kept: f has the status and a Refusal
-	// whose Message says why. It leads on to the sign-up by a link to Path with
-	// return_to set to f.ReturnTo, the page of the form. Nil is a plain page.
+	// NotKept shows that a post could not be kept. Its form has the status and a
+	// Refusal whose Message says why. The page leads on to the sign-up by a link to
+	// Path with return_to set to the form's ReturnTo, the page of the post. Nil is a
+	// plain page.
 	NotKept walkin.Page
 }
 

@@ -240,8 +240,8 @@ func sized(size int, says int64) func(*http.Request) {
 	}
 }
 
-// TestNotKept holds what the guard refuses as if we were not there, and that what is
-// lost is said so, to the visitor and to the owner.
+// TestNotKept holds what the guard refuses as if we were not there, and that visitor
+// and operator are told what is lost.
 func TestNotKept(t *testing.T) {
 	form := func(change func(*http.Request)) func(*walkintest.Client) *http.Request {
 		return func(c *walkintest.Client) *http.Request {

@@ -76,8 +76,8 @@ const (
 	maxReturnTo = 2048 // bytes; the same as in walkin
 )
 
-// A Codes sends codes and takes them back. Make one with [New]. Its methods may
-// be called concurrently; it starts no goroutine.
+// A Codes sends codes and checks them. Make one with [New]. Its methods may be called
+// concurrently; it starts no goroutine.
 type Codes struct {
 	cfg      Config // with all defaults filled in
 	wk       *walkin.Middleware

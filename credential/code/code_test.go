@@ -21,9 +21,9 @@ import (
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
-// An address with an account and one without get the same answers, from every
-// form and for every visitor: status, headers, body, and what the owner of the
-// site logs. The message alone differs, and one is sent either way.
+// An address with an account and one without get the same answers, from every form and
+// for every visitor: status, headers, body, and what the operator logs. The message
+// alone differs, and one is sent either way.
 func TestEnumeration(t *testing.T) {
 	type answer struct {
 		status  int

@@ -56,26 +56,26 @@ type Provider struct {
 	// Title is what visitors call it, for a button. Empty is Name with a capital letter.
 	Title string
 
-	// Issuer is the provider of its identities: for OpenID the issuer, just as
-	// its discovery document has it. Another one is another set of users.
+	// Issuer is the provider of its identities. For OpenID it is the issuer, exactly as
+	// the discovery document has it. Another issuer means another set of users.
 	// Required.
 	Issuer string
 
-	// ClientID is what the provider calls this site; required. ClientSecret
-	// proves it; empty is for a client that has none.
+	// ClientID is what the provider calls this site; required. ClientSecret proves it;
+	// empty is for a client without a secret.
 	ClientID, ClientSecret string
 
-	// Scopes is what is asked for. Nil is profile and email for OpenID, to
-	// which openid is added always, and nothing for others.
+	// Scopes are the scopes to ask for. Nil is profile and email for OpenID, and none
+	// for others. For OpenID, openid is always added.
 	Scopes []string
 
 	// Params are more parameters for the provider's page, such as hd or
 	// login_hint.
 	Params map[string]string
 
-	// FormPost asks for the answer in a post, as Apple wants it for a name or
-	// an address. A site that has an http.CrossOriginProtection of its own in
-	// front must let that post past; see docs/oidc.md.
+	// FormPost asks for the answer in a post, as Apple requires it for a name or an
+	// address. If the site has an http.CrossOriginProtection of its own in front, let
+	// that post pass it; see docs/oidc.md.
 	FormPost bool
 
 	// VerifiesEmail believes the provider's email_verified. Set it for providers that

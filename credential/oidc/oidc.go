@@ -57,7 +57,7 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// A Handler sends visitors to providers and takes them back. Make one with
+// A Handler sends visitors to providers and completes their sign-ins. Make one with
 // [New]. It may serve concurrently; what one replica starts, another completes.
 type Handler struct {
 	middleware *walkin.Middleware

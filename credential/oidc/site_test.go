@@ -263,7 +263,7 @@ func (s *site) reason() string {
 	return ""
 }
 
-// cause returns what the owner learns about the last refusal.
+// cause returns what the operator learns about the last refusal.
 func (s *site) cause() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 )
 
 // TestCounter holds that a key whose counter does not go up is refused, and the
-// owner told of a copy; and that a key without a counter is none of that.
+// operator told of a copy; and that a key without a counter is none of that.
 func TestCounter(t *testing.T) {
 	count := func(n uint32) *uint32 { return &n }
 	s := newSite(t)

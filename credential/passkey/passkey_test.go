@@ -156,7 +156,7 @@ func TestProveAgain(t *testing.T) {
 	}
 }
 
-// attacks on an answer, with what the owner is told.
+// attacks on an answer, with what the operator is told.
 func attacks() []attack {
 	return []attack{
 		{"another origin", twist{origin: "https://evil.example"}, http.StatusUnauthorized, "passkey_origin"},

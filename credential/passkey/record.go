@@ -32,8 +32,8 @@ type Key struct {
 	CreatedAt time.Time // when it was registered
 	UsedAt    time.Time // when it was last proven; zero if never since
 
-	// Synced says that the key may be on several devices of its owner. One that
-	// is not is lost with its device.
+	// Synced says that the key may be on several devices of its owner. A key that is
+	// not synced is lost with its device.
 	Synced bool
 
 	// AAGUID names the make of device or password manager, as the device itself states
@@ -41,7 +41,8 @@ type Key struct {
 	AAGUID uuid.UUID
 }
 
-// Keys returns the passkeys of a user, oldest first; none is no error.
+// Keys returns the passkeys of a user, oldest first. A user without passkeys is not an
+// error.
 func (p *Passkeys) Keys(ctx context.Context, userID uuid.UUID) ([]Key, error) {
 	identities, records, err := p.keysOf(ctx, userID)
 	if err != nil {

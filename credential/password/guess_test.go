@@ -236,8 +236,8 @@ func TestChange(t *testing.T) {
 	}
 }
 
-// Of ten sign-ins at once, two hash, three wait, and five are asked to come
-// back; who stops waiting costs no hash.
+// Of ten sign-ins at once, two hash, three wait, and five are asked to come back; one
+// that stops waiting costs no hash.
 func TestHashesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(cfg *password.Config) { cfg.Hashes, cfg.Waiting = 2, 3 })

@@ -97,7 +97,8 @@ func text(t *testing.T, r *http.Response) string {
 	return string(b)
 }
 
-// TestWho holds that the screen opens for whom the app lets in and for no one else.
+// TestWho holds that the screen opens for users whom the app lets in and for no one
+// else.
 func TestWho(t *testing.T) {
 	o := newOffice(t)
 	member, memberID := o.member("ann@example.com")

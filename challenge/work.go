@@ -62,7 +62,7 @@ func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error)
 	return text + "." + sign(g.keys[0], text), difficulty, nil
 }
 
-// difficultyAt returns what work has to be where a network has solved so much.
+// difficultyAt returns the difficulty for a network that has solved so much.
 func difficultyAt(verdict limit.Verdict) int {
 	solved := min(max(solutions.Count-verdict.Remaining, 0), solutions.Count) // whatever a limiter of the app's says
 	return leastBits + solved/8
@@ -79,7 +79,7 @@ func sign(key []byte, text string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// checkWork reports whether a solution holds, for the first time.
+// checkWork reports whether a solution is right and was not used before.
 func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, solution string) (bool, error) {
 	text, signature, ok := strings.Cut(challenge, ".")
 	if !ok || !slices.ContainsFunc(g.keys, func(key []byte) bool { return hmac.Equal([]byte(signature), []byte(sign(key, text))) }) {

@@ -139,8 +139,8 @@ func TestLinkInMail(t *testing.T) {
 	newBrowser(t, server).post("/account/code", "code", code).must(t, 401, "").has(t, "This did not work")
 }
 
-// Who says no at the provider is who they were, and reads why on the page that
-// they came from.
+// A visitor who says no at the provider is who they were, and reads why on the page
+// that they came from.
 func TestProviderSaysNo(t *testing.T) {
 	server := newServer(t)
 	ann := newBrowser(t, server)

@@ -241,8 +241,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the only error is a client that went away
 }
 
-// limits sets what visitors may do: three downloads a day without an account, and no
-// more with new cookies than a house full of visitors; and no bot may fill the disk.
+// limits sets what visitors may do: three downloads a day without an account, and with
+// new cookies no more than a house full of visitors gets. No bot may fill the disk.
 func (s *site) limits() (err error) {
 	s.downloads, err = quota.New(s.wk, quota.Config{
 		UpgradeURL: "/upgrade?for=downloads",

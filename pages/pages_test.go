@@ -12,7 +12,8 @@ import (
 	"github.com/walkin-go/walkin/pages"
 )
 
-// TestSameUser holds what all of it is for: who signs up on the pages stays who they are.
+// TestSameUser holds the main promise: a visitor who signs up on the pages stays the
+// same user.
 func TestSameUser(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser("en")

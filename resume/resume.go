@@ -101,7 +101,7 @@ const (
 	maxTicket = 128 << 10 // bytes, see walkin.Ticket
 	keepFor   = 15 * time.Minute
 
-	// marker is the query of a yes.
+	// marker is the query parameter of a yes.
 	marker = "walkin_resume"
 )
 
@@ -265,8 +265,8 @@ func (f *kept) read(r *http.Request) *walkin.Refusal {
 	return nil
 }
 
-// hasFiles reports whether a form has a file in it, as far as it goes. A field for
-// one that was left empty is none.
+// hasFiles reports whether a form has a file in it, as far as the form can be read. An
+// empty file field is not a file.
 func hasFiles(body []byte, boundary string) bool {
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
 	for {
@@ -306,23 +306,25 @@ func tooLarge() *walkin.Refusal {
 		Text: texts.Of("resume.large")}
 }
 
-// lose says that something was not kept.
+// lose tells the visitor that something was not kept.
 func (k *Keeper) lose(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	back := "/"
 	if from, err := url.Parse(r.Header.Get("Referer")); err == nil && from.Host == r.Host {
 		back = from.RequestURI()
 	}
 	r = r.Clone(r.Context())
-	// Nothing more is read of what may be large.
+	// The body may be large, so no more of it is read.
 	r.Body, r.Form, r.PostForm = http.NoBody, url.Values{"return_to": {back}}, url.Values{}
 	k.wk.RefuseForm(w, r, refusal, k.cfg.NotKept)
 }
 
-// sendAway is the guard's refusal, with a way back that leads to our page.
+// sendAway answers with the guard's refusal, and with a way back that leads to our
+// page.
 func (k *Keeper) sendAway(w http.ResponseWriter, r *http.Request) {
 	r = r.Clone(r.Context())
 	r.Method, r.URL, r.RequestURI, r.Body = http.MethodGet, &url.URL{Path: k.cfg.Path}, k.cfg.Path, http.NoBody
-	// Where a part of a page is asked for, the way back is to the page that did.
+	// If a part of a page was asked for, the guard's way back would be to the page
+	// around it.
 	r.Header.Del("Hx-Current-Url")
 	r.Header.Set("Referer", "//"+r.Host+k.cfg.Path)
 	k.guard.ServeHTTP(w, r)

@@ -217,8 +217,8 @@ func compare(want, got string) string {
 	return open.String() + diff.String()
 }
 
-// isOpen reports whether a route answers a visitor as it does a permanent user. Where
-// that is a 404, it has got past the guard as well.
+// isOpen reports whether a route answers a visitor as it does a permanent user. A 404
+// for both counts too: it has got past the guard.
 func isOpen(row []string, i int) bool {
 	if len(row) != len(visitors) {
 		return false

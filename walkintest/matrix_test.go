@@ -64,7 +64,7 @@ type recorder struct {
 func (r *recorder) Helper()                        {}
 func (r *recorder) Errorf(format string, a ...any) { r.said += fmt.Sprintf(format, a...) }
 
-// TestMatrix holds that a guard that is gone shows, and who is let in by that.
+// TestMatrix holds that a missing guard shows, and which visitors it lets in.
 func TestMatrix(t *testing.T) {
 	wk := newMiddleware()
 	m := walkintest.Matrix{Middleware: wk, Routes: boardRoutes, Values: map[string]string{"id": "42"}, File: "testdata/matrix.txt"}

@@ -77,7 +77,8 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 	return t, err
 }
 
-// redeem returns the ticket of a callback, which is gone then, with the answer.
+// redeem returns the ticket of a callback, with the answer. The ticket is used up by
+// that.
 func (h *Handler) redeem(r *http.Request, p *provider) (ticket, error) {
 	query := r.URL.Query()
 	if repeated(query) {
@@ -96,8 +97,8 @@ func (h *Handler) redeem(r *http.Request, p *provider) (ticket, error) {
 }
 
 // formPost keeps what a provider posts, and has the browser come for it with the
-// visitor's cookies. It never changes who anybody is. It writes to the store only
-// in place of a ticket that is there, so it cannot be made to fill it.
+// visitor's cookies. It never changes which user a visitor is. It writes to the store
+// only in place of an existing ticket, so it cannot be made to fill it.
 func (h *Handler) formPost(w http.ResponseWriter, r *http.Request) {
 	name, _ := callbackOf(r)
 	p := h.providers[name]
@@ -136,8 +137,8 @@ func (h *Handler) keepPosted(r *http.Request, p *provider) (ticket, string, erro
 	return t, posted, h.keep(r.Context(), postedKey(posted), t, until)
 }
 
-// repeated reports whether a parameter that counts is there twice: which one is
-// meant would be for an attacker to say.
+// repeated reports whether a parameter that counts is there twice: otherwise an
+// attacker could choose which one is meant.
 func repeated(values url.Values) bool {
 	for _, name := range [...]string{"code", "state", "iss", "error", "posted"} {
 		if len(values[name]) > 1 {
@@ -147,8 +148,8 @@ func repeated(values url.Values) bool {
 	return false
 }
 
-// prove asks the provider what its answer is worth. It returns who the visitor is
-// there, and when they showed it: the zero time for now.
+// prove asks the provider to verify its answer. It returns who the visitor is there,
+// and when they proved it: the zero time for now.
 func (p *provider) prove(ctx context.Context, t ticket) (Profile, time.Time, error) {
 	at, err := p.endpoints(ctx)
 	if err != nil {
@@ -176,8 +177,8 @@ func (p *provider) prove(ctx context.Context, t ticket) (Profile, time.Time, err
 	return p.verify(ctx, at, token, t.Nonce)
 }
 
-// provenAt says when a sign-in was shown, given what the provider says about
-// when it was, zero for nothing.
+// provenAt returns when a sign-in was proven. authTime is what the provider says about
+// that; zero if it says nothing.
 func (p *provider) provenAt(authTime time.Time) time.Time {
 	switch {
 	case !authTime.IsZero():

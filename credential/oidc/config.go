@@ -105,9 +105,9 @@ const (
 	maxAnswer = 1 << 20          // bytes; what they send has some 10 KB
 )
 
-// bounded returns a client of which every call ends: discovery, keys, token,
-// userinfo and what a Fetch asks for. The bounds are here, in front of all of them,
-// since the libraries read some answers without one. Nothing of client changes.
+// bounded returns a client whose every call ends: discovery, keys, token, userinfo and
+// what a Fetch asks for. The bounds are here, in front of all of them, since the
+// libraries read some answers without one. client itself does not change.
 func bounded(client *http.Client) *http.Client {
 	own := http.Client{}
 	if client != nil {

@@ -130,8 +130,8 @@ func (p *provider) ask(ctx context.Context) (*endpoints, error) {
 			return nil, fmt.Errorf("walkin: oidc: discovery: userinfo_endpoint: %w", err)
 		}
 	}
-	// What the document does not say is Basic. To try out both would show a
-	// code twice.
+	// If the document does not say, it is Basic. Trying out both would show a code
+	// twice.
 	at.AuthStyle = oauth2.AuthStyleInHeader
 	if p.ClientSecret == "" || len(more.Auth) > 0 && !slices.Contains(more.Auth, "client_secret_basic") {
 		at.AuthStyle = oauth2.AuthStyleInParams

@@ -146,7 +146,7 @@ func (p *provider) believed(profile Profile) Profile {
 	return profile
 }
 
-// tidy returns s, or nothing for what is no line of text of that length.
+// tidy returns s, or "" if s is longer or is not one line of text.
 func tidy(s string, length int) string {
 	s = strings.TrimSpace(s)
 	if len(s) > length || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {

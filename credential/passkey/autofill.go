@@ -68,8 +68,8 @@ func (p *Passkeys) challenged(r *http.Request, challenge string) (ceremony, erro
 		if now := time.Now(); !now.Before(expires) || expires.After(now.Add(ceremonyTime+usedFor)) {
 			return ceremony{}, ceremonyOver()
 		}
-		// The change looks again. But a copy of a key's answer is not a copy of
-		// the key, for which its counter would take it.
+		// The change checks again. But a copied answer of a key does not mean a copied
+		// key, and the counter would take it for one.
 		if _, err := p.store.Ticket(r.Context(), usedKey(challenge), time.Now()); err == nil {
 			return ceremony{}, ceremonyOver()
 		} else if !errors.Is(err, walkin.ErrNotFound) {

@@ -41,7 +41,7 @@ func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []by
 	return request, err
 }
 
-// ownKeys returns the keys of a permanent visitor, and none of others.
+// ownKeys returns the keys of a permanent visitor, and none for other visitors.
 func (p *Passkeys) ownKeys(r *http.Request) (own webauthn.Credentials, err error) {
 	c, ok := walkin.FromContext(r.Context())
 	if !ok || c.Anonymous {
@@ -67,8 +67,8 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		return nil, err
 	}
 	if len(response.Response.UserHandle) == 0 {
-		// A device may leave it out where it was asked for keys by name, which
-		// the challenge does not say: then they are the visitor's own.
+		// A device may leave it out if it was asked for keys by name, which the
+		// challenge does not say: then they are the visitor's own.
 		own, err := p.ownKeys(r)
 		if err != nil {
 			return nil, err
@@ -93,8 +93,8 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		return nil, p.unverified(response.Response.CollectedClientData, response.Response.AuthenticatorData)
 	}
 	if proven.Authenticator.CloneWarning {
-		// Fails closed. A key whose counter stands still at 0 has none, and never
-		// comes here.
+		// Fails closed. A key whose counter stays at 0 has no counter, and never comes
+		// here.
 		return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: "cloned",
 			Err:  fmt.Errorf("walkin: passkey: the counter of a key of user %s went back", identity.UserID),
 			Text: texts.Of("passkey.cloned")}
@@ -105,7 +105,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		k.BackupState, k.UsedAt = proven.Flags.BackupState, time.Now().UTC()
 	}
 	if err := p.update(r.Context(), identity.UserID, identity.Subject, use); err != nil {
-		// They are who they say, whatever becomes of this.
+		// They have proven who they are, even if this fails.
 		p.middleware.Report(r.Context(), "passkey_counter", err)
 	}
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
@@ -129,8 +129,8 @@ func unknown() *walkin.Refusal {
 		Text: texts.Of("passkey.unknown")}
 }
 
-// verify checks the response of a key. Where keys were asked for by name, a
-// device may leave out the user handle, and the key must be among them.
+// verify checks the response of a key. If keys were asked for by name, a device may
+// leave out the user handle, and the key must be among them.
 func (p *Passkeys) verify(session webauthn.SessionData, k record, response *protocol.ParsedCredentialAssertionData) (*webauthn.Credential, error) {
 	user := account{handle: k.Handle, keys: []webauthn.Credential{k.credential()}}
 	if len(session.AllowedCredentialIDs) == 0 {

@@ -152,7 +152,7 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 				return walkin.Proof{}, err
 			}
 		} else if err != nil {
-			// They are who they say, whatever becomes of this.
+			// They have proven who they are, even if this fails.
 			p.wk.Report(r.Context(), "password_not_renewed", err)
 		} else {
 			identity.Secret = renewed

@@ -35,7 +35,7 @@ func commonPasswords() map[string]struct{} {
 	return words
 }
 
-// checkTyped refuses with 422 what cannot be a password, whosever.
+// checkTyped refuses with 422 what cannot be the password of any user.
 func checkTyped(password string) error {
 	switch {
 	case password == "":

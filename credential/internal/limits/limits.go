@@ -107,8 +107,8 @@ func (t Taken) Of(is func(Bucket) bool) Taken {
 	return some
 }
 
-// GiveBack is for what did not happen. What cannot be given back is one short for a
-// while, and no more.
+// GiveBack is for what did not happen. If something cannot be given back, the bucket is
+// one short for a while, and no more.
 func (t Taken) GiveBack(ctx context.Context) {
 	if len(t.Buckets) == 0 {
 		return

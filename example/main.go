@@ -107,7 +107,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		},
 		Hooks: walkin.Hooks{
 			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
-				p, _ := oidc.ProfileFrom(ctx) // who comes by a provider has a name there
+				p, _ := oidc.ProfileFrom(ctx) // a user of a provider has a name there
 				return s.notes.keepName(ctx, c.UserID, p.Name)
 			},
 			OnMerge: func(ctx context.Context, c walkin.Change) error {

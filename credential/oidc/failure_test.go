@@ -66,7 +66,7 @@ func TestProviderHangs(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.Client = &http.Client{Transport: hanging} })
-		// Who asks, and goes away, does not take the answer from the others.
+		// A visitor who asks and goes away does not take the answer from the others.
 		first, _ := s.guest()
 		ctx, leave := context.WithCancel(t.Context())
 		var wg sync.WaitGroup

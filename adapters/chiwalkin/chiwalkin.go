@@ -10,8 +10,9 @@
 //		r.Post("/publish", publish)
 //	})
 //
-// What is here are the names that the other adapters have, and what a router adds: a
-// guard whose rule sees the route's parameters. The package's tests hold chi itself to the suite of all adapters.
+// The package has the names that the other adapters have, and a guard whose rule sees
+// the route's parameters. The package's tests hold chi itself to the suite of all
+// adapters.
 package chiwalkin
 
 import (
@@ -23,24 +24,24 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// Claims returns the claims of the visitor, or false for nobody.
+// Claims returns the claims of the visitor, or false for a request without a user.
 func Claims(r *http.Request) (walkin.Claims, bool) { return walkin.FromContext(r.Context()) }
 
-// RequireUser is walkin's guard: it refuses requests without a user.
+// RequireUser is walkin's guard: it rejects requests without a user.
 func RequireUser(m *walkin.Middleware) func(http.Handler) http.Handler { return m.RequireUser() }
 
-// RequirePermanent refuses all but permanent users.
+// RequirePermanent rejects requests of all but permanent users.
 func RequirePermanent(m *walkin.Middleware) func(http.Handler) http.Handler {
 	return m.RequirePermanent()
 }
 
-// RequireRecent refuses all but permanent users who proved who they are within the
-// time given.
+// RequireRecent rejects requests of all but permanent users who proved who they are
+// within the given time.
 func RequireRecent(m *walkin.Middleware, within time.Duration) func(http.Handler) http.Handler {
 	return m.RequireRecent(within)
 }
 
-// RequireRenderedFor refuses a post of a page that was shown to another user.
+// RequireRenderedFor rejects a post of a page that was shown to another user.
 func RequireRenderedFor(m *walkin.Middleware) func(http.Handler) http.Handler {
 	return m.RequireRenderedFor()
 }
@@ -54,10 +55,9 @@ func Routes(r chi.Routes) (all []string) {
 	return all
 }
 
-// Require is walkin's Require with a rule that also sees the request: whose
-// note chi.URLParam(r, "id") is, for one. Use it with r.With, or with r.Use in
-// a group whose path has the parameter; on the root router nothing is matched
-// yet.
+// Require is walkin's Require with a rule that also sees the request. The rule can ask,
+// for example, whose note chi.URLParam(r, "id") is. Use it with r.With, or with r.Use
+// in a group whose path has the parameter. On the root router nothing is matched yet.
 func Require(m *walkin.Middleware, rule func(*http.Request, walkin.Claims) error) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestModuleGraph holds that an app which imports walkin and chiwalkin has
-// nobody else's framework, driver or telemetry in its module graph: there, it
-// would raise the version of an app that uses it.
+// TestModuleGraph holds that an app which imports walkin and chiwalkin has no other
+// framework, driver or telemetry in its module graph. It would raise the version in an
+// app that uses it.
 func TestModuleGraph(t *testing.T) {
 	here, err := os.Getwd()
 	if err != nil {

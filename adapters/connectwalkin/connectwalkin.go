@@ -1,7 +1,7 @@
-// Package connectwalkin is for services made with Connect, which are handlers of
-// net/http: walkin.Middleware.Handler around the mux gives them their claims, and
-// what is here is a guard for each procedure and refusals that Connect's, gRPC's
-// and gRPC-Web's clients understand.
+// Package connectwalkin guards services made with Connect, which are handlers of
+// net/http. walkin.Middleware.Handler around the mux gives them their claims. This
+// package adds a guard for each procedure, and refusals that the clients of Connect,
+// gRPC and gRPC-Web understand.
 //
 //	wk, err := walkin.New(walkin.Config{…, OnRefuse: connectwalkin.OnRefuse(nil)})
 //	…
@@ -14,10 +14,10 @@
 //	mux.Handle(notesconnect.NewNotesHandler(notes, connect.WithInterceptors(guard)))
 //	http.ListenAndServe(addr, wk.Handler(mux))
 //
-// Procedures find the claims with walkin.FromContext. A browser on the site sends
-// its cookie; a program a bearer token of walkin.Middleware.AccessToken. Calls are
-// posts, and so acts, but for those of procedures without side effects that the
-// client sends as GET.
+// Procedures find the claims with walkin.FromContext. A browser on the site sends its
+// cookie. An API client sends a bearer token of walkin.Middleware.AccessToken. Calls
+// are posts, and so unsafe requests. The exception are procedures without side effects
+// that the client sends as GET.
 package connectwalkin
 
 import (
@@ -34,8 +34,8 @@ import (
 // A Level is who may call a procedure.
 type Level uint8
 
-// Anybody is the zero Level. User is everybody who is somebody, anonymous or
-// permanent. Recent are permanent users who proved who they are within Guard.Within.
+// Anybody is the zero Level. User is every user, anonymous or permanent. Recent are
+// permanent users who proved who they are within Guard.Within.
 const (
 	Anybody Level = iota
 	User
@@ -43,24 +43,24 @@ const (
 	Recent
 )
 
-// A Guard is a connect.Interceptor for handlers. Clients pass through it as they
-// are. Its fields do not change once it is in use.
+// A Guard is a connect.Interceptor for handlers. It does not change the calls of
+// clients. Do not change its fields once it is in use.
 type Guard struct {
 	Middleware *walkin.Middleware // required
 
-	// Level says who may call a procedure, by its name, as "/notes.Notes/Add".
-	// Nil lets anybody call everything.
+	// Level says who may call a procedure. It gets the name, such as
+	// "/notes.Notes/Add". If nil, everyone may call everything.
 	Level func(procedure string) Level
 
-	// Within is how old the proof of a user at the Level Recent may be. With zero
-	// none is recent enough.
+	// Within is the maximum age of the proof of a user at the level Recent. If zero, no
+	// proof is recent enough.
 	Within time.Duration
 }
 
 var _ connect.Interceptor = Guard{}
 
-// WrapUnary refuses with CodeUnauthenticated for nobody and CodePermissionDenied
-// for an anonymous user.
+// WrapUnary rejects calls without a user with CodeUnauthenticated, and calls of an
+// anonymous user with CodePermissionDenied where the level asks for more.
 func (g Guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		if !request.Spec().IsClient {
@@ -77,7 +77,7 @@ func (g Guard) WrapStreamingClient(next connect.StreamingClientFunc) connect.Str
 	return next
 }
 
-// WrapStreamingHandler refuses as WrapUnary does, before the stream begins. A
+// WrapStreamingHandler rejects calls as WrapUnary does, before the stream begins. A
 // session that ends later does not end the stream.
 func (g Guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
@@ -128,10 +128,10 @@ func (v *verdict) Header() http.Header         { return http.Header{} }
 func (v *verdict) WriteHeader(int)             {}
 func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
 
-// OnRefuse is for walkin.Config.OnRefuse: what walkin.Middleware.Handler itself
-// refuses, as when the store is down, goes to Connect's clients in their own
-// protocol, and to all others by next, or, when that is nil, by
-// walkin.Refusal.ServeHTTP.
+// OnRefuse is for walkin.Config.OnRefuse. It answers what walkin.Middleware.Handler
+// itself rejects, as when the store is down. Connect's clients get the refusal in their
+// own protocol. All others are answered by next, or by walkin.Refusal.ServeHTTP if next
+// is nil.
 func OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Refusal)) func(http.ResponseWriter, *http.Request, *walkin.Refusal) {
 	// Without its header a form of the site would look like a message of Connect's.
 	writer := connect.NewErrorWriter(connect.WithRequireConnectProtocolHeader())

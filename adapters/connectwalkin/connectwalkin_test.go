@@ -62,7 +62,7 @@ func newWorld(t *testing.T, level connectwalkin.Level, change ...func(*walkin.Co
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store,
 		OnRefuse: connectwalkin.OnRefuse(nil), NewUsers: walkin.NewUsers{
 			Limit: limit.Limit{Count: 3, Per: time.Hour},
-			IsBot: func(r *http.Request) bool { return r.UserAgent() != walkintest.UserAgent }, // programs stay nobody
+			IsBot: func(r *http.Request) bool { return r.UserAgent() != walkintest.UserAgent }, // API clients get no user
 		},
 		OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
 	}
@@ -265,8 +265,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// TestFirstCall holds that a visitor whose first act is a stream gets their user
-// with it, while it goes on both ways.
+// TestFirstCall holds that a visitor whose first unsafe request is a stream gets their
+// user with it, while the stream goes on both ways.
 func TestFirstCall(t *testing.T) {
 	w := newWorld(t, connectwalkin.User)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -8,15 +8,15 @@
 //	e.POST("/publish", publish, echowalkin.RequirePermanent(wk))
 //	e.Any("/sign-up", echowalkin.WrapHandler(wk.UpgradeHandler(passwords, page)))
 //
-// It does what echo.WrapMiddleware does and three things more. The response
-// stays echo's own, with its status, size and hooks, and walkin's writer goes
-// below it, only when there is a cookie to set. It is gone again when a handler
-// panics, so that no error page carries the cookie of a user who was undone.
-// And an error page that echo writes after all middleware is kept out of caches
-// when it carries a cookie.
+// It does what echo.WrapMiddleware does and three things more. The response stays
+// echo's own, with its status, size and hooks. walkin's writer goes below it, only when
+// there is a cookie to set. That writer is gone again when a handler panics, so that no
+// error page carries the cookie of a user whose creation was rolled back. And an error
+// page that echo writes after all middleware is kept out of caches when it carries a
+// cookie.
 //
-// A visitor who is refused is answered by walkin, as under net/http. To answer
-// with echo's HTTPErrorHandler instead, see [OnRefuse].
+// walkin answers a visitor who is refused, as under net/http. To answer with echo's
+// HTTPErrorHandler instead, see [OnRefuse].
 package echowalkin
 
 import (
@@ -30,13 +30,12 @@ import (
 	"github.com/walkin-go/walkin/adapters/internal/bridge"
 )
 
-// Handler is walkin's Handler for echo. Use it before all other middleware but
-// what has echo's error handler answer before Handler sees the error, as
-// RequestLogger does: from there an error of [Ensure] would be a 500.
+// Handler is walkin's Handler for echo. Use it before all other middleware. The
+// exception is middleware that has echo's error handler answer before Handler sees the
+// error, as RequestLogger does: from there an error of [Ensure] would be a 500.
 //
-// Handlers return the errors of [Ensure] and [Continue], and a *walkin.Refusal
-// of their own: Handler answers with them, as the guards do. All other errors
-// are echo's.
+// Handlers return the errors of [Ensure] and [Continue], and a *walkin.Refusal of their
+// own. Handler answers with them, as the guards do. All other errors are echo's.
 func Handler(m *walkin.Middleware) echo.MiddlewareFunc {
 	wrap := WrapMiddleware(m.Handler)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -55,7 +54,8 @@ func Handler(m *walkin.Middleware) echo.MiddlewareFunc {
 	}
 }
 
-// RequireUser is walkin's guard for echo: it stops the chain for nobody.
+// RequireUser is walkin's guard for echo: it stops the chain for requests without a
+// user.
 func RequireUser(m *walkin.Middleware) echo.MiddlewareFunc { return WrapMiddleware(m.RequireUser()) }
 
 // RequirePermanent stops the chain for all but permanent users.
@@ -64,7 +64,7 @@ func RequirePermanent(m *walkin.Middleware) echo.MiddlewareFunc {
 }
 
 // RequireRecent stops the chain for all but permanent users who proved who they are
-// within the time given.
+// within the given time.
 func RequireRecent(m *walkin.Middleware, within time.Duration) echo.MiddlewareFunc {
 	return WrapMiddleware(m.RequireRecent(within))
 }
@@ -75,13 +75,13 @@ func RequireRenderedFor(m *walkin.Middleware) echo.MiddlewareFunc {
 	return WrapMiddleware(m.RequireRenderedFor())
 }
 
-// Require stops the chain for everyone about whom rule returns an error.
+// Require stops the chain for all users for whom rule returns an error.
 func Require(m *walkin.Middleware, rule func(walkin.Claims) error) echo.MiddlewareFunc {
 	return WrapMiddleware(m.Require(rule))
 }
 
-// Claims returns the claims of the visitor, or false for nobody. Code that
-// knows nothing of echo finds them in c.Request().Context().
+// Claims returns the claims of the visitor, or false for a request without a user. Code
+// that knows nothing of echo finds them in c.Request().Context().
 func Claims(c *echo.Context) (walkin.Claims, bool) { return walkin.FromContext(c.Request().Context()) }
 
 // Routes lists the routes of a site, for walkintest.Matrix.
@@ -109,8 +109,10 @@ func Continue(m *walkin.Middleware, c *echo.Context, p walkin.Proof) (walkin.Out
 }
 
 // OnRefuse is for walkin.Config.OnRefuse: it leaves refusals to the app's
-// HTTPErrorHandler. The middleware that refused returns an *echo.HTTPError with
-// the refusal's status and message, in which errors.As finds the
+// HTTPErrorHandler. The middleware that refused returns an *echo.HTTPError with the
+// refusal's status and message. errors.As finds the *walkin.Refusal in it: use its
+// Page, or call its ServeHTTP for walkin's own answer. Where a handler of walkin's was
+// not mounted with this package, walkin answers.
 // *walkin.Refusal: for its Page, or to call its ServeHTTP for walkin's own
 // answer. Where a handler of walkin's was not mounted with this package, walkin
 // answers.
@@ -118,8 +120,8 @@ func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	bridge.OnRefuse(w, r, refusal)
 }
 
-// WrapHandler is echo.WrapHandler for the handlers of walkin, such as
-// UpgradeHandler: it also returns their refusals to [OnRefuse].
+// WrapHandler is echo.WrapHandler for the handlers of walkin, such as UpgradeHandler.
+// It also returns their refusals to [OnRefuse].
 func WrapHandler(h http.Handler) echo.HandlerFunc {
 	serve := echo.WrapHandler(h)
 	return func(c *echo.Context) error {
@@ -134,9 +136,8 @@ func WrapHandler(h http.Handler) echo.HandlerFunc {
 	}
 }
 
-// WrapMiddleware makes an echo middleware of one of walkin's for net/http: of
-// LoadAndSave, or of anything else that calls the next handler or answers
-// itself.
+// WrapMiddleware makes an echo middleware of one of walkin's for net/http. It works for
+// LoadAndSave, and for any middleware that calls the next handler or answers itself.
 func WrapMiddleware(mw func(http.Handler) http.Handler) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) (err error) {
@@ -190,8 +191,8 @@ func refused(w *bridge.Writer) error {
 	return echo.NewHTTPError(refusal.Status, refusal.Message).Wrap(refusal)
 }
 
-// isRefusal reports whether err is one of walkin's that nobody has answered
-// yet; an *echo.HTTPError is the app's to answer.
+// isRefusal reports whether err is a refusal of walkin's that has not been answered
+// yet. An *echo.HTTPError is the app's to answer.
 func isRefusal(err error) bool {
 	if _, ok := errors.AsType[*echo.HTTPError](err); ok {
 		return false

@@ -7,13 +7,13 @@
 //	r.POST("/publish", ginwalkin.RequirePermanent(wk), publish)
 //	r.Any("/sign-up", ginwalkin.WrapH(wk.UpgradeHandler(passwords, page)))
 //
-// gin's own gin.WrapH does for a handler of walkin's too; what gin has no
-// helper for is a middleware. c.Writer stays gin's own unless there is a cookie
-// to set, and keeps count of status and size in any case. What walkin does not
-// see are gin's redirects for a trailing slash: they run no middleware.
+// gin's own gin.WrapH works for a handler of walkin's too. What gin has no helper for
+// is a middleware. c.Writer stays gin's own unless there is a cookie to set, and counts
+// status and size in any case. walkin does not see gin's redirects for a trailing
+// slash: they run no middleware.
 //
-// A visitor who is refused is answered by walkin, as under net/http, and the
-// chain is aborted. To answer in the app's own way, see [OnRefuse].
+// walkin answers a visitor who is refused, as under net/http, and aborts the chain. To
+// answer in the app's own way, see [OnRefuse].
 package ginwalkin
 
 import (
@@ -31,19 +31,20 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 )
 
-// Handler is walkin's Handler for gin. Use it before what compresses or caches.
-// What renders c.Errors may stand before it: an answer given there is kept out
-// of caches, too, when it carries a cookie.
+// Handler is walkin's Handler for gin. Use it before middleware that compresses or
+// caches. Middleware that renders c.Errors may stand before it. An answer given there
+// is kept out of caches, too, when it carries a cookie.
 func Handler(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.Handler) }
 
-// RequireUser is walkin's guard for gin: it aborts the chain for nobody.
+// RequireUser is walkin's guard for gin: it aborts the chain for requests without a
+// user.
 func RequireUser(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequireUser()) }
 
 // RequirePermanent aborts the chain for all but permanent users.
 func RequirePermanent(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequirePermanent()) }
 
 // RequireRecent aborts the chain for all but permanent users who proved who they are
-// within the time given.
+// within the given time.
 func RequireRecent(m *walkin.Middleware, within time.Duration) gin.HandlerFunc {
 	return Wrap(m.RequireRecent(within))
 }
@@ -52,13 +53,13 @@ func RequireRecent(m *walkin.Middleware, within time.Duration) gin.HandlerFunc {
 // user.
 func RequireRenderedFor(m *walkin.Middleware) gin.HandlerFunc { return Wrap(m.RequireRenderedFor()) }
 
-// Require aborts the chain for everyone about whom rule returns an error.
+// Require aborts the chain for all users for whom rule returns an error.
 func Require(m *walkin.Middleware, rule func(walkin.Claims) error) gin.HandlerFunc {
 	return Wrap(m.Require(rule))
 }
 
-// Claims returns the claims of the visitor, or false for nobody. Code that
-// knows nothing of gin finds them in c.Request.Context(); c itself carries them
+// Claims returns the claims of the visitor, or false for a request without a user. Code
+// that knows nothing of gin finds them in c.Request.Context(). c itself carries them
 // only with gin's Engine.ContextWithFallback.
 func Claims(c *gin.Context) (walkin.Claims, bool) { return walkin.FromContext(c.Request.Context()) }
 
@@ -80,28 +81,28 @@ func Routes(e *gin.Engine) (all []string) {
 	return all
 }
 
-// Refuse answers with an error of Ensure or Continue, or with a *walkin.Refusal
-// of the app's own, as the guards do, and aborts the chain.
+// Refuse answers as the guards do, and aborts the chain. err is an error of Ensure or
+// Continue, or a *walkin.Refusal of the app's own.
 func Refuse(m *walkin.Middleware, c *gin.Context, err error) {
 	w := bridge.New(c.Writer)
 	m.Refuse(w, c.Request, err)
 	abort(c, w)
 }
 
-// OnRefuse is for walkin.Config.OnRefuse: it leaves refusals to the app's own
-// error handling. The chain is aborted with the *walkin.Refusal in c.Errors and
-// its status in c.Writer, and nothing is written: a middleware used before
-// [Handler] writes the page, or calls the refusal's ServeHTTP for walkin's.
-// Without one the visitor gets the status alone. Where a handler of walkin's
-// was not mounted with this package, walkin answers.
+// OnRefuse is for walkin.Config.OnRefuse: it leaves refusals to the app's own error
+// handling. It aborts the chain with the *walkin.Refusal in c.Errors and its status in
+// c.Writer, and writes nothing. A middleware used before [Handler] writes the page, or
+// calls the refusal's ServeHTTP for walkin's page. Without such a middleware the
+// visitor gets the status alone. Where a handler of walkin's was not mounted with this
+// package, walkin answers.
 func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	bridge.OnRefuse(w, r, refusal)
 }
 
-// WrapH is gin.WrapH for the handlers of walkin, such as UpgradeHandler: it also
-// aborts the chain when they refuse, also where they show their form again or
-// answer with another error. It cannot tell a redirect that refuses from one that
-// does not: what such a handler guards stands behind [Wrap].
+// WrapH is gin.WrapH for the handlers of walkin, such as UpgradeHandler. It also aborts
+// the chain when they refuse, even where they show their form again or answer with
+// another error. It cannot tell a redirect that refuses from one that does not. What
+// such a handler guards belongs behind [Wrap].
 func WrapH(h http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		w := bridge.New(c.Writer)
@@ -112,12 +113,12 @@ func WrapH(h http.Handler) gin.HandlerFunc {
 	}
 }
 
-// Wrap makes a gin middleware of one of walkin's for net/http: of LoadAndSave,
-// or of anything else that calls the next handler or answers itself.
+// Wrap makes a gin middleware of one of walkin's for net/http. It works for
+// LoadAndSave, and for any middleware that calls the next handler or answers itself.
 func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if w, ok := c.Request.Context().Value(writerKey{}).(*writer); ok && w.of == c && !c.GetBool(inFront) {
-			// gin's HandleContext begins anew, without what was put into c, but the
+			// gin's HandleContext begins again, without what was put into c, but the
 			// answer is still the one that the cookie is for.
 			c.Set(inFront, true)
 			c.Writer = w
@@ -212,8 +213,8 @@ func (w *writer) Flush() {
 	}
 }
 
-// Hijack is walkin's, which saves session data before the connection is gone and
-// knows that no cookie goes out.
+// Hijack is walkin's. It saves session data before the connection is gone, and knows
+// that no cookie goes out.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.walkin).Hijack()
 }

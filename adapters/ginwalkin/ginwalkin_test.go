@@ -134,7 +134,7 @@ func TestWriter(t *testing.T) {
 }
 
 // TestWrapHAborts holds that what follows one of walkin's handlers does not run when
-// that has refused, whoever answers.
+// that has refused, no matter what answers.
 func TestWrapHAborts(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -215,7 +215,7 @@ func TestHandleContext(t *testing.T) {
 	}
 }
 
-// TestHandleContextAfterPanic holds that nobody gets the cookie of a user who was
+// TestHandleContextAfterPanic holds that no visitor gets the cookie of a user who was
 // undone.
 func TestHandleContextAfterPanic(t *testing.T) {
 	a := suite.NewApp(t)

@@ -30,8 +30,8 @@ func (notes) Check(ctx context.Context, _ *health.HealthCheckRequest) (*health.H
 	return &health.HealthCheckResponse{}, nil
 }
 
-// Example is a site that calls a service behind it for its visitor: Check is for
-// everybody who is somebody, List for permanent users.
+// Example is a site that calls a service behind it for its visitor: Check is for every
+// user, List for permanent users.
 func Example() {
 	config := walkin.Config{
 		Keys:  []walkin.Key{{Secret: []byte("32 random bytes, from a safe place")}},

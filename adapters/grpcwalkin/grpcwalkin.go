@@ -1,5 +1,5 @@
-// Package grpcwalkin tells gRPC services behind a site who calls: it takes the
-// bearer token of a call for what walkin takes it for.
+// Package grpcwalkin tells gRPC services behind a site who calls. It verifies the
+// bearer token of a call as walkin does.
 //
 //	guard := grpcwalkin.Guard{Middleware: wk, Level: func(method string) grpcwalkin.Level {
 //		if method == notes.Notes_Publish_FullMethodName {
@@ -11,19 +11,20 @@
 //
 // Handlers find the claims with walkin.FromContext.
 //
-// The token is one of walkin.Middleware.AccessToken, for the audience that this
-// service's walkin.Config names, in the metadata "authorization". Nobody is given a
-// user: a call without a token, or with one that is not ours, is nobody's.
+// The token comes from walkin.Middleware.AccessToken, for the audience that this
+// service's walkin.Config names. It is in the metadata "authorization". The service
+// creates no users. A call without a token, or with one that is not ours, is a call
+// without a user.
 //
-// A call is an act: its session is looked up each time, and a provisional user
-// becomes a row. A method that its .proto file declares to have no side effects
-// (option idempotency_level = NO_SIDE_EFFECTS) is a reader's, as GET is: what was
-// looked up may be walkin.Config.Sessions.RecheckAfter old.
+// A call is an unsafe request: its session is looked up each time, and a provisional
+// user is stored. A .proto file can declare that a method has no side effects (option
+// idempotency_level = NO_SIDE_EFFECTS). Such a method only reads, as GET does: the
+// session may have been looked up as long ago as walkin.Config.Sessions.RecheckAfter.
 //
 // That needs the keys and the store of the site. A service that has neither verifies
 // tokens on its own, with any library for JWTs and the keys of
-// walkin.Middleware.JWKSHandler; it has to check alg, typ ("at+jwt"), iss, aud and
-// exp, and believes a token until it expires.
+// walkin.Middleware.JWKSHandler. It has to check alg, typ ("at+jwt"), iss, aud and exp.
+// It accepts a token until it expires.
 package grpcwalkin
 
 import (
@@ -49,8 +50,8 @@ import (
 // A Level is who may call a method.
 type Level uint8
 
-// Anybody is the zero Level. User is everybody who is somebody, anonymous or
-// permanent. Recent are permanent users who proved who they are within Guard.Within.
+// Anybody is the zero Level. User is every user, anonymous or permanent. Recent are
+// permanent users who proved who they are within Guard.Within.
 const (
 	Anybody Level = iota
 	User
@@ -58,24 +59,23 @@ const (
 	Recent
 )
 
-// A Guard is two interceptors for a server. Its fields do not change once it is in
-// use.
+// A Guard is two interceptors for a server. Do not change its fields once it is in use.
 type Guard struct {
 	Middleware *walkin.Middleware // required
 
-	// Level says who may call a method, by its full name, as "/notes.Notes/Add".
-	// Nil lets anybody call everything.
+	// Level says who may call a method. It gets the full name, such as
+	// "/notes.Notes/Add". If nil, everyone may call everything.
 	Level func(fullMethod string) Level
 
-	// Within is how old the proof of a user at the Level Recent may be. With zero
-	// none is recent enough.
+	// Within is the maximum age of the proof of a user at the level Recent. If zero, no
+	// proof is recent enough.
 	Within time.Duration
 }
 
 // Unary is a grpc.UnaryServerInterceptor. Refused calls fail with Unauthenticated
-// for nobody, PermissionDenied for an anonymous user, ResourceExhausted for a
-// row limit that was reached, and Unavailable when the store is down; the last two
-// say when to try again (google.rpc.RetryInfo).
+// without a user, with PermissionDenied for an anonymous user, with ResourceExhausted
+// where the new-user limit is reached, and with Unavailable when the store is down. The
+// last two say when to try again (google.rpc.RetryInfo).
 func (g Guard) Unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, err := g.check(ctx, info.FullMethod)
 	if err != nil {
@@ -84,8 +84,8 @@ func (g Guard) Unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 	return handler(ctx, request)
 }
 
-// Stream is a grpc.StreamServerInterceptor, and refuses as Unary does, before the
-// stream begins. A session that ends later does not end the stream.
+// Stream is a grpc.StreamServerInterceptor. It refuses as Unary does, before the stream
+// begins. A session that ends later does not end the stream.
 func (g Guard) Stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, err := g.check(stream.Context(), info.FullMethod)
 	if err != nil {
@@ -162,8 +162,8 @@ func (g Guard) level(method string) Level {
 	return g.Level(method)
 }
 
-// onlyReads reports whether a method is declared to have no side effects. One
-// whose declaration is not known acts.
+// onlyReads reports whether a method is declared to have no side effects. A method
+// whose declaration is not known counts as a write.
 func onlyReads(fullMethod string) bool {
 	name := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(fullMethod, "/"), "/", "."))
 	declared, err := protoregistry.GlobalFiles.FindDescriptorByName(name)

@@ -221,7 +221,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestNoUsers holds that a service makes nobody a user.
+// TestNoUsers holds that a service creates no users.
 func TestNoUsers(t *testing.T) {
 	w := newWorld(t, grpcwalkin.Anybody)
 	for _, values := range [][]string{nil, {"Bearer x.y.z"}, {"Bearer "}, {"bearer"}, {" Bearer x"}, {"Basic YTpi"}, {""}} {
@@ -328,8 +328,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestReads holds that what is declared to have no side effects is judged as a
-// reader's request, and everything else as an act.
+// TestReads holds that a call declared to have no side effects is verified as a safe
+// request, and everything else as an unsafe one.
 func TestReads(t *testing.T) {
 	noSideEffects := &descriptorpb.MethodOptions{IdempotencyLevel: descriptorpb.MethodOptions_NO_SIDE_EFFECTS.Enum()}
 	method := func(name string, options *descriptorpb.MethodOptions) *descriptorpb.MethodDescriptorProto {

@@ -1,5 +1,5 @@
-// Package otelwalkin counts what walkin does with OpenTelemetry, and notes it in
-// the span of the request.
+// Package otelwalkin counts walkin's events with OpenTelemetry, and notes them in the
+// span of the request.
 //
 //	recorder, err := otelwalkin.New(nil)
 //	…
@@ -10,16 +10,16 @@
 // # Metrics
 //
 //	walkin.minted     {user}     visitors who got an anonymous user ID
-//	walkin.skipped    {request}  visitors who got none, or no row; walkin.reason
-//	walkin.persisted  {user}     anonymous users who became a row
+//	walkin.skipped    {request}  visitors who got none, or were not stored; walkin.reason
+//	walkin.persisted  {user}     anonymous users who were stored
 //	walkin.revived    {user}     users whom the store had lost and who came back
-//	walkin.renewed    {token}    tokens issued anew
+//	walkin.renewed    {token}    tokens that were re-issued
 //	walkin.changes    {change}   walkin.outcome (upgraded, signed_up, signed_in, merged, linked, unlinked), walkin.provider
 //	walkin.signed_out {session}  sessions that were ended by their owner
 //	walkin.deleted    {user}     users who were deleted
 //	walkin.refused    {request}  requests that were refused; walkin.reason
-//	walkin.failed     {failure}  things that broke; walkin.reason
-//	walkin.sweeps     {sweep}    sweeps that took somebody, or failed
+//	walkin.failed     {failure}  failures; walkin.reason
+//	walkin.sweeps     {sweep}    sweeps that deleted users, or failed
 //	walkin.swept      {user}     anonymous users who were swept
 //
 // All are counters. The funnel is minted, persisted, changes of outcome upgraded.
@@ -27,10 +27,10 @@
 // # Spans
 //
 // A span that is recorded gets an event named "walkin." and the outcome, with the
-// attributes above. No user, session or address is in it: an anonymous user's ID
-// is personal data as soon as they sign up.
+// attributes above. It holds no user, session or address: an anonymous user's ID is
+// personal data as soon as they sign up.
 //
-// No attribute has more than a hundred values: from then on it says "other".
+// No attribute has more than a hundred values. Further values are recorded as "other".
 package otelwalkin
 
 import (
@@ -55,8 +55,8 @@ type Recorder struct {
 	reasons, providers labels.Set
 }
 
-// New returns a Recorder on a provider of meters; nil is the global one, as it is
-// now. The error is the provider's.
+// New returns a Recorder on a provider of meters. If nil, it uses the global provider,
+// as it is now. The error is the provider's.
 func New(provider metric.MeterProvider) (*Recorder, error) {
 	if provider == nil {
 		provider = otel.GetMeterProvider()
@@ -90,7 +90,7 @@ func New(provider metric.MeterProvider) (*Recorder, error) {
 	return r, nil
 }
 
-// OnEvent counts an event and notes it in the span of ctx; it is for
+// OnEvent counts an event and notes it in the span of ctx. It is for
 // walkin.Config.OnEvent.
 func (r *Recorder) OnEvent(ctx context.Context, e walkin.Event) {
 	var attributes []attribute.KeyValue

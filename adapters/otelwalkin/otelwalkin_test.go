@@ -152,7 +152,7 @@ func TestEveryOutcome(t *testing.T) {
 	}
 }
 
-// TestSeries holds that nobody can make series without end.
+// TestSeries holds that the number of series stays bounded, whatever is sent.
 func TestSeries(t *testing.T) {
 	recorder, reader := newRecorder(t)
 	var wg sync.WaitGroup

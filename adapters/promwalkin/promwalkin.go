@@ -1,4 +1,4 @@
-// Package promwalkin counts what walkin does in Prometheus.
+// Package promwalkin counts walkin's events in Prometheus.
 //
 //	metrics := promwalkin.New()
 //	registry.MustRegister(metrics)
@@ -9,23 +9,23 @@
 // # Metrics
 //
 //	walkin_minted_total                      visitors who got an anonymous user ID
-//	walkin_skipped_total{reason}             visitors who got none, or no row
-//	walkin_persisted_total                   anonymous users who became a row
+//	walkin_skipped_total{reason}             visitors who got none, or were not stored
+//	walkin_persisted_total                   anonymous users who were stored
 //	walkin_revived_total                     users whom the store had lost and who came back
-//	walkin_renewed_total                     tokens issued anew
+//	walkin_renewed_total                     tokens that were re-issued
 //	walkin_changes_total{outcome, provider}  upgraded, signed_up, signed_in, merged, linked, unlinked
 //	walkin_signed_out_total                  sessions that were ended by their owner
 //	walkin_deleted_total                     users who were deleted
 //	walkin_refused_total{reason}             requests that were refused
-//	walkin_failed_total{reason}              things that broke
-//	walkin_sweeps_total                      sweeps that took somebody, or failed
+//	walkin_failed_total{reason}              failures
+//	walkin_sweeps_total                      sweeps that deleted users, or failed
 //	walkin_swept_total                       anonymous users who were swept
 //
 // The funnel is minted, persisted, changes of outcome upgraded. dashboard.json is
 // a Grafana dashboard of all of them.
 //
-// No label holds a user, a session or an address, and none has more than a
-// hundred values: from then on it says "other".
+// No label holds a user, a session or an address. None has more than a hundred values:
+// further values are recorded as "other".
 package promwalkin
 
 import (
@@ -48,7 +48,7 @@ type Collector struct {
 
 var _ prometheus.Collector = (*Collector)(nil)
 
-// New returns a Collector, all of whose counts are zero.
+// New returns a Collector whose counts are all zero.
 func New() *Collector {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "walkin", Name: name, Help: help})
@@ -74,7 +74,7 @@ func New() *Collector {
 	}
 }
 
-// OnEvent counts an event; it is for walkin.Config.OnEvent.
+// OnEvent counts an event. It is for walkin.Config.OnEvent.
 func (c *Collector) OnEvent(_ context.Context, e walkin.Event) {
 	switch e.Outcome {
 	case walkin.Skipped:

@@ -116,7 +116,7 @@ func TestOnEvent(t *testing.T) {
 	}
 }
 
-// TestSeries holds that nobody can make series without end.
+// TestSeries holds that the number of series stays bounded, whatever is sent.
 func TestSeries(t *testing.T) {
 	metrics := promwalkin.New()
 	registry := newRegistry(t, metrics)

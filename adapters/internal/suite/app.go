@@ -79,7 +79,7 @@ func Public(h http.Header) { h.Set("Cache-Control", "public, max-age=600") }
 // OwnPage is how the app renders a refusal that OnRefuse left to it.
 func OwnPage(refusal *walkin.Refusal) string { return "the app's own page: " + refusal.Message }
 
-// Who tells who somebody is.
+// Who tells which user c is.
 func Who(c walkin.Claims, ok bool) string {
 	switch {
 	case !ok:

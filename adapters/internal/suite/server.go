@@ -21,8 +21,8 @@ type line struct {
 	cookie string // what the visitor sends, kept by hand: the line has no TLS
 }
 
-// serve starts a server for the app; a visitor who is somebody already comes
-// with their cookies.
+// serve starts a server for the app; a visitor who has a user already comes with their
+// cookies.
 func (s Stack) serve(t *testing.T, a *App, known *walkintest.Client) *line {
 	t.Helper()
 	server := httptest.NewUnstartedServer(s.New(a))

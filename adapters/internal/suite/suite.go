@@ -57,7 +57,7 @@ func (s Stack) site(t *testing.T, changes ...func(*walkin.Config)) *site {
 	return &site{a, t, walkintest.NewClient(t, s.New(a))}
 }
 
-// become makes the visitor somebody, and returns their ID.
+// become gives the visitor a user, and returns its ID.
 func (s *site) become(who string) string {
 	s.t.Helper()
 	switch who {
@@ -353,7 +353,7 @@ func (s Stack) ownPages(t *testing.T) {
 	}
 }
 
-// afterUpgrade holds that the user is the same one, and the old token nobody's.
+// afterUpgrade holds that the user is the same one, and that the old token is rejected.
 func (s Stack) afterUpgrade(t *testing.T) {
 	for _, how := range []func(*client) *http.Response{act("/continue?name=ann"), act("/sign-up", "name", "ann")} {
 		v := s.site(t)
@@ -503,7 +503,7 @@ func (s Stack) writer(t *testing.T) {
 	}
 }
 
-// many holds that nobody ever is somebody else: frameworks use their contexts
+// many holds that no visitor is ever taken for another: frameworks use their contexts
 // again.
 func (s Stack) many(t *testing.T) {
 	a := NewApp(t)

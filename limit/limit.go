@@ -1,9 +1,9 @@
 // Package limit counts what may happen only so often: new users, passwords, codes,
-// quotas. A [Limit] is a token bucket; a [Limiter] keeps the buckets. The one of [New]
-// is in the memory of a process; store/redisstore and store/sqlstore have ones that
+// quotas. A [Limit] is a token bucket. A [Limiter] keeps the buckets. The one of [New]
+// is in the memory of a process. store/redisstore and store/sqlstore have limiters that
 // replicas share.
 //
-// It imports nothing else of walkin, so that every package of it can use it.
+// It imports nothing else of walkin, so that every package of walkin can use it.
 package limit
 
 import (
@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// A Limit is how often something may happen: Count times at once, and then once
-// more every Per divided by Count, so that a bucket that was emptied is full
-// again after Per. Any rate with any burst can be said like this.
+// A Limit is how often something may happen: Count times at once, and then once more
+// every Per divided by Count. A bucket that was emptied is full again after Per. Any
+// rate with any burst can be expressed like this.
 type Limit struct {
 	Count int
 	Per   time.Duration
@@ -30,35 +30,34 @@ type Verdict struct {
 	RetryAfter time.Duration // how long until that many can be taken; zero when OK
 }
 
-// A Limiter counts what may happen only so often, in a bucket for each key.
-// [New] has one in the memory of a process; one that replicas share, in
-// Redis or a database, makes them count together.
+// A Limiter counts what may happen only so often, in a bucket for each key. [New] has
+// one in the memory of a process. A limiter in Redis or a database makes all replicas
+// count together.
 //
-// All methods may be called concurrently. Times are the caller's, and those of
-// two replicas differ. walkin never calls a limiter inside a transaction of its store.
+// All methods may be called concurrently. Times are the caller's, so those of two
+// replicas differ. walkin never calls a limiter inside a transaction of its store.
 type Limiter interface {
-	// Take takes n from the bucket of a key, if that many are there, and
-	// nothing otherwise: a Verdict that is not OK is no error. With n of
-	// zero it takes nothing and answers as for one. A negative n gives back
-	// what was taken; a bucket never holds more than limit.Count.
+	// Take takes n from the bucket of a key, if that many are there, and nothing
+	// otherwise. A Verdict that is not OK is not an error. If n is zero, it takes
+	// nothing and answers as for one. A negative n gives back what was taken. A bucket
+	// never holds more than limit.Count.
 	//
-	// It is atomic: of any number of calls, on any number of replicas, no
-	// more are OK than the limit allows. A key that was never heard of has a
-	// full bucket, so one whose bucket is full again may be forgotten. The
-	// arithmetic is [Limit.Take]; one key always comes with the same limit.
+	// It is atomic: of any number of calls, on any number of replicas, no more are OK
+	// than the limit allows. A new key has a full bucket, so a key whose bucket is full
+	// again may be evicted. The arithmetic is [Limit.Take]. A key always comes with the
+	// same limit.
 	//
-	// The error says that the limiter does not work, or that n or limit make
-	// no sense; it names no key, since keys hold addresses. A limiter never
-	// refuses because it is full itself.
+	// The error says that the limiter does not work, or that n or limit are invalid. It
+	// names no key, since keys hold addresses. A limiter never refuses because it is
+	// full itself.
 	Take(ctx context.Context, key string, limit Limit, n int, now time.Time) (Verdict, error)
 }
 
-// Take is the arithmetic of a [Limiter], for those who write one. All that there
-// is to remember about a bucket is when it will be full again: fullAt, zero for
-// one that was never heard of. It returns that time after n were taken, or not,
-// and may be forgotten once it has passed. A Count or Per below one, a Count
-// that is above Per's nanoseconds, a Per above a hundred years, and an n above
-// Count are errors.
+// Take is the arithmetic of a [Limiter], for those who write one. A limiter has to
+// remember one thing about a bucket: fullAt, the time when it will be full again. For a
+// new key fullAt is zero. Take returns that time after n were taken, or not. A bucket
+// may be evicted once that time has passed. A Count or Per below one, a Count above
+// Per's nanoseconds, a Per above a hundred years, and an n above Count are errors.
 func (l Limit) Take(fullAt, now time.Time, n int) (time.Time, Verdict, error) {
 	if err := l.Check(); err != nil {
 		return fullAt, Verdict{}, fmt.Errorf("walkin: %w", err)
@@ -67,8 +66,8 @@ func (l Limit) Take(fullAt, now time.Time, n int) (time.Time, Verdict, error) {
 		return fullAt, Verdict{}, fmt.Errorf("walkin: %d cannot be taken from a limit of %d", n, l.Count)
 	}
 	step := l.Per / time.Duration(l.Count)
-	// A clock that was set back, or a longer limit before this one, lets
-	// nobody wait for more than Per.
+	// A clock that was set back, or an earlier limit that was longer, makes no call
+	// wait for more than Per.
 	missing := min(max(fullAt.Sub(now), 0), l.Per)
 	after := max(missing+time.Duration(n)*step, 0)
 	if least := missing + time.Duration(max(n, 1))*step; n >= 0 && least > l.Per {
@@ -94,15 +93,15 @@ const (
 	limiterShards = 64
 )
 
-// New returns a [Limiter] in the memory of this process. It remembers at
-// most so many keys, in about 40 bytes each; 0, or less, is 131,072, which is 5
-// MB. It never returns an error of its own, and starts nothing.
+// New returns a [Limiter] in the memory of this process. It remembers at most the given
+// number of keys, in about 40 bytes each. Zero, or less, is 131,072 keys, which take 5
+// MB. It never returns an error of its own, and starts no goroutine.
 //
-// When there are more keys than that, it forgets those whose buckets would be
-// full again soonest. So a flood of new keys pushes out itself and what was
-// hardly used. A bucket that was emptied stays until tens of thousands of others
-// are as empty, and whoever can do that has no need to. What is forgotten is
-// forgiven: the other way, a flood would lock everybody out.
+// When there are more keys than that, it evicts those whose buckets would be full again
+// soonest. So a flood of new keys evicts itself, and keys that were hardly used. A
+// bucket that was emptied stays until tens of thousands of others are as empty. A
+// client that can cause that gains nothing by it. Evicted keys start with a full
+// bucket, so a flood of new keys cannot lock others out.
 func New(keys int) Limiter {
 	if keys <= 0 {
 		keys = limiterKeys
@@ -114,8 +113,8 @@ func New(keys int) Limiter {
 	return l
 }
 
-// A memoryLimiter knows keys by a hash with a seed of its own, so that nobody
-// can make two of them collide, or crowd a shard.
+// A memoryLimiter knows keys by a hash with a seed of its own. So no client can make
+// two keys collide, or crowd a shard.
 type memoryLimiter struct {
 	seed   maphash.Seed
 	shards [limiterShards]limiterShard

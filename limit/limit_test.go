@@ -22,9 +22,9 @@ func TestLimiter(t *testing.T) {
 	})
 }
 
-// TestLimitTake holds the promise of a limit over any stretch of time: Count,
-// and one more for each Per/Count that passed; and that nobody who waits for
-// RetryAfter waits in vain, or too long.
+// TestLimitTake holds the promise of a limit over any stretch of time: Count, and one
+// more for each Per/Count that passed. A client that waits for RetryAfter does not wait
+// in vain, or too long.
 func TestLimitTake(t *testing.T) {
 	for seed := range uint64(80) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -78,9 +78,8 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// TestLimiterFlood holds that a flood of new addresses stays within the memory
-// that is promised, and that whoever emptied their bucket before it, or does so
-// within it, finds it empty after.
+// TestLimiterFlood holds that a flood of new addresses stays within the promised
+// memory. A bucket that was emptied before or during the flood is empty after it.
 func TestLimiterFlood(t *testing.T) {
 	flood := 1_000_000
 	if s := os.Getenv("WALKIN_TEST_FLOOD"); s != "" {
@@ -123,8 +122,8 @@ func TestLimiterFlood(t *testing.T) {
 	runtime.KeepAlive(l)
 }
 
-// TestLimiterFull holds that a flood which has more addresses than fit locks
-// nobody out: what is forgotten is forgiven.
+// TestLimiterFull holds that a flood with more addresses than fit locks no one out:
+// evicted keys start with a full bucket.
 func TestLimiterFull(t *testing.T) {
 	for _, keys := range []int{-1, 1, 64, 1000} {
 		l := limit.New(keys)

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// A Finding says what anonymous users reach by one command on one relation.
-// The three booleans are about a token with is_anonymous true, and nil where the
-// verdict is [Unknown].
+// A Finding says what anonymous users reach by one command on one relation. The three
+// booleans are about a token with is_anonymous true. They are nil where the verdict is
+// [Unknown].
 type Finding struct {
 	Relation string `json:"relation"` // "public.posts", quoted where SQL needs it; for EXECUTE "public.f(uuid)"
 	Command  string `json:"command"`  // SELECT, INSERT, UPDATE, DELETE, TRUNCATE, EXECUTE, or REFERENCES for a foreign key
@@ -23,7 +23,7 @@ type Finding struct {
 	// Severity is "high", "medium", "low", "note", or empty when there is
 	// nothing to change.
 	Severity string `json:"severity,omitempty"`
-	// Waived is the reason out of a comment that accepts the verdict. Severity is
+	// Waived is the reason given in a comment that accepts the verdict. Severity is
 	// then empty.
 	Waived string `json:"waived,omitempty"`
 
@@ -60,19 +60,18 @@ const visitors = "authenticated"
 //go:embed lint.sql
 var catalogSQL string
 
-// Lint asks PostgreSQL what anonymous users reach: an element for every relation
-// and command, of which those with a Severity are worth a look. Relations of
-// extensions and of the system are left out.
+// Lint asks PostgreSQL what anonymous users reach. It returns an element for every
+// relation and command. Those with a Severity are worth a look. Relations of extensions
+// and of the system are left out.
 //
 // It evaluates the policies' expressions on rows that it makes up, as the role
-// authenticated, in a read-only transaction with a time-out. It writes nothing,
-// and depends neither on the rows that are there nor on the search path: names
-// are looked up in the schema public. db's login needs to be able to become
-// authenticated. A login that owns the tables sees most; with too few rights the
-// verdict is unknown.
+// authenticated, in a read-only transaction with a time-out. It writes nothing. The
+// result depends neither on the rows that are there nor on the search path: names are
+// looked up in the schema public. db's login must be able to become authenticated. A
+// login that owns the tables sees most. With too few rights the verdict is unknown.
 //
-// Lint does not look at the role anon, at what triggers do, or into functions
-// with their owner's rights.
+// Lint does not check the role anon, what triggers do, or functions that run with their
+// owner's rights.
 func Lint(ctx context.Context, db *sql.DB) ([]Finding, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {

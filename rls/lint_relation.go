@@ -289,7 +289,7 @@ func (l *linter) seesNothing(ctx context.Context, r *relation, k kind) bool {
 	if r.selected == nil {
 		r.selecting = true // policies that ask each other
 		defer func() { r.selecting = false }()
-		from, expr := l.from, l.expr // prepared, for whoever asks
+		from, expr := l.from, l.expr // prepared, for all who ask
 		res, err := l.result(ctx, r, "SELECT")
 		if err == nil {
 			err = l.prepare(ctx, from, expr)

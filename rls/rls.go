@@ -1,16 +1,16 @@
 // Package rls hands walkin's claims to PostgreSQL's row-level security, so that
 // the database itself decides which rows a visitor sees and writes.
 //
-// Run [InstallSQL] once. Give the app a login role of its own that may become
-// the two roles and owns none of the tables, since an owner passes all
+// Run [InstallSQL] once. Give the app a login role of its own. It must be able to
+// become the two roles, and must own none of the tables, since an owner bypasses all
 // policies:
 //
 //	CREATE ROLE app LOGIN NOINHERIT;
 //	GRANT anon, authenticated TO app;
 //
-// Each table needs ALTER TABLE … ENABLE ROW LEVEL SECURITY, grants to
-// authenticated, and policies that use auth.uid() and auth.jwt(). Then do what a
-// visitor asks for inside [InTx]. PostgreSQL 14 or later.
+// Each table needs ALTER TABLE … ENABLE ROW LEVEL SECURITY, grants to authenticated,
+// and policies that use auth.uid() and auth.jwt(). Then do inside [InTx] what a visitor
+// asks for. PostgreSQL 14 or later is required.
 package rls
 
 import (
@@ -33,9 +33,9 @@ import (
 //go:embed install.sql
 var InstallSQL string
 
-// setWho is one statement for both settings: one round trip. The third argument
-// makes them the transaction's own, so that nothing stays on the connection. The
-// time tells this transaction from any other.
+// setWho sets both settings in one statement, and so in one exchange with the server.
+// The third argument limits them to the transaction, so that nothing stays on the
+// connection. The time distinguishes this transaction from any other.
 const setWho = `SELECT set_config('role', $1, true), set_config('request.jwt.claims', $2, true), extract(epoch from transaction_timestamp())::text`
 
 // stillWho reports whether the transaction is the one that setWho began, as the
@@ -46,25 +46,25 @@ const stillWho = `SELECT current_user = $1::text AND current_setting('request.jw
 // that it was given, or changed its role or its claims.
 var ErrLeft = errors.New("rls: the function left the visitor's transaction, role or claims")
 
-// InTx runs fn in a transaction as the user of c: with the role authenticated,
-// and with what auth.uid() and auth.jwt() answer. The zero Claims are nobody, and
-// run with the role anon. The flag is_anonymous is always there as a boolean,
-// since a policy that asks for a missing one may let everybody through.
+// InTx runs fn in a transaction as the user of c, with the role authenticated.
+// auth.uid() and auth.jwt() answer for that user. The zero Claims are a request without
+// a user, and run with the role anon. The flag is_anonymous is always there as a
+// boolean, since a policy that asks for a missing flag may let everyone through.
 //
-// The role and the claims end with the transaction, also when fn fails or
-// panics; then it is undone. fn must use its transaction for all that the visitor
-// asked for: db itself is still the app. It costs two round trips more than a
-// plain transaction: one sets the role and the claims, one looks before the
-// commit whether they are still there. If fn committed, reset the role or changed
-// the claims, nothing more is committed and the error is [ErrLeft]; what ran
-// without the visitor's role has run.
+// The role and the claims end with the transaction. They also end when fn fails or
+// panics, and the transaction is then rolled back. fn must use its transaction for all
+// that the visitor asked for: db itself still has the rights of the app. InTx costs two
+// queries more than a plain transaction: one sets the role and the claims, one checks
+// before the commit that they are still there. If fn committed, reset the role or
+// changed the claims, nothing more is committed and the error is [ErrLeft]. What ran
+// without the visitor's role is not undone.
 //
-// Where an operator sees the site as the user, see walkin.Impersonation, the claims
-// name them in act, and the transaction is READ ONLY.
+// Where an operator sees the site as the user, the claims name the operator in act, and
+// the transaction is READ ONLY. See walkin.Impersonation.
 //
-// The claims are a setting, which every SELECT can change: one that an attacker
-// injects into a query can make them another user's. Row-level security does not
-// replace parameters.
+// The claims are a setting, which every SELECT can change. SQL that an attacker injects
+// into a query can make the claims another user's. Row-level security does not replace
+// query parameters.
 func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) error) error {
 	role, claims, err := who(c)
 	if err != nil {
@@ -84,7 +84,7 @@ func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) 
 	if err := fn(tx); err != nil {
 		return err
 	}
-	// Fails closed: what was done as somebody else is not the visitor's to commit.
+	// Fails closed: what was done as another user is not the visitor's to commit.
 	var still bool
 	if err := tx.QueryRowContext(ctx, stillWho, role, claims, began).Scan(&still); err != nil {
 		return fmt.Errorf("rls: %w", err)

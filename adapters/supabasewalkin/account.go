@@ -126,7 +126,7 @@ func (h *Handler) changePassword(c *call, claims walkin.Claims, current user, ad
 		if err := h.store.SetSecret(ctx, provider, name, secret); err != nil {
 			return err
 		}
-		// Whoever was let in by the old one is out.
+		// Sessions that the old one let in end.
 		return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
 	})
 }

@@ -29,8 +29,8 @@ func TestLogout(t *testing.T) {
 	s.post("/logout?scope=what", in().access, "").want(t, 400, "validation_failed")
 }
 
-// TestAdmin holds what the operator's calls do, and that an address nobody proved signs
-// in by no password.
+// TestAdmin holds what the operator's calls do, and that no password signs in by an
+// address that was never proven.
 func TestAdmin(t *testing.T) {
 	s := newSite(t)
 	a := s.post("/admin/users", secretKey, `{"email":"bob@example.com","password":"four words in a row","app_metadata":{"plan":"x"}}`).want(t, 200, "")

@@ -48,7 +48,7 @@ func (c *call) address() (provider, address string, err error) {
 }
 
 // challenge returns the PKCE challenge of a call, or "". The plain method is refused:
-// it shows the verifier to whoever sees the request.
+// it shows the verifier to all who see the request.
 func (c *call) challenge() (string, error) {
 	text, method := c.text("code_challenge"), c.text("code_challenge_method")
 	if text == "" {

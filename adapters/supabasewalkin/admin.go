@@ -156,8 +156,8 @@ func (h *Handler) wishOf(c *call) (w wish, err error) {
 		c.field("user_metadata", &w.userData), c.field("app_metadata", &w.appData))
 }
 
-// createUser makes a user whose addresses the operator vouches for. One that is not
-// confirmed signs nobody in until its owner proves it.
+// createUser makes a user whose addresses the operator vouches for. An unconfirmed
+// address does not sign in until its owner proves it.
 func (h *Handler) createUser(c *call) (any, error) {
 	w, err := h.wishOf(c)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // A link or a provider's answer that no verifier guards must end in the browser in
 // which it began: otherwise an attacker has a victim open it, and gains their address
 // or has them work in an account that is not theirs. That browser has a cookie where
-// the page is of this very origin. It says nothing about who somebody is. A page of
+// the page is of this very origin. It says nothing about who the user is. A page of
 // another origin sends no cookies here, and needs PKCE, or codes that are typed in.
 
 func (h *Handler) cookieName() string {

@@ -23,9 +23,9 @@ import (
 )
 
 // The codes of credential/code belong to the browser that asked. These clients check a
-// code in a request that shows nothing but the API key, so here a code belongs to its
-// address and its purpose, and what it leads to goes to whoever brings it, in that
-// answer. Of a code there is an HMAC in the store, five tries and one use.
+// code in a request that shows nothing but the API key. So here a code belongs to its
+// address and its purpose. The request that brings the code gets in its answer what the
+// code leads to. A code is stored as an HMAC, with five tries and one use.
 
 const (
 	codeLife  = time.Hour
@@ -129,8 +129,8 @@ func (h *Handler) byCode(ctx context.Context, kind, address, code string) (pendi
 	if right == 0 {
 		return pending{}, errExpired
 	}
-	// A kind of its own: whoever types the code of a sign-up where a code to sign in is
-	// asked for gets no password that they may not have chosen.
+	// A kind of its own: a visitor may type the code of a sign-up where a code to sign
+	// in is asked for. They then get no password that they may not have chosen.
 	if kind != p.Kind {
 		p.Secret = nil
 	}

@@ -19,79 +19,81 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// Config says what the endpoint offers. URL, SiteURL and Profiles are required; the
-// zero value of all else is the careful choice.
+// Config says what the endpoint offers. URL, SiteURL and Profiles are required. The
+// zero value of every other field is the safe choice.
 type Config struct {
-	// URL is where clients and browsers reach the handler, without a slash at the
-	// end: https://example.com/auth/v1. Required. It is in mailed links.
+	// URL is where clients and browsers reach the handler, without a slash at the end:
+	// https://example.com/auth/v1. Required. Mailed links contain it.
 	URL string
 
-	// SiteURL is where a link leads that names no other place. Required.
+	// SiteURL is the target of a link that names no other place. Required.
 	SiteURL string
 
-	// RedirectURLs are the other places that a link or a provider may lead to:
-	// exactly these, a query aside. One with * in it stands for any text without a
-	// slash, or with ** for any text; only flows with PKCE may lead there, since
-	// tokens in a fragment would be anybody's who finds an open redirect. Nil is none.
+	// RedirectURLs are the other places that a link or a provider may lead to. They
+	// must match exactly, except for the query. In an entry, * stands for any text
+	// without a slash, and ** for any text. Only flows with PKCE may lead to such an
+	// entry: otherwise anyone who finds an open redirect gets the tokens in the
+	// fragment. If nil, there are no other places.
 	RedirectURLs []string
 
-	// Profiles keeps what supabase-js knows of a user and walkin does not. Required;
-	// see [Memory] and [SQL].
+	// Profiles keeps what supabase-js knows of a user and walkin does not. Required.
+	// See [Memory] and [SQL].
 	Profiles Profiles
 
-	// PublishableKeys are the values of the "apikey" header that clients send. They
-	// are in every page, and so no secrets. Nil asks for none.
+	// PublishableKeys are the values of the "apikey" header that clients send. They are
+	// in every page, and so they are not secret. If nil, no key is required.
 	PublishableKeys []string
 
-	// SecretKeys open the admin calls, as a bearer: 32 characters at least. They are
-	// compared as they are, and are no JWTs. Nil closes the admin calls.
+	// SecretKeys open the admin calls, as a bearer token. Each has at least 32
+	// characters. They are compared as they are, and are not JWTs. If nil, the admin
+	// calls are closed.
 	SecretKeys []string
 
-	// Origins are the origins of pages that may read the answers. Nil is all: the
+	// Origins are the origins of pages that may read the answers. Nil allows all: the
 	// endpoint takes no cookie, so a page has nothing that its code did not send.
 	Origins []string
 
-	// Send sends a code, a link or both by mail, and SendSMS by phone. Nil switches
-	// off what needs it.
+	// Send sends a code, a link or both by mail, and SendSMS by phone. If one is nil,
+	// what needs it is switched off.
 	Send    func(ctx context.Context, m Message) error
 	SendSMS func(ctx context.Context, m Message) error
 
-	// Passwords makes and checks hashes; *password.Password of credential/password
-	// is one, with its Config.Proven set. PhonePasswords does for phone numbers, with
-	// its Config.Phones set as well. Nil refuses passwords.
+	// Passwords makes and checks hashes. A *password.Password of credential/password
+	// will do, with its Config.Proven set. PhonePasswords does the same for phone
+	// numbers, with its Config.Phones set as well. If nil, passwords are refused.
 	Passwords, PhonePasswords Passwords
 
-	// Providers are the OIDC and OAuth providers by the names that clients use; nil
-	// is none. See [Provider].
+	// Providers are the OIDC and OAuth providers by the names that clients use. If nil,
+	// there are none. See [Provider].
 	Providers map[string]Provider
 
-	// Passkeys serves passkeys; *passkey.Passkeys of credential/passkey is one. Nil
-	// refuses them.
+	// Passkeys serves passkeys. A *passkey.Passkeys of credential/passkey will do. If
+	// nil, passkeys are refused.
 	Passkeys Passkeys
 
-	// ManualLinking lets users link and unlink identities. False refuses it, as the
-	// original does by default.
+	// ManualLinking lets users link and unlink identities. If false, that is refused,
+	// as the original does by default.
 	ManualLinking bool
 
-	// NoAnonymous refuses signInAnonymously, and NoSignUp every new permanent user.
+	// NoAnonymous refuses signInAnonymously. NoSignUp refuses every new permanent user.
 	NoAnonymous, NoSignUp bool
 
-	// Autoconfirm takes addresses as proven that nobody proved: for tests. Whoever
-	// is first with an address then owns it. It alone opens the window in which a
-	// refresh token of before an upgrade is good once more.
+	// Autoconfirm treats unproven addresses as proven. It is for tests. The first user
+	// with an address then owns it. Autoconfirm alone opens the window in which a
+	// refresh token from before an upgrade is valid once more.
 	Autoconfirm bool
 
-	// TokenLife is how long an access token lives, an hour at most, and
-	// AnonymousTokenLife the same for anonymous users. Zero is an hour and 10
-	// minutes. The session behind it lives for walkin.Config.Tokens.Lifetime.
+	// TokenLife is how long an access token lives, an hour at most. AnonymousTokenLife
+	// is the same for anonymous users. Zero is an hour and 10 minutes. The session
+	// behind the token lives for walkin.Config.Tokens.Lifetime.
 	TokenLife, AnonymousTokenLife time.Duration
 
-	// SendLimit is how many messages go to one address; zero is 5 an hour. Four
-	// times as many go to the addresses that one network asks for.
+	// SendLimit is how many messages go to one address. Zero is 5 an hour. The
+	// addresses that one network asks for get four times as many together.
 	SendLimit limit.Limit
 
-	// OnAdmin is told of every admin call that changes or hands out something. Nil
-	// tells nobody.
+	// OnAdmin is called for every admin call that changes or hands out something. If
+	// nil, such calls are not reported.
 	OnAdmin func(ctx context.Context, action string, userID uuid.UUID, r *http.Request)
 }
 
@@ -103,16 +105,16 @@ type Message struct {
 	Link string // empty for phones and reauthentication
 }
 
-// Passwords is what the endpoint needs of a package for passwords. Both read the
-// form fields email and password of r.
+// Passwords is what the endpoint needs of a package for passwords. Both methods read
+// the form fields email and password of r.
 type Passwords interface {
 	NewSecret(r *http.Request) ([]byte, error)
 	SignIn(r *http.Request) (walkin.Proof, error)
 }
 
 // New checks cfg and returns a Handler, or an error that names every mistake. It
-// refuses a middleware whose keys getClaims of supabase-js would throw at: it knows
-// RS256 and ES256, and no EdDSA. See walkin.KeyFileES256.
+// rejects a middleware whose keys would make getClaims of supabase-js throw: it knows
+// RS256 and ES256, but not EdDSA. See walkin.KeyFileES256.
 func New(wk *walkin.Middleware, cfg Config) (*Handler, error) {
 	var errs []error
 	mistake := func(format string, args ...any) {

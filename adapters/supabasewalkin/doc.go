@@ -15,22 +15,22 @@
 //
 // # What is believed
 //
-// Who a request is from, its bearer token says alone: no cookie of a visitor's is read
+// The bearer token alone says who a request is from: no cookie of a visitor's is read
 // or set here. An API key is in every page and proves nothing. A secret key opens the
 // admin calls.
 //
-// An address belongs to whoever brings the code or link that was sent to it, and the
-// tokens go into the answer to that very request. A link that is opened elsewhere than
-// where it was asked for proves an address and no more: it upgrades nobody else's
-// session, and no password comes along. To tell, the client uses PKCE, or its page is
-// of this origin.
+// An address belongs to the client that brings the code or link that was sent to it.
+// The tokens go into the answer to that very request. A link may be opened elsewhere
+// than where it was asked for. Then it proves an address and no more: it does not
+// upgrade the session that asked, and no password comes along. To tell the two apart,
+// the client uses PKCE, or its page is of this origin.
 //
-// As everywhere in walkin, an upgrade ends all older tokens of its user. The one call
-// that changes identities and has no room for tokens in its answer is PUT /user with
+// As everywhere in walkin, an upgrade ends all older tokens of its user. One call
+// changes identities and has no room for tokens in its answer: PUT /user with
 // Config.Autoconfirm, see there.
 //
 // # What it does not do
 //
 // MFA, SAML, Web3, the OAuth server and SCIM are refused, with the codes that clients
-// know. It has no PostgREST: tables are the app's, see package rls.
+// know. The package has no PostgREST: tables are the app's, see package rls.
 package supabasewalkin

@@ -19,7 +19,7 @@ import (
 //
 //	mux.Handle("/auth/v1/", http.StripPrefix("/auth/v1", handler))
 //
-// It stands outside of the middleware: it takes no cookie of a visitor's and sets none.
+// It stands outside of the middleware: it reads no cookie of a visitor's and sets none.
 type Handler struct {
 	wk      *walkin.Middleware
 	store   walkin.Store
@@ -283,8 +283,9 @@ func (c *captured) WriteHeader(status int) { c.status = status }
 // Refuse implements what [walkin.Middleware.Refuse] asks for.
 func (c *captured) Refuse(refusal *walkin.Refusal) { c.refusal = refusal }
 
-// redirect returns where a flow leads in the end. Whoever sends a browser through this
-// endpoint must not choose whose server the tokens go to: fails closed, to the site.
+// redirect returns where a flow leads in the end. Another site that sends a browser
+// through this endpoint must not choose whose server gets the tokens. Fails closed, to
+// the site.
 func (h *Handler) redirect(to string, pkce bool) string {
 	if to == "" {
 		return h.cfg.SiteURL

@@ -82,7 +82,8 @@ func (h *Handler) recover(c *call) (any, error) {
 	return empty{}, err
 }
 
-// resend is POST /resend. What nobody asked for is not sent, with the same answer.
+// resend is POST /resend. A message that was not asked for before is not sent. The
+// answer is the same.
 func (h *Handler) resend(c *call) (any, error) {
 	_, address, err := c.address()
 	if err != nil {
@@ -145,9 +146,10 @@ func (h *Handler) verify(c *call) (any, error) {
 	return h.complete(c, p)
 }
 
-// byWhoever returns what is left of a pending for whoever brings its link. In the
-// browser that asked it is all of it. Elsewhere the address is proven, and no more: no
-// password comes along that another may have chosen, and nobody's session is upgraded.
+// byWhoever returns what is left of a pending for the browser that brings its link. In
+// the browser that asked, that is all of it. Elsewhere the address is proven, and no
+// more: no password comes along that another may have chosen, and no session is
+// upgraded.
 func (h *Handler) byWhoever(c *call, p pending) (pending, error) {
 	if h.isBound(c, p.Browser) {
 		return p, nil

@@ -13,11 +13,11 @@ import (
 
 // Passkeys is what the endpoint needs of credential/passkey.
 type Passkeys struct {
-	// Handler does the ceremonies; *passkey.Passkeys is one.
+	// Handler does the ceremonies. A *passkey.Passkeys will do.
 	Handler http.Handler
 
-	// List returns a user's passkeys, and Rename names one, as the methods Keys and
-	// Rename of *passkey.Passkeys do.
+	// List returns a user's passkeys, and Rename names one. They do what the methods
+	// Keys and Rename of *passkey.Passkeys do.
 	List   func(ctx context.Context, userID uuid.UUID) ([]Passkey, error)
 	Rename func(w http.ResponseWriter, r *http.Request, id, name string) error
 }

@@ -17,16 +17,16 @@ type Profile struct {
 	UserMetadata map[string]any `json:"user_metadata,omitempty"` // the user's own words
 	AppMetadata  map[string]any `json:"app_metadata,omitempty"`  // the app's
 
-	// Role is what an admin calls the user. It is shown, and is in no token: there a role
-	// would pass every policy.
+	// Role is what an admin calls the user. It is shown, but is in no token: there a
+	// role would pass every policy.
 	Role string `json:"role,omitempty"`
 
-	// Pending addresses are no identities: they sign nobody in, and are not unique.
+	// Pending addresses are no identities: they cannot sign in, and are not unique.
 	NewEmail string `json:"new_email,omitempty"`
 	NewPhone string `json:"new_phone,omitempty"`
 
-	// Unconfirmed are the providers of addresses that an admin wrote and nobody proved:
-	// no password signs in by them.
+	// Unconfirmed are the providers of addresses that an admin wrote and that were
+	// never proven: no password signs in by them.
 	Unconfirmed []string `json:"unconfirmed,omitempty"`
 
 	CreatedAt              time.Time `json:"created_at,omitzero"`
@@ -40,17 +40,18 @@ type Profile struct {
 	BannedUntil            time.Time `json:"banned_until,omitzero"`
 }
 
-// Profiles keeps profiles. All methods may be called concurrently, and inside the
-// transaction of a change of identity with its context, of which they are part then.
+// Profiles keeps profiles. All methods may be called concurrently. They may also be
+// called inside the transaction of an identity change, with its context. They are then
+// part of that transaction.
 type Profiles interface {
-	// Profile returns the profile of a user; one who has none has an empty one.
+	// Profile returns the profile of a user. A user without one has an empty profile.
 	Profile(ctx context.Context, id uuid.UUID) (Profile, error)
 
-	// Save keeps a profile in place of the one before. The user is there.
+	// Save stores a profile in place of the one before. The user exists.
 	Save(ctx context.Context, p Profile) error
 
-	// Delete forgets a profile; one that is not there is no error. Where the
-	// database deletes it with its user, there is nothing to do.
+	// Delete deletes a profile. A missing profile is not an error. Where the database
+	// deletes it with its user, there is nothing to do.
 	Delete(ctx context.Context, id uuid.UUID) error
 
 	// List returns the IDs of users with a profile, newest first, and how many there
@@ -58,8 +59,8 @@ type Profiles interface {
 	List(ctx context.Context, offset, limit int) (ids []uuid.UUID, total int, err error)
 }
 
-// Memory returns profiles that a restart forgets, for store/memstore. A change of
-// identity that fails does not undo what was saved in it.
+// Memory returns profiles that a restart loses, for store/memstore. An identity change
+// that fails does not roll back what was saved in it.
 func Memory() Profiles { return &memory{all: map[uuid.UUID]stored{}} }
 
 type memory struct {

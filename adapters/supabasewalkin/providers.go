@@ -16,15 +16,16 @@ type Provider struct {
 	// Issuer is the provider of its identities, as in oidc.Provider.
 	Issuer string
 
-	// Handler proves by it; an *oidc.Handler of credential/oidc is one, whose
-	// Config.URL is this endpoint's URL and a slash. It calls the provider by the name
-	// that it has in Config.Providers here. The callback to register at the provider is
-	// Config.URL, "/callback/" and that name.
+	// Handler proves identities by the provider. An *oidc.Handler of credential/oidc
+	// will do, whose Config.URL is this endpoint's URL and a slash. It calls the
+	// provider by the name that it has in Config.Providers here. The callback to
+	// register at the provider is Config.URL, "/callback/" and that name.
 	Handler http.Handler
 
-	// VerifyIDToken proves by an ID token that the client got by itself, as apps on
-	// phones do. It checks issuer, audience, signature, expiry and, unless empty, that
-	// the token's nonce is the SHA-256 of nonce in hex. Nil refuses such tokens.
+	// VerifyIDToken proves an identity by an ID token that the client got by itself, as
+	// apps on phones do. It checks issuer, audience, signature and expiry. Unless nonce
+	// is empty, it also checks that the token's nonce is the SHA-256 of nonce in hex.
+	// If nil, such tokens are refused.
 	VerifyIDToken func(ctx context.Context, token, nonce string) (walkin.Proof, error)
 }
 

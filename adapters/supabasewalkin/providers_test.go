@@ -17,7 +17,7 @@ import (
 const issuer = "https://idp.example"
 
 // A provider stands for an *oidc.Handler: it binds a flow to the browser that began it,
-// takes a state once, and proves whoever the code names.
+// takes a state once, and proves the identity that the code names.
 type provider struct {
 	wk *walkin.Middleware
 	mu sync.Mutex

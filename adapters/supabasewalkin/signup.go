@@ -57,9 +57,9 @@ func (h *Handler) signUp(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The same for an address that has an account: nobody learns who has one. There is
-	// no user yet, so the ID is made up, the same each time; the real one comes with the
-	// tokens.
+	// The same for an address that has an account, so that the answer does not tell who
+	// has one. There is no user yet, so the ID is made up, the same each time. The real
+	// one comes with the tokens.
 	now := time.Now()
 	id := uuid.UUID(h.mac(h.keys[0], pending{Kind: "made up", Address: address}, "")[:16])
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // in the form of a random one

@@ -20,9 +20,9 @@ const (
 	MySQL // and MariaDB
 )
 
-// SQL returns profiles in the database of store/sqlstore, in a table of their own,
-// walkin_supabase_profiles, whose rows go with their users. tx is sqlstore.Tx. Call
-// [SQLProfiles.Migrate] once before, after the store's own.
+// SQL returns profiles in the database of store/sqlstore. They are in a table of their
+// own, walkin_supabase_profiles, whose rows are deleted with their users. tx is
+// sqlstore.Tx. Call [SQLProfiles.Migrate] once before, after the store's own Migrate.
 func SQL(db *sql.DB, dialect SQLDialect, tx func(context.Context) (*sql.Tx, bool)) *SQLProfiles {
 	return &SQLProfiles{db, dialect, tx}
 }
@@ -56,7 +56,7 @@ var tables = map[SQLDialect]string{
 // fail.
 const migrationLock = 7_350_119_264_413
 
-// Migrate makes the table where there is none. Replicas may call it together.
+// Migrate makes the table if it is missing. Replicas may call it at the same time.
 func (s *SQLProfiles) Migrate(ctx context.Context) error {
 	table, ok := tables[s.dialect]
 	if !ok || s.db == nil || s.tx == nil {

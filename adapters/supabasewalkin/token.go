@@ -142,8 +142,8 @@ func (h *Handler) exchange(c *call) (any, error) {
 	return h.complete(c, p)
 }
 
-// complete does what a pending leads to, for whoever brought its code, or its link and
-// the verifier.
+// complete does what a pending leads to, for the client that brought its code, or its
+// link and the verifier.
 func (h *Handler) complete(c *call, p pending) (any, error) {
 	if p.Target != uuid.Nil {
 		return h.completeByAdmin(c, p)
@@ -214,7 +214,8 @@ func (h *Handler) completion(c *call, p pending) (as walkin.Claims, proof walkin
 		as = *p.As
 	}
 	if as.UserID.Version() == 0 && !p.Vouched {
-		// A code alone signs up whoever proves an address, unless the site says no.
+		// A code alone signs up the visitor who proves an address, unless the site
+		// forbids it.
 		if _, err := h.store.Identity(c.Context(), proof.Provider, proof.Subject); errors.Is(err, walkin.ErrNotFound) && h.cfg.NoSignUp {
 			return as, proof, nil, fail(http.StatusUnprocessableEntity, "signup_disabled", "Signups not allowed for this instance")
 		} else if err != nil && !errors.Is(err, walkin.ErrNotFound) {

@@ -99,8 +99,8 @@ func (h *Handler) notBanned(p Profile) error {
 	return nil
 }
 
-// inward returns a token for the session of whoever began something, for one call into
-// walkin. Each has a text of its own: that a session has ended is remembered by it.
+// inward returns a token for the session that began a flow, for one call into walkin.
+// Each token has a text of its own, since the end of a session is remembered by it.
 func (h *Handler) inward(ctx context.Context, as walkin.Claims) (string, error) {
 	own := json.RawMessage(`{"inward":"` + rand.Text() + `"}`)
 	issued, err := h.wk.ClientToken(ctx, as, walkin.ProfileClaims{UserMetadata: own}, time.Minute)
@@ -174,9 +174,9 @@ func (h *Handler) update(ctx context.Context, id uuid.UUID, change func(*Profile
 	return profile, err
 }
 
-// confirm deals with an address that an admin wrote and nobody proved. A password signs
-// in by none. Who proves it by a code is its owner: the password that came with it is
-// another's, perhaps, and goes.
+// confirm handles an address that an admin wrote and that was never proven. No password
+// signs in by such an address. The visitor who proves it by a code is its owner. The
+// password that came with it may be another's, and is deleted.
 func (h *Handler) confirm(ctx context.Context, change walkin.Change, p *Profile) error {
 	if change.Outcome != walkin.SignedIn || !slices.Contains(p.Unconfirmed, change.Identity.Provider) {
 		return nil

@@ -10,8 +10,8 @@ import (
 
 var _ walkin.DatabaseStore = (*Store)(nil)
 
-// Database implements walkin.DatabaseStore: everything is forgotten when the process
-// ends, so that a token of the process before is over and no sign of a loss.
+// Database implements walkin.DatabaseStore. The database ends with the process. So a
+// token of the process before is over, and is no sign of a loss.
 func (s *Store) Database(ctx context.Context) (walkin.Database, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
@@ -21,8 +21,8 @@ func (s *Store) Database(ctx context.Context) (walkin.Database, error) {
 	return walkin.Database{Forgets: true, EndedBefore: s.ended[false], AnonymousEndedBefore: s.ended[true]}, nil
 }
 
-// AnnounceTokenLife implements walkin.DatabaseStore. There is one process, which
-// knows.
+// AnnounceTokenLife implements walkin.DatabaseStore. There is only one process, which
+// knows the token life already.
 func (s *Store) AnnounceTokenLife(ctx context.Context, _ time.Duration, _ time.Time) error {
 	_, leave, err := s.enter(ctx)
 	if err != nil {

@@ -20,7 +20,7 @@ var (
 	errCursor = fmt.Errorf("memstore: UserQuery.After is no UserPage.Next: %w", walkin.ErrConstraint)
 )
 
-// ListUsers implements walkin.Directory. It reads everything each time: what is in
+// ListUsers implements walkin.Directory. It reads all users each time, since a store in
 // memory is small.
 func (s *Store) ListUsers(ctx context.Context, q walkin.UserQuery) (page walkin.UserPage, err error) {
 	_, leave, err := s.enter(ctx)

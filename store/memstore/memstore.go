@@ -1,6 +1,6 @@
-// Package memstore keeps walkin's users in memory: for a first try, for
-// development, and for tests. Everything is gone when the process ends, and no
-// other process sees it; a site that keeps its visitors needs another store.
+// Package memstore keeps walkin's users in memory: for a first try, for development,
+// and for tests. Everything is lost when the process ends, and no other process sees
+// it. A site that keeps its visitors needs another store.
 package memstore
 
 import (
@@ -11,15 +11,14 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// A Store is a walkin.Store in memory. Make one with [New]. A transaction holds
-// the whole store: all others wait for it, as long as their contexts let them.
-// A hook that calls the store with another context than its own waits for
-// itself.
+// A Store is a walkin.Store in memory. Make one with [New]. A transaction locks the
+// whole store: all others wait for it, until their contexts end. A hook that calls the
+// store with another context than its own deadlocks until that context ends.
 //
-// It keeps and refuses what package sqlstore does, so that a test over it tells
-// what a database would say.
+// It accepts and rejects what package sqlstore does, so that a test over it tells what
+// a database would answer.
 type Store struct {
-	lock chan struct{} // full while somebody is inside
+	lock chan struct{} // full while a call is inside
 
 	users      map[uuid.UUID]walkin.User
 	sessions   map[uuid.UUID]walkin.Session

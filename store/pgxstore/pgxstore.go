@@ -1,5 +1,5 @@
-// Package pgxstore keeps walkin's users in PostgreSQL for an app that uses pgx
-// itself: over its pgxpool, with a pgx.Tx for its hooks.
+// Package pgxstore keeps walkin's users in PostgreSQL for an app that uses pgx itself.
+// It works over the app's pgxpool, and hooks get a pgx.Tx.
 //
 //	store, err := pgxstore.New(pool)
 //	// At start-up: store.Migrate(ctx)
@@ -10,10 +10,10 @@
 //			return db.New(pool).WithTx(tx).NameUser(ctx, c.UserID) // sqlc's
 //		}})
 //
-// Tables, statements and promises are those of package sqlstore, which is inside:
-// its methods, Migrate, Sessions and Limiter among them, are this store's as well.
-// A process or a tool that has the same tables through database/sql can use them at the
-// same time.
+// Tables, statements and promises are those of package sqlstore. A Store embeds an
+// sqlstore.Store, and so has its methods, Migrate, Sessions and Limiter among them.
+// Another process or tool may use the same tables through database/sql at the same
+// time.
 package pgxstore
 
 import (
@@ -40,9 +40,9 @@ type Store struct{ *sqlstore.Store }
 
 var _ walkin.Store = (*Store)(nil)
 
-// New returns a store over the app's pool, which it never closes. It does not touch
-// the database. One connection is enough for it, and it never takes a second one for
-// the same call.
+// New returns a store over the app's pool, which it never closes. It does not contact
+// the database. One connection is enough for it: it never takes a second one for the
+// same call.
 func New(pool *pgxpool.Pool) (*Store, error) {
 	if pool == nil {
 		return nil, errors.New("pgxstore: the pool is nil")
@@ -57,14 +57,15 @@ func New(pool *pgxpool.Pool) (*Store, error) {
 	return &Store{inner}, nil
 }
 
-// Tx returns the transaction that ctx belongs to, for the hooks of walkin.Config: what
-// the app does in it, CopyFrom and batches included, happens with the change of
-// identity or not at all. False outside of one, and in one of another store's.
+// Tx returns the transaction that ctx belongs to, for the hooks of walkin.Config. What
+// the app does in it, CopyFrom and batches included, happens with the identity change
+// or not at all. Tx returns false outside of a transaction, and in a transaction of
+// another store.
 //
-// It ends with the change. Its Commit and Rollback are errors, and a hook that calls
-// one of them undoes the change; Begin makes a savepoint, which the app ends itself.
-// A hook must use it for all it does in that database: it holds the user's row, for
-// which a foreign key to it waits.
+// The transaction ends with the change. Its Commit and Rollback are errors, and a hook
+// that calls one of them rolls back the change. Begin makes a savepoint, which the app
+// ends itself. A hook must use the transaction for all it does in that database: it
+// locks the user's row, and a foreign key to that row waits for it.
 func Tx(ctx context.Context) (pgx.Tx, bool) {
 	t, ok := sqlstore.TxAs[*transaction](ctx)
 	if !ok {

@@ -17,16 +17,17 @@ import (
 //go:embed swap.lua
 var swapLua string
 
-// swaps is how often a call begins anew because another one was faster. Only a
-// call that takes something can be, so as many as a limit has in it.
+// swaps is how often a call starts again because another one was faster. That happens
+// only to a call that takes something, so it is as many as a limit has in it.
 const swaps = 1000
 
-// A Limiter counts for all replicas together what may happen only so often. It is
-// safe for concurrent use, in any number of processes.
+// A Limiter counts for all replicas together what may happen only so often. It is safe
+// for concurrent use, in any number of processes.
 //
-// Its keys are Config.Prefix, "limit:" and a hash, since what is counted by are
-// addresses; the server forgets each when its bucket is full again. A fail-over may
-// forget the last moment's, which is then forgiven.
+// Its keys are Config.Prefix, "limit:" and a hash, since the keys that are counted hold
+// addresses. The server removes each key when its bucket is full again. A fail-over may
+// lose what was counted in the last moment. Those buckets are then fuller than they
+// should be.
 type Limiter struct {
 	client redis.UniversalClient
 	prefix string
@@ -35,8 +36,8 @@ type Limiter struct {
 
 var _ limit.Limiter = (*Limiter)(nil)
 
-// NewLimiter checks cfg and returns a limiter, or one error that names every
-// mistake. It does not ask Redis.
+// NewLimiter checks cfg and returns a limiter, or one error that names every mistake.
+// It does not contact Redis.
 func NewLimiter(cfg Config) (*Limiter, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func NewLimiter(cfg Config) (*Limiter, error) {
 	return &Limiter{client: cfg.Client, prefix: cfg.Prefix, swap: redis.NewScript(swapLua)}, nil
 }
 
-// Take implements limit.Limiter. Refusing costs one command, taking two.
+// Take implements limit.Limiter. A refusal costs one command, taking costs two.
 func (l *Limiter) Take(ctx context.Context, key string, rate limit.Limit, n int, now time.Time) (limit.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

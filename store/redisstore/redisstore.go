@@ -1,8 +1,8 @@
-// Package redisstore keeps in Redis what a site on walkin can do without for a
-// moment: the session data of scs, see [Sessions], and limits that replicas share,
-// see [Limiter]. Users, identities and sessions stay in a walkin.Store: that an
-// identity has one owner, and that an upgrade happens whole or not at all, cannot
-// be promised across the slots of a cluster, nor past a fail-over.
+// Package redisstore keeps in Redis what a site on walkin can do without for a moment:
+// the session data of scs, see [Sessions], and limits that replicas share, see
+// [Limiter]. Users, identities and sessions stay in a walkin.Store. An identity must
+// have one owner, and an upgrade must happen completely or not at all. Neither can be
+// promised across the slots of a cluster, nor past a fail-over.
 //
 // It is tested with Redis 7.0: one server, a cluster, and a primary that Sentinel
 // replaces. An ACL needs ~prefix* +@connection +@read +@write +@transaction
@@ -10,23 +10,22 @@
 //
 // # What Redis promises, and what that means for a cart
 //
-// Redis answers before its replicas have the write, and, with appendfsync
-// everysec, before its disk has it. When a primary dies, the last second or so
-// may be gone: the book put into the cart just then is not there on the next
-// page, an item taken out is back, and what was in a new cart is lost whole. Who
-// a visitor is does not depend on it; but what an upgrade or sign-in has carried
-// over a moment before may have stayed behind. So keep here what a visitor can
-// put together again, and orders, notes and payments in the database, under
-// their user ID.
+// Redis answers before its replicas have the write. With appendfsync everysec it also
+// answers before its disk has it. When a primary dies, the last second or so may be
+// lost. A book just put into the cart is then missing on the next page, an item taken
+// out is back, and a new cart is lost completely. Who a visitor is does not depend on
+// it. But data that an upgrade or sign-in carried over a moment before may have stayed
+// behind. So keep here what a visitor can put together again. Keep orders, notes and
+// payments in the database, under their user ID.
 //
-// While there is no primary, or none that can be reached, LoadAndSave answers
-// 503 and leaves the cookie alone, and so does a change of identity of a visitor
-// who has a session, since its data would have to go along. Pages and the
-// sign-out that stand outside of LoadAndSave go on.
+// While no primary can be reached, LoadAndSave answers 503 and does not change the
+// cookie. So does an identity change of a visitor who has a session, since its data
+// would have to move along. Pages and the sign-out that stand outside of LoadAndSave
+// still work.
 //
-// Set maxmemory-policy to noeviction: a server that is out of memory then
-// refuses to save, which is a 503 that somebody notices. Any other policy takes
-// carts away instead.
+// Set maxmemory-policy to noeviction. A server that is out of memory then refuses to
+// save. That is a 503, which an operator notices. Any other policy deletes carts
+// instead.
 package redisstore
 
 import (
@@ -36,17 +35,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Config says where in Redis things are.
+// Config says where in Redis the data is.
 type Config struct {
-	// Client reaches one server, a cluster, or a primary that Sentinel
-	// names. Required; it is used and never closed. It needs
-	// ContextTimeoutEnabled, or a request would wait for longer than its
-	// context says, and must not read from replicas or from a cache of its
-	// own: what was taken out of a cart would come back.
+	// Client reaches one server, a cluster, or a primary that Sentinel names. Required.
+	// It is used and never closed. It needs ContextTimeoutEnabled, or a request would
+	// wait for longer than its context allows. It must not read from replicas or from a
+	// cache of its own: an item that was taken out of a cart would come back.
 	Client redis.UniversalClient
 
-	// Prefix begins the name of every key and sets this app, and each of
-	// several session managers, apart. Empty is "walkin:". It has no braces,
+	// Prefix begins the name of every key. It separates this app from others, and
+	// several session managers from each other. Empty is "walkin:". It has no braces,
 	// which decide about a key's place in a cluster.
 	Prefix string
 }

@@ -27,18 +27,18 @@ const (
 	// which ended while the request was on its way.
 	grace = 10 * time.Minute
 
-	// batch is how many sessions of a user end in one transaction, during
-	// which the server answers nobody else.
+	// batch is how many sessions of a user end in one transaction. During it the server
+	// answers no other request.
 	batch = 100
 )
 
-// Sessions are the session data of scs, for walkin's LoadAndSave: set them as the
-// Store of a scs.SessionManager. They are safe for concurrent use, in any number
-// of processes.
+// Sessions are the session data of scs, for walkin's LoadAndSave. Set them as the Store
+// of a scs.SessionManager. They are safe for concurrent use, in any number of
+// processes.
 //
-// Whose data it is, the context says: the claims that walkin has put there. So
-// data of one user is never found as another, whatever the token; and a call
-// without claims is an error. Every method takes 3 seconds at the most.
+// The context says whose data it is, by the claims that walkin has put there. So data
+// of one user is never found as another, whatever the token is. A call without claims
+// is an error. Every method takes 3 seconds at most.
 //
 // # Keys
 //
@@ -46,23 +46,24 @@ const (
 //	walkin:{user}:data:token  the data, as scs encodes it
 //	walkin:{user}:over:token  a session that is over, for 10 minutes
 //
-// The user's ID in braces puts them all into one slot of a cluster. The server
-// removes each when it expires, by its own clock. Session IDs and user IDs open
-// nothing; who can read the server reads the data.
+// The user's ID in braces puts them all into one slot of a cluster. The server removes
+// each key when it expires, by its own clock. Session IDs and user IDs give no access.
+// Those who can read the server can read the data.
 //
 // # The end of a session
 //
-// Data goes when its session ends: on sign-out, and for all of a user's
-// sessions where walkin ends them. A request that was on its way at that moment
-// may save once more; such data lives for 10 minutes at the most, and no token
-// leads to it. It lives until it expires where Redis cannot know: when it was
-// down at the end of the session, which is an event of walkin's, when a
-// fail-over lost the end, when the first thing that a session ever saved was on
-// its way as another browser ended all of them, or when a sweep deleted the user,
-// who stayed away for longer than most data lives.
+// Data is deleted when its session ends: on sign-out, and for all of a user's sessions
+// where walkin ends them. A request that was on its way at that moment may save once
+// more. Such data lives for 10 minutes at most, and no token leads to it.
 //
-// A sign-in in the very moment between the commit that ended all others and the
-// call that Redis gets may lose what it has put by then.
+// Data lives until it expires where Redis cannot know that the session ended. There are
+// four such cases. Redis was down at the end of the session, which is an event of
+// walkin's. A fail-over lost the end. The first thing that a session ever saved was on
+// its way as another browser ended all sessions. Or a sweep deleted the user, who
+// stayed away for longer than most data lives.
+//
+// Between the commit that ended all other sessions and the call that Redis gets, there
+// is a short moment. A sign-in in that moment may lose what it has saved by then.
 type Sessions struct {
 	client redis.UniversalClient
 	prefix string
@@ -71,8 +72,8 @@ type Sessions struct {
 
 var _ scs.CtxStore = (*Sessions)(nil)
 
-// New checks cfg and returns session data, or one error that names every
-// mistake. It does not ask Redis.
+// New checks cfg and returns session data, or one error that names every mistake. It
+// does not contact Redis.
 func New(cfg Config) (*Sessions, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func New(cfg Config) (*Sessions, error) {
 	return &Sessions{client: cfg.Client, prefix: cfg.Prefix, commit: redis.NewScript(commitLua)}, nil
 }
 
-// FindCtx returns the data that the visitor in ctx has under token, or false
+// FindCtx returns the data that the visitor in ctx has under token. It returns false
 // when there is none or it has expired.
 func (s *Sessions) FindCtx(ctx context.Context, token string) (b []byte, found bool, err error) {
 	user, err := owner(ctx)
@@ -99,9 +100,9 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) (b []byte, found b
 	return b, true, nil
 }
 
-// CommitCtx keeps data under token until expiry, for the visitor in ctx, in
-// place of what was there. An expiry that has passed deletes it. For a session
-// that is over it keeps the data for some minutes and is no error.
+// CommitCtx stores data under token until expiry, for the visitor in ctx, in place of
+// what was there. An expiry that has passed deletes the data. For a session that is
+// over, CommitCtx keeps the data for some minutes and returns no error.
 func (s *Sessions) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	user, err := owner(ctx)
 	if err != nil {
@@ -114,7 +115,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, b []byte, expiry
 }
 
 // DeleteCtx deletes the data that the visitor in ctx has under token, if any. The
-// session goes on and may save anew.
+// session goes on and may save again.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 	user, err := owner(ctx)
 	if err != nil {
@@ -130,17 +131,17 @@ func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 	return failed(ctx, err)
 }
 
-// DeleteSession deletes the data of a session that is over, if any, and lets none
-// live for long that is saved after it. LoadAndSave calls it when a session ends.
+// DeleteSession deletes the data of a session that is over, if any. Data saved after it
+// does not live for long. LoadAndSave calls it when a session ends.
 func (s *Sessions) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return s.end(ctx, userID, tokens(sessionID))
 }
 
-// DeleteSessions does the same for all sessions of a user that have data, but
-// one; with uuid.Nil, for all. LoadAndSave calls it when a user's other sessions
-// end. One that fails may have done a part of it.
+// DeleteSessions does the same for all sessions of a user that have data, except one.
+// With uuid.Nil, it does so for all. LoadAndSave calls it when a user's other sessions
+// end. If it fails, it may have deleted a part of them.
 func (s *Sessions) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -173,8 +174,8 @@ func (s *Sessions) end(ctx context.Context, user uuid.UUID, tokens []string) err
 
 var errNoContext = errors.New("redisstore: this method knows of no visitor; use the session manager through walkin's LoadAndSave")
 
-// Find, Commit and Delete are of scs's interface and fail: whose data it is, only
-// a context can say. Neither walkin nor scs calls them where the others are.
+// Find, Commit and Delete belong to scs's interface and always fail: only a context
+// says whose data it is. walkin and scs do not call them where the others exist.
 func (s *Sessions) Find(string) ([]byte, bool, error) { return nil, false, errNoContext }
 
 // Commit fails, see [Sessions.Find].

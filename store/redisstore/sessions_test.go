@@ -115,8 +115,8 @@ func testKept(t *testing.T, r *server) {
 	r.want(t, c, "two", "2")
 }
 
-// testExpiry holds that data goes at the time that scs says, whether it moved
-// back or forth, and that the server needs nobody for it.
+// testExpiry holds that data is deleted at the time that scs says, whether it moved
+// back or forth, and that the server does so by itself.
 func testExpiry(t *testing.T, r *server) {
 	c := walkintest.Anonymous(t)
 	day := time.Now().Add(24 * time.Hour).Truncate(time.Millisecond)
@@ -181,8 +181,8 @@ func testBounded(t *testing.T, r *server) {
 	}
 }
 
-// testOwner holds that a token leads to the data of the visitor in the context
-// and to nobody else's.
+// testOwner holds that a token leads to the data of the visitor in the context and to
+// no other visitor's.
 func testOwner(t *testing.T, r *server) {
 	ann, bob, hour := walkintest.Permanent(t), walkintest.Anonymous(t), time.Now().Add(time.Hour)
 	r.commit(t, ann, "token", "Ann's", hour)
@@ -217,7 +217,7 @@ func testOwner(t *testing.T, r *server) {
 	r.want(t, ann, "token", "Ann's")
 }
 
-// testNobody holds that data of nobody is an error, which says what to do.
+// testNobody holds that data without a user is an error, which says what to do.
 func testNobody(t *testing.T, r *server) {
 	_, _, err1 := r.FindCtx(t.Context(), "token")
 	_, _, err2 := r.Find("token")
@@ -397,8 +397,8 @@ func testAgree(t *testing.T, r *server) {
 	}
 }
 
-// testScript holds that a server which was restarted, or took over, learns the
-// script anew.
+// testScript holds that a server which was restarted, or took over, learns the script
+// again.
 func testScript(t *testing.T, r *server) {
 	c, hour := walkintest.Anonymous(t), time.Now().Add(time.Hour)
 	r.commit(t, c, "token", "1 book", hour)

@@ -309,8 +309,8 @@ func testCrowd(t *testing.T, r *server) {
 	wg.Wait()
 }
 
-// testDown holds what a visitor sees while Redis is away, and that it is all
-// there afterwards: a 503, the cookie as it was, nobody signed out by it.
+// testDown holds what a visitor sees while Redis is away, and that it is all there
+// afterwards: a 503, the cookie as it was, no visitor signed out by it.
 func testDown(t *testing.T, r *server) {
 	var down atomic.Bool
 	var mu sync.Mutex

@@ -196,7 +196,7 @@ func (x *bench) bareLookup() job {
 	return func() func() { return run }
 }
 
-// identity returns one that nobody has.
+// identity returns one that no user has.
 func (x *bench) identity(user uuid.UUID) walkin.Identity {
 	x.n++
 	return walkin.Identity{Provider: "bench", Subject: fmt.Sprint(x.n), UserID: user, Secret: []byte("secret"), CreatedAt: x.at}

@@ -59,7 +59,7 @@ func (d *dying) InTx(ctx context.Context, fn func(context.Context) error) error 
 		d.step() // everything is done, and nothing committed
 		return err
 	})
-	d.step() // committed, and nobody told
+	d.step() // committed, and no caller told
 	return err
 }
 

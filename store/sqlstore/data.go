@@ -13,20 +13,21 @@ import (
 )
 
 // Sessions returns a store for the scs.SessionManager that is given to
-// walkin.Middleware.LoadAndSave. Its rows, in walkin_session_data, belong to the
-// sessions of s: they go with a session that ends and with a user who is deleted
-// or swept, and what expired goes with the sweep.
+// walkin.Middleware.LoadAndSave. Its rows are in walkin_session_data and belong to the
+// sessions of s. They are deleted with a session that ends, and with a user who is
+// deleted or swept. The sweep deletes what has expired.
 //
-// It takes part in the transactions of s. An upgrade moves the data to the
-// user's new session, and a merge moves the guest's to the owner's new one, with
-// everything else or not at all; one that fails leaves the data where it was.
+// It takes part in the transactions of s. An upgrade moves the data to the user's new
+// session. A merge moves the anonymous user's data to the owner's new session. Both
+// happen with everything else or not at all. A change that fails leaves the data where
+// it was.
 //
-// What a session saves that has ended meanwhile, on another replica for example,
-// is dropped, and that is no error. No more than 16 MB fit on MySQL.
+// A session may have ended meanwhile, on another replica for example. What it then
+// saves is dropped, which is not an error. No more than 16 MB fit on MySQL.
 //
 // Its keys are session IDs, so it works under LoadAndSave alone, and with
-// HashTokenInStore off; everything else is an error. Hashing would gain nothing
-// here: nobody gets in with a session ID, which is not a token.
+// HashTokenInStore off. Everything else is an error. Hashing would gain nothing here: a
+// session ID is not a token and gives no access.
 func (s *Store) Sessions() scs.CtxStore { return sessions{s} }
 
 type sessions struct{ s *Store }
@@ -64,9 +65,9 @@ func (d sessions) FindCtx(ctx context.Context, key string) (data []byte, found b
 	return data, true, nil
 }
 
-// CommitCtx implements scs.CtxStore. The statement locks the session: while
-// another transaction is ending it, this one waits and then finds nothing to
-// belong to, where the foreign key alone would make an error of it.
+// CommitCtx implements scs.CtxStore. The statement locks the session. While another
+// transaction is ending that session, this one waits and then finds no session. With
+// the foreign key alone that would be an error.
 func (d sessions) CommitCtx(ctx context.Context, key string, data []byte, expiry time.Time) error {
 	id, err := sessionID(key)
 	if err != nil {

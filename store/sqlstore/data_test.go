@@ -275,7 +275,7 @@ func (d database) waiting(t *testing.T, tx *sql.Tx, other *sql.DB, saved <-chan 
 	}[d.dialect]
 	var name string
 	for n := 0; n == 0 && len(saved) == 0; {
-		if query == "" { // SQLite: the connection is at the file's lock, where nobody sees it
+		if query == "" { // SQLite: the connection is at the file's lock, where it cannot be seen
 			n = other.Stats().InUse
 			runtime.Gosched()
 			continue

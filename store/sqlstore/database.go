@@ -57,15 +57,15 @@ func (s *Store) EndSessionsBefore(ctx context.Context, at time.Time, anonymous b
 // maxAdopted is how many databases one may stand for.
 const maxAdopted = 16
 
-// Adopt lets tokens of another database count as this one's, and tokens that are
-// older than this database: for a database that was made anew in the place of one
-// that is lost. Until then the middleware takes the store for the wrong one, and
-// its event "other_database" tells the ID. Anonymous users of the other database
-// come back with their next act, also those who were deleted there: their
-// tombstones are lost too. Replicas take notice within a second. Adopting twice
-// is no error.
+// Adopt makes the store accept tokens of another database, and tokens that are older
+// than this database. It is for a database that was created to replace a lost one.
+// Until then the middleware takes the store for the wrong one, and its event
+// "other_database" tells the ID. Anonymous users of the other database come back with
+// their next unsafe request. That includes users who were deleted there: their
+// tombstones are lost too. Replicas notice within a second. Adopting twice is not an
+// error.
 //
-// It is not for a database that comes back: point the app at that one.
+// It is not for a database that comes back. Point the app at that one instead.
 func (s *Store) Adopt(ctx context.Context, id string) error {
 	if len(id) != 8 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 		return fmt.Errorf("sqlstore: %.20q is not the ID of a database", id)

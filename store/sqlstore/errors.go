@@ -57,7 +57,7 @@ func explain(ctx context.Context, err error) error {
 // A failure is a driver's error and what it means.
 type failure struct{ meaning, err error }
 
-// Error leaves out the value that MySQL repeats, which may be an address.
+// Error omits the value that MySQL repeats, which may be an address.
 func (e *failure) Error() string {
 	return duplicate.ReplaceAllString(e.err.Error(), "Duplicate entry for key")
 }
@@ -178,9 +178,9 @@ func isRetryable(err error) bool {
 	})
 }
 
-// isNoFunction reports whether PostgreSQL has no such function, or not for this
-// user: whoever made the tables by hand, or takes from PUBLIC what it is given,
-// may have left it out.
+// isNoFunction reports whether PostgreSQL has no such function, or not for this user.
+// An operator who made the tables by hand, or who revokes the rights of PUBLIC, may
+// have left it out.
 func isNoFunction(err error) bool {
 	state := sqlState(err)
 	return state == "42883" || state == "42501"

@@ -25,7 +25,7 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestMeaning holds what a driver's error means, whoever got it: here a hook did.
+// TestMeaning holds what a driver's error means, no matter who got it: here a hook did.
 func TestMeaning(t *testing.T) {
 	const (
 		app   = "the app's"
@@ -127,7 +127,7 @@ func TestMeaning(t *testing.T) {
 }
 
 // appErrors has an app forget one of its tables, in a hook, for the commit and for
-// DeleteUser: it is told which, and nobody is told to try again.
+// DeleteUser: it is told which, and no caller is told to try again.
 func appErrors(t *testing.T, d database) {
 	s, db := d.migrated(t)
 	column := map[sqlstore.Dialect]string{

@@ -18,7 +18,8 @@ import (
 var _ walkin.FeedStore = (*Store)(nil)
 
 const (
-	// maxNews is how many rows one look reads. Whoever has missed more begins again.
+	// maxNews is how many rows one look reads. A reader that has missed more begins
+	// again.
 	maxNews = 10_000
 
 	// beat is how old the newest row may be before a reader adds one: a database

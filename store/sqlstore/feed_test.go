@@ -299,7 +299,7 @@ func feedCut(t *testing.T, d database) {
 		t.Fatal("the session is not alive")
 	}
 	id := n.who.UserID
-	// With the feed there comes a time at which nobody asks.
+	// With the feed there comes a time at which no replica asks.
 	eventually(t, "no look-ups", func() bool {
 		time.Sleep(4 * time.Second)
 		before := lookups.n()

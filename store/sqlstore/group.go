@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// A group lets calls that come while another one is at the database go on together,
-// in one statement or transaction: whoever comes while others are there waits for
-// those, and then all who wait go at once. Who comes alone waits for nobody, and
-// nobody waits for a slow one where another can be made beside it, see patience.
+// A group commits calls together: those that come while another one is at the database
+// share one statement or transaction. They wait for the calls that are there, and then
+// go all at once. A call that comes alone does not wait. No call waits for a slow one
+// where another can be made beside it, see patience.
 type group[T any] struct {
 	patience time.Duration
 	answer   func([]*call[T]) // sends each of them its answer
@@ -39,8 +39,8 @@ const maxTogether = 64
 
 func newCall[T any](of T) *call[T] { return &call[T]{of: of, answer: make(chan bool, 1)} }
 
-// enter returns false when nobody is at the database: then the caller goes alone,
-// and calls leave.
+// enter returns false when no call is at the database: then the caller goes alone, and
+// calls leave.
 func (g *group[T]) enter(c *call[T]) (waits bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -84,7 +84,7 @@ func (g *group[T]) expect() {
 	g.overtake = timer
 }
 
-// take returns the next batch. The group is locked, and somebody waits.
+// take returns the next batch. The group is locked, and at least one call waits.
 func (g *group[T]) take() *batch[T] {
 	g.overtake.Stop()
 	g.overtake = nil
@@ -118,7 +118,7 @@ func (g *group[T]) abandon(c *call[T]) {
 // run answers a batch, and then those who came meanwhile.
 func (g *group[T]) run(b *batch[T]) {
 	defer func() {
-		b.here.Wait() // whoever got an answer just now may bring the next one
+		b.here.Wait() // a caller that got an answer just now may bring the next call
 		g.leave()
 	}()
 	g.answer(b.all)

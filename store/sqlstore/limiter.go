@@ -11,25 +11,24 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// swaps is how often a call begins anew because another one was faster. Only a
-// call that takes something can be, so as many as a limit has in it.
+// swaps is how often a call starts again because another one was faster. That happens
+// only to a call that takes something, so it is as many as a limit has in it.
 const swaps = 1000
 
-// Limiter returns a [limit.Limiter] in the store's database, in which all
-// replicas count together: for walkin.Config.Limiter and those of the credentials,
-// where there is no Redis. What is counted by are addresses; the table has hashes
-// of them, and the sweep removes what is full again. It may be called
-// concurrently.
+// Limiter returns a [limit.Limiter] in the store's database, in which all replicas
+// count together. It is for walkin.Config.Limiter and those of the credentials, where
+// there is no Redis. The keys hold addresses. The table has hashes of them, and the
+// sweep removes buckets that are full again. It may be called concurrently.
 //
-// A refusal costs one read, and a yes a read and a write, so a flood that is
-// refused writes nothing. Inside of a transaction of the store it is undone with
-// it.
+// A refusal costs one read. Taking costs a read and a write. So a flood that is refused
+// writes nothing. Inside of a transaction of the store, a rollback also undoes what was
+// taken.
 func (s *Store) Limiter() limit.Limiter { return limiter{s} }
 
 type limiter struct{ *Store }
 
-// Take implements limit.Limiter. The arithmetic is walkin's and in the caller's
-// time: the database compares and swaps.
+// Take implements limit.Limiter. The arithmetic is walkin's and uses the caller's time:
+// the database only compares and swaps.
 func (l limiter) Take(ctx context.Context, key string, rate limit.Limit, n int, now time.Time) (limit.Verdict, error) {
 	hash := sha256.Sum256([]byte(key))
 	name := hash[:]

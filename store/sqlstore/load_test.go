@@ -216,11 +216,11 @@ func (d database) deadlocks(t *testing.T, db *sql.DB) (n int) {
 	return n
 }
 
-// mixedLoad has eight browsers do everything at once, each of them often twice at
-// the same moment: nobody is answered with an error of ours, and no two of our
-// transactions lock each other out. InnoDB leaves one way: of three requests that
-// store one visitor in the same millisecond, one of which is undone, the other two;
-// so there it may happen once in a thousand of these requests.
+// mixedLoad has eight browsers do everything at once, each of them often twice at the
+// same moment. No request is answered with an error of ours, and no two of our
+// transactions lock each other out. InnoDB leaves one case: three requests store one
+// visitor in the same millisecond, one of them is rolled back, and the other two
+// deadlock. So there it may happen once in a thousand of these requests.
 func mixedLoad(t *testing.T, d database) {
 	p := newPair(t, d)
 	before := d.deadlocks(t, p.db)

@@ -17,10 +17,10 @@ type lookup struct {
 	err           error
 }
 
-// Lookup implements walkin.Store. Look-ups that come together are one statement: a
-// server spends most of one on what is the same for all. A call that waits begins
-// after it came, so its answer is as new as its own would be. SQLite is part of the
-// process, and its readers wait for no one.
+// Lookup implements walkin.Store. Look-ups that come together are one statement, since
+// a server spends most of a statement on what is the same for all. A call that waits
+// starts its statement after it came, so its answer is as new as its own would be.
+// SQLite is part of the process, and its readers do not wait.
 func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
 	if s.dialect.name == "sqlite" || s.tx(ctx) != nil {
 		return s.lookupOne(ctx, userID, sessionID)

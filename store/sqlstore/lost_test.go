@@ -154,7 +154,7 @@ func otherDatabase(t *testing.T, one, two database) {
 	}
 }
 
-// buriedBySQL deletes users by hand: their tokens are over, and bring nobody back.
+// buriedBySQL deletes users by hand: their tokens are over, and bring no user back.
 func buriedBySQL(t *testing.T, d database) {
 	s, db := d.migrated(t)
 	site := newReplica(t, s)

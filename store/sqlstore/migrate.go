@@ -12,17 +12,17 @@ import (
 )
 
 // Migrations holds the schema as numbered .sql files, a folder per dialect:
-// migrations/sqlite, migrations/postgres, migrations/mysql. They are plain SQL;
-// a tool that reads goose's files takes them as they are, if the app would
-// rather not call [Store.Migrate].
+// migrations/sqlite, migrations/postgres, migrations/mysql. They are plain SQL. A tool
+// that reads goose's files takes them as they are, if the app would rather not call
+// [Store.Migrate].
 //
 //go:embed migrations
 var Migrations embed.FS
 
-// Migrate brings the tables to the version of this package, and changes nothing
-// when they are. Replicas may call it together: one migrates, the others wait.
-// On MySQL, which cannot undo a CREATE TABLE, a migration that fails in the
-// middle is left for a person.
+// Migrate brings the tables to the version of this package. It changes nothing when
+// they have that version. Replicas may call it at the same time: one migrates, the
+// others wait. MySQL cannot undo a CREATE TABLE. There an operator has to fix a
+// migration that fails in the middle.
 func (s *Store) Migrate(ctx context.Context) error {
 	err := s.again(ctx, func() error {
 		conn, err := s.db.Conn(ctx)
@@ -64,7 +64,8 @@ func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	// On PostgreSQL it must be READ COMMITTED, to see after the lock what another
-	// process did before. On SQLite whoever comes second is asked for it again.
+	// process did before. On SQLite the process that comes second is asked for it
+	// again.
 	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 	if err != nil {
 		return err
@@ -107,9 +108,10 @@ func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 	return tx.Commit()
 }
 
-// checkForeignKeys is for SQLite, which enforces them where the app asks for it.
-// walkin does without. Where a table of the app's refers to its users, rows would stay
-// when their user goes, and nobody would know until much later: better not to start.
+// checkForeignKeys is for SQLite, which enforces foreign keys only where the app asks
+// for it. walkin does not need that. But where a table of the app's refers to its
+// users, rows would stay when their user is deleted, and that would go unnoticed for
+// long. It is better not to start.
 func checkForeignKeys(ctx context.Context, conn *sql.Conn) error {
 	var on bool
 	if err := conn.QueryRowContext(ctx, `PRAGMA foreign_keys`).Scan(&on); err != nil || on {

@@ -8,7 +8,7 @@ import (
 )
 
 // Pending returns the names of the migrations that [Store.Migrate] would apply, in
-// order; none where the tables are of this version. It writes nothing.
+// order. It returns none where the tables are of this version. It writes nothing.
 func (s *Store) Pending(ctx context.Context) ([]string, error) {
 	var there int
 	query := map[string]string{

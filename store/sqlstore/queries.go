@@ -125,8 +125,7 @@ func newQueries(d dialect) queries {
 	}
 }
 
-// The two queries that requests without an act make. They are prepared, see
-// Store.queryPrepared.
+// The two queries that safe requests make. They are prepared, see Store.queryPrepared.
 const (
 	// Session, user and tombstone by primary key, in one query, and the one row of
 	// the database. Whose session it is is compared outside, see dialect.sql.

@@ -1,40 +1,39 @@
-// Package sqlstore keeps walkin's users in a SQL database: SQLite, PostgreSQL,
-// MySQL or MariaDB, through database/sql and whichever driver the app has.
+// Package sqlstore keeps walkin's users in a SQL database: SQLite, PostgreSQL, MySQL or
+// MariaDB. It uses database/sql and the driver that the app has.
 //
 // # Tables
 //
-// walkin_users, walkin_sessions, walkin_identities, walkin_tombstones,
-// walkin_tickets, walkin_session_data, walkin_limits, walkin_database and walkin_feed
-// are made by
-// [Store.Migrate]. A trigger leaves the tombstone of a user who is deleted by SQL.
-// The app's own tables may refer to walkin_users (id), ON DELETE CASCADE if their
-// rows are to go with the user. PostgreSQL gets a function as well, walkin_persist,
-// which stores new visitors in one round trip, with the rights of whoever calls it.
+// [Store.Migrate] makes the tables walkin_users, walkin_sessions, walkin_identities,
+// walkin_tombstones, walkin_tickets, walkin_session_data, walkin_limits,
+// walkin_database and walkin_feed. A trigger leaves the tombstone of a user who is
+// deleted by SQL. The app's own tables may refer to walkin_users (id), ON DELETE
+// CASCADE if their rows are to be deleted with the user. PostgreSQL also gets a
+// function, walkin_persist. It stores new visitors in one call, with the rights of its
+// caller.
 //
-// IDs are uuid in PostgreSQL, binary(16) in MySQL and 16-byte blobs in SQLite.
-// A uuid.UUID binds itself as text, which is right for PostgreSQL alone: in the
-// other two bind id[:], or no row will match. Scanning into a uuid.UUID is right
-// in all three. Times are timestamptz, datetime(6) in UTC, and integers of
-// microseconds since 1970.
+// IDs are uuid in PostgreSQL, binary(16) in MySQL and 16-byte blobs in SQLite. A
+// uuid.UUID binds itself as text, which is right for PostgreSQL alone. In the other two
+// bind id[:], or no row will match. Scanning into a uuid.UUID is right in all three.
+// Times are timestamptz, datetime(6) in UTC, and integers of microseconds since 1970.
 //
 // # SQLite
 //
-// The app's pool serves as it is. A store's own writers queue in the process, its
-// transactions begin as writers (BEGIN IMMEDIATE, whatever the DSN says), and it waits
-// for whatever else has the file: until its context ends, which in walkin is 3 seconds,
-// and then the answer is ErrUnavailable. So a handler that calls walkin inside of a
-// transaction of its own gets an error and not a site that hangs.
+// The app's pool works as it is. A store's own writers queue in the process. Its
+// transactions begin as writers (BEGIN IMMEDIATE, whatever the DSN says). It waits for
+// other users of the file until its context ends, which in walkin is after 3 seconds.
+// Then the answer is ErrUnavailable. So a handler that calls walkin inside of a
+// transaction of its own gets an error, and the site does not hang.
 //
-// What is best for the app, walkin included, is WAL, in which readers wait for no
+// The best setting for the app, walkin included, is WAL, in which readers wait for no
 // writer, a busy time-out, foreign keys, and transactions that begin as writers:
 //
 //	modernc.org/sqlite: file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate
 //	mattn/go-sqlite3:   file:app.db?_busy_timeout=5000&_journal_mode=WAL&_foreign_keys=1&_txlock=immediate
 //
-// A pool of one connection is not needed. A handler that holds a transaction in one
-// and asks the pool for more waits for itself for ever, with walkin and without. Leave
-// synchronous at FULL, SQLite's default, unless a power cut may take the last upgrades
-// back: NORMAL writes about ten times as fast, and the file survives either way.
+// A pool of one connection is not needed. A handler that holds a transaction in such a
+// pool and asks it for more waits for itself for ever, with walkin and without. Leave
+// synchronous at FULL, SQLite's default, unless a power cut may undo the last upgrades.
+// NORMAL writes about ten times as fast, and the file survives either way.
 //
 // # Transactions
 //
@@ -59,21 +58,21 @@ const (
 	MySQL // and MariaDB; for the sweep, one that knows SKIP LOCKED
 )
 
-// Config says where the tables are. The pools are the caller's: they are used
-// and never closed.
+// Config says where the tables are. The pools are the caller's: the store uses them and
+// never closes them.
 type Config struct {
 	Dialect Dialect // required
 
 	// DB is the app's pool, however it is set up. Required.
 	DB *sql.DB
 
-	// Reader is a pool for what only reads, outside of transactions: on SQLite,
-	// where DB has one connection. Nil is DB. It must never be a replica that lags:
-	// that would sign people out.
+	// Reader is a pool for reads outside of transactions. It is for SQLite, where DB
+	// has one connection. If nil, DB is used. It must never be a replica that lags:
+	// that would sign users out.
 	Reader *sql.DB
 
-	// Begin begins a transaction on a connection of DB, for a driver whose own
-	// transactions hooks need, as in package pgxstore. Nil is DB.BeginTx.
+	// Begin begins a transaction on a connection of DB. It is for a driver whose own
+	// transactions hooks need, as in package pgxstore. If nil, DB.BeginTx is used.
 	Begin func(context.Context) (Transaction, error)
 }
 
@@ -96,8 +95,8 @@ type Store struct {
 
 var _ walkin.Store = (*Store)(nil)
 
-// New checks cfg and returns a store, or one error that names every mistake. It
-// does not touch the database.
+// New checks cfg and returns a store, or one error that names every mistake. It does
+// not contact the database.
 func New(cfg Config) (*Store, error) {
 	var errs []error
 	d, ok := dialects[cfg.Dialect]

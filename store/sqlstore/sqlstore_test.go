@@ -307,7 +307,7 @@ func brokenConnection(t *testing.T, d database) {
 	err = s.InTx(t.Context(), func(ctx context.Context) error {
 		ok(t, s.SetAnonymous(ctx, user.ID, false))
 		tx, _ := sqlstore.Tx(ctx)
-		_, _ = tx.ExecContext(ctx, suicide) // nobody is there to answer
+		_, _ = tx.ExecContext(ctx, suicide) // no one is there to answer
 		broken = s.DeleteSessions(ctx, user.ID, uuid.Nil)
 		return nil // as a hook that looks at no error
 	})

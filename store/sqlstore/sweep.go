@@ -14,8 +14,8 @@ import (
 
 var _ walkin.Sweeper = (*Store)(nil)
 
-// Away implements walkin.Sweeper. On SQLite there is one writer, and nobody to
-// pass over.
+// Away implements walkin.Sweeper. SQLite has one writer, so there are no locked users
+// to pass over.
 func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
 	if after.ID == uuid.Nil {
 		after.SeenAt = time.Unix(0, 0) // MySQL knows no year 1

@@ -15,15 +15,14 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// A durable write costs a database about the same for one visitor as for many,
-// so visitors who act at the same moment become rows together: whoever comes
-// while others are being written waits for those, and then all who wait go in
-// one transaction. Who comes alone waits for nobody, and nobody waits for a slow
-// write where another can be made beside it, see dialect.patience. Nobody gets an
-// answer before the commit, and whoever did not become a row with the others goes
-// alone and gets the answer that is theirs: that is each of them where a transaction
-// does not go through, and only those who are not new where the database has a
-// function for it.
+// A durable write costs a database about the same for one visitor as for many. So
+// visitors who write at the same moment are stored together. Those who come while
+// others are being written wait for those, and then all who wait go in one transaction.
+// A visitor who comes alone does not wait, and no one waits for a slow write where
+// another can be made beside it, see dialect.patience. No one gets an answer before the
+// commit. A visitor who was not stored with the others goes alone and gets the answer
+// that is theirs. That is each of them where a transaction does not go through, and
+// only those who are not new where the database has a function for it.
 
 const togetherTime = time.Second // in the transaction: one who is stuck must not hold up all others
 
@@ -31,7 +30,7 @@ const togetherTime = time.Second // in the transaction: one who is stuck must no
 type arrival struct {
 	user    walkin.User
 	session walkin.Session
-	made    bool // it is a row now; of whoever stores it, before the answer
+	made    bool // it is stored now; set by the one that stores it, before the answer
 	unsure  bool // it may be one, see madeHere; likewise
 }
 
@@ -59,11 +58,11 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 	return created, err
 }
 
-// madeHere tells whose row it is where the answer to a batch was lost, perhaps after
-// the commit: whoever made the session as it was to be made here. A replica that
-// does the same made it at another microsecond. Without this a database that is slow
-// for a second would take every row that it makes for one that was there, and such
-// rows count for no limit.
+// madeHere tells which process stored the row where the answer to a batch was lost,
+// perhaps after the commit. It is the process that made the session as it was to be
+// made here: a replica that does the same made it at another microsecond. Without this
+// check a database that is slow for a second would take every row that it stores for
+// one that was there. Such rows count for no limit.
 func (s *Store) madeHere(ctx context.Context, want walkin.Session) (bool, error) {
 	got, err := s.Lookup(ctx, want.UserID, want.ID)
 	return err == nil && got.CreatedAt.Equal(want.CreatedAt.Truncate(time.Microsecond)), err
@@ -80,7 +79,7 @@ func (s *Store) storeAll(all []*call[*arrival]) {
 			some = append(some, a.of)
 		}
 	}
-	// No visitor's context: nobody who leaves may take the others along.
+	// No visitor's context: a visitor who leaves must not take the others along.
 	ctx, cancel := context.WithTimeout(context.Background(), togetherTime)
 	defer cancel()
 	// Who goes alone gets an error of their own.
@@ -107,11 +106,10 @@ func (s *Store) persistOne(ctx context.Context, a *arrival) (created bool, err e
 	return s.persist(ctx, a.user, a.session)
 }
 
-// errNotAll undoes a batch in which somebody needs another answer.
+// errNotAll undoes a batch in which a visitor needs another answer.
 var errNotAll = errors.New("sqlstore: not all of them are new")
 
-// persistAll stores visitors who are new: all of them, or, without a function,
-// nobody.
+// persistAll stores visitors who are new: all of them, or, without a function, none.
 func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 	if s.dialect.function {
 		all = slices.DeleteFunc(slices.Clone(all), func(a *arrival) bool { return !plain(a) })
@@ -152,8 +150,7 @@ func plain(a *arrival) bool {
 		a.user.SeenAt.Equal(at) && a.session.CreatedAt.Equal(at) && a.session.RenewedAt.Equal(at)
 }
 
-// callPersist stores those who are new by the function in the database, in one
-// round trip.
+// callPersist stores those who are new by the function in the database, in one call.
 func (s *Store) callPersist(ctx context.Context, all []*arrival) error {
 	if len(all) == 0 {
 		return nil

@@ -20,9 +20,8 @@ import (
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
-// TestTogether holds that of visitors who become rows at the same moment, on two
-// replicas, each gets the answer that is theirs, whoever they share a
-// transaction with.
+// TestTogether holds that visitors who are stored at the same moment, on two replicas,
+// each get the answer that is theirs, no matter who shares their transaction.
 func TestTogether(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
@@ -106,8 +105,8 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestTogetherNotHeldUp holds that a visitor whose row is locked by somebody
-// else's transaction keeps nobody waiting but themselves.
+// TestTogetherNotHeldUp holds that a visitor whose row is locked by another transaction
+// keeps no one waiting but themselves.
 func TestTogetherNotHeldUp(t *testing.T) {
 	for _, server := range servers[1:] { // SQLite has one writer, and everybody waits for it
 		t.Run(server.name, func(t *testing.T) {
@@ -141,8 +140,8 @@ func TestTogetherNotHeldUp(t *testing.T) {
 	}
 }
 
-// TestPersistWaitsForDelete holds that a visitor whose deletion is being committed
-// by somebody else does not come back, whatever isolation the app prefers.
+// TestPersistWaitsForDelete holds that a visitor whose deletion is being committed by
+// another process does not come back, whatever isolation the app prefers.
 func TestPersistWaitsForDelete(t *testing.T) {
 	for _, test := range []struct {
 		start   func(testing.TB) server
@@ -188,8 +187,8 @@ func TestPersistWaitsForDelete(t *testing.T) {
 	}
 }
 
-// TestTogetherButOne holds that on PostgreSQL whoever needs another answer, as with
-// a double click, leaves the others together.
+// TestTogetherButOne holds that on PostgreSQL a visitor who needs another answer, as
+// with a double click, leaves the others together.
 func TestTogetherButOne(t *testing.T) {
 	s, db := postgres(t)(t).migrated(t)
 	old, oldSession := visitor(time.Now())
@@ -326,8 +325,8 @@ func TestTogetherByTheDozen(t *testing.T) {
 // alone marks the context of a call of Persist: a batch has none of anybody's.
 type alone struct{}
 
-// A lossy is a database that loses the answers to batches after the commit, or,
-// with instead, does that and not the batch. Whoever comes first waits for that.
+// A lossy is a database that loses the answers to batches after the commit, or, with
+// instead, does that and not the batch. The first call waits for that.
 type lossy struct {
 	driver.Connector
 	first   atomic.Bool
@@ -506,8 +505,8 @@ func TestTogetherAnswerLost(t *testing.T) {
 	}
 }
 
-// unsure is a PostgreSQL that stores nobody: it says whom it stores, and fails at
-// the commit.
+// unsure is a PostgreSQL that stores no one: it says whom it stores, and fails at the
+// commit.
 type unsure struct{ rowSent func() }
 
 func (u *unsure) Connect(context.Context) (driver.Conn, error) { return u, nil }
@@ -535,8 +534,8 @@ func (r *unsureRows) Next(row []driver.Value) error {
 	return nil
 }
 
-// TestPersistReadsToTheEnd holds that nobody is told they are stored by an answer
-// whose end is an error, also when the request ends between the two.
+// TestPersistReadsToTheEnd holds that an answer whose end is an error tells no visitor
+// that they are stored, also when the request ends between the two.
 func TestPersistReadsToTheEnd(t *testing.T) {
 	u := &unsure{}
 	db := sql.OpenDB(u)

@@ -21,17 +21,17 @@ type Transaction interface {
 	Rollback() error
 }
 
-// Tx returns the transaction that ctx belongs to, for the hooks of
-// walkin.Config: what the app does in it happens with the change of identity or
-// not at all. False outside of one, and in one of package pgxstore.
+// Tx returns the transaction that ctx belongs to, for the hooks of walkin.Config. What
+// the app does in it happens with the identity change or not at all. Tx returns false
+// outside of a transaction, and in a transaction of package pgxstore.
 //
-// A hook must use it for all it does in that database: the transaction holds the
-// user's row, for which a foreign key to it waits, and on SQLite the whole file.
-// A hook that asks the pool for another connection waits for itself, until the
-// transaction's time is up.
+// A hook must use it for all it does in that database. The transaction locks the user's
+// row, for which a foreign key to it waits, and on SQLite the whole file. A hook that
+// asks the pool for another connection waits for itself, until the transaction's time
+// is up.
 func Tx(ctx context.Context) (*sql.Tx, bool) { return TxAs[*sql.Tx](ctx) }
 
-// TxAs is Tx for one of Config.Begin, or for whichever it is, as a [Transaction].
+// TxAs is Tx for a transaction of Config.Begin. With [Transaction] it returns any kind.
 func TxAs[T Transaction](ctx context.Context) (T, bool) {
 	tx, ok := ctx.Value(lastTx{}).(T)
 	return tx, ok
@@ -43,8 +43,8 @@ func (s *Store) tx(ctx context.Context) Transaction {
 	return tx
 }
 
-// InTx implements walkin.Store. The transaction is READ COMMITTED, so that a
-// statement after a wait for a lock sees what the other one did.
+// InTx implements walkin.Store. The transaction is READ COMMITTED, so that a statement
+// that waited for a lock sees what the other transaction did.
 func (s *Store) InTx(ctx context.Context, fn func(context.Context) error) error {
 	if s.tx(ctx) != nil {
 		return fn(ctx)
@@ -86,9 +86,9 @@ func (s *Store) begin(ctx context.Context) (Transaction, error) {
 	return s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 }
 
-// commit waits no longer than ctx. Some drivers do, at a connection that says
-// nothing any more: then nobody knows whether it was committed, as with every
-// commit whose answer is lost on the way.
+// commit waits no longer than ctx. Some drivers wait longer, at a connection that no
+// longer answers. Then it is unknown whether the transaction was committed, as with
+// every commit whose answer is lost on the way.
 func commit(ctx context.Context, tx Transaction) error {
 	done := make(chan error, 1)
 	go func() { done <- tx.Commit() }()

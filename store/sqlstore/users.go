@@ -44,7 +44,7 @@ func (s *Store) persist(ctx context.Context, user walkin.User, session walkin.Se
 	return created && err == nil, err
 }
 
-// CreateUser implements walkin.Store. Of the tombstone, see persist.
+// CreateUser implements walkin.Store. For the tombstone, see persist.
 func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		created, err := s.insertUser(ctx, user)
@@ -97,10 +97,10 @@ func (s *Store) takeBack(ctx context.Context, id uuid.UUID) error {
 	return walkin.ErrSuperseded
 }
 
-// User implements walkin.Store. The lock is the strongest: a row of the app's
-// that is to refer to the user waits for it too. With a weaker one, what a guest
-// writes during a merge could arrive after the app has moved their rows, and
-// would be deleted with them.
+// User implements walkin.Store. The lock is the strongest: a row of the app's that is
+// to refer to the user waits for it too. With a weaker lock, what an anonymous user
+// writes during a merge could arrive after the app has moved their rows. It would then
+// be deleted with them.
 func (s *Store) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
 	query := s.q.user
 	if s.tx(ctx) != nil {
@@ -147,8 +147,8 @@ func (s *Store) hold(ctx context.Context, user walkin.User) error {
 	}
 }
 
-// DeleteUser implements walkin.Store. Who is not there is held all the same, so
-// that a Persist has to wait.
+// DeleteUser implements walkin.Store. It locks the ID of a user who is not there, too,
+// so that a Persist has to wait.
 func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		err := s.hold(ctx, walkin.User{ID: t.UserID, Anonymous: true, CreatedAt: t.DeletedAt, SeenAt: t.DeletedAt})

@@ -78,7 +78,7 @@ func tokenLife(t *testing.T, a, b walkin.DatabaseStore) {
 	}{
 		{0, 60 * day, 60 * day},
 		{day, 10 * day, 60 * day},
-		{day, 60 * day, 60 * day},      // which begins its time anew
+		{day, 60 * day, 60 * day},      // which starts its time again
 		{59 * day, 10 * day, 60 * day}, // a day before it ends
 		{2 * day, 10 * day, 10 * day},
 		{0, 20 * day, 20 * day},
@@ -132,7 +132,7 @@ func endSessionsBefore(t *testing.T, a, b walkin.DatabaseStore) {
 	renewed.RenewedAt, renewed.ExpiresAt = start.Add(day), start.Add(2*day)
 	_ = a.RenewSession(t.Context(), renewed) // revives nothing, whatever it says
 	alive(second, false)
-	isThere(t, a, guest.ID, true) // and nobody was deleted
+	isThere(t, a, guest.ID, true) // and no user was deleted
 	isThere(t, a, member.ID, true)
 }
 

@@ -325,7 +325,7 @@ func banUser(t *testing.T, n *town) {
 	n.wantIn(n.browser().Act("/prove", name("ann")), http.StatusForbidden, "suspended")
 	n.wantIn(member.Act("/prove", name("ann")), http.StatusForbidden, "suspended")
 	n.want(n.browser().Act("/prove", name("bob")), http.StatusOK, "upgraded")
-	// Whoever is let in again is who they were.
+	// Users who are let in again are who they were.
 	for _, id := range []uuid.UUID{guestID, memberID} {
 		ok(t, n.replicas[0].Unban(t.Context(), id))
 	}

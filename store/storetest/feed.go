@@ -44,7 +44,7 @@ func feedTells(t *testing.T, a, b walkin.FeedStore) {
 	steps := []struct {
 		name string
 		do   func(ctx context.Context) error
-		want uuid.UUID // uuid.Max: nobody
+		want uuid.UUID // uuid.Max: no user
 	}{
 		{"CreateUser", func(ctx context.Context) error { return a.CreateUser(ctx, plain) }, uuid.Max},
 		{"Persist", func(ctx context.Context) error { u, s := newUser(t); _, err := a.Persist(ctx, u, s); return err }, uuid.Max},

@@ -35,9 +35,9 @@ func identityBytes(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-// names holds that a store may refuse what it cannot keep, with an error that
-// means nothing else, and that such a name is simply nobody's: whoever sends it
-// must not look like a database that is down.
+// names holds that a store may refuse what it cannot keep, with an error that means
+// nothing else. Such a name simply belongs to no user. A request that sends it must not
+// look like a database that is down.
 func names(t *testing.T, a, b walkin.Store) {
 	user, _ := persisted(t, a)
 	full := strings.Repeat("x", 255)

@@ -11,11 +11,11 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// A LimiterOpener makes an empty limiter and returns what opens a handle on it,
-// as [Opener] does for stores.
+// A LimiterOpener makes an empty limiter and returns a function that opens a handle on
+// it, as [Opener] does for stores.
 type LimiterOpener func(t *testing.T) (open func(t *testing.T) limit.Limiter)
 
-// RunLimiter is the conformance suite of limit.Limiter.
+// RunLimiter runs the conformance suite of limit.Limiter.
 func RunLimiter(t *testing.T, open LimiterOpener) {
 	for _, c := range []struct {
 		rule string

@@ -213,7 +213,7 @@ func (n *town) want(r *http.Response, status int, prefix string) string {
 
 func name(s string) url.Values { return url.Values{"name": {s}} }
 
-// act makes the visitor a row and returns their ID.
+// act stores the visitor and returns their ID.
 func (n *town) act(c *walkintest.Client) uuid.UUID {
 	n.t.Helper()
 	got := n.want(c.Act("/note", nil), http.StatusOK, "")
@@ -243,7 +243,8 @@ func (n *town) isNobody(cookie, token string) {
 		if len(r.Header["Set-Cookie"]) > 0 {
 			n.t.Errorf("replica %d: acting with the old token set a cookie: %q", i, r.Header["Set-Cookie"])
 		}
-		// It acted, so this replica has looked; from now on it does not even read.
+		// The visitor wrote, so this replica has looked; from now on it does not even
+		// read.
 		if got := text(n.t, c.Fetch("/")); got != "nobody" {
 			n.t.Errorf("replica %d: reading with the old token: got %q, want nobody", i, got)
 		}
@@ -271,7 +272,7 @@ func fixation(t *testing.T, n *town) {
 func fixationProvisional(t *testing.T, n *town) {
 	victim := n.browser()
 	victim.Visit("/")
-	planted := victim.Cookie(anonCookie) // nobody has acted yet
+	planted := victim.Cookie(anonCookie) // no visitor has written yet
 	n.want(victim.Act("/prove", name("ann")), http.StatusOK, "upgraded")
 	n.isNobody(anonCookie, planted)
 }
@@ -857,8 +858,8 @@ func (s *meddledStore) Identity(ctx context.Context, provider, subject string) (
 	return identity, err
 }
 
-// identityMoves has Ann's identity be taken from her, on another replica, while
-// somebody proves it: she must not be signed in to by it any more.
+// identityMoves has Ann's identity be taken from her, on another replica, while it is
+// being proven: she must not be signed in to by it any more.
 func identityMoves(t *testing.T, n *town) {
 	ann, bea := n.browser(), n.browser()
 	n.want(bea.Act("/prove", name("bea")), http.StatusOK, "")

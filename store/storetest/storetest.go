@@ -8,9 +8,9 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// An Opener makes an empty database and returns what opens a handle on it.
-// Handles that are opened twice are two replicas over one database. It cleans
-// up after itself with t.Cleanup.
+// An Opener makes an empty database and returns a function that opens a handle on it.
+// Two handles are two replicas over one database. It cleans up after itself with
+// t.Cleanup.
 type Opener func(t *testing.T) (open func(t *testing.T) walkin.Store)
 
 // Run runs the whole suite.

@@ -202,7 +202,7 @@ func sweepTogether(t *testing.T, a, b *walkin.Middleware, stores [2]walkin.Store
 		})
 	}
 	wg.Wait()
-	// What one held back by a lock, the other took; nobody is counted twice.
+	// What one held back by a lock, the other took; no user is counted twice.
 	rest, err := a.Sweep(t.Context(), walkin.SweepOptions{})
 	ok(t, err)
 	if counts[0]+counts[1]+rest != users {

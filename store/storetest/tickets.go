@@ -92,7 +92,7 @@ func ticketTries(t *testing.T, a, b walkin.Store) {
 	}
 	_, err := a.TryTicket(t.Context(), "code", start)
 	is(t, err, walkin.ErrNotFound)
-	got, err := b.TakeTicket(t.Context(), "code", start) // whoever guessed it last may still have it
+	got, err := b.TakeTicket(t.Context(), "code", start) // the client that guessed it last may still have it
 	ok(t, err)
 	sameTicket(t, got, want)
 

@@ -14,8 +14,8 @@ import (
 
 var errApp = errors.New("the app says no")
 
-// everything does one of each in a transaction, and returns users whom nobody
-// must have heard of if it is undone.
+// everything does one of each in a transaction. It returns users who must be unknown
+// everywhere if the transaction is rolled back.
 func everything(ctx context.Context, t *testing.T, s walkin.Store, user walkin.User, session walkin.Session) []uuid.UUID {
 	t.Helper()
 	visitor, first := newUser(t)

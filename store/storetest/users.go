@@ -75,7 +75,7 @@ func lookup(t *testing.T, a, b walkin.Store) {
 	ok(t, err)
 	_, err = b.Lookup(t.Context(), user.ID, uuid.New())
 	is(t, err, walkin.ErrSuperseded)
-	_, err = b.Lookup(t.Context(), user.ID, other.ID) // somebody else's
+	_, err = b.Lookup(t.Context(), user.ID, other.ID) // another user's
 	is(t, err, walkin.ErrSuperseded)
 	_, err = b.Lookup(t.Context(), uuid.New(), session.ID)
 	is(t, err, walkin.ErrNotFound)

@@ -7,10 +7,10 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// The names are scene/algorithm/contender; the command in table reads them.
-// Contenders that begin with "floor" are what nobody can go below.
+// The names are scene/algorithm/contender; the command in table reads them. Contenders
+// that begin with "floor" are the lower bound.
 
-// BenchmarkReturning is a page view of somebody who was here before.
+// BenchmarkReturning is a page view of a visitor who was here before.
 func BenchmarkReturning(b *testing.B) {
 	b.Run("any/floor bare handler", func(b *testing.B) { run(b, hello, newRequest(""), false) })
 	b.Run("any/floor WithContext", func(b *testing.B) { run(b, withContext, newRequest(""), false) })

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// BenchmarkCost sets walkin beside the floor its target is a multiple of, by
-// processor time: all that a request costs the machine, the collector's share
-// included, whoever else runs on it. The two take turns in batches of some
-// milliseconds, and the median of the ratios is reported. One core alone does
-// the work, so that the collector does not hide on another, but for the last
-// scene.
+// BenchmarkCost compares walkin with the floor that its target is a multiple of, by
+// processor time. That is all that a request costs the machine, the collector's share
+// included, no matter what else runs on it. The two take turns in batches of some
+// milliseconds, and the median of the ratios is reported. One core alone does the work,
+// so that the collector does not hide on another. The last scene is the exception.
 func BenchmarkCost(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, alg := range algs {

@@ -1,4 +1,4 @@
-// Package bench measures walkin beside what its users would pick instead. It
-// has no code of its own but benchmarks and the tests that hold the counts of
-// allocations; the command in table makes docs/performance.md of them.
+// Package bench compares walkin with what its users would choose instead. It contains
+// only benchmarks and the tests that hold the counts of allocations. The command in
+// table makes docs/performance.md of them.
 package bench

@@ -1,15 +1,14 @@
-// Command crowd plays a busy day of a small site in a minute or two: people who
-// write and some who sign up, a town behind one address, crawlers, probes,
-// prefetches, floods of rows and of accounts, and those who try stolen passwords.
-// It says what each of them got, and fails when a person lost something, or a
-// robot got more than the limits allow. Run it in the folder of the module:
+// Command crowd simulates a busy day of a small site in a minute or two: people who
+// write and some who sign up, a town behind one address, crawlers, probes, prefetches,
+// floods of new users and of accounts, and attackers who try stolen passwords. It says
+// what each of them got. It fails when a person lost something, or a robot got more
+// than the limits allow. Run it in the folder of the module:
 //
 //	go run ./crowd
 //
-// Hours are not played: limits count by the clock and are those that walkin has by
-// itself, so this is the busiest minutes of that day. It is bounded: every crowd
-// has a fixed number of members, robots go home after -for, and nothing leaves the
-// machine.
+// Hours are not simulated. Limits count by the clock and are walkin's defaults, so this
+// is the busiest minutes of that day. The run is bounded: every crowd has a fixed
+// number of members, robots stop after -for, and nothing leaves the machine.
 package main
 
 import (

@@ -215,8 +215,8 @@ func solve(challenge string, difficulty int) int {
 	}
 }
 
-// A person writes, and may sign up. What they wrote is in notes, and who they are
-// in id from their first act on.
+// A person writes, and may sign up. What they wrote is in notes, and who they are in id
+// from their first write on.
 type person struct {
 	*browser
 	number int
@@ -376,8 +376,8 @@ func (p *person) signIn(ctx context.Context, from *browser) error {
 	return nil
 }
 
-// takeStock looks whether the person is who they were and has what they made, in
-// their browser and in the database; and with anew, for a member, whether they can
+// takeStock checks that the person is who they were and has what they made, in their
+// browser and in the database. With anew, it also checks for a member whether they can
 // sign in from a browser that is new.
 func (p *person) takeStock(ctx context.Context, anew bool) error {
 	if err := p.check(ctx, p.browser, "at home"); err != nil {
@@ -406,9 +406,9 @@ func (p *person) takeStock(ctx context.Context, anew bool) error {
 	return nil
 }
 
-// comeBack tries to sign in while somebody else tries their name, or from their
-// address: in a browser where they were signed in before, and in a new one. To be
-// told to wait is no loss.
+// comeBack tries to sign in while another client tries their name, or from their
+// address. It does so in a browser where they were signed in before, and in a new one.
+// To be told to wait is no loss.
 func (p *person) comeBack(ctx context.Context, c *crowd) error {
 	if p.second == nil {
 		return nil

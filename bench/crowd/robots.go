@@ -36,7 +36,7 @@ var probes = []struct{ method, path, agent string }{
 	{http.MethodOptions, "/", userAgent},
 }
 
-// prefetches are how browsers say that nobody looks yet.
+// prefetches are how browsers say that the page is not looked at yet.
 var prefetches = [][2]string{
 	{"Sec-Purpose", "prefetch"}, {"Sec-Purpose", "prefetch;prerender"}, {"Purpose", "prefetch"}, {"X-Purpose", "preview"}, {"X-Moz", "prefetch"},
 }
@@ -174,7 +174,7 @@ func (s *site) hoard(ctx context.Context, c *crowd, n int) error {
 	return nil
 }
 
-// signUp makes an account, each other time as a guest, else as nobody.
+// signUp makes an account, every other time as an anonymous user, else without a user.
 func (s *site) signUp(ctx context.Context, c *crowd, i int) error {
 	b := s.browser(c, "203.0.113.10")
 	if i%2 == 0 {

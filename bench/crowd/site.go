@@ -195,7 +195,7 @@ func (s *site) build(store walkin.Store) error {
 	outside.Handle("/", wk.Handler(http.NewCrossOriginProtection().Handler(mux)))
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _ := s.byName.Load(r.Header.Get(crowdHeader))
-		who, _ := c.(*crowd) // nil for nobody's
+		who, _ := c.(*crowd) // nil for a request of no crowd
 		outside.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), crowdKey{}, who)))
 	})
 	return nil

@@ -1,6 +1,6 @@
-// Command load serves a small site on loopback, with walkin and without, lets a
-// crowd at it, and makes a table: requests per second, and how long they take.
-// Run it in the folder of the module:
+// Command load serves a small site on loopback, with walkin and without, and sends it
+// the requests of a crowd. It makes a table of requests per second and of how long they
+// take. Run it in the folder of the module:
 //
 //	go run ./load -write ../docs/performance.md
 //
@@ -118,7 +118,7 @@ const browser = "Host: app.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64
 	"Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: identity\r\n" +
 	"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n"
 
-// get and post write a request of somebody with a cookie, or without one.
+// get and post write a request of a visitor with a cookie, or without one.
 func get(cookie string) []byte {
 	return []byte("GET / HTTP/1.1\r\n" + browser + "Sec-Fetch-Site: none\r\n" + line(cookie) + "\r\n")
 }
@@ -151,7 +151,7 @@ func (s *site) mint() string {
 	return set
 }
 
-// act lets a visitor act, and returns the cookie that they have then.
+// act lets a visitor write, and returns the cookie that they have then.
 func (s *site) act(cookie string) string {
 	if s.wk == nil {
 		return cookie
@@ -372,8 +372,8 @@ func sqlite(file string) (walkin.Store, error) {
 	return s, s.Migrate(context.Background())
 }
 
-// memory says what the tokens of so many visitors leave behind, who each come
-// twice and never act.
+// memory says how much memory the tokens of that many visitors leave behind. Each
+// visitor comes twice and never writes.
 func memory(visitors int) (string, error) {
 	s, err := newSite("", memstore.New())
 	if err != nil {

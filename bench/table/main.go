@@ -3,8 +3,8 @@
 //
 //	go run ./table -runs 5 -write ../docs/performance.md
 //
-// With -write it replaces the part of that file between its two marks, and
-// says on standard error which counts of allocations are not what they were.
+// With -write it replaces the part of that file between its two marks. It reports on
+// standard error which counts of allocations have changed.
 package main
 
 import (

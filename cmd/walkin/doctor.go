@@ -256,7 +256,7 @@ func (d *doctor) proxies(ctx context.Context) error {
 		}
 	}
 	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip"} {
-		const address = "192.0.2.77" // of RFC 5737: nobody's
+		const address = "192.0.2.77" // of RFC 5737: no real client's
 		_, body, err := d.ask(ctx, "GET", "", with(pageView, name, address))
 		if err != nil {
 			return err

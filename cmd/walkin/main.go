@@ -1,8 +1,8 @@
 // Command walkin looks after a site that uses walkin.
 //
-// What it finds goes to standard output, what it says about it to standard
-// error. It exits with 0, with 1 when there are findings, and with 2 when it was
-// called wrongly or could not do what was asked.
+// Its results go to standard output, remarks about them to standard error. It exits
+// with 0, with 1 when there are findings, and with 2 when it was called wrongly or
+// could not do what was asked.
 package main
 
 import (

@@ -154,7 +154,7 @@ func printJSON(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
-// say talks to whoever sits there.
+// say writes a line to the operator at the terminal.
 func (t *tool) say(format string, args ...any) { fmt.Fprintf(t.talk, format+"\n", args...) }
 
 // aTime reads a time, a date, or a duration before now: 2026-03-29T12:00:00Z, 2026-03-29, 30d, 12h.

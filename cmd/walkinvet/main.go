@@ -4,8 +4,8 @@
 //	walkinvet ./...
 //	go vet -vettool=$(which walkinvet) ./...
 //
-// Both are go vet, with its flags, its cache and its exit codes. docs/linting.md
-// explains what is found.
+// Both run go vet, with its flags, its cache and its exit codes. docs/linting.md
+// explains the findings.
 package main
 
 import (

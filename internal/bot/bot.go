@@ -1,5 +1,5 @@
-// Package bot tells by what a request says of itself whether a robot sent it. It has
-// lists of names and knows nothing of users.
+// Package bot tells whether a robot sent a request, by what the request says of itself.
+// It has lists of names and knows nothing of users.
 package bot
 
 import (

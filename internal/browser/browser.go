@@ -1,5 +1,5 @@
-// Package browser drives a real browser in tests. It is a module of its own: what
-// drives one is nothing that an app should get.
+// Package browser drives a real browser in tests. It is a module of its own, so that
+// apps do not get the code that drives one.
 package browser
 
 import (
@@ -45,8 +45,8 @@ func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	return ctx
 }
 
-// A Tab is somebody's browser: cookies and all are its own. What it says in its
-// console about the pages fails the test, unless it is Quiet.
+// A Tab is the browser of one visitor: its cookies and all else are its own. A message
+// in its console about the pages fails the test, unless the Tab is Quiet.
 type Tab struct {
 	T     *testing.T
 	Ctx   context.Context

@@ -1,5 +1,5 @@
-// Package clientip finds the address of the client of a request, and the networks
-// that it counts in. It believes the proxies that it is told of and no one else.
+// Package clientip finds the client address of a request, and the networks that it
+// counts in. It trusts only the proxies that it is told of.
 package clientip
 
 import (
@@ -78,10 +78,10 @@ const (
 	forwarded    = "Forwarded"
 )
 
-// walk goes from a trusted peer towards the client: from the right over all
-// lines, since every proxy adds what it saw behind what it was told. It ends at
-// the first hop that nobody vouches for; what stands before it is the client's
-// own words and not even looked at.
+// walk goes from a trusted peer towards the client. It reads from the right over all
+// lines, since every proxy adds what it saw behind what it was told. It ends at the
+// first hop that no trusted proxy vouches for. What stands before that hop can be
+// forged by the client and is not even read.
 func (p *Proxies) walk(known netip.Addr, lines []string, last func(string) (node, rest string, more bool)) netip.Addr {
 	for _, line := range slices.Backward(lines) {
 		for more := true; more; {
@@ -127,8 +127,8 @@ func HasPeer(r *http.Request) bool {
 	return ok
 }
 
-// Overlooks reports whether no proxy is trusted, and a request seems to come through
-// one all the same. Whoever wrote the header may be anyone, so this is a hint.
+// Overlooks reports whether no proxy is trusted, but a request seems to come through
+// one. The header may have been written by anyone, so this is only a hint.
 func (p *Proxies) Overlooks(r *http.Request) bool {
 	peer, ok := parsePeer(r.RemoteAddr)
 	return len(p.trusted) == 0 && (!ok || isInternal(peer)) && (r.Header.Get(forwardedFor) != "" || r.Header.Get(forwarded) != "")

@@ -106,7 +106,7 @@ var forwardedFor = []seen{
 	{"quoted", proxy, []string{`X-Forwarded-For: "203.0.113.7"`}, "10.0.0.1"},
 	{"garbage before the client", proxy, []string{"X-Forwarded-For: %00, <script>, 203.0.113.7"}, client},
 
-	// Headers that nobody asked for.
+	// Headers that the configuration does not name.
 	{"Forwarded beside it", proxy, []string{"Forwarded: for=198.51.100.1", "X-Forwarded-For: 203.0.113.7"}, client},
 	{"Forwarded instead", proxy, []string{"Forwarded: for=198.51.100.1"}, "10.0.0.1"},
 	{"X-Real-Ip instead", proxy, []string{"X-Real-Ip: 198.51.100.1"}, "10.0.0.1"},

@@ -1,5 +1,5 @@
-// Package enginetest holds what browsers do to what walkin promises, in Chromium,
-// Firefox and WebKit.
+// Package enginetest tests walkin's promises in real browsers: Chromium, Firefox and
+// WebKit.
 package enginetest
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
-// An app is a small site with walkin. What is in front of walkin makes nobody a user.
+// An app is a small site with walkin. What is in front of walkin creates no users.
 type app struct {
 	*testing.T
 	wk    *walkin.Middleware
@@ -197,7 +197,7 @@ func (a *app) until(what string, ok func() bool) {
 	}
 }
 
-// A tab is a page of somebody's browser.
+// A tab is a page of a visitor's browser.
 type tab struct{ *browser.Page }
 
 func open(t *testing.T, engine browser.Engine) tab {

@@ -1,5 +1,5 @@
-// Package localurl tells the paths of a site from what a browser could take for another
-// site. It knows no request.
+// Package localurl distinguishes the paths of a site from URLs that a browser could
+// take for another site. It knows nothing of requests.
 package localurl
 
 import (

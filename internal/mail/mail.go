@@ -1,5 +1,6 @@
-// Package mail writes mail as text and as HTML, from the texts of one language. Both say
-// the same, with no picture, no tracking and no link but those it is given.
+// Package mail writes mail as text and as HTML, from the texts of one language. Both
+// say the same. Neither has a picture, tracking, or a link other than those it is
+// given.
 package mail
 
 import (

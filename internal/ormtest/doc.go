@@ -1,3 +1,3 @@
-// Package ormtest holds docs/data-layer.md and docs/users-table.md to what they say.
-// It is a module of its own: what it imports is no user's concern.
+// Package ormtest tests what docs/data-layer.md and docs/users-table.md say. It is a
+// module of its own, so that users do not get what it imports.
 package ormtest

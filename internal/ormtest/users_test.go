@@ -97,7 +97,7 @@ func TestUsersTable(t *testing.T) {
 	g.post(c, "/notes", 200, "body", "two")
 	g.want("what she wrote, before and after", notes, "1 one, 1 two")
 
-	// Somebody who registers while signed in.
+	// A user who registers while signed in.
 	if to := g.post(c, "/sign-up", 303, "name", "Bea", "email", "bea@example.com", "password", "pw").Header.Get("Location"); to != "/account" {
 		t.Errorf("signing up again: sent to %q", to)
 	}
@@ -130,8 +130,8 @@ func TestUsersTable(t *testing.T) {
 	g.want(id+" is deleted", `SELECT id FROM users WHERE email IS NOT NULL`, "")
 }
 
-// TestSignUpWithoutGuest holds that whoever signs up before they have written anything,
-// or without a cookie, has one row as well.
+// TestSignUpWithoutGuest holds that a visitor who signs up before they have written
+// anything, or without a cookie, has one row as well.
 func TestSignUpWithoutGuest(t *testing.T) {
 	for _, visits := range []bool{true, false} {
 		g := newGuide(t)
@@ -146,8 +146,8 @@ func TestSignUpWithoutGuest(t *testing.T) {
 	}
 }
 
-// TestSignUpRefused holds that nothing of a sign-up stays that is refused, whoever
-// refuses it, and that the guest goes on with what they made.
+// TestSignUpRefused holds that a sign-up which is refused leaves nothing behind, no
+// matter what refuses it, and that the anonymous user keeps what they made.
 func TestSignUpRefused(t *testing.T) {
 	const users = `SELECT id, name, email FROM users ORDER BY id`
 	for name, tt := range map[string]struct {

@@ -1,5 +1,5 @@
-// Package promises holds docs/promises.md to its word: every promise names the
-// tests that hold it, and those tests exist.
+// Package promises checks docs/promises.md: every promise names the tests that hold it,
+// and those tests exist.
 package promises
 
 import (

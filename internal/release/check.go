@@ -40,7 +40,7 @@ func (t *tree) check(version string, tagged func(tag string) bool) error {
 	return errors.Join(errs...)
 }
 
-// A user is somebody with an empty folder and a module proxy, and without the
+// A user is a developer with an empty folder and a module proxy, and without the
 // workspace. Their module cache is their own.
 type user struct {
 	env []string

@@ -1,4 +1,4 @@
-// Command release puts one version on all modules of this repository. See
+// Command release gives all modules of this repository one version. See
 // docs/releasing.md.
 //
 //	go run ./internal/release [-dry-run] v0.1.0   # writes, checks, commits and tags

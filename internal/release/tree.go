@@ -87,9 +87,8 @@ func (m *module) isPublic() bool {
 	return m.dir != "bench" && !slices.Contains(strings.Split(m.dir, "/"), "internal")
 }
 
-// released returns the modules that get a tag: the public ones, and what they
-// require, since the tests of a module's packages are looked at by the go mod
-// tidy of whoever imports them.
+// released returns the modules that get a tag: the public ones, and what they require.
+// A go mod tidy in a module that imports them also reads the tests of their packages.
 func (t *tree) released() []*module {
 	in := map[string]bool{}
 	var add func(m *module)

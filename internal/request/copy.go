@@ -17,13 +17,13 @@ func With(ctx context.Context, r *http.Request) *http.Request {
 	return r.WithContext(ctx)
 }
 
-// GiveBack writes what handlers did to a copy of a request into the request that
-// was copied, so that whoever stands outside sees what they would see without the
-// copy. net/http removes the temporary files of its own request alone, and a log
-// or a metric outside asks that one for its route.
+// GiveBack writes what handlers did to a copy of a request into the original request.
+// So code outside sees what it would see without the copy. net/http removes the
+// temporary files of its own request alone, and a log or a metric outside asks that
+// request for its route.
 //
-// It writes only what has changed, and what handlers do change: someone outside
-// may be reading the rest at this moment.
+// It writes only what has changed, and what handlers do change: code outside may be
+// reading the rest at this moment.
 func GiveBack(to, from *http.Request) {
 	if to == from {
 		return

@@ -1,6 +1,6 @@
-// Package request reads from a request who sent it and what for, once, into a
-// small value that decisions are made from. It knows nothing of users, cookies or
-// tokens: what it cannot see for itself it is told.
+// Package request reads from a request who sent it and what for. It does so once, into
+// a small value that decisions are made from. It knows nothing of users, cookies or
+// tokens: the caller passes in what it cannot see for itself.
 package request
 
 import (
@@ -15,7 +15,7 @@ type Method uint8
 
 const (
 	Get    Method = 1 + iota
-	Look          // HEAD, OPTIONS, TRACE: safe, and nobody's page view
+	Look          // HEAD, OPTIONS, TRACE: safe, and not a page view
 	Act           // POST, PUT, PATCH, DELETE
 	Others        // unknown, and so not safe
 )
@@ -106,9 +106,9 @@ func (f Facts) HasCookie() bool { return f.has(cookie) }
 // IsAsset reports whether a browser loads a piece of a page.
 func (f Facts) IsAsset() bool { return f.Shape == Piece || f.Shape == Plugin }
 
-// WhyNotAct returns "" when an unsafe request may act for its visitor, whoever
-// that is, and otherwise why not. live says that the visitor is known by a live
-// cookie. It fails closed: what another site may have sent acts for no one.
+// WhyNotAct returns "" when an unsafe request may write for its visitor, and otherwise
+// the reason why not. live says that the visitor is known by a live cookie. It fails
+// closed: a request that another site may have sent writes for no visitor.
 func (f Facts) WhyNotAct(live bool) string {
 	switch {
 	case f.IsSafe():

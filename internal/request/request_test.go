@@ -19,7 +19,7 @@ const (
 
 // TestRead holds what is read from requests as browsers send them: each line was
 // measured in Chromium 156, Firefox ESR 153 or WebKitGTK 2.50, over https. The last
-// word is why an unsafe request does not act for a visitor with a live cookie.
+// word is why an unsafe request does not write for a visitor with a live cookie.
 func TestRead(t *testing.T) {
 	for _, c := range []struct {
 		name, method            string

@@ -17,9 +17,9 @@ func NoStore(h http.Header, value string) {
 	h.Set("Cache-Control", value)
 }
 
-// targetsCache reports whether a field speaks to caches. The names of RFC 9213
-// end in -Cache-Control, whoever they are for, and so do those that proxies made
-// up before it; the others are older still.
+// targetsCache reports whether a field is meant for caches. The names of RFC 9213 end
+// in -Cache-Control, no matter which cache they are for. So do those that proxies
+// invented before it. The others are older still.
 func targetsCache(name string) bool {
 	name = strings.ToLower(name)
 	switch name {

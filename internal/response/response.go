@@ -1,5 +1,6 @@
 // Package response wraps a ResponseWriter that still has cookies to set. It knows
-// nothing of tokens and users: which cookies, and whether a session is alive, it is told.
+// nothing of tokens and users: the caller says which cookies, and whether a session is
+// alive.
 package response
 
 import (

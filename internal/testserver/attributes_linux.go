@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// attributes has the server killed when the test dies, and run as account, or
-// as nobody, when the test is root. The signal comes when the thread ends that
-// started the process, so that one has to stay.
+// attributes has the server killed when the test dies. When the test is root, the
+// server runs as account, or as the system user "nobody". The signal comes when the
+// thread that started the process ends, so that thread has to stay.
 func attributes(t testing.TB, account, dir string) *syscall.SysProcAttr {
 	t.Helper()
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

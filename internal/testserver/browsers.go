@@ -128,7 +128,7 @@ func (w *WebKit) Driver(t testing.TB) (url string) {
 		}) == nil {
 			return "http://" + addr
 		}
-		// Somebody was faster to take the port, and ours ended.
+		// Another process was faster to take the port, and ours ended.
 	}
 	t.Fatal("no port is free for WebKitWebDriver")
 	return ""

@@ -106,7 +106,7 @@ func redisNode(t testing.TB, program string, args ...string) (*server, string) {
 		if s.await(func() bool { return answers(addr, "INFO server", fmt.Sprintf("process_id:%d\r", s.pid)) }) == nil {
 			return s, addr
 		}
-		// Somebody was faster to take the port, and ours ended.
+		// Another process was faster to take the port, and ours ended.
 	}
 	t.Fatal("no port is free for a Redis server")
 	return nil, ""

@@ -1,5 +1,5 @@
 // Package testserver starts the real servers that tests talk to, from what is
-// installed: throw-away ones, on a Unix socket where that will do, gone with the
+// installed. They are temporary, on a Unix socket where possible, and end with the
 // test.
 package testserver
 
@@ -81,9 +81,9 @@ func MariaDB(t testing.TB) (socket string) {
 	return socket
 }
 
-// PostgresURL returns the URL in WALKIN_TEST_POSTGRES_URL, or that of a new
-// server as by [Postgres]. It is for tests that work in a schema of their own and
-// drop it: the server may be somebody's.
+// PostgresURL returns the URL in WALKIN_TEST_POSTGRES_URL, or that of a new server as
+// by [Postgres]. It is for tests that work in a schema of their own and drop it: the
+// server may hold other data.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
 	if url := os.Getenv("WALKIN_TEST_POSTGRES_URL"); url != "" {
@@ -130,8 +130,8 @@ type server struct {
 	kill  func() // ends the process and waits for it; nothing in it is worth a shutdown
 }
 
-// newServer makes the folder. Servers refuse to run as root; then it is given
-// to account, or to nobody, and they run as that.
+// newServer makes the folder. Servers refuse to run as root. Then the folder is given
+// to account, or to the system user "nobody", and they run as that user.
 func newServer(t testing.TB, account string) *server {
 	t.Helper()
 	// Not t.TempDir: the name of a socket has 107 bytes at most.

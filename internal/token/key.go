@@ -53,7 +53,7 @@ func newKey(k Key) (*key, error) {
 		}
 		secret := bytes.Clone(k.Secret) // the caller may wipe it
 		key.alg, key.private, key.public = jwa.HS256, secret, secret
-		// The fingerprint of a random secret tells nobody anything.
+		// The fingerprint of a random secret reveals nothing.
 		sum := sha256.Sum256(append([]byte("walkin key id\x00"), k.Secret...))
 		key.id = strings.TrimPrefix(k.ID+"."+base64.RawURLEncoding.EncodeToString(sum[:9]), ".")
 	case ed25519.PrivateKey:

@@ -1,9 +1,9 @@
-// Package token signs and verifies walkin's tokens: JWTs in the shape of the field, whose
-// headers and claims are written and read here, since we issue every token that we
-// accept. It knows no request, cookie or store.
+// Package token signs and verifies walkin's tokens, which are standard JWTs. It writes
+// and reads their headers and claims itself, since walkin issues every token that it
+// accepts. It knows no request, cookie or store.
 //
-// It alone imports jwx, and of that only the signers, verifiers and key parsing: the
-// parts that are fast and hold no global state.
+// It is the only package that imports jwx, and of that only the signers, verifiers and
+// key parsing: the parts that are fast and hold no global state.
 package token
 
 import (

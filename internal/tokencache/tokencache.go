@@ -1,5 +1,5 @@
-// Package tokencache remembers what is known about tokens that were verified. It knows
-// nothing of visitors: what it keeps of a token is up to its user.
+// Package tokencache caches what is known about verified tokens. It knows nothing of
+// visitors: its user decides what to keep of a token.
 package tokencache
 
 import (

@@ -71,8 +71,8 @@ func TestCacheSize(t *testing.T) {
 					}
 				}
 			}
-			// Who came once or twice is on probation, unless the doorkeeper took
-			// them for somebody who came before.
+			// A token that came once or twice is on probation, unless the doorkeeper
+			// took it for one that came before.
 			least, most := tt.limit*probation/ways*9/10, tt.limit*3/4
 			if visits == 2 {
 				least, most = tt.limit*9/10*(ways-probation)/ways, tt.limit

@@ -1,7 +1,7 @@
-// Package analyzer finds where a site lets visitors further than it means to: routes
-// that write and stand outside of all guards, claims that nobody asked for, errors
-// that are dropped. It knows walkin's guards by their types, not by their names in the
-// app. See docs/linting.md.
+// Package analyzer finds where a site gives visitors more access than intended: routes
+// that write and stand outside of all guards, claims that are used without a check that
+// there are any, errors that are dropped. It knows walkin's guards by their types, not
+// by their names in the app. See docs/linting.md.
 package analyzer
 
 import (
@@ -23,7 +23,7 @@ var Analyzer = &analysis.Analyzer{
 	FactTypes: []analysis.Fact{(*summary)(nil), (*users)(nil)},
 }
 
-// Rules are the categories of what the analyzer reports, with what each means.
+// Rules returns the categories of what the analyzer reports, with the meaning of each.
 func Rules() [][2]string {
 	return [][2]string{
 		{"route", "A route writes, every visitor reaches it, and nothing asks who they are."},
@@ -74,8 +74,8 @@ func run(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// concerned reports whether a package may have anything to do with requests. What a
-// go.mod names by version is somebody else's, and is known by its types alone.
+// concerned reports whether a package may have anything to do with requests. A module
+// that a go.mod names by version is not the site's own. It is known by its types alone.
 func concerned(pass *analysis.Pass) bool {
 	if len(pass.Files) == 0 || pass.Module != nil && pass.Module.Version != "" {
 		return false

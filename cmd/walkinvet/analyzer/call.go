@@ -307,8 +307,8 @@ func isHandlerSignatureType(t types.Type) bool {
 	return ok && isHandlerSignature(s)
 }
 
-// run walks through a function that is handed to somebody who will call it: what an
-// errgroup starts, for one. Handlers are looked at where they are mounted.
+// run walks through a function that is handed to other code which will call it: what an
+// errgroup starts, for one. Handlers are checked where they are mounted.
 func (ev *evaluator) run(v value, at ast.Node) {
 	c, ok := v.(*closure)
 	if !ok {

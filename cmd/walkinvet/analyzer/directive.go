@@ -66,8 +66,8 @@ func readDirectives(pass *analysis.Pass) directives {
 
 func (d directives) covers(at token.Position) bool { return d.lines[at.Filename][at.Line] }
 
-// check reports directives that silence nothing: fails closed, since whoever wrote
-// one believes that it does.
+// check reports directives that suppress nothing. Fails closed: the author of such a
+// directive believes that it does suppress something.
 func (d directives) check(p *pkg) {
 	for _, one := range d.all {
 		switch {

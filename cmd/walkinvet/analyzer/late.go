@@ -144,7 +144,7 @@ func (p *pkg) methodWrites(w types.Object, name string) types.Object {
 }
 
 // alwaysWrites reports whether a function writes to its i-th parameter in a statement
-// of its own body: on a branch it may be the answer of somebody who returns after it.
+// of its own body. A write on a branch does not count: the branch may return after it.
 func (p *pkg) alwaysWrites(decl *ast.FuncDecl, i, depth int) bool {
 	s := p.funcOf(decl).Signature()
 	if decl.Body == nil || i >= s.Params().Len() {

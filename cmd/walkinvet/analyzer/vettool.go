@@ -6,8 +6,8 @@ import (
 	"golang.org/x/tools/go/analysis/unitchecker"
 )
 
-// RunAsVetTool serves go vet, when it is go vet that has called the program with
-// these arguments, and then ends it. Otherwise it returns false.
+// RunAsVetTool serves go vet if go vet has called the program with these arguments, and
+// then ends the program. Otherwise it returns false.
 func RunAsVetTool(args []string) bool {
 	if len(args) == 0 {
 		return false

@@ -1,6 +1,5 @@
 // Command gen writes writers.go, and writers_test.go of the root with writers to try it
-// on:
-// the method set of a type is fixed when it is compiled, so that each set of
+// on. The method set of a type is fixed when it is compiled, so that each set of
 // optional interfaces is a type of its own.
 package main
 

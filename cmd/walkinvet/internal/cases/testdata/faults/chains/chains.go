@@ -37,7 +37,7 @@ func inLoop(wk *walkin.Middleware) http.Handler {
 	return h
 }
 
-// A handler that is made of a function which asks nobody.
+// A handler that is made of a function without a check.
 func typed[In any](do func(In) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in In

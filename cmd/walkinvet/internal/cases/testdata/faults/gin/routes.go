@@ -15,7 +15,7 @@ func timed(c *gin.Context) { c.Next() }
 
 func routes(wk *walkin.Middleware) http.Handler {
 	r := gin.New()
-	r.POST("/before", save) // outside of Handler: nobody's
+	r.POST("/before", save) // outside of Handler: no user
 	r.Use(gin.Logger(), ginwalkin.Handler(wk))
 	r.POST("/guarded", ginwalkin.RequireUser(wk), save)
 	r.POST("/post", save)                             // want `POST /post`

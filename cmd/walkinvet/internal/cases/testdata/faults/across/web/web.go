@@ -13,7 +13,7 @@ type API struct{ wk *walkin.Middleware }
 
 func New(wk *walkin.Middleware) *API { return &API{wk} }
 
-// Create asks nobody.
+// Create does not check who calls.
 func (a *API) Create(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusCreated) }
 
 // Mine asks by itself.

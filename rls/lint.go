@@ -85,8 +85,8 @@ func Lint(ctx context.Context, db *sql.DB) ([]Finding, error) {
 	s := &session{tx: tx}
 	defer func() {
 		_ = tx.Rollback()
-		// A prepared statement outlives the transaction, and the connection goes
-		// back to the pool.
+		// A prepared statement outlives the transaction, and the connection goes back
+		// to the pool.
 		if s.prepared {
 			_, _ = conn.ExecContext(context.WithoutCancel(ctx), `DEALLOCATE "walkin lint"`)
 		}
@@ -242,8 +242,8 @@ func (r *relation) applying(command string) []*policy {
 
 var commandLetter = map[string]string{"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 
-// checkText is what a new row has to pass: PostgreSQL takes USING where there is
-// no WITH CHECK.
+// checkText is the condition that a new row has to pass. PostgreSQL uses USING where
+// there is no WITH CHECK.
 func (p *policy) checkText() string {
 	if p.Check == "" {
 		return p.Using
@@ -251,8 +251,8 @@ func (p *policy) checkText() string {
 	return p.Check
 }
 
-// sources returns text and the sources of the functions whose names it has, and
-// of those whose names these have, and so on.
+// sources returns text and the sources of the functions that it names, and of those
+// that these name, and so on.
 func (l *linter) sources(text string) []string {
 	out, seen := []string{text}, map[int64]bool{}
 	for i := 0; i < len(out); i++ {
@@ -278,8 +278,7 @@ func (l *linter) called(text string) func(func(*function) bool) {
 	}
 }
 
-// asks reports whether text asks for the claim, or a function does that it
-// calls.
+// asks reports whether text asks for the claim, or calls a function that does.
 func (l *linter) asks(text string) bool {
 	return slices.ContainsFunc(l.sources(text), func(s string) bool { return strings.Contains(s, "is_anonymous") })
 }

@@ -120,8 +120,8 @@ func passing(states []byte) []bool {
 	return out
 }
 
-// tryAll replaces the parts of text that read tables by true and by false, in
-// all combinations. It returns nil when that is not possible.
+// tryAll replaces the parts of text that read tables by true and by false, in all
+// combinations. It returns nil when that is not possible.
 func (l *linter) tryAll(ctx context.Context, p *probe, text string, worlds []world, cells [][]bool, open []bool) ([][][]bool, error) {
 	var functions []*function
 	for f := range l.called(text) {
@@ -191,8 +191,8 @@ func (l *linter) tryAll(ctx context.Context, p *probe, text string, worlds []wor
 	return variants, nil
 }
 
-// unseen leaves out the tables of which a visitor of that kind sees no row,
-// whatever is in them: what they hold decides nothing.
+// unseen omits the tables of which a visitor of that kind sees no row, whatever they
+// hold. Their content does not matter.
 func (l *linter) unseen(ctx context.Context, text string, reads []int64, k kind) (out []int64) {
 	for f := range l.called(text) {
 		if f.Definer {
@@ -264,9 +264,9 @@ func compose(rulings []ruling, of func(ruling) side, variant map[*expression]int
 func usingOf(r ruling) side { return r.using }
 func checkOf(r ruling) side { return r.check }
 
-// through returns the rows that pass a command: its USING, and for what is
-// written its WITH CHECK. An UPDATE turns a row into one of those that differ
-// only where the visitor may change it.
+// through returns the rows that pass a command: its USING, and for what is written its
+// WITH CHECK. An UPDATE turns a row into one of those that differ only in columns that
+// the visitor may change.
 func through(rulings []ruling, p *probe, command string, variant map[*expression]int, cell int) []bool {
 	n := len(p.rows)
 	switch command {

@@ -170,8 +170,8 @@ func (l *linter) firstAllowed(ctx context.Context, r *relation, c column, candid
 	return candidates[:min(1, len(candidates))], nil
 }
 
-// telling keeps one value of those that no condition on this column tells apart,
-// for when there are more combinations than rows.
+// telling keeps one of the values that no condition on this column distinguishes, for
+// when there are more combinations than rows.
 func (l *linter) telling(ctx context.Context, r *relation, c column, candidates []*string, texts []string) ([]*string, error) {
 	signs := make([]string, len(candidates))
 	for _, atom := range unique(slices.Concat(mapped(texts, atoms)...)) {
@@ -226,8 +226,8 @@ func (l *linter) ofColumn(ctx context.Context, r *relation, c column, candidates
 	return states, err
 }
 
-// keepPossible drops the rows that the table could not have: those against its
-// constraints, its types and its partition.
+// keepPossible drops the rows that the table could not have: those that violate its
+// constraints, its types or its partition.
 func (l *linter) keepPossible(ctx context.Context, r *relation, p *probe, insert bool) error {
 	conditions := []string{"true"}
 	for _, check := range r.Checks {
@@ -491,8 +491,8 @@ func (w world) claims(k kind) string {
 var known = []string{"", "{}", "sub", "role", "is_anonymous", "session_id", "user_metadata", "authenticated", "anon", "service_role", "aud", "iss", "exp", "iat",
 	"request.jwt.claims", "request.jwt.claim.sub", "request.jwt.claim.role", "request.jwt.claim", "true", "false", "null", "t", "f"}
 
-// worlds returns the worlds in which an expression may be decided otherwise: the
-// plain one first, then those with claims and settings of the app's, then those
+// worlds returns the worlds in which an expression may be decided differently. The
+// plain one comes first, then those with claims and settings of the app's, then those
 // in which the visitor has written something.
 func (l *linter) worlds(text string) (apps, poisoned []world) {
 	sources := l.sources(text)

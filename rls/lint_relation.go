@@ -224,10 +224,10 @@ func (l *linter) material(ctx context.Context, r *relation, texts []string, limi
 	return r.materials[key], nil
 }
 
-// doubt says why "nothing" may be wrong: an alternative that no probe satisfied
-// is one that the linter may not have understood. One that names no column and
-// no claim of the app's is what it is, and one that a row would satisfy which
-// this visitor cannot make, or this table not have.
+// doubt says why "nothing" may be wrong. If no probe satisfied an alternative, the
+// linter may not have understood it. Two kinds of alternatives raise no doubt. One
+// names no column and no claim of the app's. The other would be satisfied by a row that
+// this visitor cannot make, or that this table cannot have.
 func (l *linter) doubt(ctx context.Context, r *relation, rulings []ruling, p *probe, texts []string, worlds []world, permanent bool) (string, error) {
 	var free *probe
 	branches := false
@@ -309,8 +309,8 @@ var (
 	drops   = regexp.MustCompile(`(?i)\breturn\s+null\b`)
 )
 
-// mindTriggers takes back a verdict that a trigger may change. A trigger cannot
-// let in whom the policies refuse on every row.
+// mindTriggers withdraws a verdict that a trigger may change. A trigger cannot give
+// access to a visitor whom the policies refuse on every row.
 func (l *linter) mindTriggers(r *relation, f *Finding, policies string) {
 	if f.Verdict == Closed || f.Verdict == Dead || f.Verdict == Unknown {
 		return

@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// A session evaluates expressions in one transaction. Every statement that may
-// fail is in a savepoint, which also gives up the locks by which it is known
-// what was read.
+// A session evaluates expressions in one transaction. Every statement that may fail is
+// in a savepoint. A rollback to it also releases the locks, which tell what was read.
 type session struct {
 	tx         *sql.Tx
 	prepared   bool
@@ -63,8 +62,8 @@ func (s *session) prepare(ctx context.Context, from, expr string) error {
 	})
 }
 
-// each evaluates what is prepared so that a row that fails does not take the
-// others with it: many at once while that goes well, then fewer.
+// each evaluates the prepared expression so that a row that fails does not make the
+// others fail. It takes many rows at once while that works, then fewer.
 const each = `DO $walkin$ DECLARE
 	all_rows jsonb := current_setting('walkin.rows'); total int := jsonb_array_length(all_rows);
 	at int := 0; step int := 64; part text; result text := '';
@@ -89,9 +88,9 @@ BEGIN
 	PERFORM set_config('walkin.result', result, true);
 END $walkin$`
 
-// run returns what became of each row, and the relations that were read on the
-// way: those on which the transaction has a lock now. It fails only when the
-// database is gone.
+// run returns the result for each row, and the relations that were read on the way:
+// those on which the transaction has a lock now. It fails only when the database is
+// gone.
 func (s *session) run(ctx context.Context, rows string, as setup) (states []byte, reads []int64, err error) {
 	count := strings.Count(rows, "\n") + 1
 	read := func(run func() (string, error)) error {
@@ -137,7 +136,7 @@ func (s *session) run(ctx context.Context, rows string, as setup) (states []byte
 }
 
 func (s *session) become(ctx context.Context, rows string, as setup) error {
-	// A policy that hangs is given up sooner than the linter's own statements.
+	// A policy that hangs is cancelled sooner than the linter's own statements.
 	query, args := `SELECT set_config('statement_timeout', '10s', true), set_config('walkin.rows', $1, true), set_config('request.jwt.claims', $2, true)`, []any{rows, as.claims}
 	for name, value := range as.settings {
 		args = append(args, name, value)

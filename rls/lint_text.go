@@ -124,8 +124,8 @@ func enclosing(mask string, from, to int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// alternatives splits an OR at the top of an expression, so that each of its
-// sides can be looked at for itself.
+// alternatives splits an OR at the top of an expression, so that each side can be
+// checked for itself.
 func alternatives(text string) []string { return split(text, " OR ") }
 
 // atoms splits at every OR and AND that is not in something else.

@@ -4,8 +4,8 @@ import (
 	"slices"
 )
 
-// A result is what was seen of a command, over every way in which the tables
-// that it reads may turn out.
+// A result is what was seen of a command, over all the possible contents of the tables
+// that it reads.
 type result struct {
 	some      bool   // the anonymous user gets a row, whatever those tables hold
 	all       bool   // and gets all
@@ -150,8 +150,9 @@ func (f *Finding) answer(anonymous, depends, missing bool) {
 	f.Anonymous, f.Depends, f.MissingClaim = &anonymous, &depends, &missing
 }
 
-// severity says how much a verdict matters: what is written without a guard more
-// than what is read, and what someone has asked for less than what slipped.
+// severity says how much a verdict matters. What is written without a guard matters
+// more than what is read. Access that was asked for matters less than access by
+// accident.
 func severity(verdict, command string) string {
 	read := command == "SELECT" || command == "EXECUTE"
 	switch verdict {

@@ -62,8 +62,8 @@ func (l *linter) lintView(ctx context.Context, v *relation, f *Finding) error {
 	if err != nil {
 		return err
 	}
-	// What the view's owner may see is what counts below it; with
-	// security_invoker, what the visitor may.
+	// The rights of the view's owner count below it. With security_invoker, those of
+	// the visitor count.
 	var policies []*policy
 	writer := base
 	switch {

@@ -70,8 +70,8 @@ func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) 
 	if err != nil {
 		return err
 	}
-	// Of an operator who sees the site as the user the database itself takes no write;
-	// once setWho has run, the function cannot change that.
+	// While an operator sees the site as the user, the database itself accepts no
+	// write. Once setWho has run, the function cannot change that.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: c.Actor != uuid.Nil})
 	if err != nil {
 		return fmt.Errorf("rls: %w", err)
@@ -118,7 +118,8 @@ func who(c walkin.Claims) (role, claims string, err error) {
 	return "authenticated", string(text), err
 }
 
-// An actor is who sees the site as the user, in the shape of RFC 8693 §4.1.
+// An actor is the operator who sees the site as the user, in the shape of RFC 8693
+// §4.1.
 type actor struct {
 	Subject uuid.UUID `json:"sub"`
 }
@@ -130,10 +131,10 @@ func actorOf(c walkin.Claims) *actor {
 	return &actor{c.Actor}
 }
 
-// storable returns text as JSON that PostgreSQL takes as jsonb. It takes no NUL, no
-// half of a surrogate pair and no number beyond its own; a single one of them
-// would fail every query of that visitor. The first two become U+FFFD, as
-// encoding/json has it for what is no text; the last becomes null.
+// storable returns text as JSON that PostgreSQL accepts as jsonb. It accepts no NUL, no
+// half of a surrogate pair and no number beyond its own range. A single one of them
+// would fail every query of that visitor. The first two become U+FFFD, as in
+// encoding/json for invalid text. The last becomes null.
 func storable(text string) (any, error) {
 	if text == "" {
 		return nil, nil

@@ -9,7 +9,7 @@ import (
 )
 
 // attributes has the server killed when the test dies. When the test is root, the
-// server runs as account, or as the system user "nobody". The signal comes when the
+// server runs as account, or as an unprivileged system user. The signal comes when the
 // thread that started the process ends, so that thread has to stay.
 func attributes(t testing.TB, account, dir string) *syscall.SysProcAttr {
 	t.Helper()

@@ -131,7 +131,7 @@ type server struct {
 }
 
 // newServer makes the folder. Servers refuse to run as root. Then the folder is given
-// to account, or to the system user "nobody", and they run as that user.
+// to account, or to an unprivileged system user, and they run as that user.
 func newServer(t testing.TB, account string) *server {
 	t.Helper()
 	// Not t.TempDir: the name of a socket has 107 bytes at most.

@@ -13,7 +13,8 @@ var _ walkin.FeedStore = (*Store)(nil)
 // maxNews is how many changes are kept for readers of the feed.
 const maxNews = 10_000
 
-// tellFeed notes that a user changed. What is undone stays: it says "look again".
+// tellFeed notes that a user changed. A note of a transaction that is rolled back
+// stays: it only says "look again".
 func (s *Store) tellFeed(user uuid.UUID) {
 	if len(s.news) == maxNews {
 		s.forgotten += maxNews / 2

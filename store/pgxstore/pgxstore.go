@@ -74,7 +74,7 @@ func Tx(ctx context.Context) (pgx.Tx, bool) {
 	return hookTx{t.tx, t}, true
 }
 
-// A transaction is pgx's, on a connection that database/sql has meanwhile for the
+// A transaction is pgx's. Its connection is lent to database/sql meanwhile, for the
 // store's own statements.
 type transaction struct {
 	*sql.Conn
@@ -117,8 +117,8 @@ func (t *transaction) Commit() error {
 	return t.Close()
 }
 
-// rollbackTime is how long the server may take for it. A connection that says nothing
-// is closed then, and the pool makes another one.
+// rollbackTime is how long the server may take for a rollback. A connection that does
+// not answer is closed then, and the pool makes another one.
 const rollbackTime = 3 * time.Second
 
 // Rollback implements sqlstore.Transaction. After a Commit it does nothing.

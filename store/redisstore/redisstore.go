@@ -54,8 +54,7 @@ func (cfg *Config) check() error {
 	var errs []error
 	mistake := func(text string) { errs = append(errs, errors.New("redisstore: "+text)) }
 	bounded, stale := true, false
-	// What else may be in the interface, as a wrapper for tests, is taken at
-	// its word.
+	// Other types in the interface, such as a wrapper for tests, are not checked.
 	switch c := cfg.Client.(type) {
 	case nil:
 		mistake("Config.Client is nil")

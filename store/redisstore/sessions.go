@@ -23,8 +23,8 @@ const (
 	// timeout is for one call: a Redis that hangs is a Redis that is down.
 	timeout = 3 * time.Second
 
-	// grace is how long the data lives that a request saves for a session
-	// which ended while the request was on its way.
+	// grace is how long data lives that was saved too late: a request was on its way
+	// when its session ended.
 	grace = 10 * time.Minute
 
 	// batch is how many sessions of a user end in one transaction. During it the server
@@ -211,8 +211,8 @@ func (s *Sessions) sessions(user uuid.UUID) string           { return s.key(user
 func (s *Sessions) data(user uuid.UUID, token string) string { return s.key(user, "data:"+token) }
 func (s *Sessions) over(user uuid.UUID, token string) string { return s.key(user, "over:"+token) }
 
-// failed says whose error it is, and that the context ended when it did: the
-// client may speak of a timeout of its socket, whose timer can be the first.
+// failed says whose error it is. It adds that the context ended if it did: the client
+// may report a timeout of its socket, whose timer can be the first.
 func failed(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

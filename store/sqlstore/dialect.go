@@ -45,17 +45,17 @@ type dialect struct {
 	prepare    bool   // the driver prepares nothing by itself, and it pays
 	lockFirst  bool   // a user is looked for before they are inserted, see insertUser
 
-	// patience is how long who waits to become a row waits for one transaction
-	// that runs: longer than a quick commit takes, and no longer, since a server
-	// flushes several that come during a slow one at once. And one who is
-	// stuck must not hold up all others.
+	// patience is how long those who wait to be stored wait for one transaction that
+	// runs. It is longer than a quick commit takes, and no longer, since a server
+	// flushes several that come during a slow one at once. And one transaction that
+	// hangs must not hold up all others.
 	patience time.Duration
 
 	// time binds a time. All databases keep microseconds.
 	time func(time.Time) any
 }
 
-// PostgreSQL takes any other words for it for a reason to sort all users.
+// If this is written in any other way, PostgreSQL sorts all users.
 const noIdentity = "NOT EXISTS (SELECT 1 FROM walkin_identities WHERE user_id = u.id)"
 
 var dialects = map[Dialect]dialect{
@@ -92,32 +92,33 @@ var dialects = map[Dialect]dialect{
 		noIdentity: "(SELECT 1 FROM walkin_identities WHERE user_id = u.id LIMIT 1) IS NULL",
 		// IGNORE would cut what is too long, so nothing too long gets here.
 		insert: "INSERT IGNORE", lockFirst: true,
-		// IGNORE leaves a shared lock on the row that is there, and two who have
-		// one lock each other out as soon as they do more. This one's is exclusive,
-		// and it changes nothing but what insert reads.
+		// IGNORE leaves a shared lock on a row that is there already. Two transactions
+		// that have one deadlock as soon as they do more. The lock of this statement is
+		// exclusive, and it changes nothing but what insert reads.
 		unless: "ON DUPLICATE KEY UPDATE $1 = IF(LAST_INSERT_ID(1), $1, $1)",
 		// Not behind an OR: MariaDB evaluates a constant there before any row.
 		unlessAny: "ON DUPLICATE KEY UPDATE id = IF(VALUES(seen_at) = '" + filler.Format(mysqlTime) + "', id, IF(LAST_INSERT_ID(1), id, id))",
 		forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
 		now:    "SELECT CAST(UTC_TIMESTAMP(6) AS char)",
 		bigint: "signed", noID: "NULL", utc: "UTC_TIMESTAMP(6)", age: "TIMESTAMPDIFF(MICROSECOND, at, UTC_TIMESTAMP(6))",
-		// Of the first look the last thousand rows, for what is missing among them.
+		// The first look reads the last thousand rows, to find what is missing among
+		// them.
 		standby: "@@global.read_only", xmin: "''", feedSince: "id > ? ORDER BY id",
 		feedOpen: "id > (SELECT MAX(id) - 1000 FROM walkin_feed) ORDER BY id",
 		forShare: "LOCK IN SHARE MODE", upsert: "ON DUPLICATE KEY UPDATE", // MariaDB has no FOR SHARE
-		// This follows from the pair beside it, but not for MySQL, which would
-		// read everybody from the start for each batch. PostgreSQL must not
-		// have it: without statistics, as after a restore, it would take the
-		// two bounds for a narrow range, and sort everybody for each batch.
+		// This follows from the pair beside it. MySQL does not see that, and would read
+		// all users from the start for each batch. PostgreSQL must not have this
+		// condition: without statistics, as after a restore, it would take the two
+		// bounds for a narrow range, and sort all users for each batch.
 		from: "AND seen_at >= ?",
-		// As text both ways: a time.Time would pass through the zone in the
-		// app's DSN, where some hours come twice a year and some never.
+		// As text both ways: a time.Time would pass through the time zone in the app's
+		// DSN. There some hours come twice a year and some never.
 		readTime: "CAST($1 AS char)", readBytes: "$1", patience: time.Millisecond,
 		time: func(t time.Time) any { return t.UTC().Format(mysqlTime) },
 	},
 }
 
-// filler is when a row was seen that only fills up a statement. walkin is younger.
+// filler is the time of a row that only fills up a statement. It is older than walkin.
 var filler = time.Unix(0, 0).UTC()
 
 const mysqlTime = "2006-01-02 15:04:05.000000"
@@ -130,9 +131,9 @@ var (
 
 // sql fits a query to the dialect. What stands between {{beside}} and {{end}} is a
 // condition on the row that a primary key has found. PostgreSQL would otherwise take
-// the index on that column where it believes both to find one row, and it believes so
-// of an index whose statistics are old: of a user with 20,000 sessions each one then
-// costs reading all.
+// the index on that column where it believes that both find one row. It believes so of
+// an index whose statistics are old. For a user with 20,000 sessions, each query then
+// reads all of them.
 func (d dialect) sql(query string) string {
 	query = timeColumn.ReplaceAllString(query, d.readTime)
 	query = bytesColumn.ReplaceAllString(query, d.readBytes)
@@ -157,8 +158,9 @@ func (d dialect) sql(query string) string {
 	return b.String()
 }
 
-// expired deletes the oldest rows of a table, from before a time. MySQL takes no LIMIT
-// in an IN, and MariaDB reads the whole table for one that has it in a table in between.
+// expired deletes the oldest rows of a table, from before a time. MySQL accepts no
+// LIMIT in an IN. MariaDB accepts one in a table in between, but then reads the whole
+// table.
 func (d dialect) expired(table, key, at string) string {
 	oldest := "SELECT " + key + " FROM " + table + " WHERE " + at + " < ? ORDER BY " + at + ", " + key + " LIMIT ? OFFSET ?"
 	if d.name == "mysql" {

@@ -15,15 +15,15 @@ import (
 
 var _ walkin.Directory = (*Store)(nil)
 
-// What a page reads at most, in windows that grow. Each is a range of an index, so
-// that no planner has anything to choose, however rare the users are that match.
+// What a page reads at most, in windows that grow. Each window is a range of an index,
+// so that no planner has anything to choose, however rare the matching users are.
 const (
 	maxScanned = 8192
 	maxGrowth  = 4
 )
 
-// directoryQueries are those of the operator. They are few and rarely made, so they
-// are fitted when they are.
+// directoryQueries are the operator's queries. They are few and rarely used, so they
+// are fitted to the dialect when they are used.
 const (
 	usersQuery = `
 		SELECT id, anonymous, {{time created_at}}, {{time seen_at}}, {{time banned_until}}, COALESCE(ban_reason, '')
@@ -53,7 +53,7 @@ const (
 		SELECT COUNT(*) FROM (SELECT 1 FROM walkin_users WHERE anonymous = TRUE AND seen_at < ? ORDER BY seen_at, id LIMIT ?) AS counted`
 )
 
-// lastSubject is behind all subjects of a prefix: the last character there is.
+// lastSubject sorts after all subjects of a prefix: it is the last character there is.
 const lastSubject = "\U0010ffff"
 
 var errCursor = fmt.Errorf("sqlstore: UserQuery.After is no UserPage.Next: %w", walkin.ErrConstraint)
@@ -274,8 +274,8 @@ func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) er
 		until, reason = s.dialect.time(ban.Until), ban.Reason
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
-		// The lock: a sign-in that has begun ends first. And MySQL counts a row
-		// that was so already as none.
+		// The lock makes this wait for a sign-in that has begun. Besides, MySQL does
+		// not count a row that had these values already.
 		if _, err := s.User(ctx, userID); err != nil {
 			return err
 		}

@@ -12,11 +12,12 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// maxCounted is how many rows a count reads unasked: some 30 ms of an index.
+// maxCounted is how many rows a count reads by default: some 30 ms of an index.
 const maxCounted = 100_000
 
-// sizeQuery asks PostgreSQL how many entries an index had at the last ANALYZE, on how
-// many pages, and how many it has now. A partial index tells of its rows alone.
+// sizeQuery asks PostgreSQL for the number of entries and pages that an index had at
+// the last ANALYZE, and for the pages that it has now. A partial index counts its own
+// rows only.
 const sizeQuery = `
 	SELECT CAST(c.reltuples AS float8), c.relpages, pg_relation_size(c.oid) / CAST(current_setting('block_size') AS bigint)
 	FROM pg_class c WHERE c.oid = to_regclass(?)`
@@ -69,8 +70,8 @@ func (s *Store) estimate(ctx context.Context, index string) (count walkin.Count,
 	return walkin.Count{N: int64(n), Accuracy: walkin.Approximate}, true, nil
 }
 
-// A day is looked at in parts, of which the first rows are read: of a busy one the
-// time that they take says how many there are.
+// A day is counted in parts, and of each part the first rows are read. On a busy day,
+// the time span of these rows tells how many there are.
 const (
 	dayParts    = 24
 	maxNew      = 400 // rows of a part
@@ -136,7 +137,7 @@ func (s *Store) newUsers(ctx context.Context, from, end time.Time) (walkin.Count
 	return count, nil
 }
 
-// extrapolate returns how many there are in the whole of a time, when n came in the
+// extrapolate returns how many there are in the whole time span, when n came in the
 // first part of it.
 func extrapolate(n int64, in, of time.Duration) int64 {
 	return max(n, int64(float64(n)*float64(of)/float64(max(in, time.Millisecond))))

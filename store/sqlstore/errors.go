@@ -17,12 +17,12 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// The drivers are the app's, so their errors are told by what they have in
-// common: an SQLSTATE method (pgx, pq), or a text that holds the code (MySQL,
-// SQLite).
+// The drivers are the app's, so their errors are recognized by what they have in
+// common: an SQLSTATE method (pgx, pq), or a text that holds the code (MySQL, SQLite).
 
-// wrap makes a driver's error ours, and says what it means. Some drivers answer a
-// context that ended with an error of their own; the context's is added.
+// wrap turns a driver's error into one of walkin's that says what it means. When a
+// context ends, some drivers return an error of their own. wrap then adds the context's
+// error.
 func wrap(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
 		err = errors.Join(cause, err)
@@ -146,8 +146,8 @@ func containsAny(text string, parts []string) bool {
 	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
-// isElsewhere reports whether an error is of a request to another site, by a hook: no
-// concern of the database, whatever its words are.
+// isElsewhere reports whether an error comes from a request to another site, by a hook.
+// Such an error does not concern the database, whatever its words are.
 func isElsewhere(err error) bool {
 	_, ok := errors.AsType[*url.Error](err)
 	return ok

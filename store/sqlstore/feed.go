@@ -26,8 +26,8 @@ const (
 	// that is restored then never has the row that was read last.
 	beat = 5 * time.Second
 
-	// lateCommit is how long a row of MySQL's with a lower ID is waited for: as long
-	// as a transaction of walkin's can take, and some.
+	// lateCommit is how long to wait for a row of MySQL's with a lower ID: as long as a
+	// transaction of walkin's can take, and a little more.
 	lateCommit = 15 * time.Second
 	maxMissing = 2_000
 	firstLook  = 1_000 // how many IDs the first look goes back, for those under way
@@ -58,7 +58,7 @@ func (s *Store) Feed(ctx context.Context) (walkin.Feed, error) {
 	return f, nil
 }
 
-// A feed is where one reader is. Its methods are not for two goroutines at once.
+// A feed is the position of one reader. Its methods must not be called concurrently.
 type feed struct {
 	s       *Store
 	last    newsRow // the newest row that was read
@@ -215,8 +215,8 @@ func (f *feed) count(n news) (users []uuid.UUID) {
 	return users
 }
 
-// miss notes the IDs between rows that were not there: of transactions that were
-// undone, or that are still under way.
+// miss notes the IDs between rows that were not there. They belong to transactions that
+// were rolled back, or that are still under way.
 func (f *feed) miss(rows []newsRow, now time.Time) {
 	for id, since := range f.missing {
 		if now.Sub(since) > lateCommit {
@@ -267,7 +267,8 @@ func (f *feed) open(ctx context.Context) error {
 func (s *Store) addBeat(ctx context.Context) error { return s.addNews(ctx, nil) }
 
 // tellFeed notes in the transaction of ctx that a user's sessions have ended, or that
-// the user changed; uuid.Nil is everybody. PostgreSQL and SQLite do it by triggers.
+// the user changed. uuid.Nil stands for all users. On PostgreSQL and SQLite triggers do
+// this.
 func (s *Store) tellFeed(ctx context.Context, user uuid.UUID) error {
 	if s.dialect.name != "mysql" {
 		return nil

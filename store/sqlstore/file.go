@@ -10,12 +10,13 @@ import (
 )
 
 // SQLite has one writer at a time, and a driver answers "database is locked" to the
-// second: at once, or when the busy time-out of its DSN is over. A store asks nothing
-// of the pool for that. Its own writers queue here, where the next one goes on at
-// once; whatever else has the file is waited for, and an app that will not give it
-// back, as one that calls walkin inside of a transaction of its own, is told.
+// second. It does so at once, or when the busy time-out of its DSN is over. A store
+// does not depend on how the pool is set up for that. Its own writers queue here, where
+// the next one goes on at once. They wait for all other users of the file. An app that
+// does not release the file, as one that calls walkin inside of a transaction of its
+// own, gets an error.
 
-// fileBusyFor is how long the file is waited for where the context has no end.
+// fileBusyFor is how long to wait for the file where the context has no end.
 const fileBusyFor = 3 * time.Second
 
 // errFileBusy is what that ends with.
@@ -32,9 +33,9 @@ func (s *Store) onFile(ctx context.Context, f func() error) error {
 	}
 }
 
-// beginOnFile begins with the lock of a writer, whatever the DSN says of _txlock: a
-// transaction that has read before it writes is refused if another one wrote
-// meanwhile, and no time-out helps there. A write that changes nothing takes it.
+// beginOnFile begins with the lock of a writer, whatever the DSN says of _txlock. A
+// transaction that has read before it writes is refused if another one wrote meanwhile,
+// and no time-out helps there. A write that changes nothing takes the lock.
 func (s *Store) beginOnFile(ctx context.Context) (Transaction, error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {

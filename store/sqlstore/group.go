@@ -67,9 +67,9 @@ func (g *group[T]) wait(ctx context.Context, c *call[T]) (answered bool, err err
 	}
 }
 
-// expect has those who wait overtake. The more lanes there are the longer they
-// wait for one more: a database that hangs is not asked for a connection every
-// millisecond. The group is locked.
+// expect lets those who wait start a batch beside the one that runs. The more batches
+// run, the longer they wait for one more, so that a database that hangs is not asked
+// for a connection every millisecond. The group is locked.
 func (g *group[T]) expect() {
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Duration(g.lanes)*g.patience, func() {

@@ -61,8 +61,8 @@ func (s *Store) lookupOne(ctx context.Context, userID, sessionID uuid.UUID) (wal
 	return walkin.Session{}, walkin.ErrNotFound
 }
 
-// answerLookups answers a batch. Where the statement fails each of them asks alone,
-// and gets an error of its own: one visitor's is no other's.
+// answerLookups answers a batch. Where the statement fails, each call asks alone and
+// gets an error of its own, so that one visitor's error is not another's.
 func (s *Store) answerLookups(all []*call[*lookup]) {
 	// No visitor's context: who leaves takes no other along.
 	ctx, cancel := context.WithTimeout(context.Background(), togetherTime)

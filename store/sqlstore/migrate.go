@@ -130,9 +130,10 @@ func checkForeignKeys(ctx context.Context, conn *sql.Conn) error {
 		"the DSN needs _pragma=foreign_keys(1) with modernc.org/sqlite, or _foreign_keys=1 with mattn/go-sqlite3", table)
 }
 
-// isTriggerRefused reports whether MySQL does not let this user make a trigger: where
-// it writes a log for replicas, it asks for a right that most providers keep to
-// themselves. The store needs none; a DELETE by hand then leaves no tombstone.
+// isTriggerRefused reports whether MySQL does not let this user make a trigger. Where
+// it writes a log for replicas, it requires a right that most providers do not grant.
+// The store does not need the trigger. Without it, a DELETE by hand leaves no
+// tombstone.
 func isTriggerRefused(statement string, err error) bool {
 	if !strings.HasPrefix(statement, "CREATE TRIGGER") || sqlState(err) != "" {
 		return false
@@ -145,9 +146,8 @@ func isTriggerRefused(statement string, err error) bool {
 	return false
 }
 
-// statements splits one of our own files: there a semicolon at the end of a
-// line ends a statement, but for the one that stands between goose's marks, and a
-// line that begins with -- is a comment.
+// statements splits one of our own files. A semicolon at the end of a line ends a
+// statement, except between goose's marks. A line that begins with -- is a comment.
 func statements(text string) []string {
 	var all []string
 	var b strings.Builder

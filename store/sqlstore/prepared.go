@@ -7,16 +7,16 @@ import (
 	"sync/atomic"
 )
 
-// A prepared is a query that is made so often that it is prepared once, where
-// that halves its time: pgx does so by itself, and a pooler in front of PostgreSQL
-// may not take it.
+// A prepared is a query that is made so often that it is prepared once, where that
+// halves its time. pgx prepares by itself, and a pooler in front of PostgreSQL may not
+// support it.
 type prepared struct {
 	text string
 	stmt atomic.Pointer[sql.Stmt]
 }
 
-// on returns the statement on a pool, always the same one, or nil where the query
-// goes as it is.
+// on returns the statement on a pool, always the same one. It returns nil where the
+// query is sent unprepared.
 func (p *prepared) on(ctx context.Context, s *Store, db *sql.DB) (*sql.Stmt, error) {
 	if !s.dialect.prepare {
 		return nil, nil

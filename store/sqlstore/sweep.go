@@ -44,9 +44,8 @@ func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, l
 	return users, nil
 }
 
-// deleteChunk is how many IDs one statement names where each takes a
-// placeholder: few enough for every database, and for one prepared text to serve
-// them all.
+// deleteChunk is how many IDs one statement names where each takes a placeholder. It is
+// small enough for every database, and for one prepared text to serve them all.
 const deleteChunk = 500
 
 // DeleteAway implements walkin.Sweeper.
@@ -72,9 +71,10 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 	})
 }
 
-// list returns what compares an ID with others, and what it binds. The SELECT has an
-// array read once and keeps its length from the planner, who would rather read the
-// whole table than look up a thousand rows of one that has no statistics yet.
+// list returns the SQL that compares an ID with others, and what it binds. The SELECT
+// makes PostgreSQL read an array once, and hides its length from the planner. The
+// planner would otherwise read the whole table rather than look up a thousand rows of a
+// table without statistics.
 func (s *Store) list(all []uuid.UUID) (in string, ids []any) {
 	if !s.dialect.arrays {
 		for _, id := range all {
@@ -112,8 +112,8 @@ func (s *Store) DeleteExpired(ctx context.Context, before time.Time, batch int) 
 }
 
 // deleteExpired works through one table, oldest first. A batch that is refused is
-// halved, down to the row that cannot go; that one is passed over by the query's
-// OFFSET.
+// halved, down to the row that cannot be deleted. The query's OFFSET then skips that
+// row.
 func (s *Store) deleteExpired(ctx context.Context, query string, before any, batch int) (total int, err error) {
 	stuck := 0
 	var first error

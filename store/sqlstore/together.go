@@ -45,8 +45,8 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 		defer s.arrivals.leave()
 		return s.persistOne(ctx, a)
 	}
-	// Who leaves may become a row all the same, as with a commit whose answer is lost
-	// on the way.
+	// A visitor who leaves may be stored all the same, as with a commit whose answer is
+	// lost on the way.
 	stored, err := s.arrivals.wait(ctx, waits)
 	if stored || err != nil {
 		return stored, err
@@ -70,8 +70,8 @@ func (s *Store) madeHere(ctx context.Context, want walkin.Session) (bool, error)
 
 // storeAll stores a batch.
 func (s *Store) storeAll(all []*call[*arrival]) {
-	// In the order of their IDs, so that two replicas with the same visitors
-	// do not lock each other out; and a visitor who is there twice goes alone.
+	// In the order of their IDs, so that two replicas with the same visitors do not
+	// deadlock. A visitor who is there twice goes alone.
 	slices.SortFunc(all, func(a, b *call[*arrival]) int { return bytes.Compare(a.of.user.ID[:], b.of.user.ID[:]) })
 	var some []*arrival
 	for i, a := range all {
@@ -142,8 +142,8 @@ func (s *Store) persistAll(ctx context.Context, all []*arrival) error {
 	return nil
 }
 
-// plain reports whether a is what walkin makes: the function in the database
-// takes no others.
+// plain reports whether a is what walkin makes: the function in the database accepts no
+// others.
 func plain(a *arrival) bool {
 	at := a.user.CreatedAt
 	return a.user.Anonymous && a.session.UserID == a.user.ID &&
@@ -266,8 +266,8 @@ func (s *Store) persistRows(ctx context.Context, q *multitude, all []*arrival) e
 	return nil
 }
 
-// A multitude is the statements for a number of rows. There are few such numbers,
-// so that the database has few texts to prepare.
+// A multitude holds the statements for a number of rows. There are few such numbers, so
+// that the database has few texts to prepare.
 type multitude struct {
 	rows                                                    int
 	lockUsers, insertUsers, insertSessions, countTombstones prepared

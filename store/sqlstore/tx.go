@@ -57,7 +57,7 @@ func (s *Store) try(ctx context.Context, fn func(context.Context) error) error {
 	if err != nil {
 		return wrap(ctx, err)
 	}
-	// After a commit this does nothing; after an error or a panic it undoes. When
+	// After a commit this does nothing. After an error or a panic it rolls back. When
 	// ctx has ended it may have to wait for a connection that hangs.
 	defer func() {
 		if ctx.Err() == nil {
@@ -155,8 +155,8 @@ func (s *Store) from(ctx context.Context) runner {
 	return s.reader
 }
 
-// exec runs a statement and returns how many rows it touched. On its own it is
-// tried again like a transaction; inside one, that is up to InTx.
+// exec runs a statement and returns how many rows it touched. Outside of a transaction
+// it is retried like one. Inside of one, InTx retries.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	return s.execFor(ctx, sql.Result.RowsAffected, query, args)
 }
@@ -169,7 +169,7 @@ func (s *Store) insert(ctx context.Context, query string, args ...any) (made boo
 		return n > 0, err
 	}
 	n, err := s.execFor(ctx, func(r sql.Result) (int64, error) {
-		// Of a row that is there, how many were touched is up to a setting of
+		// For a row that is there, the number of touched rows depends on a setting of
 		// the driver's.
 		if was, err := r.LastInsertId(); was != 0 || err != nil {
 			return 0, err

@@ -10,16 +10,15 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// Whatever locks more than one row locks the user's first: who locks in one
-// order never deadlocks.
+// Code that locks more than one row locks the user's first: locking in one order never
+// deadlocks.
 
 // persist does for one visitor what Persist promises.
 //
-// A DeleteUser at the same moment stores the user before it leaves the
-// tombstone, so the two meet at the user's primary key: whichever comes second
-// waits there for the other to commit. That is why the tombstone is looked for
-// by the next statement, which sees what was committed meanwhile, and not by
-// the first.
+// A DeleteUser at the same moment stores the user before it leaves the tombstone. So
+// the two meet at the user's primary key, and the one that comes second waits there for
+// the other to commit. That is why the next statement looks for the tombstone, and not
+// the first: the next one sees what was committed meanwhile.
 func (s *Store) persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {
 		created, err = s.insertUser(ctx, user)
@@ -68,9 +67,9 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 
 // insertUser reports whether it made the row: false when the user is there.
 //
-// On MySQL they are looked for first. Of inserts that wait for another one which is
-// then undone, or deletes its row, each is left with a lock on the gap there, and no
-// two of them can go on; a SELECT that waits is left with nothing.
+// On MySQL a SELECT looks for them first. Several inserts may wait for another one that
+// is then rolled back, or that deletes its row. Each of them is left with a lock on the
+// gap there, and no two of them can go on. A SELECT that waits is left with no lock.
 func (s *Store) insertUser(ctx context.Context, user walkin.User) (created bool, err error) {
 	if s.dialect.lockFirst {
 		if _, err := s.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
@@ -81,12 +80,11 @@ func (s *Store) insertUser(ctx context.Context, user walkin.User) (created bool,
 		s.dialect.time(user.CreatedAt), s.dialect.time(user.SeenAt))
 }
 
-// takeBack removes a user whom this transaction has just stored, and says why:
-// the row must not outlive the answer, also where the caller's transaction goes
-// on after it.
+// takeBack removes a user whom this transaction has just stored, and says why. The row
+// must not outlive the answer, even where the caller's transaction goes on after it.
 //
-// They were never seen, so the trigger leaves no tombstone: where the session ID was
-// taken, the user may still come.
+// They were never seen, so the trigger leaves no tombstone. Where only the session ID
+// was taken, the user may still come.
 func (s *Store) takeBack(ctx context.Context, id uuid.UUID) error {
 	if _, err := s.exec(ctx, s.q.unsee, s.dialect.time(time.Unix(0, 0)), s.dialect.id(id)); err != nil {
 		return err
@@ -133,9 +131,9 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 	})
 }
 
-// hold locks a user, who is stored for a moment if they are not there. Where
-// another transaction has just stored them, an insert makes nothing and so holds
-// nothing: then it is locked again.
+// hold locks a user. A user who is not there is stored for a moment. Where another
+// transaction has just stored them, the insert stores nothing and so locks nothing.
+// Then the row is locked by another statement.
 func (s *Store) hold(ctx context.Context, user walkin.User) error {
 	for {
 		if _, err := s.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
@@ -164,8 +162,8 @@ func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 		if err != nil {
 			return err
 		}
-		// Their sessions and identities go by the foreign keys too, where
-		// those are enforced; this does not depend on it.
+		// Foreign keys delete their sessions and identities too, where they are
+		// enforced. This does not depend on it.
 		for _, query := range []string{s.q.deleteAllSessions, s.q.deleteIdentities, s.q.deleteUser} {
 			if _, err := s.exec(ctx, query, id); err != nil {
 				return err

@@ -1,4 +1,4 @@
-// Package chiwalkin is for chi, which needs no adapter: its middleware and
+// Package chiwalkin puts walkin into chi. chi needs no adapter: its middleware and
 // handlers are net/http's, and so are walkin's.
 //
 //	r := chi.NewRouter()

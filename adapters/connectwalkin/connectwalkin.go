@@ -114,8 +114,8 @@ func (g Guard) check(ctx context.Context, procedure string) error {
 	return refused(v.refusal)
 }
 
-// A verdict is what walkin's guards say. What else comes with an answer of HTTP
-// goes nowhere: the answer is Connect's.
+// A verdict is the answer of walkin's guards. What else comes with an HTTP answer is
+// dropped: the answer is Connect's.
 type verdict struct {
 	passed  bool
 	refusal *walkin.Refusal
@@ -133,7 +133,8 @@ func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
 // own protocol. All others are answered by next, or by walkin.Refusal.ServeHTTP if next
 // is nil.
 func OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Refusal)) func(http.ResponseWriter, *http.Request, *walkin.Refusal) {
-	// Without its header a form of the site would look like a message of Connect's.
+	// Without Connect's header, a form of the site would look like a message of
+	// Connect's.
 	writer := connect.NewErrorWriter(connect.WithRequireConnectProtocolHeader())
 	if next == nil {
 		next = func(w http.ResponseWriter, r *http.Request, e *walkin.Refusal) { e.ServeHTTP(w, r) }

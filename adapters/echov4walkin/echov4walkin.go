@@ -1,6 +1,6 @@
-// Package echov4walkin puts walkin into echo v4, as echowalkin does into v5: [Handler] on the site, guards on
-// routes and groups, [Claims] in handlers, and walkin's forms with
-// [WrapHandler].
+// Package echov4walkin puts walkin into echo v4, as echowalkin does into v5: [Handler]
+// on the site, guards on routes and groups, [Claims] in handlers, and walkin's forms
+// with [WrapHandler].
 //
 //	e := echo.New()
 //	e.Use(middleware.RequestLogger(), middleware.Recover(), echov4walkin.Handler(wk))
@@ -139,8 +139,8 @@ func WrapMiddleware(mw func(http.Handler) http.Handler) echo.MiddlewareFunc {
 				wrapped = true
 				below := response.Writer
 				response.Writer, between.ResponseWriter = w, below
-				// Also after a panic: who recovers outside must not send the
-				// cookie of a user that is about to be undone.
+				// Also after a panic: middleware outside that recovers must not send
+				// the cookie of a user whose creation is about to be rolled back.
 				defer func() { response.Writer = below }()
 				if err = next(c); !response.Committed {
 					between.Pause()

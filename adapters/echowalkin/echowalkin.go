@@ -159,8 +159,8 @@ func WrapMiddleware(mw func(http.Handler) http.Handler) echo.MiddlewareFunc {
 				}
 				below := response.ResponseWriter
 				response.ResponseWriter, between.ResponseWriter = w, below
-				// Also after a panic: who recovers outside must not send the
-				// cookie of a user that is about to be undone.
+				// Also after a panic: middleware outside that recovers must not send
+				// the cookie of a user whose creation is about to be rolled back.
 				defer func() { response.ResponseWriter = below }()
 				if err = next(c); !response.Committed {
 					between.Pause()

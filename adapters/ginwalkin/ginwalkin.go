@@ -139,11 +139,12 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 			defer func() {
 				request.GiveBack(r, inside)
 				if out.of = nil; c.Writer == gin.ResponseWriter(out) || panics {
-					// Also after a panic: who recovers outside must not send the
-					// cookie of a user that is about to be undone.
+					// Also after a panic: middleware outside that recovers must not
+					// send the cookie of a user whose creation is about to be rolled
+					// back.
 					c.Writer = own
 				}
-				// A writer that compresses stays in front, as it does without us:
+				// A writer that compresses stays in front, as it does without walkin.
 				// gin's own 404 is written through it, and it has set a header.
 			}()
 			c.Next()
@@ -163,14 +164,15 @@ func Wrap(mw func(http.Handler) http.Handler) gin.HandlerFunc {
 	}
 }
 
-// writerKey is the key of the writer in front, in the request's context, and inFront in
-// c of whether it is there: a string, since others came with gin 1.11.
+// writerKey is the key of the writer in front, in the request's context. inFront is the
+// key in c that says whether the writer is there. It is a string, since other keys came
+// with gin 1.11.
 type writerKey struct{}
 
 const inFront = "walkin: the writer in front"
 
-// abort ends the chain after a refusal, which walkin has answered unless it is
-// the app's to do.
+// abort ends the chain after a refusal. walkin has answered, unless the answer is left
+// to the app.
 func abort(c *gin.Context, w *bridge.Writer) {
 	if refusal := w.Refusal(); refusal != nil {
 		_ = c.Error(refusal)
@@ -179,8 +181,8 @@ func abort(c *gin.Context, w *bridge.Writer) {
 	c.Abort()
 }
 
-// A writer is gin's own with walkin in front of what goes out. gin decides when
-// that is: a status is only noted until then, and may change.
+// A writer is gin's own, with walkin in front of what goes out. gin decides when that
+// is: until then a status is only noted, and may change.
 type writer struct {
 	gin.ResponseWriter
 	walkin  http.ResponseWriter // ends in ResponseWriter

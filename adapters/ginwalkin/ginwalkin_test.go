@@ -215,8 +215,8 @@ func TestHandleContext(t *testing.T) {
 	}
 }
 
-// TestHandleContextAfterPanic holds that no visitor gets the cookie of a user who was
-// undone.
+// TestHandleContextAfterPanic holds that no visitor gets the cookie of a user whose
+// creation was rolled back.
 func TestHandleContextAfterPanic(t *testing.T) {
 	a := suite.NewApp(t)
 	r := gin.New()

@@ -101,8 +101,8 @@ type streamOf struct {
 
 func (s streamOf) Context() context.Context { return s.ctx }
 
-// check lets walkin's own middleware and guards judge the call, as a request of
-// HTTP, and returns the context that they pass on.
+// check has walkin's own middleware and guards verify the call, as an HTTP request. It
+// returns the context that they pass on.
 func (g Guard) check(ctx context.Context, method string) (context.Context, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	r := (&http.Request{
@@ -112,8 +112,8 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 	if onlyReads(method) {
 		r.Method = http.MethodGet
 	}
-	// walkin.Config.Proxies.Trusted may have their word in any header, and the app
-	// asks for its own. What a browser alone would say stays out: no cookie ever.
+	// A proxy of walkin.Config.Proxies.Trusted may use any header, and the app reads
+	// its own. Headers that only a browser sends are left out: never a cookie.
 	for key, values := range md {
 		switch name := http.CanonicalHeaderKey(key); {
 		case strings.HasPrefix(key, ":"), strings.HasPrefix(name, "Sec-"):
@@ -141,8 +141,8 @@ func (g Guard) check(ctx context.Context, method string) (context.Context, error
 		return nil, status.Error(codes.Unauthenticated, "more than one token")
 	}
 	if len(tokens) == 1 {
-		// Only a bearer goes through Handler, which would make a user of anybody
-		// else who posts.
+		// Only a call with a bearer token goes through Handler. Handler would create a
+		// user for any other post.
 		if scheme, token, _ := strings.Cut(tokens[0], " "); strings.EqualFold(scheme, "bearer") {
 			r.Header.Set("Authorization", "Bearer "+token)
 			h = g.Middleware.Handler(h)
@@ -174,8 +174,8 @@ func onlyReads(fullMethod string) bool {
 	return options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 }
 
-// A verdict is what walkin says about a call: the context to go on with, or a
-// refusal. What else comes with an answer of HTTP goes nowhere.
+// A verdict is what walkin says about a call: the context to go on with, or a refusal.
+// What else comes with an HTTP answer is dropped.
 type verdict struct {
 	inside  context.Context
 	refusal *walkin.Refusal

@@ -22,7 +22,8 @@
 //	walkin.sweeps     {sweep}    sweeps that deleted users, or failed
 //	walkin.swept      {user}     anonymous users who were swept
 //
-// All are counters. The funnel is minted, persisted, changes of outcome upgraded.
+// All are counters. The funnel is minted, persisted, and changes with the outcome
+// upgraded.
 //
 // # Spans
 //

@@ -21,8 +21,8 @@
 //	walkin_sweeps_total                      sweeps that deleted users, or failed
 //	walkin_swept_total                       anonymous users who were swept
 //
-// The funnel is minted, persisted, changes of outcome upgraded. dashboard.json is
-// a Grafana dashboard of all of them.
+// The funnel is minted, persisted, and changes with the outcome upgraded.
+// dashboard.json is a Grafana dashboard of all of them.
 //
 // No label holds a user, a session or an address. None has more than a hundred values:
 // further values are recorded as "other".

@@ -70,8 +70,8 @@ func (h *Handler) changeUser(c *call) (any, error) {
 	return h.userOf(c.Context(), claims.UserID)
 }
 
-// mayChange asks for a recent proof where a permanent user changes how they sign in:
-// a tab that was left open must not be enough. A nonce of reauthenticate is one.
+// mayChange requires a recent proof where a permanent user changes how they sign in: a
+// tab that was left open must not be enough. A nonce of reauthenticate is such a proof.
 func (h *Handler) mayChange(c *call, claims *walkin.Claims, address bool) error {
 	if claims.Anonymous || !address && !c.has("password") {
 		return nil
@@ -144,8 +144,8 @@ func (h *Handler) changeData(c *call, claims walkin.Claims, current user, data m
 func (h *Handler) changeAddress(c *call, claims walkin.Claims, current user, p pending, provider string) (any, error) {
 	taken := fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
 	if _, err := h.store.Identity(c.Context(), provider, p.Address); err == nil {
-		// It says who has an account, as the original does and its clients want to know.
-		// What that costs: one message of the address's and the network's limit.
+		// It tells who has an account, as the original does and as its clients expect.
+		// Each try costs one message of the address's and the network's limit.
 		if err := h.takeSend(c, p.Address); err != nil {
 			return nil, err
 		}
@@ -175,8 +175,8 @@ func (h *Handler) changeAddress(c *call, claims walkin.Claims, current user, p p
 }
 
 // changeUnproven is for Config.Autoconfirm. The client keeps its old tokens, whose
-// session has ended: so its refresh token is good once more, for as long as its access
-// token lives, and that reads the user as they were until then.
+// session has ended. So its refresh token is valid once more, for as long as its access
+// token lives. Until then the access token reads the user as they were.
 func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p pending, provider string, taken error) (any, error) {
 	applied := func(ctx context.Context, change walkin.Change) error {
 		if change.Outcome != walkin.Linked {
@@ -324,7 +324,8 @@ func (h *Handler) unlink(c *call) (any, error) {
 }
 
 // unlinked removes an identity. Its answer has no room for tokens, so the session that
-// asked goes on, and the user's others end: one of them may have been opened with it.
+// asked goes on. The user's other sessions end: one of them may have been opened with
+// the identity.
 func (h *Handler) unlinked(c *call, claims walkin.Claims, i walkin.Identity) (any, error) {
 	if time.Since(claims.ProvenAt) > h.wk.RecentProof() {
 		return nil, fail(http.StatusUnprocessableEntity, "reauthentication_needed", "Unlinking requires reauthentication")

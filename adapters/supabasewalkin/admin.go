@@ -276,7 +276,8 @@ func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subj
 		if err := h.store.SetAnonymous(ctx, id, false); err != nil {
 			return err
 		}
-		// As at every upgrade: who held the anonymous token is not who was vouched for.
+		// As at every upgrade: the holder of the anonymous token is not the one whom
+		// the operator vouches for.
 		if err := h.store.DeleteSessions(ctx, id, uuid.Nil); err != nil {
 			return err
 		}

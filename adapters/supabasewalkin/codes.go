@@ -165,8 +165,8 @@ func (h *Handler) byLink(ctx context.Context, token string) (pending, error) {
 	return p, nil
 }
 
-// spend takes what a pending stands on, in the transaction of what it leads to: of two
-// who bring one code, one gets through.
+// spend deletes what a pending depends on, in the transaction of what it leads to. If
+// two requests bring one code, one of them succeeds.
 func (h *Handler) spend(p pending) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ticket, err := h.store.TakeTicket(ctx, codeKey(p.Kind, p.Address), time.Now())
@@ -219,8 +219,8 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 		message.Link = h.mailLink(m, p, redirectTo)
 	}
 	if err := send(c.Context(), message); err != nil {
-		// The reason is the operator's, and no 5xx: the client would try again by
-		// itself, and send once more.
+		// The reason is for the operator. It is not a 5xx, since the client would try
+		// again by itself, and send once more.
 		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send", Err: err})
 		return fail(http.StatusUnprocessableEntity, "email_address_not_authorized", "The message could not be sent")
 	}
@@ -229,8 +229,8 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 
 // mailLink is the one in a message.
 func (h *Handler) mailLink(m mailed, p pending, redirectTo string) string {
-	// As the original spells it, for clients that look at the link: with colons and
-	// slashes as they are.
+	// As the original spells it, with colons and slashes unescaped, for clients that
+	// parse the link.
 	to := strings.NewReplacer("%3A", ":", "%2F", "/").Replace(url.QueryEscape(h.redirect(redirectTo, p.Challenge != "")))
 	kind := p.Kind
 	if group(kind) == "email_change" {

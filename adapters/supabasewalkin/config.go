@@ -175,7 +175,7 @@ func orDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// publicKeys returns the middleware's key set in the words of the original.
+// publicKeys returns the middleware's key set in the format of the original.
 func publicKeys(wk *walkin.Middleware) ([]byte, error) {
 	answer := httptest.NewRecorder()
 	wk.JWKSHandler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))

@@ -172,7 +172,7 @@ func (h *Handler) read(c *call) error {
 	return nil
 }
 
-// field reads one field of the body; a field that is not there leaves into alone.
+// field reads one field of the body. If the field is missing, it does not change into.
 func (c *call) field(name string, into any) error {
 	text, ok := c.form[name]
 	if !ok || string(text) == "null" {
@@ -210,8 +210,8 @@ func fail(status int, code, message string) *failure {
 	return &failure{status: status, code: code, message: message}
 }
 
-// refuse answers with an error. What is the app's or the store's failure is told to the
-// operator; a 5xx is for those alone, since clients try those again.
+// refuse answers with an error. It reports a failure of the app or the store to the
+// operator. Only such failures are a 5xx, since clients try those again.
 func (h *Handler) refuse(c *call, err error) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
@@ -323,8 +323,8 @@ func matches(pattern, text string) bool {
 		if matches(after, rest[i:]) {
 			return true
 		}
-		// A host is no place for a wildcard that runs on: not past its end, nor
-		// into a port or a name before an @.
+		// A wildcard must not run past the end of a host, nor into a port or a name
+		// before an @.
 		if i < len(rest) && (!any && rest[i] == '/' || strings.IndexByte("@:?#", rest[i]) >= 0) {
 			return false
 		}

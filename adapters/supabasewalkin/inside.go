@@ -10,9 +10,9 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// The handlers of credential/oidc and credential/passkey do their own proving, bound
-// to a browser by a cookie or to a session. These clients have no cookies here, so
-// this endpoint keeps that cookie for them, in a ticket whose key only they have.
+// The handlers of credential/oidc and credential/passkey do their own proving, bound to
+// a browser by a cookie or to a session. These clients have no cookies here. So this
+// endpoint keeps that cookie for them, in a ticket whose key only they have.
 
 // A visitor is who such a handler sees.
 type visitor struct {
@@ -81,9 +81,9 @@ func (h *Handler) through(c *call, to http.Handler, v *visitor, in inner) (walki
 	return after, answer, nil
 }
 
-// keptOn gives the session that began a change which only added an identity its life
-// back, in place of the one that walkin opened for it: the answer has no room for
-// tokens, and nothing that the old ones could do was not proven a moment ago.
+// keptOn revives the session that began a change which only added an identity. It takes
+// the place of the session that walkin opened for the change. The answer has no room
+// for tokens, and all that the old ones could do was proven a moment ago.
 func (h *Handler) keptOn(c *call, old walkin.Claims, row walkin.Session, next uuid.UUID) error {
 	return h.store.InTx(c.Context(), func(ctx context.Context) error {
 		if _, err := h.store.User(ctx, old.UserID); err != nil {

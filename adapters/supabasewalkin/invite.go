@@ -48,8 +48,8 @@ type generated struct {
 	RedirectTo       string `json:"redirect_to"`
 }
 
-// generateLink hands a link to the operator in place of a message. It proves nothing:
-// who opens it has what the operator gave them.
+// generateLink returns a link to the operator instead of sending a message. It proves
+// nothing: the visitor who opens it has what the operator gave them.
 func (h *Handler) generateLink(c *call) (any, error) {
 	address, err := emailOf(c.text("email"))
 	if err != nil {

@@ -164,9 +164,9 @@ func (h *Handler) byWhoever(c *call, p pending) (pending, error) {
 
 // verifyLink is GET /verify: the link in a message, in whatever browser opens it.
 //
-// With PKCE it leads to a code that only the client with the verifier exchanges, and
-// changes nothing by itself: mail scanners open links too. Without, the tokens are in
-// the fragment, for a place that Config names exactly.
+// With PKCE it leads to a code that only the client with the verifier can exchange. It
+// changes nothing by itself: mail scanners open links too. Without PKCE the tokens are
+// in the fragment, for a place that Config names exactly.
 func (h *Handler) verifyLink(c *call) (any, error) {
 	query := c.URL.Query()
 	token := query.Get("token")
@@ -243,7 +243,7 @@ func (h *Handler) failed(c *call, to string, err error) elsewhere {
 	return elsewhere{to: to + "#" + values.Encode()}
 }
 
-// withQuery adds to the query that a place has already, and leaves the rest as it is.
+// withQuery adds to the existing query of a place, and leaves the rest as it is.
 func withQuery(to string, add url.Values) string {
 	u, err := url.Parse(to)
 	if err != nil {

@@ -53,8 +53,8 @@ func ceremonyKey(id string) string { return hashed("supabase-passkey:", id) }
 
 var errPasskeys = fail(http.StatusUnprocessableEntity, "passkey_disabled", "Passkeys are disabled")
 
-// owner returns the claims of a permanent user. An anonymous one is refused as by the
-// original: the answer to a registration has no room for the tokens of an upgrade.
+// owner returns the claims of a permanent user. It refuses an anonymous user, as the
+// original does: the answer to a registration has no room for the tokens of an upgrade.
 func (h *Handler) owner(c *call) (walkin.Claims, error) {
 	claims, err := h.user(c)
 	switch {

@@ -112,8 +112,8 @@ func (h *Handler) callback(c *call) (any, error) {
 		return h.refusedThere(c, a, fail(http.StatusBadRequest, "provider_email_needs_verification", "The provider refused")), nil
 	}
 	if a.Challenge != "" {
-		// Nothing is applied here: the browser that is led here need not be the one
-		// that began, and only the client with the verifier is.
+		// Nothing is applied here: the browser that comes here need not be the one that
+		// began. Only the client with the verifier is.
 		code, err := h.keepFlow(c, f)
 		if err != nil {
 			return nil, err
@@ -130,8 +130,8 @@ func (h *Handler) callback(c *call) (any, error) {
 	return h.withTokens(a.RedirectTo, answer, ""), nil
 }
 
-// posted is POST /callback/{provider}: a provider that answers with a form. The
-// browser comes for it with a request of its own, which brings its cookies.
+// posted is POST /callback/{provider}, for a provider that answers with a form. The
+// browser then fetches the answer with a request of its own, which brings its cookies.
 func (h *Handler) posted(w http.ResponseWriter, r *http.Request) {
 	c := &call{Request: r, w: w}
 	name := r.PathValue("provider")

@@ -101,7 +101,7 @@ func (h *Handler) refresh(c *call) (any, error) {
 }
 
 // A flow is what the code of a redirect leads to, for the client that knows the
-// verifier. What was proven on the way is applied only then: a link that is opened
+// verifier. What was proven on the way is applied only then. So a link that is opened
 // elsewhere, or in another's browser, changes nothing.
 type flow struct {
 	Challenge string `json:"challenge"`
@@ -117,7 +117,8 @@ func (h *Handler) exchange(c *call) (any, error) {
 	if code == "" || verifier == "" {
 		return nil, fail(http.StatusBadRequest, "validation_failed", "invalid request: both auth code and code verifier should be non-empty")
 	}
-	// Taken whatever the verifier is: a code has one use and no second guess.
+	// It is deleted, whether the verifier is right or wrong: a code has one use and no
+	// second guess.
 	ticket, err := h.store.TakeTicket(c.Context(), flowKey(code), time.Now())
 	if errors.Is(err, walkin.ErrNotFound) {
 		return nil, fail(http.StatusNotFound, "flow_state_not_found", "invalid flow state, no valid flow state found")
@@ -171,8 +172,9 @@ func (h *Handler) complete(c *call, p pending) (any, error) {
 	return h.opened(c, claims)
 }
 
-// completeByAdmin is for a change of address that an admin began: the link to the old
-// one is the first half, and changes nothing; the link to the new one proves that.
+// completeByAdmin is for a change of address that an admin began. The link to the old
+// address is the first half, and changes nothing. The link to the new address proves
+// that address.
 func (h *Handler) completeByAdmin(c *call, p pending) (any, error) {
 	if p.Kind == "email_change_current" {
 		return map[string]string{"msg": "Confirmation link accepted. Please proceed to confirm link sent to the other email", "code": "200"}, nil
@@ -245,8 +247,8 @@ func (h *Handler) completion(c *call, p pending) (as walkin.Claims, proof walkin
 	return as, proof, applied, nil
 }
 
-// replaceAddress removes the addresses that a new one takes the place of: a user has
-// one of a kind, to these clients. Its password goes along.
+// replaceAddress removes the addresses that a new one replaces, with their passwords.
+// To these clients, a user has one address of a kind.
 func (h *Handler) replaceAddress(ctx context.Context, change walkin.Change) error {
 	identities, err := h.store.Identities(ctx, change.UserID)
 	if err != nil {

@@ -75,7 +75,7 @@ func at(t time.Time) *time.Time {
 	return &t
 }
 
-// userOf returns a user as clients see them. One who is not there is user_not_found.
+// userOf returns a user as clients see them. A user who is not there is user_not_found.
 func (h *Handler) userOf(ctx context.Context, id uuid.UUID) (user, error) {
 	known, err := h.store.User(ctx, id)
 	if errors.Is(err, walkin.ErrNotFound) {
@@ -142,8 +142,8 @@ func (h *Handler) shown(known walkin.User, p Profile, identities []walkin.Identi
 	return u
 }
 
-// identityOf returns an identity as clients see it, and false for one that they know
-// nothing of, such as a passkey.
+// identityOf returns an identity as clients see it. It returns false for an identity
+// that they do not know, such as a passkey.
 func (h *Handler) identityOf(i walkin.Identity, p Profile) (identity, bool) {
 	shown := identity{
 		IdentityID: uuid.NewSHA1(identitySpace, []byte(i.Provider+"\x00"+i.Subject)),

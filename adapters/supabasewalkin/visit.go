@@ -13,9 +13,9 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// as returns a request for walkin, with nothing in it that a browser says by itself:
-// who it is from, a token says alone, so neither cookies nor an origin count. For a
-// user that is the token given; "" is a request without one.
+// as returns a request for walkin, without anything that a browser says by itself. The
+// token alone says who it is from, so neither cookies nor an origin count. If token is
+// "", the request has no user.
 func (h *Handler) as(r *http.Request, token string) *http.Request {
 	inner := r.Clone(r.Context())
 	inner.Method, inner.Body, inner.Form, inner.PostForm = http.MethodPost, http.NoBody, nil, nil
@@ -24,8 +24,8 @@ func (h *Handler) as(r *http.Request, token string) *http.Request {
 		switch name {
 		case "User-Agent", "X-Forwarded-For", "Forwarded":
 		default:
-			// Of all else only what names the client's address may stay, and that has
-			// the name that the app's proxy gives it.
+			// Of all other headers, only the one that names the client's address may
+			// stay. Its name is the one that the app's proxy uses.
 			if len(name) > 4 && name[:4] == "Sec-" || name == "Origin" || name == "Cookie" || name == "Authorization" || name == "From" || name == "Content-Type" {
 				delete(inner.Header, name)
 			}

@@ -40,16 +40,16 @@ type bound struct {
 // never is a bound of nothing.
 func never(time.Duration) int { return 0 }
 
-// at returns the bound of so many networks by a limit: what there is at once, and
-// what came back since.
+// at returns the bound that a limit sets for that many networks: what is there at once,
+// and what has come back since.
 func at(limit limit.Limit, networks int) func(time.Duration) int {
 	return func(lasted time.Duration) int {
 		return networks * (limit.Count + int(int64(limit.Count)*int64(lasted)/int64(limit.Per)))
 	}
 }
 
-// crowd opens the books of another crowd. It is not for the time when requests
-// are under way.
+// crowd adds another crowd to those that are counted. Do not call it while requests are
+// under way.
 func (s *site) crowd(name string, bounds ...bound) *crowd {
 	c := &crowd{name: name, status: map[int]int{}, bounds: bounds}
 	s.crowds = append(s.crowds, c)
@@ -105,7 +105,7 @@ func (s *site) event(ctx context.Context, e walkin.Event) {
 	}
 }
 
-// judge counts the rows that are there, and holds every crowd to its bounds.
+// judge counts the rows that are there, and checks the bounds of every crowd.
 func (s *site) judge(ctx context.Context) error {
 	lasted := time.Since(s.began)
 	var errs []error

@@ -49,8 +49,8 @@ type size struct {
 
 const atOnce = 24 // people in the site at the same moment
 
-// run plays the day on a site of its own. The error names everything that a
-// person lost, and everything that a robot got and should not have.
+// run simulates the day on a site of its own. The error names everything that a person
+// lost, and everything that a robot got and should not have.
 func run(ctx context.Context, out io.Writer, size size) error {
 	if size.people < 1 || size.town < 1 || size.robots < 0 || size.tries < 0 || size.atOnce < 1 || size.botnet < 1 {
 		return errors.New("it takes a person, another one in the town, and for robots a network and something to do")
@@ -92,8 +92,8 @@ func run(ctx context.Context, out io.Writer, size size) error {
 	wg.Wait()
 	errs.add(each(all, func(p *person) error { return p.takeStock(ctx, true) }))
 
-	// The evening: thieves who are after one name, and one who lives in the town.
-	// Those limits are their owners', too.
+	// The evening: attackers who are after one name, and one who lives in the town.
+	// Those limits are also the ones of the name's owner.
 	for _, thieves := range s.siege(all[0], townspeople, size) {
 		wg.Go(func() { errs.add(thieves(ctx)) })
 	}

@@ -133,8 +133,8 @@ func form(pairs ...string) io.Reader {
 	return strings.NewReader(values.Encode())
 }
 
-// patiently posts a form, and once more when the page says that very many sign in
-// just now, as people do.
+// patiently posts a form, and posts it again when the page says that very many sign in
+// at the moment, as people do.
 func (b *browser) patiently(ctx context.Context, path string, pairs ...string) (a answer, err error) {
 	for range 10 {
 		if a, err = b.post(ctx, path, pairs...); err != nil || a.status != http.StatusServiceUnavailable {
@@ -173,9 +173,9 @@ func (b *browser) act(ctx context.Context, path string, pairs ...string) (a answ
 	return a, hashes, nil
 }
 
-// solve does the work that a page asks for, and reports whether the site took it.
-// Where a crowd has made it harder meanwhile, it goes on with the harder one, as the
-// page's script does.
+// solve computes the proof of work that a page asks for, and reports whether the site
+// accepted it. Where a crowd has made it harder meanwhile, it goes on with the harder
+// one, as the page's script does.
 func (b *browser) solve(ctx context.Context, page answer) (solved bool, hashes int, err error) {
 	text, difficulty := challengeText.FindStringSubmatch(page.body), challengeBits.FindStringSubmatch(page.body)
 	if text == nil || difficulty == nil {

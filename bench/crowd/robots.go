@@ -41,8 +41,8 @@ var prefetches = [][2]string{
 	{"Sec-Purpose", "prefetch"}, {"Sec-Purpose", "prefetch;prerender"}, {"Purpose", "prefetch"}, {"X-Purpose", "preview"}, {"X-Moz", "prefetch"},
 }
 
-// perNetwork is how many rows walkin gives a network; what passes a challenge
-// has twenty times as many, and a /48 four times.
+// perNetwork is how many new users walkin allows a network. Clients that solve a
+// challenge get twenty times as many, and a /48 four times.
 var perNetwork = limit.Limit{Count: 30, Per: time.Hour}
 
 func times(n int, l limit.Limit) limit.Limit { return limit.Limit{Count: n * l.Count, Per: l.Per} }
@@ -138,8 +138,8 @@ func (s *site) robots(size size) (all []func(context.Context) error) {
 	return all
 }
 
-// hoard asks for challenges before it solves any, since they become harder with
-// each that was solved.
+// hoard asks for all challenges before it solves any, since they become harder with
+// each one that is solved.
 func (s *site) hoard(ctx context.Context, c *crowd, n int) error {
 	type open struct {
 		browser *browser
@@ -236,8 +236,8 @@ var (
 	perName           = limit.Limit{Count: 100, Per: time.Hour}
 )
 
-// thieves try a list of passwords with the names of people, while those come and
-// go: from one address, and from many.
+// thieves try a list of passwords with the names of people, while those people come and
+// go. They try from one address, and from many.
 func (s *site) thieves(people []*person, size size) []func(context.Context) error {
 	one := s.crowd("stolen passwords from one address", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perAddress, 1)))
 	many := s.crowd("stolen passwords from a botnet", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perAddress, size.botnet)))
@@ -255,8 +255,8 @@ func (s *site) thieves(people []*person, size size) []func(context.Context) erro
 	}
 }
 
-// siege is what keeps out people, too: guesses at one name from everywhere, and
-// guesses from an address that many share.
+// siege is the attack that also locks people out: guesses at one name from everywhere,
+// and guesses from an address that many share.
 func (s *site) siege(victim *person, town []*person, size size) []func(context.Context) error {
 	name := s.crowd("guesses at one name from everywhere", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perName, 1)))
 	one := s.crowd("guesses at one name from one address", rows(never), signIns(never), answers("tries", http.StatusUnauthorized, at(perNameAndNetwork, 1)))

@@ -23,8 +23,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// A site is a small one behind a proxy, as an owner would set it up: all limits
-// are walkin's own. Notes belong to user IDs.
+// A site is a small one behind a proxy, as an operator would set it up: all limits are
+// walkin's defaults. Notes belong to user IDs.
 type site struct {
 	db       *sql.DB
 	reader   *sql.DB

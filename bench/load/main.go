@@ -167,7 +167,7 @@ func (s *site) act(cookie string) string {
 }
 
 // A scene is what a crowd does. requests makes what n clients send, before the
-// clock starts.
+// measurement starts.
 type scene struct {
 	name     string
 	requests func(s *site, n int) [][]byte
@@ -252,8 +252,8 @@ func attack(address string, requests [][]byte, connections int) (result, error) 
 	return result{float64(len(requests)) / all.Seconds(), took[len(took)/2], took[len(took)*99/100]}, errors.Join(errs...)
 }
 
-// answer reads a response, as cheaply as can be: the clients have the same
-// processors as the server.
+// answer reads a response as cheaply as possible: the clients share the processors with
+// the server.
 func answer(in *bufio.Reader) error {
 	length := 0
 	for first := true; ; first = false {

@@ -73,8 +73,8 @@ type result struct {
 
 type results struct{ all []*result }
 
-// measure builds the benchmarks once and runs them all, again and again, so
-// that what else the machine does hits all of them alike.
+// measure builds the benchmarks once and runs them all, again and again. So other load
+// on the machine affects all of them alike.
 func (rs *results) measure(runs int, benchtime, match, raw string) error {
 	if runs == 0 {
 		return nil
@@ -178,8 +178,8 @@ func (rs *results) find(scene, alg, name string, cpus int) *result {
 	return nil
 }
 
-// ratio returns the median of the ratios of each run, or NaN: neighbours in
-// one run suffer from the same noise.
+// ratio returns the median of the ratios of each run, or NaN. Neighbours in one run
+// suffer from the same noise.
 func ratio(it, unit *result) float64 {
 	if it == nil || unit == nil {
 		return math.NaN()
@@ -302,8 +302,8 @@ func format(ratio float64) string {
 	return strconv.FormatFloat(ratio, 'f', 0, 64)
 }
 
-// alone is the environment of a build without the workspace: with it the peers
-// would have the versions that other modules need.
+// alone is the environment of a build without the workspace. With the workspace, the
+// peers would have the versions that other modules need.
 func alone() []string { return append(os.Environ(), "GOWORK=off") }
 
 // versions names what was measured.

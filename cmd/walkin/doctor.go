@@ -22,8 +22,8 @@ type fault struct {
 	Message string `json:"message"`
 }
 
-// A doctor asks a running site as browsers, robots and proxies do. It signs in
-// nowhere and writes nothing.
+// A doctor sends requests to a running site as browsers, robots and proxies do. It does
+// not sign in and writes nothing.
 type doctor struct {
 	client *http.Client
 	page   *url.URL

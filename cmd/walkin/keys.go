@@ -75,13 +75,13 @@ func keysGenerate() *cobra.Command {
 	return c
 }
 
-// A keySet is a JWKS, in which keys that are kept stay as they are written.
+// A keySet is a JWKS. Keys that it keeps stay as they are written.
 type keySet struct {
 	Keys []json.RawMessage `json:"keys"`
 }
 
-// readKeys reads a key set from standard input or a file. It is never an argument, which
-// other users of the machine could read.
+// readKeys reads a key set from standard input or a file. The set is never an argument,
+// which other users of the machine could read.
 func readKeys(c *cobra.Command, file string) (keySet, []walkin.Key, error) {
 	var set keySet
 	var in io.Reader = c.InOrStdin()

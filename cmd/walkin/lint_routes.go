@@ -127,7 +127,8 @@ type finding struct {
 	line, column int
 }
 
-// findings returns each once, by place: a package is vetted with and without its tests.
+// findings returns each finding once, by place: a package is vetted with and without
+// its tests.
 func (t vetTree) findings() []finding {
 	var out []finding
 	here, _ := os.Getwd()

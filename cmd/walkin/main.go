@@ -56,8 +56,8 @@ func runWith(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	return 0
 }
 
-// group is a command that only holds others. Cobra would show its help for a
-// word that it does not know, and call that a success.
+// group is a command that only holds others. For an unknown word, Cobra would show its
+// help and call that a success.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		_ = c.Usage() // to standard error

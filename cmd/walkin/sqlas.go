@@ -60,8 +60,8 @@ func sqlCommand() *cobra.Command {
 	return c
 }
 
-// claims are those of the user that a query runs as. The actor has the transaction read
-// only, whatever the query says.
+// claims are those of the user that a query runs as. The actor makes the transaction
+// read-only, whatever the query says.
 func (t *tool) claims(ctx context.Context, as string) (walkin.Claims, error) {
 	c := walkin.Claims{Actor: uuid.New()}
 	switch as {

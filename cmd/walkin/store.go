@@ -33,8 +33,8 @@ type tool struct {
 	talk   io.Writer
 }
 
-// quiet is a store that this program announces nothing to: how long tokens live is for
-// the site to say.
+// quiet is a store to which this program does not announce how long tokens live: only
+// the site knows that.
 type quiet struct{ *sqlstore.Store }
 
 // AnnounceTokenLife implements walkin.DatabaseStore.
@@ -51,7 +51,8 @@ func command(use, short string, args cobra.PositionalArgs, run func(t *tool, arg
 	return c
 }
 
-// onStore makes a command that works on a store; made says that its tables must be there.
+// onStore makes a command that works on a store. made says that its tables must be
+// there.
 func onStore(use, short string, made bool, args cobra.PositionalArgs, run func(ctx context.Context, t *tool, args []string) error) *cobra.Command {
 	var dsn string
 	var c *cobra.Command
@@ -69,8 +70,8 @@ func onStore(use, short string, made bool, args cobra.PositionalArgs, run func(c
 	return c
 }
 
-// open opens the store. Fails closed: without the tables, or those of another version,
-// nothing is done, since how long tokens live is in them.
+// open opens the store. Fails closed: without the tables, or with those of another
+// version, nothing is done, since how long tokens live is in them.
 func (t *tool) open(ctx context.Context, made bool) error {
 	driver, dsn, dialect, err := parseStore(t.dsn, made)
 	if err != nil {

@@ -45,8 +45,8 @@ func rowOf(u walkin.ListedUser) row {
 	return r
 }
 
-// write writes a line of a table. What users chose as names is quoted where a terminal
-// could take it for its own.
+// write writes a line of a table. Names that users chose are quoted where a terminal
+// could interpret them.
 func (r row) write(w io.Writer) {
 	kind := "permanent"
 	if r.Anonymous {

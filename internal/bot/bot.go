@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// Is reports whether the request looks like it comes from something else than a
-// visitor's browser; walkin.IsBot says how it decides.
+// Is reports whether the request seems to come from something other than a visitor's
+// browser. walkin.IsBot says how it decides.
 func Is(r *http.Request) bool {
 	var buf [512]byte
 	ua := newAgent(buf[:copy(buf[:], r.UserAgent())])
@@ -109,9 +109,9 @@ func (a *agent) withoutInnocents(buf []byte) agent {
 	return newAgent(text)
 }
 
-// crawlers are parts of the names under which robots present themselves. Here
-// and in libraries is only what would pass for a browser otherwise, or should
-// be a robot with every method; the shape finds the rest. At least 3 bytes each.
+// crawlers are parts of the names under which robots present themselves. This list and
+// libraries hold only what would otherwise pass for a browser, or should be a robot
+// with every method. The shape finds the rest. Each has at least 3 bytes.
 var crawlers = []string{
 	"bot", "crawl", "spider", "slurp", "scrape", "scraping", "scrapy", "archiv", "nutch", "larbin", "httrack", "fetcher",
 	"inspect", "verification", "linkcheck", "link check", "-agent",

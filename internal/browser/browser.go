@@ -18,8 +18,8 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// New starts a browser, or skips the test when there is none. It is gone when the
-// test ends, and after five minutes in any case.
+// New starts a browser, or skips the test when there is none. The browser ends with the
+// test, and after five minutes in any case.
 func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -88,8 +88,7 @@ func newTab(t *testing.T, browser context.Context, listeners []func(any), option
 }
 
 // listen notes what the console shows: errors of scripts, refusals by the content
-// security policy, bad markup, missing files. That the site refuses something is
-// no complaint.
+// security policy, bad markup, missing files. A refusal by the site is not noted.
 func (b *Tab) listen(ev any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -182,7 +182,8 @@ func (f *firefox) open(t *testing.T, beside driver) driver {
 }
 
 func (p *firefoxPage) navigate(ctx context.Context, url string) error {
-	// Its own waiting misses a page at times whose site lives in another process.
+	// Firefox's own waiting sometimes misses a page whose site lives in another
+	// process.
 	if err := evaluate(ctx, p, "(window.left = true)", new(any)); err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 // Engines are the browsers that a test of what browsers do runs in.
 var Engines = []string{"chromium", "firefox", "webkit"}
 
-// patience is how long a browser gets for one thing. The tests of a whole
-// repository run beside it.
+// patience is how long a browser gets for one thing. It is long because the tests of a
+// whole repository run beside it.
 const patience = time.Minute
 
 // An Engine is a browser that runs.
@@ -38,8 +38,8 @@ type driver interface {
 	close()
 }
 
-// Start starts an engine, or skips the test when it is not installed. It is gone
-// when the test ends.
+// Start starts an engine, or skips the test when it is not installed. The engine ends
+// with the test.
 func Start(t *testing.T, name string) Engine {
 	t.Helper()
 	switch name {
@@ -182,8 +182,8 @@ func until(ctx context.Context, look func() (ok bool, err error)) error {
 	}
 }
 
-// Leave does something that leads to another page, or to the same one once more,
-// and waits for it.
+// Leave runs an action that leads to another page, or to the same one once more, and
+// waits for that page.
 func (p *Page) Leave(action func()) {
 	p.T.Helper()
 	// A page that comes back from the browser's memory is the old one.

@@ -17,8 +17,8 @@ type Proxies struct {
 	header  string
 }
 
-// New returns the proxies of these networks, which name the client in one header:
-// X-Forwarded-For, where it is empty. The error names all that is wrong.
+// New returns the proxies of these networks, which name the client in one header. If
+// the header is empty, it is X-Forwarded-For. The error names all mistakes.
 func New(networks []netip.Prefix, header string) (*Proxies, error) {
 	p := &Proxies{header: http.CanonicalHeaderKey(header)}
 	var errs []error
@@ -49,14 +49,14 @@ func New(networks []netip.Prefix, header string) (*Proxies, error) {
 }
 
 // Client returns the address of the client, as walkin.Middleware.ClientAddr says. It
-// fails closed: where a trusted proxy names none, it is that proxy's.
+// fails closed: where a trusted proxy names no client, the address is that proxy's.
 func (p *Proxies) Client(r *http.Request) netip.Addr {
 	addr, ok := parsePeer(r.RemoteAddr)
 	if !ok || !p.isTrusted(addr) {
 		return addr
 	}
-	// Only one header is believed. Proxies pass on what they do not set
-	// themselves, so every other one is the client's own words.
+	// Only one header is trusted. Proxies pass on what they do not set themselves, so
+	// every other header can be forged by the client.
 	lines := r.Header[p.header]
 	switch p.header {
 	case forwardedFor:
@@ -89,9 +89,8 @@ func (p *Proxies) walk(known netip.Addr, lines []string, last func(string) (node
 			node, line, more = last(line)
 			addr, ok := parseNode(node)
 			if !ok {
-				// Also an empty one: it may stand for a client that its
-				// proxy could not name, and to skip it is to believe that
-				// client.
+				// An empty one counts, too. It may stand for a client that its proxy
+				// could not name, and to skip it is to trust that client.
 				return known
 			}
 			if known = addr; !p.isTrusted(addr) {
@@ -120,7 +119,7 @@ func Networks(addr netip.Addr) []string {
 	}
 }
 
-// HasPeer reports whether a request says which address it came from. One that came by
+// HasPeer reports whether a request says which address it came from. A request through
 // a Unix socket does not.
 func HasPeer(r *http.Request) bool {
 	_, ok := parsePeer(r.RemoteAddr)
@@ -225,8 +224,8 @@ func forwardedNode(hop string) string {
 		if strings.HasPrefix(value, `"`) {
 			value, hop, ok = cutQuoted(value)
 		} else {
-			// Too kind to tokens: "for=[::1]" and "for=192.0.2.1:80" should
-			// be quoted, and are understood.
+			// More tolerant than the RFC: "for=[::1]" and "for=192.0.2.1:80" should be
+			// quoted, and are accepted.
 			end := strings.IndexByte(value, ';')
 			if end < 0 {
 				end = len(value)
@@ -266,8 +265,7 @@ func cutQuoted(s string) (text, rest string, ok bool) {
 	return "", "", false
 }
 
-// isInternal reports whether an address is none that a visitor of a public site
-// has.
+// isInternal reports whether an address is one that no visitor of a public site has.
 func isInternal(addr netip.Addr) bool {
 	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// WithReturnTo returns a page with a way back in its query, unless that is no path of
-// this site.
+// WithReturnTo returns the URL of a page with a return path in its query. A path that
+// is not one of this site is left out.
 func WithReturnTo(page, path string) string {
 	path = Path(path, "")
 	if path == "" {
@@ -22,9 +22,9 @@ func WithReturnTo(page, path string) string {
 	return page + separator + "return_to=" + url.QueryEscape(path)
 }
 
-// Path returns s when it is a path of this site that no browser takes for
-// anything else, and fallback otherwise. Browsers read \ as /, drop tabs and
-// line breaks, and resolve dots; servers in between may decode once more.
+// Path returns s when it is a path of this site that no browser takes for anything
+// else, and fallback otherwise. Browsers read \ as /, drop tabs and line breaks, and
+// resolve dots. Servers in between may decode once more.
 func Path(s, fallback string) string {
 	if len(s) > 2048 || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") {
 		return fallback

@@ -161,9 +161,9 @@ func (t *tree) serve(dir, version string) (user, error) {
 	return newUser(proxy, cache)
 }
 
-// runTidy runs go mod tidy in every module. It takes the others of ours from a
-// proxy of the tree, since go mod tidy does not look at go.work, and leaves
-// their checksums out of go.sum: they are of a tree that goes on changing.
+// runTidy runs go mod tidy in every module. It takes our other modules from a proxy of
+// the tree, since go mod tidy does not look at go.work. It leaves their checksums out
+// of go.sum, since the tree goes on changing.
 func runTidy() error {
 	t, err := readTree(".")
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 
 const ours = "github.com/walkin-go/walkin"
 
-// A tree is the repository as it lies on the disk: every module that go.work
-// names. A module that is added there later is in each check by itself.
+// A tree is the repository as it is on the disk: every module that go.work names. A
+// module that is added there later is part of each check automatically.
 type tree struct {
 	root    string
 	modules []*module

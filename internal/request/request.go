@@ -57,7 +57,7 @@ const (
 	AppAuth   // another scheme
 )
 
-// Facts are what is known about who sent a request. The zero Facts were not read.
+// Facts are what is known about the sender of a request. The zero Facts were not read.
 type Facts struct {
 	Method Method
 	From   From
@@ -93,8 +93,8 @@ func (f Facts) IsPrefetch() bool { return f.has(prefetch) }
 // IsUpgrade reports whether another protocol than HTTP is to be spoken.
 func (f Facts) IsUpgrade() bool { return f.has(upgrade) }
 
-// IsBrowser reports whether the request has any mark of a browser: what only
-// browsers say, or a cookie of ours.
+// IsBrowser reports whether the request has any sign of a browser: a header that only
+// browsers send, or a cookie of ours.
 func (f Facts) IsBrowser() bool { return f.has(browser | cookie) }
 
 // SaysBrowser reports whether the request itself says that a browser sent it.
@@ -135,8 +135,8 @@ func (f Facts) WhyNotAct(live bool) string {
 
 // A Site is what [Read] has to be told.
 type Site struct {
-	// Trusts reports whether the app trusts an origin; IsExempt whether it lets
-	// other sites send this very request. Both are asked about unsafe requests
+	// Trusts reports whether the app trusts an origin. IsExempt reports whether the app
+	// lets other sites send this very request. Both are asked about unsafe requests
 	// from elsewhere, and Trusts about others with an Origin as well.
 	Trusts   func(origin string) bool
 	IsExempt func(*http.Request) bool
@@ -148,8 +148,8 @@ type Site struct {
 	Partitioned bool // cookies come along from every site that embeds this one
 }
 
-// Read reads r. Cookie says that r has a cookie of ours, and lax that it has one
-// that browsers send along with no other site's unsafe request.
+// Read reads r. hasCookie says that r has a cookie of ours. hasLax says that r has one
+// that browsers do not send along with another site's unsafe request.
 func Read(r *http.Request, s *Site, hasCookie, hasLax bool) Facts {
 	f := Facts{Method: method(r.Method)}
 	h := r.Header
@@ -203,7 +203,7 @@ func auth(h http.Header, s *Site, browser bool) Auth {
 	switch strings.ToLower(scheme) {
 	case "basic", "digest", "negotiate", "ntlm":
 		// A browser sends these by itself, to a site behind a password or an
-		// identity-aware proxy. A program means them.
+		// identity-aware proxy. An API client sends them on purpose.
 		if browser {
 			return NoAuth
 		}
@@ -211,9 +211,8 @@ func auth(h http.Header, s *Site, browser bool) Auth {
 	return AppAuth
 }
 
-// Bearer returns the token of an Authorization header with that scheme (RFC
-// 6750 §2.1). Other schemes, such as the Basic of a staging site, are not ours
-// to look at.
+// Bearer returns the token of an Authorization header with that scheme (RFC 6750 §2.1).
+// walkin does not read other schemes, such as the Basic of a staging site.
 func Bearer(h http.Header) (string, bool) {
 	values := h["Authorization"]
 	if len(values) == 0 {
@@ -309,8 +308,8 @@ func isReport(h http.Header) bool {
 	return false
 }
 
-// isSelf reports whether an Origin is the site's own, to the letter. Over http a
-// stranger on the way may have written the page.
+// isSelf reports whether an Origin is exactly the site's own. Over http a stranger on
+// the way may have written the page.
 func isSelf(origin string, r *http.Request, s *Site) bool {
 	host, ok := strings.CutPrefix(origin, "https://")
 	if !ok && s.Insecure {
@@ -362,8 +361,8 @@ func Accepts(h http.Header, mediaType string) bool {
 	return false
 }
 
-// First is h.Get for a name that is spelt as net/http does, which a request
-// without a user asks for by the dozen.
+// First is h.Get for a name in the canonical spelling of net/http. A request without a
+// user asks for dozens of such names.
 func First(h http.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[0]
@@ -371,9 +370,9 @@ func First(h http.Header, name string) string {
 	return ""
 }
 
-// WantsPage reports whether a person looks at the answer: a browser opens it, the
-// client takes HTML, or a library asks that puts HTML into the page. Of those most
-// say text/html as well.
+// WantsPage reports whether a person sees the answer. That is so if a browser opens it,
+// if the client accepts HTML, or if a library asks that puts HTML into the page. Most
+// of those say text/html as well.
 func WantsPage(h http.Header) bool {
 	return First(h, "Sec-Fetch-Mode") == "navigate" || Accepts(h, "text/html") || Library(h) != NoLibrary
 }
@@ -405,8 +404,8 @@ func Library(h http.Header) HypermediaLibrary {
 	return NoLibrary
 }
 
-// IsMachinePath reports whether machines ask for a path. Health checks have names
-// that people's pages have as well, so where a browser asks they are any page.
+// IsMachinePath reports whether machines ask for a path. Health checks have names that
+// people's pages have as well. So where a browser asks, they are ordinary pages.
 func IsMachinePath(path string, browser bool) bool {
 	switch path {
 	case "/robots.txt", "/favicon.ico", "/sitemap.xml", "/ads.txt":

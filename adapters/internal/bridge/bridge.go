@@ -1,5 +1,5 @@
-// Package bridge is what the adapters share: the writer that stands between
-// walkin and a framework's own.
+// Package bridge holds what the adapters share: the writer that stands between walkin
+// and a framework's own.
 package bridge
 
 import (
@@ -12,10 +12,10 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 )
 
-// A Writer is what an adapter hands to a middleware of walkin's in place of the
-// framework's writer. The handlers see it only below a writer of walkin's, when
-// there is a cookie to set; a middleware that returns it as it is has passed
-// the framework's writer through.
+// A Writer is what an adapter passes to a middleware of walkin's in place of the
+// framework's writer. The handlers see it only below a writer of walkin's, when there
+// is a cookie to set. A middleware that passes it on unchanged has passed the
+// framework's writer through.
 type Writer struct {
 	http.ResponseWriter // where it writes to; the adapter may change it
 
@@ -28,9 +28,9 @@ type Writer struct {
 // New returns a Writer for one call of a middleware.
 func New(w http.ResponseWriter) *Writer { return &Writer{ResponseWriter: w} }
 
-// OnRefuse is for walkin.Config: it leaves the answer to the framework. The
-// adapter that called the middleware finds the refusal with [Writer.Refusal];
-// where no adapter did, walkin answers.
+// OnRefuse is for walkin.Config: it leaves the answer to the framework. The adapter
+// that called the middleware finds the refusal with [Writer.Refusal]. Where no adapter
+// did, walkin answers.
 func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	for inner := w; ; {
 		switch t := inner.(type) {
@@ -49,16 +49,16 @@ func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 // Refusal returns what [OnRefuse] was called with, or nil.
 func (w *Writer) Refusal() *walkin.Refusal { return w.refusal }
 
-// Pause says that the handlers are done and have left the answer to the
-// framework, which gives it after the middleware has returned: a page for an
-// error, or for what was not found.
+// Pause says that the handlers are done and have left the answer to the framework. The
+// framework answers after the middleware has returned: with a page for an error, or for
+// what was not found.
 func (w *Writer) Pause() {
 	w.paused = true
 	w.cookies = slices.Clone(w.Header()["Set-Cookie"])
 }
 
 // Late reports whether the middleware has set a cookie after Pause. Then the
-// framework's answer must still go through w, or one that a cache may keep
+// framework's answer must still go through w. Otherwise an answer that a cache may keep
 // could carry the cookie.
 func (w *Writer) Late() bool {
 	w.late = w.paused && !slices.Equal(w.cookies, w.Header()["Set-Cookie"])
@@ -90,8 +90,8 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// FlushError is what http.ResponseController looks for first. After a refusal
-// there is nothing to flush: the answer is still to come.
+// FlushError is what http.ResponseController looks for first. After a refusal there is
+// nothing to flush: the answer is still to come.
 func (w *Writer) FlushError() error {
 	if w.refusal != nil {
 		return nil
@@ -100,8 +100,8 @@ func (w *Writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Flush makes w an http.Flusher, which the writers of all frameworks are,
-// whatever the one inside can do.
+// Flush makes w an http.Flusher, as the writers of all frameworks are, whatever the one
+// inside can do.
 func (w *Writer) Flush() { _ = w.FlushError() }
 
 // Hijack makes w an http.Hijacker, for the same reason.

@@ -1,4 +1,4 @@
-// Package labels keeps what becomes a label of a metric to a handful of values.
+// Package labels limits the values of a metric's label to a small number.
 package labels
 
 import (
@@ -9,9 +9,9 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// most is how many values of one label are told apart. walkin's own reasons are
-// about forty, and an app adds its own; a database of metrics keeps a series for
-// each for ever.
+// most is how many values of one label are kept apart. walkin's own reasons are about
+// forty, and an app adds its own. A metrics database keeps a series for each of them
+// for ever.
 const most = 100
 
 // A Set is the values that a label has had. The zero Set is empty. It may be used
@@ -21,8 +21,8 @@ type Set struct {
 	seen map[string]bool
 }
 
-// Of returns value, or "other" when there are too many different ones, or when it
-// is no text: whatever an app puts there, strangers make no series without end.
+// Of returns value, or "other" when there are too many different values, or when it is
+// not text. So strangers cannot create series without end, whatever an app puts there.
 func (s *Set) Of(value string) string {
 	if !utf8.ValidString(value) {
 		return "other"
@@ -45,8 +45,8 @@ func (s *Set) Of(value string) string {
 	return value
 }
 
-// Reason returns the reason of an event in one word. Where walkin says what was
-// wrong with a token and then why its visitor got no other, it is the latter.
+// Reason returns the reason of an event in one word. An event may say what was wrong
+// with a token and then why its visitor got no other one. Reason returns the latter.
 func Reason(e walkin.Event) string {
 	if i := strings.LastIndexByte(e.Reason, ','); i >= 0 {
 		return e.Reason[i+1:]

@@ -226,7 +226,7 @@ var rows = []row{
 	{name: "signing out", who: "permanent", request: act("/sign-out"), status: 303, location: "/", cookies: "-anon -perm", cache: private, rows: 1},
 	{name: "signing out by GET", who: "permanent", request: fetch("/sign-out"), status: 405, text: notAllowed, cache: refused, rows: 1},
 
-	// Manners: what carries a cookie is kept by no cache, and nothing else is touched.
+	// What carries a cookie is kept by no cache, and nothing else is changed.
 	{name: "a page for caches", who: "anonymous", request: visit("/public"), status: 200, text: "for everyone", cache: public, rows: 1},
 	{name: "a page for caches, on a first visit", who: "nobody", request: visit("/public"), status: 200, text: "for everyone", cookies: "anon", cache: private},
 	{name: "a page for caches, at a renewal", who: "anonymous", request: visit("/public"), status: 200, text: "for everyone", cookies: "anon", cache: private, rows: 1, config: renewing},
@@ -427,7 +427,7 @@ func (s Stack) notFound(t *testing.T) {
 	}
 }
 
-// panics holds that no cookie leads to a user whose row was undone.
+// panics holds that no cookie leads to a user whose row was rolled back.
 func (s Stack) panics(t *testing.T) {
 	for name, tt := range map[string]struct {
 		who, method string

@@ -89,7 +89,7 @@ func concerned(pass *analysis.Pass) bool {
 	return false
 }
 
-// findUsers looks whether the package, or one that it imports, tells visitors apart.
+// findUsers reports whether the package, or one that it imports, tells visitors apart.
 func (p *pkg) findUsers() {
 	for _, obj := range p.TypesInfo.Uses {
 		room, ours := roomOf(pathOf(obj))

@@ -124,7 +124,8 @@ func (ev *evaluator) receiver(call *ast.CallExpr, in *env) value {
 	return recv
 }
 
-// packed evaluates arguments for a function's parameters: the variadic ones are one.
+// packed evaluates arguments for a function's parameters. All variadic arguments are
+// one.
 func (ev *evaluator) packed(s *types.Signature, call *ast.CallExpr, in *env) []value {
 	args := ev.args(call.Args, call.Ellipsis.IsValid(), in)
 	if n := s.Params().Len(); s.Variadic() && len(args) >= n-1 {
@@ -261,8 +262,9 @@ func (ev *evaluator) chain(c chained, name string, call *ast.CallExpr, in *env) 
 	return nil
 }
 
-// callElsewhere is a call of a package that was not analyzed. A handler that it
-// makes of handlers hands on to them; what it makes of functions is not known.
+// callElsewhere is a call of a package that was not analyzed. If it makes a handler
+// from handlers, the new one passes requests on to them. What it makes from functions
+// is not known.
 func (ev *evaluator) callElsewhere(fn *types.Func, call *ast.CallExpr, in *env) []value {
 	args := ev.args(call.Args, call.Ellipsis.IsValid(), in)
 	results := fn.Signature().Results()

@@ -134,7 +134,7 @@ func clauses(body *ast.BlockStmt) (out [][]ast.Stmt) {
 }
 
 // goesOn reports whether a handler does anything before it returns. In the block that
-// refused it may log, and whatever else does not write an answer.
+// refused it may log, or do anything else that does not write an answer.
 func (p *pkg) goesOn(rest [][]ast.Stmt) bool {
 	for depth, list := range rest {
 		for _, s := range list {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// claims finds claims whose ok was dropped and whose Anonymous is read: a request
+// claims finds claims whose ok was dropped and whose Anonymous is read. A request
 // without a user then passes for one of a permanent user. Behind a guard there is
 // always a user.
 func (p *pkg) claims(w *walker) {
@@ -127,8 +127,9 @@ func (p *pkg) guardedDecl(fn *ast.FuncDecl, w *walker, callers map[*ast.FuncDecl
 	return reached || len(callers[fn]) > 0
 }
 
-// callers returns, for each function of the package, the functions that call it: a
-// literal that is a handler of its own where there is one, or else the declaration.
+// callers returns, for each function of the package, the functions that call it. A
+// caller is the literal that is a handler of its own, if there is one, or else the
+// declaration.
 func (p *pkg) callers() map[*ast.FuncDecl][]ast.Node {
 	out := map[*ast.FuncDecl][]ast.Node{}
 	for _, decl := range p.decls {
@@ -158,8 +159,8 @@ func (p *pkg) callers() map[*ast.FuncDecl][]ast.Node {
 	return out
 }
 
-// readsAnonymous returns where a function reads Anonymous of claims, unless it asks
-// in another way whether there are any.
+// readsAnonymous returns where a function reads Anonymous of claims, unless it checks
+// in another way that there are any.
 func (p *pkg) readsAnonymous(fn ast.Node, claims types.Object) (at token.Pos) {
 	of := func(e ast.Expr, field string) bool {
 		sel, ok := ast.Unparen(e).(*ast.SelectorExpr)

@@ -10,8 +10,8 @@ import (
 
 const prefix = "//walkin:"
 
-// A directive is a comment "//walkin:allow reason". It holds for its own line and,
-// where nothing else is on that, for the one below the comment.
+// A directive is a comment "//walkin:allow reason". It holds for its own line. Where
+// nothing else is on that line, it also holds for the line below.
 type directive struct {
 	pos    token.Pos
 	word   string

@@ -13,7 +13,7 @@ const (
 )
 
 // An evaluator walks through the functions that set a site up, with the routers and
-// handlers they make, as far as their text says. It takes each branch and each loop
+// handlers they make, as far as the source tells. It takes each branch and each loop
 // once. It never runs anything.
 type evaluator struct {
 	*pkg

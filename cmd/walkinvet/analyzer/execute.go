@@ -6,8 +6,8 @@ import (
 	"go/types"
 )
 
-// invoke walks through a function that is called with args; those beyond, and nil,
-// are not known. It returns its results.
+// invoke walks through a function that is called with args, and returns its results.
+// Further arguments, and nil, are not known.
 func (ev *evaluator) invoke(c *closure, args []value, at ast.Node) []value {
 	body := bodyOf(c.fn)
 	if body == nil || ev.running[c.fn] || ev.depth > maxDepth || ev.steps > maxSteps {
@@ -227,7 +227,8 @@ func (ev *evaluator) put(target ast.Expr, v value, in *env) {
 	}
 }
 
-// loop takes a list that is known element by element, and any other once.
+// loop goes through a list element by element if the elements are known, and otherwise
+// once.
 func (ev *evaluator) loop(s *ast.RangeStmt, in *env) {
 	list, ok := ev.eval(s.X, in).(*listed)
 	if !ok || len(list.elems) == 0 {

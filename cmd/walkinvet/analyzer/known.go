@@ -10,7 +10,7 @@ import (
 const module = "github.com/walkin-go/walkin"
 
 // roomOf returns which package of walkin's a path is: "" for the root, "quota",
-// "adapters/ginwalkin". The example is an app like any other.
+// "adapters/ginwalkin". The example counts as an app like any other.
 func roomOf(path string) (room string, ok bool) {
 	rest, ok := strings.CutPrefix(path, module)
 	if !ok || rest != "" && rest[0] != '/' {
@@ -150,11 +150,11 @@ func isUnsafe(method string) bool {
 	return false
 }
 
-// authLike are names of middlewares of other packages that ask for credentials of
-// their own. What is behind one is not for walkin's visitors in the first place.
+// authLike are names of middlewares of other packages that check credentials of their
+// own. What is behind one is not for walkin's visitors in the first place.
 var authLike = regexp.MustCompile(`(?i)auth|jwt|apikey|signature|hmac|verif|require|login|guard|permission`)
 
-// isOpenPath reports whether a route is there for visitors without a user: the app's
+// isOpenPath reports whether a route is meant for visitors without a user: the app's
 // own sign-in, or a webhook, which proves itself by a signature.
 func isOpenPath(path string) bool {
 	for segment := range strings.SplitSeq(strings.ToLower(path), "/") {

@@ -14,9 +14,9 @@ func (p *pkg) late(fn ast.Node, body *ast.BlockStmt) {
 	p.lateIn(body.List, map[types.Object]ast.Node{})
 }
 
-// lateIn goes through statements in order; begun has the responses that are written
-// to on every way that leads there. What a block writes that ends in a return is
-// forgotten behind it.
+// lateIn goes through statements in order. begun has the responses that are written to
+// on every path that leads there. What is written in a block that ends in a return does
+// not count behind the block.
 func (p *pkg) lateIn(list []ast.Stmt, begun map[types.Object]ast.Node) {
 	for _, s := range list {
 		blocks := blocksOf(s)

@@ -39,11 +39,11 @@ func (s says) or(t says) says {
 	return s
 }
 
-// decides reports whether a handler settles by itself who may do what it does.
+// decides reports whether a handler decides by itself who may do what it does.
 func (s says) decides() bool { return s.Gates || s.Asks || s.Refuses }
 
-// guards reports whether a middleware may keep a visitor from what it hands on to,
-// which begins at next: what comes after that is error handling.
+// guards reports whether a middleware may keep a visitor from the handler that it
+// calls. It looks at what comes before next: what comes after that is error handling.
 func (s says) guards(next token.Pos) bool {
 	before := func(said bool, at token.Pos) bool { return said && (!next.IsValid() || at < next) }
 	return before(s.Gates, s.gates) || before(s.Refuses, s.refuses) || before(s.Asks, s.asks) && before(s.Answers, s.answers)
@@ -322,8 +322,8 @@ func isBlank(e ast.Expr) bool {
 	return ok && id.Name == "_"
 }
 
-// isVerdict reports whether the caller looks at a result by which the function can
-// say no: its last, when that is a bool, an error or a pointer.
+// isVerdict reports whether the caller checks a result by which the function can
+// refuse: its last, when that is a bool, an error or a pointer.
 func (s *scanner) isVerdict(call *ast.CallExpr, fn *types.Func) bool {
 	results := fn.Signature().Results()
 	if results.Len() == 0 || s.dropped[call] {

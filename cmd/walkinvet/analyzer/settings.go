@@ -95,8 +95,8 @@ func (s *literals) field(name string, e ast.Expr, pos token.Pos) {
 	}
 }
 
-// isLiteral reports whether bytes or a string are in the source: as a constant, or by
-// what makes of constants nothing but others.
+// isLiteral reports whether bytes or a string are in the source: as a constant, or as
+// the result of a function that only turns constants into other constants.
 func (s *literals) isLiteral(e ast.Expr, seen []types.Object) bool {
 	if v := s.TypesInfo.Types[e].Value; v != nil {
 		return v.Kind() == constant.String && constant.StringVal(v) != ""

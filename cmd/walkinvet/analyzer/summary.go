@@ -29,15 +29,15 @@ func (s *summary) String() string {
 	return fmt.Sprintf("%d routers, %d results", len(s.Params), len(s.Results))
 }
 
-// users says that a package asks about visitors, or one that it imports does: only
-// where a site tells visitors apart is a write for all of them worth a word.
+// users says that a package, or one that it imports, asks about visitors. Only where a
+// site tells visitors apart is a write for all of them worth reporting.
 type users struct{ Known bool }
 
 func (*users) AFact()         {}
 func (*users) String() string { return "users" }
 
-// summarize walks through a function by itself, with parameters of which nothing is
-// known, and exports what came of it.
+// summarize walks through a function by itself, with unknown parameters, and exports
+// the result.
 func (ev *evaluator) summarize(decl *ast.FuncDecl, export bool) {
 	fn, ok := ev.TypesInfo.Defs[decl.Name].(*types.Func)
 	if !ok || decl.Body == nil {

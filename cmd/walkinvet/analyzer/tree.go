@@ -21,8 +21,8 @@ const (
 	param               // a parameter of the function that is summarized
 )
 
-// A node is a handler and what it hands requests on to. Trees are plain data, so
-// that the summary of a function in another package is one, too.
+// A node is a handler and the handlers that it passes requests on to. Trees are plain
+// data, so that the summary of a function in another package is a tree, too.
 type node struct {
 	Kind   kind
 	Name   string // of a guard, for messages
@@ -91,8 +91,8 @@ func (n *node) through(inner *node) *node {
 	return &out
 }
 
-// at returns the tree with another position for its outermost node: where a guard
-// that was held in a variable is applied.
+// at returns the tree with another position for its outermost node: the position where
+// a guard that was held in a variable is applied.
 func (n *node) at(pos token.Pos) *node {
 	out := *n
 	out.pos = pos

@@ -6,7 +6,8 @@ import (
 	"go/types"
 )
 
-// A value is what an expression is, as far as it matters here; nil is anything else.
+// A value is what an expression evaluates to, as far as it matters here. nil is
+// anything else.
 //
 //	*node       a handler
 //	*router     a router or a group
@@ -43,7 +44,8 @@ type text string
 
 type chained []value
 
-// An env is what the variables of one call are. Closures see that of their maker.
+// An env holds the variables of one call. Closures see the env of the function that
+// made them.
 type env struct {
 	vars map[types.Object]value
 	up   *env
@@ -134,8 +136,8 @@ func embedded(t types.Type, index []int) (field *types.Var) {
 	return field
 }
 
-// externalNode is a handler in another package: known where that was analyzed, in
-// the same module, and otherwise nothing can be said of it.
+// externalNode is a handler in another package. It is known where that package was
+// analyzed, in the same module. Otherwise nothing can be said of it.
 func (ev *evaluator) externalNode(fn *types.Func, pos token.Pos) *node {
 	if room, ours := roomOf(pathOf(fn)); ours && room != "internal" {
 		return wrap(own, pos)

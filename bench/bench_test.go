@@ -87,7 +87,7 @@ func BenchmarkFirst(b *testing.B) {
 	}
 }
 
-// BenchmarkMiss is a token that this replica has not seen, or has forgotten.
+// BenchmarkMiss is a token that this replica has not seen, or has evicted.
 func BenchmarkMiss(b *testing.B) {
 	for _, alg := range algs {
 		all := tokens(b, alg, 1000)

@@ -42,7 +42,7 @@ func BenchmarkCost(b *testing.B) {
 		compare(b, 20_000, serve(newWalkin(b, "HS256").Handler(hello), r), serve(withContext, r))
 	})
 
-	// What a request costs when two cores serve at once, against one alone: more
+	// The cost of a request when two cores serve at once, compared with one alone. More
 	// than 1 is what they lose by getting into each other's way.
 	all := tokens(b, "HS256", 2)
 	for _, two := range []struct {

@@ -20,18 +20,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// withContext is the least that a middleware does that tells a handler who the
-// visitor is. next is a variable of the package, so that the compiler cannot
-// see what it does with the request and must really copy it.
+// withContext is the minimum for a middleware that tells a handler who the visitor is.
+// next is a variable of the package, so that the compiler cannot see what it does with
+// the request and must really copy it.
 var withContext http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	hello.ServeHTTP(w, r.WithContext(somebody))
 })
 
 var somebody = context.WithValue(context.Background(), handKey{}, "somebody")
 
-// byHeart is the least that any middleware does for a visitor who returns with a
-// token, if it knew but one, and trusted it for an hour: it looks for a bearer, finds
-// the last cookie, compares it, looks at the clock, and tells the handler.
+// byHeart is the minimum for a visitor who returns with a token, in a middleware that
+// knows only one token and trusts it for an hour. It looks for a bearer, finds the last
+// cookie, compares it, reads the clock, and tells the handler.
 func byHeart(token string) http.Handler {
 	began, name := time.Now(), "; "+cookieName+"="
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -146,8 +146,8 @@ func split(tb testing.TB, token string) (message, signature []byte) {
 	return []byte(token[:dot]), signature
 }
 
-// bareMiss verifies and decodes with the least that does it: the signature,
-// base64 and encoding/json, and a request that knows whose it is.
+// bareMiss verifies and decodes with the minimum of code: the signature, base64 and
+// encoding/json, and a request that knows whose it is.
 func bareMiss(tb testing.TB, k key) http.Handler {
 	verify := bareVerify(tb, k)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -20,8 +20,8 @@ import (
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
-// cookieName is walkin's; everybody else reads the same cookie under it, so
-// that all serve the very same request.
+// cookieName is walkin's. All contenders read the same cookie under it, so that all
+// serve the very same request.
 const cookieName = "__Host-walkin-anon"
 
 var algs = []string{"HS256", "EdDSA", "ES256", "RS256"}
@@ -68,8 +68,8 @@ var keys = sync.OnceValue(func() map[string]key {
 	}
 })
 
-// quick is a store that has never heard of anybody and says so at once: what
-// a database takes to answer is the database's.
+// quick is a store that knows no users and says so at once. The time that a database
+// takes to answer is not measured here.
 type quick struct{ *memstore.Store }
 
 func (quick) Lookup(context.Context, uuid.UUID, uuid.UUID) (walkin.Session, error) {
@@ -214,8 +214,8 @@ var walkinPage http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *ht
 	answer(w, ok && c.UserID != uuid.Nil)
 })
 
-// A peer makes handlers that do the same as walkin's, as its own documentation
-// shows. A nil func or handler: it cannot do that.
+// A peer makes handlers that do the same as walkin's, as its own documentation shows.
+// If a func or handler is nil, the peer cannot do that.
 type peer struct {
 	name      string
 	returning func(tb testing.TB, k key) http.Handler             // reads the token in the cookie

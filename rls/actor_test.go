@@ -11,8 +11,9 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestActorReadsOnly holds that the database takes no write of an operator who sees the
-// site as a user, whatever the function does, and that policies can tell who looks.
+// TestActorReadsOnly holds that the database accepts no write of an operator who sees
+// the site as a user, whatever the function does. Policies can tell that it is an
+// operator.
 func TestActorReadsOnly(t *testing.T) {
 	db := open(t)
 	member := walkintest.Permanent(t)

@@ -125,8 +125,8 @@ func policies(t *testing.T, db *sql.DB) {
 	}
 }
 
-// missingClaim holds that a policy which lets everyone through who is not
-// marked anonymous does not let through who is not marked at all.
+// missingClaim holds that a policy which lets everyone through who is not marked
+// anonymous does not let a user through who has no mark at all.
 func missingClaim(t *testing.T, db *sql.DB) {
 	for _, claims := range []string{``, `{}`, `{"is_anonymous":null}`, `{"sub":null}`} {
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -189,8 +189,8 @@ func hostileApp(t *testing.T, db *sql.DB) {
 	}
 }
 
-// oddApp holds that no claim of the app's fails every query of its visitor: JSON
-// has text and numbers that jsonb has not.
+// oddApp holds that no claim of the app's makes every query of its visitor fail: JSON
+// has text and numbers that jsonb does not have.
 func oddApp(t *testing.T, db *sql.DB) {
 	for _, tt := range []struct{ name, app, want string }{
 		{"NUL", `{"a":"x\u0000y","b\u0000":[{"c":"\u0000"}]}`, `{"a": "x�y", "b�": [{"c": "�"}]}`},

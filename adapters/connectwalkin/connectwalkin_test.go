@@ -239,8 +239,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestBrowser holds that a page of the site calls by its cookie, and that the
-// first call makes its visitor a row.
+// TestBrowser holds that a page of the site calls by its cookie, and that the first
+// call stores its visitor.
 func TestBrowser(t *testing.T) {
 	w := newWorld(t, connectwalkin.User)
 	for i := range 5 {
@@ -298,8 +298,9 @@ func TestFirstCall(t *testing.T) {
 	}
 }
 
-// TestOnRefuseOfTheApp holds that the guard answers in Connect's words whatever the
-// site shows to those it refuses, and that walkin's own pages do not get there.
+// TestOnRefuseOfTheApp holds that the guard answers in Connect's protocol, whatever
+// page the site shows to those it refuses, and that walkin's own pages do not get
+// there.
 func TestOnRefuseOfTheApp(t *testing.T) {
 	w := newWorld(t, connectwalkin.Permanent, func(c *walkin.Config) {
 		c.OnRefuse = connectwalkin.OnRefuse(func(w http.ResponseWriter, r *http.Request, _ *walkin.Refusal) {

@@ -237,9 +237,9 @@ func TestHandleContextAfterPanic(t *testing.T) {
 	}
 }
 
-// TestHijack holds that session data is saved when a handler takes the connection,
-// and not when it is done with it: a socket may live for hours, and would undo what
-// other requests have saved since.
+// TestHijack holds that session data is saved when a handler takes the connection, and
+// not when it is done with it. A socket may live for hours, and a late save would undo
+// what other requests have saved since.
 func TestHijack(t *testing.T) {
 	a := suite.NewApp(t)
 	r := gin.New()

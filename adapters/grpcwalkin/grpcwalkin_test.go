@@ -96,7 +96,8 @@ func newWorld(t *testing.T, level grpcwalkin.Level) *world {
 			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store, Tokens: walkin.Tokens{Audience: audience},
 			OnEvent: func(_ context.Context, e walkin.Event) { w.told.Store(&e) },
 			NewUsers: walkin.NewUsers{
-				// As of a site that serves programs, and whose own answers need its own requests.
+				// As for a site that serves API clients, and whose own answers need its
+				// own requests.
 				IsBot: func(*http.Request) bool { return false },
 			},
 			OnRefuse: func(http.ResponseWriter, *http.Request, *walkin.Refusal) { t.Error("OnRefuse was asked") },
@@ -234,9 +235,8 @@ func TestNoUsers(t *testing.T) {
 	}
 }
 
-// TestAddressHeader holds that a new user counts where a trusted proxy says they
-// are, in whatever header, and that no other metadata does what a browser's
-// headers would.
+// TestAddressHeader holds that a new user counts at the address that a trusted proxy
+// names, in whatever header. No other metadata has the effect of a browser's headers.
 func TestAddressHeader(t *testing.T) {
 	secret := []walkin.Key{{Secret: []byte("a secret that is only of this test")}}
 	shared := memstore.New()
@@ -401,9 +401,9 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// TestWithoutStore holds what the package says of a service that has neither the
-// site's store nor its keys: what is published is enough to verify its tokens, and
-// its audience keeps the site's other tokens out.
+// TestWithoutStore holds what the package says of a service that has neither the site's
+// store nor its keys. What is published is enough to verify its tokens. Its audience
+// keeps the site's other tokens out.
 func TestWithoutStore(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {

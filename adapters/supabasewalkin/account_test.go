@@ -67,7 +67,7 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// TestPermanentUser holds what a change of address and of password does to others who
+// TestPermanentUser holds how a change of address and of password affects others who
 // hold the account's sessions.
 func TestPermanentUser(t *testing.T) {
 	s := newSite(t)

@@ -17,8 +17,8 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// TestUpgradeByCode holds the seed's way: the answer to verify carries the new tokens,
-// and the old ones end at once, without a grace.
+// TestUpgradeByCode holds that the answer to verify carries the new tokens, and that
+// the old ones end at once, without a grace period.
 func TestUpgradeByCode(t *testing.T) {
 	s := newSite(t)
 	c := s.anonymous()
@@ -39,8 +39,8 @@ func TestUpgradeByCode(t *testing.T) {
 	s.post("/verify", "", `{"email":"ann@example.com","token":"`+s.last().Code+`","type":"email_change"}`).want(t, 403, "otp_expired")
 }
 
-// TestUpgradeUnproven holds what Autoconfirm opens: the old access token reads its user
-// as it was, by GET /user and nowhere else, and the old refresh token is good once.
+// TestUpgradeUnproven holds what Autoconfirm opens. The old access token reads its user
+// as it was, by GET /user and nowhere else. The old refresh token is valid once.
 func TestUpgradeUnproven(t *testing.T) {
 	s := newSite(t, autoconfirm)
 	c := s.anonymous()

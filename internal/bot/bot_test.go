@@ -15,8 +15,8 @@ func requestBy(method, agent string) *http.Request {
 	return r
 }
 
-// TestIsBot holds who is a robot, by the User-Agent alone: crawlers always,
-// programs where they read, people never.
+// TestIsBot holds who is a robot, by the User-Agent alone: crawlers always, API clients
+// where they read, people's browsers never.
 func TestIsBot(t *testing.T) {
 	crawlers := []string{
 		"",
@@ -217,8 +217,8 @@ func TestIsBotCostsLittle(t *testing.T) {
 	}
 }
 
-// FuzzIsBot holds that nothing a stranger calls himself breaks the look at
-// it, that case does not matter, and that only the first 512 bytes do.
+// FuzzIsBot holds that no User-Agent breaks the check, that case does not matter, and
+// that only the first 512 bytes do.
 func FuzzIsBot(f *testing.F) {
 	for _, agent := range []string{"", chromeAgent, "curl/8.14.1", "Mozilla/5.0 (Linux; Android 9; CUBOT_X19)", "(compatible;", "android)bot", "cubocubott"} {
 		f.Add(agent)

@@ -177,8 +177,8 @@ func (s seen) bring(r *http.Request) *http.Request {
 	return r
 }
 
-// TestClientAddr holds whom walkin believes about an address: the peer, and
-// trusted peers about who is behind them, from the right and in one header.
+// TestClientAddr holds whom walkin trusts about an address: the peer, and trusted peers
+// about the client behind them, from the right and in one header.
 func TestClientAddr(t *testing.T) {
 	for header, table := range map[string][]seen{"": forwardedFor, "forwarded": forwarded, "CF-Connecting-IP": oneAddress} {
 		s := mustBehind(t, header, proxies...)
@@ -268,8 +268,8 @@ func TestAddressConfig(t *testing.T) {
 	})
 }
 
-// FuzzClientAddr holds what no header may do: break anything, change who a
-// stranger is, or change what a trusted proxy says behind it.
+// FuzzClientAddr holds what no header may do: break anything, change the address of an
+// untrusted peer, or change what a trusted proxy says behind it.
 func FuzzClientAddr(f *testing.F) {
 	for _, table := range [][]seen{forwardedFor, forwarded, oneAddress} {
 		for _, tt := range table {

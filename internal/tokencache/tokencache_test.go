@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// tokens returns n texts that look like tokens. The cache minds nothing but
-// their last letters, which a signature makes random.
+// tokens returns n texts that look like tokens. The cache uses only their last letters,
+// which a signature makes random.
 func tokens(seed uint64, n int) []string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -174,7 +174,7 @@ func batch(ctx context.Context, tx pgx.Tx, user uuid.UUID, n int) error {
 	return tx.SendBatch(ctx, b).Close()
 }
 
-// savepoint adds notes in a savepoint that is undone, and more in one that is not.
+// savepoint adds notes in a savepoint that is rolled back, and more in one that is not.
 func savepoint(ctx context.Context, tx pgx.Tx, user uuid.UUID, n int) error {
 	_ = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		_ = copyNotes(ctx, tx, user, 7)
@@ -264,8 +264,8 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// TestHookEndsTransaction holds that a hook which commits or rolls back undoes the
-// change, whatever it returns, and that nothing is left half done.
+// TestHookEndsTransaction holds that a hook which commits or rolls back makes the
+// change fail, whatever it returns, and that nothing is left half done.
 func TestHookEndsTransaction(t *testing.T) {
 	schemas := postgres(t)
 	for name, end := range map[string]func(context.Context, pgx.Tx) error{

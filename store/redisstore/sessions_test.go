@@ -147,8 +147,8 @@ func testExpiry(t *testing.T, r *server) {
 	until(t, "for the end of the keys", func() bool { return len(r.keys(t)) == 0 })
 }
 
-// testBounded holds that a user who opens sessions for ever has as many in
-// their list as there is data of, and no list in the end.
+// testBounded holds that a user who opens sessions for ever has no more sessions in
+// their list than there is data of, and in the end no list.
 func testBounded(t *testing.T, r *server) {
 	c := walkintest.Anonymous(t)
 	size := func() int64 {
@@ -244,8 +244,8 @@ func spellings(session uuid.UUID) []string {
 	return []string{session.String(), base64.RawURLEncoding.EncodeToString(sum[:])}
 }
 
-// testDeleteSession holds that one session of a user ends, however scs calls
-// it, and that one without data may end as well.
+// testDeleteSession holds that one session of a user can be ended, under either name
+// that scs has for it, and that one without data can be ended as well.
 func testDeleteSession(t *testing.T, r *server) {
 	c, hour := walkintest.Permanent(t), time.Now().Add(time.Hour)
 	for i, token := range spellings(c.SessionID) {
@@ -435,9 +435,8 @@ func testCancelled(t *testing.T, r *server) {
 	}
 }
 
-// TestHanging holds that a server which says nothing, or does not even take a
-// connection, is waited for until the context ends, and for 3 seconds at the
-// most.
+// TestHanging holds how long a call waits for a server that does not answer, or does
+// not even accept a connection: until the context ends, and 3 seconds at most.
 func TestHanging(t *testing.T) {
 	servers := map[string]func(ctx context.Context) (net.Conn, error){
 		"silent": func(context.Context) (net.Conn, error) {

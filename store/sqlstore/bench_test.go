@@ -27,7 +27,7 @@ type bench struct {
 // A job prepares something and returns what is measured.
 type job func() (measured func())
 
-// BenchmarkStore sets the store beside the bare driver with the same statements.
+// BenchmarkStore compares the store with the bare driver that runs the same statements.
 // The two take turns, and "ratio" is that of their medians:
 //
 //	go test -run '^$' -bench Store/SQLite

@@ -32,7 +32,7 @@ const (
 	ruleKept    = "nothing is lost that was answered with 200"
 )
 
-// A history is what visitors of a site were told, and what they asked for.
+// A history is what visitors of a site asked for, and what they were answered.
 type history struct {
 	next atomic.Int64 // note
 

@@ -69,7 +69,8 @@ func clusterScenarios(t *testing.T, server server) {
 }
 
 // failOver has visitors of a site write while the server that it talks to is killed.
-// What was answered with 200 is there afterwards, and all who were there still are.
+// What was answered with 200 is there afterwards, and all users who were there still
+// are.
 func failOver(t *testing.T, before, after database, kill func()) {
 	_, db := before.migrated(t)
 	createNotes(t, before, db)

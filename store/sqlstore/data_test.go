@@ -480,7 +480,8 @@ func dataSignOut(t *testing.T, d database) {
 	wantRows(t, n.db, dataTable, 0)
 }
 
-// dataHashed holds that a manager set up wrongly is told on the first request.
+// dataHashed holds that a manager which is set up wrongly gets an error on the first
+// request.
 func dataHashed(t *testing.T, d database) {
 	n := newDataSite(t, d, true)
 	c := walkintest.NewClient(t, n.sites[0])

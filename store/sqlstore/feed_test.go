@@ -228,8 +228,8 @@ func feedTrimmed(t *testing.T, d database) {
 	}
 }
 
-// feedLate has transactions that write their rows in one order and commit in the other,
-// some undone, and some that began before the reader did.
+// feedLate has transactions that write their rows in one order and commit in the other.
+// Some are rolled back, and some began before the reader did.
 func feedLate(t *testing.T, d database) {
 	s, _ := d.migrated(t)
 	type open struct {

@@ -177,8 +177,8 @@ func buriedBySQL(t *testing.T, d database) {
 		t.Error("a user who was deleted by SQL counts as lost")
 	}
 
-	// Who is away for longer than a token can live needs none, and whom the store
-	// takes back gets none.
+	// A user who is away for longer than a token can live needs no tombstone. A user
+	// whom the store takes back gets none.
 	user, session := visitor(time.Now().Add(-60 * 24 * time.Hour))
 	_, err = s.Persist(t.Context(), user, session)
 	ok(t, err)

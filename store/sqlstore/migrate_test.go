@@ -36,8 +36,8 @@ func migrateTogether(t *testing.T, d database) {
 	}
 }
 
-// TestMigrateWithoutForeignKeys holds that SQLite's default is none of walkin's
-// business until it would leave the app's rows behind when their user goes.
+// TestMigrateWithoutForeignKeys holds that walkin accepts SQLite's default, unless it
+// would leave the app's rows behind when their user is deleted.
 func TestMigrateWithoutForeignKeys(t *testing.T) {
 	d := sqlite(t)(t)
 	d.dsn = strings.Replace(d.dsn, "foreign_keys(1)", "foreign_keys(0)", 1)
@@ -54,8 +54,8 @@ func TestMigrateWithoutForeignKeys(t *testing.T) {
 	}
 }
 
-// TestMigrateDeferred holds that replicas whose transactions lock late, for want
-// of _txlock=immediate, start together all the same.
+// TestMigrateDeferred holds that replicas whose transactions lock late, because
+// _txlock=immediate is missing, can start at the same time all the same.
 func TestMigrateDeferred(t *testing.T) {
 	d := sqlite(t)(t)
 	d.dsn = strings.Replace(d.dsn, "&_txlock=immediate", "", 1)

@@ -145,7 +145,8 @@ func TestPlansPostgreSQL(t *testing.T) {
 	}
 }
 
-// isForOthers tells what only databases without a function and arrays are asked.
+// isForOthers reports whether a statement is only for databases without a function and
+// arrays.
 func isForOthers(text string) bool {
 	return strings.Contains(text, ", ($5, $6, $7, $8)") || strings.Contains(text, ", ($6, $7, $8, $9, $10)") || strings.Contains(text, "SELECT COUNT(*)")
 }

@@ -256,8 +256,8 @@ func bytesAsTheyWere(t *testing.T, set, plain *sqlstore.Store) {
 	}
 }
 
-// storedTogether holds that who becomes a row with others becomes the same row,
-// also where some are what walkin never makes.
+// storedTogether holds that a visitor who is stored with others becomes the same row as
+// one who is stored alone. That also holds where some are what walkin never makes.
 func storedTogether(t *testing.T, set, plain *sqlstore.Store, odd bool) {
 	t.Helper()
 	const crowd = 40

@@ -11,9 +11,9 @@ import (
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
-// sweepStuck has tables of the app's that refer to old users and to expired
-// sessions without ON DELETE: those rows stay and are named to the owner, and
-// everything else goes.
+// sweepStuck has tables of the app's that refer to old users and to expired sessions
+// without ON DELETE. Those rows stay and are reported to the operator. Everything else
+// is deleted.
 func sweepStuck(t *testing.T, d database) {
 	s, db := d.migrated(t)
 	column := map[sqlstore.Dialect]string{

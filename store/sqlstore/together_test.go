@@ -234,7 +234,8 @@ func TestTogetherButOne(t *testing.T) {
 	if users != visitors+1 || sessions != users {
 		t.Errorf("got %d users with %d sessions, want %d of each", users, sessions, visitors+1)
 	}
-	// Into how many batches they fall is up to the load; what one batch does is not.
+	// The load decides into how many batches they fall. What one batch does is always
+	// the same.
 	var made, transactions int
 	ok(t, db.QueryRowContext(t.Context(), `
 		SELECT COUNT(*) FROM walkin_persist(
@@ -248,8 +249,8 @@ func TestTogetherButOne(t *testing.T) {
 	}
 }
 
-// A crowded is a PostgreSQL that only has its function: for everybody but old, and
-// the first call of it does not end before release.
+// A crowded is a PostgreSQL that only has its function, for all visitors but old. The
+// first call of the function does not end before release.
 type crowded struct {
 	unsure
 	old     string
@@ -288,8 +289,8 @@ func (r *crowdedRows) Next(row []driver.Value) error {
 	return nil
 }
 
-// TestTogetherByTheDozen holds that those who come while one is stuck go in as few
-// calls as they fit in, and that of these only the one goes alone who is not new.
+// TestTogetherByTheDozen holds that visitors who come while one call hangs go in as few
+// calls as possible. Of these, only the one who is not new goes alone.
 func TestTogetherByTheDozen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, oldSession := visitor(time.Now())
@@ -322,7 +323,8 @@ func TestTogetherByTheDozen(t *testing.T) {
 	})
 }
 
-// alone marks the context of a call of Persist: a batch has none of anybody's.
+// alone marks the context of a call of Persist. A batch has the context of no single
+// call.
 type alone struct{}
 
 // A lossy is a database that loses the answers to batches after the commit, or, with
@@ -434,9 +436,10 @@ func (tx *lossyTx) Commit() error {
 	return tx.l.lose()
 }
 
-// TestTogetherAnswerLost holds that visitors whose batch was committed without an
-// answer are told that they were made, as they were, and those whom another replica
-// made meanwhile are not. Else their rows would count for no limit.
+// TestTogetherAnswerLost holds what visitors are told whose batch was committed without
+// an answer. They are told that they were stored, as they were. Those whom another
+// replica stored meanwhile are not told so. Otherwise their rows would count for no
+// limit.
 func TestTogetherAnswerLost(t *testing.T) {
 	for _, server := range servers[1:] { // SQLite has one writer, for whom the batch would wait
 		for _, elsewhere := range []bool{false, true} {
@@ -552,9 +555,8 @@ func TestPersistReadsToTheEnd(t *testing.T) {
 	}
 }
 
-// TestPersistWithoutFunction holds that a visitor becomes a row also where
-// PostgreSQL has not got the function, or keeps it from this user, alone or with
-// others.
+// TestPersistWithoutFunction holds that a visitor is stored, alone or with others, also
+// where PostgreSQL does not have the function, or denies it to this user.
 func TestPersistWithoutFunction(t *testing.T) {
 	server := postgres(t)
 	for _, test := range []struct{ name, statement string }{

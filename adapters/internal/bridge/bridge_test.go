@@ -87,8 +87,8 @@ type layer struct{ http.ResponseWriter }
 
 func (l layer) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
-// TestOnRefuse holds that a refusal reaches the adapter through whatever stands
-// between, and that walkin answers where there is none.
+// TestOnRefuse holds that a refusal reaches the adapter through all writers in between,
+// and that walkin answers where there is no adapter.
 func TestOnRefuse(t *testing.T) {
 	refusal := &walkin.Refusal{Status: http.StatusForbidden, Reason: "test", Message: "No."}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)

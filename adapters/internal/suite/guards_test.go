@@ -12,9 +12,9 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// TestGuards holds that every guard of the root is in every adapter: as a function
-// of its name, or as a Level where calls have levels. A rule of the app's own is an
-// interceptor of its own there, and pages are not rendered by calls.
+// TestGuards holds that every guard of the root is in every adapter: as a function of
+// the same name, or as a Level where calls have levels. There, a rule of the app's own
+// is an interceptor of its own, and calls do not render pages.
 func TestGuards(t *testing.T) {
 	adapters := map[string]bool{"chiwalkin": false, "echov4walkin": false, "echowalkin": false, "ginwalkin": false, "grpcwalkin": true, "connectwalkin": true}
 	guards := 0

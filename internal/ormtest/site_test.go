@@ -108,8 +108,8 @@ func (s *site) signUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := account{r.PostFormValue("name"), r.PostFormValue("email"), "hash of " + r.PostFormValue("password")}
-	// Nothing is stored here. The hook stores the account in the transaction, so it
-	// stays only if Continue does not refuse.
+	// Nothing is stored here: the hook does it, in the transaction, and so it stays
+	// only if Continue does not refuse.
 	r = r.WithContext(context.WithValue(r.Context(), accountKey{}, a))
 	s.goOn(w, r, walkin.Proof{Provider: "account", Subject: a.email, Method: "pwd", New: true})
 }
@@ -155,8 +155,7 @@ func (s *site) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 // adoptRow is for an account from before walkin, whose owner signs in for the first
-// time. Its row gets their user ID, and what they made as an anonymous user. Its number
-// stays.
+// time: its row gets their user ID, and what they made as a guest. Its number stays.
 func adoptRow(ctx context.Context, c walkin.Change) error {
 	tx, _ := sqlstore.Tx(ctx)
 	var guest, own int64
@@ -175,8 +174,8 @@ func adoptRow(ctx context.Context, c walkin.Change) error {
 	return err
 }
 
-// mergeRows is OnMerge. The anonymous user's row, and what still refers to it, are
-// deleted with that user: ON DELETE CASCADE.
+// mergeRows is OnMerge. The guest's row, with what is left of theirs, goes with the
+// guest: ON DELETE CASCADE.
 func mergeRows(ctx context.Context, c walkin.Change) error {
 	tx, _ := sqlstore.Tx(ctx)
 	var guest, own int64

@@ -55,7 +55,7 @@ func (g *group[T]) enter(c *call[T]) (waits bool) {
 }
 
 // wait returns the answer to a call that entered and waits, or the error of its own
-// context: the others go on without it.
+// context. If that context ends, the others go on without it.
 func (g *group[T]) wait(ctx context.Context, c *call[T]) (answered bool, err error) {
 	select {
 	case answered = <-c.answer:

@@ -64,7 +64,7 @@ func (s *Store) lookupOne(ctx context.Context, userID, sessionID uuid.UUID) (wal
 // answerLookups answers a batch. Where the statement fails, each call asks alone and
 // gets an error of its own, so that one visitor's error is not another's.
 func (s *Store) answerLookups(all []*call[*lookup]) {
-	// No visitor's context: who leaves takes no other along.
+	// No visitor's context: a visitor who leaves must not take the others along.
 	ctx, cancel := context.WithTimeout(context.Background(), togetherTime)
 	defer cancel()
 	err := s.lookUpAll(ctx, all)

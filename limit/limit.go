@@ -150,8 +150,8 @@ func (l *memoryLimiter) Take(_ context.Context, key string, limit Limit, n int, 
 	return verdict, nil
 }
 
-// forget makes room: what is full again goes, and then, down to half, what will
-// be soonest. It costs a sort for as many new keys as there is room for then.
+// forget makes room: it evicts what is full again, and then, down to half, what will be
+// soonest. It costs a sort for as many new keys as there is room for then.
 func (s *limiterShard) forget(now int64) {
 	times := make([]int64, 0, len(s.fullAt))
 	for hash, at := range s.fullAt {

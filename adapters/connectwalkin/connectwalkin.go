@@ -88,7 +88,7 @@ func (g Guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 	}
 }
 
-// check asks walkin's own guards, which also tell the owner.
+// check asks walkin's own guards, which also report to the operator.
 func (g Guard) check(ctx context.Context, procedure string) error {
 	level := Anybody
 	if g.Level != nil {
@@ -148,7 +148,7 @@ func OnRefuse(next func(http.ResponseWriter, *http.Request, *walkin.Refusal)) fu
 	}
 }
 
-// refused says no more than HTTP would: why is for the owner's events.
+// refused says no more than HTTP would: the reason is for the operator's events.
 func refused(e *walkin.Refusal) *connect.Error {
 	code, message := connect.CodeInternal, "something went wrong"
 	if e == nil {

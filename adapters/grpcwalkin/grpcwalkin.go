@@ -188,7 +188,7 @@ func (v *verdict) Header() http.Header         { return http.Header{} }
 func (v *verdict) WriteHeader(int)             {}
 func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
 
-// err says no more than HTTP would: why is for the owner's events.
+// err says no more than HTTP would: the reason is for the operator's events.
 func (v *verdict) err() error {
 	code, text := codes.Internal, "something went wrong"
 	if v.refusal == nil {

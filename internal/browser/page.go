@@ -24,8 +24,8 @@ type Engine interface {
 	open(t *testing.T, beside driver) driver
 }
 
-// A driver is told what a page is to do. Scripts are expressions, and what they are
-// or promise comes back as JSON.
+// A driver gets what a page is to do. Scripts are expressions, and their value, or that
+// of their promise, comes back as JSON.
 type driver interface {
 	navigate(ctx context.Context, url string) error
 	evaluate(ctx context.Context, expression string) (string, error)

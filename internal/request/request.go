@@ -133,7 +133,7 @@ func (f Facts) WhyNotAct(live bool) string {
 	return ""
 }
 
-// A Site is what [Read] has to be told.
+// A Site is what [Read] needs to know of the site.
 type Site struct {
 	// Trusts reports whether the app trusts an origin. IsExempt reports whether the app
 	// lets other sites send this very request. Both are asked about unsafe requests

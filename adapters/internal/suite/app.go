@@ -107,7 +107,7 @@ type App struct {
 	store    *store
 	sessions *sessions
 	ran      atomic.Int64
-	refusals atomic.Int64 // that walkin told of
+	refusals atomic.Int64 // that walkin reported
 
 	mu     sync.Mutex
 	logged map[string]string

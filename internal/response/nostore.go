@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// NoStore keeps a response out of every cache: it sets Cache-Control to value, which forbids to store the response, and
-// removes every field that tells a cache otherwise: a CDN that has a field of
-// its own looks at that one alone.
+// NoStore keeps a response out of every cache. It sets Cache-Control to value, which
+// forbids to store the response. It removes every field that tells a cache otherwise: a
+// CDN that has a field of its own reads that field alone.
 func NoStore(h http.Header, value string) {
 	for name := range h {
 		if targetsCache(name) {

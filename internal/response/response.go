@@ -17,9 +17,9 @@ import (
 
 //go:generate go run ./gen
 
-// A Writer is a ResponseWriter that still has cookies to set. They go into
-// the header when it is committed, after everything the handler, a FileServer
-// or a ReverseProxy had to say about caching.
+// A Writer is a ResponseWriter that still has cookies to set. They go into the header
+// when it is committed. That is after everything that the handler, a FileServer or a
+// ReverseProxy had to say about caching.
 type Writer struct {
 	http.ResponseWriter
 	Before func(status int) bool // unless nil, runs at commit; false: it has answered, and the handler's answer is dropped
@@ -123,8 +123,8 @@ func SetCookies(h http.Header, cookies []*http.Cookie) {
 	addVary(h, "Cookie")
 }
 
-// dropSetCookie removes an earlier Set-Cookie of that name: of two in one
-// response, which one counts is up to the browser.
+// dropSetCookie removes an earlier Set-Cookie of that name. Of two in one response, the
+// browser decides which one counts.
 func dropSetCookie(h http.Header, name string) {
 	lines := h["Set-Cookie"]
 	kept := lines[:0:0]
@@ -168,8 +168,8 @@ func (p *Writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// came looks whether what was written came too late for an http.TimeoutHandler,
-// which has answered without the cookies then.
+// came checks whether what was written came too late for an http.TimeoutHandler, which
+// has then answered without the cookies.
 func (p *Writer) came(err error) {
 	if errors.Is(err, http.ErrHandlerTimeout) {
 		p.mu.Lock()
@@ -178,9 +178,9 @@ func (p *Writer) came(err error) {
 	}
 }
 
-// Finish commits for a handler that wrote nothing. Only where the time of the
-// request is up it asks the writer whether that was too late: an empty write
-// would have another handler outside believe that there is an answer.
+// Finish commits for a handler that wrote nothing. Only where the time of the request
+// is up does it ask the writer whether that was too late: an empty write would make
+// another handler outside believe that there is an answer.
 func (p *Writer) Finish(ctx context.Context) {
 	if p.Commit(http.StatusOK); !p.dropped && ctx.Err() != nil {
 		_, err := p.ResponseWriter.Write(nil) // writes nothing, and tells

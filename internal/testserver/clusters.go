@@ -121,8 +121,9 @@ postgresql:
   pg_hba: ["local all all trust", "host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"]
 `
 
-// killAlso has a server's end be that of the one it has started, too, whose process
-// a file names: Patroni's PostgreSQL outlives it, as it should, but not a power cut.
+// killAlso makes the end of a server also end the one that it has started, whose
+// process a file names. Patroni's PostgreSQL outlives Patroni, as it should, but would
+// not outlive a power cut.
 func (s *server) killAlso(t testing.TB, pidFile string) {
 	kill := s.kill
 	s.kill = func() {

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Missing skips the test, since name is not there; or fails it when the comma
+// Missing skips the test, since name is not there. It fails the test when the comma
 // list in WALKIN_TEST_REQUIRE names it.
 func Missing(t testing.TB, name, reason string) {
 	t.Helper()

@@ -6,11 +6,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Acting is the type of a token with which an operator sees a site as a user. No other
-// kind is taken where it is, and it is taken nowhere else.
+// Acting is the type of a token with which an operator sees a site as a user. Where
+// such a token is accepted, no other kind is. It is accepted nowhere else.
 const Acting Kind = "act+jwt"
 
-// An Actor is who sees the site as the subject of a token, RFC 8693 §4.1.
+// An Actor is the operator who sees the site as the subject of a token, RFC 8693 §4.1.
 type Actor struct {
 	UserID    uuid.UUID `json:"sub"`
 	SessionID uuid.UUID `json:"session_id"`

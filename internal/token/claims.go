@@ -30,8 +30,8 @@ func IsReserved(name string) bool {
 	return false
 }
 
-// check checks claims that were signed by one of our keys: another service may
-// share the key, so nothing about them is taken for granted.
+// check checks claims that were signed by one of our keys. Another service may share
+// the key, so nothing about the claims is taken for granted.
 func (r *Keyring) check(p *payload, now time.Time) (Claims, Status, string) {
 	issued, expires := time.Unix(p.IssuedAt, 0), time.Unix(p.ExpiresAt, 0)
 	switch {

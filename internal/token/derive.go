@@ -17,7 +17,7 @@ func (k Key) Derive(purpose string) ([]byte, error) {
 	if purpose == "" {
 		return nil, errors.New("walkin: Key.Derive needs a purpose")
 	}
-	// Fails closed: of nothing, HKDF makes bytes that look as good as any
+	// Fails closed: from an empty secret, HKDF makes bytes that look as good as any
 	// others and are the same on every site.
 	if _, err := newKey(k); err != nil {
 		return nil, fmt.Errorf("walkin: nothing can be derived from this key: %w", err)
@@ -36,10 +36,11 @@ func (k Key) Derive(purpose string) ([]byte, error) {
 	return hkdf.Key(sha256.New, secret, nil, string(info), sha256.Size)
 }
 
-// secretOf returns the secret part of a key that newKey takes, in one encoding
-// however the key was written down: a secret as it is, an Ed25519 seed, a P-256
-// scalar of 32 bytes, and of RSA the modulus and the private exponent, since not
-// every RSA key comes with its primes, or with them in the same order.
+// secretOf returns the secret part of a key that newKey accepts, in one encoding
+// however the key was written down. For a secret that is the secret itself, for Ed25519
+// the seed, and for P-256 a scalar of 32 bytes. For RSA it is the modulus and the
+// private exponent, since not every RSA key comes with its primes, or with them in the
+// same order.
 func secretOf(k Key) (kind string, secret []byte) {
 	switch private := k.Private.(type) {
 	case nil:

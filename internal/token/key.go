@@ -18,15 +18,15 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// A Key is a walkin.Key, which says what its fields mean. It must not be printed: that
-// one hides its secret, and this one does not.
+// A Key is a walkin.Key, which says what its fields mean. It must not be printed:
+// walkin.Key hides its secret, and this type does not.
 type Key struct {
 	ID      string
 	Secret  []byte
 	Private crypto.Signer
 }
 
-// A key is a Key made ready: its algorithm belongs to it, whatever a token says.
+// A key is a Key prepared for use. Its algorithm belongs to it, whatever a token says.
 type key struct {
 	id       string
 	alg      jwa.SignatureAlgorithm
@@ -103,8 +103,8 @@ func newKey(k Key) (*key, error) {
 	if key.verifier, err = jws.NewVerifier(key.alg); err != nil {
 		return nil, err
 	}
-	// A key whose halves do not belong together would sign what no replica
-	// takes.
+	// A key whose halves do not belong together would sign tokens that no replica
+	// accepts.
 	probe := []byte("walkin")
 	signature, err := key.signer.Sign(probe, key.private)
 	if err != nil || key.verifier.Verify(probe, signature, key.public) != nil {

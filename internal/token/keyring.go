@@ -55,14 +55,14 @@ type Keyring struct {
 	ids     map[string]bool
 	jwks    []byte
 
-	// The valid first segments are known, since we write them: these maps
-	// are the allow-list of algorithms, the choice of the key and the check
-	// of crit, typ and every other header in one step, before anything a
-	// stranger wrote is parsed.
+	// The valid first segments are known, since walkin writes them. These maps are the
+	// allow-list of algorithms, the choice of the key, and the check of crit, typ and
+	// every other header. All that is one step, before anything that a stranger wrote
+	// is parsed.
 	session, access, acting map[string]*key
 }
 
-// NewKeyring makes keys ready. The error names all that is wrong with them.
+// NewKeyring prepares keys for use. The error names all mistakes in them.
 func NewKeyring(keys []Key, issuer, audience string) (*Keyring, error) {
 	r := &Keyring{
 		issuer: issuer, audience: audience,
@@ -144,13 +144,13 @@ func (k *key) sign(header string, body []byte) (string, error) {
 	return string(b), nil
 }
 
-// strict refuses padding, white space and flipped unused bits: of one token
-// there is one spelling.
+// strict refuses padding, white space and flipped unused bits, so that a token has only
+// one spelling.
 var strict = base64.RawURLEncoding.Strict()
 
-// Verify returns the claims of a token of ours and live, or why not: Invalid
-// for what is nothing of ours or over, Unverifiable for what may be ours and
-// cannot be verified here and now.
+// Verify returns the claims of a token of ours that is live, or the reason why there
+// are none. Invalid is for a token that is not ours or is over. Unverifiable is for a
+// token that may be ours and cannot be verified here and now.
 //
 // access is true for an access token, which is looked for only in a bearer.
 func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, access bool, s Status, reason string) {
@@ -228,9 +228,9 @@ func (r *Keyring) IsOurs(token string) bool {
 	return r.session[header] != nil || r.access[header] != nil || r.foreign(header, Access)
 }
 
-// foreign reports whether a header has exactly the form that ours of a type
-// have, with a key ID that is not among ours: a token of a replica with other
-// keys, or of a key that was removed. It looks at the form alone; nothing is parsed.
+// foreign reports whether a header has exactly the form of our headers of a type, but a
+// key ID that is not among ours. Such a token comes from a replica with other keys, or
+// from a key that was removed. foreign checks the form alone; nothing is parsed.
 func (r *Keyring) foreign(header string, kind Kind) bool {
 	var text [160]byte
 	if base64.RawURLEncoding.DecodedLen(len(header)) > len(text) {

@@ -36,11 +36,11 @@ type proven struct {
 	At     int64  `json:"timestamp"`
 }
 
-// Writing and reading JSON would be half of what a new visitor costs, and of a
-// token that was not seen before. We issue every token that we accept, so
-// nearly all are spelt in one way: what encoding/json makes of a payload. That
-// spelling is written by appendPayload and read by parse; any other is read by
-// encoding/json. A fuzz test holds both to its verdict.
+// Writing and reading JSON would be half of the cost of a new visitor, and of a token
+// that was not seen before. walkin issues every token that it accepts, so nearly all
+// are spelt in one way: what encoding/json makes of a payload. appendPayload writes
+// that spelling and parse reads it. encoding/json reads any other. A fuzz test compares
+// both with encoding/json.
 
 // appendPayload writes the payload of c.
 func (r *Keyring) appendPayload(b []byte, c Claims, audience string) ([]byte, error) {

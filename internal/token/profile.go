@@ -16,7 +16,7 @@ type Profile struct {
 	AAL                       string
 }
 
-// ErrTooLarge is what is wrapped where the claims do not fit into a token.
+// ErrTooLarge is wrapped by the error for claims that do not fit into a token.
 var ErrTooLarge = errors.New("walkin: the claims do not fit into a token")
 
 // IssueProfile is [Keyring.Issue] for an access token with a profile. None of its

@@ -11,15 +11,15 @@ import (
 	"sync/atomic"
 )
 
-// A Cache remembers tokens that verified, so that a returning visitor costs no
-// signature. It only ever saves work: whatever it forgets is verified again,
-// and what it remembers is still checked for expiry and for its session.
+// A Cache remembers tokens that were verified, so that a returning visitor costs no
+// signature check. It only ever saves time. A token that it has evicted is verified
+// again. One that it remembers is still checked for expiry and for its session.
 //
-// It is a table of small sets. The last letters of a token, which are of its
-// signature and so random, choose its set and serve as its tag there; a hit is
-// the exact text of the token, so another spelling of the same token is never
-// found here. Reading takes no lock and, for a token that is in constant use,
-// writes nothing, so that cores do not fight.
+// It is a table of small sets. The last letters of a token belong to its signature and
+// are so random. They choose its set and serve as its tag there. A hit is the exact
+// text of the token, so another spelling of the same token is never found here. Reading
+// takes no lock. For a token that is in constant use it writes nothing, so that cores
+// do not compete.
 //
 // Tokens are many and most come once, so a token first has to come back: new
 // ones go to probation and are kept from their second return on. A flood of
@@ -146,8 +146,8 @@ func (s *set[V]) leastUsed() int {
 	}
 }
 
-// put needs no order of its two steps: who reads between them finds an entry
-// that is not of the token they look for, or none.
+// put needs no order of its two steps. A reader between them finds an entry of another
+// token, or none.
 func (s *set[V]) put(place int, e *entry[V], tag uint64) {
 	s.tags[place].Store(tag)
 	s.entries[place].Store(e)

@@ -318,7 +318,8 @@ func banUser(t *testing.T, n *town) {
 			n.want(c.On(site).Visit("/"), http.StatusOK, "nobody")
 		}
 	}
-	// They are not minted over, and a new browser of theirs does not sign in.
+	// They do not get a new user in place of theirs, and cannot sign in from a new
+	// browser.
 	if guest.Cookie(anonCookie) != before {
 		t.Error("the banned guest was minted over")
 	}

@@ -108,7 +108,7 @@ func txNested(t *testing.T, a, b walkin.Store) {
 	nothingHappened(t, b, user, session, strangers)
 }
 
-// txRefused holds that a transaction may pass over what the store refused, and
+// txRefused holds that a transaction may go on after the store refused something, and
 // commit the rest. PostgreSQL would not, after an error of its own.
 func txRefused(t *testing.T, a, b walkin.Store) {
 	user, session := persisted(t, a)

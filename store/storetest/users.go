@@ -174,7 +174,8 @@ func persistRacesDelete(t *testing.T, a, b walkin.Store) {
 }
 
 // buryRaces has one handle bury visitors who have no row, in one step, as a sign-out
-// does, and the other make them permanent. Of the two one happens, and whole.
+// does. The other handle makes them permanent. One of the two happens, and happens
+// completely.
 func buryRaces(t *testing.T, a, b walkin.Store) {
 	for round := range 25 {
 		user, _ := newUser(t)

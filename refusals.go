@@ -1,6 +1,10 @@
 package walkin
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/walkin-go/walkin/texts"
+)
 
 // The common refusals, for errors.Is. A refusal matches one of them if API clients get
 // the same code in the problem document, whatever its Reason. ErrMethod is the one that
@@ -8,11 +12,11 @@ import "net/http"
 var (
 	// ErrAnonymous refuses an anonymous user where an account is needed.
 	ErrAnonymous error = &Refusal{Status: http.StatusForbidden, Reason: "anonymous",
-		Message: "An account is needed for this."}
+		Text: texts.Of("error.account_needed")}
 
 	// ErrNotRecent refuses a permanent user whose last proof is too old.
 	ErrNotRecent error = &Refusal{Status: http.StatusForbidden, Reason: "not_recent",
-		Message: "Please sign in again first, so that we know it is you."}
+		Text: texts.Of("error.not_recent")}
 
 	// ErrCrossOrigin refuses an unsafe request that another site may have sent.
 	ErrCrossOrigin error = &Refusal{Status: http.StatusForbidden, Reason: "cross_origin"}

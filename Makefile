@@ -56,7 +56,7 @@ promises:
 race:
 	@echo "== go test $(RACE)"
 	@test -n "$(RACE)" || echo "without the race detector, which needs a C compiler"
-	@$(GO) test $(RACE) -shuffle=on work
+	@$(GO) test $(RACE) -shuffle=on -timeout 30m work
 
 test:
 	@$(GO) test work

@@ -25,14 +25,11 @@ type queries struct {
 
 	limit, insertLimit, swapLimit, fullLimits string
 
-	lockFile string // see beginOnFile
-
 	feed, openFeed, addFeed, expiredFeed string
 }
 
 func newQueries(d dialect) queries {
 	return queries{
-		lockFile: d.sql(`UPDATE walkin_database SET one = one WHERE one = 0`),
 
 		insertUser: d.sql(`
 			INSERT INTO walkin_users (id, anonymous, created_at, seen_at) VALUES (?, ?, ?, ?) {{unless id}}`),

@@ -155,7 +155,10 @@ func (p *Page) Wait(expression string) {
 	p.T.Helper()
 	p.do("waiting for "+expression, func(ctx context.Context) error {
 		return until(ctx, func() (ok bool, err error) {
-			// A page that is on its way cannot be asked.
+			// A page that is on its way cannot be asked, and WebKit's driver may then
+			// never answer.
+			ctx, cancel := context.WithTimeout(ctx, patience/6)
+			defer cancel()
 			err = evaluate(ctx, p.driver, "!!("+expression+")", &ok)
 			return ok, err
 		})

@@ -125,6 +125,7 @@ var (
 	mysqlConstraints = []string{"1153", "1364", "1366", "1644", "3819", "4025"}
 	mysqlDown        = []string{
 		"1205", "1213", // a lock, a deadlock
+		"1467",                 // MariaDB says no more of a deadlock about the next number
 		"1021", "1114", "1041", // disk, table and memory are full
 		"1040", "1203", "1226", // too many connections
 		"1290", "1836", "1792", // it only reads, after a fail-over
@@ -155,11 +156,15 @@ func isElsewhere(err error) bool {
 
 // isCut reports whether a connection to the database ended.
 func isCut(err error) bool {
-	if _, ok := errors.AsType[*net.OpError](err); ok {
+	return isNetwork(err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
+}
+
+// isNetwork reports whether a connection failed. It may be one of a hook's own.
+func isNetwork(err error) bool {
+	if _, ok := errors.AsType[net.Error](err); ok && !errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
-	for _, cut := range []error{driver.ErrBadConn, sql.ErrConnDone, io.ErrUnexpectedEOF, net.ErrClosed,
-		syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNREFUSED} {
+	for _, cut := range []error{io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNREFUSED} {
 		if errors.Is(err, cut) {
 			return true
 		}
@@ -173,7 +178,7 @@ func isRetryable(err error) bool {
 		return state == "40001" || state == "40P01"
 	}
 	return !isElsewhere(err) && !errors.Is(err, errFileBusy) && containsAny(err.Error(), []string{
-		"Error 1213", "Error 1205", // MySQL: deadlock, lock wait timeout
+		"Error 1213", "Error 1205", "Error 1467", // MySQL: deadlock, lock wait timeout, both for the next number
 		"database is locked", "database table is locked", // SQLite: busy, locked
 	})
 }

@@ -72,7 +72,7 @@ func patiently(ctx context.Context, f func() error) error {
 
 // isBusy reports whether SQLite says that another connection has the file.
 func isBusy(err error) bool {
-	return strings.Contains(err.Error(), "database is locked") || strings.Contains(err.Error(), "database table is locked")
+	return !isElsewhere(err) && (strings.Contains(err.Error(), "database is locked") || strings.Contains(err.Error(), "database table is locked"))
 }
 
 // A patientReader reads outside of transactions. Without WAL a writer keeps readers

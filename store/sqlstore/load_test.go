@@ -267,6 +267,9 @@ func mixedLoad(t *testing.T, d database) {
 	}
 	wg.Wait()
 	n := d.deadlocks(t, p.db) - before
+	if n > 0 {
+		t.Log(d.lastDeadlock(t, p.db))
+	}
 	t.Logf("%d requests, the slowest %v, statuses %v, events %v, %d deadlocks", total, worst, status, p.events, n)
 	most := 0
 	if d.dialect == sqlstore.MySQL {

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
@@ -111,7 +110,7 @@ func TestStatementTriesAgain(t *testing.T) {
 			db.SetMaxOpenConns(1)
 			s, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db})
 			ok(t, err)
-			if err := s.SetAnonymous(t.Context(), uuid.New(), false); (err == nil) != c.good {
+			if err := s.SetSecret(t.Context(), "test", "ann", nil); (err == nil) != c.good {
 				t.Errorf("got %v, want success: %t", err, c.good)
 			}
 		})

@@ -279,7 +279,9 @@ func (s *Store) newMultitudes() (all []multitude) {
 		m := &all[i]
 		m.rows = 2 << i
 		values := func(row string) string { return row + strings.Repeat(", "+row, m.rows-1) }
-		m.lockUsers.text = s.dialect.sql(`SELECT COUNT(*) FROM walkin_users WHERE id IN (` + values("?") + `) {{for update}}`)
+		// created_at is in no index but the primary one. MySQL would take the other one for
+		// a small table, and lock in another order than an UPDATE does.
+		m.lockUsers.text = s.dialect.sql(`SELECT COUNT(created_at) FROM walkin_users WHERE id IN (` + values("?") + `) {{for update}}`)
 		m.insertUsers.text = s.dialect.sql(`INSERT INTO walkin_users (id, anonymous, created_at, seen_at) VALUES ` +
 			values("(?, ?, ?, ?)") + ` {{unless any}}`)
 		m.insertSessions.text = s.dialect.sql(`{{insert}} INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) VALUES ` +

@@ -68,12 +68,21 @@ func (s *Store) try(ctx context.Context, fn func(context.Context) error) error {
 	}()
 	inside := context.WithValue(context.WithValue(ctx, txKey{s}, tx), lastTx{}, tx)
 	if err := fn(inside); err != nil {
+		if isNetwork(err) && answers(ctx, tx) {
+			return err // of a hook that talked to somewhere else, which is the app's to fix
+		}
 		return explain(ctx, err)
 	}
 	if err := commit(ctx, tx); err != nil {
 		return wrap(ctx, err)
 	}
 	return nil
+}
+
+// answers reports whether a transaction's connection still works.
+func answers(ctx context.Context, tx Transaction) bool {
+	_, err := tx.ExecContext(ctx, "SELECT 1")
+	return err == nil
 }
 
 func (s *Store) begin(ctx context.Context) (Transaction, error) {

@@ -26,6 +26,8 @@ type cookies struct {
 	binding              string // the name of Bind's
 	base, suffix         string // around the purpose in all other names
 	acting               string // the name of an impersonation's
+	stem                 string // what both names begin with
+	rare                 int    // where in it its rarest byte is
 	domain               string
 	insecure             bool
 	partitioned          bool
@@ -86,7 +88,7 @@ func newCookies(name, domain string, insecure, partitioned bool) cookies {
 		// Another name, since a browser that has both kinds sends both.
 		suffix = suffixPartitioned
 	}
-	return cookies{
+	k := cookies{
 		anonymous: prefix + name + suffixAnonymous + suffix,
 		permanent: prefix + name + suffix,
 		// A login flow begins and ends on one host. With Domain, a sibling
@@ -96,6 +98,8 @@ func newCookies(name, domain string, insecure, partitioned bool) cookies {
 		base:    host + name, suffix: suffix,
 		domain: domain, insecure: insecure, partitioned: partitioned,
 	}
+	k.stem, k.rare = stemOf(k.anonymous, k.permanent)
+	return k
 }
 
 const (
@@ -376,25 +380,62 @@ func (k *cookies) find(h http.Header, known *tokencache.Cache[entry], permanent,
 		}
 	}
 	for _, line := range lines {
-		for more := true; more; {
-			part := line
-			end := strings.IndexByte(line, ';')
-			if more = end >= 0; more {
-				part, line = line[:end], line[end+1:]
-			}
-			part = trim(part)
-			name, value := part, ""
-			if end = strings.IndexByte(part, '='); end >= 0 {
-				name, value = trim(part[:end]), part[end+1:]
-			}
-			switch name {
-			case k.permanent:
-				permanent.take(unquote(value), known)
-			case k.anonymous:
-				anonymous.take(unquote(value), known)
-			}
+		k.findIn(line, known, permanent, anonymous)
+	}
+}
+
+// findIn looks for the rarest letter that both names begin with, since a line is long
+// and mostly other cookies.
+func (k *cookies) findIn(line string, known *tokencache.Cache[entry], permanent, anonymous *carriedCookie) {
+	for from := 0; ; {
+		at := strings.IndexByte(line[from:], k.stem[k.rare])
+		if at < 0 {
+			return
+		}
+		from += at + 1
+		start := from - 1 - k.rare
+		if start < 0 || !strings.HasPrefix(line[start:], k.stem) || !beginsCookie(line[:start]) {
+			continue
+		}
+		part := line[start+len(k.stem):]
+		if end := strings.IndexByte(part, ';'); end >= 0 {
+			from, part = start+len(k.stem)+end, part[:end]
+		} else {
+			from = len(line)
+		}
+		name, value := trimEnd(part), ""
+		if end := strings.IndexByte(part, '='); end >= 0 {
+			name, value = trimEnd(part[:end]), trimEnd(part[end+1:])
+		}
+		switch name {
+		case k.permanent[len(k.stem):]:
+			permanent.take(unquote(value), known)
+		case k.anonymous[len(k.stem):]:
+			anonymous.take(unquote(value), known)
 		}
 	}
+}
+
+// beginsCookie reports whether a cookie begins after what is before it in a line.
+func beginsCookie(before string) bool {
+	before = trimEnd(before)
+	return before == "" || before[len(before)-1] == ';'
+}
+
+// commonest are the bytes of a Cookie header, the most frequent ones first.
+const commonest = " =;_.-%0123456789eaitnosrldchmpgubfvyxwkqzjABCDEFSTGIMNPOLRUVHWYKXQJZ"
+
+// stemOf returns what both names begin with, and where its rarest byte is.
+func stemOf(a, b string) (stem string, rare int) {
+	for stem = a; !strings.HasPrefix(b, stem); {
+		stem = stem[:len(stem)-1]
+	}
+	for i := range stem {
+		if strings.IndexByte(commonest, stem[i]) > strings.IndexByte(commonest, stem[rare]) {
+			rare = i
+		}
+	}
+	return stem, rare
 }
 
 // take adds a value of the name. One that is in the cache comes with its
@@ -417,10 +458,7 @@ func (c *carriedCookie) take(value string, known *tokencache.Cache[entry]) {
 	}
 }
 
-func trim(s string) string {
-	for len(s) > 0 && isSpace(s[0]) {
-		s = s[1:]
-	}
+func trimEnd(s string) string {
 	for len(s) > 0 && isSpace(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}

@@ -208,7 +208,8 @@ func TestDuplicateCookies(t *testing.T) {
 }
 
 // FuzzCookieHeader holds that a Cookie header is read exactly as net/http reads
-// it, whether a value is known or not, with every value of a name.
+// it, whether a value is known or not, with every value of a name, whatever the names
+// of a site are.
 func FuzzCookieHeader(f *testing.F) {
 	const name = anonName
 	for _, line := range []string{
@@ -218,6 +219,9 @@ func FuzzCookieHeader(f *testing.F) {
 		"x=1;" + name + "=a;;", ";;; ;" + name + "=a", "=" + name + "=a", "$Version=1; " + name + "=a", name + "=a; $Path=/", "x=\"1; " + name + "=a; y\"",
 		"\u2000" + name + "=a", "\xa0" + name + "=a", "\r\n" + name + "=a\r\n", name + "\u00a0=a", name + "=" + strings.Repeat("é", 3), "(" + name + ")=a",
 		strings.ToLower(name) + "=a", permName + "=a", name + "2=a", "2" + name + "=a",
+		"HHH=H; H; " + name + "=H; H" + name + "=a", "_" + name + "=a;__H" + name + "=b; __Host-wal; __Host-walkin", permName + " -anon=a; " + permName + ";" + name,
+		"__Secure-walkin=a; __Host-walkin-chips=b; walkin=c; __Host-walkin-anon-chips=d; walkin-anon=e; __Secure-walkin-anon=f",
+		"kk=k; k; walkin=a;walkin-anon=b; walkin-bind=c; HJ_Z=a; HJ_Z-anon=b; __Host-HJ_Z-anon=c",
 	} {
 		f.Add(line, "", uint16(0), "a")
 		f.Add("x=1", line, uint16(0), "b")
@@ -232,33 +236,45 @@ func FuzzCookieHeader(f *testing.F) {
 		if more > 0 {
 			h["Cookie"] = append(h["Cookie"], strings.Repeat(";", int(more%4000)))
 		}
-		var values []string
-		for _, c := range (&http.Request{Header: h}).CookiesNamed(name) {
-			if !slices.Contains(values, c.Value) {
-				values = append(values, c.Value)
+		for _, names := range []walkin.Cookies{
+			{Name: "walkin"}, {Name: "walkin", Domain: "app.example"}, {Name: "walkin", Partitioned: true},
+			{Name: "walkin", Insecure: true}, {Name: "HJ_Z"}, {Name: "HJ_Z", Insecure: true}, {Name: "H", Partitioned: true},
+		} {
+			for _, anonymous := range []bool{true, false} {
+				cookieHeader(t, h, names, anonymous, known)
 			}
-		}
-		count := 0
-		for _, line := range h["Cookie"] {
-			count += 1 + strings.Count(line, ";")
-		}
-		say := func(values []string, conflict bool) string {
-			if conflict {
-				return "conflict"
-			}
-			return fmt.Sprintf("%q", values)
-		}
-		// net/http says nothing of too many, and we mind.
-		want := say(values, count > 3000 || len(values) > 32)
-		if got := say(walkin.FindCookie(h, name)); got != want {
-			t.Errorf("%q: got %s, want %s", h["Cookie"], got, want)
-		}
-		if len(known) < 8 || strings.ContainsFunc(known, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`";\`, r) }) {
-			return // no token, so never known
-		}
-		got, hit, conflict := walkin.FindKnownCookie(h, name, known)
-		if say(got, conflict) != want || hit != (!conflict && len(got) == 1 && got[0] == known) {
-			t.Errorf("%q, knowing %q: got %q, a hit: %t; want %s", h["Cookie"], known, got, hit, want)
 		}
 	})
+}
+
+func cookieHeader(t *testing.T, h http.Header, names walkin.Cookies, anonymous bool, known string) {
+	name, found, conflict := walkin.FindCookie(h, names, anonymous)
+	var values []string
+	for _, c := range (&http.Request{Header: h}).CookiesNamed(name) {
+		if !slices.Contains(values, c.Value) {
+			values = append(values, c.Value)
+		}
+	}
+	count := 0
+	for _, line := range h["Cookie"] {
+		count += 1 + strings.Count(line, ";")
+	}
+	say := func(values []string, conflict bool) string {
+		if conflict {
+			return "conflict"
+		}
+		return fmt.Sprintf("%q", values)
+	}
+	// net/http says nothing of too many, and we mind.
+	want := say(values, count > 3000 || len(values) > 32)
+	if got := say(found, conflict); got != want {
+		t.Errorf("%s in %q: got %s, want %s", name, h["Cookie"], got, want)
+	}
+	if len(known) < 8 || strings.ContainsFunc(known, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`";\`, r) }) {
+		return // no token, so never known
+	}
+	got, hit, conflict := walkin.FindKnownCookie(h, names, anonymous, known)
+	if say(got, conflict) != want || hit != (!conflict && len(got) == 1 && got[0] == known) {
+		t.Errorf("%s in %q, knowing %q: got %q, a hit: %t; want %s", name, h["Cookie"], known, got, hit, want)
+	}
 }

@@ -15,21 +15,30 @@ var Codes = codes
 // CodeOf is code.
 var CodeOf = code
 
-// FindCookie finds one cookie without a cache, in words.
-func FindCookie(h http.Header, name string) (values []string, conflict bool) {
-	k := cookies{permanent: name}
-	var it, other carriedCookie
-	k.find(h, nil, &it, &other)
-	return it.values(), it.standing == conflicting
+// FindCookie finds one cookie without a cache, in words. The names are those of a
+// Config with these settings.
+func FindCookie(h http.Header, names Cookies, anonymous bool) (name string, values []string, conflict bool) {
+	k := newCookies(names.Name, names.Domain, names.Insecure, names.Partitioned)
+	var found [2]carriedCookie
+	k.find(h, nil, &found[0], &found[1])
+	it := found[0]
+	if anonymous {
+		it = found[1]
+	}
+	return k.name(anonymous), it.values(), it.standing == conflicting
 }
 
 // FindKnownCookie is FindCookie with a cache that knows a token.
-func FindKnownCookie(h http.Header, name, known string) (values []string, hit, conflict bool) {
+func FindKnownCookie(h http.Header, names Cookies, anonymous bool, known string) (values []string, hit, conflict bool) {
 	c := tokencache.New[entry](0)
 	c.Add(known, func(*entry, string) {})
-	k := cookies{permanent: name}
-	var it, other carriedCookie
-	k.find(h, c, &it, &other)
+	k := newCookies(names.Name, names.Domain, names.Insecure, names.Partitioned)
+	var found [2]carriedCookie
+	k.find(h, c, &found[0], &found[1])
+	it := found[0]
+	if anonymous {
+		it = found[1]
+	}
 	return it.values(), it.entry != nil && it.standing == live, it.standing == conflicting
 }
 

@@ -16,6 +16,7 @@ func TestReturningAllocations(t *testing.T) {
 		for name, r := range map[string]*http.Request{
 			"page":          newRequest(cookieName + "=" + token),
 			"other cookies": newRequest("_ga=GA1.1.1.1; " + withTheme(cookieName, token) + "; cart=3"),
+			"20 others":     newRequest(withMany(cookieName, token)),
 			"asset":         asset(newRequest(withTheme(cookieName, token))),
 		} {
 			t.Run(alg+"/"+name, func(t *testing.T) {

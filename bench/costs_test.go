@@ -29,6 +29,14 @@ func BenchmarkCost(b *testing.B) {
 			r := newRequest(withTheme(cookieName, token))
 			compare(b, 20_000, serve(newWalkin(b, alg).Handler(walkinPage), r), serve(byHeart(token), r))
 		})
+		many := newRequest(withMany(cookieName, tokens(b, alg, 1)[0]))
+		b.Run(alg+"/returning, 20 other cookies ÷ WithContext, WithValue, Value", func(b *testing.B) {
+			compare(b, 20_000, serve(newWalkin(b, alg).Handler(walkinPage), many), serve(withValue, many))
+		})
+		b.Run(alg+"/returning, 20 other cookies ÷ one other", func(b *testing.B) {
+			h := newWalkin(b, alg).Handler(walkinPage)
+			compare(b, 20_000, serve(h, many), serve(h, r))
+		})
 		all := tokens(b, alg, 1000)
 		b.Run(alg+"/miss", func(b *testing.B) {
 			compare(b, 500, serveAll(newWalkin(b, alg, small).Handler(walkinPage), all), serveAll(bareMiss(b, keys()[alg]), all))

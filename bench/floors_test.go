@@ -29,6 +29,11 @@ var withContext http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *h
 
 var somebody = context.WithValue(context.Background(), handKey{}, "somebody")
 
+// withValue is withContext with a value for each request, and a handler that asks for it.
+var withValue http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	valuePage.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), handKey{}, "somebody")))
+})
+
 // byHeart is the minimum for a visitor who returns with a token, in a middleware that
 // knows only one token and trusts it for an hour. It looks for a bearer, finds the last
 // cookie, compares it, reads the clock, and tells the handler.

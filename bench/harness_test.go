@@ -158,6 +158,17 @@ func asset(r *http.Request) *http.Request {
 // withTheme puts the visitor's cookie behind another one, as sites have.
 func withTheme(name, value string) string { return "theme=dark; " + name + "=" + value }
 
+// withMany puts the visitor's cookie among twenty others: of an analytics service, an
+// advertising network, a consent banner, a chat and an experiment, as shops have.
+func withMany(name, value string) string {
+	return "_ga=GA1.1.1094862313.1763011932; _ga_3X7KDEZQ4V=GS2.1.s1764326401$o14$g1$t1764326988$j60$l0$h0; _gid=GA1.2.82731455.1764326401; " +
+		"_gcl_au=1.1.904821347.1763011932; _fbp=fb.1.1763011932441.773140925517; _clck=1x9q2ma%5E2%5Eg1d%5E0%5E2142; _clsk=k31ujo%5E1764326989%5E4%5E1%5Ez.clarity.ms%2Fcollect; " +
+		"OptanonAlertBoxClosed=2026-11-13T05:32:18.402Z; OptanonConsent=isGpcEnabled=0&datestamp=Sat+Nov+28+2026+11%3A03%3A09+GMT%2B0100&version=202409.1.0&browserGpcFlag=0&isIABGlobal=false&hosts=&consentId=6a4e1f0c-93bd-4c55-9a6e-0d2b7f51c3aa&interactionCount=1&groups=C0001%3A1%2CC0002%3A1%2CC0003%3A0%2CC0004%3A0; " +
+		"_hjSessionUser_1948271=eyJpZCI6IjM5ZDU2YTBlLWE5ZmMtNTQ5Ny1iNmVjLTE2ZGQ1NzY2OGE5MCIsImNyZWF0ZWQiOjE3NjMwMTE5MzI4MTQsImV4aXN0aW5nIjp0cnVlfQ==; " +
+		name + "=" + value + "; ab_checkout=B; currency=EUR; lang=en-GB; theme=dark; cart=c7f19a02; intercom-id-k2mzq7pd=11e0a3f4-5c6d-4b7e-8f90-a1b2c3d4e5f6; " +
+		"__stripe_mid=8c2d91e7-4b3f-4a60-9d15-7e6fa0b1c2d3a4b5c6; __stripe_sid=51f0e6d2-7c8b-4a39-b214-93d0e1f2a3b4c5d6e7; csrftoken=Vt7mQ2xk9ZrPwLcB4nJdHs8fGaYeT1uo; last_seen=1764326989"
+}
+
 // newToken mints a visitor and returns their token.
 func newToken(tb testing.TB, m *walkin.Middleware) string {
 	tb.Helper()

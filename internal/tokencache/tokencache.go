@@ -21,11 +21,12 @@ import (
 // takes no lock. For a token that is in constant use it writes nothing, so that cores
 // do not compete.
 //
-// Tokens are many and most come once, so a token first has to come back: new
-// ones go to probation and are kept from their second return on. A flood of
-// genuine tokens that are each used once turns over probation alone. A token
-// that fell out of probation is recognised by the doorkeeper when it comes
-// back, however many came in between.
+// Tokens are many and most come once, so a token first has to come back: new ones go to
+// probation and are kept from their second return on. The kept have three places in
+// four at most, and probation has all others, so that it is as large as those who come
+// back leave room for. A flood of genuine tokens that are each used once turns over
+// probation alone. A token that fell out of probation is recognised by the doorkeeper
+// when it comes back, however many came in between.
 type Cache[V any] struct {
 	seed maphash.Seed // so that no client can aim at another's place with the doorkeeper
 	sets []set[V]
@@ -33,24 +34,28 @@ type Cache[V any] struct {
 
 type entry[V any] struct {
 	token string
+	kept  atomic.Bool
 	hits  atomic.Uint32 // on probation
-	used  atomic.Bool   // among the kept, since it was last passed over
+	used  atomic.Bool   // while kept, since the hand last passed over it
+	since uint32        // a number of the set's count: when its probation began
 	value V
 }
 
 const (
-	ways      = 16 // places of a set
-	probation = 4  // the first of them; the others are for the kept
-	tagLength = 8  // letters
+	ways      = 16           // places of a set
+	mostKept  = ways * 3 / 4 // of them, for the kept
+	tagLength = 8            // letters
 )
 
 type set[V any] struct {
 	tags    [ways]atomic.Uint64 // 0: the place is empty
 	entries [ways]atomic.Pointer[entry[V]]
 
-	mu           sync.Mutex // for what follows, and for all changes
-	oldest, hand uint8      // of those on probation, and of the kept
-	door         doorkeeper
+	mu    sync.Mutex // for what follows, and for all changes
+	count uint32     // of probations that began
+	kept  uint8
+	hand  uint8
+	door  doorkeeper
 }
 
 // New returns a cache of about so many tokens, and of at least 256.
@@ -73,30 +78,30 @@ func (c *Cache[V]) Get(token string) *V {
 		return nil
 	}
 	s, tag := c.find(token)
-	e, place := s.get(token, tag)
+	e := s.get(token, tag)
 	switch {
 	case e == nil:
 		return nil
-	case place >= probation:
+	case e.kept.Load():
 		if !e.used.Load() {
 			e.used.Store(true)
 		}
 	case e.hits.Add(1) >= 2:
-		s.keep(e, tag)
+		s.keep(e)
 	}
 	return &e.value
 }
 
-func (s *set[V]) get(token string, tag uint64) (e *entry[V], place int) {
+func (s *set[V]) get(token string, tag uint64) *entry[V] {
 	for i := range s.tags {
 		if s.tags[i].Load() != tag {
 			continue
 		}
 		if e := s.entries[i].Load(); e != nil && e.token == token {
-			return e, i
+			return e
 		}
 	}
-	return nil, 0
+	return nil
 }
 
 // Add remembers a token and returns what is known about it: what is there already when
@@ -107,48 +112,74 @@ func (c *Cache[V]) Add(token string, fill func(v *V, token string)) *V {
 	s, tag := c.find(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, _ := s.get(token, tag); e != nil {
+	if e := s.get(token, tag); e != nil {
 		return &e.value
 	}
 	e := &entry[V]{token: strings.Clone(token)}
 	fill(&e.value, e.token)
+	s.put(s.room(), e, tag)
 	if s.door.cameBefore(maphash.String(c.seed, token)) {
-		s.put(s.leastUsed(), e, tag)
-	} else {
-		s.put(int(s.oldest), e, tag)
-		s.oldest = (s.oldest + 1) % probation
+		s.promote(e)
 	}
 	return &e.value
 }
 
-// keep moves an entry from probation to the kept.
-func (s *set[V]) keep(e *entry[V], tag uint64) {
+// keep moves an entry from probation to the kept, unless it has been evicted.
+func (s *set[V]) keep(e *entry[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range probation {
-		if s.entries[i].Load() == e {
-			s.put(i, nil, 0)
-			s.put(s.leastUsed(), e, tag)
-			return
+	for i := range s.entries {
+		if s.entries[i].Load() == e && !e.kept.Load() {
+			s.promote(e)
 		}
 	}
 }
 
-// leastUsed returns a place among the kept: an empty one, or that of an entry
-// which was not used since the hand last passed over it.
-func (s *set[V]) leastUsed() int {
-	for {
-		i := probation + int(s.hand)
-		s.hand = (s.hand + 1) % (ways - probation)
-		if e := s.entries[i].Load(); e == nil || !e.used.CompareAndSwap(true, false) {
+// promote makes an entry one of the kept. Where they are as many as may be, another one
+// is on probation again: one that was not used since the hand last passed over it.
+func (s *set[V]) promote(e *entry[V]) {
+	for s.kept == mostKept {
+		other := s.entries[s.hand].Load()
+		s.hand = (s.hand + 1) % ways
+		if other == nil || !other.kept.Load() || other.used.CompareAndSwap(true, false) {
+			continue
+		}
+		s.probe(other)
+		other.hits.Store(0)
+		other.kept.Store(false)
+		s.kept--
+	}
+	e.used.Store(false)
+	e.kept.Store(true)
+	s.kept++
+}
+
+// probe begins the probation of an entry.
+func (s *set[V]) probe(e *entry[V]) {
+	s.count++
+	e.since = s.count
+}
+
+// room returns an empty place, or that of the entry that has been on probation longest.
+// There is one: the kept never have all places.
+func (s *set[V]) room() int {
+	oldest, place := uint32(0), 0
+	for i := range s.entries {
+		e := s.entries[i].Load()
+		if e == nil {
 			return i
 		}
+		if age := s.count - e.since; !e.kept.Load() && age >= oldest {
+			oldest, place = age, i
+		}
 	}
+	return place
 }
 
 // put needs no order of its two steps. A reader between them finds an entry of another
 // token, or none.
 func (s *set[V]) put(place int, e *entry[V], tag uint64) {
+	s.probe(e)
 	s.tags[place].Store(tag)
 	s.entries[place].Store(e)
 }

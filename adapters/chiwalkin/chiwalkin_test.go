@@ -163,3 +163,30 @@ func read(t *testing.T, r *http.Response) string {
 	}
 	return string(b)
 }
+
+// TestSameWithoutUs holds that chi behaves with walkin as without.
+func TestSameWithoutUs(t *testing.T) {
+	suite.Same(t, func(b *suite.Bare) http.Handler {
+		r := chi.NewRouter()
+		r.Use(func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+				defer func() {
+					b.Saw(wrapped.Status(), wrapped.BytesWritten(), chi.RouteContext(r.Context()).RoutePattern(), chi.URLParam(r, "id"), r.Form, r.MultipartForm != nil)
+				}()
+				next.ServeHTTP(wrapped, r)
+			})
+		}, b.Wrap)
+		for path, h := range b.Routes {
+			r.HandleFunc(path, h)
+		}
+		r.HandleFunc("/rewrite/{id}", b.Routes["/rewrite"])
+		r.Get("/page/{id}", func(w http.ResponseWriter, r *http.Request) {
+			suite.Tell(w, r)
+			fmt.Fprintln(w, chi.URLParam(r, "id"), chi.RouteContext(r.Context()).RoutePattern())
+		})
+		r.Get("/files/*", suite.Tell)
+		r.Route("/nested", func(r chi.Router) { r.Get("/deep/{x:[0-9]+}", suite.Tell) })
+		return r
+	})
+}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -217,4 +219,82 @@ func errorPages(e *echo.Echo) echo.HTTPErrorHandler {
 		}
 		e.DefaultHTTPErrorHandler(err, c)
 	}
+}
+
+// TestSameWithoutUs holds that echo, its response and its error handling behave with
+// walkin as without.
+func TestSameWithoutUs(t *testing.T) { suite.Same(t, plainApp) }
+
+func plainApp(b *suite.Bare) http.Handler {
+	e := echo.New()
+	e.Logger.SetOutput(io.Discard)
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			err := next(c)
+			response := c.Response()
+			b.Saw(response.Status, response.Size, response.Committed, c.Path(), c.Request().Form, c.Request().MultipartForm != nil, err)
+			return err
+		}
+	}, middleware.RecoverWithConfig(middleware.RecoverConfig{DisablePrintStack: true}))
+	if b.Walkin != nil {
+		e.Use(echov4walkin.Handler(b.Walkin))
+	}
+	if b.Sessions != nil {
+		e.Use(echov4walkin.WrapMiddleware(b.Walkin.LoadAndSave(b.Sessions)))
+	}
+	for path, h := range b.Routes {
+		e.Any(path, echo.WrapHandler(h))
+	}
+	e.GET("/page/:id", func(c echo.Context) error {
+		suite.Tell(c.Response(), c.Request())
+		return c.String(http.StatusOK, c.Param("id")+c.Path())
+	})
+	native := e.Group("/native")
+	native.GET("/text", func(c echo.Context) error { return c.String(http.StatusAccepted, "a text") })
+	native.GET("/json", func(c echo.Context) error { return c.JSON(http.StatusCreated, map[string]int{"a": 1}) })
+	native.GET("/nothing", func(echo.Context) error { return nil })
+	native.GET("/empty", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	native.GET("/unchanged", func(c echo.Context) error { return c.NoContent(http.StatusNotModified) })
+	native.GET("/away", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/elsewhere") })
+	native.GET("/error", func(echo.Context) error { return echo.NewHTTPError(http.StatusTeapot, "as the suite wants") })
+	native.GET("/late", func(c echo.Context) error {
+		_ = c.String(http.StatusOK, "text")
+		c.Response().Header().Set("Late", "1")
+		c.SetCookie(&http.Cookie{Name: "late", Value: "1"})
+		return c.String(http.StatusTeapot, "and more")
+	})
+	native.GET("/stream", func(c echo.Context) error {
+		for n := range 3 {
+			if _, err := fmt.Fprintf(c.Response(), "data: %d\n\n", n); err != nil {
+				return err
+			}
+			if err := http.NewResponseController(c.Response()).Flush(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	native.GET("/file", func(c echo.Context) error {
+		file, err := os.Open(b.File)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		http.ServeContent(c.Response(), c.Request(), "page.html", time.Unix(1e9, 0), file)
+		return nil
+	})
+	native.GET("/hijack", func(c echo.Context) error {
+		suite.Hijacked(c.Response())
+		return nil
+	})
+	native.POST("/form", func(c echo.Context) error {
+		file, err := c.FormFile("file")
+		size := int64(-1)
+		if file != nil {
+			size = file.Size
+		}
+		return c.String(http.StatusOK, fmt.Sprint(c.FormValue("name"), size, err))
+	})
+	native.GET("/panic", func(echo.Context) error { panic("as the suite wants") })
+	return e
 }

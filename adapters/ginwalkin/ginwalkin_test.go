@@ -360,3 +360,70 @@ func (m marking) Write(b []byte) (int, error) {
 	_, err := m.ResponseWriter.Write(append([]byte("compressed "), b...))
 	return len(b), err
 }
+
+// TestSameWithoutUs holds that gin, its writer and its error handling behave with walkin
+// as without.
+func TestSameWithoutUs(t *testing.T) { suite.Same(t, plainApp) }
+
+func plainApp(b *suite.Bare) http.Handler {
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	r.Use(func(c *gin.Context) {
+		c.Next()
+		b.Saw(c.Writer.Status(), c.Writer.Size(), c.Writer.Written(), c.FullPath(), c.Request.Form, c.Request.MultipartForm != nil,
+			c.Errors.String(), c.IsAborted())
+	}, gin.RecoveryWithWriter(io.Discard), func(c *gin.Context) {
+		if c.Next(); len(c.Errors) > 0 && !c.Writer.Written() {
+			c.JSON(http.StatusTeapot, c.Errors.Last())
+		}
+	})
+	if b.Walkin != nil {
+		r.Use(ginwalkin.Handler(b.Walkin))
+	}
+	if b.Sessions != nil {
+		r.Use(ginwalkin.Wrap(b.Walkin.LoadAndSave(b.Sessions)))
+	}
+	for path, h := range b.Routes {
+		r.Any(path, gin.WrapF(h))
+		r.Handle("PROPFIND", path, gin.WrapF(h))
+	}
+	r.GET("/page/:id", func(c *gin.Context) {
+		suite.Tell(c.Writer, c.Request)
+		c.String(http.StatusOK, c.Param("id")+c.FullPath()+c.HandlerName())
+	})
+	native := r.Group("/native")
+	native.GET("/text", func(c *gin.Context) { c.String(http.StatusAccepted, "a %s", "text") })
+	native.GET("/json", func(c *gin.Context) { c.JSON(http.StatusCreated, gin.H{"a": 1}) })
+	native.GET("/nothing", func(*gin.Context) {})
+	native.GET("/empty", func(c *gin.Context) { c.Status(http.StatusNoContent) })
+	native.GET("/unchanged", func(c *gin.Context) { c.AbortWithStatus(http.StatusNotModified) })
+	native.GET("/away", func(c *gin.Context) { c.Redirect(http.StatusFound, "/elsewhere") })
+	native.GET("/error", func(c *gin.Context) { _ = c.AbortWithError(http.StatusTeapot, errors.New("as the suite wants")) })
+	native.GET("/late", func(c *gin.Context) {
+		c.String(http.StatusOK, "text")
+		c.Status(http.StatusTeapot)
+		c.Header("Late", "1")
+		c.String(http.StatusTeapot, "and more")
+		c.SetCookie("late", "1", 0, "/", "", false, false)
+	})
+	native.GET("/stream", func(c *gin.Context) {
+		n := 0
+		c.Stream(func(w io.Writer) bool {
+			n++
+			c.SSEvent("message", n)
+			return n < 3
+		})
+	})
+	native.GET("/file", func(c *gin.Context) { c.FileAttachment(b.File, "page.html") })
+	native.GET("/hijack", func(c *gin.Context) { suite.Hijacked(c.Writer) })
+	native.POST("/form", func(c *gin.Context) {
+		file, err := c.FormFile("file")
+		size := int64(-1)
+		if file != nil {
+			size = file.Size
+		}
+		c.String(http.StatusOK, "%s %d %v", c.PostForm("name"), size, err)
+	})
+	native.GET("/panic", func(*gin.Context) { panic("as the suite wants") })
+	return r
+}

@@ -97,7 +97,8 @@ func TestProxies(t *testing.T) {
 func settingsOf(t *testing.T, page, title string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(page, "\n**"+title+"**")
-	_, rest, ok1 := strings.Cut(rest, "\n```\n")
+	_, rest, ok1 := strings.Cut(rest, "\n```")
+	_, rest, _ = strings.Cut(rest, "\n") // the language
 	lines, _, ok2 := strings.Cut(rest, "\n```\n")
 	if !ok || !ok1 || !ok2 || strings.Contains(lines, "**") {
 		t.Fatalf("docs/bots.md has no settings for %s", title)

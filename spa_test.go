@@ -3,7 +3,6 @@ package walkin_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
@@ -66,17 +65,6 @@ func TestSinglePageApp(t *testing.T) {
 			s.Handler(s.RequirePermanent()(new(spy))).ServeHTTP(rec, r)
 			if got := rec.Code == http.StatusOK; got != (cookie == "") {
 				t.Errorf("from %s, with cookie %t: got %d", origin, cookie != "", rec.Code)
-			}
-		}
-	})
-	t.Run("the page's own code", func(t *testing.T) {
-		text, err := os.ReadFile("docs/single-page-apps.md")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, part := range []string{"AddTrustedOrigin(origin)", "CrossOrigin: trusted", `credentials: "include"`} {
-			if !strings.Contains(string(text), part) {
-				t.Errorf("docs/single-page-apps.md does not say %s", part)
 			}
 		}
 	})

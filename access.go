@@ -15,9 +15,16 @@ import (
 const maxAccess = time.Hour // the longest life of an access token
 
 // JWKSHandler serves the public keys as a JWKS (RFC 7517), so that PostgREST,
-// Hasura or another service can verify a visitor's token. HMAC secrets are
-// never in it: with those alone the set is empty.
-func (m *Middleware) JWKSHandler() http.Handler {
+// Hasura or another service can verify a user's token. HMAC secrets are never in it:
+// with those alone the set is empty. Config.Tokens.AnonymousKeys are not in it either.
+func (m *Middleware) JWKSHandler() http.Handler { return m.jwksHandler(false) }
+
+// AnonymousJWKSHandler is [Middleware.JWKSHandler] with Config.Tokens.AnonymousKeys. It
+// is for services that anonymous users may use, and that check "is_anonymous" where
+// they may not.
+func (m *Middleware) AnonymousJWKSHandler() http.Handler { return m.jwksHandler(true) }
+
+func (m *Middleware) jwksHandler(anonymous bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -26,7 +33,7 @@ func (m *Middleware) JWKSHandler() http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/jwk-set+json")
 		w.Header().Set("Cache-Control", "public, max-age=300") // a new key is out before it signs for long
-		_, _ = w.Write(m.keys.JWKS())
+		_, _ = w.Write(m.keys.JWKS(anonymous))
 	})
 }
 

@@ -127,6 +127,7 @@ func (cfg *Config) fillIn() {
 	cfg.Paths.Base = strings.TrimSuffix(cfg.Paths.Base, "/")
 	cfg.Paths.Credentials = slices.Clone(cfg.Paths.Credentials)
 	cfg.Keys = slices.Clone(cfg.Keys)
+	cfg.Tokens.AnonymousKeys = slices.Clone(cfg.Tokens.AnonymousKeys)
 }
 
 // A mistakes collects what is wrong with a Config.

@@ -52,7 +52,7 @@ func New(cfg Config) (*Middleware, error) {
 	cfg.fillIn()
 	err := cfg.check()
 	cfg.Store = Bounded(cfg.Store)
-	keys, keysErr := token.NewKeyring(keysOf(cfg.Keys), cfg.Tokens.Issuer, cfg.Tokens.Audience)
+	keys, keysErr := token.NewKeyring(keysOf(cfg.Keys), keysOf(cfg.Tokens.AnonymousKeys), cfg.Tokens.Issuer, cfg.Tokens.Audience)
 	names, cookiesErr := cookiesOf(&cfg)
 	s := newShared(cfg, keys, names)
 	limits, limitsErr := newLimits(s)

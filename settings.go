@@ -62,6 +62,13 @@ type Tokens struct {
 	Issuer   string
 	Audience string
 
+	// AnonymousKeys sign and verify the access tokens of anonymous users: those of
+	// AccessToken, ClientToken and Refresh, not those in cookies. The first signs.
+	// JWKSHandler leaves them out, so a service that forgets to check is_anonymous
+	// rejects anonymous users instead of letting them in; AnonymousJWKSHandler has
+	// them. None may be among Config.Keys. Nil signs all tokens with Config.Keys.
+	AnonymousKeys []Key
+
 	// AppClaims returns the app's own claims for the user in c when a token is
 	// issued. They come back in Claims.App as a JSON object, and are as old as the
 	// token. No token is issued on an error, for a name that walkin uses itself, or

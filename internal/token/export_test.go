@@ -43,7 +43,7 @@ func (p *payload) words() string {
 }
 
 func spelledFor(issuer, audience string) *Keyring {
-	r, err := NewKeyring([]Key{{Secret: []byte("a secret that is only of this test")}}, issuer, audience)
+	r, err := NewKeyring([]Key{{Secret: []byte("a secret that is only of this test")}}, nil, issuer, audience)
 	if err != nil {
 		panic(err)
 	}

@@ -36,6 +36,17 @@ type key struct {
 	verifier jws.Verifier
 
 	session, access string // the first segments of its tokens
+	anonymous       bool   // verifies nothing but anonymous users' access tokens
+}
+
+// equal reports whether two are the same key, whatever they are called.
+func (k *key) equal(other *key) bool {
+	if secret, ok := k.public.([]byte); ok {
+		same, ok := other.public.([]byte)
+		return ok && bytes.Equal(secret, same)
+	}
+	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(other.public)
 }
 
 func newKey(k Key) (*key, error) {

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,9 +52,9 @@ type Keyring struct {
 	issuer, audience string
 	start, middle    string // of a payload, with them
 
-	signing *key
-	ids     map[string]bool
-	jwks    []byte
+	signing, anonymous *key // anonymous: of anonymous users' access tokens
+	ids                map[string]bool
+	jwks, allJWKS      []byte
 
 	// The valid first segments are known, since walkin writes them. These maps are the
 	// allow-list of algorithms, the choice of the key, and the check of crit, typ and
@@ -62,8 +63,10 @@ type Keyring struct {
 	session, access, acting map[string]*key
 }
 
-// NewKeyring prepares keys for use. The error names all mistakes in them.
-func NewKeyring(keys []Key, issuer, audience string) (*Keyring, error) {
+// NewKeyring prepares keys for use. Where there are anonymous keys, the first of them
+// signs anonymous users' access tokens, and they verify nothing else. The error names all
+// mistakes in them.
+func NewKeyring(keys, anonymous []Key, issuer, audience string) (*Keyring, error) {
 	r := &Keyring{
 		issuer: issuer, audience: audience,
 		start:   `{"iss":` + string(appendQuoted(nil, issuer)) + `,"sub":"`,
@@ -71,49 +74,79 @@ func NewKeyring(keys []Key, issuer, audience string) (*Keyring, error) {
 		ids:     make(map[string]bool),
 		session: make(map[string]*key), access: make(map[string]*key), acting: make(map[string]*key),
 	}
-	public := []jwk.Key{} // "keys":[] rather than null
 	var errs []error
-	names := make(map[string]bool)
 	if len(keys) == 0 {
 		errs = append(errs, errors.New("walkin: Config.Keys is empty; KeyFile makes a first key"))
 	}
+	all, err := r.add("Config.Keys", keys, nil)
+	errs = append(errs, err)
+	for _, key := range all {
+		r.session[key.session] = key
+		r.acting[key.header(Acting)] = key
+	}
+	if len(all) > 0 {
+		r.signing, r.anonymous = all[0], all[0]
+	}
+	guests, err := r.add("Config.Tokens.AnonymousKeys", anonymous, all)
+	errs = append(errs, err)
+	for _, key := range guests {
+		key.anonymous = true
+	}
+	if len(guests) > 0 {
+		r.anonymous = guests[0]
+	}
+	r.jwks, err = publicJWKS(all)
+	errs = append(errs, err)
+	r.allJWKS, err = publicJWKS(slices.Concat(all, guests))
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// add prepares the keys of a setting. None may be among those before.
+func (r *Keyring) add(setting string, keys []Key, before []*key) (all []*key, _ error) {
+	var errs []error
+	names := make(map[string]bool)
 	for i, k := range keys {
 		key, err := newKey(k)
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("walkin: %s[%d]: %w", setting, i, err))
 			continue
 		case r.ids[key.id], k.ID != "" && names[k.ID]:
-			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: its ID %q is taken by an earlier key", i, cmp.Or(k.ID, key.id)))
+			errs = append(errs, fmt.Errorf("walkin: %s[%d]: its ID %q is taken by an earlier key", setting, i, cmp.Or(k.ID, key.id)))
+			continue
+		case slices.ContainsFunc(before, key.equal):
+			// Services would get it with the others.
+			errs = append(errs, fmt.Errorf("walkin: %s[%d]: it is one of Config.Keys", setting, i))
 			continue
 		}
 		names[k.ID] = true
 		r.ids[key.id] = true
-		r.session[key.session] = key
 		r.access[key.access] = key
-		r.acting[key.header(Acting)] = key
-		if r.signing == nil {
-			r.signing = key
-		}
+		all = append(all, key)
+	}
+	return all, errors.Join(errs...)
+}
+
+// publicJWKS returns the public halves. A secret is never among them.
+func publicJWKS(keys []*key) ([]byte, error) {
+	public := []jwk.Key{} // "keys":[] rather than null
+	for _, key := range keys {
 		if key.alg == jwa.HS256 {
-			continue // a secret is never published
+			continue
 		}
 		j, err := jwk.FromRaw(key.public)
 		if err == nil {
 			err = errors.Join(j.Set(jwk.KeyIDKey, key.id), j.Set(jwk.AlgorithmKey, key.alg), j.Set(jwk.KeyUsageKey, "sig"))
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("walkin: Config.Keys[%d]: its public key cannot be written", i))
-			continue
+			return nil, fmt.Errorf("walkin: the public key of %q cannot be written", key.id)
 		}
 		public = append(public, j)
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	var err error
-	r.jwks, err = json.Marshal(map[string]any{"keys": public})
-	return r, err
+	return json.Marshal(map[string]any{"keys": public})
 }
 
 // Issue signs a token for c.
@@ -123,11 +156,19 @@ func (r *Keyring) Issue(c Claims, kind Kind, audience string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	header := r.signing.session
 	if kind == Access {
-		header = r.signing.access
+		key := r.accessKey(c)
+		return key.sign(key.access, body)
 	}
-	return r.signing.sign(header, body)
+	return r.signing.sign(r.signing.session, body)
+}
+
+// accessKey returns the key that signs access tokens for c.
+func (r *Keyring) accessKey(c Claims) *key {
+	if c.Anonymous {
+		return r.anonymous
+	}
+	return r.signing
 }
 
 func (k *key) sign(header string, body []byte) (string, error) {
@@ -182,11 +223,21 @@ func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, ac
 		p = *other
 	}
 	c, s, reason = r.check(&p, now)
+	if key.anonymous && s == Valid && !c.Anonymous {
+		// Whoever has only this key makes no permanent user.
+		return Claims{}, false, Invalid, "forged"
+	}
 	return c, access, s, reason
 }
 
-// JWKS returns the public keys as a JSON Web Key Set.
-func (r *Keyring) JWKS() []byte { return r.jwks }
+// JWKS returns the public keys as a JSON Web Key Set: those of anonymous users' access
+// tokens only with all.
+func (r *Keyring) JWKS(all bool) []byte {
+	if all {
+		return r.allJWKS
+	}
+	return r.jwks
+}
 
 // headerOf returns the first segment of a token, or why it is none of ours.
 func headerOf(token string) (header, reason string) {

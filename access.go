@@ -40,7 +40,7 @@ func (m *Middleware) jwksHandler(anonymous bool) http.Handler {
 // AccessToken signs a short-lived token for the visitor of ctx, for another service
 // that is named by audience. It carries the claims of the cookie and lives for ttl: an
 // hour at most, 5 minutes when zero. Without a user the error is ErrNotFound; for a
-// session that has ended it is ErrSuperseded. With Config.Tokens.Audience as the
+// session that has ended it is ErrSessionEnded. With Config.Tokens.Audience as the
 // audience it is a bearer token for this app. It ends with its session where the
 // session is looked up, and after ttl everywhere.
 func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.Duration) (string, error) {
@@ -62,15 +62,15 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	session, err := m.health.lookup(ctx, c)
 	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
-		return "", ErrSuperseded
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
+		return "", ErrSessionEnded
 	case err != nil:
 		return "", err
 	}
 	c.IssuedAt = time.Now()
 	c.ExpiresAt = c.IssuedAt.Add(ttl)
 	if c = m.issuer.bounded(c, beganAt(c, session)); !c.ExpiresAt.After(c.IssuedAt) {
-		return "", ErrSuperseded
+		return "", ErrSessionEnded
 	}
 	return m.keys.Issue(c.forToken(), token.Access, audience)
 }

@@ -38,7 +38,7 @@ func (m *Middleware) SignOutHandler() http.Handler {
 
 // SignOut ends all that this browser holds: the session of each cookie and of a
 // bearer token, and with the sessions whatever hangs on them, such as codes that
-// were sent, login flows and kept forms; the cookie of [Middleware.Bind] and those
+// were sent, login flows and kept forms; the cookie of [Middleware.StartFlow] and those
 // of [Middleware.ClearAtSignOut] are removed with the others. Where it could not
 // end a session, the error says so. Where the browser has several cookies of a
 // name, it ends the sessions of all, and removes them for this host, its parent
@@ -49,57 +49,57 @@ func (m *Middleware) SignOutHandler() http.Handler {
 // docs/adding-walkin.md. Call it before the response begins.
 func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	v := m.verifier.visit(w, r)
-	if refusal := m.admission.whyNotWrite(v, r); refusal != nil {
+	if refusal := m.admission.changeRefusal(v, r); refusal != nil {
 		return refusal
 	}
 	if v.actor() != nil { // it stops, and nothing of the user's ends
 		operators{m}.stopActing(w, r, v)
-		v.become(superseded, "signed_out")
+		v.become(sessionEnded, "signed_out")
 		return nil
 	}
 	now := time.Now()
 	// Each token is verified, whichever of them the visitor is by: a bearer that is the
 	// app's own or broken must not hide the cookie's session, and a guest left behind
 	// in the other cookie must not be found by the next user of this computer.
-	var ended []finding
-	if v.standing == live {
-		ended = append(ended, finding{standing: live, entry: v.entry, lost: v.lost}) // or one that this very response opened
+	var ended []authResult
+	if v.status == live {
+		ended = append(ended, authResult{status: live, entry: v.entry, lost: v.lost}) // or one that this very response opened
 	}
 	token, isBearer := request.Bearer(r.Header)
 	if isBearer {
-		ended = append(ended, m.verifier.judge(r, token, m.verifier.cache.Get(token), now, asBearer))
+		ended = append(ended, m.verifier.verifyToken(r, token, m.verifier.cache.Get(token), now, asBearer))
 		ended[len(ended)-1].bearer = true
 	}
-	unjudged, unknown := false, false
+	unverified, unknown := false, false
 	hasCookies := false
 	var clearing, variants []*http.Cookie
 	for i, k := range m.cookies.scopes() {
-		var b brought
+		var b requestCredentials
 		k.find(r.Header, nil, &b.permanent, &b.anonymous)
 		for as, c := range b.both {
 			name := k.name(as == asAnonymous)
-			if i == 0 || c.standing != absent {
+			if i == 0 || c.status != absent {
 				clearing = append(clearing, k.clear(name))
 			}
-			if c.standing == absent {
+			if c.status == absent {
 				continue
 			}
 			hasCookies = true
-			unjudged = unjudged || c.standing == conflicting // more than is looked at
+			unverified = unverified || c.status == conflicting // more than is looked at
 			if k.mayVary(name, c) {
 				variants = append(variants, k.clearOthers(r, name)...)
 			}
 			for _, value := range c.values() {
-				ended = append(ended, m.verifier.judge(r, value, m.verifier.cache.Get(value), now, as))
+				ended = append(ended, m.verifier.verifyToken(r, value, m.verifier.cache.Get(value), now, as))
 			}
 		}
 	}
 	for _, f := range ended {
-		switch f.standing {
+		switch f.status {
 		case unverifiable:
 			// A bearer under a key that is not ours may well be the app's own:
 			// it is no failure where there is a cookie of ours.
-			unjudged = unjudged || !f.bearer || !hasCookies
+			unverified = unverified || !f.bearer || !hasCookies
 		case unreachable:
 			return storeFailed(f.err) // fails closed: the session would still be alive
 		case lost:
@@ -111,7 +111,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	v.become(superseded, "signed_out")
+	v.become(sessionEnded, "signed_out")
 	if !isBearer && !v.bearer || hasCookies {
 		m.setCookies(w, v, append(clearing, fit(variants)...)...)
 	}
@@ -122,7 +122,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_user", RetryAfter: 5 * time.Second,
 			Text: texts.Of("error.signed_out_here")}
 	}
-	if unjudged {
+	if unverified {
 		// The browser forgets it, as was asked; but a session that only
 		// another replica can name may go on, and that is not a success.
 		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_key", RetryAfter: 5 * time.Second,
@@ -131,12 +131,12 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// whyNotWrite is whyNotAct where a safe method may not do it either.
-func (a *admission) whyNotWrite(v *visit, r *http.Request) *Refusal {
-	if a.facts(v, r).Method != request.Act {
+// changeRefusal is writeRefusal where a safe method may not do it either.
+func (a *admission) changeRefusal(v *visit, r *http.Request) *Refusal {
+	if a.facts(v, r).Method != request.Write {
 		return safeMethod()
 	}
-	return a.whyNotAct(v, r)
+	return a.writeRefusal(v, r)
 }
 
 // safeMethod is the refusal of a GET that was to change something.
@@ -155,10 +155,10 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	c.Provisional = c.Provisional || lost // a tombstone keeps them from coming back here
 	// For a client that wants to fill a store, with a new cookie for each, a tombstone
 	// is as good as a row.
-	var taken takenRows
+	var taken reservation
 	var full *Refusal
 	if c.Provisional {
-		taken, full = m.limits.takeRow(r, now)
+		taken, full = m.limits.takeNewUser(r, now)
 	}
 	buried := false
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
@@ -172,11 +172,11 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 				buried = true
 				return m.cfg.Store.DeleteUser(ctx, m.health.tombstone(c.UserID, uuid.Nil, now))
 			}
-			if !errors.Is(err, ErrSuperseded) {
+			if !errors.Is(err, ErrSessionEnded) {
 				return err
 			}
 		}
-		if _, err := m.cfg.Store.User(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
+		if _, err := m.cfg.Store.LockUser(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
 			// Without room for a tombstone it ends in this browser and on this replica
 			// alone. A copy of the token is then that of an anonymous user who has
 			// stored nothing, and no visitor is kept from signing out.
@@ -187,16 +187,16 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 		return m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
 	})
 	if !buried {
-		m.limits.returnRow(r, taken, now)
+		m.limits.giveBack(r, taken, now)
 	}
 	if full != nil {
-		m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit, UserID: c.UserID, SessionID: c.SessionID})
+		m.emit(r, Event{Outcome: Skipped, Reason: reasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
 	}
 	if err != nil {
 		return err
 	}
 	m.verifier.over(e)
-	m.data.drop(r.Context(), c)
+	m.data.deleteSessionData(r.Context(), c)
 	m.emit(r, Event{Outcome: SignedOut, UserID: c.UserID, SessionID: c.SessionID})
 	return nil
 }
@@ -211,7 +211,7 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 	}
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		// The lock: a sign-in that has begun ends first, and its session too.
-		if _, err := m.cfg.Store.User(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := m.cfg.Store.LockUser(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		return m.cfg.Store.DeleteSessions(ctx, userID, uuid.Nil)
@@ -219,8 +219,8 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 	if err != nil {
 		return err
 	}
-	m.data.dropOthers(ctx, userID, uuid.Nil)
-	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
+	m.data.deleteOtherSessionData(ctx, userID, uuid.Nil)
+	m.emitCtx(ctx, Event{Outcome: SignedOut, UserID: userID})
 	return nil
 }
 
@@ -248,7 +248,7 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 				// Fails closed: without the request nothing says whose limit it is.
 				return errors.New("walkin: DeleteUser was called with the context of a request that has ended")
 			}
-			if _, full := m.limits.takeRow(r, time.Now()); full != nil {
+			if _, full := m.limits.takeNewUser(r, time.Now()); full != nil {
 				return full
 			}
 		}
@@ -265,8 +265,8 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	m.data.dropOthers(ctx, userID, uuid.Nil)
-	m.tell(ctx, Event{Outcome: Deleted, UserID: userID})
+	m.data.deleteOtherSessionData(ctx, userID, uuid.Nil)
+	m.emitCtx(ctx, Event{Outcome: Deleted, UserID: userID})
 	return nil
 }
 
@@ -291,8 +291,8 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 	switch {
 	case CheckActor(v) != nil:
 		return CheckActor(v)
-	case m.admission.whyNotWrite(v, r) != nil:
-		return m.admission.whyNotWrite(v, r)
+	case m.admission.changeRefusal(v, r) != nil:
+		return m.admission.changeRefusal(v, r)
 	case c == nil:
 		return m.admission.noUser(v, "no_user")
 	case c.Anonymous:
@@ -303,33 +303,33 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 		return errors.New("walkin: Unlink was called after the response began")
 	}
 	m.health.prepare(r.Context())
-	s := &settlement{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.health.earlier(time.Now())}
+	s := &identityChange{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.health.earlier(time.Now())}
 	taken, refusal := m.limits.takeChange(r, *c, s.now)
 	if refusal != nil {
 		return refusal
 	}
 	if err := m.cfg.Store.InTx(r.Context(), s.unlink); err != nil {
 		if !s.opened {
-			m.limits.returnRow(r, taken, s.now)
+			m.limits.giveBack(r, taken, s.now)
 		}
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSessionEnded) {
 			return err // their session has just ended
 		}
 		return s.translate(err)
 	}
-	m.goOn(w, r, v, s)
+	m.finish(w, r, v, s)
 	return nil
 }
 
 // unlink does it, in the transaction of ctx.
-func (s *settlement) unlink(ctx context.Context) error {
+func (s *identityChange) unlink(ctx context.Context) error {
 	store, c := s.m.cfg.Store, s.visitor
 	// The lock: two requests must not each remove what the other left.
-	if _, err := store.User(ctx, c.UserID); err != nil {
+	if _, err := store.LockUser(ctx, c.UserID); err != nil {
 		return err
 	}
 	// The session is looked at again under it: it may have just ended.
-	session, err := store.Lookup(ctx, c.UserID, c.SessionID)
+	session, err := store.LookupSession(ctx, c.UserID, c.SessionID)
 	if err != nil {
 		return err
 	}
@@ -352,7 +352,7 @@ func (s *settlement) unlink(ctx context.Context) error {
 		return err
 	}
 	s.change, s.endsOld = Change{Outcome: Unlinked, UserID: c.UserID}, true
-	if s.data, err = s.m.data.pickUp(ctx, c); err != nil {
+	if s.data, err = s.m.data.load(ctx, c); err != nil {
 		return err
 	}
 	if err := store.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {

@@ -23,10 +23,10 @@ const (
 	// MintOnVisit mints when a visitor opens a page or sends an unsafe request.
 	MintOnVisit Mint = iota
 
-	// MintOnAct mints when a visitor sends an unsafe request: a POST, PUT, PATCH or
+	// MintOnWrite mints when a visitor sends an unsafe request: a POST, PUT, PATCH or
 	// DELETE from the site itself, see docs/requests.md. Nothing is stored on the
 	// device of a visitor who only reads.
-	MintOnAct
+	MintOnWrite
 
 	// MintOnDemand mints only in [Middleware.Ensure].
 	MintOnDemand
@@ -67,10 +67,10 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		if !c.Provisional {
 			return m.ensureAlive(r, v, *c)
 		}
-		if refusal := m.admission.whyNotAct(v, r); refusal != nil {
+		if refusal := m.admission.writeRefusal(v, r); refusal != nil {
 			return Claims{}, refusal
 		}
-	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.standing, byApp); reason != "" {
+	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.status, byApp); reason != "" {
 		return Claims{}, m.admission.noUser(v, reason)
 	} else if v.reason() == "expired" && !m.health.isExpired(r) {
 		return Claims{}, m.admission.noUser(v, "clock")
@@ -79,7 +79,7 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
 	}
 	old := v.entry
-	cookie, err := m.makeRow(r, v)
+	cookie, err := m.storeUser(r, v)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -105,12 +105,12 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 	case errors.Is(err, ErrNotFound):
 		// Lost a moment ago, perhaps: the next request looks more closely.
 		return Claims{}, storeDown(err)
-	case errors.Is(err, ErrSuperseded):
-		v.become(superseded, "superseded")
+	case errors.Is(err, ErrSessionEnded):
+		v.become(sessionEnded, "session_ended")
 		if v.entry != nil {
 			m.verifier.over(v.entry)
 		}
-		return Claims{}, refusalOf(ErrSuperseded)
+		return Claims{}, refusalOf(ErrSessionEnded)
 	case err != nil:
 		return Claims{}, err
 	}
@@ -120,11 +120,11 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 // noUser is the refusal of a request without a user that gets none.
 func (a *admission) noUser(v *visit, reason string) *Refusal {
 	switch {
-	case v.standing == unreachable:
+	case v.status == unreachable:
 		return storeDown(nil)
-	case v.standing == conflicting:
+	case v.status == conflicting:
 		return a.twoUsers()
-	case v.standing == suspended:
+	case v.status == suspended:
 		return refusalOf(v.more().err)
 	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
 		return foreignRequest(reason)
@@ -210,10 +210,10 @@ func beganAt(c Claims, s Session) time.Time {
 	return s.CreatedAt
 }
 
-// makeRow turns the visitor into a user and a session in the store. It mints them first
+// storeUser turns the visitor into a user and a session in the store. It mints them first
 // when there is no user. It returns the cookie for it, or nil for a bearer. A token
 // claims them only when both are committed.
-func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
+func (m *Middleware) storeUser(r *http.Request, v *visit) (*http.Cookie, error) {
 	if v.unsure {
 		return nil, storeDown(nil)
 	}
@@ -231,7 +231,7 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		c = m.issuer.bounded(m.issuer.dated(c, now), mintedAt(c))
 	}
 	c.Provisional = false
-	taken, full := m.limits.takeRowOrAsk(r, now)
+	taken, full := m.limits.takeNewUserOrChallenge(r, now)
 	if full != nil {
 		if fresh {
 			return nil, full
@@ -240,19 +240,19 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		// none and goes on.
 		if _, err := m.health.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
 			return nil, full
-		} else if err != nil && !errors.Is(err, ErrSuperseded) {
+		} else if err != nil && !errors.Is(err, ErrSessionEnded) {
 			return nil, err
 		}
 	}
 	token, c, created, err := m.issuer.storeAnonymous(r.Context(), c, now)
 	if !created && !errors.Is(err, ErrUnavailable) { // which may have committed
-		m.limits.returnRow(r, taken, now)
+		m.limits.giveBack(r, taken, now)
 	}
 	switch {
 	case isHook(err):
 		return nil, refusalOf(err) // whatever it is called in there
-	case errors.Is(err, ErrSuperseded):
-		v.become(superseded, "superseded")
+	case errors.Is(err, ErrSessionEnded):
+		v.become(sessionEnded, "session_ended")
 		if v.entry != nil {
 			m.verifier.over(v.entry)
 		}
@@ -281,14 +281,14 @@ func (m *Middleware) makeRow(r *http.Request, v *visit) (*http.Cookie, error) {
 		return nil, nil
 	}
 	m.issuer.remember(v, token, c)
-	if v.handsOff {
+	if v.keepCookie {
 		return nil, nil // the token they have goes on
 	}
 	return m.cookies.carry(token, c, now), nil
 }
 
 func (is *issuer) persist(ctx context.Context, c Claims, now time.Time) (created bool, err error) {
-	return is.cfg.Store.Persist(ctx,
+	return is.cfg.Store.CreateAnonymous(ctx,
 		User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now},
 		Session{ID: c.SessionID, UserID: c.UserID, CreatedAt: now, RenewedAt: now, ExpiresAt: c.ExpiresAt})
 }
@@ -329,20 +329,20 @@ func (a *admission) facts(v *visit, r *http.Request) request.Facts {
 	if v.facts.IsRead() {
 		return v.facts
 	}
-	var b brought
+	var b requestCredentials
 	b.read(r.Header, a.verifier)
 	return a.readFacts(r, &b)
 }
 
-func (a *admission) readFacts(r *http.Request, b *brought) request.Facts {
+func (a *admission) readFacts(r *http.Request, b *requestCredentials) request.Facts {
 	some, lax := !b.bearer && !b.nothing(), false
 	if !isSafe(r) {
 		if b.bearer { // cookies were not read yet
 			var permanent, anonymous carriedCookie
 			a.cookies.find(r.Header, nil, &permanent, &anonymous)
-			some = permanent.standing != absent || anonymous.standing != absent
+			some = permanent.status != absent || anonymous.status != absent
 		}
-		_, flow := a.cookies.bound(r)
+		_, flow := a.cookies.flowValue(r)
 		some = some || flow
 		lax = some && !a.cfg.Cookies.Partitioned
 	}
@@ -370,17 +370,17 @@ func newSite(cfg Config, keys *token.Keyring) request.Site {
 // Continue, the guards and everything else in walkin call it themselves; it is for
 // handlers without a guard. [Config].CrossOrigin trusts more origins.
 func (m *Middleware) CheckOrigin(r *http.Request) error {
-	if refusal := m.admission.whyNotAct(m.verifier.visit(nil, r), r); refusal != nil {
+	if refusal := m.admission.writeRefusal(m.verifier.visit(nil, r), r); refusal != nil {
 		return refusal
 	}
 	return nil
 }
 
-// whyNotAct returns nil when an unsafe request may change something for its visitor,
+// writeRefusal returns nil when an unsafe request may change something for its visitor,
 // and the refusal otherwise. Every part of walkin that changes something asks it.
-func (a *admission) whyNotAct(v *visit, r *http.Request) *Refusal {
+func (a *admission) writeRefusal(v *visit, r *http.Request) *Refusal {
 	f := a.facts(v, r)
-	if reason := f.WhyNotAct(v.standing == live && !v.bearer); reason != "" {
+	if reason := f.WriteRefusal(v.status == live && !v.bearer); reason != "" {
 		return foreignRequest(reason)
 	}
 	return nil
@@ -407,14 +407,14 @@ const (
 //
 // It fails closed: a request gets no user unless it is known to be a visitor's own
 // first step. A refusal costs the visitor nothing; the next page view asks again.
-func (a *admission) mintRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
+func (a *admission) mintRefusal(r *http.Request, f request.Facts, s tokenStatus, by demand) string {
 	switch {
 	case a.cfg.NewUsers.Mint == MintOff:
 		return "mint_off"
-	case s != absent && s != superseded && s != invalid:
+	case s != absent && s != sessionEnded && s != invalid:
 		// There is a token that could not be verified, or two: to mint over it could
 		// take a live user away.
-		return "cookie_not_judged"
+		return "cookie_not_verified"
 	case f.IsUpgrade():
 		return "protocol_upgrade" // many WebSocket libraries drop the cookie
 	case f.IsPrefetch():
@@ -424,10 +424,10 @@ func (a *admission) mintRefusal(r *http.Request, f request.Facts, s standing, by
 	}
 	var reason string
 	switch f.Method {
-	case request.Act:
-		reason = a.actRefusal(r, f, s, by)
+	case request.Write:
+		reason = a.writeMintRefusal(r, f, s, by)
 	case request.Get:
-		reason = a.visitRefusal(f, s, by)
+		reason = a.visitMintRefusal(f, s, by)
 	default:
 		reason = "method"
 	}
@@ -437,8 +437,8 @@ func (a *admission) mintRefusal(r *http.Request, f request.Facts, s standing, by
 	return reason
 }
 
-func (a *admission) actRefusal(r *http.Request, f request.Facts, s standing, by demand) string {
-	if reason := f.WhyNotAct(false); reason != "" {
+func (a *admission) writeMintRefusal(r *http.Request, f request.Facts, s tokenStatus, by demand) string {
+	if reason := f.WriteRefusal(false); reason != "" {
 		return reason
 	}
 	switch {
@@ -475,7 +475,7 @@ func (a *admission) automatic(r *http.Request, f request.Facts) string {
 	return ""
 }
 
-func (a *admission) visitRefusal(f request.Facts, s standing, by demand) string {
+func (a *admission) visitMintRefusal(f request.Facts, s tokenStatus, by demand) string {
 	visit := a.notAPage(f)
 	switch {
 	case f.Auth == request.AppBearer:

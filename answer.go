@@ -18,7 +18,7 @@ var codes = map[string]string{
 	"last_identity":         "last_identity",
 	"too_many_identities":   "too_many_identities",
 	"raced":                 "raced",
-	"row_limit":             "new_user_limit",
+	"new_user_limit":        "new_user_limit",
 	"quota":                 "quota",
 	"nothing_kept":          "nothing_kept",
 	"banned":                "banned",

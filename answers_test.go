@@ -123,7 +123,7 @@ func TestCodes(t *testing.T) {
 	}
 	for _, same := range [][]string{
 		{"unknown_name", "wrong_password", "password_changed"},
-		{"no_user", "superseded", "expired", "forged", "malformed", "unknown_key", "clock_skew", "duplicate_cookie"},
+		{"no_user", "session_ended", "expired", "forged", "malformed", "unknown_key", "clock_skew", "duplicate_cookie"},
 	} {
 		for _, reason := range same {
 			if got, want := walkin.CodeOf(401, reason), walkin.CodeOf(401, same[0]); got != want {
@@ -176,7 +176,7 @@ func TestBelowAPath(t *testing.T) {
 			c := s.browser(nil).On(mount.wrap(s, mux))
 
 			for _, path := range []string{"/app/sign-up", "/app/sign-in", "/app/passkey/finish"} {
-				if c.Act(path, words("word", "x")); s.store.rows(t) != 0 {
+				if c.Post(path, words("word", "x")); s.store.rows(t) != 0 {
 					t.Errorf("a post to %s made a guest", path)
 				}
 			}
@@ -188,13 +188,13 @@ func TestBelowAPath(t *testing.T) {
 			if name == "StripPrefix inside" {
 				start = "/" // the app is all of it
 			}
-			if r := c.Act("/app/sign-up", words("name", "ann", "word", "long enough")); r.Header.Get("Location") != start {
+			if r := c.Post("/app/sign-up", words("name", "ann", "word", "long enough")); r.Header.Get("Location") != start {
 				t.Errorf("signing up: got %d to %q, want %s", r.StatusCode, r.Header.Get("Location"), start)
 			}
-			if r := c.Act("/app/sign-out", words("return_to", "//evil.example")); r.Header.Get("Location") != start {
+			if r := c.Post("/app/sign-out", words("return_to", "//evil.example")); r.Header.Get("Location") != start {
 				t.Errorf("signing out: got %d to %q, want %s", r.StatusCode, r.Header.Get("Location"), start)
 			}
-			if r := c.Act("/app/sign-in", words("name", "ann", "word", "long enough", "return_to", "/app/x")); r.Header.Get("Location") != "/app/x" {
+			if r := c.Post("/app/sign-in", words("name", "ann", "word", "long enough", "return_to", "/app/x")); r.Header.Get("Location") != "/app/x" {
 				t.Errorf("signing in: got %d to %q", r.StatusCode, r.Header.Get("Location"))
 			}
 		})

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	boundFor    = 15 * time.Minute
-	boundLength = 26 // of rand.Text
+	flowLifetime = 15 * time.Minute
+	flowLength   = 26 // of rand.Text
 )
 
-// Bind returns a name for the browser that a login flow is bound to. The request that
+// StartFlow returns a name for the browser that a login flow is bound to. The request that
 // starts the flow calls it, as when a code is sent or a provider is asked. In the
-// request that completes the flow, the name is among those of [Middleware.Bound]. The
+// request that completes the flow, the name is among those of [Middleware.FlowIDs]. The
 // name goes into the key or the data of a [Ticket]; it may be logged.
 //
 // The name stands for the visitor's session and ends with it: a flow that was started
@@ -31,53 +31,53 @@ const (
 // 405, a cross-origin request with 403, and below [Middleware.WithoutCookies] a request
 // without a user with 401. Call it before the response begins. The error is a
 // *[Refusal] for [Middleware.Refuse].
-func (m *Middleware) Bind(w http.ResponseWriter, r *http.Request) (string, error) {
+func (m *Middleware) StartFlow(w http.ResponseWriter, r *http.Request) (string, error) {
 	v := m.verifier.visit(w, r)
 	switch {
 	case CheckActor(v) != nil:
 		return "", CheckActor(v)
-	case m.admission.facts(v, r).Method != request.Act:
+	case m.admission.facts(v, r).Method != request.Write:
 		return "", safeMethod()
-	case m.admission.whyNotAct(v, r) != nil:
-		return "", m.admission.whyNotAct(v, r)
-	case v.standing == unreachable:
+	case m.admission.writeRefusal(v, r) != nil:
+		return "", m.admission.writeRefusal(v, r)
+	case v.status == unreachable:
 		return "", storeDown(nil)
-	case v.standing == conflicting:
+	case v.status == conflicting:
 		return "", m.admission.twoUsers()
 	case v.begun():
-		return "", errors.New("walkin: Bind was called after the response began")
+		return "", errors.New("walkin: StartFlow was called after the response began")
 	}
 	if c := v.claims.Load(); c != nil {
-		return boundToSession(*c), nil
+		return sessionFlowID(*c), nil
 	}
-	if v.noJar {
+	if v.withoutCookies {
 		// Fails closed: a flow bound to a cookie that cannot come back would never
 		// complete, and one bound to nothing would complete for anybody.
 		return "", &Refusal{Status: http.StatusUnauthorized, Reason: "flow_without_token",
 			Message: "This needs a token. Get one first, and send it with this request and the next."}
 	}
-	value, ok := m.cookies.bound(r)
+	value, ok := m.cookies.flowValue(r)
 	if !ok {
 		value = rand.Text()
 	}
 	// Set again each time: the login flow that was started last gets its full time, and
 	// an earlier one in another tab still completes.
 	m.setCookies(w, v, m.cookies.flow(value))
-	return boundToCookie(value), nil
+	return cookieFlowID(value), nil
 }
 
-// showForm gives a visitor without a user the cookie of Bind with a form of a
+// showForm gives a visitor without a user the cookie of StartFlow with a form of a
 // credential. Behind a service worker it tells their post from another site's, see
-// request.Facts.WhyNotAct. Only a browser that opens the page gets it, since other
+// request.Facts.WriteRefusal. Only a browser that opens the page gets it, since other
 // sites can fetch and frame it. A cookie that is there stays as it is. The page is
 // shown by show. Whatever it says about caching, no cache keeps it with a cookie, since
 // two visitors of one name would complete each other's login flows.
 func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(http.ResponseWriter)) {
 	v := m.verifier.visit(w, r)
 	f := m.admission.facts(v, r)
-	_, has := m.cookies.bound(r)
+	_, has := m.cookies.flowValue(r)
 	switch {
-	case has, v.noJar, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
+	case has, v.withoutCookies, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
 		show(w)
 	case v.writer() != nil:
 		v.writer().Set(m.cookies.flow(rand.Text()))
@@ -89,19 +89,19 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	}
 }
 
-// Bound returns the names that [Middleware.Bind] may have given the visitor's browser,
+// FlowIDs returns the names that [Middleware.StartFlow] may have given the visitor's browser,
 // at most two. It returns none if the browser started no flow. A visitor without a user
 // at the start may have become an anonymous user since, by a page view in between, but
 // nothing more: a sign-in ends the flows that were started without a user.
-func (m *Middleware) Bound(r *http.Request) []string {
+func (m *Middleware) FlowIDs(r *http.Request) []string {
 	var names []string
 	c := m.verifier.visit(nil, r).claims.Load()
 	if c != nil {
-		names = append(names, boundToSession(*c))
+		names = append(names, sessionFlowID(*c))
 	}
 	if c == nil || c.Anonymous {
-		if value, ok := m.cookies.bound(r); ok {
-			names = append(names, boundToCookie(value))
+		if value, ok := m.cookies.flowValue(r); ok {
+			names = append(names, cookieFlowID(value))
 		}
 	}
 	return names
@@ -134,20 +134,20 @@ func (m *Middleware) clearFlows(w http.ResponseWriter, r *http.Request, v *visit
 	}
 }
 
-func boundToSession(c Claims) string { return "session:" + c.SessionID.String() }
+func sessionFlowID(c Claims) string { return "session:" + c.SessionID.String() }
 
 // boundToCookie hashes the value: an attacker who can read the store must not be able
 // to send it.
-func boundToCookie(value string) string {
+func cookieFlowID(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return "cookie:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // bound returns the value of the binding cookie, if there is one that we may
 // have set.
-func (k *cookies) bound(r *http.Request) (string, bool) {
+func (k *cookies) flowValue(r *http.Request) (string, bool) {
 	values := r.CookiesNamed(k.binding)
-	if len(values) == 0 || len(values[0].Value) != boundLength {
+	if len(values) == 0 || len(values[0].Value) != flowLength {
 		return "", false
 	}
 	// Two different ones, which no browser sends for a __Host- cookie: an attacker may

@@ -22,7 +22,7 @@ func (s *site) bound() *walkintest.Client { return walkintest.NewClient(s.t, s.f
 func (s *site) flows() http.Handler {
 	mux := s.routes()
 	mux.HandleFunc("/bind", func(w http.ResponseWriter, r *http.Request) {
-		name, err := s.Bind(w, r)
+		name, err := s.StartFlow(w, r)
 		if err != nil {
 			s.Refuse(w, r, err)
 			return
@@ -30,7 +30,7 @@ func (s *site) flows() http.Handler {
 		fmt.Fprint(w, name)
 	})
 	mux.HandleFunc("/bound", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, strings.Join(s.Bound(r), " "))
+		fmt.Fprint(w, strings.Join(s.FlowIDs(r), " "))
 	})
 	return s.Handler(mux)
 }
@@ -38,7 +38,7 @@ func (s *site) flows() http.Handler {
 // bind starts a login flow and returns its name.
 func (s *site) bind(c *walkintest.Client) string {
 	s.t.Helper()
-	r := c.Act("/bind", nil)
+	r := c.Post("/bind", nil)
 	name := body(s.t, r)
 	if r.StatusCode != http.StatusOK || name == "" {
 		s.t.Fatalf("binding: got %d %q", r.StatusCode, name)
@@ -56,7 +56,7 @@ func TestBind(t *testing.T) {
 	s := newSite(t, minting(walkin.MintOff))
 	on := newSite(t, over(s))
 	visit := func(c *walkintest.Client) { c.On(on.Handler(on.routes())).Visit("/") }
-	act := func(c *walkintest.Client) { c.On(on.Handler(on.routes())).Act("/note", nil) }
+	act := func(c *walkintest.Client) { c.On(on.Handler(on.routes())).Post("/note", nil) }
 	none := func(*walkintest.Client) {}
 	signIn := func(name string) func(c *walkintest.Client) {
 		return func(c *walkintest.Client) { s.prove(c, name) }
@@ -77,7 +77,7 @@ func TestBind(t *testing.T) {
 		{"an anonymous user", func(c *walkintest.Client) { visit(c); act(c) }, none, false, true},
 		{"a permanent user", signIn("bea"), none, false, true},
 		{"a permanent user who signs in anew", signIn("cleo"), signIn("cleo"), false, false},
-		{"a permanent user who signs out", signIn("dora"), func(c *walkintest.Client) { c.On(s.Handler(s.routes())).Act("/out", nil) }, false, false},
+		{"a permanent user who signs out", signIn("dora"), func(c *walkintest.Client) { c.On(s.Handler(s.routes())).Post("/out", nil) }, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.forget("test", "new", "newer")
@@ -148,7 +148,7 @@ func TestBindCookie(t *testing.T) {
 	} {
 		s := newSite(t, minting(walkin.MintOff), c.change)
 		rec := httptest.NewRecorder()
-		if _, err := s.Bind(rec, s.form("/", nil)); err != nil {
+		if _, err := s.StartFlow(rec, s.form("/", nil)); err != nil {
 			t.Fatal(err)
 		}
 		set := rec.Result().Cookies()
@@ -171,7 +171,7 @@ func TestBindCookie(t *testing.T) {
 		} {
 			r := s.request(http.MethodGet, "/")
 			r.Header.Set("Cookie", header)
-			if got := s.Bound(r); len(got) != want {
+			if got := s.FlowIDs(r); len(got) != want {
 				t.Errorf("%s: %q: got %q, want %d", name, header, got, want)
 			}
 		}

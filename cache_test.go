@@ -19,7 +19,7 @@ type aliveStore struct {
 	guests map[uuid.UUID]bool // whose sessions are of anonymous users
 }
 
-func (s aliveStore) Lookup(_ context.Context, user, session uuid.UUID) (Session, error) {
+func (s aliveStore) LookupSession(_ context.Context, user, session uuid.UUID) (Session, error) {
 	return Session{ID: session, UserID: user, ExpiresAt: time.Now().Add(maxLifetime), Anonymous: s.guests[session]}, nil
 }
 
@@ -52,9 +52,9 @@ func TestCacheIsNoWayAround(t *testing.T) {
 		if r.Header.Set("Authorization", "Bearer "+token); carrier != "bearer" {
 			r.Header = http.Header{"Cookie": {carrier + "=" + token}}
 		}
-		var b brought
+		var b requestCredentials
 		b.read(r.Header, m.verifier)
-		if f := m.verifier.look(r, &b, at); f.standing != live {
+		if f := m.verifier.authenticate(r, &b, at); f.status != live {
 			return f.reason
 		}
 		return "live"
@@ -96,8 +96,8 @@ func TestCacheIsNoWayAround(t *testing.T) {
 	e := m.verifier.cache.Get(permanent)
 	e.checked.Store(now.UnixNano())
 	m.verifier.over(e)
-	if got := ask(m.cookies.permanent, permanent, now); got != "superseded" {
-		t.Errorf("a dead session: got %q, want superseded", got)
+	if got := ask(m.cookies.permanent, permanent, now); got != "session_ended" {
+		t.Errorf("a dead session: got %q, want session_ended", got)
 	}
 	// A clock that is set back does not make an old look a new one.
 	e = m.verifier.cache.Get(anonymous)
@@ -113,11 +113,11 @@ type calmStore struct {
 	none bool
 }
 
-func (s calmStore) Lookup(ctx context.Context, user, session uuid.UUID) (Session, error) {
+func (s calmStore) LookupSession(ctx context.Context, user, session uuid.UUID) (Session, error) {
 	if s.none {
 		return Session{}, ErrNotFound
 	}
-	return s.aliveStore.Lookup(ctx, user, session)
+	return s.aliveStore.LookupSession(ctx, user, session)
 }
 
 func (calmStore) RenewSession(context.Context, Session) error { return nil }
@@ -209,7 +209,7 @@ func TestReturning(t *testing.T) {
 				r.Header = tt.carry(m, text)
 			}
 			isOpen := func() bool {
-				var b brought
+				var b requestCredentials
 				b.read(r.Header, m.verifier)
 				return m.verifier.returning(r, &b) != nil
 			}

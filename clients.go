@@ -66,23 +66,23 @@ func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Clone()
 		header.Del("Cookie")
-		var b brought
+		var b requestCredentials
 		b.read(header, m.verifier)
 		now := time.Now()
-		var f finding
+		var f authResult
 		if b.bearer {
-			f = m.verifier.look(r, &b, now)
+			f = m.verifier.authenticate(r, &b, now)
 		}
 		v := m.verifier.newVisit(r, f)
-		v.handled, v.bearer, v.noJar, v.url = true, true, true, r.URL
+		v.handled, v.bearer, v.withoutCookies, v.url = true, true, true, r.URL
 		r = r.WithContext(v)
 		r.Header = header
 		v.facts = m.admission.readFacts(r, &b)
-		if f.standing == unreachable {
+		if f.status == unreachable {
 			m.Refuse(w, r, storeDown(f.err))
 			return
 		}
-		if f.standing == live {
+		if f.status == live {
 			if _, err := m.decideLive(r, v, f, now); err != nil {
 				m.Refuse(w, r, err)
 				return
@@ -125,7 +125,7 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 	}
 	c := v.claims.Load()
 	switch _, isBearer := request.Bearer(r.Header); {
-	case v.standing == unreachable:
+	case v.status == unreachable:
 		return Token{}, storeDown(nil)
 	case !isBearer || !v.bearer || c == nil:
 		return Token{}, &Refusal{Status: http.StatusUnauthorized, Reason: "bearer_needed"}
@@ -139,7 +139,7 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 		return Token{v.entry.token, v.entry.claims.ExpiresAt}, nil
 	}
 	next, err := m.issuer.extend(r, v, now)
-	if errors.Is(err, ErrSuperseded) {
+	if errors.Is(err, ErrSessionEnded) {
 		return Token{}, err
 	} else if err != nil {
 		return Token{}, storeDown(err)
@@ -169,9 +169,9 @@ func (is *issuer) touch(r *http.Request, v *visit, now time.Time) {
 		e.renewed.Store(now.UnixNano())
 	case errors.Is(err, ErrNotFound):
 		// Lost since the last look; the next one tells what that means.
-	case errors.Is(err, ErrSuperseded):
+	case errors.Is(err, ErrSessionEnded):
 		is.verifier.over(e)
-		v.become(superseded, "superseded")
+		v.become(sessionEnded, "session_ended")
 	default:
 		// Fails open: the token they have is still good.
 		is.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})

@@ -73,7 +73,7 @@ type gullible struct{}
 func (gullible) SignUp(r *http.Request) (walkin.Proof, error) { return proofOf(r), nil }
 func (gullible) SignIn(r *http.Request) (walkin.Proof, error) {
 	p := proofOf(r)
-	p.New = false
+	p.Chosen = false
 	return p, nil
 }
 
@@ -152,7 +152,7 @@ func TestBearersLive(t *testing.T) {
 				t.Errorf("%s: got %d writes in %d days", kind, got, days)
 			}
 			if kind != "provisional" {
-				user, err := s.store.User(t.Context(), userOf(t, app.token))
+				user, err := s.store.LockUser(t.Context(), userOf(t, app.token))
 				if err != nil || user.SeenAt.Before(day0.Add((days-2)*24*time.Hour)) {
 					t.Errorf("%s: got %v and SeenAt %v, want yesterday at most", kind, err, user.SeenAt)
 				}
@@ -171,7 +171,7 @@ func TestBearerSeen(t *testing.T) {
 		app := &nativeApp{t, s.Handler(s.clients()), c.Cookie(anonName)}
 		claims := s.claims(c)
 		session := func() walkin.Session {
-			session, err := s.store.Lookup(t.Context(), claims.UserID, claims.SessionID)
+			session, err := s.store.LookupSession(t.Context(), claims.UserID, claims.SessionID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -313,7 +313,7 @@ func TestWithoutCookies(t *testing.T) {
 		t.Errorf("signing in elsewhere: got %v, want %v", userOf(t, other.token), id)
 	}
 	c := resident(s, "permanent").On(site)
-	if got := body(t, c.Act("/", nil)); got != "nobody" {
+	if got := body(t, c.Post("/", nil)); got != "nobody" {
 		t.Errorf("by a cookie: got %q, want nobody", got)
 	}
 }
@@ -326,7 +326,7 @@ func TestFlowsWithoutCookies(t *testing.T) {
 	var name string
 	var err error
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /begin", func(w http.ResponseWriter, r *http.Request) { name, err = s.Bind(w, r) })
+	mux.HandleFunc("POST /begin", func(w http.ResponseWriter, r *http.Request) { name, err = s.StartFlow(w, r) })
 	mux.Handle("/form", s.FormHandler(func(w http.ResponseWriter, _ *http.Request, form walkin.Form) { w.WriteHeader(form.Status) }, nil))
 	site := s.WithoutCookies(mux)
 	for _, c := range []struct {
@@ -362,7 +362,7 @@ func TestBearersClickTwice(t *testing.T) {
 			f()
 		}
 		c, _ := walkin.FromContext(r.Context())
-		_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", Binding: "session:" + c.SessionID.String(),
+		_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", FlowID: "session:" + c.SessionID.String(),
 			Redeem: func(context.Context) error {
 				if used {
 					return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "used", Err: walkin.ErrRedeemed}
@@ -398,7 +398,7 @@ func TestBearersClickTwice(t *testing.T) {
 func TestSignOutWithoutCookies(t *testing.T) {
 	s := newSite(t, credentialPaths)
 	c := resident(s, "permanent").On(s.WithoutCookies(s.clients()))
-	if r := c.Act("/out", nil); len(r.Cookies()) > 0 || c.Cookie(permName) == "" {
+	if r := c.Post("/out", nil); len(r.Cookies()) > 0 || c.Cookie(permName) == "" {
 		t.Errorf("got the cookies %v", r.Cookies())
 	}
 }

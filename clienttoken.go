@@ -35,14 +35,14 @@ var ErrTokenTooLarge = token.ErrTooLarge
 // is looked up.
 //
 // It does not check c, so c must come from walkin. A session that has ended is
-// ErrSuperseded.
+// ErrSessionEnded.
 func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims, ttl time.Duration) (Token, error) {
 	if ttl <= 0 || ttl > maxAccess {
 		return Token{}, fmt.Errorf("walkin: a client's token lives %v at most, not %v", maxAccess, ttl)
 	}
 	session, err := m.health.lookup(ctx, c)
 	if errors.Is(err, ErrNotFound) {
-		return Token{}, ErrSuperseded
+		return Token{}, ErrSessionEnded
 	} else if err != nil {
 		return Token{}, err
 	}
@@ -51,7 +51,7 @@ func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims,
 	c.IssuedAt = time.Unix(now.Unix(), 0)
 	c.ExpiresAt = c.IssuedAt.Add(ttl)
 	if c = m.issuer.bounded(c, session.CreatedAt); !c.ExpiresAt.After(c.IssuedAt) || now.After(session.ExpiresAt) {
-		return Token{}, ErrSuperseded
+		return Token{}, ErrSessionEnded
 	}
 	if c.App, err = m.issuer.appClaims(ctx, c); err != nil {
 		return Token{}, err

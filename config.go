@@ -97,8 +97,8 @@ type Config struct {
 }
 
 const (
-	maxLifetime = 400 * 24 * time.Hour
-	defaultRows = 30
+	maxLifetime     = 400 * 24 * time.Hour
+	defaultNewUsers = 30
 
 	defaultIssuer = "walkin" // and audience
 )
@@ -131,15 +131,15 @@ func (cfg *Config) fillIn() {
 }
 
 // A mistakes collects what is wrong with a Config.
-type mistakes []error
+type configErrors []error
 
-func (all *mistakes) add(format string, args ...any) {
+func (all *configErrors) add(format string, args ...any) {
 	*all = append(*all, fmt.Errorf("walkin: "+format, args...))
 }
 
 // check names what is wrong with what is no part's own.
 func (cfg *Config) check() error {
-	var wrong mistakes
+	var wrong configErrors
 	if cfg.Store == nil {
 		wrong.add("Config.Store is nil; store/memstore has one for a first try")
 	}
@@ -159,7 +159,7 @@ func (cfg *Config) check() error {
 }
 
 func (cfg *Config) checkTimes() error {
-	var wrong mistakes
+	var wrong configErrors
 	if cfg.Tokens.Lifetime < time.Minute || cfg.Tokens.Lifetime > maxLifetime {
 		wrong.add("Config.Tokens.Lifetime is %v, not between a minute and 400 days", cfg.Tokens.Lifetime)
 	}
@@ -179,7 +179,7 @@ func (cfg *Config) checkTimes() error {
 }
 
 func (cfg *Config) checkPaths() error {
-	var wrong mistakes
+	var wrong configErrors
 	for name, path := range map[string]string{"Paths.Upgrade": cfg.Paths.Upgrade, "Paths.SignIn": cfg.Paths.SignIn, "Paths.SignOut": cfg.Paths.SignOut} {
 		if path != "" && localurl.Path(path, "") == "" {
 			wrong.add("Config.%s %q is not a local path like /sign-up", name, path)

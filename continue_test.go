@@ -164,7 +164,7 @@ func TestContinue(t *testing.T) {
 			for i := 1; i < len(tt.proof); i += 2 {
 				form.Set(tt.proof[i], tt.proof[i+1])
 			}
-			r := c.Act("/prove", form)
+			r := c.Post("/prove", form)
 			after := s.claims(c)
 			got := body(t, r)
 			if r.StatusCode != http.StatusOK {
@@ -179,7 +179,7 @@ func TestContinue(t *testing.T) {
 
 			switch tt.guest {
 			case "gone", "there":
-				_, err := s.store.User(t.Context(), before.UserID)
+				_, err := s.store.LockUser(t.Context(), before.UserID)
 				if errors.Is(err, walkin.ErrNotFound) != (tt.guest == "gone") {
 					t.Errorf("the guest: got %v, want %s", err, tt.guest)
 				}
@@ -215,13 +215,13 @@ func TestContinue(t *testing.T) {
 			if tt.outcome == "merged" {
 				guest = before.UserID
 			}
-			wantEvent := walkin.Event{Outcome: walkin.Outcome(tt.outcome), UserID: after.UserID, GuestID: guest, SessionID: after.SessionID, Provider: "test"}
+			wantEvent := walkin.Event{Outcome: walkin.Outcome(tt.outcome), UserID: after.UserID, AnonymousID: guest, SessionID: after.SessionID, Provider: "test"}
 			if events := slices.DeleteFunc(s.told(), func(e walkin.Event) bool { return e.Outcome == walkin.Skipped }); !slices.Equal(events, []walkin.Event{wantEvent}) {
 				t.Errorf("got events %+v, want %+v", events, wantEvent)
 			}
 			for i, change := range s.changes {
 				identity := walkin.Identity{Provider: "test", Subject: tt.proof[0], UserID: after.UserID, CreatedAt: change.Identity.CreatedAt}
-				if fmt.Sprint(change) != fmt.Sprint(walkin.Change{Outcome: wantEvent.Outcome, UserID: after.UserID, GuestID: guest, Identity: identity}) {
+				if fmt.Sprint(change) != fmt.Sprint(walkin.Change{Outcome: wantEvent.Outcome, UserID: after.UserID, AnonymousID: guest, Identity: identity}) {
 					t.Errorf("%s: got %+v", s.hooks[i], change)
 				}
 			}
@@ -236,7 +236,7 @@ func TestContinue(t *testing.T) {
 			if got := r.Header["Cache-Control"]; !slices.Equal(got, []string{"private, no-store"}) {
 				t.Errorf("got Cache-Control %q, want private, no-store", got)
 			}
-			if user, err := s.store.User(t.Context(), after.UserID); err != nil || user.Anonymous {
+			if user, err := s.store.LockUser(t.Context(), after.UserID); err != nil || user.Anonymous {
 				t.Errorf("the user: got %+v, %v, want a permanent one", user, err)
 			}
 			if identity, err := s.store.Identity(t.Context(), "test", tt.proof[0]); err != nil || identity.UserID != after.UserID || (tt.proof[0] == "new") != (string(identity.Secret) == "hash2") {
@@ -273,7 +273,7 @@ func TestConflict(t *testing.T) {
 	} {
 		s := newMergingSite(t, func(c *walkin.Config) { c.Conflict = tt.config })
 		s.prove(s.browser(who), "ann")
-		r := resident(s.site, "anonymous").Act("/prove", words("name", "ann", "conflict", tt.proof))
+		r := resident(s.site, "anonymous").Post("/prove", words("name", "ann", "conflict", tt.proof))
 		got := body(t, r)
 		if r.StatusCode != http.StatusOK {
 			got = fmt.Sprint(r.StatusCode)
@@ -293,7 +293,7 @@ func TestConflictSignIn(t *testing.T) {
 	guest := s.claims(c)
 	other := carrying(s.site, anonName, c.Cookie(anonName)) // a second browser with the guest's token
 	s.prove(c, "ann")
-	user, err := s.store.User(t.Context(), guest.UserID)
+	user, err := s.store.LockUser(t.Context(), guest.UserID)
 	if err != nil || !user.Anonymous {
 		t.Errorf("the guest: got %+v, %v, want them anonymous still", user, err)
 	}
@@ -311,7 +311,7 @@ func TestRecentProof(t *testing.T) {
 		s.prove(c, "ann")
 		s.prove(c, "ann2") // a moment later
 		change := func(path, name string) int {
-			return c.Act(path, words("name", name)).StatusCode
+			return c.Post(path, words("name", name)).StatusCode
 		}
 		time.Sleep(9 * time.Minute)
 		if got := change("/prove", "ann3"); got != http.StatusOK {
@@ -452,7 +452,7 @@ func TestBan(t *testing.T) {
 			jar, id := fmt.Sprint(c.Cookies()), body(t, c.Fetch("/"))
 			s.settle()
 			s.refuse["OnSignIn"] = refusal
-			r := c.Act("/prove", words("name", "ann"))
+			r := c.Post("/prove", words("name", "ann"))
 			if fmt.Sprint(r.StatusCode) != name || len(r.Header["Set-Cookie"]) > 0 || slices.Contains(s.hooks, "OnMerge") {
 				t.Errorf("%s: got %d and cookies %q, want %s", kind, r.StatusCode, r.Header["Set-Cookie"], name)
 			}
@@ -485,7 +485,7 @@ func TestHooksRefuse(t *testing.T) {
 			id, jar := body(t, c.Fetch("/")), fmt.Sprint(c.Cookies())
 			s.settle()
 			s.refuse[tt.hook] = refusal
-			r := c.Act("/prove", words("name", tt.name))
+			r := c.Post("/prove", words("name", tt.name))
 			if r.StatusCode != status || len(r.Header["Set-Cookie"]) > 0 || !slices.Contains(s.hooks, tt.hook) {
 				t.Errorf("%s, %s: got %d after %v and cookies %q, want %d", tt.hook, tt.kind, r.StatusCode, s.hooks, r.Header["Set-Cookie"], status)
 			}
@@ -528,7 +528,7 @@ func TestAppClaimsFail(t *testing.T) {
 				c := resident(s.site, kind)
 				id, jar := body(t, c.Fetch("/")), fmt.Sprint(c.Cookies())
 				breakIt()
-				r := c.Act("/prove", words("name", identity))
+				r := c.Post("/prove", words("name", identity))
 				if r.StatusCode != http.StatusInternalServerError || len(r.Header["Set-Cookie"]) > 0 {
 					t.Errorf("%s, %s, %s: got %d and cookies %q, want 500 and none", name, kind, identity, r.StatusCode, r.Header["Set-Cookie"])
 				}
@@ -551,7 +551,7 @@ func TestAppClaimsFail(t *testing.T) {
 		var saw []bool
 		s = newHookedSite(t, func(c *walkin.Config) {
 			c.Tokens.AppClaims = func(ctx context.Context, c walkin.Claims) (map[string]any, error) {
-				if user, err := s.store.User(ctx, c.UserID); err == nil {
+				if user, err := s.store.LockUser(ctx, c.UserID); err == nil {
 					saw = append(saw, user.Anonymous)
 				}
 				return nil, nil
@@ -575,7 +575,7 @@ func TestContinueTooLate(t *testing.T) {
 		fmt.Fprint(w, "the response has begun")
 		_, err = s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann"})
 	})
-	c.Act("/", nil)
+	c.Post("/", nil)
 	if _, lookErr := s.store.Identity(t.Context(), "test", "ann"); err == nil || !errors.Is(lookErr, walkin.ErrNotFound) {
 		t.Errorf("got %v and the identity %v, want an error and none", err, lookErr)
 	}
@@ -611,8 +611,8 @@ func TestUpgradeEndsOtherSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.prove(c, "ann")
-	if _, err := s.store.Lookup(t.Context(), other.UserID, other.ID); !errors.Is(err, walkin.ErrSuperseded) {
-		t.Errorf("another session of the user after the upgrade: got %v, want ErrSuperseded", err)
+	if _, err := s.store.LookupSession(t.Context(), other.UserID, other.ID); !errors.Is(err, walkin.ErrSessionEnded) {
+		t.Errorf("another session of the user after the upgrade: got %v, want ErrSessionEnded", err)
 	}
 	if r := act(copied, "/note"); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a copy of the anonymous token after the upgrade: got %d, want 401", r.StatusCode)
@@ -635,7 +635,7 @@ func TestManyIdentities(t *testing.T) {
 	c := s.browser(s.routes().ServeHTTP)
 	linked := 0
 	for i := range 150 {
-		r := c.Act("/prove", words("name", fmt.Sprintf("name%d", i), "new", "1"))
+		r := c.Post("/prove", words("name", fmt.Sprintf("name%d", i), "new", "1"))
 		if r.StatusCode == http.StatusOK {
 			linked++
 		} else if r.StatusCode != http.StatusConflict {
@@ -648,7 +648,7 @@ func TestManyIdentities(t *testing.T) {
 	if told := s.outcomes(); !strings.HasSuffix(told, "refused:too_many_identities") {
 		t.Errorf("the owner is told %q", told)
 	}
-	if r := c.Act("/unlink", words("name", "name0")); r.StatusCode != http.StatusOK {
+	if r := c.Post("/unlink", words("name", "name0")); r.StatusCode != http.StatusOK {
 		t.Fatalf("removing one: got %d", r.StatusCode)
 	}
 	if got := s.prove(c, "another"); got != "linked" {
@@ -732,7 +732,7 @@ func TestUnlinkTwice(t *testing.T) {
 		var wg sync.WaitGroup
 		status := make([]int, 2)
 		for i, name := range []string{"a", "b"} {
-			wg.Go(func() { status[i] = c.Act("/unlink", words("name", name)).StatusCode })
+			wg.Go(func() { status[i] = c.Post("/unlink", words("name", name)).StatusCode })
 		}
 		wg.Wait()
 		slices.Sort(status)
@@ -786,7 +786,7 @@ func TestDeleteUser(t *testing.T) {
 		if r := act(carrying(s.site, cookieOf(kind), token), "/note"); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
 			t.Errorf("%s: acting: got %d and %v, want 401 and no cookie", kind, r.StatusCode, r.Cookies())
 		}
-		if _, err := s.store.User(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.store.LockUser(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
 			t.Errorf("%s: the row: got %v, want ErrNotFound", kind, err)
 		}
 		if got := s.prove(s.browser(who), "ann"); got != "signed_up" {
@@ -798,7 +798,7 @@ func TestDeleteUser(t *testing.T) {
 // TestSignOut holds that a sign-out ends everything that this browser holds.
 func TestSignOut(t *testing.T) {
 	out := func(s *site, c *walkintest.Client) *http.Response {
-		return c.Act("/out", words("return_to", "/bye"))
+		return c.Post("/out", words("return_to", "/bye"))
 	}
 	for _, kind := range append([]string{"nobody"}, kinds...) {
 		s := newHookedSite(t, func(c *walkin.Config) { c.Paths.SignIn = "/out" }) // the write itself makes no row
@@ -867,7 +867,7 @@ func TestSignOut(t *testing.T) {
 				t.Error("a new user after the sign-out: got no error, want one")
 			}
 		})))
-		if r := c.Act("/", nil); len(named(r, permName)) != 1 || len(named(r, anonName)) != 1 {
+		if r := c.Post("/", nil); len(named(r, permName)) != 1 || len(named(r, anonName)) != 1 {
 			t.Errorf("got cookies %v, want both cleared once", r.Cookies())
 		}
 	})
@@ -986,7 +986,7 @@ func TestRedeem(t *testing.T) {
 	c := resident(s.site, "anonymous")
 	id := s.claims(c).UserID
 	s.refuse["OnUpgrade"] = errors.New("the app's database is down")
-	if r := c.On(s.Handler(http.HandlerFunc(prove))).Act("/", nil); r.StatusCode != http.StatusInternalServerError || !good() {
+	if r := c.On(s.Handler(http.HandlerFunc(prove))).Post("/", nil); r.StatusCode != http.StatusInternalServerError || !good() {
 		t.Errorf("the hook fails: got %d and the code good %t, want 500 and true", r.StatusCode, good())
 	}
 	s.refuse["OnUpgrade"] = nil
@@ -995,14 +995,14 @@ func TestRedeem(t *testing.T) {
 	if r := c.On(s.Handler(http.HandlerFunc(prove))).Do(cross); r.StatusCode != http.StatusForbidden || !good() {
 		t.Errorf("from elsewhere: got %d and the code good %t, want 403 and true", r.StatusCode, good())
 	}
-	if r := c.On(s.Handler(http.HandlerFunc(prove))).Act("/", nil); r.StatusCode != http.StatusOK || good() {
+	if r := c.On(s.Handler(http.HandlerFunc(prove))).Post("/", nil); r.StatusCode != http.StatusOK || good() {
 		t.Errorf("at last: got %d and the code good %t, want 200 and false", r.StatusCode, good())
 	}
 	if got := s.claims(c); got.UserID != id || got.Anonymous {
 		t.Errorf("got %+v, want %s, permanent", got, id)
 	}
 	s.settle()
-	if r := s.browser(prove).Act("/", nil); r.StatusCode != http.StatusUnauthorized || len(s.hooks) > 0 {
+	if r := s.browser(prove).Post("/", nil); r.StatusCode != http.StatusUnauthorized || len(s.hooks) > 0 {
 		t.Errorf("once more: got %d after the hooks %v, want 401 before any", r.StatusCode, s.hooks)
 	}
 }
@@ -1037,9 +1037,9 @@ func TestProvenBefore(t *testing.T) {
 			}
 			browser := s.browser(prove("pwd", c.before))
 			if !c.before.IsZero() {
-				browser.Act("/", nil)
+				browser.Post("/", nil)
 			}
-			if r := browser.On(s.Handler(prove("fed", c.at))).Act("/", nil); r.StatusCode != http.StatusOK {
+			if r := browser.On(s.Handler(prove("fed", c.at))).Post("/", nil); r.StatusCode != http.StatusOK {
 				t.Fatalf("got %d: %s", r.StatusCode, body(t, r))
 			}
 			got := s.claims(browser)

@@ -19,11 +19,11 @@ import (
 
 // Two cookies, one for each kind of user. Code that handles anonymous users
 // writes only the anonymous one, so a late response of an anonymous request
-// can never sign anybody out. A third one, of Bind, says nothing about who the
+// can never sign anybody out. A third one, of StartFlow, says nothing about who the
 // visitor is.
 type cookies struct {
 	anonymous, permanent string // names
-	binding              string // the name of Bind's
+	binding              string // the name of StartFlow's
 	base, suffix         string // around the purpose in all other names
 	acting               string // the name of an impersonation's
 	stem                 string // what both names begin with
@@ -43,7 +43,7 @@ const (
 
 // cookiesOf returns the cookies of a Config, with its defaults for them filled in.
 func cookiesOf(cfg *Config) (cookies, error) {
-	var wrong mistakes
+	var wrong configErrors
 	defaultName := cookieName(cfg.Tokens.Issuer, cfg.Tokens.Audience, cfg.Cookies.Insecure)
 	orDefault(&cfg.Cookies.Name, defaultName)
 	if cfg.Cookies.Partitioned && cfg.Cookies.Insecure {
@@ -310,10 +310,10 @@ func (k *cookies) forPurpose(purpose string) *http.Cookie {
 	return cookie
 }
 
-// flow returns the cookie of Bind: this host's alone, see newCookies.
+// flow returns the cookie of StartFlow: this host's alone, see newCookies.
 func (k *cookies) flow(value string) *http.Cookie {
 	cookie := k.cookie(k.binding, value)
-	cookie.Domain, cookie.MaxAge = "", int(boundFor.Seconds())
+	cookie.Domain, cookie.MaxAge = "", int(flowLifetime.Seconds())
 	return cookie
 }
 
@@ -347,15 +347,15 @@ const maxValues = 32
 // paths: before and after a change of Config.Cookies.Domain, through a proxy that
 // rewrites cookies, or since a sibling domain planted one.
 type carriedCookie struct {
-	standing standing
-	value    string
-	entry    *entry   // of the value, when it is the only one and in the cache
-	others   []string // further values, each another one
+	status tokenStatus
+	value  string
+	entry  *entry   // of the value, when it is the only one and in the cache
+	others []string // further values, each another one
 }
 
 // values returns all of them that were read.
 func (c *carriedCookie) values() []string {
-	if c.standing == absent || c.standing == conflicting && c.others == nil {
+	if c.status == absent || c.status == conflicting && c.others == nil {
 		return nil
 	}
 	return append([]string{c.value}, c.others...)
@@ -375,7 +375,7 @@ func (k *cookies) find(h http.Header, known *tokencache.Cache[entry], permanent,
 			count += strings.Count(line, ";") + 1
 		}
 		if count > maxCookies {
-			permanent.standing, anonymous.standing = conflicting, conflicting
+			permanent.status, anonymous.status = conflicting, conflicting
 			return
 		}
 	}
@@ -441,18 +441,18 @@ func stemOf(a, b string) (stem string, rare int) {
 // take adds a value of the name. One that is in the cache comes with its
 // entry, and its bytes need no look: they were fine when it went in.
 func (c *carriedCookie) take(value string, known *tokencache.Cache[entry]) {
-	if c.standing == conflicting {
+	if c.status == conflicting {
 		return
 	}
 	e := known.Get(value)
 	switch {
 	case e == nil && !validCookieValue(value):
 		// net/http passes over it and takes the next one.
-	case c.standing == absent:
-		c.standing, c.value, c.entry = live, value, e
+	case c.status == absent:
+		c.status, c.value, c.entry = live, value, e
 	case value == c.value || slices.Contains(c.others, value):
 	case len(c.others) == maxValues-1:
-		c.standing = conflicting
+		c.status = conflicting
 	default:
 		c.others, c.entry = append(c.others, value), nil
 	}

@@ -55,7 +55,7 @@ func (is *issuer) onCreate(ctx context.Context, c Claims) error {
 // onCreate calls Config.Hooks.OnCreate if this change has stored a user who stays: for
 // the permanent user they are from now on, or for an anonymous one whom the store had
 // lost.
-func (s *settlement) onCreate(ctx context.Context) error {
+func (s *identityChange) onCreate(ctx context.Context) error {
 	if !s.created {
 		return nil
 	}

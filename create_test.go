@@ -27,7 +27,7 @@ func newCreatingSite(t *testing.T, more ...func(*walkin.Config)) *hookedSite {
 			if c.Provisional || c.UserID == uuid.Nil || c.SessionID == uuid.Nil {
 				t.Errorf("OnCreate got claims %+v", c)
 			}
-			if user, err := h.store.User(ctx, c.UserID); err != nil || user.Anonymous != c.Anonymous {
+			if user, err := h.store.LockUser(ctx, c.UserID); err != nil || user.Anonymous != c.Anonymous {
 				t.Errorf("in the transaction: got %+v, %v; want the user of the claims %+v", user, err, c)
 			}
 			h.hooks = append(h.hooks, fmt.Sprintf("OnCreate anonymous=%t", c.Anonymous))
@@ -44,10 +44,10 @@ func TestOnCreate(t *testing.T) {
 	const anonymous, permanent = "OnCreate anonymous=true", "OnCreate anonymous=false"
 	onMint := func(c *walkin.Config) { c.NewUsers.PersistOnMint = true }
 	onDemand := func(c *walkin.Config) { c.NewUsers.Mint = walkin.MintOnDemand }
-	write := func(c *walkintest.Client) *http.Response { return c.Act("/note", nil) }
+	write := func(c *walkintest.Client) *http.Response { return c.Post("/note", nil) }
 	ensure := func(c *walkintest.Client) *http.Response { return c.Visit("/ensure") }
 	prove := func(name string) func(*walkintest.Client) *http.Response {
-		return func(c *walkintest.Client) *http.Response { return c.Act("/prove", words("name", name)) }
+		return func(c *walkintest.Client) *http.Response { return c.Post("/prove", words("name", name)) }
 	}
 	for _, tt := range []struct {
 		name    string
@@ -109,7 +109,7 @@ func TestOnCreateLost(t *testing.T) {
 			return nil
 		}
 	})
-	if r := c.On(again.Handler(again.routes())).Act("/note", nil); r.StatusCode != http.StatusOK {
+	if r := c.On(again.Handler(again.routes())).Post("/note", nil); r.StatusCode != http.StatusOK {
 		t.Fatalf("got %d, want 200", r.StatusCode)
 	}
 	if !slices.Equal(created, []uuid.UUID{id}) {
@@ -131,16 +131,16 @@ func TestOnCreateRefuses(t *testing.T) {
 		{"a constraint of the app's", fmt.Errorf("users: %w", walkin.ErrConstraint), 500, "constraint"},
 		{"its database is down", down, 503, "store_down"},
 		{"a refusal", &walkin.Refusal{Status: 402, Reason: "pay"}, 402, "pay"},
-		{"what walkin takes for an end", fmt.Errorf("no row: %w", walkin.ErrSuperseded), 500, "internal"},
+		{"what walkin takes for an end", fmt.Errorf("no row: %w", walkin.ErrSessionEnded), 500, "internal"},
 		{"what walkin takes for a miss", fmt.Errorf("no row: %w", walkin.ErrNotFound), 500, "internal"},
 	} {
 		for _, visitor := range []string{"nobody", "provisional", "nobody signs up", "provisional signs up"} {
 			t.Run(tt.name+", "+visitor, func(t *testing.T) {
 				s := newCreatingSite(t)
 				kind, signsUp := strings.CutSuffix(visitor, " signs up")
-				try := func(c *walkintest.Client) *http.Response { return c.Act("/note", nil) }
+				try := func(c *walkintest.Client) *http.Response { return c.Post("/note", nil) }
 				if signsUp {
-					try = func(c *walkintest.Client) *http.Response { return c.Act("/prove", words("name", "new")) }
+					try = func(c *walkintest.Client) *http.Response { return c.Post("/prove", words("name", "new")) }
 				}
 				c := resident(s.site, kind)
 				id, jar := body(t, c.Fetch("/")), fmt.Sprint(c.Cookies())
@@ -154,7 +154,7 @@ func TestOnCreateRefuses(t *testing.T) {
 				if i := slices.IndexFunc(told, func(e walkin.Event) bool { return e.Outcome == walkin.Refused }); i < 0 || told[i].Reason != tt.reason {
 					t.Errorf("got the events %+v, want refused for %q", told, tt.reason)
 				}
-				if _, err := s.store.User(t.Context(), s.changes[0].UserID); !errors.Is(err, walkin.ErrNotFound) {
+				if _, err := s.store.LockUser(t.Context(), s.changes[0].UserID); !errors.Is(err, walkin.ErrNotFound) {
 					t.Errorf("the user: got %v, want ErrNotFound", err)
 				}
 				if got := body(t, c.Fetch("/")); got != id || fmt.Sprint(c.Cookies()) != jar {
@@ -194,7 +194,7 @@ func TestOnCreateHangs(t *testing.T) {
 			}
 		})
 		start := time.Now()
-		r := s.browser(who).Act("/note", nil)
+		r := s.browser(who).Post("/note", nil)
 		if took := time.Since(start); r.StatusCode != http.StatusServiceUnavailable || took != 10*time.Second {
 			t.Errorf("got %d after %v, want 503 after 10s", r.StatusCode, took)
 		}
@@ -219,7 +219,7 @@ func TestOnCreateAppClaims(t *testing.T) {
 			}
 		})
 		c := resident(s, kind)
-		if r := c.Act("/note", nil); r.StatusCode != http.StatusOK {
+		if r := c.Post("/note", nil); r.StatusCode != http.StatusOK {
 			t.Fatalf("got %d, want 200", r.StatusCode)
 		}
 		if got := s.claims(c).App; got != `{"n":40}` {
@@ -230,10 +230,10 @@ func TestOnCreateAppClaims(t *testing.T) {
 		s := newCreatingSite(t, func(c *walkin.Config) {
 			c.Tokens.AppClaims = func(context.Context, walkin.Claims) (map[string]any, error) { return nil, errors.New("a bug") }
 		})
-		if r := s.browser(who).Act("/note", nil); r.StatusCode != http.StatusInternalServerError {
+		if r := s.browser(who).Post("/note", nil); r.StatusCode != http.StatusInternalServerError {
 			t.Errorf("got %d, want 500", r.StatusCode)
 		}
-		if _, err := s.store.User(t.Context(), s.changes[0].UserID); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.store.LockUser(t.Context(), s.changes[0].UserID); !errors.Is(err, walkin.ErrNotFound) {
 			t.Errorf("the user: got %v, want ErrNotFound", err)
 		}
 	})

@@ -72,7 +72,7 @@ func (l *fallbackLimiter) Take(ctx context.Context, key string, limit limit.Limi
 	}
 	if ctx.Err() == nil { // a client that went away says nothing about the limiter
 		l.m.limits.downUntil.Store(time.Now().Add(downPause).UnixNano())
-		l.m.tell(ctx, Event{Outcome: Failed, Reason: "limiter", Err: err})
+		l.m.emitCtx(ctx, Event{Outcome: Failed, Reason: "limiter", Err: err})
 	}
 	return l.own.Take(ctx, key, limit, n, now)
 }
@@ -85,7 +85,7 @@ func (m *Middleware) RecentProof() time.Duration { return m.cfg.Sessions.RecentP
 // reported.
 func (m *Middleware) Report(ctx context.Context, reason string, err error) {
 	if ctx.Err() == nil {
-		m.tell(ctx, Event{Outcome: Failed, Reason: reason, Err: err})
+		m.emitCtx(ctx, Event{Outcome: Failed, Reason: reason, Err: err})
 	}
 }
 
@@ -135,5 +135,5 @@ func (l *newUserLimits) passedChallenge(r *http.Request) bool {
 // showChallenge answers with the challenge, if there is one and it is for this visitor.
 func (l *newUserLimits) showChallenge(w http.ResponseWriter, r *http.Request, refusal *Refusal) bool {
 	c := l.challenge.Load()
-	return c != nil && refusal.Reason == reasonRowLimit && (*c).Show(w, r, refusal)
+	return c != nil && refusal.Reason == reasonNewUserLimit && (*c).Show(w, r, refusal)
 }

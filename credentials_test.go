@@ -153,7 +153,7 @@ func (c *failingCredential) SignUp(r *http.Request) (walkin.Proof, error) {
 	if c.left--; c.left >= 0 {
 		return walkin.Proof{}, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "busy"}
 	}
-	return walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd", New: true}, nil
+	return walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd", Chosen: true}, nil
 }
 
 func (c *failingCredential) SignIn(*http.Request) (walkin.Proof, error) {
@@ -173,7 +173,7 @@ func TestReservationsReturn(t *testing.T) {
 				join = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					proof, err := credential.SignUp(r)
 					if name == "refused" && credential.left >= 0 {
-						proof, err = walkin.Proof{New: true}, nil // of no provider
+						proof, err = walkin.Proof{Chosen: true}, nil // of no provider
 					}
 					if err == nil {
 						_, err = s.Continue(w, r, proof)

@@ -55,7 +55,7 @@ type DatabaseStore interface {
 	AnnounceTokenLife(ctx context.Context, life time.Duration, now time.Time) error
 
 	// EndSessionsBefore moves EndedBefore to a time, and AnonymousEndedBefore with it
-	// where anonymous is true; never back. From then on [Store.Lookup] treats a session
+	// where anonymous is true; never back. From then on [Store.LookupSession] treats a session
 	// with an earlier CreatedAt as ended.
 	EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error
 }
@@ -223,7 +223,7 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 	}
 	m.health.asking.database.Store(nil)
 	m.feed.changed(uuid.Nil)
-	m.tell(ctx, Event{Outcome: SignedOut, Reason: "all_before"})
+	m.emitCtx(ctx, Event{Outcome: SignedOut, Reason: "all_before"})
 	return nil
 }
 
@@ -232,7 +232,7 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 // tombstone of a deleted user for as long as a token can live, and sweeps later than
 // that. So an unknown user was lost, by a restore for example, and nothing is done that
 // could not be undone.
-func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) finding {
+func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) authResult {
 	c, never := e.claims, errors.Is(err, ErrNotFound)
 	age := askAgain
 	if seen := vr.health.asking.database.Load(); seen != nil && !seen.Forgets && !seen.owns(c) {
@@ -263,7 +263,7 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) f
 	case c.IssuedAt.Before(ended):
 	case never && c.Provisional:
 		if vr.alive(e, seen, time.Now()) {
-			return finding{standing: live, entry: e}
+			return authResult{status: live, entry: e}
 		}
 	case db.Forgets:
 	case c.Anonymous && never:
@@ -281,22 +281,22 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) f
 		}
 	}
 	vr.over(e)
-	return finding{standing: superseded, reason: "superseded", entry: e}
+	return authResult{status: sessionEnded, reason: "session_ended", entry: e}
 }
 
 // unreached is for a token about which the store cannot answer now.
-func unreached(r *http.Request, e *entry, reason string, err error) finding {
+func unreached(r *http.Request, e *entry, reason string, err error) authResult {
 	if e.claims.Anonymous && isSafe(r) {
 		f := unasked(e)
 		f.unsure = true
 		return f
 	}
-	return finding{standing: unreachable, reason: reason, entry: e, err: err}
+	return authResult{status: unreachable, reason: reason, entry: e, err: err}
 }
 
 // lose is for a user whom the store has lost, and remembers it for safe requests as
 // long as any look-up.
-func (vr *verifier) lose(r *http.Request, e *entry) finding {
+func (vr *verifier) lose(r *http.Request, e *entry) authResult {
 	e.lost.Store(vr.clock() + int64(vr.cfg.Sessions.RecheckAfter))
 	vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "user_lost", UserID: e.claims.UserID, SessionID: e.claims.SessionID,
 		Err: errors.New("walkin: the store has never heard of the user of a token: it was restored, or is over the wrong database")})
@@ -306,11 +306,11 @@ func (vr *verifier) lose(r *http.Request, e *entry) finding {
 // lostOne tells what a lost user may do. An anonymous one is served as the signature of
 // their token says, and comes back with their next write; a permanent one is without a
 // user until they sign in, or the store knows them again.
-func (vr *verifier) lostOne(r *http.Request, e *entry) finding {
+func (vr *verifier) lostOne(r *http.Request, e *entry) authResult {
 	if e.claims.Anonymous && (isSafe(r) || !vr.cfg.Sessions.NoRevival) {
-		return finding{standing: live, entry: e, lost: true}
+		return authResult{status: live, entry: e, lost: true}
 	}
-	return finding{standing: lost, reason: "unknown_user", entry: e}
+	return authResult{status: lost, reason: "unknown_user", entry: e}
 }
 
 // isLost reports whether the store has lost a permanent user. Their token proves that
@@ -323,7 +323,7 @@ func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bo
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if !never {
-		user, err := h.cfg.Store.User(ctx, c.UserID)
+		user, err := h.cfg.Store.LockUser(ctx, c.UserID)
 		if errors.Is(err, ErrNotFound) {
 			return false, nil // deleted
 		}
@@ -337,10 +337,10 @@ func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bo
 	err = h.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		lost = true
 		err := h.cfg.Store.CreateUser(ctx, User{ID: c.UserID, CreatedAt: time.Now(), SeenAt: neverSeen})
-		if !errors.Is(err, ErrSuperseded) {
+		if !errors.Is(err, ErrSessionEnded) {
 			return err
 		}
-		user, err := h.cfg.Store.User(ctx, c.UserID)
+		user, err := h.cfg.Store.LockUser(ctx, c.UserID)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			lost = false // deleted meanwhile

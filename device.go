@@ -42,7 +42,7 @@ type devices struct {
 
 func newDevices(s *shared) (devices, error) {
 	d := devices{cookies: &s.cookies}
-	var wrong mistakes
+	var wrong configErrors
 	for i, key := range s.cfg.Keys {
 		secret, err := key.Derive("walkin device")
 		if err != nil && s.keys != nil { // what NewKeyring said is said
@@ -70,7 +70,7 @@ func (m *Middleware) KnownDevice(r *http.Request, identity Identity) (device str
 		}
 	}
 	if c := v.claims.Load(); c != nil && !c.Anonymous && c.UserID == identity.UserID {
-		return boundToSession(*c), true
+		return sessionFlowID(*c), true
 	}
 	return "", false
 }
@@ -121,7 +121,7 @@ func (d *devices) mark(r *http.Request, identity Identity) *http.Cookie {
 }
 
 // ReserveAccount takes from Config.NewUsers.Limit what [Middleware.Continue] would take
-// for a proof with Proof.New of this request, and returns the refusal if the limit is
+// for a proof with Proof.Chosen of this request, and returns the refusal if the limit is
 // reached. It is for credentials whose proof is expensive, such as the hash of a new
 // password: call it before that, when nothing else is left to refuse. The request must
 // be one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes.
@@ -135,7 +135,7 @@ func (m *Middleware) ReserveAccount(r *http.Request) error {
 	if c != nil && !c.Provisional {
 		return nil
 	}
-	taken, full := m.limits.takeRowOrAsk(r, time.Now())
+	taken, full := m.limits.takeNewUserOrChallenge(r, time.Now())
 	if full != nil {
 		return full
 	}
@@ -147,7 +147,7 @@ func (m *Middleware) ReserveAccount(r *http.Request) error {
 // account was made, and a visitor who tries again must not be refused for that.
 func (l *newUserLimits) returnReserved(r *http.Request, v *visit) {
 	if own := v.rest.Load(); own != nil && own.reserved {
-		l.returnRow(r, own.taken, time.Now())
-		own.taken, own.reserved = takenRows{}, false
+		l.giveBack(r, own.taken, time.Now())
+		own.taken, own.reserved = reservation{}, false
 	}
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // A Directory is a [Store] for operators: it lists and counts users, and bans them.
-// Serving visitors does not need it, except for the ban, which [Store.Lookup] and
-// [Store.User] report.
+// Serving visitors does not need it, except for the ban, which [Store.LookupSession] and
+// [Store.LockUser] report.
 //
 // No method reads a whole table unless asked to. A page reads a bounded number of rows,
 // however few of them its filters leave. A count that would read more says that it is
@@ -222,7 +222,7 @@ func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban Ban, outc
 	err = boundErr(ctx, func(ctx context.Context) error { return directory.SetBan(ctx, userID, ban) })
 	m.feed.changed(userID)
 	if err == nil {
-		m.tell(ctx, Event{Outcome: outcome, UserID: userID})
+		m.emitCtx(ctx, Event{Outcome: outcome, UserID: userID})
 	}
 	return err
 }

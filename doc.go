@@ -44,11 +44,11 @@
 // [Proof], [ErrRedeemed], [ErrIdentityTaken], [Challenge], and of the
 // Middleware the methods Store, DeriveKeys, Cookie, Limiter, KnownDevice, ReserveAccount,
 // ClientNetworks, CheckOrigin, RecentProof, Report, Refuse, RefuseMethod, FormHandler,
-// Bind, Bound and Continue.
+// StartFlow, FlowIDs and Continue.
 //
 // For stores: [Store], [User], [Session], [Identity], [Ticket], [Tombstone],
-// [ErrNotFound], [ErrSuperseded], [ErrUnavailable], [ErrConstraint], [FirstUserID],
-// [Bounded]; and optional abilities: [Sweeper], [Clock], [DatabaseStore], [Database],
+// [ErrNotFound], [ErrSessionEnded], [ErrUnavailable], [ErrConstraint], [FirstUserID],
+// [Bounded]; and optional abilities: [SweepStore], [Clock], [DatabaseStore], [Database],
 // [Directory], [UserQuery], [UserKind], [UserPage], [ListedUser], [Count], [Accuracy],
 // [DailyUsers], [Ban], [FeedStore], [Feed],
 // [ErrFeedLost].

@@ -13,8 +13,8 @@ func (m *Middleware) EndSession(ctx context.Context, userID, sessionID uuid.UUID
 	if err := m.cfg.Store.DeleteSession(ctx, userID, sessionID); err != nil {
 		return err
 	}
-	m.data.drop(ctx, Claims{UserID: userID, SessionID: sessionID})
-	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID, SessionID: sessionID})
+	m.data.deleteSessionData(ctx, Claims{UserID: userID, SessionID: sessionID})
+	m.emitCtx(ctx, Event{Outcome: SignedOut, UserID: userID, SessionID: sessionID})
 	return nil
 }
 
@@ -23,7 +23,7 @@ func (m *Middleware) EndSession(ctx context.Context, userID, sessionID uuid.UUID
 func (m *Middleware) EndOtherSessions(ctx context.Context, userID, except uuid.UUID) error {
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		// The lock: a sign-in that has begun ends first, and its session too.
-		if _, err := m.cfg.Store.User(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := m.cfg.Store.LockUser(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		return m.cfg.Store.DeleteSessions(ctx, userID, except)
@@ -31,7 +31,7 @@ func (m *Middleware) EndOtherSessions(ctx context.Context, userID, except uuid.U
 	if err != nil {
 		return err
 	}
-	m.data.dropOthers(ctx, userID, except)
-	m.tell(ctx, Event{Outcome: SignedOut, UserID: userID})
+	m.data.deleteOtherSessionData(ctx, userID, except)
+	m.emitCtx(ctx, Event{Outcome: SignedOut, UserID: userID})
 	return nil
 }

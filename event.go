@@ -36,14 +36,14 @@ const (
 // An Event tells the operator what happened. It holds no token, no secret and no
 // address, and nothing that a visitor wrote.
 type Event struct {
-	Outcome   Outcome
-	Reason    string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"; of SignedOut, "session_limit"
-	UserID    uuid.UUID // zero without a user
-	ActorID   uuid.UUID // the operator who sees the site as the user; or zero
-	GuestID   uuid.UUID // the anonymous user who is gone, with Merged
-	SessionID uuid.UUID
-	Provider  string // of the identity, where there is one
-	Note      string // of Impersonated and ImpersonationEnded: the operator's reason
-	Count     int    // of Swept
-	Err       error  // what caused it, where there is a cause
+	Outcome     Outcome
+	Reason      string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"; of SignedOut, "session_limit"
+	UserID      uuid.UUID // zero without a user
+	ActorID     uuid.UUID // the operator who sees the site as the user; or zero
+	AnonymousID uuid.UUID // the anonymous user who is gone, with Merged
+	SessionID   uuid.UUID
+	Provider    string // of the identity, where there is one
+	Note        string // of Impersonated and ImpersonationEnded: the operator's reason
+	Count       int    // of Swept
+	Err         error  // what caused it, where there is a cause
 }

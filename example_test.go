@@ -36,7 +36,7 @@ func Example() {
 	}))
 	c := walkintest.NewClient(new(testing.T), site)
 	browse(c.Visit("/"))
-	browse(c.Act("/", nil)) // the first write makes them a row
+	browse(c.Post("/", nil)) // the first write makes them a row
 	// Output:
 	// 200 true anonymous=true provisional=true
 	// 200 true anonymous=true provisional=false
@@ -61,8 +61,8 @@ func ExampleMiddleware_Continue() {
 	})
 	c := walkintest.NewClient(new(testing.T), wk.Handler(mux))
 	c.Visit("/")
-	browse(c.Act("/login", nil))
-	browse(c.Act("/login", nil))
+	browse(c.Post("/login", nil))
+	browse(c.Post("/login", nil))
 	// Output:
 	// 200 upgraded
 	// 200 signed_in
@@ -120,7 +120,7 @@ func ExampleNewContext() {
 }
 
 // Behind a proxy, say which: otherwise all visitors have the proxy's address,
-// and share one row limit. The commonest mistake is to believe the first address
+// and share one new-user limit. The commonest mistake is to believe the first address
 // in the header, which is the visitor's own words.
 func ExampleMiddleware_ClientAddr() {
 	wk, err := walkin.New(walkin.Config{

@@ -55,7 +55,7 @@ func (m *Middleware) Export(ctx context.Context, userID uuid.UUID) (Export, erro
 		return Export{}, err // an operator has a page of their own
 	}
 	e := Export{UserID: userID, Identities: []ExportedIdentity{}, Sessions: []ExportedSession{}}
-	user, err := m.cfg.Store.User(ctx, userID)
+	user, err := m.cfg.Store.LockUser(ctx, userID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		if err := m.exportTombstone(ctx, &e); err != nil {

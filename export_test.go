@@ -25,7 +25,7 @@ func FindCookie(h http.Header, names Cookies, anonymous bool) (name string, valu
 	if anonymous {
 		it = found[1]
 	}
-	return k.name(anonymous), it.values(), it.standing == conflicting
+	return k.name(anonymous), it.values(), it.status == conflicting
 }
 
 // FindKnownCookie is FindCookie with a cache that knows a token.
@@ -39,7 +39,7 @@ func FindKnownCookie(h http.Header, names Cookies, anonymous bool, known string)
 	if anonymous {
 		it = found[1]
 	}
-	return it.values(), it.entry != nil && it.standing == live, it.standing == conflicting
+	return it.values(), it.entry != nil && it.status == live, it.status == conflicting
 }
 
 // Verify returns the claims that a token alone is good for, whatever became of

@@ -34,7 +34,7 @@ func resident(s *site, kind string) *walkintest.Client {
 		c.Visit("/")
 	case "anonymous":
 		c.Visit("/")
-		c.Act("/note", nil)
+		c.Post("/note", nil)
 	case "permanent":
 		c.Visit("/")
 		s.prove(c, "ann")
@@ -168,7 +168,7 @@ func TestStoreDown(t *testing.T) {
 						if tt.visitor == "nobody" || expired {
 							return
 						}
-						for _, r := range []*http.Response{c.Fetch("/"), c.Act("/note", nil), c.Visit("/")} {
+						for _, r := range []*http.Response{c.Fetch("/"), c.Post("/note", nil), c.Visit("/")} {
 							if got := body(t, r); got != id {
 								t.Errorf("when the store returned: got %d %q, want %q", r.StatusCode, got, id)
 							}
@@ -259,7 +259,7 @@ func TestStoreDownOutsideHandler(t *testing.T) {
 			}
 		}
 		s.store.be(nil)
-		if r := c.Act("/note", nil); r.StatusCode != http.StatusOK {
+		if r := c.Post("/note", nil); r.StatusCode != http.StatusOK {
 			t.Errorf("%s, when the store returned: got %d, want 200", kind, r.StatusCode)
 		}
 	}
@@ -283,7 +283,7 @@ func TestStoreFailsMidway(t *testing.T) {
 		"link":                  {"permanent", url.Values{"name": {"new"}}, "linked"},
 		"proof of their own ID": {"permanent", url.Values{"name": {"ann"}}, "signed_in"},
 	}
-	steps := append([]string{"InTx", "Identity", "User", "Lookup", "commit"}, writes...)
+	steps := append([]string{"InTx", "Identity", "LockUser", "LookupSession", "commit"}, writes...)
 	for name, change := range changes {
 		for _, step := range steps {
 			s := newSite(t, merging, func(c *walkin.Config) { c.Paths.Upgrade = "/prove" })
@@ -295,7 +295,7 @@ func TestStoreFailsMidway(t *testing.T) {
 			id := body(t, c.Fetch("/"))
 			jar := fmt.Sprint(c.Cookies())
 			s.store.failAt(step, errDown)
-			answer := c.Act("/prove", change.form)
+			answer := c.Post("/prove", change.form)
 			s.store.failAt("", nil)
 			switch answer.StatusCode {
 			case http.StatusOK: // the step is no part of it
@@ -316,10 +316,10 @@ func TestStoreFailsMidway(t *testing.T) {
 			if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, walkin.ErrNotFound) {
 				t.Errorf("%s, failing at %s: the identity: got %v, want ErrNotFound", name, step, err)
 			}
-			if got := body(t, ann.Act("/members", nil)); !strings.HasSuffix(got, "anonymous=false") {
+			if got := body(t, ann.Post("/members", nil)); !strings.HasSuffix(got, "anonymous=false") {
 				t.Errorf("%s, failing at %s: the permanent user: got %q", name, step, got)
 			}
-			again := c.Act("/prove", change.form)
+			again := c.Post("/prove", change.form)
 			if got := body(t, again); got != change.outcome {
 				t.Errorf("%s, after failing at %s: got %q, want %q", name, step, got, change.outcome)
 			}
@@ -344,7 +344,7 @@ func TestKeyUnknown(t *testing.T) {
 			}
 		}
 		for _, path := range []string{"/note", "/members", "/ensure"} {
-			if r := c.Act(path, nil); r.StatusCode != http.StatusUnauthorized {
+			if r := c.Post(path, nil); r.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%s acts at %s: got %d, want 401", kind, path, r.StatusCode)
 			}
 		}
@@ -356,7 +356,7 @@ func TestKeyUnknown(t *testing.T) {
 				t.Errorf("%s: got event %v, want skipped and refused for unknown_key", kind, e)
 			}
 		}
-		if got := body(t, c.On(home.Handler(home.routes())).Act("/note", nil)); got != id {
+		if got := body(t, c.On(home.Handler(home.routes())).Post("/note", nil)); got != id {
 			t.Errorf("%s, at home again: got %q, want %q", kind, got, id)
 		}
 	}
@@ -374,7 +374,7 @@ func TestRecheck(t *testing.T) {
 			looks := func(method string, want int) {
 				t.Helper()
 				c.Do(c.NewRequest(method, "/", nil))
-				if got := s.store.count("Lookup"); got != want {
+				if got := s.store.count("LookupSession"); got != want {
 					t.Errorf("%s, %s: got %d looks, want %d", kind, method, got, want)
 				}
 			}
@@ -428,7 +428,7 @@ func TestStalePrivileges(t *testing.T) {
 			if r := reader.Fetch("/members"); r.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%s: reading after RecheckAfter: got %d, want 401", name, r.StatusCode)
 			}
-			if r := c.Act("/members", nil); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
+			if r := c.Post("/members", nil); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
 				t.Errorf("%s: acting: got %d and %v, want 401 and no cookie", name, r.StatusCode, r.Cookies())
 			}
 		}
@@ -442,7 +442,7 @@ func TestStalePrivileges(t *testing.T) {
 		if err := s.SignOutEverywhere(t.Context(), id.UserID); err != nil {
 			t.Fatal(err)
 		}
-		if r := c.Act("/members", nil); r.StatusCode != http.StatusUnauthorized {
+		if r := c.Post("/members", nil); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("acting at once: got %d, want 401", r.StatusCode)
 		}
 		if r := c.Fetch("/members"); r.StatusCode != http.StatusUnauthorized {
@@ -523,7 +523,7 @@ func TestSliding(t *testing.T) {
 						case 0:
 							r = c.Visit("/")
 						case 1:
-							r = c.Act("/note", nil)
+							r = c.Post("/note", nil)
 						case 2:
 							r = c.Do(with(c.NewRequest(http.MethodGet, "/", nil), "Sec-Fetch-Dest", "image"))
 						default:
@@ -545,7 +545,7 @@ func TestSliding(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
 			c := s.browser(s.routes().ServeHTTP)
-			c.Act("/note", nil)
+			c.Post("/note", nil)
 			unchanged := c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) })))
 			s.store.count()
 			const days = 20
@@ -602,7 +602,7 @@ func TestSliding(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t, func(c *walkin.Config) { c.Tokens.Lifetime = time.Hour })
 			c := s.browser(s.routes().ServeHTTP)
-			id := body(t, c.Act("/note", nil))
+			id := body(t, c.Post("/note", nil))
 			for range 50 {
 				time.Sleep(59 * time.Minute)
 				if got := body(t, c.Fetch("/")); got != id {
@@ -622,7 +622,7 @@ func TestSliding(t *testing.T) {
 func TestRenewalFails(t *testing.T) {
 	s := newSite(t, renewAlways)
 	c := s.browser(s.routes().ServeHTTP)
-	id := body(t, c.Act("/note", nil))
+	id := body(t, c.Post("/note", nil))
 	s.store.failAt("RenewSession", errDown)
 	s.told()
 	r := c.Visit("/")
@@ -676,7 +676,7 @@ func TestSessionOver(t *testing.T) {
 			if ago > time.Minute {
 				want = http.StatusUnauthorized
 			}
-			if r := c.Act("/note", nil); r.StatusCode != want || len(r.Cookies()) > 0 {
+			if r := c.Post("/note", nil); r.StatusCode != want || len(r.Cookies()) > 0 {
 				t.Errorf("%s, over for %v: got %d and %v, want %d and no cookie", kind, ago, r.StatusCode, r.Cookies(), want)
 			}
 		}
@@ -688,7 +688,7 @@ func TestCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		c := s.browser(s.routes().ServeHTTP)
-		c.Act("/note", nil)
+		c.Post("/note", nil)
 		s.store.be(errHang)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -727,7 +727,7 @@ func TestHangingStore(t *testing.T) {
 		s.store.be(nil)
 		s.store.count()
 		time.Sleep(2 * time.Second)
-		if got := body(t, c.Fetch("/")); got != id || s.store.count("Lookup") == 0 {
+		if got := body(t, c.Fetch("/")); got != id || s.store.count("LookupSession") == 0 {
 			t.Errorf("when it is back: got %q, or no look-up", got)
 		}
 	})
@@ -739,7 +739,7 @@ func TestShorterLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(c *walkin.Config) { c.Tokens.Lifetime = 60 * 24 * time.Hour })
 		c := s.browser(who)
-		c.Act("/", nil)
+		c.Post("/", nil)
 		shorter := newSite(t, over(s), func(c *walkin.Config) { c.Tokens.Lifetime = 24 * time.Hour })
 		if got := body(t, c.On(shorter.Handler(http.HandlerFunc(who))).Fetch("/")); got == "nobody" {
 			t.Error("a fresh token: got nobody")

@@ -102,7 +102,7 @@ func (vr *verifier) vouch(e *entry) {
 
 // distrust makes the next request with a token look again.
 func (e *entry) distrust() {
-	e.settled.Store(0)
+	e.trustedUntil.Store(0)
 	e.shortUntil.Store(0)
 	e.checked.Store(0)
 	e.vouched.Store(0)

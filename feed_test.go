@@ -75,26 +75,26 @@ func TestFeedSavesLookups(t *testing.T) {
 					t.Errorf("%s: got %q, want %q", kind, got, id)
 				}
 			}
-			if n := s.store.count("Lookup"); n != 0 {
+			if n := s.store.count("LookupSession"); n != 0 {
 				t.Errorf("%s: %d look-ups in seven minutes, want none", kind, n)
 			}
 			for range 4 {
 				time.Sleep(time.Minute)
 				body(t, c.Fetch("/"))
 			}
-			if n := s.store.count("Lookup"); n != 1 {
+			if n := s.store.count("LookupSession"); n != 1 {
 				t.Errorf("%s: %d look-ups within eleven minutes, want one", kind, n)
 			}
 			if kind == "anonymous" {
-				c.Act("/note", nil)
-				if n := s.store.count("Lookup"); n == 0 {
+				c.Post("/note", nil)
+				if n := s.store.count("LookupSession"); n == 0 {
 					t.Error("a write was not looked up")
 				}
 			}
 			stop()
 			time.Sleep(time.Minute)
 			body(t, c.Fetch("/"))
-			if n := s.store.count("Lookup"); n != 1 {
+			if n := s.store.count("LookupSession"); n != 1 {
 				t.Errorf("%s: %d look-ups a minute after the feed ended, want one", kind, n)
 			}
 		})
@@ -116,7 +116,7 @@ var ends = map[string]func(t *testing.T, on *site, c *walkintest.Client, user uu
 		return nil
 	},
 	"sign-out": func(_ *testing.T, on *site, c *walkintest.Client, _ uuid.UUID) error {
-		c.On(on.Handler(on.routes())).Act("/out", nil)
+		c.On(on.Handler(on.routes())).Post("/out", nil)
 		return nil
 	},
 }
@@ -240,7 +240,7 @@ func TestFeedTellsOperator(t *testing.T) {
 		s.store.count()
 		time.Sleep(time.Minute)
 		c.Fetch("/")
-		if n := s.store.count("Lookup"); n != 0 {
+		if n := s.store.count("LookupSession"); n != 0 {
 			t.Errorf("%d look-ups after the feed was lost and began again, want none", n)
 		}
 	})
@@ -278,7 +278,7 @@ func TestSharedLookups(t *testing.T) {
 				t.Errorf("got %q, want %q", got, id)
 			}
 		}
-		if n := s.store.count("Lookup"); n != 1 {
+		if n := s.store.count("LookupSession"); n != 1 {
 			t.Errorf("%d look-ups of 32 requests, want one", n)
 		}
 
@@ -303,12 +303,12 @@ func TestSharedLookups(t *testing.T) {
 		if left == 0 {
 			t.Error("nobody left in the middle")
 		}
-		if n := s.store.count("Lookup"); n > 17 {
+		if n := s.store.count("LookupSession"); n > 17 {
 			t.Errorf("%d look-ups of 16 requests that left and 16 that did not, want 17 at most", n)
 		}
 
 		// One that fails is of that moment alone.
-		s.store.failAt("Lookup", errDown)
+		s.store.failAt("LookupSession", errDown)
 		time.Sleep(time.Minute)
 		crowd(8, func(int) context.Context { return t.Context() })
 		s.store.be(nil)
@@ -325,7 +325,7 @@ func TestSharedLookups(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := s.store.count("Lookup"); n != 4 {
+		if n := s.store.count("LookupSession"); n != 4 {
 			t.Errorf("%d look-ups of four writes, want four", n)
 		}
 	})

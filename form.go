@@ -12,7 +12,7 @@ import (
 // a failure of the app. Both methods are called with a POST whose body is not larger
 // than 64 KB, and may be called for the same request.
 type Credential interface {
-	// SignUp reads a form that makes a new identity. It sets Proof.New when
+	// SignUp reads a form that makes a new identity. It sets Proof.Chosen when
 	// nothing about an existing one was proven.
 	SignUp(r *http.Request) (Proof, error)
 
@@ -59,7 +59,7 @@ func (m *Middleware) UpgradeHandler(credential Credential, page Page) http.Handl
 			return "", err
 		}
 		_, err = m.Continue(w, r, proof)
-		if _, refused := errors.AsType[*Refusal](err); refused || !errors.Is(err, ErrIdentityTaken) || !proof.New {
+		if _, refused := errors.AsType[*Refusal](err); refused || !errors.Is(err, ErrIdentityTaken) || !proof.Chosen {
 			return "", err
 		}
 		known, signInErr := credential.SignIn(r)
@@ -109,7 +109,7 @@ func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http
 		case http.MethodGet, http.MethodHead:
 		case http.MethodPost:
 			// Before anything is read or hashed for a page from elsewhere.
-			if refusal := m.admission.whyNotAct(m.verifier.visit(w, r), r); refusal != nil {
+			if refusal := m.admission.writeRefusal(m.verifier.visit(w, r), r); refusal != nil {
 				m.Refuse(w, r, refusal)
 				return
 			}

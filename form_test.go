@@ -53,10 +53,10 @@ func TestFormHandler(t *testing.T) {
 	}{
 		{"page", client.Visit("/?return_to=/notes"), 200, "", "/notes"},
 		{"page, with a way out", client.Visit("/?return_to=//evil.example"), 200, "", "/"},
-		{"where it says", client.Act("/", url.Values{"to": {"/next"}, "return_to": {"/notes"}}), 303, "/next", ""},
-		{"where the form says", client.Act("/", url.Values{"return_to": {"/notes"}}), 303, "/notes", ""},
-		{"not out of the site", client.Act("/", url.Values{"return_to": {"//evil.example"}}), 303, "/", ""},
-		{"refused", client.Act("/", url.Values{"no": {"x"}, "return_to": {"/notes"}}), 422, "", "/notesNo."},
+		{"where it says", client.Post("/", url.Values{"to": {"/next"}, "return_to": {"/notes"}}), 303, "/next", ""},
+		{"where the form says", client.Post("/", url.Values{"return_to": {"/notes"}}), 303, "/notes", ""},
+		{"not out of the site", client.Post("/", url.Values{"return_to": {"//evil.example"}}), 303, "/", ""},
+		{"refused", client.Post("/", url.Values{"no": {"x"}, "return_to": {"/notes"}}), 422, "", "/notesNo."},
 	} {
 		body, err := io.ReadAll(tt.response.Body)
 		if err != nil {
@@ -87,7 +87,7 @@ func TestFormHandler(t *testing.T) {
 // whatever the page says: a visitor who got another's cookie would complete their login
 // flows.
 func TestShownFormIsNotCached(t *testing.T) {
-	for _, mint := range []walkin.Mint{walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff} {
+	for _, mint := range []walkin.Mint{walkin.MintOnWrite, walkin.MintOnDemand, walkin.MintOff} {
 		t.Run(fmt.Sprint(mint), func(t *testing.T) {
 			s := newSite(t, func(c *walkin.Config) { c.NewUsers.Mint = mint })
 			page := func(w http.ResponseWriter, _ *http.Request, f walkin.Form) {

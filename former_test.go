@@ -272,7 +272,7 @@ func TestTwoUsers(t *testing.T) {
 		var tokens []string
 		for _, name := range []string{"ann", "bob"} {
 			c := s.browser(s.routes().ServeHTTP)
-			c.Act("/note", nil)
+			c.Post("/note", nil)
 			if kind == "permanent" {
 				s.prove(c, name)
 			}
@@ -468,11 +468,11 @@ func TestPermanentCookieOfAnotherKey(t *testing.T) {
 		c.Visit("/")
 		for range 2 {
 			time.Sleep(time.Hour)
-			if r := c.Act("/prove", words("name", "new")); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
+			if r := c.Post("/prove", words("name", "new")); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
 				t.Errorf("a new account: got %d and %v, want 401", r.StatusCode, r.Cookies())
 			}
 		}
-		if r := c.Act("/prove", words("name", "ann")); r.StatusCode != http.StatusOK {
+		if r := c.Post("/prove", words("name", "ann")); r.StatusCode != http.StatusOK {
 			t.Errorf("their own: got %d, want 200", r.StatusCode)
 		}
 	})
@@ -496,7 +496,7 @@ func TestStrangersKeys(t *testing.T) {
 			r.Header.Set("Cookie", anonName+"="+b64(fmt.Sprintf(`{"alg":"EdDSA","kid":"made-up-%d","typ":"JWT"}`, i))+rest)
 			s.meet(t, r)
 		}
-		if r := c.Act("/prove", words("name", "ann")); r.StatusCode != http.StatusOK || c.Cookie(anonName) != kept || c.Cookie(permName) == "" {
+		if r := c.Post("/prove", words("name", "ann")); r.StatusCode != http.StatusOK || c.Cookie(anonName) != kept || c.Cookie(permName) == "" {
 			t.Errorf("got %d and %v, want an account, and the cookie kept", r.StatusCode, r.Cookies())
 		}
 	})

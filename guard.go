@@ -91,8 +91,8 @@ func refusalOf(err error) *Refusal {
 	case isHook:
 		// Whatever it is called in there, it is the app that failed.
 		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
-	case errors.Is(err, ErrSuperseded), errors.Is(err, ErrNotFound):
-		e = Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: err}
+	case errors.Is(err, ErrSessionEnded), errors.Is(err, ErrNotFound):
+		e = Refusal{Status: http.StatusUnauthorized, Reason: "session_ended", Err: err}
 	default:
 		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
 	}
@@ -207,7 +207,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	c, ok := FromContext(r.Context())
 	switch {
 	case ok && v.home != nil && !isSafe(r):
-		if refusal := m.admission.whyNotAct(v, r); refusal != nil {
+		if refusal := m.admission.writeRefusal(v, r); refusal != nil {
 			return refusal
 		}
 		fallthrough
@@ -215,9 +215,9 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 		return rule(c)
 	}
 	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.Paths.SignIn}
-	if v != nil && v.standing == conflicting {
+	if v != nil && v.status == conflicting {
 		return m.admission.twoUsers()
-	} else if v != nil && v.standing == suspended {
+	} else if v != nil && v.status == suspended {
 		return refusalOf(v.more().err)
 	} else if v != nil && v.reason() != "" {
 		refusal.Reason = v.reason()

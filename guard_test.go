@@ -323,8 +323,8 @@ func TestRefuse(t *testing.T) {
 		{"any error", secret, 500, "internal"},
 		{"taken", walkin.ErrIdentityTaken, 409, "identity_taken"},
 		{"taken, wrapped", fmt.Errorf("secret: %w", walkin.ErrIdentityTaken), 409, "identity_taken"},
-		{"superseded", walkin.ErrSuperseded, 401, "superseded"},
-		{"not found", walkin.ErrNotFound, 401, "superseded"},
+		{"session_ended", walkin.ErrSessionEnded, 401, "session_ended"},
+		{"not found", walkin.ErrNotFound, 401, "session_ended"},
 		{"a refusal", &walkin.Refusal{Status: 429, Reason: "secret: too many", Err: secret}, 429, "secret: too many"},
 		{"a refusal, wrapped", fmt.Errorf("secret: %w", &walkin.Refusal{Status: 429, Reason: "many"}), 429, "many"},
 		{"a refusal without a status", &walkin.Refusal{Reason: "why"}, 403, "why"},
@@ -390,7 +390,7 @@ func TestOnRefuse(t *testing.T) {
 	ann := s.browser(next.ServeHTTP)
 	s.prove(ann, "ann")
 	s.store.be(errDown)
-	if r := ann.Act("/", nil); r.StatusCode != 553 || r.Header.Get("Retry-After") != "5" {
+	if r := ann.Post("/", nil); r.StatusCode != 553 || r.Header.Get("Retry-After") != "5" {
 		t.Errorf("got %d %v, want the app's answer, with Retry-After", r.StatusCode, r.Header)
 	}
 	want := []string{"401 no_user <nil>", "401 no_user <nil>", "503 store_down walkin: store unavailable: the store is down"}
@@ -504,7 +504,7 @@ func (c *nameCredential) SignUp(r *http.Request) (walkin.Proof, error) {
 	if err == nil && len(word) < 4 {
 		err = &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "short", Message: "Four letters at least."}
 	}
-	return walkin.Proof{Provider: "name", Subject: name, Method: "pwd", Secret: []byte(word), New: true}, err
+	return walkin.Proof{Provider: "name", Subject: name, Method: "pwd", Secret: []byte(word), Chosen: true}, err
 }
 
 func (c *nameCredential) SignIn(r *http.Request) (walkin.Proof, error) {
@@ -567,7 +567,7 @@ func TestLoginCSRF(t *testing.T) {
 				credential := &nameCredential{store: s.store}
 				site, shown := s.forms(credential)
 				attacker := s.browser(site.ServeHTTP)
-				if r := attacker.Act("/sign-up", words("name", "mallory", "word", "evil")); r.StatusCode != http.StatusSeeOther {
+				if r := attacker.Post("/sign-up", words("name", "mallory", "word", "evil")); r.StatusCode != http.StatusSeeOther {
 					t.Fatalf("the attacker's own sign-up: got %d", r.StatusCode)
 				}
 				c := resident(s, kind)
@@ -695,12 +695,12 @@ func TestForms(t *testing.T) {
 			s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade, c.Paths.SignIn = "/sign-up", "/sign-in" })
 			h, shown := s.forms(&nameCredential{store: s.store})
 			bob := s.browser(h.ServeHTTP)
-			bob.Act("/sign-up", words("name", "bob", "word", "builder"))
+			bob.Post("/sign-up", words("name", "bob", "word", "builder"))
 			c := resident(s, tt.kind).On(s.Handler(h))
 			id := body(t, c.Fetch("/"))
 			s.told()
 			for _, step := range tt.steps {
-				r := c.Act(step.path, step.form)
+				r := c.Post(step.path, step.form)
 				if says := body(t, r) + r.Header.Get("Location"); r.StatusCode != step.status || !strings.Contains(says, step.says) {
 					t.Errorf("%s: got %d %q, want %d %q", step.path, r.StatusCode, says, step.status, step.says)
 				}
@@ -757,20 +757,20 @@ func TestForms(t *testing.T) {
 		credential := &nameCredential{store: s.store, fail: &walkin.Refusal{Status: 429, Reason: "tries", RetryAfter: time.Minute}}
 		h, _ := s.forms(credential)
 		bob := s.browser(h.ServeHTTP)
-		bob.Act("/sign-up", words("name", "bob", "word", "builder"))
-		r := s.browser(h.ServeHTTP).Act("/sign-in", words("name", "bob", "word", "builder"))
+		bob.Post("/sign-up", words("name", "bob", "word", "builder"))
+		r := s.browser(h.ServeHTTP).Post("/sign-in", words("name", "bob", "word", "builder"))
 		if r.StatusCode != 429 || r.Header.Get("Retry-After") != "60" {
 			t.Errorf("sign-in: got %d, Retry-After %q, want 429, 60", r.StatusCode, r.Header.Get("Retry-After"))
 		}
 		// Signing up with a name that is taken is no more than that.
-		if r := s.browser(h.ServeHTTP).Act("/sign-up", words("name", "bob", "word", "builder")); r.StatusCode != 409 {
+		if r := s.browser(h.ServeHTTP).Post("/sign-up", words("name", "bob", "word", "builder")); r.StatusCode != 409 {
 			t.Errorf("sign-up: got %d, want 409", r.StatusCode)
 		}
 	})
 	t.Run("a failure of ours", func(t *testing.T) {
 		s := newSite(t)
 		h, shown := s.forms(&nameCredential{store: s.store, fail: errors.New("secret: a bug")})
-		r := s.browser(h.ServeHTTP).Act("/sign-in", words("name", "bob", "word", "builder"))
+		r := s.browser(h.ServeHTTP).Post("/sign-in", words("name", "bob", "word", "builder"))
 		if text := body(t, r); r.StatusCode != 500 || shown.Status != 500 || strings.Contains(text, "secret") {
 			t.Errorf("got %d %q, want 500 and no word of it", r.StatusCode, text)
 		}

@@ -455,13 +455,13 @@ func TestAssetsUntouched(t *testing.T) {
 	c := fresh.browser(fresh.routes().ServeHTTP)
 	c.Visit("/")
 	cookies["provisional"] = "walkin-anon=" + c.Cookie("walkin-anon")
-	c.Act("/note", nil)
+	c.Post("/note", nil)
 	cookies["anonymous"] = "walkin-anon=" + c.Cookie("walkin-anon")
 	other := fresh.browser(fresh.routes().ServeHTTP)
-	other.Act("/note", nil)
+	other.Post("/note", nil)
 	old := other.Cookie("walkin-anon")
 	fresh.prove(other, "ann")
-	cookies["superseded"] = "walkin-anon=" + old
+	cookies["session_ended"] = "walkin-anon=" + old
 	cookies["permanent"] = "walkin=" + other.Cookie("walkin")
 	cookies["both kinds"] = cookies["permanent"] + "; " + cookies["anonymous"]
 
@@ -518,7 +518,7 @@ func TestWriterPassedThrough(t *testing.T) {
 	c := s.browser(s.routes().ServeHTTP)
 	c.Visit("/")
 	provisional := c.Cookie(anonName)
-	c.Act("/note", nil)
+	c.Post("/note", nil)
 	anonymous := c.Cookie(anonName)
 	p := s.browser(s.routes().ServeHTTP)
 	s.prove(p, "ann")
@@ -658,7 +658,7 @@ func TestPanicAfterSignIn(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "the template is broken") {
 			t.Errorf("conflict %d: got %v, want the handler's panic", conflict, err)
 		}
-		if r := owner.Act("/members", nil); r.StatusCode != http.StatusOK {
+		if r := owner.Post("/members", nil); r.StatusCode != http.StatusOK {
 			t.Errorf("conflict %d: the owner of the account afterwards: got %d, want 200", conflict, r.StatusCode)
 		}
 		if _, err := s.store.Identity(t.Context(), "test", "ann"); err != nil {
@@ -854,7 +854,7 @@ func TestWithheldCookie(t *testing.T) {
 func (s *site) forgotten(t *testing.T) {
 	t.Helper()
 	for _, e := range s.told() {
-		if _, err := s.store.User(t.Context(), e.UserID); e.Outcome == walkin.Minted && !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.store.LockUser(t.Context(), e.UserID); e.Outcome == walkin.Minted && !errors.Is(err, walkin.ErrNotFound) {
 			t.Errorf("user %v: got %v, want ErrNotFound", e.UserID, err)
 		}
 	}
@@ -872,7 +872,7 @@ func TestTimeoutHandler(t *testing.T) {
 			_, _ = s.Continue(w, r.WithContext(context.WithoutCancel(r.Context())), walkin.Proof{Provider: "test", Subject: "ann", Method: "pwd"})
 		}
 	}), time.Nanosecond, "too late"))
-	r := s.browser(h.ServeHTTP).Act("/", nil)
+	r := s.browser(h.ServeHTTP).Post("/", nil)
 	<-entered
 	<-over
 	if r.StatusCode != http.StatusServiceUnavailable {
@@ -1051,7 +1051,7 @@ func proofOf(r *http.Request) walkin.Proof {
 	conflicts := map[string]walkin.Conflict{"merge": walkin.ConflictMerge, "sign-in": walkin.ConflictSignIn, "reject": walkin.ConflictReject}
 	return walkin.Proof{
 		Provider: "test", Subject: r.FormValue("name"), Method: "pwd", Secret: []byte(r.FormValue("secret")),
-		New: r.FormValue("new") != "", StateChecked: r.FormValue("state") != "", Conflict: conflicts[r.FormValue("conflict")],
+		Chosen: r.FormValue("new") != "", StateChecked: r.FormValue("state") != "", Conflict: conflicts[r.FormValue("conflict")],
 	}
 }
 
@@ -1062,7 +1062,7 @@ func (s *site) prove(c *walkintest.Client, name string, more ...string) string {
 	for i := 0; i < len(more); i += 2 {
 		form.Set(more[i], more[i+1])
 	}
-	r := c.On(s.Handler(s.routes())).Act("/prove", form)
+	r := c.On(s.Handler(s.routes())).Post("/prove", form)
 	if r.StatusCode != http.StatusOK {
 		s.t.Fatalf("proving %q: got %d %q, want 200", name, r.StatusCode, body(s.t, r))
 	}
@@ -1195,7 +1195,7 @@ func (s *faultyStore) count(names ...string) int {
 }
 
 // writes are the methods that change something.
-var writes = []string{"Persist", "CreateUser", "SetAnonymous", "DeleteUser", "CreateSession", "RenewSession",
+var writes = []string{"CreateAnonymous", "CreateUser", "SetAnonymous", "DeleteUser", "CreateSession", "RenewSession",
 	"DeleteSession", "DeleteSessions", "CreateIdentity", "SetSecret", "DeleteIdentity"}
 
 func (s *faultyStore) call(ctx context.Context, name string) error {
@@ -1241,7 +1241,7 @@ func (s *faultyStore) rows(t *testing.T) int {
 	defer s.mu.Unlock()
 	n := 0
 	for id := range s.users {
-		switch _, err := s.Store.User(t.Context(), id); {
+		switch _, err := s.Store.LockUser(t.Context(), id); {
 		case err == nil:
 			n++
 		case !errors.Is(err, walkin.ErrNotFound):
@@ -1280,18 +1280,18 @@ func (s *faultyStore) stepsTaken() []string {
 	return slices.Clone(s.steps)
 }
 
-func (s *faultyStore) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
-	if err := s.call(ctx, "Lookup"); err != nil {
+func (s *faultyStore) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	if err := s.call(ctx, "LookupSession"); err != nil {
 		return walkin.Session{}, err
 	}
-	return s.Store.Lookup(ctx, user, session)
+	return s.Store.LookupSession(ctx, user, session)
 }
 
-func (s *faultyStore) Persist(ctx context.Context, user walkin.User, session walkin.Session) (bool, error) {
-	if err := s.call(ctx, "Persist"); err != nil {
+func (s *faultyStore) CreateAnonymous(ctx context.Context, user walkin.User, session walkin.Session) (bool, error) {
+	if err := s.call(ctx, "CreateAnonymous"); err != nil {
 		return false, err
 	}
-	created, err := s.Store.Persist(ctx, user, session)
+	created, err := s.Store.CreateAnonymous(ctx, user, session)
 	return created, s.made(user.ID, err)
 }
 
@@ -1302,11 +1302,11 @@ func (s *faultyStore) CreateUser(ctx context.Context, user walkin.User) error {
 	return s.made(user.ID, s.Store.CreateUser(ctx, user))
 }
 
-func (s *faultyStore) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
-	if err := s.call(ctx, "User"); err != nil {
+func (s *faultyStore) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+	if err := s.call(ctx, "LockUser"); err != nil {
 		return walkin.User{}, err
 	}
-	return s.Store.User(ctx, id)
+	return s.Store.LockUser(ctx, id)
 }
 
 func (s *faultyStore) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {

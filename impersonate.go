@@ -101,8 +101,8 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 	switch {
 	case m.cfg.Impersonation.IsOperator == nil:
 		return errors.New("walkin: Impersonate was called without Config.Impersonation")
-	case m.admission.whyNotWrite(v, r) != nil:
-		return m.admission.whyNotWrite(v, r)
+	case m.admission.changeRefusal(v, r) != nil:
+		return m.admission.changeRefusal(v, r)
 	case c == nil:
 		return m.admission.noUser(v, "no_user")
 	case CheckActor(v) != nil:
@@ -160,7 +160,7 @@ func (m operators) mayActAs(ctx context.Context, a acting) (User, error) {
 			return User{}, actingRefusal("impersonation_forbidden", "")
 		}
 	}
-	user, err := m.cfg.Store.User(ctx, a.UserID)
+	user, err := m.cfg.Store.LockUser(ctx, a.UserID)
 	if errors.Is(err, ErrNotFound) {
 		return User{}, &Refusal{Status: http.StatusNotFound, Reason: "impersonation_no_user", Message: "There is no such user."}
 	}
@@ -217,7 +217,7 @@ func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, e
 	}
 	s, err := m.health.lookup(r.Context(), Claims{UserID: a.Operator, SessionID: a.OperatorSession})
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded), errors.Is(err, ErrBanned):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded), errors.Is(err, ErrBanned):
 		return a, user, false, nil
 	case err != nil:
 		return a, user, false, err
@@ -265,10 +265,10 @@ func (m operators) serveActing(w http.ResponseWriter, r *http.Request, next http
 		m.serveAfterActing(w, r, next, a)
 		return true
 	}
-	var b brought
+	var b requestCredentials
 	b.read(r.Header, m.verifier)
 	facts := m.admission.readFacts(r, &b)
-	v := &visit{Context: r.Context(), home: m.home, standing: live, handled: true, facts: facts, url: r.URL}
+	v := &visit{Context: r.Context(), home: m.home, status: live, handled: true, facts: facts, url: r.URL}
 	v.more().acting = &a
 	v.claims.Store(&Claims{UserID: user.ID, SessionID: a.sessionID, Anonymous: user.Anonymous, Actor: a.Operator,
 		IssuedAt: a.EndsAt.Add(-actingFor), ExpiresAt: a.EndsAt})
@@ -307,8 +307,8 @@ func (m operators) actingMay(r *http.Request, f request.Facts) *Refusal {
 		return actingRefusal("impersonation_upgrade", "") // what follows is no request that could be refused
 	case isSafe(r):
 		return nil
-	case f.WhyNotAct(true) != "":
-		return foreignRequest(f.WhyNotAct(true))
+	case f.WriteRefusal(true) != "":
+		return foreignRequest(f.WriteRefusal(true))
 	case m.isStop(r), m.cfg.Impersonation.OnlyReads != nil && m.cfg.Impersonation.OnlyReads(r):
 		return nil
 	}
@@ -357,7 +357,7 @@ func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, next
 		m.Refuse(w, r, actingRefusal("impersonation_over", "You saw the site as another user, and that has ended. Please reload the page."))
 		return
 	}
-	var b brought
+	var b requestCredentials
 	b.read(r.Header, m.verifier)
 	p := response.New(w)
 	if f := m.admission.readFacts(r, &b); f.Method == request.Get && m.admission.notAPage(f) == "" {

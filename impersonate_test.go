@@ -77,8 +77,8 @@ func newOffice(t *testing.T, more ...func(*walkin.Config)) *office {
 	o.site = o.m.Handler(o.routes())
 	o.operator, o.guest = walkintest.NewClient(t, o.site), walkintest.NewClient(t, o.site)
 	o.guest.Visit("/")
-	o.guestID = o.id(o.guest.Act("/write", nil))
-	o.operator.Act("/prove", url.Values{"name": {"op"}})
+	o.guestID = o.id(o.guest.Post("/write", nil))
+	o.operator.Post("/prove", url.Values{"name": {"op"}})
 	o.operatorID = o.id(o.operator.Fetch("/"))
 	o.operators[o.operatorID] = true
 	o.events, o.written = nil, nil
@@ -128,7 +128,7 @@ func (o *office) routes() http.Handler {
 			_, err := o.m.Continue(w, r, walkin.Proof{Provider: "test", Subject: "x", Method: "fed", StateChecked: true})
 			return err
 		},
-		"bind": func(w http.ResponseWriter, r *http.Request) error { _, err := o.m.Bind(w, r); return err },
+		"bind": func(w http.ResponseWriter, r *http.Request) error { _, err := o.m.StartFlow(w, r); return err },
 		"token": func(_ http.ResponseWriter, r *http.Request) error {
 			_, err := o.m.AccessToken(r.Context(), "elsewhere", 0)
 			return err
@@ -181,7 +181,7 @@ func (o *office) id(r *http.Response) uuid.UUID {
 // begin has the operator see the site as the guest.
 func (o *office) begin() {
 	o.t.Helper()
-	r := o.operator.Act("/as", url.Values{"id": {o.guestID.String()}, "reason": {"ticket 7"}})
+	r := o.operator.Post("/as", url.Values{"id": {o.guestID.String()}, "reason": {"ticket 7"}})
 	o.want("begin", r, http.StatusOK, "done")
 	if o.operator.Cookie(actingCookie) == "" {
 		o.t.Fatal("there is no third cookie")
@@ -220,7 +220,7 @@ func (o *office) told(outcome walkin.Outcome) (events []walkin.Event) {
 func TestImpersonate(t *testing.T) {
 	o := newOffice(t)
 	own := o.operator.Cookie("__Host-walkin")
-	before, err := o.store.User(t.Context(), o.guestID)
+	before, err := o.store.LockUser(t.Context(), o.guestID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,15 +244,15 @@ func TestImpersonate(t *testing.T) {
 	if len(o.written) != 0 {
 		t.Errorf("the app was reached by %d writes", len(o.written))
 	}
-	o.want("what only reads", o.operator.Act("/query", nil), http.StatusOK, o.guestID.String())
-	after, err := o.store.User(t.Context(), o.guestID)
+	o.want("what only reads", o.operator.Post("/query", nil), http.StatusOK, o.guestID.String())
+	after, err := o.store.LockUser(t.Context(), o.guestID)
 	if err != nil || after != before {
 		t.Errorf("got the user %+v, %v; want them untouched %+v", after, err, before)
 	}
 	if sessions, err := o.store.UserSessions(t.Context(), o.guestID); err != nil || len(sessions) != 1 {
 		t.Errorf("got %d sessions of the user, %v; want their own", len(sessions), err)
 	}
-	if r := o.operator.Act("/.walkin/stop", nil); r.StatusCode != http.StatusSeeOther {
+	if r := o.operator.Post("/.walkin/stop", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("stop: got %d", r.StatusCode)
 	}
 	o.is("stopped", o.operator, o.operatorID, uuid.Nil)
@@ -274,10 +274,10 @@ func TestImpersonate(t *testing.T) {
 func TestImpersonateWho(t *testing.T) {
 	o := newOffice(t)
 	member := walkintest.NewClient(t, o.site)
-	member.Act("/prove", url.Values{"name": {"ann"}})
+	member.Post("/prove", url.Values{"name": {"ann"}})
 	memberID := o.id(member.Fetch("/"))
 	second := walkintest.NewClient(t, o.site)
-	second.Act("/prove", url.Values{"name": {"op2"}})
+	second.Post("/prove", url.Values{"name": {"op2"}})
 	secondID := o.id(second.Fetch("/"))
 	o.operators[secondID] = true
 	form := func(id uuid.UUID, reason string) url.Values {
@@ -310,10 +310,10 @@ func TestImpersonateWho(t *testing.T) {
 		t.Errorf("another site's form: got %d", r.StatusCode)
 	}
 	o.down = true
-	o.want("the app does not know", o.operator.Act("/as", form(o.guestID, "x")), 500, "")
+	o.want("the app does not know", o.operator.Post("/as", form(o.guestID, "x")), 500, "")
 	o.down = false
 	o.begin()
-	o.want("of one begun already", o.operator.Act("/as", form(memberID, "x")), 403, "")
+	o.want("of one begun already", o.operator.Post("/as", form(memberID, "x")), 403, "")
 	if n := len(o.told(walkin.Impersonated)); n != 1 {
 		t.Errorf("got %d events of a start, want the one", n)
 	}
@@ -329,7 +329,7 @@ func TestImpersonateRecent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(t)
 		time.Sleep(11 * time.Minute)
-		o.want("an old proof", o.operator.Act("/as", url.Values{"id": {o.guestID.String()}, "reason": {"x"}}), http.StatusForbidden, "sign in again")
+		o.want("an old proof", o.operator.Post("/as", url.Values{"id": {o.guestID.String()}, "reason": {"x"}}), http.StatusForbidden, "sign in again")
 	})
 }
 
@@ -364,13 +364,13 @@ func TestImpersonateChangesNothing(t *testing.T) {
 		o.want("beside "+header, o.operator.Do(r), http.StatusForbidden, "")
 	}
 	o.is("the guest is still there", o.guest, o.guestID, uuid.Nil)
-	o.want("with the same session", o.guest.Act("/write", nil), http.StatusOK, o.guestID.String())
+	o.want("with the same session", o.guest.Post("/write", nil), http.StatusOK, o.guestID.String())
 	// A sign-out is a stop: the guest's session and the operator's go on.
-	if r := o.operator.Act("/leave", nil); r.StatusCode != http.StatusSeeOther {
+	if r := o.operator.Post("/leave", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("sign-out: got %d", r.StatusCode)
 	}
 	o.is("stopped", o.operator, o.operatorID, uuid.Nil)
-	o.want("the guest writes", o.guest.Act("/write", nil), http.StatusOK, o.guestID.String())
+	o.want("the guest writes", o.guest.Post("/write", nil), http.StatusOK, o.guestID.String())
 }
 
 // TestImpersonationEnds holds what ends one, and that forms from before are refused
@@ -399,7 +399,7 @@ func TestImpersonationEnds(t *testing.T) {
 				o.is("begun", o.operator, o.guestID, o.operatorID)
 				end(t, o)
 				for range 2 { // also where the first answer said so
-					o.want("a late form", o.operator.Act("/write", nil), http.StatusForbidden, "reload")
+					o.want("a late form", o.operator.Post("/write", nil), http.StatusForbidden, "reload")
 				}
 				if len(o.written) != 0 {
 					t.Error("a late form reached the app")
@@ -439,7 +439,7 @@ func TestImpersonationIsBound(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+stolen)
 	o.want("as a bearer", bearer.Do(r), http.StatusOK, "nobody")
 	member := walkintest.NewClient(t, o.site)
-	member.Act("/prove", url.Values{"name": {"ann"}})
+	member.Post("/prove", url.Values{"name": {"ann"}})
 	memberID := o.id(member.Fetch("/"))
 	member.SetCookie(actingCookie, stolen)
 	o.is("beside another user's own cookie", member, memberID, uuid.Nil)
@@ -452,7 +452,7 @@ func TestImpersonationIsBound(t *testing.T) {
 	off := newOffice(t, func(c *walkin.Config) { c.Impersonation = walkin.Impersonation{} })
 	off.operator.SetCookie(actingCookie, stolen)
 	off.is("a site without impersonation", off.operator, off.operatorID, uuid.Nil)
-	off.want("does not begin one", off.operator.Act("/as", url.Values{"id": {off.guestID.String()}, "reason": {"x"}}), http.StatusInternalServerError, "")
+	off.want("does not begin one", off.operator.Post("/as", url.Values{"id": {off.guestID.String()}, "reason": {"x"}}), http.StatusInternalServerError, "")
 
 	// Outside of Handler nothing holds the rules, so that nothing is done.
 	bare := o.operator.On(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -461,5 +461,5 @@ func TestImpersonationIsBound(t *testing.T) {
 			t.Error("Continue went on")
 		}
 	}))
-	bare.Act("/", nil)
+	bare.Post("/", nil)
 }

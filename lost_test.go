@@ -23,11 +23,11 @@ type mistakenStore struct {
 	says atomic.Pointer[error]
 }
 
-func (s *mistakenStore) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
+func (s *mistakenStore) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
 	if err := s.says.Load(); err != nil {
 		return walkin.Session{}, *err
 	}
-	return s.Store.Lookup(ctx, userID, sessionID)
+	return s.Store.LookupSession(ctx, userID, sessionID)
 }
 
 // TestNoObservationIsFinal holds that a session which the store took for ended, and
@@ -42,7 +42,7 @@ func TestNoObservationIsFinal(t *testing.T) {
 			id := body(t, c.Fetch("/"))
 			token := c.Cookie(cookieOf(kind))
 			time.Sleep(time.Minute)
-			says := walkin.ErrSuperseded
+			says := walkin.ErrSessionEnded
 			store.says.Store(&says)
 			if got := body(t, c.Fetch("/")); got != "nobody" {
 				t.Errorf("%s: while the store says it is over: got %q, want nobody", kind, got)
@@ -54,7 +54,7 @@ func TestNoObservationIsFinal(t *testing.T) {
 			}
 
 			// What this process has ended, it asks about as well.
-			c.Act("/out", nil)
+			c.Post("/out", nil)
 			for _, fault := range []error{nil, errDown} {
 				time.Sleep(31 * time.Second)
 				s.store.be(fault)
@@ -89,7 +89,7 @@ func TestSessionLifetime(t *testing.T) {
 				}
 				token = c.Cookie(cookieOf(kind))
 				if n == 3 && kind == "provisional" {
-					c.Act("/note", nil) // a row does not begin it again
+					c.Post("/note", nil) // a row does not begin it again
 				}
 				time.Sleep(day)
 			}
@@ -128,7 +128,7 @@ func TestSessionLifetime(t *testing.T) {
 			s.prove(c, "bea")
 			time.Sleep(6 * day)
 			before := s.claims(c)
-			if r := c.Act("/unlink", url.Values{"provider": {"test"}, "name": {"bea"}}); r.StatusCode != http.StatusOK {
+			if r := c.Post("/unlink", url.Values{"provider": {"test"}, "name": {"bea"}}); r.StatusCode != http.StatusOK {
 				t.Errorf("got %d", r.StatusCode)
 			}
 			after := s.claims(c)

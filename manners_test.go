@@ -121,8 +121,8 @@ func TestKeptContext(t *testing.T) {
 		maps.Copy(w.Header(), rec.Header())
 	}))
 	c.Visit("/")
-	c.Act("/note", nil)
-	c.Act("/note", nil)
+	c.Post("/note", nil)
+	c.Post("/note", nil)
 	c.Visit("/")
 	c.Visit("/")
 	for range 3 {
@@ -140,7 +140,7 @@ func TestKeptContext(t *testing.T) {
 }
 
 // TestDeleteUserAfterTheRequest holds that a context that outlives its request is no
-// way around Config.RowLimit.
+// way around Config.NewUsers.Limit.
 func TestDeleteUserAfterTheRequest(t *testing.T) {
 	s := newSite(t)
 	var kept context.Context
@@ -157,7 +157,7 @@ func TestDeleteUserAfterTheRequest(t *testing.T) {
 // TestParallelEnsure holds that goroutines of one request, as a GraphQL server's
 // resolvers are, get one user, wherever they ask.
 func TestParallelEnsure(t *testing.T) {
-	for name, mint := range map[string]walkin.Mint{"on visit": walkin.MintOnVisit, "on act": walkin.MintOnAct, "on demand": walkin.MintOnDemand} {
+	for name, mint := range map[string]walkin.Mint{"on visit": walkin.MintOnVisit, "on act": walkin.MintOnWrite, "on demand": walkin.MintOnDemand} {
 		for _, request := range []string{"a page", "a call", "a post", "outside of Handler"} {
 			t.Run(name+" "+request, func(t *testing.T) {
 				s := newSite(t, func(c *walkin.Config) { c.NewUsers.Mint = mint })
@@ -193,7 +193,7 @@ func TestParallelEnsure(t *testing.T) {
 				case "a call":
 					r = c.Fetch("/")
 				case "a post":
-					r = c.Act("/", nil)
+					r = c.Post("/", nil)
 				}
 				if n := len(r.Cookies()); n != 1 {
 					t.Errorf("got %d cookies, want 1", n)

@@ -68,7 +68,7 @@ func New(cfg Config) (*Middleware, error) {
 	m := &Middleware{shared: s, limits: limits, devices: devices, renderedKeys: renderedKeys(cfg.Keys)}
 	s.home.m = m
 	m.health = &storeHealth{shared: s}
-	m.verifier = &verifier{shared: s, health: m.health, cache: tokencache.New[entry](cfg.CacheSize), strangers: strangers{seed: maphash.MakeSeed()}}
+	m.verifier = &verifier{shared: s, health: m.health, cache: tokencache.New[entry](cfg.CacheSize), unknownKeys: unknownKeys{seed: maphash.MakeSeed()}}
 	m.issuer = &issuer{shared: s, health: m.health, verifier: m.verifier}
 	m.data = &dataCarrier{shared: s}
 	m.admission = &admission{shared: s, verifier: m.verifier, site: newSite(cfg, keys)}
@@ -86,7 +86,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		if m.isActing(r) && (operators{m}).serveActing(w, r, next) {
 			return
 		}
-		var b brought
+		var b requestCredentials
 		b.read(r.Header, m.verifier)
 		if e := m.verifier.returning(r, &b); e != nil {
 			inner := m.verifier.returned(r, e) // what nearly every request is, and all there is to it
@@ -100,26 +100,26 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 
 // serve is Handler for all requests except those of visitors who were here a moment
 // ago.
-func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, b *brought) {
+func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler, b *requestCredentials) {
 	if v := visitFrom(r.Context()); v != nil && v.home == m.home && v.handled {
 		next.ServeHTTP(w, r) // wrapped twice
 		return
 	}
-	var f finding // absent
+	var f authResult // absent
 	if !b.nothing() {
-		f = m.verifier.look(r, b, time.Now())
+		f = m.verifier.authenticate(r, b, time.Now())
 	}
 
 	facts := m.admission.readFacts(r, b)
-	if !m.cfg.Cookies.Insecure && !facts.HasCookie() && f.standing == absent {
+	if !m.cfg.Cookies.Insecure && !facts.HasCookie() && f.status == absent {
 		m.lookForPlainHTTP(r)
 	}
 	var whyNot string
-	if f.standing != live && f.standing != unreachable {
-		if whyNot = m.admission.mintRefusal(r, facts, f.standing, byShape); whyNot != "" {
+	if f.status != live && f.status != unreachable {
+		if whyNot = m.admission.mintRefusal(r, facts, f.status, byShape); whyNot != "" {
 			m.skipped(r, f, whyNot)
 		}
-		if f.standing == absent && whyNot != "" && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {
+		if f.status == absent && whyNot != "" && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -135,7 +135,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		request.GiveBack(outer, r)
 		v.end()
 	}()
-	if f.standing == unreachable {
+	if f.status == unreachable {
 		// Fails closed: an unsafe request, or one of a permanent user whose
 		// session was not seen alive lately. The cookie stays as it is.
 		refusal := storeFailed(f.err)
@@ -152,12 +152,12 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		return
 	}
 	if cookies == nil && !m.admission.mayDemand(r, v) {
-		m.verifier.settle(f, v, now)
+		m.verifier.allowShortCut(f, v, now)
 		next.ServeHTTP(w, r)
 		return
 	}
 	var p *response.Writer
-	if f.standing == live && cookies != nil {
+	if f.status == live && cookies != nil {
 		p = response.New(w)
 		p.SetWhile(m.issuer.stillAlive(r, f.entry, v.entry), cookies...)
 	} else {
@@ -169,7 +169,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		// Only a user minted for this request, and not one who is another user by now.
 		lost := !done && !p.Begun() || p.Withheld()
 		if rowMade && lost && v.claims.Load() == minted {
-			m.undo(r.Context(), *minted)
+			m.rollback(r.Context(), *minted)
 		}
 	}()
 	next.ServeHTTP(p.Wrapped(), r)
@@ -183,7 +183,7 @@ func (vr *verifier) returned(r *http.Request, e *entry) *http.Request {
 	one := &struct {
 		request http.Request
 		visit   visit
-	}{visit: visit{Context: r.Context(), home: vr.home, handled: true, standing: live, url: r.URL, entry: e}}
+	}{visit: visit{Context: r.Context(), home: vr.home, handled: true, status: live, url: r.URL, entry: e}}
 	one.visit.claims.Store(&e.claims)
 	one.request = *request.With(&one.visit, r)
 	return &one.request
@@ -191,8 +191,8 @@ func (vr *verifier) returned(r *http.Request, e *entry) *http.Request {
 
 // decide returns the cookies that this response is to carry, or nil, and whether a new
 // user was stored for it. An error ends the request.
-func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, now time.Time) ([]*http.Cookie, bool, error) {
-	if v.standing == live {
+func (m *Middleware) decide(r *http.Request, v *visit, f authResult, mayMint bool, now time.Time) ([]*http.Cookie, bool, error) {
+	if v.status == live {
 		cookies, err := m.decideLive(r, v, f, now)
 		if f.former != nil && cookies != nil && !now.Before(f.former.changedAt) {
 			cookies = append(one(f.former.clear(f.former.name(v.claims.Load().Anonymous))), cookies...)
@@ -202,8 +202,8 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 	if !mayMint || f.reason == "expired" && !m.health.isExpired(r) {
 		return nil, false, nil
 	}
-	if act := v.facts.Method == request.Act; act || m.cfg.NewUsers.PersistOnMint {
-		cookie, err := m.makeRow(r, v)
+	if act := v.facts.Method == request.Write; act || m.cfg.NewUsers.PersistOnMint {
+		cookie, err := m.storeUser(r, v)
 		if err == nil || act {
 			return one(cookie), err == nil, err
 		}
@@ -226,13 +226,13 @@ func (m *Middleware) decide(r *http.Request, v *visit, f finding, mayMint bool, 
 
 // decideLive is decide for a visitor who has a user. The cookie that goes on with
 // their session is the last one.
-func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.Time) ([]*http.Cookie, error) {
+func (m *Middleware) decideLive(r *http.Request, v *visit, f authResult, now time.Time) ([]*http.Cookie, error) {
 	c := v.claims.Load()
 	switch {
-	case c.Provisional && m.admission.makesRow(r, v):
+	case c.Provisional && m.admission.storesUser(r, v):
 		// The first write: the row is there before the handler runs.
-		cookie, err := m.makeRow(r, v)
-		if v.standing == superseded {
+		cookie, err := m.storeUser(r, v)
+		if v.status == sessionEnded {
 			return nil, nil // no user; the handler and its guards say what that means
 		}
 		return one(cookie), err
@@ -241,7 +241,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 			m.issuer.touch(r, v, now)
 		}
 		return nil, nil
-	case v.handsOff || f.lost || f.unsure || !isRenewable(v.facts):
+	case v.keepCookie || f.lost || f.unsure || !isRenewable(v.facts):
 		return nil, nil
 	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.admission.notAPage(v.facts) == "":
 		// Of all values one is live, and the others have ended: the page leaves the
@@ -253,7 +253,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f finding, now time.T
 		// The live one comes last: to some browsers a cookie for this host
 		// alone is the same as one for a domain of its name.
 		return append(fit(m.cookies.clearOthers(r, cookie.Name)), cookie), nil
-	case f.settled, f.former != nil, m.health.earlier(now).Sub(c.IssuedAt) >= m.cfg.Tokens.RenewAfter:
+	case f.nowStored, f.former != nil, m.health.earlier(now).Sub(c.IssuedAt) >= m.cfg.Tokens.RenewAfter:
 		return one(m.issuer.renew(r, v, now)), nil
 	}
 	return nil, nil
@@ -271,7 +271,7 @@ func one(c *http.Cookie) []*http.Cookie {
 // minted over, and the next page asks again.
 func (h *storeHealth) isExpired(r *http.Request) bool {
 	if err := h.askClock(r.Context(), askUnknown); err != nil {
-		h.skipped(r, finding{reason: "expired"}, "clock")
+		h.skipped(r, authResult{reason: "expired"}, "clock")
 		return false
 	}
 	return true
@@ -280,8 +280,8 @@ func (h *storeHealth) isExpired(r *http.Request) bool {
 // unminted lets a page be served without a user when its visitor could not get one.
 // Fails open: there is nothing to lose yet, and the next page asks again.
 func (m *Middleware) unminted(r *http.Request, err error) error {
-	if refusal := refusalOf(err); refusal.Reason == reasonRowLimit {
-		m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit})
+	if refusal := refusalOf(err); refusal.Reason == reasonNewUserLimit {
+		m.emit(r, Event{Outcome: Skipped, Reason: reasonNewUserLimit})
 		return nil
 	}
 	m.emit(r, Event{Outcome: Failed, Reason: refusalOf(err).Reason, Err: err})
@@ -295,17 +295,17 @@ func (a *admission) mayDemand(r *http.Request, v *visit) bool {
 	if a.cfg.NewUsers.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
 		return false
 	}
-	if v.facts.Method != request.Get && v.facts.Method != request.Act {
+	if v.facts.Method != request.Get && v.facts.Method != request.Write {
 		return false // a CONNECT, an OPTIONS, a HEAD: no one's first step
 	}
 	c := v.claims.Load()
 	return c == nil || c.Provisional
 }
 
-// makesRow reports whether this request stores a provisional visitor: when they write
+// storesUser reports whether this request stores a provisional visitor: when they write
 // something themselves, outside of the forms that decide which user they become.
-func (a *admission) makesRow(r *http.Request, v *visit) bool {
-	return v.facts.Method == request.Act && a.whyNotAct(v, r) == nil &&
+func (a *admission) storesUser(r *http.Request, v *visit) bool {
+	return v.facts.Method == request.Write && a.writeRefusal(v, r) == nil &&
 		(v.bearer || a.automatic(r, v.facts) == "") && !a.isCredentialForm(r)
 }
 
@@ -375,15 +375,15 @@ func isSignOutPath(at string) bool {
 // undo removes the user that was made for a request whose visitor did not get the
 // cookie, since the handler panicked before or answered with a 304: no browser can ever
 // come back to them.
-func (m *Middleware) undo(ctx context.Context, c Claims) {
+func (m *Middleware) rollback(ctx context.Context, c Claims) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	now := time.Now()
 	if err := m.cfg.Store.DeleteUser(ctx, Tombstone{UserID: c.UserID, DeletedAt: now, ExpiresAt: now}); err != nil {
-		m.tell(ctx, Event{Outcome: Failed, Reason: "undo_mint", UserID: c.UserID, Err: err})
+		m.emitCtx(ctx, Event{Outcome: Failed, Reason: "rollback_mint", UserID: c.UserID, Err: err})
 		return
 	}
-	m.data.drop(ctx, c) // saved before a 304
+	m.data.deleteSessionData(ctx, c) // saved before a 304
 }
 
 // setCookies puts cookies on a response that may or may not be wrapped.

@@ -20,7 +20,7 @@ import (
 )
 
 // The four ways to mint, in the order of the tables below.
-var policies = [...]walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff}
+var policies = [...]walkin.Mint{walkin.MintOnVisit, walkin.MintOnWrite, walkin.MintOnDemand, walkin.MintOff}
 
 func minting(p walkin.Mint) func(*walkin.Config) {
 	return func(c *walkin.Config) { c.NewUsers.Mint = p }
@@ -215,7 +215,7 @@ func TestMint(t *testing.T) {
 		// Bearers.
 		{"bearer of golang-jwt, act", fetch("POST", "Authorization", "Bearer "+appJWT(`{"alg":"HS256","kid":"app-1","typ":"JWT"}`)), same("authorization")},
 		{"bearer of another kid, but for another service", fetch("POST", "Authorization", "Bearer "+appJWT(`{"alg":"HS256","kid":"app-1","typ":"at+jwt"}`)), [4]string{
-			"skipped:unknown_key,cookie_not_judged", "skipped:unknown_key,cookie_not_judged", "skipped:unknown_key,cookie_not_judged", "skipped:unknown_key,mint_off"}},
+			"skipped:unknown_key,cookie_not_verified", "skipped:unknown_key,cookie_not_verified", "skipped:unknown_key,cookie_not_verified", "skipped:unknown_key,mint_off"}},
 		{"bearer of something else, page", page("Authorization", "Bearer secret-api-key"), same("authorization")},
 		{"bearer of something else, act", fetch("POST", "Authorization", "Bearer secret-api-key"), same("authorization")},
 		{"bearer in lower case", fetch("POST", "Authorization", "bearer secret-api-key"), same("authorization")},
@@ -260,7 +260,7 @@ type baggage struct {
 	name   string
 	cookie string
 	reason string // why there is no user, in front of the reason for no new user
-	kind   string // "nothing", "dead", "unjudged", "provisional", "live"
+	kind   string // "nothing", "dead", "unverified", "provisional", "live"
 }
 
 // luggage returns everything that a visitor of s can bring.
@@ -272,14 +272,14 @@ func luggage(t *testing.T, s *site) []baggage {
 	c.Visit("/")
 	provisional := c.Cookie(anonName)
 	row := visitor(s)
-	row.Act("/note", nil)
+	row.Post("/note", nil)
 	anonymous := row.Cookie(anonName)
 	gone := visitor(s)
-	gone.Act("/note", nil)
-	superseded := gone.Cookie(anonName)
+	gone.Post("/note", nil)
+	ended := gone.Cookie(anonName)
 	s.prove(gone, "gone")
-	supersededPermanent := gone.Cookie(permName)
-	gone.Act("/out", nil)
+	endedPermanent := gone.Cookie(permName)
+	gone.Post("/out", nil)
 	ann := visitor(s)
 	s.prove(ann, "ann")
 	permanent := ann.Cookie(permName)
@@ -320,31 +320,31 @@ func luggage(t *testing.T, s *site) []baggage {
 		{"forged, permanent", perm + forge(permanent), "forged", "dead"},
 		{"expired", anon + expired, "expired", "dead"},
 		{"expired, permanent", perm + expiredPermanent, "expired", "dead"},
-		{"superseded", anon + superseded, "superseded", "dead"},
-		{"superseded, permanent", perm + supersededPermanent, "superseded", "dead"},
-		{"superseded in both", perm + supersededPermanent + "; " + anon + superseded, "superseded", "dead"},
+		{"session_ended", anon + ended, "session_ended", "dead"},
+		{"ended, permanent", perm + endedPermanent, "session_ended", "dead"},
+		{"ended in both", perm + endedPermanent + "; " + anon + ended, "session_ended", "dead"},
 		{"anonymous token in the permanent cookie", perm + anonymous, "wrong_cookie", "dead"},
 		{"permanent token in the anonymous cookie", anon + permanent, "wrong_cookie", "dead"},
-		{"two values", anon + anonymous + "; " + anon + provisional, "duplicate_cookie", "unjudged"},
-		{"two values, permanent", perm + permanent + "; " + perm + bob, "duplicate_cookie", "unjudged"},
-		{"two values, permanent, and a live anonymous one", perm + permanent + "; " + perm + bob + "; " + anon + anonymous, "duplicate_cookie", "unjudged"},
-		{"33 values", anon + anonymous + many.String(), "duplicate_cookie", "unjudged"},
-		{"an unknown key and garbage", anon + otherKey + "; " + anon + "x", "unknown_key", "unjudged"},
-		{"garbage and an unknown key, permanent", perm + "x; " + perm + otherKey + "; " + anon + anonymous, "unknown_key", "unjudged"},
-		{"two values, both dead", anon + superseded + "; " + anon + expired, "superseded", "dead"},
-		{"an ended session and a live one of that user", anon + superseded + "; " + anon + anonymous, "", "live cleaned"},
+		{"two values", anon + anonymous + "; " + anon + provisional, "duplicate_cookie", "unverified"},
+		{"two values, permanent", perm + permanent + "; " + perm + bob, "duplicate_cookie", "unverified"},
+		{"two values, permanent, and a live anonymous one", perm + permanent + "; " + perm + bob + "; " + anon + anonymous, "duplicate_cookie", "unverified"},
+		{"33 values", anon + anonymous + many.String(), "duplicate_cookie", "unverified"},
+		{"an unknown key and garbage", anon + otherKey + "; " + anon + "x", "unknown_key", "unverified"},
+		{"garbage and an unknown key, permanent", perm + "x; " + perm + otherKey + "; " + anon + anonymous, "unknown_key", "unverified"},
+		{"two values, both dead", anon + ended + "; " + anon + expired, "session_ended", "dead"},
+		{"an ended session and a live one of that user", anon + ended + "; " + anon + anonymous, "", "live cleaned"},
 		{"a live one and an unknown key", anon + otherKey + "; " + anon + anonymous, "", "live"},
 		{"a permanent one and garbage", perm + permanent + "; " + perm + "x", "", "live cleaned"},
-		{"3,001 cookies", strings.Repeat("a=b; ", 3000) + anon + anonymous, "duplicate_cookie", "unjudged"},
-		{"3,001 cookies, none of ours", strings.Repeat("a=b; ", 3000) + "a=b", "duplicate_cookie", "unjudged"},
-		{"unknown key", anon + otherKey, "unknown_key", "unjudged"},
-		{"unknown key, permanent, and a live anonymous one", perm + otherKey + "; " + anon + anonymous, "unknown_key", "unjudged"},
+		{"3,001 cookies", strings.Repeat("a=b; ", 3000) + anon + anonymous, "duplicate_cookie", "unverified"},
+		{"3,001 cookies, none of ours", strings.Repeat("a=b; ", 3000) + "a=b", "duplicate_cookie", "unverified"},
+		{"unknown key", anon + otherKey, "unknown_key", "unverified"},
+		{"unknown key, permanent, and a live anonymous one", perm + otherKey + "; " + anon + anonymous, "unknown_key", "unverified"},
 		{"provisional", anon + provisional, "", "provisional"},
 		{"anonymous", anon + anonymous, "", "live"},
 		{"the same value twice", anon + anonymous + "; " + anon + anonymous, "", "live"},
 		{"permanent", perm + permanent, "", "live"},
 		{"both kinds", anon + anonymous + "; " + perm + permanent, "", "live"},
-		{"superseded permanent, live anonymous", perm + supersededPermanent + "; " + anon + anonymous, "", "live"},
+		{"ended permanent, live anonymous", perm + endedPermanent + "; " + anon + anonymous, "", "live"},
 		{"forged permanent, live anonymous", perm + forge(permanent) + "; " + anon + anonymous, "", "live"},
 	}
 }
@@ -365,11 +365,11 @@ func TestMintOverCookies(t *testing.T) {
 			"act":                {"stale_cookie", "stale_cookie", "stale_cookie", "mint_off"},
 			"act from elsewhere": {"cross_site", "cross_site", "cross_site", "mint_off"},
 		},
-		"unjudged": {
-			"page":               {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
-			"fetch":              {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
-			"act":                {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
-			"act from elsewhere": {"cookie_not_judged", "cookie_not_judged", "cookie_not_judged", "mint_off"},
+		"unverified": {
+			"page":               {"cookie_not_verified", "cookie_not_verified", "cookie_not_verified", "mint_off"},
+			"fetch":              {"cookie_not_verified", "cookie_not_verified", "cookie_not_verified", "mint_off"},
+			"act":                {"cookie_not_verified", "cookie_not_verified", "cookie_not_verified", "mint_off"},
+			"act from elsewhere": {"cookie_not_verified", "cookie_not_verified", "cookie_not_verified", "mint_off"},
 		},
 		"provisional":  {"act": {"persisted", "persisted", "persisted", "persisted"}},
 		"live cleaned": {"page": {"renewed", "renewed", "renewed", "renewed"}},
@@ -384,17 +384,17 @@ func TestMintOverCookies(t *testing.T) {
 	}
 	for i, policy := range policies {
 		home := newSite(t)
-		for _, brought := range luggage(t, home) {
+		for _, carried := range luggage(t, home) {
 			for _, name := range []string{"page", "fetch", "act from elsewhere", "act"} {
-				t.Run(fmt.Sprint(brought.name, "/", name, "/", policy), func(t *testing.T) {
+				t.Run(fmt.Sprint(carried.name, "/", name, "/", policy), func(t *testing.T) {
 					s := newSite(t, over(home), minting(policy)) // another replica each time, with nothing in its cache
 					r := requests[name](s)
-					if brought.cookie != "" {
-						r.Header.Set("Cookie", brought.cookie)
+					if carried.cookie != "" {
+						r.Header.Set("Cookie", carried.cookie)
 					}
-					want := want[brought.kind][name][i]
+					want := want[carried.kind][name][i]
 					if want != "" && !strings.Contains(want, "minted") && !strings.Contains(want, "persisted") && want != "renewed" {
-						want = "skipped:" + strings.TrimPrefix(brought.reason+","+want, ",")
+						want = "skipped:" + strings.TrimPrefix(carried.reason+","+want, ",")
 					}
 					if got := s.tries(t, r); got != want {
 						t.Errorf("got %q, want %q", got, want)
@@ -408,7 +408,7 @@ func TestMintOverCookies(t *testing.T) {
 // TestClockSkew holds that clocks half a minute apart do no harm, and that a
 // token from one that is far ahead is left alone.
 func TestClockSkew(t *testing.T) {
-	const skewed = "skipped:clock_skew,cookie_not_judged"
+	const skewed = "skipped:clock_skew,cookie_not_verified"
 	for _, tt := range []struct {
 		ahead     time.Duration
 		kind      string
@@ -488,7 +488,7 @@ func TestFirstLoad(t *testing.T) {
 // TestAppShell holds that an app whose pages come from elsewhere makes one user,
 // with the first write.
 func TestAppShell(t *testing.T) {
-	for _, policy := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct} {
+	for _, policy := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnWrite} {
 		s := newSite(t, minting(policy))
 		c := s.browser(s.routes().ServeHTTP)
 		for range 6 {
@@ -725,7 +725,7 @@ func TestMintOff(t *testing.T) {
 	off := newSite(t, over(on), renewAlways, minting(walkin.MintOff))
 	c = c.On(off.Handler(off.routes()))
 	c.Visit("/")
-	c.Act("/note", nil)
+	c.Post("/note", nil)
 	c.Visit("/")
 	if got, want := off.outcomes(), "renewed persisted renewed"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -774,17 +774,17 @@ func TestCredentialForms(t *testing.T) {
 	for _, path := range []string{"/sign-up", "/sign-in"} {
 		s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade, c.Paths.SignIn = "/sign-up", "/sign-in" })
 		c := s.browser(who)
-		if got := body(t, c.Act(path, nil)); got != "nobody" {
+		if got := body(t, c.Post(path, nil)); got != "nobody" {
 			t.Errorf("%s: nobody: got %q, want nobody", path, got)
 		}
 		id := body(t, c.Visit(path))
 		for range 3 { // wrong passwords
-			if got := body(t, c.Act(path, nil)); got != id {
+			if got := body(t, c.Post(path, nil)); got != id {
 				t.Errorf("%s: got %q, want %q", path, got, id)
 			}
 		}
 		s.wantRows(0)
-		c.Act("/elsewhere", nil)
+		c.Post("/elsewhere", nil)
 		s.wantRows(1)
 	}
 }
@@ -805,7 +805,7 @@ func TestPartitioned(t *testing.T) {
 		t.Errorf("got %q, want minted", got)
 	}
 	// A post of the iframe's own page is same-origin.
-	if c.Act("/", nil); s.outcomes() != "persisted" {
+	if c.Post("/", nil); s.outcomes() != "persisted" {
 		t.Error("an act in the iframe made no row")
 	}
 }
@@ -820,9 +820,9 @@ func TestEnsure(t *testing.T) {
 		status  int
 	}{
 		{"page", func(s *site) *http.Request { return s.navigation("/ensure") }, "nothing", map[walkin.Mint]string{
-			walkin.MintOnVisit: "minted persisted", walkin.MintOnAct: "skipped:no_act minted persisted", walkin.MintOnDemand: "skipped:no_act minted persisted"}, 200},
+			walkin.MintOnVisit: "minted persisted", walkin.MintOnWrite: "skipped:no_act minted persisted", walkin.MintOnDemand: "skipped:no_act minted persisted"}, 200},
 		{"page, link from elsewhere", func(s *site) *http.Request { return with(s.navigation("/ensure"), "Sec-Fetch-Site", "cross-site") }, "nothing", map[walkin.Mint]string{
-			walkin.MintOnVisit: "minted persisted", walkin.MintOnAct: "skipped:no_act minted persisted"}, 200},
+			walkin.MintOnVisit: "minted persisted", walkin.MintOnWrite: "skipped:no_act minted persisted"}, 200},
 		{"fetch", func(s *site) *http.Request { return s.request("GET", "/ensure") }, "nothing", map[walkin.Mint]string{
 			walkin.MintOnVisit: "skipped:not_a_page minted persisted", walkin.MintOnDemand: "skipped:not_a_page minted persisted"}, 200},
 		{"GET of a program", func(s *site) *http.Request { return with(s.request("GET", "/ensure"), noSFS...) }, "nothing", map[walkin.Mint]string{
@@ -833,7 +833,7 @@ func TestEnsure(t *testing.T) {
 			return with(s.navigation("/ensure"), "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "iframe")
 		}, "nothing", map[walkin.Mint]string{walkin.MintOnVisit: "skipped:embedded refused:cross_origin"}, 403},
 		{"act", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "nothing", map[walkin.Mint]string{
-			walkin.MintOnVisit: "minted persisted", walkin.MintOnAct: "minted persisted", walkin.MintOnDemand: "skipped:on_demand minted persisted"}, 200},
+			walkin.MintOnVisit: "minted persisted", walkin.MintOnWrite: "minted persisted", walkin.MintOnDemand: "skipped:on_demand minted persisted"}, 200},
 		{"act from elsewhere", func(s *site) *http.Request { return with(s.request("POST", "/ensure"), "Sec-Fetch-Site", "cross-site") }, "nothing", map[walkin.Mint]string{
 			walkin.MintOnVisit: "skipped:cross_site refused:cross_origin", walkin.MintOnDemand: "skipped:cross_site refused:cross_origin"}, 403},
 		{"MintOff", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "nothing", map[walkin.Mint]string{
@@ -852,10 +852,10 @@ func TestEnsure(t *testing.T) {
 			walkin.MintOnVisit: "skipped:?,not_a_page refused:?", walkin.MintOnDemand: "skipped:?,not_a_page refused:?"}, 401},
 		{"act with a dead cookie", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "dead", map[walkin.Mint]string{
 			walkin.MintOnVisit: "skipped:?,stale_cookie refused:?", walkin.MintOnDemand: "skipped:?,stale_cookie refused:?"}, 401},
-		{"page with a cookie that cannot be judged", func(s *site) *http.Request { return s.navigation("/ensure") }, "unjudged", map[walkin.Mint]string{
-			walkin.MintOnVisit: "skipped:?,cookie_not_judged refused:?"}, 401},
-		{"act with a cookie that cannot be judged", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "unjudged", map[walkin.Mint]string{
-			walkin.MintOnVisit: "skipped:?,cookie_not_judged refused:?", walkin.MintOnDemand: "skipped:?,cookie_not_judged refused:?"}, 401},
+		{"page with a cookie that cannot be verified", func(s *site) *http.Request { return s.navigation("/ensure") }, "unverified", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:?,cookie_not_verified refused:?"}, 401},
+		{"act with a cookie that cannot be verified", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "unverified", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:?,cookie_not_verified refused:?", walkin.MintOnDemand: "skipped:?,cookie_not_verified refused:?"}, 401},
 		{"post from elsewhere of a provisional user", func(s *site) *http.Request { return with(s.request("POST", "/ensure"), "Sec-Fetch-Site", "cross-site") }, "provisional", map[walkin.Mint]string{
 			walkin.MintOnVisit: "refused:cross_origin", walkin.MintOff: "refused:cross_origin"}, 403},
 		{"page of a provisional user", func(s *site) *http.Request { return s.navigation("/ensure") }, "provisional", map[walkin.Mint]string{
@@ -866,10 +866,10 @@ func TestEnsure(t *testing.T) {
 			walkin.MintOnVisit: "", walkin.MintOff: ""}, 200},
 	}
 	home := newSite(t)
-	brought := luggage(t, home)
+	carried := luggage(t, home)
 	for _, tt := range tests {
 		for policy, want := range tt.want {
-			for _, b := range brought {
+			for _, b := range carried {
 				if b.kind != tt.kind {
 					continue
 				}
@@ -899,7 +899,7 @@ func TestEnsure(t *testing.T) {
 						return
 					}
 					id, _, _ := strings.Cut(rec.Body.String(), " ")
-					if _, err := s.store.User(t.Context(), uuid.MustParse(id)); err != nil {
+					if _, err := s.store.LockUser(t.Context(), uuid.MustParse(id)); err != nil {
 						t.Errorf("the user whom Ensure returned: %v", err)
 					}
 				})
@@ -911,7 +911,7 @@ func TestEnsure(t *testing.T) {
 // TestEnsureTwice holds that a request makes one user, however often the app
 // asks: in a middleware of its own, and again in the handler.
 func TestEnsureTwice(t *testing.T) {
-	for _, policy := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct, walkin.MintOnDemand} {
+	for _, policy := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnWrite, walkin.MintOnDemand} {
 		for _, r := range []*http.Request{newSite(t).navigation("/"), newSite(t).request(http.MethodGet, "/"), newSite(t).request(http.MethodPost, "/")} {
 			s := newSite(t, minting(policy))
 			var ids [2]uuid.UUID
@@ -1000,13 +1000,13 @@ func TestActWithTheTokenFromBeforeTheRow(t *testing.T) {
 				s := newSite(t)
 				c := resident(s, "provisional")
 				old := c.Cookie(anonName)
-				c.Act("/note", nil)
+				c.Post("/note", nil)
 				id := body(t, c.Fetch("/"))
 				time.Sleep(after)
 
 				s.store.count()
 				again := carrying(s, anonName, old).On(s.Handler(s.routes()))
-				if got := body(t, again.Act("/note", nil)); got != id {
+				if got := body(t, again.Post("/note", nil)); got != id {
 					t.Fatalf("acting: got %q, want %q", got, id)
 				}
 				want := 0
@@ -1020,7 +1020,7 @@ func TestActWithTheTokenFromBeforeTheRow(t *testing.T) {
 					t.Errorf("got %+v, want a user with a row", got)
 				}
 				time.Sleep(20 * 24 * time.Hour)
-				if got := body(t, again.Act("/note", nil)); got != id {
+				if got := body(t, again.Post("/note", nil)); got != id {
 					t.Errorf("acting 20 days later: got %q, want %q", got, id)
 				}
 				s.wantRows(1)
@@ -1035,7 +1035,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 	for _, path := range []string{"/", "/note", "/ensure"} {
 		s := newSite(t)
 		c := resident(s, "provisional")
-		s.store.failAt("Persist", walkin.ErrSuperseded) // as it says when the look before it was too early
+		s.store.failAt("CreateAnonymous", walkin.ErrSessionEnded) // as it says when the look before it was too early
 		r := c.Do(c.NewRequest(http.MethodPost, path, nil))
 		want := http.StatusUnauthorized
 		if path == "/" {

@@ -289,8 +289,8 @@ func (s *shop) page(c *walkintest.Client, h http.Handler) string {
 func (s *shop) signedIn(name string) *walkintest.Client {
 	s.t.Helper()
 	c := walkintest.NewClient(s.t, s.before)
-	c.Act("/buy", nil)
-	c.Act("/sign-in", url.Values{"name": {name}})
+	c.Post("/buy", nil)
+	c.Post("/sign-in", url.Values{"name": {name}})
 	return c.On(s.now)
 }
 
@@ -300,24 +300,24 @@ func (s *shop) goOn(c *walkintest.Client, name string) *http.Response {
 	if got := s.page(c, s.now); !strings.Contains(got, "You were signed in as "+name+"@example.com.") {
 		s.t.Errorf("%s is not asked: %q", name, got)
 	}
-	return c.On(s.now).Act("/go-on", url.Values{"user": {name}, "return_to": {"/basket"}})
+	return c.On(s.now).Post("/go-on", url.Values{"user": {name}, "return_to": {"/basket"}})
 }
 
 // TestMovingFromSCS holds that no user is signed out on the way, and no cart lost.
 func TestMovingFromSCS(t *testing.T) {
 	s := newShop(t)
 	guest := walkintest.NewClient(t, s.before)
-	guest.Act("/buy", nil)
+	guest.Post("/buy", nil)
 	buyer := walkintest.NewClient(t, s.before) // had a page open
-	buyer.Act("/buy", nil)
-	buyer.On(s.now).Act("/buy", nil)
+	buyer.Post("/buy", nil)
+	buyer.On(s.now).Post("/buy", nil)
 	ann := s.signedIn("ann")
 	if r := s.goOn(ann, "ann"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/basket" {
 		t.Errorf("going on: got %d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	bea := s.signedIn("bea") // had a page open, too, and bought before she was asked
-	bea.Act("/buy", nil)
-	bea.Act("/buy", nil)
+	bea.Post("/buy", nil)
+	bea.Post("/buy", nil)
 	s.goOn(bea, "bea")
 	for name, tt := range map[string]struct {
 		c    *walkintest.Client
@@ -350,7 +350,7 @@ func TestMovingFromSCS(t *testing.T) {
 	second := s.signedIn("ann")
 	s.goOn(second, "ann")
 	third := walkintest.NewClient(t, s.now)
-	third.Act("/sign-in", url.Values{"name": {"ann"}})
+	third.Post("/sign-in", url.Values{"name": {"ann"}})
 	want := ann.On(s.now).Visit("/").Header.Get("X-User")
 	for _, c := range []*walkintest.Client{second, third} {
 		if got := c.On(s.now).Visit("/").Header.Get("X-User"); got != want {
@@ -364,7 +364,7 @@ func TestMovingFromSCS(t *testing.T) {
 func TestMovingFails(t *testing.T) {
 	s := newShop(t)
 	c := walkintest.NewClient(t, s.before)
-	c.Act("/buy", nil)
+	c.Post("/buy", nil)
 	s.down.Store(true)
 	if r := c.On(s.now).Visit("/"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("while the new store is down: got %d", r.StatusCode)
@@ -396,7 +396,7 @@ func TestMovingFails(t *testing.T) {
 	// The accounts cannot be read, when they are to be asked and when they answer.
 	s.oldDown.Store(true)
 	second := s.signedIn("ann")
-	for _, got := range []*http.Response{second.Visit("/"), second.Act("/go-on", url.Values{"user": {"ann"}})} {
+	for _, got := range []*http.Response{second.Visit("/"), second.Post("/go-on", url.Values{"user": {"ann"}})} {
 		if got.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("while the accounts cannot be read: got %d", got.StatusCode)
 		}
@@ -415,7 +415,7 @@ func TestMovingFails(t *testing.T) {
 	full := newShop(t, func(c *walkin.Config) { c.NewUsers.Limit = limit.Limit{Count: 1, Per: time.Hour} })
 	for i, want := range []string{"cart=book", "cart= "} {
 		c := walkintest.NewClient(t, full.before).From("192.0.2.1:1234")
-		c.Act("/buy", nil)
+		c.Post("/buy", nil)
 		if got := full.page(c, full.now); !strings.HasPrefix(got, want) {
 			t.Errorf("guest %d at a limit of one: got %q", i, got)
 		}
@@ -431,13 +431,13 @@ func TestMovingAttacks(t *testing.T) {
 	t.Run("planted on an account", func(t *testing.T) {
 		s := newShop(t)
 		victim := walkintest.NewClient(t, s.now)
-		victim.Act("/sign-in", url.Values{"name": {"ann"}})
+		victim.Post("/sign-in", url.Values{"name": {"ann"}})
 		want := victim.Visit("/").Header.Get("X-User")
 		changes := s.told.Load()
 		for _, act := range []func(c *walkintest.Client){
 			func(c *walkintest.Client) { c.Visit("/") },
-			func(c *walkintest.Client) { c.Act("/buy", nil) },
-			func(c *walkintest.Client) { c.Act("/go-on", url.Values{"user": {"mallory"}}) },
+			func(c *walkintest.Client) { c.Post("/buy", nil) },
+			func(c *walkintest.Client) { c.Post("/go-on", url.Values{"user": {"mallory"}}) },
 		} {
 			victim.SetCookie("session", s.signedIn("mallory").Cookie("session"))
 			act(victim)
@@ -449,7 +449,7 @@ func TestMovingAttacks(t *testing.T) {
 			t.Errorf("got %d changes of identity", got-changes)
 		}
 		mallory := walkintest.NewClient(t, s.now)
-		mallory.Act("/sign-in", url.Values{"name": {"mallory"}})
+		mallory.Post("/sign-in", url.Values{"name": {"mallory"}})
 		if got := mallory.Visit("/").Header.Get("X-User"); got == want {
 			t.Error("mallory's password opens ann's account")
 		}
@@ -457,7 +457,7 @@ func TestMovingAttacks(t *testing.T) {
 	t.Run("planted on a guest", func(t *testing.T) {
 		s := newShop(t)
 		victim := walkintest.NewClient(t, s.now)
-		victim.Act("/buy", nil)
+		victim.Post("/buy", nil)
 		want := victim.Visit("/").Header.Get("X-User")
 		mallory, bob := s.signedIn("mallory"), s.signedIn("bob")
 		victim.SetCookie("session", mallory.Cookie("session"))
@@ -466,7 +466,7 @@ func TestMovingAttacks(t *testing.T) {
 				t.Errorf("nobody says whose session it is: %q", got)
 			}
 		}
-		victim.Act("/buy", nil)
+		victim.Post("/buy", nil)
 		for _, site := range []string{"cross-site", "same-site"} {
 			r := victim.NewRequest(http.MethodPost, "/go-on", strings.NewReader("user=mallory"))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -476,9 +476,9 @@ func TestMovingAttacks(t *testing.T) {
 			}
 		}
 		victim.SetCookie("session", bob.Cookie("session")) // while they read the question
-		victim.Act("/go-on", url.Values{"user": {"mallory"}})
+		victim.Post("/go-on", url.Values{"user": {"mallory"}})
 		victim.SetCookie("session", mallory.Cookie("session"))
-		victim.Act("/go-on", url.Values{"user": {""}}) // that is not me
+		victim.Post("/go-on", url.Values{"user": {""}}) // that is not me
 		if r := victim.Visit("/"); r.Header.Get("X-User") != want || body(t, r) != "cart=book+book user= permanent=false" {
 			t.Errorf("the guest was %s and is %s", want, r.Header.Get("X-User"))
 		}
@@ -489,7 +489,7 @@ func TestMovingAttacks(t *testing.T) {
 	t.Run("an account that is gone", func(t *testing.T) {
 		s := newShop(t)
 		c := s.signedIn("gone")
-		c.Act("/go-on", url.Values{"user": {"gone"}})
+		c.Post("/go-on", url.Values{"user": {"gone"}})
 		if got := s.page(c, s.now); got != "cart= user= permanent=false" || s.told.Load() != 0 {
 			t.Errorf("got %q, %d changes of identity", got, s.told.Load())
 		}
@@ -508,11 +508,11 @@ func TestMovingAttacks(t *testing.T) {
 		s.goOn(later, "bob")
 		for name, c := range map[string]*walkintest.Client{"as the first thing": first, "after going on": later} {
 			s.oldDown.Store(true)
-			if r := c.Act("/sign-out", nil); r.StatusCode != http.StatusServiceUnavailable {
+			if r := c.Post("/sign-out", nil); r.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("%s: with the old store down: got %d", name, r.StatusCode)
 			}
 			s.oldDown.Store(false)
-			if r := c.Act("/sign-out", nil); r.StatusCode != http.StatusSeeOther {
+			if r := c.Post("/sign-out", nil); r.StatusCode != http.StatusSeeOther {
 				t.Errorf("%s: got %d", name, r.StatusCode)
 			}
 			if got := s.page(c, s.now); got != "cart= user= permanent=false" {

@@ -30,7 +30,7 @@ func TestExport(t *testing.T) {
 		c.Hooks.OnDelete = func(_ context.Context, id uuid.UUID) error { deleted = append(deleted, id); return broken }
 	})
 	ann := walkintest.NewClient(t, o.site)
-	ann.Act("/prove", url.Values{"name": {"ann"}})
+	ann.Post("/prove", url.Values{"name": {"ann"}})
 	id := o.id(ann.Fetch("/"))
 	ann.Fetch("/data?put=apples")
 	identity, err := o.store.Identity(t.Context(), "test", "ann")
@@ -72,7 +72,7 @@ func TestExport(t *testing.T) {
 	if err := o.m.DeleteUser(t.Context(), id); !errors.Is(err, broken) {
 		t.Errorf("the app's part fails: got %v", err)
 	}
-	if r := ann.Act("/write", nil); r.StatusCode != http.StatusOK {
+	if r := ann.Post("/write", nil); r.StatusCode != http.StatusOK {
 		t.Errorf("the deletion failed, and the user is gone: %d", r.StatusCode)
 	}
 	broken = nil
@@ -116,7 +116,7 @@ func TestWatch(t *testing.T) {
 	}
 	before := claims(o.guest)
 	alive(before, true)
-	o.guest.Act("/write", nil)
+	o.guest.Post("/write", nil)
 	if heard(mine) {
 		t.Error("a write is no change")
 	}
@@ -127,7 +127,7 @@ func TestWatch(t *testing.T) {
 	}{
 		{"a ban", func() error { return o.m.Ban(t.Context(), o.guestID, walkin.Ban{}) }, false},
 		{"the end of a ban", func() error { return o.m.Unban(t.Context(), o.guestID) }, true},
-		{"an upgrade", func() error { o.guest.Act("/prove", url.Values{"name": {"bob"}}); return nil }, false},
+		{"an upgrade", func() error { o.guest.Post("/prove", url.Values{"name": {"bob"}}); return nil }, false},
 		{"a sign-out", func() error { return o.m.SignOutEverywhere(t.Context(), o.guestID) }, false},
 		{"a deletion", func() error { return o.m.DeleteUser(t.Context(), o.guestID) }, false},
 	} {

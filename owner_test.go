@@ -121,18 +121,18 @@ func TestSessionOwner(t *testing.T) {
 				s.put(c, "cart", "1 book")
 				guest := s.claims(c)
 
-				c.Act(path, words("name", "ann"))
+				c.Post(path, words("name", "ann"))
 				ann := s.claims(c)
 				told("upgrade", one(guest), all(guest.UserID, ann.SessionID))
 				s.wantData(c, "cart=1 book")
 
-				c.Act(path, words("name", "second"))
+				c.Post(path, words("name", "second"))
 				linked := s.claims(c)
 				told("link", one(ann))
 
 				s.put(other, "cart", "2 books")
 				before := s.claims(other)
-				other.Act(path, words("name", "ann"))
+				other.Post(path, words("name", "ann"))
 				merged := s.claims(other)
 				told("merge", one(before), all(before.UserID, uuid.Nil))
 				s.wantData(other, "cart=2 books")
@@ -141,7 +141,7 @@ func TestSessionOwner(t *testing.T) {
 				third := s.visitor("anonymous")
 				s.put(third, "cart", "3 books")
 				guest = s.claims(third)
-				third.Act(path, words("name", "ann", "conflict", "sign-in"))
+				third.Post(path, words("name", "ann", "conflict", "sign-in"))
 				told("sign-in that leaves the guest", one(guest))
 				if slices.Contains(s.keys(), guest.SessionID.String()) {
 					t.Error("the data of the guest who was left is there")
@@ -149,7 +149,7 @@ func TestSessionOwner(t *testing.T) {
 				s.put(third, "cart", "none of the guest's")
 				signedIn := s.claims(third)
 
-				if r := c.Act("/unlink", words("name", "second")); r.StatusCode != http.StatusOK {
+				if r := c.Post("/unlink", words("name", "second")); r.StatusCode != http.StatusOK {
 					t.Fatalf("unlinking: got %d %q", r.StatusCode, body(t, r))
 				}
 				unlinked := s.claims(c)
@@ -166,7 +166,7 @@ func TestSessionOwner(t *testing.T) {
 				s.put(left, "cart", "left behind")
 				guest = s.claims(left)
 				c.SetCookie(anonName, left.Cookie(anonName))
-				c.Act("/out", nil)
+				c.Post("/out", nil)
 				told("sign-out", one(unlinked), one(guest))
 				if ending {
 					s.wantKeys()
@@ -198,7 +198,7 @@ func TestSessionOwner(t *testing.T) {
 		c := s.visitor("anonymous")
 		s.put(c, "cart", "1 book")
 		s.refuse["OnUpgrade"] = errors.New("the app says no")
-		c.Act("/prove", words("name", "ann"))
+		c.Post("/prove", words("name", "ann"))
 		s.store.failAt("DeleteSessions", errDown)
 		if err := s.SignOutEverywhere(t.Context(), s.claims(c).UserID); err == nil {
 			t.Error("signing out everywhere: got no error")
@@ -219,13 +219,13 @@ func TestSessionOwner(t *testing.T) {
 		s.put(c, "cart", "1 book")
 		guest := s.claims(c)
 		s.told()
-		if r := c.On(s.routes()).Act("/prove", words("name", "ann")); body(t, r) != "upgraded" {
+		if r := c.On(s.routes()).Post("/prove", words("name", "ann")); body(t, r) != "upgraded" {
 			t.Errorf("got %d %q, want upgraded", r.StatusCode, body(t, r))
 		}
 		ann := s.claims(c)
 		shelf.wantEnded(t, "upgrade", one(guest), all(ann.UserID, ann.SessionID))
 		s.wantData(c, "cart=1 book")
-		c.On(s.routes()).Act("/out", nil)
+		c.On(s.routes()).Post("/out", nil)
 		shelf.wantEnded(t, "sign-out", one(ann))
 		s.wantKeys()
 	})
@@ -274,7 +274,7 @@ func TestSessionEndFails(t *testing.T) {
 	s.prove(c, "second")
 	s.told()
 	shelf.ended = nil
-	if r := c.Act("/unlink", words("name", "second")); r.StatusCode != http.StatusOK {
+	if r := c.Post("/unlink", words("name", "second")); r.StatusCode != http.StatusOK {
 		t.Errorf("unlinking: got %d", r.StatusCode)
 	}
 	tell("unlink", "unlinked")

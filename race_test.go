@@ -40,7 +40,7 @@ func TestEndedMeanwhile(t *testing.T) {
 				s.Refuse(w, r, err)
 			}
 			fmt.Fprint(w, outcome)
-		}))).Act("/", nil)
+		}))).Post("/", nil)
 		if r.StatusCode != http.StatusConflict || len(r.Header["Set-Cookie"]) > 0 || s.store.rows(t) != rows {
 			t.Errorf("%s: got %d, %v and %d new rows, want 409 and nothing", kind, r.StatusCode, r.Header["Set-Cookie"], s.store.rows(t)-rows)
 		}
@@ -49,8 +49,8 @@ func TestEndedMeanwhile(t *testing.T) {
 		c = resident(s, kind)
 		c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.endedMeanwhile(t, r)
-			if token, err := s.AccessToken(r.Context(), "another service", 0); !errors.Is(err, walkin.ErrSuperseded) {
-				t.Errorf("%s: AccessToken: got %q, %v, want ErrSuperseded", kind, token, err)
+			if token, err := s.AccessToken(r.Context(), "another service", 0); !errors.Is(err, walkin.ErrSessionEnded) {
+				t.Errorf("%s: AccessToken: got %q, %v, want ErrSessionEnded", kind, token, err)
 			}
 			if claims, err := s.Ensure(w, r); err == nil {
 				t.Errorf("%s: Ensure: got %v", kind, claims)
@@ -67,7 +67,7 @@ func TestEndedMeanwhile(t *testing.T) {
 func TestUnknownKeyMakesNoAccount(t *testing.T) {
 	s := newSite(t)
 	c := s.browser(s.routes().ServeHTTP)
-	c.Act("/note", nil)
+	c.Post("/note", nil)
 	id := body(t, c.Fetch("/"))
 	other := newSite(t, over(s), func(cfg *walkin.Config) {
 		cfg.Keys = []walkin.Key{{Secret: []byte("the secret of a replica that is new")}}
@@ -78,7 +78,7 @@ func TestUnknownKeyMakesNoAccount(t *testing.T) {
 			if _, err := other.Continue(w, r, walkin.Proof{Provider: "test", Subject: name, Method: "pwd"}); err != nil {
 				other.Refuse(w, r, err)
 			}
-		}))).Act("/", nil)
+		}))).Post("/", nil)
 	}
 	if r := prove("nobody's"); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" ||
 		len(r.Header["Set-Cookie"]) > 0 || s.store.rows(t) != rows {
@@ -86,7 +86,7 @@ func TestUnknownKeyMakesNoAccount(t *testing.T) {
 	}
 	out := walkintest.NewClient(t, other.Handler(other.SignOutHandler()))
 	out.SetCookie(anonName, c.Cookie(anonName))
-	if r := out.Act("/", nil); r.StatusCode != http.StatusServiceUnavailable || out.Cookie(anonName) != "" {
+	if r := out.Post("/", nil); r.StatusCode != http.StatusServiceUnavailable || out.Cookie(anonName) != "" {
 		t.Errorf("signing out: got %d and a jar with %q, want 503 and an empty one", r.StatusCode, out.Cookie(anonName))
 	}
 	if got := body(t, c.Fetch("/")); got != id {
@@ -107,8 +107,8 @@ type lateStore struct {
 	late func()
 }
 
-func (s *lateStore) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
-	found, err := s.Store.Lookup(ctx, user, session)
+func (s *lateStore) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+	found, err := s.Store.LookupSession(ctx, user, session)
 	if late := s.late; late != nil {
 		s.late = nil
 		late()
@@ -127,7 +127,7 @@ func TestLateLookup(t *testing.T) {
 	ann := resident(s, "permanent")
 	token := ann.Cookie(permName)
 	copied := carrying(s, permName, token)
-	late.late = func() { ann.Act("/out", nil) }
+	late.late = func() { ann.Post("/out", nil) }
 	act(copied, "/") // in flight during the sign-out
 	if got := body(t, copied.Fetch("/")); got != "nobody" {
 		t.Errorf("after the sign-out: %s", got)

@@ -66,7 +66,7 @@ func (m *Middleware) StartRefresh(ctx context.Context, c Claims) (string, error)
 // token: the session ends for both, and OnEvent gets Refused with reason
 // refresh_token_reused.
 //
-// The error is ErrNotFound if the token is not one of ours, and ErrSuperseded if its
+// The error is ErrNotFound if the token is not one of ours, and ErrSessionEnded if its
 // session has ended. It wraps ErrRedeemed if the token was used. Otherwise the store
 // failed.
 func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, error) {
@@ -81,8 +81,8 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
 		c, answer = Claims{UserID: user, SessionID: session}, nil
 		// The lock: of two tabs the second sees what the first did.
-		if _, err := m.cfg.Store.User(ctx, user); errors.Is(err, ErrNotFound) {
-			answer = ErrSuperseded
+		if _, err := m.cfg.Store.LockUser(ctx, user); errors.Is(err, ErrNotFound) {
+			answer = ErrSessionEnded
 			return nil
 		} else if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 		return Claims{}, "", err
 	}
 	if errors.Is(answer, ErrRedeemed) {
-		m.data.drop(r.Context(), c)
+		m.data.deleteSessionData(r.Context(), c)
 		m.emit(r, Event{Outcome: Refused, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
 		m.emit(r, Event{Outcome: SignedOut, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
 	}
@@ -111,7 +111,7 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now time.Time) (Claims, uint64, error, error) {
 	ticket, err := m.cfg.Store.Ticket(ctx, refreshKey(c.SessionID), now)
 	if errors.Is(err, ErrNotFound) {
-		return c, 0, ErrSuperseded, nil
+		return c, 0, ErrSessionEnded, nil
 	} else if err != nil {
 		return c, 0, nil, err
 	}
@@ -119,14 +119,14 @@ func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now t
 	if err := json.Unmarshal(ticket.Data, &state); err != nil {
 		return c, 0, nil, err
 	}
-	session, err := m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	session, err := m.cfg.Store.LookupSession(ctx, c.UserID, c.SessionID)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
 		return m.onceMore(ctx, c, counter, state, ticket, now)
 	case err != nil:
 		return c, 0, nil, err
 	case m.verifier.outlived(session.CreatedAt, now), now.After(session.ExpiresAt.Add(leeway)):
-		return c, 0, ErrSuperseded, nil
+		return c, 0, ErrSessionEnded, nil
 	}
 	if counter < state.Counter {
 		if !wasUsed(state.Used, counter, now) {
@@ -189,7 +189,7 @@ func wasUsed(all []used, counter uint64, now time.Time) bool {
 // every reuse in [Middleware.Refresh].
 func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, until time.Time) error {
 	return m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
-		if _, err := m.cfg.Store.User(ctx, old.UserID); err != nil {
+		if _, err := m.cfg.Store.LockUser(ctx, old.UserID); err != nil {
 			return err
 		}
 		ticket, err := m.cfg.Store.Ticket(ctx, refreshKey(old.SessionID), time.Now())
@@ -212,20 +212,20 @@ func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, unti
 // that the first one got, however late it comes.
 func (m *Middleware) onceMore(ctx context.Context, c Claims, counter uint64, state refreshing, ticket Ticket, now time.Time) (Claims, uint64, error, error) {
 	if state.Once == nil || counter != state.Counter {
-		return c, 0, ErrSuperseded, nil
+		return c, 0, ErrSessionEnded, nil
 	}
 	next := c
 	next.SessionID = state.Once.SessionID
-	session, err := m.cfg.Store.Lookup(ctx, next.UserID, next.SessionID)
+	session, err := m.cfg.Store.LookupSession(ctx, next.UserID, next.SessionID)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
-		return c, 0, ErrSuperseded, nil
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
+		return c, 0, ErrSessionEnded, nil
 	case err != nil:
 		return c, 0, nil, err
 	case state.Once.Spent:
 		return next, 0, ErrRedeemed, m.cfg.Store.DeleteSession(ctx, next.UserID, next.SessionID)
 	case now.After(state.Once.Until):
-		return c, 0, ErrSuperseded, nil
+		return c, 0, ErrSessionEnded, nil
 	}
 	state.Once.Spent = true
 	if err := m.putTicket(ctx, ticket.Key, state, ticket.ExpiresAt); err != nil {

@@ -69,8 +69,8 @@ func (s *site) ended() (ids []uuid.UUID) {
 
 func (s *site) isAlive(t *testing.T, c walkin.Claims) bool {
 	t.Helper()
-	_, err := s.store.Lookup(t.Context(), c.UserID, c.SessionID)
-	if err != nil && !errors.Is(err, walkin.ErrSuperseded) {
+	_, err := s.store.LookupSession(t.Context(), c.UserID, c.SessionID)
+	if err != nil && !errors.Is(err, walkin.ErrSessionEnded) {
 		t.Fatal(err)
 	}
 	return err == nil
@@ -105,8 +105,8 @@ func TestRefresh(t *testing.T) {
 		if got := s.ended(); len(got) != 1 || got[0] != c.SessionID || s.isAlive(t, c) {
 			t.Errorf("got ended sessions %v, want the one whose token was used twice", got)
 		}
-		if _, _, err := s.refresh(third); !errors.Is(err, walkin.ErrSuperseded) {
-			t.Errorf("the newest token of an ended session: got %v, want ErrSuperseded", err)
+		if _, _, err := s.refresh(third); !errors.Is(err, walkin.ErrSessionEnded) {
+			t.Errorf("the newest token of an ended session: got %v, want ErrSessionEnded", err)
 		}
 	})
 }
@@ -180,7 +180,7 @@ func upgradedByPut(t *testing.T, s *site) (old, next walkin.Claims, token string
 		t.Fatal(err)
 	}
 	s.bearer(t, access.Text, func(w http.ResponseWriter, r *http.Request) error {
-		_, err := s.Continue(w, r, walkin.Proof{Provider: "email", Subject: old.UserID.String(), Method: "otp", New: true})
+		_, err := s.Continue(w, r, walkin.Proof{Provider: "email", Subject: old.UserID.String(), Method: "otp", Chosen: true})
 		next, _ = walkin.FromContext(r.Context())
 		return err
 	})
@@ -229,13 +229,13 @@ func TestNoGrace(t *testing.T) {
 		if err := s.store.DeleteSession(t.Context(), old.UserID, old.SessionID); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.refresh(token); !errors.Is(err, walkin.ErrSuperseded) {
-			t.Errorf("got %v, want ErrSuperseded", err)
+		if _, _, err := s.refresh(token); !errors.Is(err, walkin.ErrSessionEnded) {
+			t.Errorf("got %v, want ErrSessionEnded", err)
 		}
 		_, next, token := upgradedByPut(t, s)
 		time.Sleep(2 * time.Minute)
-		if _, _, err := s.refresh(token); !errors.Is(err, walkin.ErrSuperseded) || !s.isAlive(t, next) {
-			t.Errorf("after the window: got %v, want ErrSuperseded and the new session alive", err)
+		if _, _, err := s.refresh(token); !errors.Is(err, walkin.ErrSessionEnded) || !s.isAlive(t, next) {
+			t.Errorf("after the window: got %v, want ErrSessionEnded and the new session alive", err)
 		}
 	})
 }
@@ -285,8 +285,8 @@ func TestClientToken(t *testing.T) {
 	if err := s.store.DeleteSession(t.Context(), c.UserID, c.SessionID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.ClientToken(t.Context(), c, profile, time.Hour); !errors.Is(err, walkin.ErrSuperseded) {
-		t.Errorf("an ended session: got %v, want ErrSuperseded", err)
+	if _, err := s.ClientToken(t.Context(), c, profile, time.Hour); !errors.Is(err, walkin.ErrSessionEnded) {
+		t.Errorf("an ended session: got %v, want ErrSessionEnded", err)
 	}
 }
 
@@ -323,7 +323,7 @@ func TestApplied(t *testing.T) {
 			_, err := s.Continue(w, r, walkin.Proof{Provider: "email", Subject: "ann@example.com", Method: "otp",
 				Applied: func(ctx context.Context, change walkin.Change) error {
 					seen = change
-					if user, err := s.store.User(ctx, change.UserID); err != nil || user.Anonymous {
+					if user, err := s.store.LockUser(ctx, change.UserID); err != nil || user.Anonymous {
 						t.Errorf("in the transaction: got %+v, %v", user, err)
 					}
 					if fails {
@@ -339,7 +339,7 @@ func TestApplied(t *testing.T) {
 			}
 			return nil
 		})
-		if user, err := s.store.User(t.Context(), c.UserID); err != nil || user.Anonymous != fails {
+		if user, err := s.store.LockUser(t.Context(), c.UserID); err != nil || user.Anonymous != fails {
 			t.Errorf("it failed %v: got %+v, %v", fails, user, err)
 		}
 	}

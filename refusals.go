@@ -23,7 +23,7 @@ var (
 
 	// ErrNewUserLimit refuses a new user because their network has created too many,
 	// see NewUsers.Limit.
-	ErrNewUserLimit error = &Refusal{Status: http.StatusTooManyRequests, Reason: reasonRowLimit}
+	ErrNewUserLimit error = &Refusal{Status: http.StatusTooManyRequests, Reason: reasonNewUserLimit}
 
 	// ErrMethod refuses a method that a handler does not have.
 	ErrMethod error = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"}

@@ -29,14 +29,14 @@ func (s *site) rendering() http.Handler {
 // TestRenderedFor holds that what a page posts is refused where its visitor is another
 // user by now than the one it was rendered for, on every replica, with the way back.
 func TestRenderedFor(t *testing.T) {
-	leave := func(s *site, c *walkintest.Client) { c.On(s.Handler(s.routes())).Act("/out", nil) }
+	leave := func(s *site, c *walkintest.Client) { c.On(s.Handler(s.routes())).Post("/out", nil) }
 	for _, tt := range []struct {
 		name, kind string
 		then       func(*site, *walkintest.Client)
 		want       int
 	}{
 		{"a guest's", "provisional", func(*site, *walkintest.Client) {}, 200},
-		{"a guest's who acts", "provisional", func(s *site, c *walkintest.Client) { c.On(s.Handler(s.routes())).Act("/note", nil) }, 200},
+		{"a guest's who acts", "provisional", func(s *site, c *walkintest.Client) { c.On(s.Handler(s.routes())).Post("/note", nil) }, 200},
 		{"a guest's who signs up", "anonymous", func(s *site, c *walkintest.Client) { s.prove(c, "new") }, 200},
 		{"a guest's who signs in", "anonymous", func(s *site, c *walkintest.Client) { s.prove(c, "bea") }, 409},
 		{"a guest's who leaves", "anonymous", leave, 409},
@@ -50,7 +50,7 @@ func TestRenderedFor(t *testing.T) {
 	} {
 		for _, way := range []string{"form", "header"} {
 			t.Run(tt.name+" by "+way, func(t *testing.T) {
-				off := newSite(t, minting(walkin.MintOnAct))
+				off := newSite(t, minting(walkin.MintOnWrite))
 				on := newSite(t, over(off))
 				on.prove(resident(on, "nobody"), "bea")
 				c := resident(on, tt.kind)
@@ -96,7 +96,7 @@ func TestRenderedForFails(t *testing.T) {
 	value := body(t, c.Fetch("/value"))
 	for made, want := range map[string]string{"": "missing", "x": "another", value + "A": "another", "!": "another", strings.Repeat("A", 43): "another"} {
 		s.told()
-		r := c.Act("/post", url.Values{"walkin_rendered_for": {made}})
+		r := c.Post("/post", url.Values{"walkin_rendered_for": {made}})
 		if got := s.outcomes(); r.StatusCode != http.StatusConflict || got != "refused:rendered_for_"+want {
 			t.Errorf("%q: got %d and %s, want 409 for %s", made, r.StatusCode, got, want)
 		}
@@ -113,7 +113,7 @@ func TestRenderedForFails(t *testing.T) {
 	before := newSite(t, over(s), func(c *walkin.Config) { c.Keys = []walkin.Key{old} })
 	v := resident(before, "anonymous")
 	value = body(t, v.On(before.rendering()).Fetch("/value"))
-	if r := v.On(rotated.rendering()).Act("/post", url.Values{"walkin_rendered_for": {value}}); r.StatusCode != http.StatusOK {
+	if r := v.On(rotated.rendering()).Post("/post", url.Values{"walkin_rendered_for": {value}}); r.StatusCode != http.StatusOK {
 		t.Errorf("after a rotation: got %d", r.StatusCode)
 	}
 }

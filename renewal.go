@@ -13,7 +13,7 @@ import (
 func isRenewable(f request.Facts) bool {
 	switch {
 	case f.Method == request.Get:
-	case f.Method != request.Act || f.From == request.Foreign || f.From == request.TrustedFar || f.From == request.Exempt || f.WhyNotAct(true) != "":
+	case f.Method != request.Write || f.From == request.Foreign || f.From == request.TrustedFar || f.From == request.Exempt || f.WriteRefusal(true) != "":
 		return false
 	}
 	return !f.IsAsset() && !f.IsPrefetch() && !f.IsUpgrade()
@@ -32,9 +32,9 @@ func (is *issuer) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 	if errors.Is(err, ErrNotFound) {
 		return nil // lost since the last look; the next one tells what that means
 	}
-	if errors.Is(err, ErrSuperseded) {
+	if errors.Is(err, ErrSessionEnded) {
 		is.verifier.over(v.entry)
-		v.become(superseded, "superseded")
+		v.become(sessionEnded, "session_ended")
 		return nil
 	}
 	var token string
@@ -95,7 +95,7 @@ func (is *issuer) stillAlive(r *http.Request, old, renewed *entry) func() bool {
 		if errors.Is(err, ErrNotFound) && renewed.claims.Provisional {
 			return true // no write yet
 		}
-		if errors.Is(err, ErrSuperseded) {
+		if errors.Is(err, ErrSessionEnded) {
 			is.verifier.over(renewed)
 			is.verifier.over(old)
 		}
@@ -107,6 +107,6 @@ func (is *issuer) stillAlive(r *http.Request, old, renewed *entry) func() bool {
 func (is *issuer) remember(v *visit, token string, c Claims) {
 	v.entry = is.verifier.known(token, c, false)
 	v.entry.checked.Store(time.Now().UnixNano())
-	v.standing, v.more().reason = live, ""
+	v.status, v.more().reason = live, ""
 	v.claims.Store(&v.entry.claims)
 }

@@ -98,7 +98,7 @@ var whyNot = map[string]string{
 // with each Config.NewUsers.Mint, and to a handler that calls Ensure.
 func TestRequestsPage(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("| request, without a cookie | MintOnVisit | MintOnAct | MintOnDemand | with Ensure | why not |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| request, without a cookie | MintOnVisit | MintOnWrite | MintOnDemand | with Ensure | why not |\n|---|---|---|---|---|---|\n")
 	for _, sent := range sendings() {
 		row, reason := []string{sent.name}, ""
 		for _, mode := range policies[:3] {
@@ -214,7 +214,7 @@ func TestWebhooks(t *testing.T) {
 	s.wantRows(0)
 	// And none took anything from their neighbours.
 	for range 30 {
-		if c := s.browser(s.routes().ServeHTTP).From("192.0.2.1:1"); c.Act("/note", nil).StatusCode != http.StatusOK {
+		if c := s.browser(s.routes().ServeHTTP).From("192.0.2.1:1"); c.Post("/note", nil).StatusCode != http.StatusOK {
 			t.Fatal("a visitor behind the same address is limited")
 		}
 	}
@@ -238,7 +238,7 @@ func TestAutomaticWithACookie(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, id)
 		}
 		s.wantRows(0)
-		c.Act("/", nil)
+		c.Post("/", nil)
 		s.wantRows(1)
 	}
 }
@@ -276,7 +276,7 @@ func TestServiceWorker(t *testing.T) {
 			forms, _ := s.forms(&nameCredential{store: s.store})
 			h := s.Handler(forms)
 			mallory := s.browser(forms.ServeHTTP)
-			mallory.Act("/sign-up", words("name", "mallory", "word", "evil"))
+			mallory.Post("/sign-up", words("name", "mallory", "word", "evil"))
 
 			c := s.browser(forms.ServeHTTP)
 			open := func(path string) *http.Response {
@@ -331,7 +331,7 @@ func TestFormShownBehindAWorker(t *testing.T) {
 		s := newSite(t, minting(walkin.MintOff), func(c *walkin.Config) { c.Paths.SignIn, c.Cookies.Domain = "/sign-in", "app.example" })
 		forms, _ := s.forms(&nameCredential{store: s.store})
 		ann := s.browser(forms.ServeHTTP)
-		ann.Act("/sign-up", words("name", "ann", "word", "long enough"))
+		ann.Post("/sign-up", words("name", "ann", "word", "long enough"))
 		c := s.browser(forms.ServeHTTP)
 		signIn := func() int {
 			return c.Do(with(s.form("/sign-in", words("name", "ann", "word", "long enough")), shape...)).StatusCode
@@ -362,7 +362,7 @@ func TestPartitionedBehindAWorker(t *testing.T) {
 	s := newSite(t, func(c *walkin.Config) { c.Cookies.Partitioned = true })
 	c := s.browser(s.routes().ServeHTTP)
 	c.Visit("/")
-	c.Act("/note", nil)
+	c.Post("/note", nil)
 	s.wantRows(1)
 	ran := new(spy)
 	for engine, shape := range workers {

@@ -82,17 +82,17 @@ func TestReturnPaths(t *testing.T) {
 				wantLocal(t, tt.path)
 			}
 			c := walkintest.NewClient(t, signOut)
-			r := c.Act("/out", url.Values{"return_to": {tt.path}})
+			r := c.Post("/out", url.Values{"return_to": {tt.path}})
 			if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != cleaned(want) {
 				t.Errorf("signing out: got %d to %q, want %q", r.StatusCode, got, cleaned(want))
 			}
 			c = walkintest.NewClient(t, form)
-			r = c.Act("/up?return_to="+url.QueryEscape(tt.path), url.Values{"name": {"new"}})
+			r = c.Post("/up?return_to="+url.QueryEscape(tt.path), url.Values{"name": {"new"}})
 			if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != cleaned(want) {
 				t.Errorf("signing up: got %d to %q, want %q", r.StatusCode, got, cleaned(want))
 			}
 			s.forget("test", "new")
-			for _, answer := range []*http.Response{c.Visit("/up?return_to=" + url.QueryEscape(tt.path)), c.Act("/up", url.Values{"return_to": {tt.path}})} {
+			for _, answer := range []*http.Response{c.Visit("/up?return_to=" + url.QueryEscape(tt.path)), c.Post("/up", url.Values{"return_to": {tt.path}})} {
 				if shown.ReturnTo != want || answer.Header.Get("Location") != "" {
 					t.Errorf("the form, %d: got %q, want %q", answer.StatusCode, shown.ReturnTo, want)
 				}
@@ -114,10 +114,10 @@ func TestReturnPaths(t *testing.T) {
 	}
 	// The form's body counts before the address.
 	c := walkintest.NewClient(t, signOut)
-	if got := c.Act("/out?return_to=/b", url.Values{"return_to": {"/a"}}).Header.Get("Location"); got != "/a" {
+	if got := c.Post("/out?return_to=/b", url.Values{"return_to": {"/a"}}).Header.Get("Location"); got != "/a" {
 		t.Errorf("two of them: got %q, want the form's", got)
 	}
-	if got := c.Act("/out?return_to=/b", url.Values{"return_to": {"//evil.example"}}).Header.Get("Location"); got != "/" {
+	if got := c.Post("/out?return_to=/b", url.Values{"return_to": {"//evil.example"}}).Header.Get("Location"); got != "/" {
 		t.Errorf("two of them, the form's bad: got %q, want the default", got)
 	}
 }
@@ -129,7 +129,7 @@ func (gatekeeper) SignUp(r *http.Request) (walkin.Proof, error) {
 	if r.PostFormValue("name") != "new" {
 		return walkin.Proof{}, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "no_name"}
 	}
-	return walkin.Proof{Provider: "test", Subject: "new", New: true}, nil
+	return walkin.Proof{Provider: "test", Subject: "new", Chosen: true}, nil
 }
 
 func (gatekeeper) SignIn(*http.Request) (walkin.Proof, error) {

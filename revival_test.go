@@ -139,10 +139,10 @@ func TestLostAnonymous(t *testing.T) {
 						t.Errorf("reading: got %q", got)
 					}
 				}
-				if r := c.Act("/note", nil); r.StatusCode != tt.acts {
+				if r := c.Post("/note", nil); r.StatusCode != tt.acts {
 					t.Errorf("acting: got %d, want %d", r.StatusCode, tt.acts)
 				}
-				_, err := p.User(t.Context(), uuid.MustParse(id[:36]))
+				_, err := p.LockUser(t.Context(), uuid.MustParse(id[:36]))
 				if back := tt.acts == 200; (err == nil) != back || (s.reasons(walkin.Revived, "") == 1) != back {
 					t.Errorf("the row: got %v, with %d events", err, s.reasons(walkin.Revived, ""))
 				} else if back {
@@ -193,7 +193,7 @@ func TestLostContinues(t *testing.T) {
 	}
 	guest := resident(home, "anonymous")
 	guestID := body(t, guest.Fetch("/"))[:36]
-	if got := s.prove(s.at(guest), "ann"); got != "merged" || len(merged) != 1 || merged[0].GuestID.String() != guestID {
+	if got := s.prove(s.at(guest), "ann"); got != "merged" || len(merged) != 1 || merged[0].AnonymousID.String() != guestID {
 		t.Errorf("got %q and %v, want merged", got, merged)
 	}
 	if n := s.reasons(walkin.Revived, ""); n != 2 {
@@ -202,10 +202,10 @@ func TestLostContinues(t *testing.T) {
 	for _, kind := range kinds[1:] {
 		c := resident(home, kind)
 		token := c.Cookie(cookieOf(kind))
-		if r := s.at(c).Act("/out", nil); r.StatusCode != http.StatusServiceUnavailable || c.Cookie(cookieOf(kind)) != "" {
+		if r := s.at(c).Post("/out", nil); r.StatusCode != http.StatusServiceUnavailable || c.Cookie(cookieOf(kind)) != "" {
 			t.Errorf("%s signs out: got %d and cookie %q, want 503 and none", kind, r.StatusCode, c.Cookie(cookieOf(kind)))
 		}
-		if r := s.at(carrying(s, cookieOf(kind), token)).Act("/note", nil); r.StatusCode != http.StatusUnauthorized {
+		if r := s.at(carrying(s, cookieOf(kind), token)).Post("/note", nil); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s, signed out: got %d, want 401", kind, r.StatusCode)
 		}
 	}
@@ -220,7 +220,7 @@ func TestLostPermanent(t *testing.T) {
 		s := siteAt(t, p, func(c *walkin.Config) { c.Sessions.RecheckAfter = time.Nanosecond })
 		c := home.browser(home.routes().ServeHTTP)
 		c.Visit("/")
-		c.Act("/note", nil)
+		c.Post("/note", nil)
 		copied := c.Cookie(anonName)
 		thief := carrying(s, anonName, copied)
 		home.prove(c, "ann")
@@ -229,7 +229,7 @@ func TestLostPermanent(t *testing.T) {
 
 		if first == "copy" {
 			// Nothing tells yet that the ID is permanent.
-			if got := body(t, thief.Act("/note", nil)); !strings.HasPrefix(got, id) {
+			if got := body(t, thief.Post("/note", nil)); !strings.HasPrefix(got, id) {
 				t.Errorf("the copy: got %q, want the user", got)
 			}
 		}
@@ -239,11 +239,11 @@ func TestLostPermanent(t *testing.T) {
 			if got := body(t, r); got != "nobody" || len(r.Cookies()) > 0 {
 				t.Errorf("%s first: a visit: got %q and %d cookies, want nobody and none", first, got, len(r.Cookies()))
 			}
-			if r := away.Act("/note", nil); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
+			if r := away.Post("/note", nil); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
 				t.Errorf("%s first: an act: got %d, want 401", first, r.StatusCode)
 			}
 		}
-		if r := thief.Act("/note", nil); r.StatusCode != http.StatusUnauthorized {
+		if r := thief.Post("/note", nil); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s first: the copy acts: got %d, want 401", first, r.StatusCode)
 		}
 		if got := body(t, thief.Fetch("/")); got != "nobody" {
@@ -300,7 +300,7 @@ func TestOtherDatabase(t *testing.T) {
 				}
 			}
 			for _, path := range []string{"/note", "/prove", "/out"} {
-				if r := away.Act(path, nil); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+				if r := away.Post(path, nil); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
 					t.Errorf("%s acts on %s: got %d, want 503", kind, path, r.StatusCode)
 				}
 			}
@@ -330,7 +330,7 @@ func TestOtherDatabase(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		c := resident(home, "anonymous")
 		id := body(t, c.Fetch("/"))
-		if got := body(t, s.at(c).Act("/note", nil)); got != id {
+		if got := body(t, s.at(c).Post("/note", nil)); got != id {
 			t.Errorf("adopted: got %q, want %q", got, id)
 		}
 	})
@@ -348,7 +348,7 @@ func TestKindOfTheRow(t *testing.T) {
 		}
 		fresh := carryingAll(s, c)
 		for _, path := range []string{"/note", "/members"} {
-			if r := fresh.Act(path, nil); r.StatusCode != http.StatusUnauthorized {
+			if r := fresh.Post(path, nil); r.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%s, a row of the other kind, %s: got %d, want 401", kind, path, r.StatusCode)
 			}
 		}

@@ -13,15 +13,15 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// The row limit is on what a visitor without a row makes the store keep: an anonymous
-// user's row, the account of a self-asserted name (Proof.New), the tombstone of an
+// The new-user limit is on what a visitor without a row makes the store keep: an anonymous
+// user's row, the account of a self-asserted name (Proof.Chosen), the tombstone of an
 // anonymous user who signs out before they had a row. Page views, minting, renewals,
 // signing in and everything that users with a row do are free. So a carrier's thousands
 // of customers behind one address go on, and only a new visitor in a crowd waits.
 
 const (
-	neighbours = 4  // how many times the row limit of an IPv6 /64 its /48 has
-	challenged = 20 // how many times the row limit there is for those who pass the challenge
+	neighbours = 4  // how many times the new-user limit of an IPv6 /64 its /48 has
+	challenged = 20 // how many times the new-user limit there is for those who pass the challenge
 )
 
 // A newUserLimits counts new users and sign-ins.
@@ -41,11 +41,11 @@ func newLimits(s *shared) (*newUserLimits, error) {
 	cfg := &s.cfg
 	orDefault(&cfg.Sessions.Max, defaultSessions)
 	orDefault(&cfg.Sessions.SignInLimit, limit.Limit{Count: 50, Per: time.Hour})
-	orDefault(&cfg.NewUsers.Limit, limit.Limit{Count: defaultRows, Per: time.Hour})
-	var wrong mistakes
+	orDefault(&cfg.NewUsers.Limit, limit.Limit{Count: defaultNewUsers, Per: time.Hour})
+	var wrong configErrors
 	proxies, err := clientip.New(cfg.Proxies.Trusted, cfg.Proxies.Header)
 	if cfg.NewUsers.Limit.Count >= 0 {
-		if err := checkRowLimit(cfg.NewUsers.Limit); err != nil {
+		if err := checkNewUserLimit(cfg.NewUsers.Limit); err != nil {
 			wrong.add("Config.NewUsers.Limit: %w", err)
 		}
 	}
@@ -70,14 +70,14 @@ type bucket struct {
 
 // rowBuckets returns the buckets that a new row of this request counts in, so
 // many times as large as the limit says; none when rows are not limited.
-func (l *newUserLimits) rowBuckets(r *http.Request, times int) []bucket {
+func (l *newUserLimits) newUserBuckets(r *http.Request, times int) []bucket {
 	most := l.cfg.NewUsers.Limit
 	if l.cfg.NewUsers.LimitOf != nil {
 		switch own := l.cfg.NewUsers.LimitOf(r); {
 		case own == limit.Limit{}:
-		case own.Count >= 0 && checkRowLimit(own) != nil:
+		case own.Count >= 0 && checkNewUserLimit(own) != nil:
 			// Neither fails open nor locks the route: the site's limit holds.
-			l.emit(r, Event{Outcome: Failed, Reason: "row_limit_of", Err: fmt.Errorf("walkin: Config.NewUsers.LimitOf: %w", checkRowLimit(own))})
+			l.emit(r, Event{Outcome: Failed, Reason: "new_user_limit_of", Err: fmt.Errorf("walkin: Config.NewUsers.LimitOf: %w", checkNewUserLimit(own))})
 		default:
 			most = own
 		}
@@ -85,9 +85,9 @@ func (l *newUserLimits) rowBuckets(r *http.Request, times int) []bucket {
 	if most.Count < 0 {
 		return nil
 	}
-	name := "rows"
+	name := "new-users"
 	if most.Count *= times; times > 1 {
-		name = "rows-challenged"
+		name = "new-users-challenged"
 	}
 	var buckets []bucket
 	for i, network := range clientip.Networks(l.proxies.Client(r)) {
@@ -102,7 +102,7 @@ func (l *newUserLimits) rowBuckets(r *http.Request, times int) []bucket {
 	return buckets
 }
 
-func checkRowLimit(l limit.Limit) error {
+func checkNewUserLimit(l limit.Limit) error {
 	if l.Count > 1_000_000 {
 		return fmt.Errorf("a limit of %d is none; a negative Count says so", l.Count)
 	}
@@ -114,50 +114,50 @@ func checkRowLimit(l limit.Limit) error {
 
 // takenRows is a row that was taken from its buckets, for the case that none is
 // made. The zero value took nothing.
-type takenRows struct {
+type reservation struct {
 	limiter limit.Limiter
 	buckets []bucket
 }
 
-// takeRow takes one row from the visitor's networks, before it is made: so many
+// takeNewUser takes one row from the visitor's networks, before it is made: so many
 // concurrent requests cannot all find room for one. The refusal is 429.
-func (l *newUserLimits) takeRow(r *http.Request, now time.Time) (takenRows, *Refusal) {
-	return l.takeRowOf(r, l.rowBuckets(r, 1), now)
+func (l *newUserLimits) takeNewUser(r *http.Request, now time.Time) (reservation, *Refusal) {
+	return l.takeFrom(r, l.newUserBuckets(r, 1), now)
 }
 
-// takeRowOrAsk is takeRow for a visitor who can pass a challenge where there is
+// takeNewUserOrChallenge is takeNewUser for a visitor who can pass a challenge where there is
 // no room.
-func (l *newUserLimits) takeRowOrAsk(r *http.Request, now time.Time) (takenRows, *Refusal) {
-	taken, full := l.takeRow(r, now)
-	if full == nil || full.Reason != reasonRowLimit || !l.passedChallenge(r) {
+func (l *newUserLimits) takeNewUserOrChallenge(r *http.Request, now time.Time) (reservation, *Refusal) {
+	taken, full := l.takeNewUser(r, now)
+	if full == nil || full.Reason != reasonNewUserLimit || !l.passedChallenge(r) {
 		return taken, full
 	}
-	return l.takeRowOf(r, l.rowBuckets(r, challenged), now)
+	return l.takeFrom(r, l.newUserBuckets(r, challenged), now)
 }
 
-func (l *newUserLimits) takeRowOf(r *http.Request, buckets []bucket, now time.Time) (takenRows, *Refusal) {
+func (l *newUserLimits) takeFrom(r *http.Request, buckets []bucket, now time.Time) (reservation, *Refusal) {
 	if len(buckets) == 0 {
-		return takenRows{}, nil
+		return reservation{}, nil
 	}
 	l.lookForProxy(r)
 	taken, full, wait, err := l.takeSharedOrOwn(r, buckets, now)
 	switch {
 	case err != nil:
-		return takenRows{}, refusalOf(err)
+		return reservation{}, refusalOf(err)
 	case full == nil:
 		return taken, nil
 	}
-	return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: reasonRowLimit,
+	return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: reasonNewUserLimit,
 		RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
 		Text: texts.Of("error.new_user_limit", "minutes", texts.Minutes(wait))}
 }
 
-const reasonRowLimit = "row_limit"
+const reasonNewUserLimit = "new_user_limit"
 
 // takeSharedOrOwn fails neither open nor closed while the shared limiter is down: every
 // process then counts for itself. A site goes on taking new visitors, and a flood gets
 // the limit once for each replica. A limiter in memory returns no error.
-func (l *newUserLimits) takeSharedOrOwn(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+func (l *newUserLimits) takeSharedOrOwn(r *http.Request, buckets []bucket, now time.Time) (reservation, *bucket, time.Duration, error) {
 	taken, full, wait, err := l.takeShared(r, buckets, now)
 	if err != nil {
 		taken, full, wait, err = take(r.Context(), l.own, buckets, now)
@@ -167,9 +167,9 @@ func (l *newUserLimits) takeSharedOrOwn(r *http.Request, buckets []bucket, now t
 
 // takeShared takes from Config.Limiter, unless it failed a moment ago: then it is not
 // called, and no request waits for it.
-func (l *newUserLimits) takeShared(r *http.Request, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
+func (l *newUserLimits) takeShared(r *http.Request, buckets []bucket, now time.Time) (reservation, *bucket, time.Duration, error) {
 	if now.UnixNano() < l.downUntil.Load() {
-		return takenRows{}, nil, 0, errLimiterDown
+		return reservation{}, nil, 0, errLimiterDown
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), limiterTimeout)
 	defer cancel()
@@ -188,21 +188,21 @@ const limiterTimeout = time.Second
 // take takes one from every bucket, or from none: then it returns which is empty, and
 // for how long. The small network comes first: a computer that is over its own limit
 // must not use up its neighbours'.
-func take(ctx context.Context, limiter limit.Limiter, buckets []bucket, now time.Time) (takenRows, *bucket, time.Duration, error) {
-	taken := takenRows{limiter: limiter}
+func take(ctx context.Context, limiter limit.Limiter, buckets []bucket, now time.Time) (reservation, *bucket, time.Duration, error) {
+	taken := reservation{limiter: limiter}
 	// The large one is checked before anything is taken: where it is full, each new
 	// address in it would cost a shared limiter two writes.
 	for i := 1; i < len(buckets); i++ {
 		verdict, err := limiter.Take(ctx, buckets[i].key, buckets[i].limit, 0, now)
 		if err != nil || !verdict.OK {
-			return takenRows{}, &buckets[i], verdict.RetryAfter, err
+			return reservation{}, &buckets[i], verdict.RetryAfter, err
 		}
 	}
 	for i, b := range buckets {
 		verdict, err := limiter.Take(ctx, b.key, b.limit, 1, now)
 		if err != nil || !verdict.OK {
 			err = errors.Join(err, taken.giveBack(ctx, now))
-			return takenRows{}, &buckets[i], verdict.RetryAfter, err
+			return reservation{}, &buckets[i], verdict.RetryAfter, err
 		}
 		taken.buckets = buckets[:i+1]
 	}
@@ -212,7 +212,7 @@ func take(ctx context.Context, limiter limit.Limiter, buckets []bucket, now time
 // giveBack is for a row that was not made, for sure. What may have been made stays
 // taken, above all when the client hung up on the store: otherwise a bot would do so
 // every time.
-func (t takenRows) giveBack(ctx context.Context, now time.Time) error {
+func (t reservation) giveBack(ctx context.Context, now time.Time) error {
 	if len(t.buckets) == 0 {
 		return nil
 	}
@@ -228,7 +228,7 @@ func (t takenRows) giveBack(ctx context.Context, now time.Time) error {
 
 // returnRow gives back what was taken, and tells the operator when that fails: the
 // visitor's network is then one short for a while, and no more.
-func (l *newUserLimits) returnRow(r *http.Request, taken takenRows, now time.Time) {
+func (l *newUserLimits) giveBack(r *http.Request, taken reservation, now time.Time) {
 	if err := taken.giveBack(r.Context(), now); err != nil {
 		l.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
 	}

@@ -91,10 +91,10 @@ func TestFullNeighbourhood(t *testing.T) {
 		c := s.browser(who).From("[2001:db8:1:ff::1]:1")
 		for range 40 {
 			r := c.Do(c.NewRequest(http.MethodPost, "/", nil))
-			if got := r.Header.Get("RateLimit"); r.StatusCode != http.StatusTooManyRequests || got != `"rows-network";r=0;t=30` {
+			if got := r.Header.Get("RateLimit"); r.StatusCode != http.StatusTooManyRequests || got != `"new-users-network";r=0;t=30` {
 				t.Fatalf("got %d and RateLimit %s", r.StatusCode, got)
 			}
-			if got := r.Header.Get("RateLimit-Policy"); got != `"rows-network";q=120;w=3600` {
+			if got := r.Header.Get("RateLimit-Policy"); got != `"new-users-network";q=120;w=3600` {
 				t.Fatalf("got RateLimit-Policy %s", got)
 			}
 		}
@@ -140,9 +140,9 @@ func TestSpoofing(t *testing.T) {
 	})
 }
 
-// TestAtTheRowLimit holds what a visitor without a row sees then, and that all
+// TestAtTheNewUserLimit holds what a visitor without a row sees then, and that all
 // the others see nothing of it.
-func TestAtTheRowLimit(t *testing.T) {
+func TestAtTheNewUserLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(c *walkin.Config) { c.NewUsers.PersistOnMint = true; c.NewUsers.Mint = walkin.MintOnVisit })
 		lazy := newSite(t, over(s))
@@ -165,8 +165,8 @@ func TestAtTheRowLimit(t *testing.T) {
 		if got := body(t, r); r.StatusCode != http.StatusOK || got != "nobody" || ran != 1 || len(r.Cookies()) > 0 || r.Header.Get("RateLimit") != "" {
 			t.Errorf("a page: got %d %q, %v and %v, want 200 for nobody", r.StatusCode, got, r.Cookies(), r.Header)
 		}
-		if got := s.outcomes(); got != "skipped:row_limit" {
-			t.Errorf("a page: got events %q, want skipped:row_limit", got)
+		if got := s.outcomes(); got != "skipped:new_user_limit" {
+			t.Errorf("a page: got events %q, want skipped:new_user_limit", got)
 		}
 
 		for name, c := range map[string]*walkintest.Client{"nobody": lazy.browser(spy), "a guest who never acted": guest.On(lazy.Handler(http.HandlerFunc(spy)))} {
@@ -175,7 +175,7 @@ func TestAtTheRowLimit(t *testing.T) {
 			jar := fmt.Sprint(c.Cookies())
 			r = c.Do(c.NewRequest(http.MethodPost, "/", nil))
 			for field, want := range map[string]string{
-				"Retry-After": "120", "RateLimit": `"rows";r=0;t=120`, "RateLimit-Policy": `"rows";q=30;w=3600`,
+				"Retry-After": "120", "RateLimit": `"new-users";r=0;t=120`, "RateLimit-Policy": `"new-users";q=30;w=3600`,
 				"Cache-Control": "no-store", "Content-Type": "application/problem+json", "Set-Cookie": "",
 			} {
 				if got := r.Header.Get(field); got != want {
@@ -186,14 +186,14 @@ func TestAtTheRowLimit(t *testing.T) {
 			if got := strings.TrimSpace(body(t, r)); r.StatusCode != http.StatusTooManyRequests || got != want || ran > 0 {
 				t.Errorf("an act of %s: got %d %s, want 429 %s", name, r.StatusCode, got, want)
 			}
-			if got := lazy.outcomes(); got != "refused:row_limit" {
-				t.Errorf("an act of %s: got events %q, want refused:row_limit", name, got)
+			if got := lazy.outcomes(); got != "refused:new_user_limit" {
+				t.Errorf("an act of %s: got events %q, want refused:new_user_limit", name, got)
 			}
 			if got := fmt.Sprint(c.Cookies()); got != jar {
 				t.Errorf("an act of %s: the jar went from %s to %s", name, jar, got)
 			}
 		}
-		page := lazy.browser(spy).From(here).Act("/", nil)
+		page := lazy.browser(spy).From(here).Post("/", nil)
 		if got := body(t, page); !strings.Contains(got, "<p>There are many new visitors from your network just now. Please wait 2 minutes") {
 			t.Errorf("a person's act: got page %s", got)
 		}
@@ -211,7 +211,7 @@ func TestAtTheRowLimit(t *testing.T) {
 			}
 		}
 		for name, c := range map[string]*walkintest.Client{"a user": user, "a member": member} {
-			if r := c.Act("/note", nil); r.StatusCode != http.StatusOK {
+			if r := c.Post("/note", nil); r.StatusCode != http.StatusOK {
 				t.Errorf("%s: got %d, want 200", name, r.StatusCode)
 			}
 		}
@@ -220,15 +220,15 @@ func TestAtTheRowLimit(t *testing.T) {
 		}
 
 		time.Sleep(500 * time.Millisecond)
-		if got := guest.Act("/note", nil).Header; got.Get("Retry-After") != "120" || got.Get("RateLimit") != `"rows";r=0;t=120` {
+		if got := guest.Post("/note", nil).Header; got.Get("Retry-After") != "120" || got.Get("RateLimit") != `"new-users";r=0;t=120` {
 			t.Errorf("119.5 s before: got %v, want 120", got)
 		}
 		time.Sleep(119*time.Second + 500*time.Millisecond - time.Nanosecond)
-		if got := guest.Act("/note", nil); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") != "1" {
+		if got := guest.Post("/note", nil); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") != "1" {
 			t.Errorf("just before: got %d after %q, want 429 after 1", got.StatusCode, got.Header.Get("Retry-After"))
 		}
 		time.Sleep(time.Nanosecond)
-		if got := guest.Act("/note", nil); got.StatusCode != http.StatusOK {
+		if got := guest.Post("/note", nil); got.StatusCode != http.StatusOK {
 			t.Errorf("after the wait: got %d, want 200", got.StatusCode)
 		}
 		if got := lazy.actFrom(here); got != http.StatusTooManyRequests {
@@ -273,7 +273,7 @@ func TestNoRowNoCharge(t *testing.T) {
 		}},
 		{"a name that is taken", func(_ *testing.T, s *site) {
 			c := s.browser(s.routes().ServeHTTP).From(here)
-			c.Act("/prove", url.Values{"name": {"ann"}, "new": {"yes"}})
+			c.Post("/prove", url.Values{"name": {"ann"}, "new": {"yes"}})
 		}},
 		{"signing in", func(_ *testing.T, s *site) { s.prove(s.browser(s.routes().ServeHTTP).From(here), "ann") }},
 		{"a guest who signs in", func(_ *testing.T, s *site) {
@@ -286,13 +286,13 @@ func TestNoRowNoCharge(t *testing.T) {
 			s.prove(c, fmt.Sprint("bob", s.store.rows(s.t)))
 		}},
 		{"signing out of a user", func(_ *testing.T, s *site) {
-			resident(s, "anonymous").From(here).On(s.SignOutHandler()).Act("/out", nil)
+			resident(s, "anonymous").From(here).On(s.SignOutHandler()).Post("/out", nil)
 		}},
 		{"signing out of a user with the token from before their row", func(_ *testing.T, s *site) {
 			c := resident(s, "provisional")
 			old := carrying(s, anonName, c.Cookie(anonName))
-			c.Act("/note", nil)
-			old.From(here).On(s.SignOutHandler()).Act("/out", nil)
+			c.Post("/note", nil)
+			old.From(here).On(s.SignOutHandler()).Post("/out", nil)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -350,19 +350,19 @@ func TestEveryRowCounts(t *testing.T) {
 		{"an act of a guest", func(s *site) int {
 			c := s.browser(s.routes().ServeHTTP).From(here)
 			c.Visit("/")
-			return c.Act("/note", nil).StatusCode
+			return c.Post("/note", nil).StatusCode
 		}, 0, 429},
 		{"Ensure", func(s *site) int { return s.browser(s.routes().ServeHTTP).From(here).Fetch("/ensure").StatusCode }, 0, 429},
 		{"a sign-up of nobody", func(s *site) int {
-			return s.browser(s.routes().ServeHTTP).From(here).Act("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
+			return s.browser(s.routes().ServeHTTP).From(here).Post("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
 		}, 0, 429},
 		{"a sign-up of a guest", func(s *site) int {
 			c := s.browser(s.routes().ServeHTTP).From(here)
 			c.Visit("/")
-			return c.Act("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
+			return c.Post("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
 		}, 0, 429},
 		{"a sign-up outside of Handler", func(s *site) int {
-			return walkintest.NewClient(s.t, s.routes()).From(here).Act("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
+			return walkintest.NewClient(s.t, s.routes()).From(here).Post("/prove", url.Values{"name": {name()}, "new": {"yes"}}).StatusCode
 		}, 0, 429},
 		{"a guest who signs out", func(s *site) int { // outside of Handler; inside, it is a write
 			c := s.browser(s.routes().ServeHTTP).From(here)
@@ -372,10 +372,10 @@ func TestEveryRowCounts(t *testing.T) {
 					s.t.Errorf("after signing out: got %v, want no cookie", c.Cookies())
 				}
 			}()
-			return c.On(s.SignOutHandler()).Act("/out", nil).StatusCode
+			return c.On(s.SignOutHandler()).Post("/out", nil).StatusCode
 		}, 0, 303},
 		{"a store that fails, perhaps after it wrote", func(s *site) int {
-			s.store.failAt("Persist", errDown)
+			s.store.failAt("CreateAnonymous", errDown)
 			defer s.store.be(nil)
 			return s.actFrom(here)
 		}, 0, 429},
@@ -410,9 +410,9 @@ func TestEveryRowCounts(t *testing.T) {
 	}
 }
 
-// TestSignInAtTheRowLimit holds that a crowd at an address keeps no owner out
+// TestSignInAtTheNewUserLimit holds that a crowd at an address keeps no owner out
 // of their account, whether walkin has heard of it or not.
-func TestSignInAtTheRowLimit(t *testing.T) {
+func TestSignInAtTheNewUserLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	for _, guest := range []bool{false, true} {
 		s := newSite(t, rowsAnHour(1), func(c *walkin.Config) { c.Paths.SignIn = "/prove" })
@@ -444,31 +444,31 @@ func TestSignInAtTheRowLimit(t *testing.T) {
 	}
 }
 
-// TestLostCookieAtTheRowLimit holds that a visitor whose row is there goes on, also
+// TestLostCookieAtTheNewUserLimit holds that a visitor whose row is there goes on, also
 // with the token from before it.
-func TestLostCookieAtTheRowLimit(t *testing.T) {
+func TestLostCookieAtTheNewUserLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	s := newSite(t, rowsAnHour(1))
 	c := resident(s, "provisional").From(here)
 	old := c.Cookie(anonName)
-	c.Act("/note", nil)
+	c.Post("/note", nil)
 	id := body(t, c.Fetch("/"))
 	late := carrying(s, anonName, old).From(here).On(s.Handler(s.routes()))
-	if r := late.Act("/note", nil); r.StatusCode != http.StatusOK || body(t, r) != id {
+	if r := late.Post("/note", nil); r.StatusCode != http.StatusOK || body(t, r) != id {
 		t.Errorf("got %d %q, want %q", r.StatusCode, body(t, r), id)
 	}
 	if err := s.SignOutEverywhere(t.Context(), s.claims(c).UserID); err != nil {
 		t.Fatal(err)
 	}
 	late = carrying(s, anonName, old).From(here).On(s.Handler(s.routes()))
-	if r := late.Act("/note", nil); r.StatusCode != http.StatusUnauthorized {
+	if r := late.Post("/note", nil); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after signing out: got %d, want 401", r.StatusCode)
 	}
 }
 
-// TestSessionDataAtTheRowLimit holds that a page which keeps something about
+// TestSessionDataAtTheNewUserLimit holds that a page which keeps something about
 // its readers is still read, and a post is not answered as if it were kept.
-func TestSessionDataAtTheRowLimit(t *testing.T) {
+func TestSessionDataAtTheNewUserLimit(t *testing.T) {
 	const here = "203.0.113.7:1"
 	s := newSite(t, rowsAnHour(1), minting(walkin.MintOnVisit))
 	sm := scs.New()
@@ -485,17 +485,17 @@ func TestSessionDataAtTheRowLimit(t *testing.T) {
 	if got := body(t, r); r.StatusCode != http.StatusOK || got != "hello" || len(r.Cookies()) > 0 {
 		t.Errorf("a page: got %d %q and %v, want 200", r.StatusCode, got, r.Cookies())
 	}
-	if got := s.outcomes(); got != "skipped:row_limit" {
-		t.Errorf("a page: got events %q, want skipped:row_limit", got)
+	if got := s.outcomes(); got != "skipped:new_user_limit" {
+		t.Errorf("a page: got events %q, want skipped:new_user_limit", got)
 	}
-	if r := guest.Act("/", nil); r.StatusCode != http.StatusTooManyRequests {
+	if r := guest.Post("/", nil); r.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("an act: got %d, want 429", r.StatusCode)
 	}
 	s.wantRows(1)
 }
 
-// TestRowLimitOf holds that a route has its own limit, or none, or the site's.
-func TestRowLimitOf(t *testing.T) {
+// TestNewUserLimitOf holds that a route has its own limit, or none, or the site's.
+func TestNewUserLimitOf(t *testing.T) {
 	const here = "203.0.113.7:1"
 	limits := map[string]limit.Limit{
 		"/booth": {Count: 5, Per: time.Minute}, "/off": {Count: -1}, "/wrong": {Count: 5}, "/huge": {Count: 1 << 40, Per: time.Hour},
@@ -514,7 +514,7 @@ func TestRowLimitOf(t *testing.T) {
 					act(path)
 				}
 				s.wantRows(want)
-				wrong := strings.Contains(s.outcomes(), "failed:row_limit_of")
+				wrong := strings.Contains(s.outcomes(), "failed:new_user_limit_of")
 				if wrong != (path == "/wrong" || path == "/huge") {
 					t.Errorf("the owner was told of a wrong limit: %t", wrong)
 				}
@@ -535,7 +535,7 @@ func TestRowLimitOf(t *testing.T) {
 	}
 }
 
-func TestRowLimitConfig(t *testing.T) {
+func TestNewUserLimitConfig(t *testing.T) {
 	for _, tt := range []struct {
 		limit limit.Limit
 		want  string // "" is none
@@ -718,7 +718,7 @@ func TestLimiterDown(t *testing.T) {
 func TestHangUpAtTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, rowsAnHour(5))
-		s.store.failAt("Persist", errHang)
+		s.store.failAt("CreateAnonymous", errHang)
 		for range 5 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			c := s.browser(who).From("203.0.113.7:1")
@@ -752,7 +752,7 @@ func TestLimitsTellNoAddress(t *testing.T) {
 			t.Errorf("%s is in what the owner was told: %s", address, text)
 		}
 	}
-	if !strings.Contains(strings.Join(l.keys, " "), "rows:1/1h0m0s:203.0.113.7 ") {
+	if !strings.Contains(strings.Join(l.keys, " "), "new-users:1/1h0m0s:203.0.113.7 ") {
 		t.Errorf("got keys %q", l.keys)
 	}
 }
@@ -804,9 +804,9 @@ func TestChallenge(t *testing.T) {
 		want   int    // rows of 50 visitors
 		told   string // of the last one
 	}{
-		"passed":     {true, nil, 40, "refused:row_limit"}, // twenty times as many
-		"not passed": {false, nil, 2, "refused:row_limit"},
-		"broken":     {true, errors.New("no answer"), 2, "failed:challenge refused:row_limit"},
+		"passed":     {true, nil, 40, "refused:new_user_limit"}, // twenty times as many
+		"not passed": {false, nil, 2, "refused:new_user_limit"},
+		"broken":     {true, errors.New("no answer"), 2, "failed:challenge refused:new_user_limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -845,8 +845,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// TestLongRowLimits holds that New takes a limit for ever, and none that overflows.
-func TestLongRowLimits(t *testing.T) {
+// TestLongNewUserLimits holds that New takes a limit for ever, and none that overflows.
+func TestLongNewUserLimits(t *testing.T) {
 	for _, per := range []time.Duration{time.Hour, 100 * 365 * 24 * time.Hour, 200 * 365 * 24 * time.Hour, math.MaxInt64} {
 		for _, rate := range []limit.Limit{{Count: 1, Per: per}, {Count: 1_000_000, Per: per}} {
 			_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: &faultyStore{}, NewUsers: walkin.NewUsers{Limit: rate}})

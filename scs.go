@@ -121,7 +121,7 @@ func (m *Middleware) save(d *sessionData, w http.ResponseWriter, r *http.Request
 	c := v.claims.Load()
 	if c == nil {
 		if v.reason() != "signed_out" {
-			m.emit(r, Event{Outcome: Failed, Reason: "session_of_nobody"})
+			m.emit(r, Event{Outcome: Failed, Reason: "session_without_user"})
 		}
 		return nil
 	}
@@ -129,11 +129,11 @@ func (m *Middleware) save(d *sessionData, w http.ResponseWriter, r *http.Request
 		if len(d.sm.Keys(r.Context())) == 0 {
 			return nil // an idle timeout calls every session modified; a reader stays one
 		}
-		cookie, err := m.makeRow(r, v)
-		if err != nil && isSafe(r) && refusalOf(err).Reason == reasonRowLimit {
+		cookie, err := m.storeUser(r, v)
+		if err != nil && isSafe(r) && refusalOf(err).Reason == reasonNewUserLimit {
 			// Fails open: a crowd must not keep anybody from reading. What
 			// the page would have remembered of them is not kept.
-			m.emit(r, Event{Outcome: Skipped, Reason: reasonRowLimit, UserID: c.UserID, SessionID: c.SessionID})
+			m.emit(r, Event{Outcome: Skipped, Reason: reasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
 			return nil
 		}
 		if err != nil {

@@ -225,7 +225,7 @@ func (s *scsSite) visitor(kind string) *walkintest.Client {
 
 func (s *scsSite) put(c *walkintest.Client, key, value string) {
 	s.t.Helper()
-	if r := c.Act("/in/put", words("key", key, "value", value)); r.StatusCode != http.StatusOK {
+	if r := c.Post("/in/put", words("key", key, "value", value)); r.StatusCode != http.StatusOK {
 		s.t.Fatalf("putting %q: got %d %q", key, r.StatusCode, body(s.t, r))
 	}
 }
@@ -351,7 +351,7 @@ func TestSessionUpgrade(t *testing.T) {
 						old := s.claims(c)
 						s.wantKeys(old)
 
-						r := c.Act(path, words("name", tt.name, "habit", habit))
+						r := c.Post(path, words("name", tt.name, "habit", habit))
 						if got := body(t, r); got != tt.want {
 							t.Fatalf("got %d %q, want %q", r.StatusCode, got, tt.want)
 						}
@@ -401,7 +401,7 @@ func TestSessionSignIn(t *testing.T) {
 							s.put(owner, "cart", "Ann's")
 							c := s.visitor(kind)
 							s.put(c, "cart", "the guest's")
-							if got := body(t, c.Act(path, words("name", "ann", "conflict", "sign-in", "habit", habit))); got != "signed_in" {
+							if got := body(t, c.Post(path, words("name", "ann", "conflict", "sign-in", "habit", habit))); got != "signed_in" {
 								t.Fatalf("got %q, want signed_in", got)
 							}
 							want := ""
@@ -436,7 +436,7 @@ func TestSessionSignOut(t *testing.T) {
 					s.put(c, "cart", "1 book")
 					token := c.Cookie(cookieOf(kind))
 					s.told()
-					if r := c.Act(path, words("habit", habit)); r.StatusCode >= 400 || len(c.Cookies()) > 0 {
+					if r := c.Post(path, words("habit", habit)); r.StatusCode >= 400 || len(c.Cookies()) > 0 {
 						t.Errorf("%s at %s, %s: got %d and jar %v", kind, path, habit, r.StatusCode, c.Cookies())
 					}
 					if got := s.outcomes(); got != "signed_out" {
@@ -456,7 +456,7 @@ func TestSessionSignOut(t *testing.T) {
 			s.put(guest, "cart", "the guest's")
 			s.put(c, "cart", "Ann's")
 			c.SetCookie(anonName, guest.Cookie(anonName))
-			c.Act("/out", nil)
+			c.Post("/out", nil)
 			s.wantKeys()
 		})
 	})
@@ -529,8 +529,8 @@ func TestSessionOfNobody(t *testing.T) {
 			if r := c.Do(c.NewRequest(http.MethodPost, "/in/put?key=a&value=b", nil)); body(t, r) != "put" || len(r.Header["Set-Cookie"]) > 0 {
 				t.Errorf("got %q and header %v, want the handler's answer and no cookie", body(t, r), r.Header)
 			}
-			if got := s.outcomes(); got != "skipped:mint_off failed:session_of_nobody" {
-				t.Errorf("got events %q, want failed: session_of_nobody", got)
+			if got := s.outcomes(); got != "skipped:mint_off failed:session_without_user" {
+				t.Errorf("got events %q, want failed: session_without_user", got)
 			}
 			s.wantData(c, "")
 		}
@@ -619,7 +619,7 @@ func TestSessionSaveFails(t *testing.T) {
 	t.Run("the user's row", func(t *testing.T) {
 		s := newSCSSite(t, "CtxStore", false)
 		c := s.visitor("provisional")
-		s.store.failAt("Persist", errDown)
+		s.store.failAt("CreateAnonymous", errDown)
 		if r := c.Visit("/in/put?key=a&value=b"); r.StatusCode != http.StatusServiceUnavailable || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("got %d and header %v, want 503 and no cookie", r.StatusCode, r.Header)
 		}
@@ -654,7 +654,7 @@ func TestSessionSaveFails(t *testing.T) {
 			s.put(c, "cart", "1 book")
 			before := s.claims(c)
 			s.fail[step] = errors.New("the disk is full")
-			if r := c.Act("/prove", words("name", "ann")); r.StatusCode != http.StatusServiceUnavailable || len(r.Header["Set-Cookie"]) > 0 {
+			if r := c.Post("/prove", words("name", "ann")); r.StatusCode != http.StatusServiceUnavailable || len(r.Header["Set-Cookie"]) > 0 {
 				t.Errorf("failing to %s: got %d, want 503", step, r.StatusCode)
 			}
 			delete(s.fail, step)
@@ -680,7 +680,7 @@ func TestSessionSaveFails(t *testing.T) {
 				s.sm.Put(r.Context(), "flash", "welcome")
 				w.Header().Set("Location", "/")
 				w.WriteHeader(http.StatusSeeOther)
-			}))).Act("/prove", words("name", "new"))
+			}))).Post("/prove", words("name", "new"))
 			if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Location") != "" {
 				t.Errorf("%s: got %d %v, want 503", kind, r.StatusCode, r.Header)
 			}
@@ -716,7 +716,7 @@ func TestSessionHookFails(t *testing.T) {
 				s.put(c, "cart", "1 book")
 				before := s.claims(c)
 				s.refuse["OnUpgrade"] = errors.New("the app says no")
-				if r := c.Act(path, words("name", "ann", "habit", habit)); r.StatusCode != http.StatusInternalServerError {
+				if r := c.Post(path, words("name", "ann", "habit", habit)); r.StatusCode != http.StatusInternalServerError {
 					t.Errorf("%s, %s: got %d, want 500", path, habit, r.StatusCode)
 				}
 				want := "cart=1 book"
@@ -914,7 +914,7 @@ func TestSessionManagers(t *testing.T) {
 	if got := shelf2.keys(); len(got) != 1 {
 		t.Errorf("got data under %q, want one session", got)
 	}
-	c.Act("/out", nil)
+	c.Post("/out", nil)
 	s.wantKeys()
 	if got := shelf2.keys(); len(got) != 0 {
 		t.Errorf("after the sign-out: got data under %q, want none", got)
@@ -933,12 +933,12 @@ func TestSessionOfOneVisitor(t *testing.T) {
 			mine := fmt.Sprint("visitor ", i)
 			c.Visit("/")
 			for range 20 {
-				c.Act("/in/put", words("key", "me", "value", mine))
+				c.Post("/in/put", words("key", "me", "value", mine))
 				if got := body(t, c.Fetch("/in/get")); got != "me="+mine {
 					t.Errorf("got %q, want %q", got, mine)
 				}
 			}
-			c.Act("/in/prove", words("name", mine, "habit", "renew before"))
+			c.Post("/in/prove", words("name", mine, "habit", "renew before"))
 			if got := body(t, c.Fetch("/in/get")); got != "me="+mine {
 				t.Errorf("after the upgrade: got %q, want %q", got, mine)
 			}
@@ -992,7 +992,7 @@ func TestSessionUndecodable(t *testing.T) {
 			s.shelf.items[key] = item
 		}
 		s.shelf.mu.Unlock()
-		if got := body(t, c.Act("/prove", words("name", "new"))); got != "upgraded" {
+		if got := body(t, c.Post("/prove", words("name", "new"))); got != "upgraded" {
 			t.Errorf("got %q, want upgraded", got)
 		}
 		s.wantData(c, "")
@@ -1015,7 +1015,7 @@ func TestAgainKeepsSessionData(t *testing.T) {
 				f() // the other half is faster; what this one has loaded is from before
 			}
 			c, _ := walkin.FromContext(r.Context())
-			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", Binding: "session:" + c.SessionID.String(),
+			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", FlowID: "session:" + c.SessionID.String(),
 				Redeem: func(context.Context) error {
 					if used {
 						return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "used", Err: walkin.ErrRedeemed}
@@ -1031,11 +1031,11 @@ func TestAgainKeepsSessionData(t *testing.T) {
 		s.put(c, "cart", "three")
 		other := carrying(s.site, anonName, c.Cookie(anonName)).On(mux)
 		first = func() {
-			if r := other.Act("/in/click", nil); r.StatusCode != http.StatusOK {
+			if r := other.Post("/in/click", nil); r.StatusCode != http.StatusOK {
 				t.Fatalf("the first half: got %d %s", r.StatusCode, body(t, r))
 			}
 		}
-		if r := c.Act("/in/click", nil); r.StatusCode != http.StatusOK {
+		if r := c.Post("/in/click", nil); r.StatusCode != http.StatusOK {
 			t.Fatalf("the second half: got %d %s", r.StatusCode, body(t, r))
 		}
 		s.wantData(other, "cart=three")

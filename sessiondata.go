@@ -176,15 +176,15 @@ func (dc *dataCarrier) managers() []*sessionData {
 }
 
 // A carried is the data of one manager on its way to a new session.
-type carried struct {
+type savedData struct {
 	data   *sessionData
 	text   []byte
 	expiry time.Time
 }
 
-// pickUp reads the data of a session that is about to end.
-func (dc *dataCarrier) pickUp(ctx context.Context, c Claims) ([]carried, error) {
-	var all []carried
+// load reads the data of a session that is about to end.
+func (dc *dataCarrier) load(ctx context.Context, c Claims) ([]savedData, error) {
+	var all []savedData
 	theirs := NewContext(ctx, c) // the request's may have no user, without Handler
 	for _, d := range dc.managers() {
 		text, found, err := d.find(theirs, d.key(c.SessionID))
@@ -198,18 +198,18 @@ func (dc *dataCarrier) pickUp(ctx context.Context, c Claims) ([]carried, error) 
 		if err != nil {
 			// A type that was renamed, for example. Fails open: the app cannot read the
 			// data as it is, and that must not keep a user from signing in.
-			dc.tell(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: c.SessionID, Err: err})
+			dc.emitCtx(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: c.SessionID, Err: err})
 			continue
 		}
-		all = append(all, carried{d, text, expiry})
+		all = append(all, savedData{d, text, expiry})
 	}
 	return all, nil
 }
 
-// putDown writes the data under the session's successor. The old copy is deleted after
+// save writes the data under the session's successor. The old copy is deleted after
 // the commit, by drop: a store outside of the transaction must not have lost it when
 // the transaction fails.
-func (dc *dataCarrier) putDown(ctx context.Context, all []carried, c Claims) error {
+func (dc *dataCarrier) save(ctx context.Context, all []savedData, c Claims) error {
 	theirs := NewContext(ctx, c) // the request's is still the old session's
 	for _, data := range all {
 		if err := data.data.commit(theirs, data.data.key(c.SessionID), data.text, data.expiry); err != nil {
@@ -221,7 +221,7 @@ func (dc *dataCarrier) putDown(ctx context.Context, all []carried, c Claims) err
 
 // forget empties what a request has loaded, when its visitor turned out to be another
 // user: it must not be saved as theirs.
-func (dc *dataCarrier) forget(ctx context.Context) error {
+func (dc *dataCarrier) clear(ctx context.Context) error {
 	for _, d := range dc.managers() {
 		if ctx.Value(loadedKey{d}) == nil {
 			continue
@@ -236,10 +236,10 @@ func (dc *dataCarrier) forget(ctx context.Context) error {
 // reload gives a request the data of another session of its visitor in place of what
 // it has loaded, which is older and would otherwise be saved over it.
 func (dc *dataCarrier) reload(ctx context.Context, c Claims) error {
-	if err := dc.forget(ctx); err != nil {
+	if err := dc.clear(ctx); err != nil {
 		return err
 	}
-	all, err := dc.pickUp(ctx, c)
+	all, err := dc.load(ctx, c)
 	for _, one := range all {
 		sm := one.data.sm
 		if ctx.Value(loadedKey{one.data}) == nil {
@@ -259,7 +259,7 @@ func (dc *dataCarrier) reload(ctx context.Context, c Claims) error {
 // drop deletes the data of a session that has ended, which need not be the one
 // that the request came with. What cannot be deleted now expires by itself, and
 // no token leads to it any more.
-func (dc *dataCarrier) drop(ctx context.Context, c Claims) {
+func (dc *dataCarrier) deleteSessionData(ctx context.Context, c Claims) {
 	dc.cleanUp(NewContext(ctx, c), Event{UserID: c.UserID, SessionID: c.SessionID}, func(ctx context.Context, d *sessionData) error {
 		return d.end(ctx, c)
 	})
@@ -267,7 +267,7 @@ func (dc *dataCarrier) drop(ctx context.Context, c Claims) {
 
 // dropOthers deletes the data of all sessions of a user but one, which have
 // ended; with uuid.Nil, all.
-func (dc *dataCarrier) dropOthers(ctx context.Context, userID, except uuid.UUID) {
+func (dc *dataCarrier) deleteOtherSessionData(ctx context.Context, userID, except uuid.UUID) {
 	dc.cleanUp(ctx, Event{UserID: userID}, func(ctx context.Context, d *sessionData) error {
 		return d.endOthers(ctx, userID, except)
 	})
@@ -285,7 +285,7 @@ func (dc *dataCarrier) cleanUp(ctx context.Context, failed Event, do func(contex
 	for _, d := range all {
 		if err := do(bounded, d); err != nil {
 			failed.Outcome, failed.Reason, failed.Err = Failed, "session_data", err
-			dc.tell(ctx, failed)
+			dc.emitCtx(ctx, failed)
 		}
 	}
 }

@@ -40,10 +40,10 @@ const (
 // takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It counts
 // by identity and not by network: the visitor has proven it, so a stranger takes
 // nothing from anybody.
-func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (takenRows, *Refusal) {
+func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (reservation, *Refusal) {
 	limit := l.cfg.Sessions.SignInLimit
 	if limit.Count < 0 {
-		return takenRows{}, nil
+		return reservation{}, nil
 	}
 	sum := sha256.Sum256([]byte(p.Provider + "\x00" + p.Subject)) // a limiter needs no addresses
 	b := bucket{policy: "sign-ins", limit: limit}
@@ -51,9 +51,9 @@ func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (tak
 	taken, full, wait, err := l.takeSharedOrOwn(r, []bucket{b}, now)
 	switch {
 	case err != nil:
-		return takenRows{}, refusalOf(err)
+		return reservation{}, refusalOf(err)
 	case full != nil:
-		return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "sign_in_limit",
+		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "sign_in_limit",
 			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
 			Text: texts.Of("error.sign_in_limit", "minutes", texts.Minutes(wait))}
 	}
@@ -64,15 +64,15 @@ func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (tak
 // identity, or one less. Each leaves a successor in the store for a quarter of an hour,
 // and a client that holds one account could make them without end. It counts by user,
 // so a stranger takes nothing from anybody.
-func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (takenRows, *Refusal) {
+func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (reservation, *Refusal) {
 	b := bucket{policy: "identity-changes", limit: limit.Limit{Count: maxChangesAnHour, Per: time.Hour}}
 	b.key = b.policy + ":" + c.UserID.String()
 	taken, full, wait, err := l.takeSharedOrOwn(r, []bucket{b}, now)
 	switch {
 	case err != nil:
-		return takenRows{}, refusalOf(err)
+		return reservation{}, refusalOf(err)
 	case full != nil:
-		return takenRows{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "identity_change_limit",
+		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "identity_change_limit",
 			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
 			Text: texts.Of("error.change_limit", "minutes", texts.Minutes(wait))}
 	}
@@ -81,7 +81,7 @@ func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (ta
 
 // opensAnother reports whether the session that a change opens is one more of its
 // user: after an upgrade it is the only one, and a new proof replaces one.
-func (s *settlement) opensAnother() bool {
+func (s *identityChange) opensAnother() bool {
 	return (s.change.Outcome == SignedIn || s.change.Outcome == Merged) && s.visitor.UserID != s.change.UserID ||
 		s.change.Outcome == SignedIn && !s.endsOld
 }
@@ -96,7 +96,7 @@ func newcomers(most int) int { return max(most*2/5, min(most-1, 5), 1) }
 // means renewed, so it is right to about Config.Tokens.RenewAfter. It never ends a
 // session that is young or was proven a moment ago, which is the same, since each proof
 // opens a session. When there are many newcomers, it ends no session that was seen.
-func (s *settlement) makeRoom(ctx context.Context) error {
+func (s *identityChange) makeRoom(ctx context.Context) error {
 	s.evicted = nil
 	most := s.m.cfg.Sessions.Max
 	if most < 0 {
@@ -149,9 +149,9 @@ func (s *settlement) makeRoom(ctx context.Context) error {
 }
 
 // tellEvicted says which sessions made room, once that is done.
-func (s *settlement) tellEvicted(r *http.Request) {
+func (s *identityChange) tellEvicted(r *http.Request) {
 	for _, id := range s.evicted {
-		s.m.data.drop(r.Context(), Claims{UserID: s.change.UserID, SessionID: id})
+		s.m.data.deleteSessionData(r.Context(), Claims{UserID: s.change.UserID, SessionID: id})
 		s.m.emit(r, Event{Outcome: SignedOut, Reason: "session_limit", UserID: s.change.UserID, SessionID: id})
 	}
 }

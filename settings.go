@@ -216,7 +216,7 @@ type Hooks struct {
 	OnUpgrade func(ctx context.Context, c Change) error
 
 	// OnMerge is called when an anonymous visitor proves the identity of another
-	// user. It moves what Change.GuestID has to Change.UserID; then the anonymous
+	// user. It moves what Change.AnonymousID has to Change.UserID; then the anonymous
 	// user is deleted. Without it no users are merged.
 	OnMerge func(ctx context.Context, c Change) error
 

@@ -15,43 +15,43 @@ import (
 // errRaced makes the whole transaction run again.
 var errRaced = errors.New("walkin: another request was faster")
 
-// A settlement is one run of Continue. settle may run more than once, so each
+// An identityChange is one run of Continue. apply may run more than once, so each
 // run sets everything again.
-type settlement struct {
-	m        *Middleware
-	proof    Proof
-	visitor  Claims // who the request is from; zero without a user
-	now      time.Time
-	lost     bool      // the visitor is anonymous, and the store has never heard of them
-	owner    uuid.UUID // who the visitor is by a token of a permanent user whom the store has lost; or uuid.Nil
-	unjudged bool      // the request has a token under a key that this replica lacks
-	unknown  *Refusal  // and so of a sign-up, unless nil
-	full     *Refusal  // of a new row, where Config.NewUsers.Limit is reached; or nil
+type identityChange struct {
+	m          *Middleware
+	proof      Proof
+	visitor    Claims // who the request is from; zero without a user
+	now        time.Time
+	lost       bool      // the visitor is anonymous, and the store has never heard of them
+	owner      uuid.UUID // who the visitor is by a token of a permanent user whom the store has lost; or uuid.Nil
+	unverified bool      // the request has a token under a key that this replica lacks
+	unknown    *Refusal  // and so of a sign-up, unless nil
+	full       *Refusal  // of a new row, where Config.NewUsers.Limit is reached; or nil
 
 	ended Claims // of a token that is over, where the request has no other
 
-	change   Change
-	claims   Claims   // of the new session
-	identity Identity // with its secret
-	token    string
-	session  uuid.UUID   // the new one
-	held     bool        // the visitor is locked
-	stored   bool        // and was stored for that
-	created  bool        // a user, who had no row before
-	endsOld  bool        // the visitor's old session ended
-	opened   bool        // a session: the transaction may have been committed
-	revived  bool        // a user whom the store had lost
-	seen     bool        // the row of one was never seen before
-	began    time.Time   // of the session, where that is not now
-	evicted  []uuid.UUID // other sessions of the user, to make room
-	guest    *Tombstone
-	data     []carried
+	change    Change
+	claims    Claims   // of the new session
+	identity  Identity // with its secret
+	token     string
+	session   uuid.UUID   // the new one
+	held      bool        // the visitor is locked
+	stored    bool        // and was stored for that
+	created   bool        // a user, who had no row before
+	endsOld   bool        // the visitor's old session ended
+	opened    bool        // a session: the transaction may have been committed
+	revived   bool        // a user whom the store had lost
+	seen      bool        // the row of one was never seen before
+	began     time.Time   // of the session, where that is not now
+	evicted   []uuid.UUID // other sessions of the user, to make room
+	tombstone *Tombstone
+	data      []savedData
 }
 
-// settle decides on the identity change and applies it, in the transaction of ctx.
-func (s *settlement) settle(ctx context.Context) error {
+// apply decides on the identity change and applies it, in the transaction of ctx.
+func (s *identityChange) apply(ctx context.Context) error {
 	store, p := s.m.cfg.Store, s.proof
-	s.held, s.stored, s.created, s.opened, s.revived, s.seen, s.guest = false, false, false, false, false, false, nil
+	s.held, s.stored, s.created, s.opened, s.revived, s.seen, s.tombstone = false, false, false, false, false, false, nil
 	var err error
 	if s.session, err = uuid.NewRandom(); err != nil {
 		return err
@@ -69,16 +69,16 @@ func (s *settlement) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	user, known, err := s.whoIsIt(ctx)
+	user, known, err := s.currentUser(ctx)
 	if err != nil {
 		return err
 	}
 	nobody := user.ID == uuid.Nil
-	if nobody && p.Binding != "" && s.visitor.UserID != uuid.Nil {
+	if nobody && p.FlowID != "" && s.visitor.UserID != uuid.Nil {
 		// Fails closed: the session was alive when the request came in, and is over. A
 		// visitor who has just signed out must not be signed in by a flow from before;
 		// for the second half of a double click it has a successor.
-		return &Refusal{Status: http.StatusUnauthorized, Reason: "superseded", Err: ErrRedeemed}
+		return &Refusal{Status: http.StatusUnauthorized, Reason: "session_ended", Err: ErrRedeemed}
 	}
 	s.change = Change{UserID: user.ID, Identity: Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
 	if err := s.onCreate(ctx); err != nil {
@@ -86,7 +86,7 @@ func (s *settlement) settle(ctx context.Context) error {
 	}
 	s.endsOld = !nobody
 	if s.data = nil; s.endsOld {
-		if s.data, err = s.m.data.pickUp(ctx, s.visitor); err != nil {
+		if s.data, err = s.m.data.load(ctx, s.visitor); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (s *settlement) settle(ctx context.Context) error {
 	case free && nobody && s.visitor.UserID != uuid.Nil:
 		// The request had a user when it came in: a click that raced an upgrade or a
 		// sign-out must not open a second account.
-		if err := s.replaced(ctx, s.visitor); err != nil {
+		if err := s.checkReplaced(ctx, s.visitor); err != nil {
 			return err
 		}
 		return errRaced
@@ -103,21 +103,21 @@ func (s *settlement) settle(ctx context.Context) error {
 		return s.unknown
 	case free && nobody:
 		// Nor must one that comes a moment later.
-		if err = s.replaced(ctx, s.ended); err == nil {
+		if err = s.checkReplaced(ctx, s.ended); err == nil {
 			err = s.signUp(ctx)
 		}
 	case free && user.Anonymous:
 		err = s.upgrade(ctx, user, known)
 	case free:
 		err = s.link(ctx, user)
-	case p.New:
+	case p.Chosen:
 		return ErrIdentityTaken
 	case nobody || owned.UserID == user.ID:
 		err = s.signIn(ctx, owned, SignedIn)
 	case !user.Anonymous:
 		return ErrIdentityTaken
 	default:
-		err = s.leaveGuest(ctx, owned, user, known)
+		err = s.leaveAnonymous(ctx, owned, user, known)
 	}
 	if err != nil {
 		return err
@@ -130,12 +130,12 @@ func (s *settlement) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.guest == nil {
+	if s.tombstone == nil {
 		return nil
 	}
 	// After all that was the guest's has moved. It comes last: what a database locks to
 	// delete a user may be more than the user.
-	return store.DeleteUser(ctx, *s.guest)
+	return store.DeleteUser(ctx, *s.tombstone)
 }
 
 // lock locks the visitor and the owner, in the order of their IDs, so that two changes
@@ -144,7 +144,7 @@ func (s *settlement) settle(ctx context.Context) error {
 // the guest whose tombstone ends the token. So the store decides that they have none,
 // and not a look-up before: a visitor who writes at this moment on another replica is a
 // guest with data.
-func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error {
+func (s *identityChange) lock(ctx context.Context, owned Identity, free bool) error {
 	store := s.m.cfg.Store
 	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
 	if ids[0] == uuid.Nil {
@@ -157,12 +157,12 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 		if id == uuid.Nil || i == 1 && id == ids[0] {
 			continue
 		}
-		user, err := store.User(ctx, id)
+		user, err := store.LockUser(ctx, id)
 		if refusal := banned(user.Ban.Until); err == nil && refusal != nil {
 			return refusal
 		}
 		visitor := id == s.visitor.UserID
-		if visitor && s.visitor.Provisional && errors.Is(err, ErrNotFound) && (free || !s.proof.New) {
+		if visitor && s.visitor.Provisional && errors.Is(err, ErrNotFound) && (free || !s.proof.Chosen) {
 			if free && s.full != nil {
 				return s.full
 			}
@@ -170,8 +170,8 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 			// them may still be there: they are a guest again before anything is
 			// decided.
 			err = store.CreateUser(ctx, User{ID: id, Anonymous: !free || s.lost, CreatedAt: s.now, SeenAt: s.now})
-			if errors.Is(err, ErrSuperseded) {
-				continue // whoIsIt tells
+			if errors.Is(err, ErrSessionEnded) {
+				continue // currentUser tells
 			}
 			s.stored, s.revived = err == nil && !s.lost, err == nil && s.lost
 			s.created = err == nil && (free || s.lost)
@@ -191,10 +191,10 @@ func (s *settlement) lock(ctx context.Context, owned Identity, free bool) error 
 	return err
 }
 
-// whoIsIt returns the visitor as the store has them now, and whether it has them: a
+// currentUser returns the visitor as the store has them now, and whether it has them: a
 // provisional visitor is a user without a row. The zero User is no user, also for a
 // visitor whose session ended while they waited.
-func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err error) {
+func (s *identityChange) currentUser(ctx context.Context) (user User, known bool, err error) {
 	c := s.visitor
 	switch {
 	case c.UserID == uuid.Nil:
@@ -204,11 +204,11 @@ func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err er
 	case s.stored:
 		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
 	}
-	session, err := s.m.cfg.Store.Lookup(ctx, c.UserID, c.SessionID)
+	session, err := s.m.cfg.Store.LookupSession(ctx, c.UserID, c.SessionID)
 	switch {
 	case errors.Is(err, ErrNotFound) && c.Provisional:
 		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
 		return User{}, false, nil
 	case err != nil:
 		return User{}, false, err
@@ -217,7 +217,7 @@ func (s *settlement) whoIsIt(ctx context.Context) (user User, known bool, err er
 	case !s.held:
 		return User{}, false, errRaced // their first write stored them after lock
 	}
-	user, err = s.m.cfg.Store.User(ctx, c.UserID)
+	user, err = s.m.cfg.Store.LockUser(ctx, c.UserID)
 	return user, true, err
 }
 
@@ -227,11 +227,11 @@ const replacedFor = time.Minute
 // replaced refuses a new account to a visitor who presents a session that a change of
 // identity has just ended: another tab of theirs has signed in, and the new account
 // would take its cookie's place. After a minute they have had the time to see it.
-func (s *settlement) replaced(ctx context.Context, ended Claims) error {
+func (s *identityChange) checkReplaced(ctx context.Context, ended Claims) error {
 	if ended.UserID == uuid.Nil {
 		return nil
 	}
-	switch next, err := s.m.health.successor(ctx, boundToSession(ended)); {
+	switch next, err := s.m.health.successor(ctx, sessionFlowID(ended)); {
 	case errors.Is(err, ErrNotFound), err == nil && s.now.Sub(next.IssuedAt) >= replacedFor:
 		return nil
 	case err != nil:
@@ -248,7 +248,7 @@ func (s *settlement) replaced(ctx context.Context, ended Claims) error {
 		Text: texts.Of("error.other_tab")}
 }
 
-func (s *settlement) signUp(ctx context.Context) error {
+func (s *identityChange) signUp(ctx context.Context) error {
 	id, err := newUserID(s.now)
 	if err != nil {
 		return err
@@ -275,12 +275,12 @@ func (s *settlement) signUp(ctx context.Context) error {
 
 // regain gives a permanent user whom the store has lost their ID back, and reports
 // whether it could: it was not deleted, and has no identity.
-func (s *settlement) regain(ctx context.Context) (bool, error) {
+func (s *identityChange) regain(ctx context.Context) (bool, error) {
 	store := s.m.cfg.Store
-	user, err := store.User(ctx, s.owner)
+	user, err := store.LockUser(ctx, s.owner)
 	if errors.Is(err, ErrNotFound) {
 		err = s.create(ctx, User{ID: s.owner, CreatedAt: s.now, SeenAt: s.now})
-		if errors.Is(err, ErrSuperseded) {
+		if errors.Is(err, ErrSessionEnded) {
 			s.created = false
 			return false, nil
 		}
@@ -303,7 +303,7 @@ func (s *settlement) regain(ctx context.Context) (bool, error) {
 }
 
 // create stores a permanent user, where the limit leaves room for one.
-func (s *settlement) create(ctx context.Context, user User) error {
+func (s *identityChange) create(ctx context.Context, user User) error {
 	if s.full != nil {
 		return s.full
 	}
@@ -311,7 +311,7 @@ func (s *settlement) create(ctx context.Context, user User) error {
 	return s.m.cfg.Store.CreateUser(ctx, user)
 }
 
-func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
+func (s *identityChange) upgrade(ctx context.Context, user User, known bool) error {
 	store := s.m.cfg.Store
 	s.change.Outcome = Upgraded
 	if known {
@@ -333,7 +333,7 @@ func (s *settlement) upgrade(ctx context.Context, user User, known bool) error {
 // maxIdentities is how many one user may have: far more than anybody needs.
 const maxIdentities = 100
 
-func (s *settlement) link(ctx context.Context, user User) error {
+func (s *identityChange) link(ctx context.Context, user User) error {
 	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.Sessions.RecentProof {
 		return notRecent()
 	}
@@ -359,7 +359,7 @@ func notRecent() *Refusal {
 
 // signIn is for the owner of the identity, from a browser that is theirs already or has
 // no user.
-func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome) error {
+func (s *identityChange) signIn(ctx context.Context, owned Identity, outcome Outcome) error {
 	s.change.Outcome, s.change.UserID = outcome, owned.UserID
 	s.change.Identity.UserID, s.change.Identity.CreatedAt = owned.UserID, owned.CreatedAt
 	s.identity = owned
@@ -371,8 +371,8 @@ func (s *settlement) signIn(ctx context.Context, owned Identity, outcome Outcome
 	return s.hook(ctx, s.m.cfg.Hooks.OnSignIn)
 }
 
-// leaveGuest is for an anonymous visitor who turns out to be another user.
-func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User, known bool) error {
+// leaveAnonymous is for an anonymous visitor who turns out to be another user.
+func (s *identityChange) leaveAnonymous(ctx context.Context, owned Identity, guest User, known bool) error {
 	store, conflict := s.m.cfg.Store, s.proof.Conflict
 	if conflict == 0 {
 		conflict = s.m.cfg.Conflict
@@ -381,15 +381,15 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 	case !known:
 		// A guest without a write has nothing to move, nothing to lose, and no session
 		// to end; the tombstone ends their token.
-		s.bury(guest, owned)
+		s.leaveTombstone(guest, owned)
 	case conflict == ConflictReject:
 		return ErrIdentityTaken
 	case conflict == ConflictMerge && s.m.cfg.Hooks.OnMerge != nil:
-		s.change.GuestID = guest.ID
+		s.change.AnonymousID = guest.ID
 		if err := s.signIn(ctx, owned, Merged); err != nil {
 			return err
 		}
-		s.bury(guest, owned)
+		s.leaveTombstone(guest, owned)
 		return s.hook(ctx, s.m.cfg.Hooks.OnMerge)
 	default:
 		if err := store.DeleteSession(ctx, guest.ID, s.visitor.SessionID); err != nil {
@@ -399,13 +399,13 @@ func (s *settlement) leaveGuest(ctx context.Context, owned Identity, guest User,
 	return s.signIn(ctx, owned, SignedIn)
 }
 
-func (s *settlement) bury(guest User, owned Identity) {
+func (s *identityChange) leaveTombstone(guest User, owned Identity) {
 	tombstone := s.m.health.tombstone(guest.ID, owned.UserID, s.now)
-	s.guest = &tombstone
+	s.tombstone = &tombstone
 }
 
 // attach gives the identity to the user of the change.
-func (s *settlement) attach(ctx context.Context) error {
+func (s *identityChange) attach(ctx context.Context) error {
 	s.change.Identity.UserID = s.change.UserID
 	identity := s.change.Identity
 	identity.Secret = s.proof.Secret
@@ -419,7 +419,7 @@ func (s *settlement) attach(ctx context.Context) error {
 
 // open makes the new session and its token. The token comes before the commit: if it
 // cannot be issued, the change is rolled back.
-func (s *settlement) open(ctx context.Context) error {
+func (s *identityChange) open(ctx context.Context) error {
 	began := s.now
 	if !s.began.IsZero() {
 		began = s.began
@@ -462,10 +462,10 @@ func (s *settlement) open(ctx context.Context) error {
 	if c.UserID != s.visitor.UserID && s.change.Outcome != Merged {
 		return nil
 	}
-	return s.m.data.putDown(ctx, s.data, s.claims)
+	return s.m.data.save(ctx, s.data, s.claims)
 }
 
-func (s *settlement) hook(ctx context.Context, hook func(context.Context, Change) error) error {
+func (s *identityChange) hook(ctx context.Context, hook func(context.Context, Change) error) error {
 	if hook == nil {
 		return nil
 	}
@@ -488,14 +488,14 @@ func (e *hookError) Error() string {
 func (e *hookError) Unwrap() error { return e.err }
 
 // translate tells errors of the app from errors of the store.
-func (s *settlement) translate(err error) error {
+func (s *identityChange) translate(err error) error {
 	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrIdentityTaken) {
 		return err
 	}
 	if _, ok := errors.AsType[*hookError](err); ok {
 		return err
 	}
-	if errors.Is(err, errRaced) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, errRaced) || errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrNotFound) {
 		return &Refusal{Status: http.StatusConflict, Reason: "raced", Err: err,
 			Text: texts.Of("error.raced")}
 	}

@@ -54,13 +54,13 @@ func (s *shared) emit(r *http.Request, e Event) {
 			e.UserID, e.SessionID, e.ActorID = c.UserID, c.SessionID, c.Actor
 		}
 	}
-	s.tell(r.Context(), e)
+	s.emitCtx(r.Context(), e)
 }
 
 // ours are the reasons of refusals that are no visitor's doing.
 var ours = []string{reasonStoreDown, reasonConstraint, "internal"}
 
-func (s *shared) tell(ctx context.Context, e Event) {
+func (s *shared) emitCtx(ctx context.Context, e Event) {
 	if e.Outcome == Failed || e.Outcome == Refused && slices.Contains(ours, e.Reason) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "walkin: "+string(e.Outcome), slog.String("reason", e.Reason), slog.Any("error", e.Err))
 	}
@@ -87,12 +87,12 @@ func (s *shared) sometimes(ctx context.Context, e Event) {
 	}
 	s.mu.Unlock()
 	if !told {
-		s.tell(ctx, e)
+		s.emitCtx(ctx, e)
 	}
 }
 
 // skipped tells the operator why a visitor without a user got none.
-func (s *shared) skipped(r *http.Request, f finding, reason string) {
+func (s *shared) skipped(r *http.Request, f authResult, reason string) {
 	if s.cfg.OnEvent == nil {
 		return
 	}

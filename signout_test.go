@@ -36,7 +36,7 @@ func TestSignOutBesideABearer(t *testing.T) {
 		{"one that is over", func(s *site) string {
 			c := resident(s, "anonymous")
 			token := c.Cookie(anonName)
-			c.Act("/out", nil)
+			c.Post("/out", nil)
 			return "Bearer " + token
 		}, 303},
 		{"a live one", func(s *site) string { return "Bearer " + resident(s, "anonymous").Cookie(anonName) }, 303},
@@ -103,7 +103,7 @@ func TestSignOutAtTheLimit(t *testing.T) {
 			mux.HandleFunc("/", who)
 			mux.Handle(at, s.SignOutHandler())
 			c := resident(s, kind).From(here).On(s.Handler(mux))
-			if r := c.Act(at, nil); r.StatusCode != http.StatusSeeOther || len(c.Cookies()) > 0 {
+			if r := c.Post(at, nil); r.StatusCode != http.StatusSeeOther || len(c.Cookies()) > 0 {
 				t.Errorf("%s by %s: got %d and %v, want 303 and an empty jar", at, kind, r.StatusCode, c.Cookies())
 			}
 			if got := s.store.rows(t); got != rows {
@@ -114,7 +114,7 @@ func TestSignOutAtTheLimit(t *testing.T) {
 	s := newSite(t, rowsAnHour(1))
 	s.actFrom(here)
 	for _, at := range []string{"/note", "/outbox", "/about", "/sign-out/reasons", "/clock/out"} {
-		if r := resident(s, "provisional").From(here).On(s.Handler(s.routes())).Act(at, nil); r.StatusCode != http.StatusTooManyRequests {
+		if r := resident(s, "provisional").From(here).On(s.Handler(s.routes())).Post(at, nil); r.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("%s: got %d, want 429: it is no sign-out", at, r.StatusCode)
 		}
 	}
@@ -136,14 +136,14 @@ func TestSignOutBelowAPath(t *testing.T) {
 			site, at = http.StripPrefix("/app", site), "/app/bye"
 		}
 		c := resident(s, "provisional").From(here).On(site)
-		if r := c.Act(at, nil); r.StatusCode != http.StatusSeeOther || s.store.rows(t) != 1 {
+		if r := c.Post(at, nil); r.StatusCode != http.StatusSeeOther || s.store.rows(t) != 1 {
 			t.Errorf("%s: got %d and %d rows, want 303 and no new row", name, r.StatusCode, s.store.rows(t))
 		}
 	}
 }
 
 // TestSignOutEndsFlows holds that what a browser has begun ends with its sign-out:
-// what is bound to the session, to the cookie of Bind, and the cookies of others.
+// what is bound to the session, to the cookie of StartFlow, and the cookies of others.
 func TestSignOutEndsFlows(t *testing.T) {
 	none := func(*site, *walkintest.Client) {}
 	visit := func(s *site, c *walkintest.Client) { c.On(s.Handler(s.routes())).Visit("/") }
@@ -153,7 +153,7 @@ func TestSignOutEndsFlows(t *testing.T) {
 	}{
 		{"nobody", none, none},
 		{"nobody who opens a page", none, visit},
-		{"nobody who becomes a user", none, func(s *site, c *walkintest.Client) { visit(s, c); c.On(s.Handler(s.routes())).Act("/note", nil) }},
+		{"nobody who becomes a user", none, func(s *site, c *walkintest.Client) { visit(s, c); c.On(s.Handler(s.routes())).Post("/note", nil) }},
 		{"an anonymous user", visit, none},
 		{"a permanent user", func(s *site, c *walkintest.Client) { s.prove(c, "ann") }, none},
 	} {
@@ -174,7 +174,7 @@ func TestSignOutEndsFlows(t *testing.T) {
 			c.SetCookie("__Host-draft", "1")
 			c.SetCookie("theirs", "1")
 			c.SetCookie("kept", "1")
-			r := c.Act("/out", nil)
+			r := c.Post("/out", nil)
 			if r.StatusCode != http.StatusSeeOther || len(c.Cookies()) != 2 || c.Cookie("kept") == "" || c.Cookie("__Host-draft") != "" {
 				t.Errorf("got %d and a jar with %v", r.StatusCode, c.Cookies())
 			}

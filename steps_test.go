@@ -32,7 +32,7 @@ func everyCalls() []everyCall {
 			for i := 0; i < len(words); i += 2 {
 				form.Set(words[i], words[i+1])
 			}
-			return answered(s.t, c.Act(path, form))
+			return answered(s.t, c.Post(path, form))
 		}
 	}
 	byID := func(do func(s *site, ctx context.Context, id uuid.UUID) error) func(*site, *walkintest.Client) string {
@@ -132,7 +132,7 @@ func TestEveryStepFails(t *testing.T) {
 					if after := fmt.Sprint(c.Cookies()); after != jar {
 						t.Errorf("%s, step %d of %v: the jar: got %v, want %v", step, i+1, steps, after, jar)
 					}
-					if after := body(t, c.Fetch("/")); after != who && !(call.ends && step == "Lookup") {
+					if after := body(t, c.Fetch("/")); after != who && !(call.ends && step == "LookupSession") {
 						t.Errorf("%s, step %d of %v: got %q, want %q", step, i+1, steps, after, who)
 					}
 					if _, err := s.store.Store.Identity(t.Context(), "test", "new"); !errors.Is(err, walkin.ErrNotFound) {

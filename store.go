@@ -56,31 +56,31 @@ type Store interface {
 	// nothing behind but what it does through its context.
 	InTx(ctx context.Context, fn func(ctx context.Context) error) error
 
-	// Lookup returns a session if it is alive, in one query by primary key, on the
+	// LookupSession returns a session if it is alive, in one query by primary key, on the
 	// primary: a replica that lags would sign users out.
 	//
-	// It returns the session when it belongs to the user, ErrSuperseded when the user
+	// It returns the session when it belongs to the user, ErrSessionEnded when the user
 	// is known without it or was deleted, and ErrNotFound when the user was never
 	// stored. It reports what is stored, also sessions that have expired. Those that
-	// EndSessionsBefore of a [DatabaseStore] has ended are ErrSuperseded. The session
+	// EndSessionsBefore of a [DatabaseStore] has ended are ErrSessionEnded. The session
 	// says whether its user is anonymous.
-	Lookup(ctx context.Context, userID, sessionID uuid.UUID) (Session, error)
+	LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (Session, error)
 
-	// Persist creates an anonymous user and their first session together. It is
+	// CreateAnonymous creates an anonymous user and their first session together. It is
 	// idempotent: when both are there already, as when two replicas do the same, it
 	// changes nothing, and created is false. When the user is there without this
-	// session, or was deleted, it changes nothing and returns ErrSuperseded: an old
+	// session, or was deleted, it changes nothing and returns ErrSessionEnded: an old
 	// token never opens a new session.
-	Persist(ctx context.Context, user User, session Session) (created bool, err error)
+	CreateAnonymous(ctx context.Context, user User, session Session) (created bool, err error)
 
 	// CreateUser creates a user without a session. If the user ID is taken or was
-	// deleted, the error is ErrSuperseded.
+	// deleted, the error is ErrSessionEnded.
 	CreateUser(ctx context.Context, user User) error
 
-	// User returns a user, or ErrNotFound. Inside InTx it locks the user until the
+	// LockUser returns a user, or ErrNotFound. Inside InTx it locks the user until the
 	// transaction ends: of two transactions that ask for one user, the second waits,
 	// and then sees what the first did.
-	User(ctx context.Context, id uuid.UUID) (User, error)
+	LockUser(ctx context.Context, id uuid.UUID) (User, error)
 
 	// SetAnonymous sets whether a user is anonymous: false once they have an identity.
 	// A user who does not exist is ErrNotFound.
@@ -98,12 +98,12 @@ type Store interface {
 	UserSessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
 
 	// CreateSession adds a session to a user. A user who does not exist is ErrNotFound;
-	// a session ID that is taken is ErrSuperseded.
+	// a session ID that is taken is ErrSessionEnded.
 	CreateSession(ctx context.Context, session Session) error
 
 	// RenewSession moves a session's RenewedAt and ExpiresAt and its user's SeenAt, and
 	// nothing else. A session that does not exist, or is another user's, is
-	// ErrSuperseded: a renewal never revives a session that has ended.
+	// ErrSessionEnded: a renewal never revives a session that has ended.
 	RenewSession(ctx context.Context, session Session) error
 
 	// DeleteSession ends a session of a user. It ignores one that does not exist, or is
@@ -177,11 +177,11 @@ type Session struct {
 	RenewedAt time.Time // when its token was last re-issued
 	ExpiresAt time.Time
 
-	// Anonymous is that of the user, in what Lookup returns. It is not stored with the
+	// Anonymous is that of the user, in what LookupSession returns. It is not stored with the
 	// session; nothing else sets or reads it.
 	Anonymous bool
 
-	// BannedUntil is the end of the user's ban. As Anonymous, only Lookup sets it.
+	// BannedUntil is the end of the user's ban. As Anonymous, only LookupSession sets it.
 	BannedUntil time.Time
 }
 
@@ -220,9 +220,9 @@ var (
 	// ErrNotFound: there is no such user, identity or ticket.
 	ErrNotFound = errors.New("walkin: not found")
 
-	// ErrSuperseded: the session has ended, its user was deleted, or the user goes on
+	// ErrSessionEnded: the session has ended, its user was deleted, or the user goes on
 	// under another session.
-	ErrSuperseded = errors.New("walkin: session superseded")
+	ErrSessionEnded = errors.New("walkin: session ended")
 
 	// ErrIdentityTaken: the identity has an owner.
 	ErrIdentityTaken = errors.New("walkin: identity taken")

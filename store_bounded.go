@@ -94,7 +94,7 @@ const (
 
 // answered returns an error of a store as Bounded says.
 func answered(err error) error {
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrIdentityTaken) {
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrIdentityTaken) {
 		return err
 	}
 	return storeFailed(err)
@@ -149,20 +149,20 @@ func boundErr(ctx context.Context, call func(context.Context) error) error {
 	return answered(call(ctx))
 }
 
-func (b bounded) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (Session, error) {
-	return bound(ctx, func(ctx context.Context) (Session, error) { return b.inner.Lookup(ctx, userID, sessionID) })
+func (b bounded) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (Session, error) {
+	return bound(ctx, func(ctx context.Context) (Session, error) { return b.inner.LookupSession(ctx, userID, sessionID) })
 }
 
-func (b bounded) Persist(ctx context.Context, user User, session Session) (created bool, err error) {
-	return bound(ctx, func(ctx context.Context) (bool, error) { return b.inner.Persist(ctx, user, session) })
+func (b bounded) CreateAnonymous(ctx context.Context, user User, session Session) (created bool, err error) {
+	return bound(ctx, func(ctx context.Context) (bool, error) { return b.inner.CreateAnonymous(ctx, user, session) })
 }
 
 func (b bounded) CreateUser(ctx context.Context, user User) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateUser(ctx, user) })
 }
 
-func (b bounded) User(ctx context.Context, id uuid.UUID) (User, error) {
-	return bound(ctx, func(ctx context.Context) (User, error) { return b.inner.User(ctx, id) })
+func (b bounded) LockUser(ctx context.Context, id uuid.UUID) (User, error) {
+	return bound(ctx, func(ctx context.Context) (User, error) { return b.inner.LockUser(ctx, id) })
 }
 
 func (b bounded) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {

@@ -53,7 +53,7 @@ func TestStoreErrors(t *testing.T) {
 		{"a hook's own error", "", errors.New("out of paper"), 500, "internal"},
 		{"a hook's own errors", "", manyErrors{"out of paper", "out of ink"}, 500, "internal"},
 		{"a hook that found nothing", "", walkin.ErrNotFound, 500, "internal"},
-		{"a hook that was too late", "", walkin.ErrSuperseded, 500, "internal"},
+		{"a hook that was too late", "", walkin.ErrSessionEnded, 500, "internal"},
 		{"a hook that waits for ever", "", errHang, 503, "store_down"},
 		{"a hook that gave up waiting", "", context.DeadlineExceeded, 500, "internal"},
 		{"a hook that refuses", "", &walkin.Refusal{Status: http.StatusTeapot, Reason: "ban"}, 418, "ban"},
@@ -181,14 +181,14 @@ func TestHangingBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		store := walkin.Bounded(walkin.Bounded(s.store))
-		for at, fault := range map[string]error{"InTx": errHang, "Identity": errHang, "User": errHang} {
+		for at, fault := range map[string]error{"InTx": errHang, "Identity": errHang, "LockUser": errHang} {
 			s.store.failAt(at, fault)
 			start := time.Now()
 			err := store.InTx(t.Context(), func(ctx context.Context) error {
 				if _, err := store.Identity(ctx, "test", "ann"); err != nil && !errors.Is(err, walkin.ErrNotFound) {
 					return err
 				}
-				_, err := store.User(ctx, uuid.New())
+				_, err := store.LockUser(ctx, uuid.New())
 				return err
 			})
 			if took := time.Since(start); !errors.Is(err, walkin.ErrUnavailable) || took != 3*time.Second {
@@ -245,7 +245,7 @@ func TestLateClick(t *testing.T) {
 					if kind == "permanent" && outcome == "signed_in" {
 						form = words("name", "ann")
 					}
-					if got := body(t, c.Act("/prove", form)); got != outcome {
+					if got := body(t, c.Post("/prove", form)); got != outcome {
 						t.Fatalf("got %q, want %q", got, outcome)
 					}
 					users := s.store.rows(t)
@@ -269,7 +269,7 @@ func TestLateClick(t *testing.T) {
 	s := newSite(t)
 	c := resident(s, "permanent")
 	late := carrying(s, permName, c.Cookie(permName))
-	c.Act("/out", url.Values{})
+	c.Post("/out", url.Values{})
 	if r := act(late, "/prove?name=free"); body(t, r) != "signed_up" {
 		t.Errorf("after a sign-out: got %d %q, want signed_up", r.StatusCode, body(t, r))
 	}
@@ -296,7 +296,7 @@ func TestSignOutBuriesNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.store.User(t.Context(), identity.UserID); err != nil {
+	if _, err := s.store.LockUser(t.Context(), identity.UserID); err != nil {
 		t.Errorf("the account: got %v", err)
 	}
 	if r := act(c, "/members"); r.StatusCode != http.StatusOK {

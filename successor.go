@@ -32,13 +32,13 @@ func successorKey(bound string) string { return "successor:" + bound }
 
 // succeed keeps the successor of the session that has ended, and of the flow that has
 // come to its end, for [Middleware.again] and [Middleware.CameFrom].
-func (s *settlement) succeed(ctx context.Context) error {
+func (s *identityChange) succeed(ctx context.Context) error {
 	var names []string
 	if s.endsOld {
-		names = append(names, boundToSession(s.visitor))
+		names = append(names, sessionFlowID(s.visitor))
 	}
-	if s.proof.Binding != "" && (len(names) == 0 || s.proof.Binding != names[0]) {
-		names = append(names, s.proof.Binding)
+	if s.proof.FlowID != "" && (len(names) == 0 || s.proof.FlowID != names[0]) {
+		names = append(names, s.proof.FlowID)
 	}
 	if len(names) == 0 {
 		return nil
@@ -51,7 +51,7 @@ func (s *settlement) succeed(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		err := s.m.cfg.Store.PutTicket(ctx, Ticket{Key: successorKey(name), Data: data, ExpiresAt: s.now.Add(boundFor)})
+		err := s.m.cfg.Store.PutTicket(ctx, Ticket{Key: successorKey(name), Data: data, ExpiresAt: s.now.Add(flowLifetime)})
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) 
 		if c.SessionID == session {
 			return true, nil
 		}
-		next, err := m.health.successor(r.Context(), boundToSession(Claims{SessionID: session}))
+		next, err := m.health.successor(r.Context(), sessionFlowID(Claims{SessionID: session}))
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
 		} else if err != nil {
@@ -102,10 +102,10 @@ func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) 
 // It opens no session. It fails closed, with the refusal that Redeem returned: after a
 // sign-out, here or anywhere, a deletion or an unlinking that session has ended.
 func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p Proof, refusal error) (Outcome, error) {
-	if p.Binding == "" {
+	if p.FlowID == "" {
 		return "", refusal
 	}
-	first, err := m.health.successor(r.Context(), p.Binding)
+	first, err := m.health.successor(r.Context(), p.FlowID)
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && (first.Provider != p.Provider || first.Subject != p.Subject):
 		return "", refusal
@@ -114,7 +114,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	}
 	has := v.claims.Load() != nil && v.claims.Load().SessionID == first.SessionID
 	if !has {
-		if ok, err := m.shows(r, v, p.Binding, first); err != nil {
+		if ok, err := m.shows(r, v, p.FlowID, first); err != nil {
 			return "", storeFailed(err)
 		} else if !ok {
 			return "", refusal
@@ -125,7 +125,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	now := time.Now()
 	session, err := m.health.lookup(r.Context(), claims)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSuperseded), err == nil && now.After(session.ExpiresAt.Add(leeway)):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded), err == nil && now.After(session.ExpiresAt.Add(leeway)):
 		return "", refusal
 	case err != nil:
 		return "", storeFailed(err)
@@ -139,14 +139,14 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	if err := m.data.reload(r.Context(), claims); err != nil {
 		return "", storeFailed(err)
 	}
-	unjudged := v.standing == unverifiable
+	unverified := v.status == unverifiable
 	m.issuer.remember(v, token, claims)
 	if v.bearer {
 		response.NoStore(w.Header(), "no-store")
 		m.issuer.hand(v, token, claims)
 		return first.Outcome, nil
 	}
-	m.setPermanent(w, r, v, token, claims, now, unjudged)
+	m.setPermanent(w, r, v, token, claims, now, unverified)
 	return first.Outcome, nil
 }
 
@@ -155,15 +155,15 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 // both. A browser that has another user by now keeps that session.
 func (m *Middleware) shows(r *http.Request, v *visit, bound string, first successor) (bool, error) {
 	if c := v.claims.Load(); c != nil && !c.Provisional {
-		next, err := m.health.successor(r.Context(), boundToSession(*c)) // it was alive when the request came in
+		next, err := m.health.successor(r.Context(), sessionFlowID(*c)) // it was alive when the request came in
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
 		}
 		return err == nil && next.SessionID == first.SessionID, err
 	}
-	if v.entry != nil && boundToSession(v.entry.claims) == bound {
+	if v.entry != nil && sessionFlowID(v.entry.claims) == bound {
 		return true, nil
 	}
-	value, ok := m.cookies.bound(r)
-	return ok && boundToCookie(value) == bound, nil
+	value, ok := m.cookies.flowValue(r)
+	return ok && cookieFlowID(value) == bound, nil
 }

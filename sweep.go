@@ -10,23 +10,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Sweeper is a [Store] that [Middleware.Sweep] can sweep.
-type Sweeper interface {
+// A SweepStore is a [Store] that [Middleware.Sweep] can sweep.
+type SweepStore interface {
 	Store
 
-	// Away returns anonymous users without an identity who were last seen before a
+	// InactiveUsers returns anonymous users without an identity who were last seen before a
 	// time, ordered by SeenAt ascending, starting after the given user; at most limit
 	// of them. The zero User starts at the beginning.
 	//
 	// It is called inside InTx and locks the users it returns until the end. It skips
 	// users whom another transaction has locked, where the database can do that: that
 	// transaction may be saving them.
-	Away(ctx context.Context, before time.Time, after User, limit int) ([]User, error)
+	InactiveUsers(ctx context.Context, before time.Time, after User, limit int) ([]User, error)
 
-	// DeleteAway deletes users that Away returned in this transaction, with
+	// DeleteInactive deletes users that InactiveUsers returned in this transaction, with
 	// their sessions, and leaves no tombstones: no token of theirs can be
 	// alive.
-	DeleteAway(ctx context.Context, users []User) error
+	DeleteInactive(ctx context.Context, users []User) error
 
 	// DeleteExpired deletes what expired before a time: sessions, their data where the
 	// store keeps it, tombstones and tickets. It uses transactions of about batch rows
@@ -68,9 +68,9 @@ type SweepOptions struct {
 // what expired. The error, which the event Swept has too, says how many stayed and
 // names some.
 //
-// It needs a store that is a [Sweeper]; those of this project are.
+// It needs a store that is a [SweepStore]; those of this project are.
 func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, err error) {
-	store, ok := ability[Sweeper](m.cfg.Store)
+	store, ok := ability[SweepStore](m.cfg.Store)
 	if !ok {
 		return 0, fmt.Errorf("walkin: a store of type %T cannot be swept", m.cfg.Store.(bounded).inner)
 	}
@@ -106,14 +106,14 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 		err = errors.Join(err, expired)
 	}
 	if !opts.DryRun && (swept > 0 || err != nil) {
-		m.tell(ctx, Event{Outcome: Swept, Count: swept, Err: err})
+		m.emitCtx(ctx, Event{Outcome: Swept, Count: swept, Err: err})
 	}
 	return swept, err
 }
 
 // sweepUsers goes through the users who were last seen before a time. A batch
 // that fails is halved, down to the user who cannot go.
-func (m *Middleware) sweepUsers(ctx context.Context, store Sweeper, opts SweepOptions, before time.Time) (swept int, err error) {
+func (m *Middleware) sweepUsers(ctx context.Context, store SweepStore, opts SweepOptions, before time.Time) (swept int, err error) {
 	var last User
 	var stuck stuckUsers
 	for size := opts.Batch; ; {
@@ -138,10 +138,10 @@ func (m *Middleware) sweepUsers(ctx context.Context, store Sweeper, opts SweepOp
 }
 
 // sweepBatch takes one batch, and returns how many went and who was looked at.
-func (m *Middleware) sweepBatch(ctx context.Context, store Sweeper, opts SweepOptions, before time.Time, after User, size int) (swept int, users []User, err error) {
+func (m *Middleware) sweepBatch(ctx context.Context, store SweepStore, opts SweepOptions, before time.Time, after User, size int) (swept int, users []User, err error) {
 	err = m.cfg.Store.InTx(ctx, func(ctx context.Context) (err error) {
 		swept = 0
-		if users, err = store.Away(ctx, before, after, size); err != nil || len(users) == 0 {
+		if users, err = store.InactiveUsers(ctx, before, after, size); err != nil || len(users) == 0 {
 			users = nil
 			return err
 		}
@@ -155,7 +155,7 @@ func (m *Middleware) sweepBatch(ctx context.Context, store Sweeper, opts SweepOp
 		if opts.DryRun || swept == 0 {
 			return nil
 		}
-		return store.DeleteAway(ctx, gone)
+		return store.DeleteInactive(ctx, gone)
 	})
 	if err != nil {
 		swept = 0
@@ -227,7 +227,7 @@ func (m *Middleware) RunSweeper(ctx context.Context, every time.Duration, opts S
 	defer tick.Stop()
 	for {
 		if _, err := m.Sweep(ctx, opts); err != nil && ctx.Err() == nil {
-			m.tell(ctx, Event{Outcome: Failed, Reason: "sweep", Err: err})
+			m.emitCtx(ctx, Event{Outcome: Failed, Reason: "sweep", Err: err})
 		}
 		select {
 		case <-tick.C:

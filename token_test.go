@@ -949,7 +949,7 @@ func TestTokenExpiry(t *testing.T) {
 }
 
 // mistakes are what can be wrong with a Config.
-var mistakes = []struct {
+var configErrors = []struct {
 	name  string
 	make  func(*walkin.Config)
 	named string
@@ -992,7 +992,7 @@ func TestConfigMistakes(t *testing.T) {
 	if _, err := walkin.New(good()); err != nil {
 		t.Fatalf("none: got %v", err)
 	}
-	for _, tt := range mistakes {
+	for _, tt := range configErrors {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := good()
 			tt.make(&cfg)
@@ -1446,7 +1446,7 @@ func TestRotation(t *testing.T) {
 				home.store.count()
 				removed.told()
 				removed.turnsAway(t, cookieOf(kind), mutation{token: token, ours: true}, userOf(t, token))
-				if got := body(t, c.Act("/", nil)); got != id {
+				if got := body(t, c.Post("/", nil)); got != id {
 					t.Errorf("%s, on the site again: got %q, want %q", kind, got, id)
 				}
 			}
@@ -1523,7 +1523,7 @@ func TestRotationInTwoSteps(t *testing.T) {
 						c := s.browser(s.routes().ServeHTTP)
 						c.Visit("/")
 						if kind != "provisional" {
-							c.Act("/note", nil)
+							c.Post("/note", nil)
 						}
 						if kind == "permanent" {
 							s.prove(c, fmt.Sprint("user", len(all)))
@@ -1535,7 +1535,7 @@ func TestRotationInTwoSteps(t *testing.T) {
 					for on, s := range replicas {
 						for _, c := range all {
 							at := c.On(s.Handler(s.routes()))
-							for _, r := range []*http.Response{at.Visit("/"), at.Act("/", nil)} {
+							for _, r := range []*http.Response{at.Visit("/"), at.Post("/", nil)} {
 								if got := body(t, r); got != c.id {
 									t.Fatalf("%s, on replica %d: %s, got %q, want %q", step.name, on, c.what, got, c.id)
 								}
@@ -1689,7 +1689,7 @@ func TestKeySkew(t *testing.T) {
 				if got := fmt.Sprint(c.Cookies()); got != jar {
 					t.Errorf("%s: the jar: got %v, want %v", kind, got, jar)
 				}
-				if got := body(t, c.Act("/note", nil)); got != id {
+				if got := body(t, c.Post("/note", nil)); got != id {
 					t.Errorf("%s, at home again: got %q, want %q", kind, got, id)
 				}
 			}
@@ -1728,12 +1728,12 @@ func TestClocksApart(t *testing.T) {
 					c := carrying(slow, cookieOf(kind), token)
 					if !tt.taken {
 						slow.turnsAway(t, cookieOf(kind), mutation{token: token, ours: true}, userOf(t, token))
-						if r := c.Act("/note", nil); r.StatusCode != http.StatusUnauthorized || len(r.Header["Set-Cookie"]) > 0 {
+						if r := c.Post("/note", nil); r.StatusCode != http.StatusUnauthorized || len(r.Header["Set-Cookie"]) > 0 {
 							t.Errorf("an act: got %d and %v, want 401 and no cookie", r.StatusCode, r.Header["Set-Cookie"])
 						}
 						return
 					}
-					for _, r := range []*http.Response{c.Visit("/"), c.Fetch("/"), c.Act("/note", nil), c.Visit("/")} {
+					for _, r := range []*http.Response{c.Visit("/"), c.Fetch("/"), c.Post("/note", nil), c.Visit("/")} {
 						if got := body(t, r); got != id {
 							t.Errorf("got %q, want %q", got, id)
 						}
@@ -1742,7 +1742,7 @@ func TestClocksApart(t *testing.T) {
 				})
 				at(t, tt.ahead, store, func(fast *site) { // what the slow one issued, and that nothing was lost
 					c := carrying(fast, cookieOf(kind), token)
-					for _, r := range []*http.Response{c.Visit("/"), c.Act("/note", nil)} {
+					for _, r := range []*http.Response{c.Visit("/"), c.Post("/note", nil)} {
 						if got := body(t, r); got != id {
 							t.Errorf("on the fast replica again: got %q, want %q", got, id)
 						}
@@ -1881,7 +1881,7 @@ func TestAppClaimsRefused(t *testing.T) {
 					}
 				}
 				for _, path := range []string{"/note", "/ensure"} {
-					r := c.Act(path, nil)
+					r := c.Post(path, nil)
 					if r.StatusCode != http.StatusInternalServerError || len(r.Header["Set-Cookie"]) > 0 {
 						t.Errorf("%s: got %d and %v, want 500 and no cookie", path, r.StatusCode, r.Header["Set-Cookie"])
 					}
@@ -2110,7 +2110,7 @@ func TestAccessToken(t *testing.T) {
 				if access, err = ask(t, s, cookieOf(kind), c.Cookie(cookieOf(kind)), "walkin", time.Hour); err != nil {
 					t.Fatal(err)
 				}
-				if r := c.Act("/out", nil); r.StatusCode != http.StatusSeeOther {
+				if r := c.Post("/out", nil); r.StatusCode != http.StatusSeeOther {
 					t.Fatalf("signing out: got %d", r.StatusCode)
 				}
 				act := s.request(http.MethodPost, "/")

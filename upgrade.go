@@ -42,7 +42,7 @@ type Proof struct {
 	// name and a password. If the identity has an owner, even the visitor, the error is
 	// ErrIdentityTaken. Such accounts can be created by the million, so they count for
 	// Config.NewUsers.Limit, and others do not.
-	New bool
+	Chosen bool
 
 	// Device marks the browser as one that has proven this identity, for [KnownDevice].
 	// The mark is a cookie of 180 days; it signs no user in.
@@ -69,10 +69,10 @@ type Proof struct {
 	// error rolls the change back and is returned as it is. It may run more than once.
 	Applied func(ctx context.Context, c Change) error
 
-	// Binding is the name from [Middleware.Bind] that the login flow is bound to; empty
+	// Binding is the name from [Middleware.StartFlow] that the login flow is bound to; empty
 	// binds it to nothing. If the session ends before the change, as by a sign-out, the
 	// flow ends with it.
-	Binding string
+	FlowID string
 
 	// StateChecked allows a change of identity by GET, as in an OAuth callback. It says
 	// that the credential has redeemed a single-use state bound to this session.
@@ -105,10 +105,10 @@ const (
 
 // A Change is a change of identity, as the hooks see it.
 type Change struct {
-	Outcome  Outcome
-	UserID   uuid.UUID // who the visitor is from now on
-	GuestID  uuid.UUID // with Merged: the anonymous user who is about to be deleted
-	Identity Identity  // what was proven; without the secret
+	Outcome     Outcome
+	UserID      uuid.UUID // who the visitor is from now on
+	AnonymousID uuid.UUID // with Merged: the anonymous user who is about to be deleted
+	Identity    Identity  // what was proven; without the secret
 }
 
 // Continue completes every credential: the visitor has proven an identity, and goes on
@@ -124,7 +124,7 @@ type Change struct {
 // Otherwise the error is ErrIdentityTaken or a *[Refusal], both for
 // [Middleware.Refuse]. Within a minute after a session was replaced by one of these,
 // its old token gets ErrIdentityTaken in place of SignedUp: it is a late click from
-// another tab. With Proof.New, a visitor who is not stored yet counts for
+// another tab. With Proof.Chosen, a visitor who is not stored yet counts for
 // Config.NewUsers.Limit.
 //
 // Everything happens in one transaction or not at all, hooks included. The visitor gets
@@ -142,15 +142,15 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
 		strings.Contains(p.Provider+p.Subject, "\x00") || !utf8.ValidString(p.Provider) || !utf8.ValidString(p.Subject):
 		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
-	case m.admission.facts(v, r).Method != request.Act && !p.StateChecked:
+	case m.admission.facts(v, r).Method != request.Write && !p.StateChecked:
 		return "", safeMethod()
-	case m.admission.whyNotAct(v, r) != nil:
-		return "", m.admission.whyNotAct(v, r)
-	case v.standing == unreachable, v.unsure:
+	case m.admission.writeRefusal(v, r) != nil:
+		return "", m.admission.writeRefusal(v, r)
+	case v.status == unreachable, v.unsure:
 		return "", storeDown(nil)
-	case v.standing == conflicting:
+	case v.status == conflicting:
 		return "", m.admission.twoUsers()
-	case v.reason() == "clock_skew", v.standing == foreign:
+	case v.reason() == "clock_skew", v.status == foreign:
 		// Whose request this is cannot be told here and now: a new account for a
 		// visitor who has one would take theirs away.
 		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason()}
@@ -158,15 +158,15 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", errors.New("walkin: Continue was called after the response began")
 	}
 	m.health.prepare(r.Context())
-	s := &settlement{m: m, proof: p, now: m.health.earlier(time.Now()), unjudged: v.standing == unverifiable || v.standing == suspended}
-	if s.unjudged {
-		s.unknown = m.verifier.mayBeSomebody(r)
+	s := &identityChange{m: m, proof: p, now: m.health.earlier(time.Now()), unverified: v.status == unverifiable || v.status == suspended}
+	if s.unverified {
+		s.unknown = m.verifier.refuseUnverified(r)
 	}
 	if c := v.claims.Load(); c != nil && !(v.lost && m.cfg.Sessions.NoRevival) {
 		s.visitor, s.lost = *c, v.lost
-	} else if v.standing == lost && !v.entry.claims.Anonymous && !m.cfg.Sessions.NoRevival {
+	} else if v.status == lost && !v.entry.claims.Anonymous && !m.cfg.Sessions.NoRevival {
 		s.owner = v.entry.claims.UserID
-	} else if v.standing == superseded && v.entry != nil {
+	} else if v.status == sessionEnded && v.entry != nil {
 		s.ended = v.entry.claims
 	}
 	// A self-asserted account is a row that anyone can have, and one that no sweep
@@ -175,25 +175,25 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	// there. A visitor who has proven who they are is never refused for a crowd, also
 	// where they are new: to an app that has just put walkin in front of its accounts,
 	// all of their owners are.
-	var taken takenRows
-	if p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
+	var taken reservation
+	if p.Chosen && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
 		if own := v.more(); own.reserved {
-			taken, own.taken, own.reserved = own.taken, takenRows{}, false
+			taken, own.taken, own.reserved = own.taken, reservation{}, false
 		} else {
-			taken, s.full = m.limits.takeRowOrAsk(r, s.now)
+			taken, s.full = m.limits.takeNewUserOrChallenge(r, s.now)
 		}
 	}
 	// So is every sign-in of a browser that is not signed in: a session is a row, and
 	// an anonymous user leaves a tombstone. A browser that is signed in has a limit of
 	// its own, which no other client can use up.
-	var signIn takenRows
-	if !p.New && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
+	var signIn reservation
+	if !p.Chosen && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
 		var refusal *Refusal
 		if signIn, refusal = m.limits.takeSignIn(r, p, s.now); refusal != nil {
 			return "", refusal
 		}
 	}
-	var change takenRows
+	var change reservation
 	if s.visitor.UserID != uuid.Nil && !s.visitor.Anonymous {
 		var refusal *Refusal
 		if change, refusal = m.limits.takeChange(r, s.visitor, s.now); refusal != nil {
@@ -205,21 +205,21 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	// deleted at the moment we lock them. Then the state has changed, and the same
 	// change is decided again by the new one.
 	for range 3 {
-		err = m.cfg.Store.InTx(r.Context(), s.settle)
+		err = m.cfg.Store.InTx(r.Context(), s.apply)
 		if !errors.Is(err, errRaced) {
 			break
 		}
 	}
 	if !s.created {
-		m.limits.returnRow(r, taken, s.now)
+		m.limits.giveBack(r, taken, s.now)
 	}
 	// Only what was certainly not made: a client that hangs up on the store every time
 	// gets nothing back.
 	if !s.opened || !s.opensAnother() {
-		m.limits.returnRow(r, signIn, s.now)
+		m.limits.giveBack(r, signIn, s.now)
 	}
 	if !s.opened {
-		m.limits.returnRow(r, change, s.now)
+		m.limits.giveBack(r, change, s.now)
 	}
 	if errors.Is(err, ErrRedeemed) {
 		return m.again(w, r, v, p, err)
@@ -228,11 +228,11 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", s.translate(err)
 	}
 	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
-		if err := m.data.forget(r.Context()); err != nil {
+		if err := m.data.clear(r.Context()); err != nil {
 			return "", err
 		}
 	}
-	m.goOn(w, r, v, s)
+	m.finish(w, r, v, s)
 	return s.change.Outcome, nil
 }
 
@@ -240,15 +240,15 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 // is about to bring to all replicas.
 const newKeyFor = 10 * time.Minute
 
-// mayBeSomebody returns the refusal of a new account for a visitor whose cookie cannot
+// refuseUnverified returns the refusal of a new account for a visitor whose cookie cannot
 // be verified, or nil where they get one all the same.
 //
 // Behind a permanent cookie there may be an account already: fails closed. An anonymous
 // one may be another app's on the same host, or of a key that was lost, and its visitor
 // could not sign up until it expires. So they wait while a rotation may be under way,
 // and may sign up afterwards; the cookie stays.
-func (vr *verifier) mayBeSomebody(r *http.Request) *Refusal {
-	var b brought
+func (vr *verifier) refuseUnverified(r *http.Request) *Refusal {
+	var b requestCredentials
 	b.read(r.Header, vr)
 	wait := time.Duration(0)
 	for as, c := range b.both {
@@ -259,7 +259,7 @@ func (vr *verifier) mayBeSomebody(r *http.Request) *Refusal {
 			case as == asPermanent:
 				return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
 			default:
-				wait = max(wait, newKeyFor-vr.strangers.age(value, vr.clock()))
+				wait = max(wait, newKeyFor-vr.unknownKeys.age(value, vr.clock()))
 			}
 		}
 	}
@@ -273,30 +273,30 @@ func (vr *verifier) mayBeSomebody(r *http.Request) *Refusal {
 // strangers remember when a key that is not ours was first seen here, by the first
 // segment of its tokens. Their number is fixed, since anybody can make up keys. Filling
 // it makes new keys look old, and that lets visitors in.
-type strangers struct {
+type unknownKeys struct {
 	seed  maphash.Seed
 	first [1024]atomic.Int64 // by Middleware.clock, one more; 0: none yet
 }
 
 // age returns how long ago the key of a token was first seen, which may be now.
-func (s *strangers) age(token string, now int64) time.Duration {
+func (s *unknownKeys) age(token string, now int64) time.Duration {
 	header, _, _ := strings.Cut(token, ".")
 	first := &s.first[maphash.String(s.seed, header)%uint64(len(s.first))]
 	first.CompareAndSwap(0, now+1)
 	return time.Duration(now + 1 - first.Load())
 }
 
-// goOn gives the visitor the session that a settlement has opened.
-func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *settlement) {
+// finish gives the visitor the session that an identity change has opened.
+func (m *Middleware) finish(w http.ResponseWriter, r *http.Request, v *visit, s *identityChange) {
 	if v.entry != nil && s.endsOld {
 		m.verifier.over(v.entry)
-		m.data.drop(r.Context(), s.visitor)
+		m.data.deleteSessionData(r.Context(), s.visitor)
 	}
 	switch s.change.Outcome {
 	case Upgraded, Unlinked:
-		m.data.dropOthers(r.Context(), s.change.UserID, s.claims.SessionID)
+		m.data.deleteOtherSessionData(r.Context(), s.change.UserID, s.claims.SessionID)
 	case Merged:
-		m.data.dropOthers(r.Context(), s.change.GuestID, uuid.Nil)
+		m.data.deleteOtherSessionData(r.Context(), s.change.AnonymousID, uuid.Nil)
 	}
 	access := time.Duration(0)
 	if v.entry != nil && v.entry.access && s.change.Outcome == Unlinked {
@@ -319,7 +319,7 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 			m.issuer.hand(v, text, c)
 		}
 	} else {
-		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unjudged)
+		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unverified)
 		if s.proof.Device {
 			m.setCookies(w, v, m.devices.mark(r, s.identity))
 		}
@@ -327,15 +327,15 @@ func (m *Middleware) goOn(w http.ResponseWriter, r *http.Request, v *visit, s *s
 	if s.revived {
 		m.emit(r, Event{Outcome: Revived, UserID: s.change.UserID, SessionID: s.claims.SessionID})
 	}
-	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, GuestID: s.change.GuestID,
+	m.emit(r, Event{Outcome: s.change.Outcome, UserID: s.change.UserID, AnonymousID: s.change.AnonymousID,
 		SessionID: s.claims.SessionID, Provider: s.proof.Provider})
 }
 
 // setPermanent gives a browser the token of a permanent user, in place of all that it
 // had. An anonymous cookie that could not be verified stays.
-func (m *Middleware) setPermanent(w http.ResponseWriter, r *http.Request, v *visit, token string, c Claims, now time.Time, unjudged bool) {
+func (m *Middleware) setPermanent(w http.ResponseWriter, r *http.Request, v *visit, token string, c Claims, now time.Time, unverified bool) {
 	m.setCookies(w, v, m.cookies.carry(token, c, now))
-	if !unjudged {
+	if !unverified {
 		m.setCookies(w, v, m.cookies.clear(m.cookies.anonymous))
 	}
 	if len(r.CookiesNamed(m.cookies.binding)) > 0 {

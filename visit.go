@@ -17,21 +17,21 @@ import (
 // is one allocation, and its size decides the size class: TestVisitIsSmall.
 type visit struct {
 	context.Context
-	claims   atomic.Pointer[Claims]       // nil: no user; what it points to never changes
-	home     *home                        // whose visit it is; nil when made by NewContext
-	request  atomic.Pointer[http.Request] // nil when made by NewContext, on a returning visitor's short way, and after the request
-	entry    *entry                       // the cache entry of a token that verified, or nil
-	url      *url.URL                     // as Handler saw it; nil outside of it
-	rest     atomic.Pointer[rare]         // nil on a returning visitor's short way, until it is needed: see more
-	handled  bool                         // by Handler: what was to be decided is
-	standing standing                     // how the visitor's token was found
-	lost     bool                         // the store has never heard of the user, who is anonymous
-	unsure   bool                         // the store is not the one that knows the session: nothing is written
-	bearer   bool                         // the token came in the Authorization header, and a new one goes into the answer
-	minted   bool                         // the visitor's user was made by this very request
-	noJar    bool                         // WithoutCookies: a cookie that is set would not come back
-	handsOff bool                         // another value of the cookie's name cannot be verified: it is not overwritten
-	facts    request.Facts                // who sent the request; not read on a returning visitor's short way
+	claims         atomic.Pointer[Claims]       // nil: no user; what it points to never changes
+	home           *home                        // whose visit it is; nil when made by NewContext
+	request        atomic.Pointer[http.Request] // nil when made by NewContext, on a returning visitor's short way, and after the request
+	entry          *entry                       // the cache entry of a token that verified, or nil
+	url            *url.URL                     // as Handler saw it; nil outside of it
+	rest           atomic.Pointer[rare]         // nil on a returning visitor's short way, until it is needed: see more
+	handled        bool                         // by Handler: what was to be decided is
+	status         tokenStatus                  // how the visitor's token was found
+	lost           bool                         // the store has never heard of the user, who is anonymous
+	unsure         bool                         // the store is not the one that knows the session: nothing is written
+	bearer         bool                         // the token came in the Authorization header, and a new one goes into the answer
+	minted         bool                         // the visitor's user was made by this very request
+	withoutCookies bool                         // WithoutCookies: a cookie that is set would not come back
+	keepCookie     bool                         // another value of the cookie's name cannot be verified: it is not overwritten
+	facts          request.Facts                // who sent the request; not read on a returning visitor's short way
 }
 
 // A home is the middleware that a visit belongs to, as far as the visit has to know it.
@@ -47,7 +47,7 @@ type rare struct {
 	response atomic.Pointer[response.Writer] // the wrapped writer, nil when w was passed through, and after the request
 	issued   *Token                          // for the answer to a bearer
 	ensuring sync.Mutex                      // one Ensure after another
-	taken    takenRows                       // of ReserveAccount
+	taken    reservation                     // of ReserveAccount
 	reserved bool                            // whether there was one
 	ended    atomic.Bool                     // Handler has returned
 	acting   *acting                         // an operator sees the site as the visitor; or nil
@@ -123,7 +123,7 @@ func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 	}
 	if vr.isActing(r) {
 		// Outside of Handler nothing restricts an impersonation: fails closed.
-		return vr.newVisit(r, finding{standing: foreign, reason: "impersonation"})
+		return vr.newVisit(r, authResult{status: foreign, reason: "impersonation"})
 	}
 	now := time.Now()
 	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
@@ -133,35 +133,35 @@ func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 				if c.Name != vr.cookies.name(as == asAnonymous) || c.Value == "" {
 					continue
 				}
-				if f := vr.judge(r, c.Value, vr.cache.Get(c.Value), now, as); f.standing == live {
+				if f := vr.verifyToken(r, c.Value, vr.cache.Get(c.Value), now, as); f.status == live {
 					return vr.newVisit(r, f)
 				}
 			}
 		}
 	}
-	var b brought
+	var b requestCredentials
 	b.read(r.Header, vr)
-	return vr.newVisit(r, vr.look(r, &b, now))
+	return vr.newVisit(r, vr.authenticate(r, &b, now))
 }
 
-func (vr *verifier) newVisit(r *http.Request, f finding) *visit {
+func (vr *verifier) newVisit(r *http.Request, f authResult) *visit {
 	one := &struct { // allocated together
 		visit
 		rare
-	}{visit{Context: r.Context(), home: vr.home, standing: f.standing, bearer: f.bearer,
-		lost: f.lost, unsure: f.unsure, handsOff: f.beside == uncertain, entry: f.entry}, rare{reason: f.reason, err: f.err}}
+	}{visit{Context: r.Context(), home: vr.home, status: f.status, bearer: f.bearer,
+		lost: f.lost, unsure: f.unsure, keepCookie: f.beside == uncertain, entry: f.entry}, rare{reason: f.reason, err: f.err}}
 	v := &one.visit
 	v.rest.Store(&one.rare)
 	v.request.Store(r)
 	switch {
-	case f.standing != live:
+	case f.status != live:
 	case f.lost:
 		// To the store they are as new as a provisional user; and as with one,
 		// their next write stores them.
 		c := f.entry.claims
 		c.Provisional = true
 		v.claims.Store(&c)
-	case f.settled:
+	case f.nowStored:
 		// The token is from before the row. What the store just said is newer.
 		c := f.entry.claims
 		c.Provisional = false
@@ -173,7 +173,7 @@ func (vr *verifier) newVisit(r *http.Request, f finding) *visit {
 }
 
 // become takes the visitor's user away.
-func (v *visit) become(s standing, reason string) {
-	v.standing, v.more().reason = s, reason
+func (v *visit) become(s tokenStatus, reason string) {
+	v.status, v.more().reason = s, reason
 	v.claims.Store(nil)
 }

@@ -37,7 +37,7 @@ func (m *Middleware) IsAlive(ctx context.Context, c Claims) (bool, error) {
 		return !now.After(s.ExpiresAt.Add(leeway)) && !m.verifier.outlived(s.CreatedAt, now) && s.Anonymous == c.Anonymous, nil
 	case errors.Is(err, ErrNotFound):
 		return c.Provisional, nil
-	case errors.Is(err, ErrSuperseded), errors.Is(err, ErrBanned):
+	case errors.Is(err, ErrSessionEnded), errors.Is(err, ErrBanned):
 		return false, nil
 	}
 	return false, err
@@ -94,7 +94,7 @@ func tellAll(channels []chan struct{}) {
 func (w *watchers) watched(e Event) {
 	switch e.Outcome {
 	case Merged:
-		w.changed(e.GuestID)
+		w.changed(e.AnonymousID)
 	case Upgraded, SignedUp, SignedIn, Linked, Unlinked, SignedOut, Deleted, Revived, Banned, Unbanned:
 	default:
 		return

@@ -74,7 +74,7 @@ func TestAPIClients(t *testing.T) {
 						t.Errorf("beside a live cookie: got %v, want %v", got.UserID, id)
 					}
 				}))).Do(r)
-				if r := c.On(s.Handler(s.routes())).Act("/prove", words("name", "new")); r.StatusCode != http.StatusOK {
+				if r := c.On(s.Handler(s.routes())).Post("/prove", words("name", "new")); r.StatusCode != http.StatusOK {
 					t.Errorf("and signing in: got %d, want 200", r.StatusCode)
 				}
 			})

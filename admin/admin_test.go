@@ -74,7 +74,7 @@ func must(t *testing.T, err error) {
 func (o *office) member(name string) (*walkintest.Client, uuid.UUID) {
 	o.t.Helper()
 	c := walkintest.NewClient(o.t, o.site)
-	c.Act("/prove", url.Values{"name": {name}})
+	c.Post("/prove", url.Values{"name": {name}})
 	identity, err := o.store.Identity(o.t.Context(), "email", name)
 	must(o.t, err)
 	return c, identity.UserID
@@ -84,7 +84,7 @@ func (o *office) guest() (*walkintest.Client, uuid.UUID) {
 	o.t.Helper()
 	c := walkintest.NewClient(o.t, o.site)
 	c.Visit("/")
-	word, _, _ := strings.Cut(text(o.t, c.Act("/", nil)), " ")
+	word, _, _ := strings.Cut(text(o.t, c.Post("/", nil)), " ")
 	id, err := uuid.Parse(word)
 	must(o.t, err)
 	return c, id
@@ -114,7 +114,7 @@ func TestWho(t *testing.T) {
 			}
 		}
 		for _, action := range []string{"sign-out", "ban", "unban", "delete", "impersonate"} {
-			r := c.Act("/admin/users/"+memberID.String()+"/"+action, url.Values{"sure": {"yes"}, "reason": {"x"}})
+			r := c.Post("/admin/users/"+memberID.String()+"/"+action, url.Values{"sure": {"yes"}, "reason": {"x"}})
 			if r.StatusCode != 401 && r.StatusCode != 403 {
 				t.Errorf("%s: %s: got %d", name, action, r.StatusCode)
 			}
@@ -155,12 +155,12 @@ func TestActions(t *testing.T) {
 	_, id := o.member("ann@example.com")
 	do := func(id uuid.UUID, action string, form url.Values, status int) {
 		t.Helper()
-		if r := o.operator.Act("/admin/users/"+id.String()+"/"+action, form); r.StatusCode != status {
+		if r := o.operator.Post("/admin/users/"+id.String()+"/"+action, form); r.StatusCode != status {
 			t.Errorf("%s: got %d, want %d", action, r.StatusCode, status)
 		}
 	}
 	do(id, "ban", url.Values{"reason": {"spam"}, "until": {"2999-01-01"}}, 303)
-	u, err := o.store.User(t.Context(), id)
+	u, err := o.store.LockUser(t.Context(), id)
 	if err != nil || u.Ban.Reason != "spam" || u.Ban.Until.Year() != 2999 {
 		t.Errorf("got %+v, %v", u.Ban, err)
 	}
@@ -191,7 +191,7 @@ func TestActions(t *testing.T) {
 	if r := o.operator.Fetch("/admin/"); r.StatusCode != http.StatusForbidden {
 		t.Errorf("the screen as the guest: got %d", r.StatusCode)
 	}
-	o.operator.Act("/.walkin/stop", nil)
+	o.operator.Post("/.walkin/stop", nil)
 	if r := o.operator.Fetch("/admin/"); r.StatusCode != http.StatusOK {
 		t.Errorf("the screen afterwards: got %d", r.StatusCode)
 	}

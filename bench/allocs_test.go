@@ -29,7 +29,7 @@ func TestReturningAllocations(t *testing.T) {
 // A request without our cookies that gets none costs no allocation.
 func TestStrangerAllocations(t *testing.T) {
 	h := newWalkin(t, "HS256").Handler(hello)
-	onAct := newWalkin(t, "HS256", func(cfg *walkin.Config) { cfg.NewUsers.Mint = walkin.MintOnAct }).Handler(hello)
+	onAct := newWalkin(t, "HS256", func(cfg *walkin.Config) { cfg.NewUsers.Mint = walkin.MintOnWrite }).Handler(hello)
 	probe := newRequest("")
 	probe.URL.Path = "/healthz"
 	probe.Header = http.Header{"User-Agent": {"kube-probe/1.32"}, "Accept": {"*/*"}}

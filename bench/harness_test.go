@@ -72,7 +72,7 @@ var keys = sync.OnceValue(func() map[string]key {
 // takes to answer is not measured here.
 type quick struct{ *memstore.Store }
 
-func (quick) Lookup(context.Context, uuid.UUID, uuid.UUID) (walkin.Session, error) {
+func (quick) LookupSession(context.Context, uuid.UUID, uuid.UUID) (walkin.Session, error) {
 	return walkin.Session{}, walkin.ErrNotFound
 }
 

@@ -18,7 +18,7 @@ type counting struct {
 	n *atomic.Int64
 }
 
-func (c counting) Lookup(context.Context, uuid.UUID, uuid.UUID) (walkin.Session, error) {
+func (c counting) LookupSession(context.Context, uuid.UUID, uuid.UUID) (walkin.Session, error) {
 	c.n.Add(1)
 	return walkin.Session{}, walkin.ErrNotFound
 }

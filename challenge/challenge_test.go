@@ -119,7 +119,7 @@ func (s *site) visitor() *walkintest.Client {
 // fill creates the one user that there is room for.
 func (s *site) fill() {
 	s.t.Helper()
-	if r := s.visitor().Act("/first", nil); r.StatusCode != http.StatusOK {
+	if r := s.visitor().Post("/first", nil); r.StatusCode != http.StatusOK {
 		s.t.Fatalf("the first: got %d", r.StatusCode)
 	}
 	s.sent = nil
@@ -139,7 +139,7 @@ var challenged = regexp.MustCompile(`data-challenge="([^"]*)" data-bits="(\d+)"`
 // challengeOf lets a visitor post, and returns what they are asked.
 func (s *site) challengeOf(c *walkintest.Client) (text string, difficulty int) {
 	s.t.Helper()
-	r := c.Act("/notes?a=1", note)
+	r := c.Post("/notes?a=1", note)
 	page := body(s.t, r)
 	m := challenged.FindStringSubmatch(page)
 	if r.StatusCode != http.StatusTooManyRequests || m == nil {
@@ -196,7 +196,7 @@ func TestPass(t *testing.T) {
 	s := newSite(t, memstore.New(), nil)
 	s.fill()
 	c := s.visitor()
-	r := c.Act("/notes?a=1&b=%22", note)
+	r := c.Post("/notes?a=1&b=%22", note)
 	page := body(t, r)
 	if r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Retry-After") == "" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("got %d %v", r.StatusCode, r.Header)
@@ -219,16 +219,16 @@ func TestPass(t *testing.T) {
 	if got := answer(c, html.UnescapeString(text), solve(text, difficulty)); got != http.StatusNoContent {
 		t.Fatalf("the solution: got %d", got)
 	}
-	if r := c.Act("/notes?a=1&b=%22", note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || s.sent[0] != "/notes?a=1&b=%22 "+note.Encode() {
+	if r := c.Post("/notes?a=1&b=%22", note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || s.sent[0] != "/notes?a=1&b=%22 "+note.Encode() {
 		t.Errorf("sent again: got %d and %q", r.StatusCode, s.sent)
 	}
-	if r := c.Act("/more", nil); r.StatusCode != http.StatusOK {
+	if r := c.Post("/more", nil); r.StatusCode != http.StatusOK {
 		t.Errorf("their next act, as somebody who has a row: got %d", r.StatusCode)
 	}
 	// What they solved is spent.
 	other := s.visitor()
 	other.SetCookie("__Host-walkin.pass", c.Cookie("__Host-walkin.pass"))
-	if r := other.Act("/notes", note); r.StatusCode != http.StatusTooManyRequests {
+	if r := other.Post("/notes", note); r.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("a second row by one solution: got %d", r.StatusCode)
 	}
 	if len(s.told) > 0 {
@@ -330,7 +330,7 @@ func TestExpiry(t *testing.T) {
 		pass := c.Cookie("__Host-walkin.pass")
 		time.Sleep(10 * time.Minute)
 		c.SetCookie("__Host-walkin.pass", pass) // a browser that keeps it longer
-		if r := c.Act("/notes", note); r.StatusCode != http.StatusTooManyRequests {
+		if r := c.Post("/notes", note); r.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("a pass of ten minutes ago: got %d", r.StatusCode)
 		}
 	})
@@ -469,7 +469,7 @@ func TestCrowd(t *testing.T) {
 		}
 		far := walkintest.NewClient(t, s).From("198.51.100.1:1")
 		far.Visit("/")
-		far.Act("/first", nil)
+		far.Post("/first", nil)
 		other := walkintest.NewClient(t, s).From("198.51.100.1:1")
 		other.Visit("/")
 		if _, got := s.challengeOf(other); got != 17 {
@@ -536,7 +536,7 @@ func TestPostFromElsewhere(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Site", site)
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
 		w := httptest.NewRecorder()
-		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "new_user_limit"})
 		page := w.Body.String()
 		if got := strings.Contains(page, `id="again"`); got != want || !strings.Contains(page, "data-challenge") {
 			t.Errorf("%s: got a form to send again: %v, want %v", site, got, want)
@@ -597,7 +597,7 @@ func TestSentAgain(t *testing.T) {
 			tt.before(r)
 		}
 		w := httptest.NewRecorder()
-		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "new_user_limit"})
 		page := w.Body.String()
 		got := "-"
 		if strings.Contains(page, `id="again"`) {
@@ -627,7 +627,7 @@ func FuzzSentAgain(f *testing.F) {
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
-		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "new_user_limit"})
 		if !strings.Contains(w.Body.String(), `id="again"`) {
 			return
 		}
@@ -665,7 +665,7 @@ func TestOtherHost(t *testing.T) {
 			r.URL.Path, r.RequestURI = path, path
 			r.Header.Set("Sec-Fetch-Mode", "navigate")
 			w := httptest.NewRecorder()
-			gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+			gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "new_user_limit"})
 			page := w.Body.String()
 			if got := strings.Contains(page, `id="again"`); got != want || strings.Contains(page, "evil.example") != strings.Contains(path, `\`) || strings.Contains(page, `\evil`) {
 				t.Errorf("%s %s: got %s", method, path, page)
@@ -692,7 +692,7 @@ func TestOddParts(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
 		r.RemoteAddr = tt.remote
 		w := httptest.NewRecorder()
-		shown := gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "row_limit"})
+		shown := gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "new_user_limit"})
 		m := challenged.FindStringSubmatch(w.Body.String())
 		if got := append(m, "", "", "")[2]; got != tt.bits || w.Code != http.StatusTooManyRequests || !shown {
 			t.Errorf("%s: got %d and %q bits, want %q", name, w.Code, got, tt.bits)
@@ -741,7 +741,7 @@ func TestCaptcha(t *testing.T) {
 			})
 			s.fill()
 			c := s.visitor()
-			r := c.Act("/notes", note)
+			r := c.Post("/notes", note)
 			page := body(t, r)
 			if !strings.Contains(page, `data-sitekey="site"`) || !strings.Contains(page, `data-callback="walkinSolved"`) || strings.Contains(page, "hush") || strings.Contains(page, `data-challenge="A`) {
 				t.Errorf("got %s", page)
@@ -767,7 +767,7 @@ func TestCaptcha(t *testing.T) {
 			if got := answer(c, "", "good"); got != http.StatusNoContent {
 				t.Fatalf("got %d", got)
 			}
-			if r := c.Act("/notes", note); r.StatusCode != http.StatusOK {
+			if r := c.Post("/notes", note); r.StatusCode != http.StatusOK {
 				t.Errorf("sent again: got %d", r.StatusCode)
 			}
 		})

@@ -240,7 +240,7 @@ func TestWritesAreLimited(t *testing.T) {
 		defer db.Close()
 		act := func(c *walkintest.Client, path, text string) (int, string) {
 			t.Helper()
-			r := c.Act(path, url.Values{"text": {text}})
+			r := c.Post(path, url.Values{"text": {text}})
 			defer r.Body.Close()
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -279,9 +279,9 @@ func TestWritesAreLimited(t *testing.T) {
 		if n := kept(); n != 99 {
 			t.Errorf("got %d notes, want 99", n)
 		}
-		ann.Act("/upgrade", url.Values{"email": {"ann@example.com"}, "password": {secret}})
+		ann.Post("/upgrade", url.Values{"email": {"ann@example.com"}, "password": {secret}})
 		code, _ := mail.code("ann@example.com")
-		ann.Act("/upgrade/code", url.Values{"code": {code}})
+		ann.Post("/upgrade/code", url.Values{"code": {code}})
 		if status, _ := act(ann, "/notes", "with an account"); status != 303 {
 			t.Errorf("with an account: got %d", status)
 		}
@@ -349,29 +349,29 @@ func TestLeftOpen(t *testing.T) {
 			}
 			answer{response.StatusCode, response.Header.Get("Location"), response.Header, string(body)}.must(t, status, location).has(t, words...)
 		}
-		ann.Act("/notes", url.Values{"text": {"hi"}})
-		must(ann.Act("/upgrade", url.Values{"email": {"ann@example.com"}, "password": {secret}}), 303, "/upgrade/code")
+		ann.Post("/notes", url.Values{"text": {"hi"}})
+		must(ann.Post("/upgrade", url.Values{"email": {"ann@example.com"}, "password": {secret}}), 303, "/upgrade/code")
 		code, _ := mail.code("ann@example.com")
-		must(ann.Act("/upgrade/code", url.Values{"code": {code}}), 303, "/")
+		must(ann.Post("/upgrade/code", url.Values{"code": {code}}), 303, "/")
 		must(ann.Visit("/account/"), 200, "", "Delete my account")
 
 		time.Sleep(10*time.Minute + time.Second)
 		must(ann.Visit("/account/"), 200, "", "Confirm that it is you")
-		must(ann.Act("/notes", url.Values{"text": {"later"}}), 303, "/")
+		must(ann.Post("/notes", url.Values{"text": {"later"}}), 303, "/")
 		for _, path := range []string{"/account/remove", "/account/password", "/account/delete"} {
-			must(ann.Act(path, url.Values{"password": {secret}}), 303, "/signin")
+			must(ann.Post(path, url.Values{"password": {secret}}), 303, "/signin")
 		}
 		must(ann.Visit("/signin?return_to=/account/"), 200, "", "Confirm that it is you", "Password for ann@example.com", "Send a code to ann@example.com")
-		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {"a guess of somebody"}}), 401, "", "Confirm that it is you")
-		must(ann.Act("/signin", url.Values{"email": {"ann@example.com"}, "password": {secret}, "return_to": {"/account/"}}), 303, "/account/")
+		must(ann.Post("/signin", url.Values{"email": {"ann@example.com"}, "password": {"a guess of somebody"}}), 401, "", "Confirm that it is you")
+		must(ann.Post("/signin", url.Values{"email": {"ann@example.com"}, "password": {secret}, "return_to": {"/account/"}}), 303, "/account/")
 		must(ann.Visit("/account/"), 200, "", "Delete my account")
 
 		// The same by a code.
 		time.Sleep(10*time.Minute + time.Second)
-		must(ann.Act("/signin/send", url.Values{"email": {"ann@example.com"}, "return_to": {"/account/"}}), 303, "/signin/code?return_to=%2Faccount%2F")
+		must(ann.Post("/signin/send", url.Values{"email": {"ann@example.com"}, "return_to": {"/account/"}}), 303, "/signin/code?return_to=%2Faccount%2F")
 		must(ann.Visit("/signin/code?return_to=/account/"), 200, "", "Enter the code")
 		code, _ = mail.code("ann@example.com")
-		must(ann.Act("/signin/code", url.Values{"code": {code}, "return_to": {"/account/"}}), 303, "/account/")
+		must(ann.Post("/signin/code", url.Values{"code": {code}, "return_to": {"/account/"}}), 303, "/account/")
 		must(ann.Visit("/signin?return_to=/account/"), 303, "/account/") // nothing left to show
 	})
 }

@@ -112,7 +112,7 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 			},
 			OnMerge: func(ctx context.Context, c walkin.Change) error {
 				// A visitor wrote here, and then signed in to an account that they had.
-				return s.notes.move(ctx, c.GuestID, c.UserID)
+				return s.notes.move(ctx, c.AnonymousID, c.UserID)
 			},
 		},
 		NewUsers: walkin.NewUsers{Limit: newUsers},

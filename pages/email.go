@@ -86,7 +86,7 @@ func (p *Pages) changeEmail(w http.ResponseWriter, r *http.Request) (string, err
 func (p *Pages) replaceEmail(r *http.Request, old walkin.Identity, address string) error {
 	store, token := p.wk.Store(), rand.Text()
 	err := store.InTx(r.Context(), func(ctx context.Context) error {
-		if _, err := store.User(ctx, old.UserID); err != nil { // the lock
+		if _, err := store.LockUser(ctx, old.UserID); err != nil { // the lock
 			return err
 		}
 		added, err := store.Identity(ctx, emailProvider, address)
@@ -187,7 +187,7 @@ func (p *Pages) undo(w http.ResponseWriter, r *http.Request) error {
 		if err := json.Unmarshal(ticket.Data, &undo); err != nil {
 			return err
 		}
-		if _, err := store.User(ctx, undo.User); err != nil { // the lock; the account may be gone
+		if _, err := store.LockUser(ctx, undo.User); err != nil { // the lock; the account may be gone
 			return err
 		}
 		identities, err := store.Identities(ctx, undo.User)

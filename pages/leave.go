@@ -38,7 +38,7 @@ type exportedSession struct {
 func (p *Pages) download(w http.ResponseWriter, r *http.Request) error {
 	c, _ := walkin.FromContext(r.Context())
 	ctx, store := r.Context(), p.wk.Store()
-	user, err := store.User(ctx, c.UserID)
+	user, err := store.LockUser(ctx, c.UserID)
 	if err != nil {
 		return err
 	}

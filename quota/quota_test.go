@@ -127,7 +127,7 @@ func (s *site) left(c *walkintest.Client) string {
 func (s *site) export(c *walkintest.Client, n int) (good int) {
 	s.t.Helper()
 	for range n {
-		switch r := c.On(s).Act("/export", nil); r.StatusCode {
+		switch r := c.On(s).Post("/export", nil); r.StatusCode {
 		case http.StatusOK:
 			good++
 		case http.StatusTooManyRequests, http.StatusSeeOther:
@@ -140,7 +140,7 @@ func (s *site) export(c *walkintest.Client, n int) (good int) {
 
 func (s *site) prove(c *walkintest.Client, name string) {
 	s.t.Helper()
-	if r := c.On(s).Act("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
+	if r := c.On(s).Post("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
 		s.t.Fatalf("proving: got %d", r.StatusCode)
 	}
 }
@@ -177,7 +177,7 @@ func TestTwentyAtOnce(t *testing.T) {
 		a := newSite(t, nil, quota.Config{Limit: 3, By: by})
 		b := newSite(t, a.store, quota.Config{Limit: 3, By: by})
 		c := a.browser()
-		c.Act("/", nil)
+		c.Post("/", nil)
 		var wg sync.WaitGroup
 		for i := range 20 {
 			r := c.NewRequest(http.MethodPost, "/export", nil)
@@ -319,7 +319,7 @@ func TestWithin(t *testing.T) {
 		if r := c.Do(r); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Retry-After") != "1200" {
 			t.Errorf("got %d after %q seconds, want 429 and 1200: the rest of the hour", r.StatusCode, r.Header.Get("Retry-After"))
 		}
-		if r := c.Act("/export", nil); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/sign-up") {
+		if r := c.Post("/export", nil); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/sign-up") {
 			t.Errorf("a person: got %d to %q, want the way to sign up", r.StatusCode, r.Header.Get("Location"))
 		}
 		time.Sleep(20 * time.Minute)
@@ -336,7 +336,7 @@ func TestWithin(t *testing.T) {
 func TestTakesNothing(t *testing.T) {
 	s := newSite(t, nil, quota.Config{Limit: 3})
 	c := s.browser()
-	c.Act("/", nil)
+	c.Post("/", nil)
 	for name, tt := range map[string]struct {
 		method, header, value string
 		want                  int
@@ -362,7 +362,7 @@ func TestTakesNothing(t *testing.T) {
 		t.Errorf("a crawler: got %d", got)
 	}
 	s.store.down.Store(true)
-	if got := c.Act("/export", nil).StatusCode; got != http.StatusServiceUnavailable || s.exports.Load() != before {
+	if got := c.Post("/export", nil).StatusCode; got != http.StatusServiceUnavailable || s.exports.Load() != before {
 		t.Errorf("the store is down: got %d", got)
 	}
 	if got := c.Fetch("/left").StatusCode; got != http.StatusServiceUnavailable {
@@ -387,7 +387,7 @@ func TestNew(t *testing.T) {
 func TestMethods(t *testing.T) {
 	s := newSite(t, nil, quota.Config{Name: "export", Limit: 1})
 	c := s.browser()
-	c.Act("/export", nil)
+	c.Post("/export", nil)
 	for _, method := range []string{http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodGet, http.MethodPost, "FOO"} {
 		before := s.exports.Load()
 		r := c.Do(c.NewRequest(method, "/export", nil))
@@ -404,7 +404,7 @@ func TestPermanentByNetwork(t *testing.T) {
 	c := s.browser()
 	s.prove(c, "ann")
 	for i, want := range []int{200, 200, 429} {
-		if r := c.Act("/export", nil); r.StatusCode != want {
+		if r := c.Post("/export", nil); r.StatusCode != want {
 			t.Errorf("export %d: got %d, want %d", i, r.StatusCode, want)
 		}
 	}

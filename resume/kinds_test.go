@@ -56,7 +56,7 @@ func TestKinds(t *testing.T) {
 			if name == "parts" && shown.Form.Encode() != note.Encode() {
 				t.Errorf("the page is shown %v", shown.Form)
 			}
-			c.On(mux).Act("/publish?walkin_resume=1", url.Values{"another": {"one"}})
+			c.On(mux).Post("/publish?walkin_resume=1", url.Values{"another": {"one"}})
 			if kind != wantKind || got != string(b) {
 				t.Errorf("got %s and %.50q, want %s and %.50q", kind, got, wantKind, b)
 			}
@@ -98,7 +98,7 @@ func TestParsedParts(t *testing.T) {
 			t.Fatalf("with the file %q: got %d, kept %t", file, answer.StatusCode, kept)
 		}
 		s.prove(c, "ann")
-		if c.On(mux).Act("/publish?walkin_resume=1", nil); file == "" && got.Encode() != note.Encode() {
+		if c.On(mux).Post("/publish?walkin_resume=1", nil); file == "" && got.Encode() != note.Encode() {
 			t.Errorf("got %v", got)
 		}
 	}
@@ -124,7 +124,7 @@ func TestNextVisitor(t *testing.T) {
 				s := newSite(t)
 				s.prove(s.browser(), "ann")
 				c := s.browser()
-				c.Act(target, note)
+				c.Post(target, note)
 				old := c.Cookies()
 				if tt.before != "" {
 					s.prove(c, tt.before)
@@ -132,7 +132,7 @@ func TestNextVisitor(t *testing.T) {
 						t.Fatalf("before the sign-out: got %d", r.StatusCode)
 					}
 				}
-				if r := c.Act("/out", nil); r.StatusCode != http.StatusSeeOther || len(c.Cookies()) > 0 {
+				if r := c.Post("/out", nil); r.StatusCode != http.StatusSeeOther || len(c.Cookies()) > 0 {
 					t.Fatalf("signing out: got %d and %v", r.StatusCode, c.Cookies())
 				}
 				restore := func() {
@@ -144,7 +144,7 @@ func TestNextVisitor(t *testing.T) {
 				}
 				check := func(when string) {
 					restore()
-					for _, r := range []*http.Response{c.Visit("/resume"), c.Act(yes, nil)} {
+					for _, r := range []*http.Response{c.Visit("/resume"), c.Post(yes, nil)} {
 						if text := body(t, r); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 || strings.Contains(text, "/publish") {
 							t.Errorf("%s: got %d %s, %q", when, r.StatusCode, text, s.sent)
 						}
@@ -165,17 +165,17 @@ func TestNextVisitor(t *testing.T) {
 		s.prove(s.browser(), "ann")
 		s.prove(s.browser(), "bob")
 		c := s.browser()
-		c.Act(target, note)
+		c.Post(target, note)
 		s.prove(c, "ann")
-		c.Act("/prove", url.Values{"name": {"bob"}})
-		if r := c.Act(yes, nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+		c.Post("/prove", url.Values{"name": {"bob"}})
+		if r := c.Post(yes, nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
 			t.Errorf("got %d, %q", r.StatusCode, s.sent)
 		}
 	})
 	t.Run("signed out everywhere", func(t *testing.T) {
 		s := newSite(t)
 		c := s.browser()
-		c.Act(target, note)
+		c.Post(target, note)
 		s.prove(c, "ann")
 		var claims walkin.Claims
 		c.On(s.Middleware.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -186,7 +186,7 @@ func TestNextVisitor(t *testing.T) {
 		}
 		c.SetCookie("__Host-walkin", "")
 		s.prove(c, "ann")
-		if r := c.Act(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+		if r := c.Post(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
 			t.Errorf("got %d, %q", r.StatusCode, s.sent)
 		}
 	})

@@ -126,7 +126,7 @@ func (s *site) browser() *walkintest.Client {
 
 func (s *site) prove(c *walkintest.Client, name string) {
 	s.t.Helper()
-	if r := c.Act("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
+	if r := c.Post("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
 		s.t.Fatalf("proving %s: got %d", name, r.StatusCode)
 	}
 }
@@ -168,14 +168,14 @@ func TestResume(t *testing.T) {
 			}
 			c := s.browser()
 			guest := s.user(c)
-			r := c.Act(target, note)
+			r := c.Post(target, note)
 			if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != "/sign-up?return_to=%2Fresume" {
 				t.Fatalf("the guest's post: got %d to %q", r.StatusCode, got)
 			}
 			if r := c.Visit("/resume"); r.StatusCode != http.StatusSeeOther {
 				t.Errorf("the page, still a guest: got %d, want the way to sign up", r.StatusCode)
 			}
-			if r := c.Act(yes, nil); r.StatusCode != http.StatusSeeOther {
+			if r := c.Post(yes, nil); r.StatusCode != http.StatusSeeOther {
 				t.Errorf("a guest's yes: got %d, want the way to sign up", r.StatusCode)
 			}
 			s.prove(c, "ann")
@@ -195,7 +195,7 @@ func TestResume(t *testing.T) {
 				t.Errorf("got user %s after %s", user, guest)
 			}
 			for i, want := range []int{http.StatusOK, http.StatusNotFound, http.StatusNotFound} {
-				if r := c.Act(yes, url.Values{"title": {"another"}}); r.StatusCode != want {
+				if r := c.Post(yes, url.Values{"title": {"another"}}); r.StatusCode != want {
 					t.Errorf("yes %d: got %d, want %d", i, r.StatusCode, want)
 				}
 			}
@@ -304,7 +304,7 @@ func TestNotKept(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t)
 			c := s.browser()
-			c.Act("/", nil)
+			c.Post("/", nil)
 			r := c.Do(tt.request(c))
 			foreign := strings.Contains(tt.name, "site")
 			want := tt.status == http.StatusSeeOther && !foreign && tt.name != "a PUT" && tt.name != "a GET" && !strings.Contains(tt.name, "bearer")
@@ -332,16 +332,16 @@ func TestNotKept(t *testing.T) {
 		s := newSite(t)
 		c := s.browser()
 		s.prove(c, "ann")
-		if r := c.Act(target, note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || c.Cookie("__Host-walkin.resume") != "" {
+		if r := c.Post(target, note); r.StatusCode != http.StatusOK || len(s.sent) != 1 || c.Cookie("__Host-walkin.resume") != "" {
 			t.Errorf("got %d, %q", r.StatusCode, s.sent)
 		}
 	})
 	t.Run("the store is down", func(t *testing.T) {
 		s := newSite(t)
 		c := s.browser()
-		c.Act("/", nil)
+		c.Post("/", nil)
 		s.store.down = true
-		if r := c.Act(target, note); r.StatusCode != http.StatusServiceUnavailable || c.Cookie("__Host-walkin.resume") != "" || r.Header.Get("Retry-After") == "" || !slices.Equal(s.told, []string{"not_kept_store_down"}) {
+		if r := c.Post(target, note); r.StatusCode != http.StatusServiceUnavailable || c.Cookie("__Host-walkin.resume") != "" || r.Header.Get("Retry-After") == "" || !slices.Equal(s.told, []string{"not_kept_store_down"}) {
 			t.Errorf("got %d, and the owner is told %q", r.StatusCode, s.told)
 		}
 	})
@@ -370,7 +370,7 @@ func TestReadBefore(t *testing.T) {
 			c.On(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				tt.read(r)
 				s.ServeHTTP(w, r)
-			})).Act(target, note)
+			})).Post(target, note)
 			if got := c.Cookie("__Host-walkin.resume") != ""; got != (tt.want != "") {
 				t.Fatalf("got kept %t", got)
 			}
@@ -378,7 +378,7 @@ func TestReadBefore(t *testing.T) {
 			c.On(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_ = r.ParseForm()
 				s.ServeHTTP(w, r)
-			})).Act(yes, nil)
+			})).Post(yes, nil)
 			if got := len(s.sent); got != len(strings.Fields(tt.want)) {
 				t.Fatalf("got %q", s.sent)
 			}
@@ -397,12 +397,12 @@ func TestTargets(t *testing.T) {
 	} {
 		s := newSite(t)
 		c := s.browser()
-		c.Act(target, note)
+		c.Post(target, note)
 		s.prove(c, "ann")
 		page := body(t, c.Visit("/resume"))
 		_, action, _ := strings.Cut(page, `action="`)
 		action, _, _ = strings.Cut(action, `"`)
-		if r := c.Act(html.UnescapeString(action), nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+		if r := c.Post(html.UnescapeString(action), nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
 			t.Errorf("%s: got %d from %s", target, r.StatusCode, action)
 		}
 	}
@@ -481,7 +481,7 @@ func TestYes(t *testing.T) {
 	ready := func(t *testing.T) (*site, *walkintest.Client) {
 		s := newSite(t)
 		c := s.browser()
-		c.Act(target, note)
+		c.Post(target, note)
 		s.prove(c, "ann")
 		return s, c
 	}
@@ -511,7 +511,7 @@ func TestYes(t *testing.T) {
 	t.Run("on another path, or with another query", func(t *testing.T) {
 		s, c := ready(t)
 		for _, path := range []string{"/other?walkin_resume=1", "/publish/8?draft=1&x=%2fy&walkin_resume=1", "/publish/7?draft=2&walkin_resume=1", "/publish/7?walkin_resume=1"} {
-			if r := c.Act(path, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+			if r := c.Post(path, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
 				t.Errorf("%s: got %d, %q", path, r.StatusCode, s.sent)
 			}
 		}
@@ -523,7 +523,7 @@ func TestYes(t *testing.T) {
 		s, _ := ready(t)
 		c := s.browser()
 		s.prove(c, "ann")
-		if r := c.Act(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+		if r := c.Post(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
 			t.Errorf("got %d, %q", r.StatusCode, s.sent)
 		}
 	})
@@ -570,10 +570,10 @@ func TestYes(t *testing.T) {
 	t.Run("a second form takes the first one's place", func(t *testing.T) {
 		s := newSite(t)
 		c := s.browser()
-		c.Act(target, note)
-		c.Act("/other", url.Values{"b": {"2"}})
+		c.Post(target, note)
+		c.Post("/other", url.Values{"b": {"2"}})
 		s.prove(c, "ann")
-		if r := c.Act(yes, nil); r.StatusCode != http.StatusNotFound {
+		if r := c.Post(yes, nil); r.StatusCode != http.StatusNotFound {
 			t.Errorf("the first: got %d, want 404", r.StatusCode)
 		}
 	})
@@ -592,7 +592,7 @@ func TestYes(t *testing.T) {
 	})
 	t.Run("a method that is none", func(t *testing.T) {
 		s := newSite(t)
-		if r := s.browser().Act("/resume", nil); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
+		if r := s.browser().Post("/resume", nil); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("got %d", r.StatusCode)
 		}
 	})
@@ -610,7 +610,7 @@ func TestNew(t *testing.T) {
 		c.Page = func(_ http.ResponseWriter, _ *http.Request, p resume.Pending) { shown = p }
 	})
 	c := s.browser()
-	r := c.Act(target, note)
+	r := c.Post(target, note)
 	s.prove(c, "ann")
 	c.Visit("/resume")
 	if shown.Action != yes || shown.Form.Encode() != note.Encode() {
@@ -636,7 +636,7 @@ func TestInsecure(t *testing.T) {
 	}
 	c := walkintest.NewClient(t, wk.Handler(keeper.RequirePermanent()(http.NotFoundHandler())))
 	c.Visit("/")
-	r := c.Act(target, note)
+	r := c.Post(target, note)
 	if set := strings.Join(r.Header["Set-Cookie"], "\n"); !strings.Contains(set, ".resume=") || strings.Contains(set, "Secure") || strings.Contains(set, "__Host-") {
 		t.Errorf("got %d and %q, want a cookie for plain http", r.StatusCode, set)
 	}
@@ -648,7 +648,7 @@ func TestOneForEachUser(t *testing.T) {
 	s := newSite(t)
 	c := s.browser()
 	for range 5 {
-		c.Act(target, note)
+		c.Post(target, note)
 		c.SetCookie("__Host-walkin.resume", "") // a bot keeps none
 	}
 	user := s.user(c)
@@ -659,17 +659,17 @@ func TestOneForEachUser(t *testing.T) {
 		t.Errorf("got %d more, %v", swept, err)
 	}
 
-	c.Act(target, note)
+	c.Post(target, note)
 	thief := s.browser()
 	s.prove(thief, "thief")
 	for _, value := range []string{user, user + ".", user + "." + strings.Repeat("A", 26), "." + strings.Repeat("A", 26), strings.Repeat("A", 26)} {
 		thief.SetCookie("__Host-walkin.resume", value)
-		if r := thief.Act(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+		if r := thief.Post(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
 			t.Errorf("%q: got %d, %q", value, r.StatusCode, s.sent)
 		}
 	}
 	s.prove(c, "ann")
-	if r := c.Act(yes, nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
+	if r := c.Post(yes, nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
 		t.Errorf("the owner's: got %d, %q", r.StatusCode, s.sent)
 	}
 }

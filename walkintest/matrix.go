@@ -159,7 +159,7 @@ func (m Matrix) visitor(t testing.TB, visitor string) *Client {
 		_, failed = m.Middleware.Continue(w, r, proof)
 	}))
 	c := NewClient(t, door)
-	c.Act("/", nil)
+	c.Post("/", nil)
 	if failed != nil {
 		t.Fatalf("walkintest: there can be no visitor who is %s: %v", visitor, failed)
 	}

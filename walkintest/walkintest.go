@@ -88,8 +88,8 @@ func (c *Client) Fetch(path string) *http.Response {
 	return c.Do(c.NewRequest(http.MethodGet, path, nil))
 }
 
-// Act posts a form of the page: an unsafe request.
-func (c *Client) Act(path string, form url.Values) *http.Response {
+// Post posts a form of the page, as a visitor who presses its button does.
+func (c *Client) Post(path string, form url.Values) *http.Response {
 	c.t.Helper()
 	r := c.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Sec-Fetch-Mode", "navigate")

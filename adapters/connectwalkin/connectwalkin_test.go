@@ -37,11 +37,11 @@ type store struct {
 	down atomic.Bool
 }
 
-func (s *store) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *store) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
 	if s.down.Load() {
 		return walkin.Session{}, errors.New("the store is down")
 	}
-	return s.Store.Lookup(ctx, user, session)
+	return s.Store.LookupSession(ctx, user, session)
 }
 
 // A world is a site with a service in it, on a server.
@@ -229,9 +229,9 @@ func TestGuard(t *testing.T) {
 		check("garbage", tt.nobody, "x.y.z")
 		c := walkintest.NewClient(t, w.site)
 		c.Visit("/")
-		c.Act("/", nil)
+		c.Post("/", nil)
 		check("an anonymous user", tt.anonymous, w.token)
-		c.Act("/prove", url.Values{"name": {"ann"}})
+		c.Post("/prove", url.Values{"name": {"ann"}})
 		c.Visit("/")
 		check("a permanent user", tt.permanent, w.token)
 		w.store.down.Store(true)
@@ -260,7 +260,7 @@ func TestBrowser(t *testing.T) {
 	}
 	c := walkintest.NewClient(t, w.site).From("203.0.113.7:1")
 	c.Visit("/")
-	if r := c.Act("/", nil); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+	if r := c.Post("/", nil); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Errorf("a form of the site: got %d %q, want walkin's own page", r.StatusCode, r.Header.Get("Content-Type"))
 	}
 }
@@ -309,7 +309,7 @@ func TestOnRefuseOfTheApp(t *testing.T) {
 	})
 	c := walkintest.NewClient(t, w.site)
 	c.Visit("/")
-	c.Act("/", nil)
+	c.Post("/", nil)
 	if got, _ := w.call(""); got != connect.CodeUnauthenticated {
 		t.Errorf("nobody: got %v", got)
 	}

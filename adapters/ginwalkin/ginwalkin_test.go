@@ -195,7 +195,7 @@ func TestHandleContext(t *testing.T) {
 	for _, path := range []string{"/new", "/old", "/older", "/data"} {
 		for name, first := range map[string]func(*walkintest.Client) *http.Response{
 			"visit": func(c *walkintest.Client) *http.Response { return c.Visit(path) },
-			"act":   func(c *walkintest.Client) *http.Response { return c.Act(path, nil) },
+			"act":   func(c *walkintest.Client) *http.Response { return c.Post(path, nil) },
 		} {
 			client := walkintest.NewClient(t, r)
 			response := first(client)
@@ -231,7 +231,7 @@ func TestHandleContextAfterPanic(t *testing.T) {
 	}, ginwalkin.Handler(a.Walkin))
 	r.Any("/panic", func(*gin.Context) { panic("as the test wants") })
 	r.Any("/sorry", func(c *gin.Context) { c.String(http.StatusInternalServerError, "sorry") })
-	response := walkintest.NewClient(t, r).Act("/panic", nil)
+	response := walkintest.NewClient(t, r).Post("/panic", nil)
 	if got := response.Header.Values("Set-Cookie"); len(got) > 0 || response.StatusCode != http.StatusInternalServerError {
 		t.Errorf("got %d with cookies %q, want 500 and none", response.StatusCode, got)
 	}
@@ -263,7 +263,7 @@ func TestHijack(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
 	})
 	client.Visit("/")
-	client.Act("/", nil)
+	client.Post("/", nil)
 	server := httptest.NewServer(r)
 	defer server.Close()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/socket", nil)

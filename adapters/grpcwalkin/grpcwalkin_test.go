@@ -43,12 +43,12 @@ type store struct {
 	looks atomic.Int32
 }
 
-func (s *store) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *store) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
 	s.looks.Add(1)
 	if s.down.Load() {
 		return walkin.Session{}, errors.New("the store is down")
 	}
-	return s.Store.Lookup(ctx, user, session)
+	return s.Store.LookupSession(ctx, user, session)
 }
 
 // A service answers who called in place of its health; it is gRPC's own, so that
@@ -203,9 +203,9 @@ func TestGuard(t *testing.T) {
 		check("garbage", tt.garbage, false, "Bearer x.y.z")
 		c := walkintest.NewClient(t, w.site)
 		c.Visit("/")
-		c.Act("/", nil)
+		c.Post("/", nil)
 		check("an anonymous user", tt.anonymous, true, "Bearer "+w.token)
-		c.Act("/prove", url.Values{"name": {"ann"}})
+		c.Post("/prove", url.Values{"name": {"ann"}})
 		c.Visit("/")
 		check("a permanent user", tt.permanent, true, "bearer "+w.token)
 		if got, _ := w.call("Bearer "+w.token, "Bearer "+w.token); got != codes.Unauthenticated {
@@ -217,7 +217,7 @@ func TestGuard(t *testing.T) {
 		w.store.down.Store(true)
 		check("the store is down", codes.Unavailable, true, "Bearer "+w.token)
 		w.store.down.Store(false)
-		c.Act("/out", nil)
+		c.Post("/out", nil)
 		check("signed out", tt.garbage, false, "Bearer "+w.token)
 	}
 }
@@ -298,7 +298,7 @@ func TestRefusals(t *testing.T) {
 	w := newWorld(t, grpcwalkin.User)
 	c := walkintest.NewClient(t, w.site)
 	c.Visit("/")
-	c.Act("/", nil)
+	c.Post("/", nil)
 	for name, tt := range map[string]struct {
 		down  bool
 		token string
@@ -370,7 +370,7 @@ func TestReads(t *testing.T) {
 	if code, who := call("/walkin.test.Notes/Add"); code != codes.OK || who.Provisional || who.UserID == uuid.Nil {
 		t.Errorf("an act: got %v, %+v, want a row", code, who)
 	}
-	c.Act("/prove", url.Values{"name": {"ann"}})
+	c.Post("/prove", url.Values{"name": {"ann"}})
 	c.Visit("/")
 	call("/walkin.test.Notes/List")
 	for _, tt := range []struct {

@@ -96,9 +96,9 @@ func TestOnEvent(t *testing.T) {
 	})
 	c := walkintest.NewClient(t, site)
 	c.Visit("/")
-	c.Act("/", nil)
+	c.Post("/", nil)
 	c.Fetch("/members")
-	c.Act("/prove", url.Values{"name": {"ann"}})
+	c.Post("/prove", url.Values{"name": {"ann"}})
 	want := map[string]int64{
 		"walkin.minted": 1, "walkin.persisted": 1, "walkin.refused{walkin.reason=anonymous}": 1,
 		"walkin.changes{walkin.outcome=upgraded,walkin.provider=test}": 1,
@@ -140,7 +140,7 @@ func TestEveryOutcome(t *testing.T) {
 		recorder, reader := newRecorder(t)
 		spans := tracetest.NewInMemoryExporter()
 		ctx, span := trace.NewTracerProvider(trace.WithSyncer(spans)).Tracer("test").Start(t.Context(), "test")
-		recorder.OnEvent(ctx, walkin.Event{Outcome: outcome, Reason: "expired,why", UserID: id, GuestID: id, SessionID: id,
+		recorder.OnEvent(ctx, walkin.Event{Outcome: outcome, Reason: "expired,why", UserID: id, AnonymousID: id, SessionID: id,
 			Provider: "p", Count: 7, Err: errors.New(id.String())})
 		span.End()
 		if got := counts(t, reader); !maps.Equal(got, want) {

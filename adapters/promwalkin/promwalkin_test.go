@@ -79,18 +79,18 @@ func TestOnEvent(t *testing.T) {
 	mux.Handle("POST /out", wk.SignOutHandler())
 	site := wk.Handler(mux)
 
-	prove := func(c *walkintest.Client, name string) { c.Act("/prove", url.Values{"name": {name}}) }
+	prove := func(c *walkintest.Client, name string) { c.Post("/prove", url.Values{"name": {name}}) }
 	ann := walkintest.NewClient(t, site)
 	ann.Visit("/")
-	ann.Act("/", nil)
+	ann.Post("/", nil)
 	ann.Fetch("/members")
 	prove(ann, "ann")
 	guest := walkintest.NewClient(t, site)
 	guest.Visit("/")
-	guest.Act("/", nil)
+	guest.Post("/", nil)
 	prove(guest, "ann")
 	prove(guest, "bea") // one more way in
-	guest.Act("/out", nil)
+	guest.Post("/out", nil)
 	crawler := walkintest.NewClient(t, site)
 	r := crawler.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("User-Agent", "Googlebot/2.1")

@@ -120,7 +120,7 @@ func (h *Handler) changePassword(c *call, claims walkin.Claims, current user, ad
 		return nil, err
 	}
 	return nil, h.store.InTx(c.Context(), func(ctx context.Context) error {
-		if _, err := h.store.User(ctx, claims.UserID); err != nil {
+		if _, err := h.store.LockUser(ctx, claims.UserID); err != nil {
 			return err
 		}
 		if err := h.store.SetSecret(ctx, provider, name, secret); err != nil {
@@ -185,7 +185,7 @@ func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p p
 		return h.replaceAddress(ctx, change)
 	}
 	next, _, err := h.prove(c, claims, walkin.Proof{
-		Provider: provider, Subject: p.Address, Method: "otp", Secret: p.Secret, New: true, Applied: h.banned(applied),
+		Provider: provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Chosen: true, Applied: h.banned(applied),
 	})
 	if errors.Is(err, walkin.ErrIdentityTaken) {
 		return nil, taken
@@ -229,7 +229,7 @@ func (h *Handler) beforeChange(c *call) (user, bool) {
 		return user{}, false
 	}
 	// It ends with the session that took its place, as by a reuse.
-	if _, err := h.store.Lookup(c.Context(), s.User.ID, s.Next); err != nil {
+	if _, err := h.store.LookupSession(c.Context(), s.User.ID, s.Next); err != nil {
 		return user{}, false
 	}
 	return s.User, true
@@ -277,7 +277,7 @@ func (h *Handler) logout(c *call) (any, error) {
 		err = h.visit(c.Request, token, h.wk.SignOut)
 	case "others":
 		err = h.store.InTx(c.Context(), func(ctx context.Context) error {
-			if _, err := h.store.User(ctx, claims.UserID); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := h.store.LockUser(ctx, claims.UserID); err != nil && !errors.Is(err, walkin.ErrNotFound) {
 				return err
 			}
 			return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
@@ -331,7 +331,7 @@ func (h *Handler) unlinked(c *call, claims walkin.Claims, i walkin.Identity) (an
 		return nil, fail(http.StatusUnprocessableEntity, "reauthentication_needed", "Unlinking requires reauthentication")
 	}
 	err := h.store.InTx(c.Context(), func(ctx context.Context) error {
-		if _, err := h.store.User(ctx, claims.UserID); err != nil {
+		if _, err := h.store.LockUser(ctx, claims.UserID); err != nil {
 			return err
 		}
 		left, err := h.store.Identities(ctx, claims.UserID)

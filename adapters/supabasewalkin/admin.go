@@ -41,7 +41,7 @@ func (h *Handler) target(c *call) (uuid.UUID, error) {
 	if err != nil {
 		return id, fail(http.StatusNotFound, "validation_failed", "user_id must be an UUID")
 	}
-	_, err = h.store.User(c.Context(), id)
+	_, err = h.store.LockUser(c.Context(), id)
 	if errors.Is(err, walkin.ErrNotFound) {
 		return id, errNoSuchUser
 	}
@@ -268,7 +268,7 @@ func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subj
 	} else if err != nil {
 		return err
 	}
-	user, err := h.store.User(ctx, id)
+	user, err := h.store.LockUser(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -326,7 +326,7 @@ func (h *Handler) changeAny(c *call) (any, error) {
 		return nil, err
 	}
 	err = h.store.InTx(c.Context(), func(ctx context.Context) error {
-		if _, err := h.store.User(ctx, id); err != nil {
+		if _, err := h.store.LockUser(ctx, id); err != nil {
 			return err
 		}
 		return h.grant(ctx, id, w, time.Now())

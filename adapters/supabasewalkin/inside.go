@@ -86,10 +86,10 @@ func (h *Handler) through(c *call, to http.Handler, v *visitor, in inner) (walki
 // for tokens, and all that the old ones could do was proven a moment ago.
 func (h *Handler) keptOn(c *call, old walkin.Claims, row walkin.Session, next uuid.UUID) error {
 	return h.store.InTx(c.Context(), func(ctx context.Context) error {
-		if _, err := h.store.User(ctx, old.UserID); err != nil {
+		if _, err := h.store.LockUser(ctx, old.UserID); err != nil {
 			return err
 		}
-		if _, err := h.store.Lookup(ctx, old.UserID, next); err != nil {
+		if _, err := h.store.LookupSession(ctx, old.UserID, next); err != nil {
 			return err // a sign-out everywhere was faster
 		}
 		if err := h.store.DeleteSession(ctx, old.UserID, next); err != nil {

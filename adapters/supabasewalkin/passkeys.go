@@ -135,7 +135,7 @@ func (h *Handler) finishPasskey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	row, err := h.store.Lookup(c.Context(), claims.UserID, claims.SessionID)
+	row, err := h.store.LookupSession(c.Context(), claims.UserID, claims.SessionID)
 	if err != nil {
 		return nil, err
 	}

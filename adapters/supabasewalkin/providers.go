@@ -189,7 +189,7 @@ func (h *Handler) completeProvider(c *call, f flow) (any, error) {
 // A banned user's is ended again.
 func (h *Handler) openedElsewhere(c *call, claims walkin.Claims) (any, error) {
 	err := h.store.InTx(c.Context(), func(ctx context.Context) error {
-		if _, err := h.store.User(ctx, claims.UserID); err != nil {
+		if _, err := h.store.LockUser(ctx, claims.UserID); err != nil {
 			return err
 		}
 		return h.banned(nil)(ctx, walkin.Change{UserID: claims.UserID, Outcome: walkin.SignedIn})

@@ -27,7 +27,7 @@ type provider struct {
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.wk.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/start") {
-			bound, err := p.wk.Bind(w, r)
+			bound, err := p.wk.StartFlow(w, r)
 			if err != nil {
 				p.wk.Refuse(w, r, err)
 				return
@@ -45,14 +45,14 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		delete(p.on, state)
 		p.mu.Unlock()
 		mine := false
-		for _, name := range p.wk.Bound(r) {
+		for _, name := range p.wk.FlowIDs(r) {
 			mine = mine || name == bound
 		}
 		if !known || !mine {
 			p.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser"})
 			return
 		}
-		_, err := p.wk.Continue(w, r, walkin.Proof{Provider: issuer, Subject: r.URL.Query().Get("code"), Method: "fed", StateChecked: true, Binding: bound})
+		_, err := p.wk.Continue(w, r, walkin.Proof{Provider: issuer, Subject: r.URL.Query().Get("code"), Method: "fed", StateChecked: true, FlowID: bound})
 		if err != nil {
 			p.wk.Refuse(w, r, err)
 			return

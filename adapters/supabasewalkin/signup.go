@@ -94,7 +94,7 @@ func (h *Handler) signUpAnonymous(c *call, data map[string]any) (any, error) {
 // signUpUnproven is for Config.Autoconfirm.
 func (h *Handler) signUpUnproven(c *call, provider, address string, secret []byte, data map[string]any) (any, error) {
 	claims, _, err := h.prove(c, walkin.Claims{}, walkin.Proof{
-		Provider: provider, Subject: address, Method: "pwd", Secret: secret, New: true,
+		Provider: provider, Subject: address, Method: "pwd", Secret: secret, Chosen: true,
 		Applied: h.banned(func(ctx context.Context, change walkin.Change) error {
 			return h.saveMetadata(ctx, change.UserID, h.described(change.UserID, provider, address, data))
 		}),

@@ -79,7 +79,7 @@ func (h *Handler) refresh(c *call) (any, error) {
 	switch {
 	case errors.Is(err, walkin.ErrNotFound):
 		return nil, fail(http.StatusBadRequest, "validation_failed", "Refresh token is not valid")
-	case errors.Is(err, walkin.ErrSuperseded):
+	case errors.Is(err, walkin.ErrSessionEnded):
 		return nil, fail(http.StatusBadRequest, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
 	case errors.Is(err, walkin.ErrRedeemed):
 		return nil, fail(http.StatusBadRequest, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
@@ -94,7 +94,7 @@ func (h *Handler) refresh(c *call) (any, error) {
 		return nil, fail(http.StatusBadRequest, "user_banned", "User is banned")
 	}
 	answer, err := h.tokens(c, claims, next)
-	if errors.Is(err, walkin.ErrSuperseded) {
+	if errors.Is(err, walkin.ErrSessionEnded) {
 		return nil, fail(http.StatusBadRequest, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
 	}
 	return answer, err
@@ -164,7 +164,7 @@ func (h *Handler) complete(c *call, p pending) (any, error) {
 	switch {
 	case errors.Is(err, walkin.ErrIdentityTaken):
 		return nil, fail(http.StatusUnprocessableEntity, proof.Provider+"_exists", "A user with this address has already been registered")
-	case errors.Is(err, walkin.ErrSuperseded):
+	case errors.Is(err, walkin.ErrSessionEnded):
 		return nil, errExpired // who asked for the change has signed out since
 	case err != nil:
 		return nil, err
@@ -180,7 +180,7 @@ func (h *Handler) completeByAdmin(c *call, p pending) (any, error) {
 		return map[string]string{"msg": "Confirmation link accepted. Please proceed to confirm link sent to the other email", "code": "200"}, nil
 	}
 	err := h.store.InTx(c.Context(), func(ctx context.Context) error {
-		if _, err := h.store.User(ctx, p.Target); err != nil {
+		if _, err := h.store.LockUser(ctx, p.Target); err != nil {
 			return err
 		}
 		if err := h.spend(p)(ctx); err != nil {

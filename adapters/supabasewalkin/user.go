@@ -77,7 +77,7 @@ func at(t time.Time) *time.Time {
 
 // userOf returns a user as clients see them. A user who is not there is user_not_found.
 func (h *Handler) userOf(ctx context.Context, id uuid.UUID) (user, error) {
-	known, err := h.store.User(ctx, id)
+	known, err := h.store.LockUser(ctx, id)
 	if errors.Is(err, walkin.ErrNotFound) {
 		return user{}, fail(http.StatusForbidden, "user_not_found", "User from sub claim in JWT does not exist")
 	} else if err != nil {

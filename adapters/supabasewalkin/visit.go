@@ -77,7 +77,7 @@ func (h *Handler) user(c *call) (walkin.Claims, error) {
 		}
 		w2 := &captured{header: http.Header{}}
 		h.wk.RequireUser()(http.NotFoundHandler()).ServeHTTP(w2, r)
-		if w2.refusal != nil && (w2.refusal.Reason == "superseded" || w2.refusal.Reason == "wrong_kind") {
+		if w2.refusal != nil && (w2.refusal.Reason == "session_ended" || w2.refusal.Reason == "wrong_kind") {
 			return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
 		}
 		return fail(http.StatusForbidden, "bad_jwt", "invalid JWT: unable to parse or verify signature")
@@ -157,7 +157,7 @@ func (h *Handler) banned(next func(context.Context, walkin.Change) error) func(c
 func (h *Handler) update(ctx context.Context, id uuid.UUID, change func(*Profile)) (Profile, error) {
 	var profile Profile
 	err := h.store.InTx(ctx, func(ctx context.Context) error {
-		if _, err := h.store.User(ctx, id); err != nil { // the lock
+		if _, err := h.store.LockUser(ctx, id); err != nil { // the lock
 			return err
 		}
 		var err error

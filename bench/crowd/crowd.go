@@ -101,7 +101,7 @@ func (s *site) event(ctx context.Context, e walkin.Event) {
 			s.rowOf[e.UserID] = c
 		}
 	case walkin.Merged:
-		s.gone[e.GuestID] = true
+		s.gone[e.AnonymousID] = true
 	}
 }
 

@@ -146,7 +146,7 @@ func (s *site) build(store walkin.Store) error {
 				if !ok {
 					return errors.New("a merge without a transaction")
 				}
-				_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.GuestID[:])
+				_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.AnonymousID[:])
 				return err
 			},
 		},

@@ -129,7 +129,7 @@ func storeCommands(t *testing.T, store string) {
 	}
 	out, _, code = on("users", "ban", ann.ID.String(), "--reason", "spam", "--until", "2999-01-01")
 	want(t, code, 0, out, "banned")
-	u, err := s.User(t.Context(), ann.ID)
+	u, err := s.LockUser(t.Context(), ann.ID)
 	if err != nil || u.Ban.Reason != "spam" || u.Ban.Until.Year() != 2999 {
 		t.Errorf("got %+v, %v; want the ban", u.Ban, err)
 	}

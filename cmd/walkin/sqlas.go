@@ -41,7 +41,7 @@ func sqlCommand() *cobra.Command {
 		if !errors.Is(err, errRead) {
 			return err
 		}
-		err = t.print(map[string]any{"columns": columns, "rows": rows}, func(w io.Writer) {
+		err = t.print(map[string]any{"columns": columns, "new-users": rows}, func(w io.Writer) {
 			fmt.Fprintln(w, strings.Join(columns, "\t"))
 			for _, row := range rows {
 				for i, value := range row {
@@ -75,7 +75,7 @@ func (t *tool) claims(ctx context.Context, as string) (walkin.Claims, error) {
 	if err != nil {
 		return c, errors.New("--as is anonymous, nobody or a user's ID")
 	}
-	user, err := t.store.User(ctx, id)
+	user, err := t.store.LockUser(ctx, id)
 	if errors.Is(err, walkin.ErrNotFound) {
 		return c, errors.New("there is no such user")
 	}

@@ -114,7 +114,7 @@ func TestOwnNormalise(t *testing.T) {
 // sends checks as what an address is sent to, and that a refusal quotes nothing.
 func sends(t *testing.T, s *world, path, field, typed, to string) {
 	t.Helper()
-	response := s.stranger(s.replica()).Act(path, url.Values{field: {typed}})
+	response := s.stranger(s.replica()).Post(path, url.Values{field: {typed}})
 	if to == "" {
 		want(t, response, http.StatusUnprocessableEntity)
 		if text := body(t, response); len(typed) > 8 && strings.Contains(text, strings.TrimSpace(typed)) {

@@ -22,7 +22,7 @@
 //
 // # What a code is bound to
 //
-// A code is bound to the browser that asked for it, by walkin.Middleware.Bind. A
+// A code is bound to the browser that asked for it, by walkin.Middleware.StartFlow. A
 // browser has one code at a time: asking again, also for another address, ends the
 // previous one. A code lives for ten minutes and for five tries, counted over all
 // replicas. It ends with the session: after an upgrade, a sign-in by other means or a
@@ -108,12 +108,12 @@ type pending struct {
 // An error that the visitor can fix is a *[walkin.Refusal] for
 // walkin.Middleware.Refuse: 422 for an invalid address, 429 at a limit, 503 when the
 // message could not be sent or the store does not answer. 403 and 405 come from
-// walkin.Middleware.Bind.
+// walkin.Middleware.StartFlow.
 //
 // It waits for the Sender, for Config.Timeout at most, also when the client has gone
 // away.
 func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) error {
-	binding, err := c.wk.Bind(w, r)
+	binding, err := c.wk.StartFlow(w, r)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 	p.MAC = mac(c.keys[0], p, typed)
 	// A browser that asked without a user, and then again as a new user, has two
 	// names. It must not have two codes, with five tries each.
-	for _, name := range c.wk.Bound(r) {
+	for _, name := range c.wk.FlowIDs(r) {
 		if name == p.Binding {
 			continue
 		}
@@ -285,7 +285,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if len(p.Secret) > 0 && c.browser(r) != p.Browser {
 		return walkin.Proof{}, wrong("other_browser", "code.other_browser")
 	}
-	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Device: true, Binding: p.Binding,
+	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Device: true, FlowID: p.Binding,
 		Redeem: func(ctx context.Context) error {
 			if used {
 				return redeemed()
@@ -317,7 +317,7 @@ func (c *Codes) isCode(typed string) (string, bool) {
 // code under the session first, and takes the first one found. If there is none, the
 // code may be one that was used a moment ago.
 func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error) {
-	for _, binding := range c.wk.Bound(r) {
+	for _, binding := range c.wk.FlowIDs(r) {
 		ticket, err = c.store.TryTicket(r.Context(), c.ticketKey(binding), time.Now())
 		if !errors.Is(err, walkin.ErrNotFound) {
 			return ticket, false, err
@@ -369,7 +369,7 @@ func (c *Codes) Pending(r *http.Request) (address string, ok bool) {
 
 // pending looks without spending a try, and so must compare nothing.
 func (c *Codes) pending(r *http.Request) (pending, bool) {
-	for _, binding := range c.wk.Bound(r) {
+	for _, binding := range c.wk.FlowIDs(r) {
 		ticket, err := c.store.Ticket(r.Context(), c.ticketKey(binding), time.Now())
 		if errors.Is(err, walkin.ErrNotFound) {
 			continue

@@ -34,13 +34,13 @@ func TestEnumeration(t *testing.T) {
 	const free = "bob@example.com"
 	paths := func(v visitor, to, typed string) []*http.Response {
 		return []*http.Response{
-			v.Act(sendPath, url.Values{"email": {to}, "return_to": {"/notes"}}),
-			v.Act("/signin", url.Values{"code": {typed}}),
-			v.Act("/upgrade", url.Values{"code": {typed}}),
-			v.Act("/code", url.Values{"code": {typed}}),
-			v.Act("/join/send", url.Values{"email": {to}, "password": {secret}}),
-			v.Act("/join", url.Values{"code": {typed}}),
-			v.Act("/login", url.Values{"email": {to}, "password": {secret}}),
+			v.Post(sendPath, url.Values{"email": {to}, "return_to": {"/notes"}}),
+			v.Post("/signin", url.Values{"code": {typed}}),
+			v.Post("/upgrade", url.Values{"code": {typed}}),
+			v.Post("/code", url.Values{"code": {typed}}),
+			v.Post("/join/send", url.Values{"email": {to}, "password": {secret}}),
+			v.Post("/join", url.Values{"code": {typed}}),
+			v.Post("/login", url.Values{"email": {to}, "password": {secret}}),
 		}
 	}
 	for _, start := range []struct {
@@ -343,7 +343,7 @@ func TestSendIsAnActOfTheSite(t *testing.T) {
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	want(t, v.Do(r), http.StatusForbidden)
 	want(t, v.Visit(sendPath+"?email="+ann), http.StatusMethodNotAllowed)
-	want(t, v.Act(sendPath+"?email="+ann, url.Values{"x": {"y"}}), http.StatusUnprocessableEntity)
+	want(t, v.Post(sendPath+"?email="+ann, url.Values{"x": {"y"}}), http.StatusUnprocessableEntity)
 	if got := len(s.mail.sent()); got != 0 {
 		t.Errorf("%d messages were sent", got)
 	}
@@ -356,7 +356,7 @@ func TestLink(t *testing.T) {
 	site := s.replica()
 	v := s.guest(site)
 	id, _ := v.whoami()
-	want(t, v.Act(sendPath, url.Values{"email": {ann}, "return_to": {"/notes?a=b"}}), http.StatusSeeOther)
+	want(t, v.Post(sendPath, url.Values{"email": {ann}, "return_to": {"/notes?a=b"}}), http.StatusSeeOther)
 	message := s.mail.last(t, ann)
 	if message.Link != linkURL+"?code="+message.Code {
 		t.Fatalf("got link %s", message.Link)
@@ -398,13 +398,13 @@ func TestLink(t *testing.T) {
 			t.Errorf("%s: the page says %s", query, text)
 		}
 	}
-	want(t, v.Act(path, url.Values{"x": {"y"}}), http.StatusUnprocessableEntity) // the body counts
-	wrong := v.Act("/code", url.Values{"code": {other(message.Code)}})
+	want(t, v.Post(path, url.Values{"x": {"y"}}), http.StatusUnprocessableEntity) // the body counts
+	wrong := v.Post("/code", url.Values{"code": {other(message.Code)}})
 	want(t, wrong, http.StatusUnauthorized)
 	if text := body(t, wrong); !contains(text, "That code is not right") {
 		t.Errorf("the page says %s", text)
 	}
-	done := v.Act("/code", url.Values{"code": {message.Code}, "return_to": {"/notes?a=b"}})
+	done := v.Post("/code", url.Values{"code": {message.Code}, "return_to": {"/notes?a=b"}})
 	want(t, done, http.StatusSeeOther)
 	if got := done.Header.Get("Location"); got != "/notes?a=b" {
 		t.Errorf("got %q", got)
@@ -417,7 +417,7 @@ func TestLink(t *testing.T) {
 func TestLinkReturnsHome(t *testing.T) {
 	s := newWorld(t)
 	v := s.guest(s.replica())
-	sent := v.Act(sendPath, url.Values{"email": {ann}, "return_to": {"https://evil.example/"}})
+	sent := v.Post(sendPath, url.Values{"email": {ann}, "return_to": {"https://evil.example/"}})
 	if got := sent.Header.Get("Location"); got != "/signin?return_to=https%3A%2F%2Fevil.example%2F" {
 		t.Errorf("got %q", got)
 	}
@@ -428,7 +428,7 @@ func TestLinkReturnsHome(t *testing.T) {
 	if text := body(t, v.Visit("/code?code="+message.Code)); contains(text, "evil") {
 		t.Errorf("the page says %s", text)
 	}
-	done := v.Act("/signin", url.Values{"code": {message.Code}, "return_to": {"https://evil.example/"}})
+	done := v.Post("/signin", url.Values{"code": {message.Code}, "return_to": {"https://evil.example/"}})
 	if got := done.Header.Get("Location"); got != "/" {
 		t.Errorf("got %q", got)
 	}
@@ -876,7 +876,7 @@ func TestKnownDevices(t *testing.T) {
 			t.Fatalf("the mark is %q", mark)
 		}
 		signedIn.SetCookie(device, "") // the session alone makes it known
-		signedOut.Act("/signout", nil)
+		signedOut.Post("/signout", nil)
 		time.Sleep(time.Minute)
 
 		sent := 0

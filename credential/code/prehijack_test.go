@@ -19,8 +19,8 @@ func TestClassicFederatedMerge(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
 	attacker := s.guest(site)
-	want(t, attacker.Act("/password", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
-	want(t, attacker.Act("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
+	want(t, attacker.Post("/password", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
+	want(t, attacker.Post("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
 	eveID, _ := attacker.whoami()
 
 	victim := s.guest(site)
@@ -36,7 +36,7 @@ func TestClassicFederatedMerge(t *testing.T) {
 		t.Error("Ann's address is in Eve's account")
 	}
 	thief := s.stranger(site)
-	want(t, thief.Act("/login", url.Values{"email": {ann}, "password": {eves}}), http.StatusUnauthorized)
+	want(t, thief.Post("/login", url.Values{"email": {ann}, "password": {eves}}), http.StatusUnauthorized)
 }
 
 // Eve has a copy of the session that Ann upgrades, in a browser of her own.
@@ -59,19 +59,19 @@ func TestUnexpiredSession(t *testing.T) {
 		victim := s.guest(site)
 		attacker := victim.plant().on(site)
 		id, _ := victim.whoami()
-		want(t, victim.Act("/join/send", url.Values{"email": {ann}, "password": {secret}}), http.StatusSeeOther)
+		want(t, victim.Post("/join/send", url.Values{"email": {ann}, "password": {secret}}), http.StatusSeeOther)
 		// A moment later Eve asks for the same, and Ann gets two messages.
-		want(t, attacker.Act("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
-		want(t, victim.Act("/join", url.Values{"code": {s.mail.last(t, ann).Code}}), http.StatusUnauthorized)
+		want(t, attacker.Post("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
+		want(t, victim.Post("/join", url.Values{"code": {s.mail.last(t, ann).Code}}), http.StatusUnauthorized)
 		if got := s.lastReason(); got != "other_browser" {
 			t.Errorf("got reason %q", got)
 		}
 		victim.must(id, false)
-		want(t, victim.Act("/join/send", url.Values{"email": {ann}, "password": {secret}}), http.StatusSeeOther)
-		want(t, victim.Act("/join", url.Values{"code": {s.mail.last(t, ann).Code}}), http.StatusSeeOther)
+		want(t, victim.Post("/join/send", url.Values{"email": {ann}, "password": {secret}}), http.StatusSeeOther)
+		want(t, victim.Post("/join", url.Values{"code": {s.mail.last(t, ann).Code}}), http.StatusSeeOther)
 		victim.must(id, true)
-		want(t, s.stranger(site).Act("/login", url.Values{"email": {ann}, "password": {eves}}), http.StatusUnauthorized)
-		want(t, s.stranger(site).Act("/login", url.Values{"email": {ann}, "password": {secret}}), http.StatusSeeOther)
+		want(t, s.stranger(site).Post("/login", url.Values{"email": {ann}, "password": {eves}}), http.StatusUnauthorized)
+		want(t, s.stranger(site).Post("/login", url.Values{"email": {ann}, "password": {secret}}), http.StatusSeeOther)
 	})
 }
 
@@ -83,12 +83,12 @@ func TestTrojanIdentifier(t *testing.T) {
 	victim := s.guest(site)
 	id, _ := victim.whoami()
 	attacker := victim.plant().on(site)
-	want(t, attacker.Act("/phone/send", url.Values{"phone": {"+14155550123"}}), http.StatusSeeOther)
+	want(t, attacker.Post("/phone/send", url.Values{"phone": {"+14155550123"}}), http.StatusSeeOther)
 	eves := s.mail.last(t, "+14155550123").Code
 
 	want(t, victim.enter(victim.mustAsk(ann).Code), http.StatusSeeOther)
 	for _, v := range []visitor{attacker, victim} { // Eve herself, and Ann lured to type it
-		want(t, v.Act("/phone", url.Values{"code": {eves}}), http.StatusUnauthorized)
+		want(t, v.Post("/phone", url.Values{"code": {eves}}), http.StatusUnauthorized)
 	}
 	identities, err := s.store.Identities(t.Context(), uuid.MustParse(id))
 	if err != nil || len(identities) != 1 || identities[0].Subject != ann {
@@ -107,7 +107,7 @@ func TestUnexpiredEmailChange(t *testing.T) {
 	attacker := victim.plant().on(site)
 	eves := attacker.mustAsk(eve).Code
 
-	want(t, victim.Act("/out/"+id, nil), http.StatusOK)
+	want(t, victim.Post("/out/"+id, nil), http.StatusOK)
 	want(t, victim.enter(victim.mustAsk(ann).Code), http.StatusSeeOther)
 	victim.must(id, true)
 	want(t, attacker.enter(eves), http.StatusUnauthorized)

@@ -46,7 +46,7 @@ func TestOneCodeForEverything(t *testing.T) {
 		if !message.Owned {
 			t.Error("the message does not say that there is an account")
 		}
-		want(t, nobody.Act("/signin", url.Values{"code": {message.Code}, "return_to": {"/notes"}}), http.StatusSeeOther)
+		want(t, nobody.Post("/signin", url.Values{"code": {message.Code}, "return_to": {"/notes"}}), http.StatusSeeOther)
 		nobody.must(annID, true)
 	})
 	t.Run("sign up, at the form for signing in", func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestOneCodeForEverything(t *testing.T) {
 		if message.Owned {
 			t.Error("the message says that there is an account")
 		}
-		want(t, nobody.Act("/signin", url.Values{"code": {message.Code}}), http.StatusSeeOther)
+		want(t, nobody.Post("/signin", url.Values{"code": {message.Code}}), http.StatusSeeOther)
 		nobody.must(s.owner("email", "new@example.com").String(), true)
 	})
 	t.Run("link, and prove anew", func(t *testing.T) {
@@ -73,10 +73,10 @@ func TestOneCodeForEverything(t *testing.T) {
 	t.Run("phone", func(t *testing.T) {
 		guest := s.guest(site)
 		id, _ := guest.whoami()
-		want(t, guest.Act("/phone/send", url.Values{"phone": {"+1 (415) 555-0123"}}), http.StatusSeeOther)
+		want(t, guest.Post("/phone/send", url.Values{"phone": {"+1 (415) 555-0123"}}), http.StatusSeeOther)
 		message := s.mail.last(t, "+14155550123")
 		want(t, guest.enter(message.Code), http.StatusUnauthorized) // a code for a phone is none for mail
-		want(t, guest.Act("/phone", url.Values{"code": {message.Code}}), http.StatusSeeOther)
+		want(t, guest.Post("/phone", url.Values{"code": {message.Code}}), http.StatusSeeOther)
 		guest.must(id, true)
 		if s.owner("phone", "+14155550123").String() != id {
 			t.Error("the number is not theirs")
@@ -98,7 +98,7 @@ func TestAskingMakesNoUser(t *testing.T) {
 	}
 	nobody.Visit("/")
 	id, _ := nobody.whoami()
-	want(t, nobody.Act("/signin", url.Values{"code": {message.Code}}), http.StatusSeeOther)
+	want(t, nobody.Post("/signin", url.Values{"code": {message.Code}}), http.StatusSeeOther)
 	nobody.must(id, true)
 }
 
@@ -121,7 +121,7 @@ func TestConfirmForTheAttacker(t *testing.T) {
 	if text := body(t, page); !contains(text, message.Code, "do not give the code to anyone") || contains(text, "<button>") {
 		t.Errorf("the page elsewhere says %s", text)
 	}
-	want(t, victim.Act("/code", url.Values{"code": {message.Code}}), http.StatusUnauthorized)
+	want(t, victim.Post("/code", url.Values{"code": {message.Code}}), http.StatusUnauthorized)
 	attacker.must(eveID, false)
 	victim.must(annID, false)
 	if s.owner("email", ann) != uuid.Nil {
@@ -131,8 +131,8 @@ func TestConfirmForTheAttacker(t *testing.T) {
 	// The same when Ann has a code of her own: Eve's is not it.
 	want(t, victim.ask(ann), http.StatusSeeOther)
 	if own := s.mail.last(t, ann).Code; own != message.Code {
-		want(t, victim.Act("/code", url.Values{"code": {message.Code}}), http.StatusUnauthorized)
-		want(t, victim.Act("/code", url.Values{"code": {own}}), http.StatusSeeOther)
+		want(t, victim.Post("/code", url.Values{"code": {message.Code}}), http.StatusUnauthorized)
+		want(t, victim.Post("/code", url.Values{"code": {own}}), http.StatusSeeOther)
 		victim.must(annID, true)
 	}
 	attacker.must(eveID, false)
@@ -144,12 +144,12 @@ func TestPendingIsNothing(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
 	attacker := s.guest(site)
-	want(t, attacker.Act("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
+	want(t, attacker.Post("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
 	if s.owner("email", ann) != uuid.Nil || s.owner("password", ann) != uuid.Nil {
 		t.Fatal("a pending address is in an identity")
 	}
 	login := func(password string) *http.Response {
-		return s.stranger(site).Act("/login", url.Values{"email": {ann}, "password": {password}})
+		return s.stranger(site).Post("/login", url.Values{"email": {ann}, "password": {password}})
 	}
 	want(t, login(eves), http.StatusUnauthorized)
 
@@ -172,15 +172,15 @@ func TestEmailAndPasswordInOneStep(t *testing.T) {
 	id, _ := guest.whoami()
 	login := func(password string) visitor {
 		v := s.stranger(site)
-		v.Act("/login", url.Values{"email": {"Ann@example.com"}, "password": {password}})
+		v.Post("/login", url.Values{"email": {"Ann@example.com"}, "password": {password}})
 		return v
 	}
 	join := func(v visitor, password string) {
 		t.Helper()
-		want(t, v.Act("/join/send", url.Values{"email": {ann}, "password": {password}}), http.StatusSeeOther)
-		want(t, v.Act("/join", url.Values{"code": {s.mail.last(t, ann).Code}}), http.StatusSeeOther)
+		want(t, v.Post("/join/send", url.Values{"email": {ann}, "password": {password}}), http.StatusSeeOther)
+		want(t, v.Post("/join", url.Values{"code": {s.mail.last(t, ann).Code}}), http.StatusSeeOther)
 	}
-	want(t, guest.Act("/join/send", url.Values{"email": {ann}, "password": {"short"}}), http.StatusUnprocessableEntity)
+	want(t, guest.Post("/join/send", url.Values{"email": {ann}, "password": {"short"}}), http.StatusUnprocessableEntity)
 	if len(s.mail.sent()) != 0 {
 		t.Error("a code was sent for a password that will not do")
 	}
@@ -213,7 +213,7 @@ func TestOldPendingProof(t *testing.T) {
 			v := tt.start(s, site)
 			message := v.mustAsk(ann)
 			before := v.plant().on(site)
-			want(t, v.Act("/password", url.Values{"email": {"ann.b"}, "password": {secret}}), http.StatusSeeOther)
+			want(t, v.Post("/password", url.Values{"email": {"ann.b"}, "password": {secret}}), http.StatusSeeOther)
 			id, _ := v.whoami()
 			want(t, v.enter(message.Code), http.StatusUnauthorized)
 			v.must(id, true)

@@ -222,7 +222,7 @@ func (s *world) stranger(site http.Handler) visitor {
 func (s *world) guest(site http.Handler) visitor {
 	v := s.stranger(site)
 	v.Visit("/")
-	v.Act("/act", nil)
+	v.Post("/act", nil)
 	return v
 }
 
@@ -231,7 +231,7 @@ func (v visitor) on(site http.Handler) visitor { return visitor{v.On(site), v.s}
 // ask asks for a code.
 func (v visitor) ask(address string) *http.Response {
 	v.s.t.Helper()
-	return v.Act(sendPath, url.Values{"email": {address}})
+	return v.Post(sendPath, url.Values{"email": {address}})
 }
 
 // mustAsk asks for a code and returns the message.
@@ -244,7 +244,7 @@ func (v visitor) mustAsk(address string) code.Message {
 // enter types a code in.
 func (v visitor) enter(typed string) *http.Response {
 	v.s.t.Helper()
-	return v.Act("/upgrade", url.Values{"code": {typed}})
+	return v.Post("/upgrade", url.Values{"code": {typed}})
 }
 
 // whoami returns the visitor's user ID, and whether it is permanent.

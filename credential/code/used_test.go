@@ -102,20 +102,20 @@ func (s *world) changes() (n int) {
 // whichever replica, and also for a browser that has kept copies of all cookies.
 func TestUsedCodeIsOver(t *testing.T) {
 	ends := map[string]func(t *testing.T, v visitor, id string){
-		"a sign-out": func(t *testing.T, v visitor, _ string) { want(t, v.Act("/signout", nil), http.StatusSeeOther) },
+		"a sign-out": func(t *testing.T, v visitor, _ string) { want(t, v.Post("/signout", nil), http.StatusSeeOther) },
 		"a sign-out everywhere": func(t *testing.T, v visitor, id string) {
-			want(t, v.s.stranger(v.s.replica()).Act("/out/"+id, nil), 200)
+			want(t, v.s.stranger(v.s.replica()).Post("/out/"+id, nil), 200)
 		},
 		"a deletion": func(t *testing.T, v visitor, id string) {
-			want(t, v.s.stranger(v.s.replica()).Act("/delete/"+id, nil), 200)
+			want(t, v.s.stranger(v.s.replica()).Post("/delete/"+id, nil), 200)
 		},
-		"a deletion and sign-out": func(t *testing.T, v visitor, id string) { v.Act("/delete/"+id, nil); v.Act("/signout", nil) },
+		"a deletion and sign-out": func(t *testing.T, v visitor, id string) { v.Post("/delete/"+id, nil); v.Post("/signout", nil) },
 		"another sign-in": func(t *testing.T, v visitor, _ string) {
 			want(t, v.enter(v.mustAsk(ann).Code), http.StatusSeeOther) // to the same account, with another session
-			v.Act("/signout", nil)
+			v.Post("/signout", nil)
 		},
 		"an unlinking": func(t *testing.T, v visitor, _ string) {
-			want(t, v.Act("/unlink", url.Values{"email": {ann}}), http.StatusOK)
+			want(t, v.Post("/unlink", url.Values{"email": {ann}}), http.StatusOK)
 		},
 	}
 	for startName, start := range starts {
@@ -138,7 +138,7 @@ func TestUsedCodeIsOver(t *testing.T) {
 					for _, replica := range replicas {
 						session := second.session()
 						want(t, second.on(replica).enter(typed), http.StatusUnauthorized)
-						if got := s.lastReason(); got != "code_over" && got != "superseded" {
+						if got := s.lastReason(); got != "code_over" && got != "session_ended" {
 							t.Errorf("%s: got reason %q", name, got)
 						}
 						if got := second.session(); got != session {
@@ -167,18 +167,18 @@ func TestSignOutEndsCodes(t *testing.T) {
 			v := start(s, replicas[0])
 			typed := v.mustAsk(ann).Code
 			v.Visit("/")
-			v.Act("/act", nil)
+			v.Post("/act", nil)
 			if got := v.Fetch("/pending"); got.StatusCode != http.StatusOK {
 				t.Fatalf("before: got %d", got.StatusCode)
 			}
-			want(t, v.on(replicas[1]).Act("/signout", nil), http.StatusSeeOther)
+			want(t, v.on(replicas[1]).Post("/signout", nil), http.StatusSeeOther)
 			for _, got := range v.Cookies() {
 				if got.Name != "__Host-walkin.device" { // which opens nothing
 					t.Errorf("got a jar with %v", got)
 				}
 			}
 			owner := s.owner("email", ann)
-			for _, next := range []func(){func() {}, func() { v.Visit("/") }, func() { v.Act("/act", nil) }} {
+			for _, next := range []func(){func() {}, func() { v.Visit("/") }, func() { v.Post("/act", nil) }} {
 				next()
 				for _, replica := range replicas {
 					if got := v.on(replica).Fetch("/pending"); got.StatusCode != http.StatusNotFound {
@@ -205,7 +205,7 @@ func TestSignOutWhileInUse(t *testing.T) {
 		owns.enter(owns.mustAsk(ann).Code) // so there is an account to sign in to
 		v := starts[name](s, site)
 		typed := v.mustAsk(ann).Code
-		s.over = &slow{Store: s.store, before: func() { v.plant().on(site).Act("/signout", nil) }}
+		s.over = &slow{Store: s.store, before: func() { v.plant().on(site).Post("/signout", nil) }}
 		want(t, v.on(s.replica()).enter(typed), http.StatusUnauthorized)
 		if _, permanent := v.whoami(); permanent {
 			t.Errorf("%s: signed in", name)

@@ -50,7 +50,7 @@ func TestAttackersAnswer(t *testing.T) {
 	for from, attacker := range attackers {
 		for to, victim := range victims {
 			t.Run(from+" to "+to, func(t *testing.T) {
-				s := newSite(t, minting(walkin.MintOnAct))
+				s := newSite(t, minting(walkin.MintOnWrite))
 				answer := s.op.answer(s.press(attacker(s), "op"), "mallory")
 				v := victim(s)
 				before := s.glance(v)
@@ -125,18 +125,18 @@ func TestReplayedState(t *testing.T) {
 // user, by whatever way, completes nothing afterwards.
 func TestOldRoundTrip(t *testing.T) {
 	for name, change := range map[string]func(*site, *walkintest.Client){
-		"an upgrade by a password": func(_ *site, c *walkintest.Client) { c.Act("/prove", url.Values{"name": {"ann"}}) },
+		"an upgrade by a password": func(_ *site, c *walkintest.Client) { c.Post("/prove", url.Values{"name": {"ann"}}) },
 		"an upgrade by another provider": func(s *site, c *walkintest.Client) {
 			s.back(c, "other", s.other.answer(s.press(c, "other"), "ann"))
 		},
-		"a sign-out": func(_ *site, c *walkintest.Client) { c.Act("/out", nil) },
+		"a sign-out": func(_ *site, c *walkintest.Client) { c.Post("/out", nil) },
 	} {
 		for _, kind := range []string{"nobody", "a guest", "a permanent user"} {
 			if kind == "nobody" && name == "a sign-out" {
 				continue // without a user there is no sign-out
 			}
 			t.Run(kind+", "+name, func(t *testing.T) {
-				s := newSite(t, minting(walkin.MintOnAct))
+				s := newSite(t, minting(walkin.MintOnWrite))
 				c := victims[kind](s)
 				answer := s.op.answer(s.press(c, "op"), "mallory")
 				change(s, c)
@@ -395,7 +395,7 @@ func TestLoginCSRF(t *testing.T) {
 		"a cross-site HEAD": func(r *http.Request) { r.Method = http.MethodHead; r.Header.Set("Sec-Fetch-Site", "cross-site") },
 	} {
 		for to, victim := range victims {
-			s := newSite(t, minting(walkin.MintOnAct))
+			s := newSite(t, minting(walkin.MintOnWrite))
 			v := victim(s)
 			before := s.glance(v)
 			r := v.NewRequest(http.MethodPost, "/auth/start?provider=op", nil)
@@ -461,7 +461,7 @@ func TestPreHijacking(t *testing.T) {
 			t.Fatalf("got %d for %q", r.StatusCode, s.reason())
 		}
 		for i := range s.replicas {
-			if r := attacker.On(s.replicas[i]).Act("/note", nil); r.StatusCode != http.StatusUnauthorized {
+			if r := attacker.On(s.replicas[i]).Post("/note", nil); r.StatusCode != http.StatusUnauthorized {
 				t.Errorf("the attacker's session: got %d", r.StatusCode)
 			}
 		}

@@ -87,7 +87,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 					})
 					c, before := s.guest()
 					began := time.Now()
-					r := c.Act("/auth/start", pressed(provider))
+					r := c.Post("/auth/start", pressed(provider))
 					if to, err := r.Location(); r.StatusCode == http.StatusSeeOther && err == nil {
 						r = s.back(c, provider, s.op.answer(to, "ann"))
 					}
@@ -129,7 +129,7 @@ func TestStartFlood(t *testing.T) {
 		statuses := map[int]int{}
 		for i := range 400 {
 			c := s.browser().On(s.replicas[i%2]).From("203.0.113.7:1")
-			r := c.Act("/auth/start", pressed("op"))
+			r := c.Post("/auth/start", pressed("op"))
 			statuses[r.StatusCode]++
 			if to, err := r.Location(); err == nil {
 				s.back(c, "op", url.Values{"state": {to.Query().Get("state")}, "error": {"access_denied"}})

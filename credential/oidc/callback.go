@@ -48,7 +48,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 	if err != nil {
 		return t, err
 	}
-	if !slices.Contains(h.middleware.Bound(r), t.Binding) {
+	if !slices.Contains(h.middleware.FlowIDs(r), t.Binding) {
 		// Another visitor's, brought here to sign this visitor in to their account; or
 		// the visitor's own, from before they became another user.
 		return t, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser",
@@ -66,7 +66,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 		}
 	}
 	_, err = h.middleware.Continue(w, r.WithContext(context.WithValue(r.Context(), profileKey{}, profile)), walkin.Proof{
-		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true, Binding: t.Binding,
+		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true, FlowID: t.Binding,
 	})
 	if err == nil {
 		// Its ticket is gone, and an office that signs in at nine is no flood. Only

@@ -43,7 +43,7 @@ func TestStoreDown(t *testing.T) {
 	s := newSite(t, formPost, func(c *walkin.Config, _ *oidc.Config) { c.Store = b })
 	c, before := s.guest()
 	down = "put"
-	s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "store_down")
+	s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "store_down")
 	down = ""
 	answer := s.op.answer(s.press(c, "op"), "ann")
 	down = "take"
@@ -76,7 +76,7 @@ func TestProviderHangs(t *testing.T) {
 		for range 20 {
 			c, before := s.guest()
 			wg.Go(func() {
-				s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+				s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 			})
 		}
 		synctest.Wait()

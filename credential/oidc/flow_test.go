@@ -58,7 +58,7 @@ func TestUpgrade(t *testing.T) {
 	if r := c.Visit("/members"); r.StatusCode != http.StatusOK {
 		t.Errorf("members: got %d", r.StatusCode)
 	}
-	if r := planted.Act("/note", nil); r.StatusCode != http.StatusUnauthorized {
+	if r := planted.Post("/note", nil); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the old cookie: got %d", r.StatusCode)
 	}
 	s.quiet("")
@@ -135,7 +135,7 @@ func TestOutcomes(t *testing.T) {
 // TestStartMakesNoGuest holds that pressing a button and going away again
 // leaves no user behind.
 func TestStartMakesNoGuest(t *testing.T) {
-	for _, m := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct, walkin.MintOnDemand, walkin.MintOff} {
+	for _, m := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnWrite, walkin.MintOnDemand, walkin.MintOff} {
 		s := newSite(t, minting(m))
 		c := s.browser()
 		s.press(c, "op")
@@ -464,7 +464,7 @@ func TestCancelled(t *testing.T) {
 	} {
 		for _, visitor := range []string{"a guest", "a permanent user", "nobody"} {
 			t.Run(c.name+"/"+visitor, func(t *testing.T) {
-				s := newSite(t, minting(walkin.MintOnAct))
+				s := newSite(t, minting(walkin.MintOnWrite))
 				b := s.browser()
 				switch visitor {
 				case "a guest":
@@ -522,12 +522,12 @@ func TestPage(t *testing.T) {
 	if r := c.Visit("/auth/start?return_to=/x"); r.StatusCode != http.StatusOK || shown.Refusal != nil || shown.ReturnTo != "/x" {
 		t.Errorf("the form for the first time: got %d, %+v", r.StatusCode, shown)
 	}
-	if r := c.Act("/auth/start", pressed("unheard-of")); r.StatusCode != http.StatusUnprocessableEntity || shown.Refusal.Message == "" {
+	if r := c.Post("/auth/start", pressed("unheard-of")); r.StatusCode != http.StatusUnprocessableEntity || shown.Refusal.Message == "" {
 		t.Errorf("an unknown provider: got %d", r.StatusCode)
 	}
 	s.op.down = true
 	s.wk[0], s.op.calls = nil, nil
-	if r := c.On(newSiteOver(s)).Act("/auth/start", pressed("op", "return_to", "/y")); r.StatusCode != http.StatusServiceUnavailable {
+	if r := c.On(newSiteOver(s)).Post("/auth/start", pressed("op", "return_to", "/y")); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a provider that is down: got %d", r.StatusCode)
 	}
 
@@ -569,7 +569,7 @@ func TestProviderDown(t *testing.T) {
 	s.op.down = true
 	c, before := s.guest()
 	for range 2 {
-		s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+		s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 	}
 	if r := s.back(c, "other", s.other.answer(s.press(c, "other"), "ann")); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("the other provider: got %d", r.StatusCode)
@@ -599,7 +599,7 @@ func TestDiscovery(t *testing.T) {
 		s := newSite(t)
 		s.op.discovery = change
 		c, before := s.guest()
-		s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+		s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 		if t.Failed() {
 			t.Fatal(name)
 		}
@@ -612,7 +612,7 @@ func TestDiscoveryFails(t *testing.T) {
 	s := newSite(t)
 	s.op.fails = "/.well-known/openid-configuration"
 	c, before := s.guest()
-	s.refused(c, c.Act("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+	s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 }
 
 // TestOutside holds that the handler knows its visitors when it stands outside of

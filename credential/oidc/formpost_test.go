@@ -55,7 +55,7 @@ func TestFormPost(t *testing.T) {
 		"nobody":  func(s *site) *walkintest.Client { return s.browser() },
 		"a guest": func(s *site) *walkintest.Client { c, _ := s.guest(); return c },
 	} {
-		s := newSite(t, formPost, minting(walkin.MintOnAct))
+		s := newSite(t, formPost, minting(walkin.MintOnWrite))
 		c := visitor(s)
 		before := s.glance(c)
 		to := s.press(c, "op", "return_to", "/notes")
@@ -85,7 +85,7 @@ func TestFormPost(t *testing.T) {
 // what follows it counts in the browser that began it alone.
 func TestFormPostAttacks(t *testing.T) {
 	for to, victim := range victims {
-		s := newSite(t, formPost, minting(walkin.MintOnAct))
+		s := newSite(t, formPost, minting(walkin.MintOnWrite))
 		v := victim(s)
 		before := s.glance(v)
 		attacker, _ := s.guest()

@@ -17,8 +17,8 @@ func TestSignOutEndsTheRoundTrip(t *testing.T) {
 	c := s.browser()
 	answer := s.op.answer(s.press(c, "op"), "mallory")
 	c.Visit("/")
-	c.Act("/note", nil)
-	c.On(s.replicas[1]).Act("/out", nil)
+	c.Post("/note", nil)
+	c.On(s.replicas[1]).Post("/out", nil)
 	if got := c.Cookies(); len(got) > 0 {
 		t.Errorf("got a jar with %v", got)
 	}
@@ -47,11 +47,11 @@ func TestSignOutWhileAway(t *testing.T) {
 			elsewhere.SetCookie(cookie.Name, cookie.Value)
 		}
 		s.op.token = func(http.ResponseWriter, url.Values) bool {
-			elsewhere.Act("/out", nil)
+			elsewhere.Post("/out", nil)
 			return false
 		}
 		r, reason := s.back(c, "op", answer), s.reason()
-		if after := s.who(c); r.StatusCode != http.StatusUnauthorized || reason != "superseded" || after.Method != "" {
+		if after := s.who(c); r.StatusCode != http.StatusUnauthorized || reason != "session_ended" || after.Method != "" {
 			t.Errorf("%s: got %d for %q, and %+v", kind, r.StatusCode, reason, after)
 		}
 	}

@@ -63,8 +63,8 @@ func newSite(t testing.TB, setups ...setup) *site {
 			s.profiles = append(s.profiles, p)
 		}
 		if c.Outcome == walkin.Merged {
-			s.notes[c.UserID] += s.notes[c.GuestID]
-			delete(s.notes, c.GuestID)
+			s.notes[c.UserID] += s.notes[c.AnonymousID]
+			delete(s.notes, c.AnonymousID)
 		}
 		hook := s.hook
 		s.mu.Unlock()
@@ -158,8 +158,8 @@ func (s *site) guest() (*walkintest.Client, who) {
 	s.t.Helper()
 	c := s.browser()
 	c.Visit("/")
-	c.Act("/note", nil)
-	c.Act("/note", nil)
+	c.Post("/note", nil)
+	c.Post("/note", nil)
 	w := s.who(c)
 	if !w.Anonymous || w.Notes != 2 {
 		s.t.Fatalf("got %+v, want an anonymous user with two notes", w)
@@ -172,7 +172,7 @@ func (s *site) member(name string) (*walkintest.Client, who) {
 	s.t.Helper()
 	c := s.browser()
 	c.Visit("/")
-	if r := c.Act("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
+	if r := c.Post("/prove", url.Values{"name": {name}}); r.StatusCode != http.StatusOK {
 		s.t.Fatalf("signing up: got %d", r.StatusCode)
 	}
 	return c, s.who(c)
@@ -202,7 +202,7 @@ func (s *site) glance(c *walkintest.Client) who {
 // press presses the button of a provider and returns where the browser is sent.
 func (s *site) press(c *walkintest.Client, name string, more ...string) *url.URL {
 	s.t.Helper()
-	r := c.Act("/auth/start", pressed(name, more...))
+	r := c.Post("/auth/start", pressed(name, more...))
 	to, err := r.Location()
 	if r.StatusCode != http.StatusSeeOther || err != nil {
 		s.t.Fatalf("starting: got %d %s", r.StatusCode, text(r))

@@ -19,13 +19,13 @@ import (
 	"golang.org/x/oauth2"
 )
 
-const roundTrip = 15 * time.Minute // as long as the cookie of Bind
+const roundTrip = 15 * time.Minute // as long as the cookie of StartFlow
 
 // A ticket is what is remembered of a login flow. It is in the store, where the browser
 // cannot change it and every replica finds it.
 type ticket struct {
 	Provider string    `json:"provider"`
-	Binding  string    `json:"binding"` // of the browser, see walkin.Middleware.Bind
+	Binding  string    `json:"binding"` // of the browser, see walkin.Middleware.StartFlow
 	Nonce    string    `json:"nonce"`
 	Verifier string    `json:"verifier"` // of PKCE
 	ReturnTo string    `json:"return_to"`
@@ -54,7 +54,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "oidc_unknown_provider",
 			Text: texts.Of("oidc.unknown")}
 	}
-	binding, err := h.middleware.Bind(w, r)
+	binding, err := h.middleware.StartFlow(w, r)
 	if err != nil {
 		return "", err
 	}

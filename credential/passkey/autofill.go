@@ -59,7 +59,7 @@ func (p *Passkeys) challenged(r *http.Request, challenge string) (ceremony, erro
 	if err != nil || len(b) != suggestSize {
 		return ceremony{}, ceremonyOver()
 	}
-	for _, bound := range p.middleware.Bound(r) {
+	for _, bound := range p.middleware.FlowIDs(r) {
 		if !slices.ContainsFunc(p.keys, func(key []byte) bool { return hmac.Equal(b[stampSize:], mac(key, bound, b[:stampSize])) }) {
 			continue
 		}

@@ -30,7 +30,7 @@ func TestSuggest(t *testing.T) {
 	for name, before := range map[string]func(*person){
 		"nobody":  func(*person) {},
 		"reader":  func(p *person) { p.Visit("/") },
-		"guest":   func(p *person) { p.Act("/note", nil) },
+		"guest":   func(p *person) { p.Post("/note", nil) },
 		"member":  func(p *person) { want(t, p.signIn(twist{}), http.StatusOK, "", "") },
 		"tickets": func(p *person) { p.begin("signin") }, // of a button that was pressed, too
 	} {
@@ -79,7 +79,7 @@ func TestSuggestAttacks(t *testing.T) {
 		attack{"no user handle", twist{noHandle: true}, http.StatusUnauthorized, "passkey_bad"},
 	) {
 		p := ann.elsewhere()
-		p.Act("/note", nil)
+		p.Post("/note", nil)
 		s.told()
 		p.holding(func() { want(t, p.post("signin-finish", p.device.get(p.suggest(), tt.tw)), tt.status, "", "") })
 		if got := s.told(); len(got) != 1 || got[0] != tt.reason {
@@ -89,7 +89,7 @@ func TestSuggestAttacks(t *testing.T) {
 
 	// What the MAC covers.
 	p := ann.elsewhere()
-	p.Act("/note", nil)
+	p.Post("/note", nil)
 	o := p.device.read(p.suggest())
 	good := p.device.unb64(o.PublicKey.Challenge)
 	for i := range good {
@@ -149,13 +149,13 @@ func TestSuggestBound(t *testing.T) {
 		good    bool
 	}{
 		{"at once", func(p *person) { p.Visit("/") }, func(*person) {}, true},
-		{"nobody who opens a page and acts", func(*person) {}, func(p *person) { p.Visit("/"); p.Act("/note", nil) }, true},
+		{"nobody who opens a page and acts", func(*person) {}, func(p *person) { p.Visit("/"); p.Post("/note", nil) }, true},
 		{"almost too late", func(p *person) { p.Visit("/") }, func(*person) { time.Sleep(5*time.Minute - 2*time.Second) }, true},
 		{"too late", func(p *person) { p.Visit("/") }, func(*person) { time.Sleep(5 * time.Minute) }, false},
 		{"long after", func(p *person) { p.Visit("/") }, func(*person) { time.Sleep(time.Hour) }, false},
-		{"who upgraded otherwise", func(p *person) { p.Visit("/") }, func(p *person) { p.Act("/prove", map[string][]string{"name": {"bea"}}) }, false},
-		{"nobody who signed up otherwise", func(*person) {}, func(p *person) { p.Act("/prove", map[string][]string{"name": {"cleo"}}) }, false},
-		{"who signed out", func(p *person) { p.Visit("/") }, func(p *person) { p.Act("/out", nil) }, false},
+		{"who upgraded otherwise", func(p *person) { p.Visit("/") }, func(p *person) { p.Post("/prove", map[string][]string{"name": {"bea"}}) }, false},
+		{"nobody who signed up otherwise", func(*person) {}, func(p *person) { p.Post("/prove", map[string][]string{"name": {"cleo"}}) }, false},
+		{"who signed out", func(p *person) { p.Visit("/") }, func(p *person) { p.Post("/out", nil) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestButton(t *testing.T) {
 	for name, before := range map[string]func(*person){
 		"nobody": func(*person) {},
 		"reader": func(p *person) { p.Visit("/") },
-		"guest":  func(p *person) { p.Act("/note", nil) },
+		"guest":  func(p *person) { p.Post("/note", nil) },
 		"member": func(p *person) { want(t, p.signIn(twist{}), http.StatusOK, "", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestSuggestOnce(t *testing.T) {
 	p.device.counts = true
 	want(t, p.register(twist{}), http.StatusOK, "", "")
 	other := p.elsewhere()
-	other.Act("/note", nil)
+	other.Post("/note", nil)
 	proof := other.device.get(other.suggest(), twist{})
 	got := parallel(20, func(i int) answer { return other.at(i%2).post("signin-finish", proof) })
 	if got[http.StatusOK] != 1 || got[http.StatusGone]+got[http.StatusForbidden] != 19 {
@@ -320,7 +320,7 @@ func TestSuggestOnce(t *testing.T) {
 func TestSuggestAndFail(t *testing.T) {
 	s := newSite(t)
 	p := s.member().elsewhere()
-	p.Act("/note", nil)
+	p.Post("/note", nil)
 	proof := p.device.get(p.suggest(), twist{})
 	s.hook = func(walkin.Change) error { return errors.New("no room") }
 	p.holding(func() { want(t, p.post("signin-finish", proof), http.StatusInternalServerError, "", "") })

@@ -46,7 +46,7 @@ func (p *Passkeys) put(ctx context.Context, bound string, c ceremony) error {
 // take ends the ceremony that a response belongs to, whatever is wrong with the
 // response: a challenge is for one try.
 func (p *Passkeys) take(r *http.Request, challenge string) (ceremony, error) {
-	for _, bound := range p.middleware.Bound(r) {
+	for _, bound := range p.middleware.FlowIDs(r) {
 		ticket, err := p.store.TakeTicket(r.Context(), ticketKey(bound, challenge), time.Now())
 		if errors.Is(err, walkin.ErrNotFound) {
 			continue

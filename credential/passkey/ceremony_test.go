@@ -59,7 +59,7 @@ func TestRegisterAttacks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for name, before := range map[string]func(*person){
 				"reader": func(*person) {},
-				"guest":  func(p *person) { p.Act("/note", nil) },
+				"guest":  func(p *person) { p.Post("/note", nil) },
 				"member": func(p *person) { p.register(twist{}) },
 			} {
 				p := s.person()
@@ -180,14 +180,14 @@ func TestBound(t *testing.T) {
 			good    bool
 		}{
 			{"at once", func(p *person) { p.Visit("/") }, func(*person) {}, true},
-			{"a reader who acts", func(p *person) { p.Visit("/") }, func(p *person) { p.Act("/note", nil) }, true},
+			{"a reader who acts", func(p *person) { p.Visit("/") }, func(p *person) { p.Post("/note", nil) }, true},
 			{"nobody who opens a page", func(*person) {}, func(p *person) { p.Visit("/") }, true},
-			{"nobody who opens a page and acts", func(*person) {}, func(p *person) { p.Visit("/"); p.Act("/note", nil) }, true},
+			{"nobody who opens a page and acts", func(*person) {}, func(p *person) { p.Visit("/"); p.Post("/note", nil) }, true},
 			{"almost too late", func(p *person) { p.Visit("/") }, func(*person) { time.Sleep(5*time.Minute - time.Second) }, true},
 			{"too late", func(p *person) { p.Visit("/") }, func(*person) { time.Sleep(5 * time.Minute) }, false},
-			{"who upgraded otherwise", func(p *person) { p.Visit("/") }, func(p *person) { p.Act("/prove", map[string][]string{"name": {"bea"}}) }, false},
-			{"nobody who signed up otherwise", func(*person) {}, func(p *person) { p.Act("/prove", map[string][]string{"name": {"cleo"}}) }, false},
-			{"who signed out", func(p *person) { p.Visit("/") }, func(p *person) { p.Act("/out", nil) }, false},
+			{"who upgraded otherwise", func(p *person) { p.Visit("/") }, func(p *person) { p.Post("/prove", map[string][]string{"name": {"bea"}}) }, false},
+			{"nobody who signed up otherwise", func(*person) {}, func(p *person) { p.Post("/prove", map[string][]string{"name": {"cleo"}}) }, false},
+			{"who signed out", func(p *person) { p.Visit("/") }, func(p *person) { p.Post("/out", nil) }, false},
 		} {
 			t.Run(step+"/"+tt.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestParallelFinishes(t *testing.T) {
 	for _, step := range []string{"register", "signin"} {
 		s := newSite(t)
 		p := s.member().elsewhere()
-		p.Act("/note", nil)
+		p.Post("/note", nil)
 		before := p.who()
 		o := p.begin(step)
 		reply := p.device.get(o, twist{})
@@ -282,7 +282,7 @@ func TestTwentyVisitorsOneKey(t *testing.T) {
 	people, replies := make([]*person, 20), make([][]byte, 20)
 	for i := range people {
 		people[i] = s.person().at(i % 2)
-		people[i].Act("/note", nil)
+		people[i].Post("/note", nil)
 		replies[i] = people[i].device.create(people[i].begin("register"), twist{id: []byte("one and the same")})
 	}
 	got := parallel(20, func(i int) answer { return people[i].post("register-finish", replies[i]) })
@@ -310,7 +310,7 @@ func TestDoubleClick(t *testing.T) {
 	for range 10 {
 		s := newSite(t)
 		p := s.person()
-		p.Act("/note", nil)
+		p.Post("/note", nil)
 		before := p.who()
 		first := p.device.create(p.begin("register"), twist{})
 		second := p.device.create(p.begin("register"), twist{})
@@ -330,7 +330,7 @@ func TestDoubleClick(t *testing.T) {
 // TestFixation holds that a planted or copied anonymous cookie is worth nothing once
 // its user has a key.
 func TestFixation(t *testing.T) {
-	for _, before := range []func(*person){func(*person) {}, func(p *person) { p.Act("/note", nil) }} {
+	for _, before := range []func(*person){func(*person) {}, func(p *person) { p.Post("/note", nil) }} {
 		s := newSite(t)
 		victim, attacker := s.person(), s.person()
 		victim.Visit("/")
@@ -364,7 +364,7 @@ func TestHookFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			ann, p := s.member(), s.person()
-			p.Act("/note", nil)
+			p.Post("/note", nil)
 			s.hook = hook
 			p.holding(func() {
 				if a := p.register(twist{}); a.status < 400 {
@@ -372,7 +372,7 @@ func TestHookFails(t *testing.T) {
 				}
 			})
 			again := ann.elsewhere()
-			again.Act("/note", nil)
+			again.Post("/note", nil)
 			again.holding(func() {
 				if a := again.signIn(twist{}); a.status < 400 {
 					t.Errorf("signing in: got %d", a.status)
@@ -407,7 +407,7 @@ func TestStoreDown(t *testing.T) {
 			p := s.member()
 			if !tt.member {
 				p = p.elsewhere()
-				p.Act("/note", nil)
+				p.Post("/note", nil)
 			}
 			o := p.begin(tt.step)
 			reply := p.device.get(o, twist{})

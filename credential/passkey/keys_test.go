@@ -35,7 +35,7 @@ func TestCounter(t *testing.T) {
 		{12, http.StatusOK}, {1 << 31, http.StatusOK}, {1<<32 - 1, http.StatusOK}, {1, http.StatusForbidden},
 	} {
 		other := p.elsewhere()
-		other.Act("/note", nil)
+		other.Post("/note", nil)
 		s.told()
 		if c.status == http.StatusOK {
 			want(t, other.signIn(twist{count: count(c.count)}), c.status, "outcome", "signed_in")
@@ -121,7 +121,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 			user := p.who().ID
 			id := s.keysOf(user)[0].ID
 			other := p.elsewhere()
-			other.Act("/note", nil)
+			other.Post("/note", nil)
 			proof := p.device.get(other.begin("signin"), twist{})
 			n := 0
 			var before func()
@@ -188,7 +188,7 @@ func TestSeveralKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		p := s.person()
-		p.Act("/note", nil)
+		p.Post("/note", nil)
 		id := p.who().ID
 		phone, laptop := &device{t: t, synced: true}, &device{t: t}
 		for i, d := range []*device{phone, laptop} {
@@ -253,7 +253,7 @@ func TestSeveralKeys(t *testing.T) {
 		want(t, unlink(keys[1].ID), http.StatusConflict, "", "")
 		other := s.person()
 		other.device = phone
-		other.Act("/note", nil)
+		other.Post("/note", nil)
 		s.told()
 		other.holding(func() { want(t, other.signIn(twist{}), http.StatusUnauthorized, "", "") })
 		wantTold(t, s, "passkey_unknown")
@@ -293,7 +293,7 @@ func TestNewAtThisBrowser(t *testing.T) {
 	p := newSite(t, minting(walkin.MintOff)).person()
 	for range 2 {
 		want(t, p.register(twist{}), http.StatusOK, "outcome", "signed_up")
-		want(t, answerOf(t, p.Act("/out", nil)), http.StatusSeeOther, "", "")
+		want(t, answerOf(t, p.Post("/out", nil)), http.StatusSeeOther, "", "")
 	}
 	if len(p.device.keys) != 2 {
 		t.Errorf("the device has %d keys", len(p.device.keys))

@@ -29,7 +29,7 @@
 //
 // A signature over a challenge, made at one of Config.Origins for Config.RPID, by a key
 // that is in the store. This site gave the challenge to this browser, for one use and
-// five minutes. The browser is the one that asked, by [walkin.Middleware.Bind]. The
+// five minutes. The browser is the one that asked, by [walkin.Middleware.StartFlow]. The
 // device must have verified its user, by PIN, finger or face: the key is the only
 // factor, so having the device must not be enough. The make of the device does not
 // matter: attestation is not requested, and is ignored.

@@ -25,10 +25,10 @@ func TestRegister(t *testing.T) {
 		rows   int
 	}{
 		{"nobody", minting(walkin.MintOff), func(*person) {}, walkin.SignedUp, false, 0},
-		{"nobody, where acts mint", minting(walkin.MintOnAct), func(*person) {}, walkin.SignedUp, false, 0},
+		{"nobody, where acts mint", minting(walkin.MintOnWrite), func(*person) {}, walkin.SignedUp, false, 0},
 		{"a reader", minting(walkin.MintOnVisit), func(p *person) { p.Visit("/") }, walkin.Upgraded, true, 0},
-		{"an anonymous user", minting(walkin.MintOnVisit), func(p *person) { p.Act("/note", nil) }, walkin.Upgraded, true, 1},
-		{"a permanent user", minting(walkin.MintOnVisit), func(p *person) { p.Act("/prove", map[string][]string{"name": {"ann"}}) }, walkin.Linked, true, 1},
+		{"an anonymous user", minting(walkin.MintOnVisit), func(p *person) { p.Post("/note", nil) }, walkin.Upgraded, true, 1},
+		{"a permanent user", minting(walkin.MintOnVisit), func(p *person) { p.Post("/prove", map[string][]string{"name": {"ann"}}) }, walkin.Linked, true, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, tt.setup)
@@ -68,7 +68,7 @@ func TestSignIn(t *testing.T) {
 	conflict := func(c walkin.Conflict) setup {
 		return func(cfg *walkin.Config, _ *passkey.Config) { cfg.Conflict = c }
 	}
-	guest := func(p *person) { p.Act("/note", nil) }
+	guest := func(p *person) { p.Post("/note", nil) }
 	reader := func(p *person) { p.Visit("/") }
 	for _, tt := range []struct {
 		name   string
@@ -85,7 +85,7 @@ func TestSignIn(t *testing.T) {
 		{"a guest", false, minting(walkin.MintOnVisit), guest, http.StatusOK, "signed_in", 1},
 		{"a guest who is merged", true, minting(walkin.MintOnVisit), guest, http.StatusOK, "merged", 2},
 		{"a guest where guests are kept", false, conflict(walkin.ConflictReject), guest, http.StatusConflict, "", 1},
-		{"another member", false, minting(walkin.MintOnVisit), func(p *person) { p.Act("/prove", map[string][]string{"name": {"bea"}}) }, http.StatusConflict, "", 0},
+		{"another member", false, minting(walkin.MintOnVisit), func(p *person) { p.Post("/prove", map[string][]string{"name": {"bea"}}) }, http.StatusConflict, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var s *site
@@ -97,7 +97,7 @@ func TestSignIn(t *testing.T) {
 			ann := s.person()
 			ann.Visit("/")
 			want(t, ann.register(twist{}), http.StatusOK, "", "")
-			ann.Act("/note", nil)
+			ann.Post("/note", nil)
 			owner := ann.who()
 
 			p := ann.elsewhere()
@@ -205,7 +205,7 @@ func TestSignInAttacks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for name, before := range map[string]func(*person){
 				"reader": func(*person) {},
-				"guest":  func(p *person) { p.Act("/note", nil) },
+				"guest":  func(p *person) { p.Post("/note", nil) },
 				"member": func(p *person) { want(t, p.signIn(twist{}), http.StatusOK, "", "") },
 			} {
 				p := ann.elsewhere()
@@ -242,7 +242,7 @@ func TestSignInAttacks(t *testing.T) {
 func TestBearer(t *testing.T) {
 	s := newSite(t, minting(walkin.MintOnVisit))
 	guest := s.person()
-	guest.Act("/note", nil)
+	guest.Post("/note", nil)
 	id, token := guest.who().ID, guest.Cookie("__Host-walkin-anon")
 	app := s.person()
 	post := func(path string, body []byte) answer {

@@ -71,7 +71,7 @@ func (p *Passkeys) Describe(identity walkin.Identity) (name string, usedAt time.
 // not theirs is a 404. Call it behind walkin.Middleware.Handler. The error is for
 // [walkin.Middleware.Refuse].
 func (p *Passkeys) Rename(w http.ResponseWriter, r *http.Request, id, name string) error {
-	if _, err := p.middleware.Bind(w, r); err != nil { // whether the request is the visitor's own
+	if _, err := p.middleware.StartFlow(w, r); err != nil { // whether the request is the visitor's own
 		return err
 	}
 	c, ok := walkin.FromContext(r.Context())
@@ -180,7 +180,7 @@ func (p *Passkeys) keysOf(ctx context.Context, userID uuid.UUID) (identities []w
 // other; a key that is not there, or another user's, is walkin.ErrNotFound.
 func (p *Passkeys) update(ctx context.Context, userID uuid.UUID, id string, change func(*record)) error {
 	return p.store.InTx(ctx, func(ctx context.Context) error {
-		if _, err := p.store.User(ctx, userID); err != nil { // the lock
+		if _, err := p.store.LockUser(ctx, userID); err != nil { // the lock
 			return err
 		}
 		identity, err := p.store.Identity(ctx, Provider, id)

@@ -35,7 +35,7 @@ func outcomeOf(r *http.Request, did walkin.Outcome) outcome {
 }
 
 func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
-	bound, err := p.middleware.Bind(w, r)
+	bound, err := p.middleware.StartFlow(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	// exists. The browser states the ID; with that of another user's key it must open
 	// nothing.
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
-		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, New: true, Binding: c.bound})
+		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, Chosen: true, FlowID: c.bound})
 	if errors.Is(err, walkin.ErrIdentityTaken) {
 		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
 			Text: texts.Of("passkey.known")}

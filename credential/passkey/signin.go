@@ -16,7 +16,7 @@ import (
 )
 
 func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []byte) (any, error) {
-	bound, err := p.middleware.Bind(w, r)
+	bound, err := p.middleware.StartFlow(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		p.middleware.Report(r.Context(), "passkey_counter", err)
 	}
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
-		Provider: Provider, Subject: identity.Subject, Method: k.method(), Binding: c.bound,
+		Provider: Provider, Subject: identity.Subject, Method: k.method(), FlowID: c.bound,
 		Redeem: func(ctx context.Context) error {
 			// A key that was removed a moment ago must not come back with an owner.
 			again, err := p.store.Identity(ctx, Provider, identity.Subject)

@@ -49,8 +49,8 @@ func merging(s **site) setup {
 			site := *s
 			site.mu.Lock()
 			defer site.mu.Unlock()
-			site.notes[change.UserID] += site.notes[change.GuestID]
-			delete(site.notes, change.GuestID)
+			site.notes[change.UserID] += site.notes[change.AnonymousID]
+			delete(site.notes, change.AnonymousID)
 			return nil
 		}
 	}
@@ -321,7 +321,7 @@ func (p *person) holding(do func()) {
 
 func (p *person) act(path string, form map[string][]string) answer {
 	p.site.t.Helper()
-	return answerOf(p.site.t, p.Act(path, form))
+	return answerOf(p.site.t, p.Post(path, form))
 }
 
 func want(t testing.TB, a answer, status int, name, value string) {

@@ -65,7 +65,7 @@ func newHouse(t *testing.T, change func(*walkin.Config)) *house {
 }
 
 func (h *house) post(c *walkintest.Client, i int, path, secret string) int {
-	return c.On(h.replicas[i%2]).Act(path, url.Values{"email": {name}, "password": {secret}}).StatusCode
+	return c.On(h.replicas[i%2]).Post(path, url.Values{"email": {name}, "password": {secret}}).StatusCode
 }
 
 // attack lets strangers guess from 13 networks, on both replicas, until none may.
@@ -106,7 +106,7 @@ func TestDevices(t *testing.T) {
 		if mark == "" || strings.Contains(mark, "@") {
 			t.Fatalf("the mark is %q", mark)
 		}
-		signedOut.Act("/out", nil)
+		signedOut.Post("/out", nil)
 		if signedOut.Cookie(device) != mark || signedOut.Cookie(member) != "" {
 			t.Fatal("a sign-out took the mark, or left the session")
 		}
@@ -153,7 +153,7 @@ func TestDevices(t *testing.T) {
 
 		// A new password makes strangers of all devices that are not signed in.
 		time.Sleep(time.Hour)
-		r := signedIn.Act("/password", url.Values{"old": {secret}, "new": {"another horse battery"}})
+		r := signedIn.Post("/password", url.Values{"old": {secret}, "new": {"another horse battery"}})
 		if r.StatusCode != http.StatusOK {
 			t.Fatalf("changing: got %d", r.StatusCode)
 		}
@@ -174,7 +174,7 @@ func TestHashAfterLimit(t *testing.T) {
 	statuses := map[int]int{}
 	for i := range 20 {
 		c := walkintest.NewClient(t, h.replicas[0]).From("203.0.113.7:1")
-		r := c.Act("/up", url.Values{"email": {fmt.Sprintf("ann%d@example.com", i)}, "password": {secret}})
+		r := c.Post("/up", url.Values{"email": {fmt.Sprintf("ann%d@example.com", i)}, "password": {secret}})
 		statuses[r.StatusCode]++
 	}
 	if statuses[http.StatusSeeOther] != 3 || statuses[http.StatusTooManyRequests] != 17 {

@@ -83,7 +83,7 @@ func (p *Password) renew(ctx context.Context, proven walkin.Identity, password s
 		return nil, err
 	}
 	return secret, p.store.InTx(ctx, func(ctx context.Context) error {
-		_, err := p.store.User(ctx, proven.UserID)
+		_, err := p.store.LockUser(ctx, proven.UserID)
 		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
 			return err
 		}

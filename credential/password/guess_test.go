@@ -179,7 +179,7 @@ func TestChangedMeanwhile(t *testing.T) {
 			}
 			late.before = func() { tt.change(t, s, identity) }
 			c := walkintest.NewClient(t, wk.Handler(wk.SignInHandler(s, nil)))
-			r := c.Act("/signin", url.Values{"email": {name}, "password": {secret}})
+			r := c.Post("/signin", url.Values{"email": {name}, "password": {secret}})
 			if r.StatusCode != http.StatusUnauthorized || c.Cookie("__Host-walkin") != "" {
 				t.Errorf("got %d, signed in %t, want 401 and not", r.StatusCode, c.Cookie("__Host-walkin") != "")
 			}

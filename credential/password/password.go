@@ -95,7 +95,7 @@ func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
 	if err != nil {
 		return walkin.Proof{}, err
 	}
-	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: secret, New: true, Device: true}, nil
+	return walkin.Proof{Provider: p.provider, Subject: name, Method: "pwd", Secret: secret, Chosen: true, Device: true}, nil
 }
 
 // NewSecret reads the form that SignUp reads, refuses as SignUp does, and returns the

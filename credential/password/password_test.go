@@ -182,7 +182,7 @@ func TestSignUpThenSignInWithOneRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if proof.Provider != "password" || proof.Subject != name || proof.Method != "pwd" || !proof.New || proof.StateChecked {
+	if proof.Provider != "password" || proof.Subject != name || proof.Method != "pwd" || !proof.Chosen || proof.StateChecked {
 		t.Errorf("got proof %+v", proof)
 	}
 	if !strings.HasPrefix(string(proof.Secret), "$argon2id$v=19$m=19456,t=2,p=1$") {
@@ -197,7 +197,7 @@ func TestSignUpThenSignInWithOneRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if known.Provider != "password" || known.Subject != name || known.Method != "pwd" || known.New {
+	if known.Provider != "password" || known.Subject != name || known.Method != "pwd" || known.Chosen {
 		t.Errorf("got proof %+v", known)
 	}
 }
@@ -309,7 +309,7 @@ func TestWithMiddleware(t *testing.T) {
 	mux.Handle("/signin", wk.SignInHandler(s, nil))
 	handler := wk.Handler(mux)
 	act := func(path, name, secret string) *http.Response {
-		return walkintest.NewClient(t, handler).From("198.51.100.7:1").Act(path, url.Values{"email": {name}, "password": {secret}})
+		return walkintest.NewClient(t, handler).From("198.51.100.7:1").Post(path, url.Values{"email": {name}, "password": {secret}})
 	}
 	for _, tt := range []struct {
 		name, path, user, secret string
@@ -362,7 +362,7 @@ func TestProven(t *testing.T) {
 	s.own(t, walkin.Proof{Provider: password.Provider, Subject: "eve@example.com", Secret: hash}) // of another Password
 
 	proof, err := s.SignIn(form(t, " Ann@Example.com", secret))
-	if err != nil || proof.Provider != "email" || proof.Subject != name || proof.Method != "pwd" || proof.New {
+	if err != nil || proof.Provider != "email" || proof.Subject != name || proof.Method != "pwd" || proof.Chosen {
 		t.Errorf("got %+v, %v", proof, err)
 	}
 	for _, unknown := range []string{"bob@example.com", "eve@example.com", "nobody@example.com"} {

@@ -294,7 +294,7 @@ func bearer(t *testing.T, engine browser.Engine) {
 
 // beacons is what a page and a browser post by themselves.
 func beacons(t *testing.T, engine browser.Engine) {
-	for _, mode := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnAct} {
+	for _, mode := range []walkin.Mint{walkin.MintOnVisit, walkin.MintOnWrite} {
 		a := newApp(t, func(_ *app, cfg *walkin.Config) {
 			cfg.NewUsers.Mint = mode
 			// With this type a beacon is what fetch sends, header by header.
@@ -326,7 +326,7 @@ func beacons(t *testing.T, engine browser.Engine) {
 		if n := a.count(walkin.Persisted); n != 0 {
 			t.Errorf("mode %v: %d rows of a reader: %v", mode, n, a.got())
 		}
-		if mode == walkin.MintOnAct && (a.count(walkin.Minted) != 0 || len(reader.Cookies()) != 0) {
+		if mode == walkin.MintOnWrite && (a.count(walkin.Minted) != 0 || len(reader.Cookies()) != 0) {
 			t.Errorf("mode %v: a reader has the cookies %v", mode, reader.Cookies())
 		}
 	}

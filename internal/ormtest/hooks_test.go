@@ -156,11 +156,11 @@ func upgrade(t *testing.T, s walkin.Store, create func(context.Context, walkin.C
 		claims, _ := walkin.FromContext(r.Context())
 		who = claims.UserID
 	})))
-	c.Act("/note", nil)
+	c.Post("/note", nil)
 	ann := "ann of " + t.Name()
 	signUp := func(want int, name_ string) {
 		t.Helper()
-		if r := c.Act("/sign-up", url.Values{"name": {ann}}); r.StatusCode != want {
+		if r := c.Post("/sign-up", url.Values{"name": {ann}}); r.StatusCode != want {
 			t.Fatalf("got %d, want %d", r.StatusCode, want)
 		}
 		if got := name(who); got != name_ {

@@ -111,7 +111,7 @@ func (s *site) signUp(w http.ResponseWriter, r *http.Request) {
 	// Nothing is stored here: the hook does it, in the transaction, and so it stays
 	// only if Continue does not refuse.
 	r = r.WithContext(context.WithValue(r.Context(), accountKey{}, a))
-	s.goOn(w, r, walkin.Proof{Provider: "account", Subject: a.email, Method: "pwd", New: true})
+	s.goOn(w, r, walkin.Proof{Provider: "account", Subject: a.email, Method: "pwd", Chosen: true})
 }
 
 func (s *site) goOn(w http.ResponseWriter, r *http.Request, p walkin.Proof) {
@@ -180,7 +180,7 @@ func mergeRows(ctx context.Context, c walkin.Change) error {
 	tx, _ := sqlstore.Tx(ctx)
 	var guest, own int64
 	err := tx.QueryRowContext(ctx, `SELECT g.id, o.id FROM users g, users o WHERE g.walkin_id = ? AND o.walkin_id = ?`,
-		c.GuestID[:], c.UserID[:]).Scan(&guest, &own)
+		c.AnonymousID[:], c.UserID[:]).Scan(&guest, &own)
 	if err != nil {
 		return err
 	}

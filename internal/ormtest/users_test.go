@@ -36,7 +36,7 @@ func (g guide) post(c *walkintest.Client, path string, status int, form ...strin
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	r := c.Act(path, values)
+	r := c.Post(path, values)
 	if r.StatusCode != status {
 		g.t.Fatalf("POST %s %v: got %d, want %d", path, form, r.StatusCode, status)
 	}

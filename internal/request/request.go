@@ -14,10 +14,10 @@ import (
 type Method uint8
 
 const (
-	Get    Method = 1 + iota
-	Look          // HEAD, OPTIONS, TRACE: safe, and not a page view
-	Act           // POST, PUT, PATCH, DELETE
-	Others        // unknown, and so not safe
+	Get       Method = 1 + iota
+	OtherSafe        // HEAD, OPTIONS, TRACE: safe, and not a page view
+	Write            // POST, PUT, PATCH, DELETE
+	Unknown          // unknown, and so not safe
 )
 
 // A From says which page sent the request.
@@ -84,7 +84,7 @@ func (f Facts) has(m marks) bool { return f.marks&m != 0 }
 func (f Facts) IsRead() bool { return f.Method != 0 }
 
 // IsSafe reports whether the request only looks.
-func (f Facts) IsSafe() bool { return f.Method == Get || f.Method == Look }
+func (f Facts) IsSafe() bool { return f.Method == Get || f.Method == OtherSafe }
 
 // IsPrefetch reports whether a browser or proxy asks ahead of a person who may
 // never come.
@@ -106,10 +106,10 @@ func (f Facts) HasCookie() bool { return f.has(cookie) }
 // IsAsset reports whether a browser loads a piece of a page.
 func (f Facts) IsAsset() bool { return f.Shape == Piece || f.Shape == Plugin }
 
-// WhyNotAct returns "" when an unsafe request may write for its visitor, and otherwise
+// WriteRefusal returns "" when an unsafe request may write for its visitor, and otherwise
 // the reason why not. live says that the visitor is known by a live cookie. It fails
 // closed: a request that another site may have sent writes for no visitor.
-func (f Facts) WhyNotAct(live bool) string {
+func (f Facts) WriteRefusal(live bool) string {
 	switch {
 	case f.IsSafe():
 		return ""
@@ -181,11 +181,11 @@ func method(m string) Method {
 	case http.MethodGet:
 		return Get
 	case http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return Look
+		return OtherSafe
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		return Act
+		return Write
 	}
-	return Others
+	return Unknown
 }
 
 func auth(h http.Header, s *Site, browser bool) Auth {

@@ -91,8 +91,8 @@ func TestRead(t *testing.T) {
 				IsExempt: func(*http.Request) bool { return false },
 				IsOurs:   func(string) bool { return false },
 			}, c.lax, c.lax)
-			if f.From != c.from || f.Shape != c.shape || f.WhyNotAct(c.lax) != c.why {
-				t.Errorf("got from %d, shape %d, %q; want from %d, shape %d, %q", f.From, f.Shape, f.WhyNotAct(c.lax), c.from, c.shape, c.why)
+			if f.From != c.from || f.Shape != c.shape || f.WriteRefusal(c.lax) != c.why {
+				t.Errorf("got from %d, shape %d, %q; want from %d, shape %d, %q", f.From, f.Shape, f.WriteRefusal(c.lax), c.from, c.shape, c.why)
 			}
 			if got, want := f.SaysBrowser(), c.site != "" || c.origin != ""; got != want {
 				t.Errorf("a browser: got %t", got)

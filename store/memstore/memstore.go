@@ -59,8 +59,8 @@ func (s *Store) known(id uuid.UUID) bool {
 	return user || tombstone
 }
 
-// Lookup implements walkin.Store.
-func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
+// LookupSession implements walkin.Store.
+func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return walkin.Session{}, err
@@ -73,13 +73,13 @@ func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin
 		}
 	}
 	if s.known(userID) {
-		return walkin.Session{}, walkin.ErrSuperseded
+		return walkin.Session{}, walkin.ErrSessionEnded
 	}
 	return walkin.Session{}, walkin.ErrNotFound
 }
 
-// Persist implements walkin.Store.
-func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
+// CreateAnonymous implements walkin.Store.
+func (s *Store) CreateAnonymous(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return false, err
@@ -89,7 +89,7 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 		return false, nil
 	}
 	if _, taken := s.sessions[session.ID]; taken || s.known(user.ID) {
-		return false, walkin.ErrSuperseded
+		return false, walkin.ErrSessionEnded
 	}
 	user.Ban = walkin.Ban{}
 	s.putUser(t, user)
@@ -105,15 +105,15 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 	}
 	defer leave()
 	if s.known(user.ID) {
-		return walkin.ErrSuperseded
+		return walkin.ErrSessionEnded
 	}
 	user.Ban = walkin.Ban{}
 	s.putUser(t, user)
 	return nil
 }
 
-// User implements walkin.Store.
-func (s *Store) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+// LockUser implements walkin.Store.
+func (s *Store) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return walkin.User{}, err
@@ -180,7 +180,7 @@ func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error
 		return walkin.ErrNotFound
 	}
 	if _, taken := s.sessions[session.ID]; taken {
-		return walkin.ErrSuperseded
+		return walkin.ErrSessionEnded
 	}
 	s.putSession(t, session)
 	return nil
@@ -195,7 +195,7 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 	defer leave()
 	stored, ok := s.sessions[session.ID]
 	if !ok || stored.UserID != session.UserID {
-		return walkin.ErrSuperseded
+		return walkin.ErrSessionEnded
 	}
 	stored.RenewedAt, stored.ExpiresAt = session.RenewedAt, session.ExpiresAt
 	s.putSession(t, stored)
@@ -259,6 +259,6 @@ func (s *Store) putUser(t *tx, user walkin.User) {
 func (s *Store) putSession(t *tx, session walkin.Session) {
 	session.CreatedAt, session.RenewedAt = moment(session.CreatedAt), moment(session.RenewedAt)
 	session.ExpiresAt = moment(session.ExpiresAt)
-	session.Anonymous, session.BannedUntil = false, time.Time{} // of the user, see Lookup
+	session.Anonymous, session.BannedUntil = false, time.Time{} // of the user, see LookupSession
 	put(t, s.sessions, session.ID, session)
 }

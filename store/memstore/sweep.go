@@ -11,10 +11,10 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-var _ walkin.Sweeper = (*Store)(nil)
+var _ walkin.SweepStore = (*Store)(nil)
 
-// Away implements walkin.Sweeper.
-func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
+// InactiveUsers implements walkin.SweepStore.
+func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func byAbsence(a, b walkin.User) int {
 	return cmp.Or(a.SeenAt.Compare(b.SeenAt), bytes.Compare(a.ID[:], b.ID[:]))
 }
 
-// DeleteAway implements walkin.Sweeper.
-func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
+// DeleteInactive implements walkin.SweepStore.
+func (s *Store) DeleteInactive(ctx context.Context, users []walkin.User) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
 	return nil
 }
 
-// DeleteExpired implements walkin.Sweeper.
+// DeleteExpired implements walkin.SweepStore.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, _ int) (int, error) {
 	t, leave, err := s.enter(ctx)
 	if err != nil {

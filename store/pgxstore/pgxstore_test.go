@@ -122,7 +122,9 @@ func newApp(t *testing.T, in schema, conns int32) *app {
 		Hooks: walkin.Hooks{
 			OnCreate:  func(ctx context.Context, c walkin.Claims) error { return call(&a.onCreate, ctx, c.UserID, uuid.Nil) },
 			OnUpgrade: func(ctx context.Context, c walkin.Change) error { return call(&a.onUpgrade, ctx, c.UserID, uuid.Nil) },
-			OnMerge:   func(ctx context.Context, c walkin.Change) error { return call(&a.onMerge, ctx, c.UserID, c.GuestID) },
+			OnMerge: func(ctx context.Context, c walkin.Change) error {
+				return call(&a.onMerge, ctx, c.UserID, c.AnonymousID)
+			},
 		},
 	})
 	ok(t, err)
@@ -232,30 +234,30 @@ func TestHooks(t *testing.T) {
 			a.onCreate, a.onUpgrade, a.onMerge = hook(100), hook(10), hook(1)
 
 			c := a.browser()
-			try(func() *http.Response { return c.Act("/", nil) })
+			try(func() *http.Response { return c.Post("/", nil) })
 			if _, is := a.stored(a.who); is {
 				t.Error("a user is stored whose hook failed")
 			}
 			want("a user who is not stored", a.who, 0)
-			c.Act("/", nil)
+			c.Post("/", nil)
 			ann := a.who
 			want("a new user", ann, 100)
 
-			try(func() *http.Response { return c.Act("/prove", map[string][]string{"name": {"ann"}}) })
+			try(func() *http.Response { return c.Post("/prove", map[string][]string{"name": {"ann"}}) })
 			if anonymous, _ := a.stored(ann); !anonymous {
 				t.Error("permanent, though the hook failed")
 			}
 			want("an upgrade that failed", ann, 100)
-			c.Act("/prove", map[string][]string{"name": {"ann"}})
+			c.Post("/prove", map[string][]string{"name": {"ann"}})
 			want("an upgrade", ann, 110)
 
 			second := a.browser()
-			second.Act("/", nil)
+			second.Post("/", nil)
 			guest := a.who
-			try(func() *http.Response { return second.Act("/prove", map[string][]string{"name": {"ann"}}) })
+			try(func() *http.Response { return second.Post("/prove", map[string][]string{"name": {"ann"}}) })
 			want("a merge that failed", ann, 110)
 			want("and its guest", guest, 100)
-			second.Act("/prove", map[string][]string{"name": {"ann"}})
+			second.Post("/prove", map[string][]string{"name": {"ann"}})
 			want("a merge", ann, 211)
 			if _, is := a.stored(guest); is {
 				t.Error("the guest is still there")
@@ -281,7 +283,7 @@ func TestHookEndsTransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := newApp(t, schemas(t), 2)
 			c := a.browser()
-			c.Act("/", nil)
+			c.Post("/", nil)
 			user := a.who
 			a.onUpgrade = func(ctx context.Context, tx pgx.Tx, user, _ uuid.UUID) error {
 				if err := copyNotes(ctx, tx, user, 3); err != nil {
@@ -289,14 +291,14 @@ func TestHookEndsTransaction(t *testing.T) {
 				}
 				return end(ctx, tx)
 			}
-			if r := c.Act("/prove", map[string][]string{"name": {"ann"}}); r.StatusCode != http.StatusInternalServerError {
+			if r := c.Post("/prove", map[string][]string{"name": {"ann"}}); r.StatusCode != http.StatusInternalServerError {
 				t.Errorf("got %d, want 500", r.StatusCode)
 			}
 			if anonymous, is := a.stored(user); !anonymous || !is || a.notes(user) != 0 {
 				t.Errorf("got anonymous %t, stored %t and %d notes; want the user as before", anonymous, is, a.notes(user))
 			}
 			a.onUpgrade = nil
-			if r := c.Act("/prove", map[string][]string{"name": {"ann"}}); r.StatusCode != http.StatusOK {
+			if r := c.Post("/prove", map[string][]string{"name": {"ann"}}); r.StatusCode != http.StatusOK {
 				t.Errorf("afterwards: got %d, want 200", r.StatusCode)
 			}
 		})
@@ -328,7 +330,7 @@ func TestHookIsCut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newApp(t, schemas(t), 1)
 			c := a.browser()
-			c.Act("/", nil)
+			c.Post("/", nil)
 			user := a.who
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
@@ -347,7 +349,7 @@ func TestHookIsCut(t *testing.T) {
 			if anonymous, is := a.stored(user); !anonymous || !is || a.notes(user) != 0 {
 				t.Errorf("got anonymous %t, stored %t and %d notes; want the user as before", anonymous, is, a.notes(user))
 			}
-			if r := c.Act("/prove", map[string][]string{"name": {"ann"}}); r.StatusCode != http.StatusOK {
+			if r := c.Post("/prove", map[string][]string{"name": {"ann"}}); r.StatusCode != http.StatusOK {
 				t.Errorf("afterwards: got %d, want 200", r.StatusCode)
 			}
 			if n := a.pool.Stat().AcquiredConns(); n != 0 {
@@ -385,7 +387,7 @@ func TestTx(t *testing.T) {
 		}
 		_, err := tx.Exec(ctx, "UPDATE walkin_users SET anonymous = FALSE WHERE id = $1", user.ID)
 		ok(t, err)
-		got, err := s.User(ctx, user.ID)
+		got, err := s.LockUser(ctx, user.ID)
 		ok(t, err)
 		if got.Anonymous {
 			t.Error("the store does not see what the app did")

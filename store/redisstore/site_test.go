@@ -96,7 +96,7 @@ func (s *site) act(c *walkintest.Client, path string, pairs ...string) string {
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
-	r := c.Act(path, form)
+	r := c.Post(path, form)
 	if r.StatusCode >= 400 {
 		s.t.Errorf("%s %q: got %d %q", path, pairs, r.StatusCode, body(s.t, r))
 	}
@@ -355,21 +355,21 @@ func testDown(t *testing.T, r *server) {
 	goDown()
 	for _, ask := range []func() *http.Response{
 		func() *http.Response { return c.Fetch("/get") },
-		func() *http.Response { return c.Act("/put", url.Values{"cart": {"lost"}}) },
-		func() *http.Response { return c.Act("/prove", url.Values{"name": {"ann"}}) },
+		func() *http.Response { return c.Post("/put", url.Values{"cart": {"lost"}}) },
+		func() *http.Response { return c.Post("/prove", url.Values{"name": {"ann"}}) },
 		func() *http.Response {
 			// Around LoadAndSave, so that it is the change itself that fails.
 			return c.On(s.Middleware.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 				_, err := s.Continue(w, req, walkin.Proof{Provider: "test", Subject: "ann", Method: "pwd"})
 				s.Refuse(w, req, err)
-			}))).Act("/prove", nil)
+			}))).Post("/prove", nil)
 		},
 		func() *http.Response {
 			return c.On(s.Middleware.Handler(s.LoadAndSave(s.sm)(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 				s.sm.Put(req.Context(), "cart", "lost")
 				goDown()
 				fmt.Fprint(w, "saved!")
-			})))).Act("/", nil)
+			})))).Post("/", nil)
 		},
 	} {
 		answer := ask()
@@ -387,7 +387,7 @@ func testDown(t *testing.T, r *server) {
 	}
 	// Who wants to leave can, and the data goes by itself.
 	s.failed = nil
-	out := leaving.On(s.Middleware.Handler(s.SignOutHandler())).Act("/out", nil)
+	out := leaving.On(s.Middleware.Handler(s.SignOutHandler())).Post("/out", nil)
 	if out.StatusCode != http.StatusSeeOther || len(leaving.Cookies()) > 0 || len(s.failed) != 1 {
 		t.Errorf("signing out: got %d, jar %v and failures %v, want it done and told", out.StatusCode, leaving.Cookies(), s.failed)
 	}
@@ -439,7 +439,7 @@ func TestFailover(t *testing.T) {
 	servers.Kill()
 	refused := 0
 	until(t, "for the replica to take over", func() bool {
-		r := c.Act("/put", url.Values{"cart": {"3 books"}})
+		r := c.Post("/put", url.Values{"cart": {"3 books"}})
 		if r.StatusCode != http.StatusServiceUnavailable && r.StatusCode != http.StatusOK || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("got %d and header %v, want 503 or 200, and no cookie", r.StatusCode, r.Header)
 		}

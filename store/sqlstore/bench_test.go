@@ -127,7 +127,7 @@ func (x *bench) exec(tx *sql.Tx, query string, args ...any) {
 // persisted stores a visitor.
 func (x *bench) persisted() (walkin.User, walkin.Session) {
 	user, session := visitor(x.at)
-	_, err := x.store.Persist(x.Context(), user, session)
+	_, err := x.store.CreateAnonymous(x.Context(), user, session)
 	ok(x, err)
 	return user, session
 }
@@ -136,7 +136,7 @@ func (x *bench) create() job {
 	return func() func() {
 		user, session := visitor(x.at)
 		return func() {
-			_, err := x.store.Persist(x.Context(), user, session)
+			_, err := x.store.CreateAnonymous(x.Context(), user, session)
 			ok(x, err)
 		}
 	}
@@ -160,7 +160,7 @@ func (x *bench) bareCreate() job {
 func (x *bench) lookup() job {
 	user, session := x.persisted()
 	run := func() {
-		_, err := x.store.Lookup(x.Context(), user.ID, session.ID)
+		_, err := x.store.LookupSession(x.Context(), user.ID, session.ID)
 		ok(x, err)
 	}
 	return func() func() { return run }
@@ -259,7 +259,7 @@ func (x *bench) fill() {
 	ok(x, x.store.InTx(x.Context(), func(ctx context.Context) error {
 		for range swept {
 			user, session := visitor(x.at.Add(-time.Hour))
-			if _, err := x.store.Persist(ctx, user, session); err != nil {
+			if _, err := x.store.CreateAnonymous(ctx, user, session); err != nil {
 				return err
 			}
 		}
@@ -272,11 +272,11 @@ func (x *bench) sweep() job {
 		x.fill()
 		return func() {
 			ok(x, x.store.InTx(x.Context(), func(ctx context.Context) error {
-				users, err := x.store.Away(ctx, x.at, walkin.User{}, swept)
+				users, err := x.store.InactiveUsers(ctx, x.at, walkin.User{}, swept)
 				if err != nil {
 					return err
 				}
-				return x.store.DeleteAway(ctx, users)
+				return x.store.DeleteInactive(ctx, users)
 			}))
 		}
 	}

@@ -63,14 +63,14 @@ func (d *dying) InTx(ctx context.Context, fn func(context.Context) error) error 
 	return err
 }
 
-func (d *dying) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (d *dying) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
 	d.step()
-	return d.Store.Lookup(ctx, user, session)
+	return d.Store.LookupSession(ctx, user, session)
 }
 
-func (d *dying) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+func (d *dying) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
 	d.step()
-	return d.Store.User(ctx, id)
+	return d.Store.LockUser(ctx, id)
 }
 
 func (d *dying) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
@@ -140,7 +140,7 @@ func newNoteSite(t *testing.T, store walkin.Store, data scs.CtxStore, d database
 		Hooks: walkin.Hooks{
 			OnMerge: func(ctx context.Context, c walkin.Change) error {
 				tx, _ := sqlstore.Tx(ctx)
-				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.AnonymousID))
 				return err
 			},
 		},
@@ -190,7 +190,7 @@ func TestCrashChild(t *testing.T) {
 	store.left.Store(c.Step)
 	client := walkintest.NewClient(t, newNoteSite(t, store, dyingData{s.Sessions(), store}, d))
 	client.SetCookie(crashCookie, c.Cookie)
-	if r := client.Act("/prove", url.Values{"name": {c.Subject}}); r.StatusCode != http.StatusOK {
+	if r := client.Post("/prove", url.Values{"name": {c.Subject}}); r.StatusCode != http.StatusOK {
 		t.Errorf("got status %d", r.StatusCode)
 	}
 }
@@ -220,12 +220,12 @@ func crashAt(t *testing.T, d database, store *sqlstore.Store, db *sql.DB, kind s
 	var owner uuid.UUID
 	if kind == "merge" {
 		c := walkintest.NewClient(t, site)
-		c.Act("/prove", prove)
-		c.Act("/", nil)
+		c.Post("/prove", prove)
+		c.Post("/", nil)
 		owner = site.who
 	}
 	visitor := walkintest.NewClient(t, site)
-	visitor.Act("/draft", url.Values{"text": {subject}})
+	visitor.Post("/draft", url.Values{"text": {subject}})
 	id := site.who
 	if owner == uuid.Nil {
 		owner = id
@@ -250,11 +250,11 @@ func crashAt(t *testing.T, d database, store *sqlstore.Store, db *sql.DB, kind s
 	}
 
 	// Whole, or not at all.
-	visitor.Act("/", nil)
+	visitor.Post("/", nil)
 	alive := site.who == id
 	_, err = store.Identity(t.Context(), "test", subject)
 	attached := err == nil
-	user, err := store.User(t.Context(), id)
+	user, err := store.LockUser(t.Context(), id)
 	there := err == nil
 	switch {
 	case kind == "upgrade" && alive && !attached && user.Anonymous:
@@ -274,10 +274,10 @@ func crashAt(t *testing.T, d database, store *sqlstore.Store, db *sql.DB, kind s
 		t.Errorf("%s: got draft %q, want it where it was", subject, site.draft)
 	}
 	// And the visitor tries again, or signs in, and has their note.
-	if r := visitor.Act("/prove", prove); r.StatusCode != http.StatusOK {
+	if r := visitor.Post("/prove", prove); r.StatusCode != http.StatusOK {
 		t.Errorf("%s: trying again: got status %d", subject, r.StatusCode)
 	}
-	visitor.Act("/", nil)
+	visitor.Post("/", nil)
 	if alive && site.draft != subject {
 		t.Errorf("%s: afterwards: got draft %q, want it to have come along", subject, site.draft)
 	}

@@ -46,7 +46,7 @@ func sessionData(t *testing.T, server server) {
 func persisted(t *testing.T, s *sqlstore.Store) (walkin.Session, string) {
 	t.Helper()
 	user, session := visitor(time.Now())
-	_, err := s.Persist(t.Context(), user, session)
+	_, err := s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	return session, session.ID.String()
 }
@@ -174,8 +174,8 @@ func dataCascade(t *testing.T, d database) {
 		{"DeleteUser", func(session walkin.Session) error {
 			return s.DeleteUser(t.Context(), walkin.Tombstone{UserID: session.UserID, DeletedAt: now, ExpiresAt: now.Add(time.Hour)})
 		}},
-		{"DeleteAway", func(session walkin.Session) error {
-			return s.DeleteAway(t.Context(), []walkin.User{{ID: session.UserID, Anonymous: true}})
+		{"DeleteInactive", func(session walkin.Session) error {
+			return s.DeleteInactive(t.Context(), []walkin.User{{ID: session.UserID, Anonymous: true}})
 		}},
 		{"DeleteExpired", func(session walkin.Session) error {
 			_, err := s.DeleteExpired(t.Context(), session.ExpiresAt.Add(time.Second), 10)
@@ -377,7 +377,7 @@ func (n *dataSite) visitor(word string) *walkintest.Client {
 // act posts a form that must be taken.
 func (n *dataSite) act(c *walkintest.Client, path, key, value string) {
 	n.Helper()
-	if r := c.Act(path, url.Values{key: {value}}); r.StatusCode >= 400 {
+	if r := c.Post(path, url.Values{key: {value}}); r.StatusCode >= 400 {
 		n.Fatalf("%s: got status %d", path, r.StatusCode)
 	}
 }
@@ -387,7 +387,7 @@ func (n *dataSite) act(c *walkintest.Client, path, key, value string) {
 func (n *dataSite) want(c *walkintest.Client, word string, rows int) {
 	n.Helper()
 	for i, site := range n.sites {
-		if c.On(site).Act("/", nil); n.word != word {
+		if c.On(site).Post("/", nil); n.word != word {
 			n.Errorf("replica %d: got %q in the session, want %q", i, n.word, word)
 		}
 	}
@@ -436,7 +436,7 @@ func dataMerge(t *testing.T, d database) {
 	ownerID := n.who.UserID
 
 	n.hook = func() error { return errors.New("no") }
-	if r := guest.Act("/prove", url.Values{"name": {"ann"}}); r.StatusCode != http.StatusInternalServerError {
+	if r := guest.Post("/prove", url.Values{"name": {"ann"}}); r.StatusCode != http.StatusInternalServerError {
 		t.Errorf("a merge that fails: got %d", r.StatusCode)
 	}
 	n.want(guest, "the guest's", 2)
@@ -470,7 +470,7 @@ func dataSignOut(t *testing.T, d database) {
 	ok(t, n.replicas[0].SignOutEverywhere(t.Context(), id))
 	wantRows(t, n.db, dataTable, 1)
 	for _, c := range others {
-		c.Act("/", nil)
+		c.Post("/", nil)
 		if n.word != "" || n.who.UserID != uuid.Nil {
 			t.Errorf("after signing out everywhere: got %v with %q, want nobody", n.who.UserID, n.word)
 		}
@@ -485,7 +485,7 @@ func dataSignOut(t *testing.T, d database) {
 func dataHashed(t *testing.T, d database) {
 	n := newDataSite(t, d, true)
 	c := walkintest.NewClient(t, n.sites[0])
-	if r := c.Act("/put", url.Values{"word": {"x"}}); r.StatusCode != http.StatusInternalServerError {
+	if r := c.Post("/put", url.Values{"word": {"x"}}); r.StatusCode != http.StatusInternalServerError {
 		t.Errorf("got status %d, want 500", r.StatusCode)
 	}
 	wantRows(t, n.db, dataTable, 0)
@@ -501,7 +501,7 @@ func dataMigrate(t *testing.T, d database) {
 		ok(t, err)
 	}
 	ok(t, s.Migrate(t.Context()))
-	_, err := s.Lookup(t.Context(), session.UserID, session.ID)
+	_, err := s.LookupSession(t.Context(), session.UserID, session.ID)
 	ok(t, err)
 	ok(t, s.Sessions().CommitCtx(t.Context(), key, []byte("x"), session.ExpiresAt))
 	wantData(t, s.Sessions(), key, []byte("x"))

@@ -276,7 +276,7 @@ func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) er
 	return s.InTx(ctx, func(ctx context.Context) error {
 		// The lock makes this wait for a sign-in that has begun. Besides, MySQL does
 		// not count a row that had these values already.
-		if _, err := s.User(ctx, userID); err != nil {
+		if _, err := s.LockUser(ctx, userID); err != nil {
 			return err
 		}
 		if _, err := s.exec(ctx, s.dialect.sql(banQuery), until, reason, s.dialect.id(userID)); err != nil {

@@ -33,7 +33,7 @@ func wrap(ctx context.Context, err error) error {
 // explain adds to an error that comes from a database, or from a hook that asked
 // it, which of walkin's errors it is. All others are returned as they are.
 func explain(ctx context.Context, err error) error {
-	for _, known := range []error{walkin.ErrNotFound, walkin.ErrSuperseded, walkin.ErrIdentityTaken,
+	for _, known := range []error{walkin.ErrNotFound, walkin.ErrSessionEnded, walkin.ErrIdentityTaken,
 		walkin.ErrConstraint, walkin.ErrUnavailable} {
 		if errors.Is(err, known) {
 			return err

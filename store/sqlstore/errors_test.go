@@ -187,7 +187,7 @@ func appErrors(t *testing.T, d database) {
 		}
 	}
 	c := walkintest.NewClient(t, site)
-	c.Act("/", nil)
+	c.Post("/", nil)
 	hook = func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, d.sql("INSERT INTO children VALUES (?)"), 7)
 		return err
@@ -196,12 +196,12 @@ func appErrors(t *testing.T, d database) {
 	if d.dialect == sqlstore.SQLite {
 		names = "FOREIGN KEY" // it says no more
 	}
-	refused("a hook, or the commit", c.Act("/prove?name=ann", nil), 500, "constraint", names)
+	refused("a hook, or the commit", c.Post("/prove?name=ann", nil), 500, "constraint", names)
 	hook = func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO nowhere VALUES (1)")
 		return err
 	}
-	refused("a hook's SQL", c.Act("/prove?name=ann", nil), 500, "internal", "nowhere")
+	refused("a hook's SQL", c.Post("/prove?name=ann", nil), 500, "internal", "nowhere")
 	if suicide := suicides[d.dialect]; suicide != "" {
 		hook = func(ctx context.Context, tx *sql.Tx) error {
 			if _, err := tx.ExecContext(ctx, suicide); err != nil {
@@ -210,19 +210,19 @@ func appErrors(t *testing.T, d database) {
 			_, err := tx.ExecContext(ctx, "SELECT 1")
 			return err
 		}
-		refused("a hook whose connection is cut", c.Act("/prove?name=ann", nil), 503, "store_down", "")
+		refused("a hook whose connection is cut", c.Post("/prove?name=ann", nil), 503, "store_down", "")
 	}
 	hook = nil
-	if r := c.Act("/prove?name=ann", nil); r.StatusCode != http.StatusOK {
+	if r := c.Post("/prove?name=ann", nil); r.StatusCode != http.StatusOK {
 		t.Fatalf("at last: got %d", r.StatusCode)
 	}
-	c.Act("/", nil)
+	c.Post("/", nil)
 	_, err = db.ExecContext(t.Context(), d.sql("INSERT INTO orders VALUES (?)"), d.bind(who))
 	ok(t, err)
 	if names == "children" {
 		names = "orders"
 	}
-	refused("DeleteUser", c.Act("/delete", nil), 500, "constraint", names)
+	refused("DeleteUser", c.Post("/delete", nil), 500, "constraint", names)
 }
 
 // A proxy is one in front of a database that can stop forwarding.
@@ -385,8 +385,8 @@ func hangs(t *testing.T, d database) {
 	})
 	site := wk.Handler(mux)
 	member, reader := walkintest.NewClient(t, site), walkintest.NewClient(t, site)
-	member.Act("/prove?name=ann", nil)
-	reader.Act("/", nil)
+	member.Post("/prove?name=ann", nil)
+	reader.Post("/", nil)
 	reader.Fetch("/data")
 
 	var wg sync.WaitGroup
@@ -424,10 +424,10 @@ func hangs(t *testing.T, d database) {
 	wg.Wait()
 	inHook = nil
 	p.forward(true)
-	if r := member.Act("/ensure", nil); r.StatusCode != http.StatusOK {
+	if r := member.Post("/ensure", nil); r.StatusCode != http.StatusOK {
 		t.Errorf("when the network is back: got %d", r.StatusCode)
 	}
-	if r := guest.Act("/prove?name=bea", nil); r.StatusCode != http.StatusOK {
+	if r := guest.Post("/prove?name=bea", nil); r.StatusCode != http.StatusOK {
 		t.Errorf("the change again: got %d", r.StatusCode)
 	}
 	_, err = direct.Identity(t.Context(), "test", "bea")

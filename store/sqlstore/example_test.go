@@ -31,7 +31,7 @@ func Example() {
 		Hooks: walkin.Hooks{
 			OnMerge: func(ctx context.Context, c walkin.Change) error {
 				tx, _ := sqlstore.Tx(ctx)
-				_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.GuestID[:])
+				_, err := tx.ExecContext(ctx, `UPDATE notes SET user_id = ? WHERE user_id = ?`, c.UserID[:], c.AnonymousID[:])
 				return err
 			},
 		},

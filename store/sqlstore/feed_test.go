@@ -56,7 +56,7 @@ func member(t *testing.T, s *sqlstore.Store) (walkin.User, walkin.Session) {
 	t.Helper()
 	user, session := visitor(time.Now())
 	session.ExpiresAt = time.Now().Add(24 * time.Hour)
-	_, err := s.Persist(t.Context(), user, session)
+	_, err := s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	return user, session
 }
@@ -92,7 +92,7 @@ func feedReplicas(t *testing.T, d database) {
 		here := n.replicas[0]
 		switch end {
 		case "out":
-			c.On(n.sites[0]).Act("/out", nil)
+			c.On(n.sites[0]).Post("/out", nil)
 		case "everywhere":
 			ok(t, here.SignOutEverywhere(t.Context(), id))
 		case "delete":
@@ -147,7 +147,7 @@ func feedByHand(t *testing.T, d database) {
 	long := time.Now().Add(-100 * 24 * time.Hour)
 	for range 5 {
 		user, session := visitor(long)
-		_, err := s.Persist(t.Context(), user, session)
+		_, err := s.CreateAnonymous(t.Context(), user, session)
 		ok(t, err)
 	}
 	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s})
@@ -330,9 +330,9 @@ type lookedUp struct {
 	count *counted
 }
 
-func (l *lookedUp) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (l *lookedUp) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
 	l.count.mu.Lock()
 	l.count.of++
 	l.count.mu.Unlock()
-	return l.Store.Lookup(ctx, user, session)
+	return l.Store.LookupSession(ctx, user, session)
 }

@@ -82,7 +82,7 @@ func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) er
 		return errSecret
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
-		if _, err := s.User(ctx, identity.UserID); err != nil { // and locks them
+		if _, err := s.LockUser(ctx, identity.UserID); err != nil { // and locks them
 			return err
 		}
 		made, err := s.insert(ctx, s.q.insertIdentity, identity.Provider, identity.Subject, s.dialect.id(identity.UserID),

@@ -73,7 +73,7 @@ func loadConfig(d database, s *sqlstore.Store) walkin.Config {
 		Hooks: walkin.Hooks{
 			OnMerge: func(ctx context.Context, c walkin.Change) error {
 				tx, _ := sqlstore.Tx(ctx)
-				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.AnonymousID))
 				return err
 			},
 		},
@@ -178,7 +178,7 @@ func upgradeRacesSignOut(t *testing.T, d database) {
 		default:
 			upgraded++
 		}
-		user, err := p.stores[1].User(t.Context(), uuid.MustParse(id))
+		user, err := p.stores[1].LockUser(t.Context(), uuid.MustParse(id))
 		if err != nil || user.Anonymous {
 			t.Errorf("round %d: %q: the account: got %+v, %v", round, text, user, err)
 		}
@@ -187,7 +187,7 @@ func upgradeRacesSignOut(t *testing.T, d database) {
 			t.Errorf("round %d: %q: the identity: got %+v, %v", round, text, identity, err)
 		}
 		c.Keep(answers[0])
-		if r := c.Act("/note", nil); r.StatusCode != http.StatusOK {
+		if r := c.Post("/note", nil); r.StatusCode != http.StatusOK {
 			t.Errorf("round %d: %q: the new token: got %d", round, text, r.StatusCode)
 		}
 	}

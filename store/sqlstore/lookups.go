@@ -10,18 +10,18 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// A lookup is one call of Lookup that may wait, and its answer.
+// A lookup is one call of LookupSession that may wait, and its answer.
 type lookup struct {
 	user, session uuid.UUID
 	found         walkin.Session
 	err           error
 }
 
-// Lookup implements walkin.Store. Look-ups that come together are one statement, since
+// LookupSession implements walkin.Store. Look-ups that come together are one statement, since
 // a server spends most of a statement on what is the same for all. A call that waits
 // starts its statement after it came, so its answer is as new as its own would be.
 // SQLite is part of the process, and its readers do not wait.
-func (s *Store) Lookup(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
+func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
 	if s.dialect.name == "sqlite" || s.tx(ctx) != nil {
 		return s.lookupOne(ctx, userID, sessionID)
 	}
@@ -56,7 +56,7 @@ func (s *Store) lookupOne(ctx context.Context, userID, sessionID uuid.UUID) (wal
 	case alive && !ended:
 		return session, nil
 	case known || deleted:
-		return walkin.Session{}, walkin.ErrSuperseded
+		return walkin.Session{}, walkin.ErrSessionEnded
 	}
 	return walkin.Session{}, walkin.ErrNotFound
 }
@@ -158,7 +158,7 @@ func readKnown(found *sql.Rows) (known, error) {
 	return k, found.Err()
 }
 
-// of is the answer to one of them, as Lookup says.
+// of is the answer to one of them, as LookupSession says.
 func (k known) of(l *lookup) (walkin.Session, error) {
 	user, there := k.users[l.user]
 	s, ok := k.sessions[l.session]
@@ -171,7 +171,7 @@ func (k known) of(l *lookup) (walkin.Session, error) {
 		s.Anonymous, s.BannedUntil = user.anonymous, user.bannedUntil
 		return s.Session, nil
 	case there, k.deleted[l.user]:
-		return walkin.Session{}, walkin.ErrSuperseded
+		return walkin.Session{}, walkin.ErrSessionEnded
 	}
 	return walkin.Session{}, walkin.ErrNotFound
 }

@@ -71,9 +71,9 @@ func restored(t *testing.T, d database) {
 	sites := []*replica{newReplica(t, s), newReplica(t, second)}
 	nobody := uuid.Nil.String() + " false"
 	guest, member := walkintest.NewClient(t, sites[0]), walkintest.NewClient(t, sites[0])
-	id := text(t, guest.Act("/", nil))
-	member.Act("/", nil)
-	member.Act("/prove", nil)
+	id := text(t, guest.Post("/", nil))
+	member.Post("/", nil)
+	member.Post("/prove", nil)
 	memberID := text(t, member.Fetch("/"))
 	cookie := member.Cookie("__Host-walkin")
 	tables := []string{"walkin_users", "walkin_sessions", "walkin_identities"}
@@ -96,7 +96,7 @@ func restored(t *testing.T, d database) {
 		}
 	}
 	for _, site := range sites {
-		if got := text(t, guest.On(site).Act("/", nil)); got != id {
+		if got := text(t, guest.On(site).Post("/", nil)); got != id {
 			t.Errorf("a lost guest acts: got %q, want %q", got, id)
 		}
 	}
@@ -111,7 +111,7 @@ func restored(t *testing.T, d database) {
 		run(t, db, "INSERT INTO "+table+" SELECT * FROM kept_"+table)
 	}
 	for _, site := range sites {
-		if got := text(t, member.On(site).Act("/", nil)); got != memberID || member.Cookie("__Host-walkin") != cookie {
+		if got := text(t, member.On(site).Post("/", nil)); got != memberID || member.Cookie("__Host-walkin") != cookie {
 			t.Errorf("with the right database: got %q, want %q", got, memberID)
 		}
 	}
@@ -124,9 +124,9 @@ func otherDatabase(t *testing.T, one, two database) {
 	wrong, _ := two.migrated(t)
 	home, away := newReplica(t, s), newReplica(t, wrong)
 	c := walkintest.NewClient(t, home)
-	id := text(t, c.Act("/", nil))
+	id := text(t, c.Post("/", nil))
 	for range 3 {
-		if r := c.On(away).Act("/", nil); r.StatusCode != http.StatusServiceUnavailable {
+		if r := c.On(away).Post("/", nil); r.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("an act over the wrong database: got %d, want 503", r.StatusCode)
 		}
 		if got := text(t, c.On(away).Fetch("/")); got != id {
@@ -136,7 +136,7 @@ func otherDatabase(t *testing.T, one, two database) {
 	if n := away.count(walkin.Failed, "other_database"); n != 1 {
 		t.Errorf("the owner was told %d times, want once", n)
 	}
-	if _, err := wrong.User(t.Context(), uuid.MustParse(id[:36])); !errors.Is(err, walkin.ErrNotFound) {
+	if _, err := wrong.LockUser(t.Context(), uuid.MustParse(id[:36])); !errors.Is(err, walkin.ErrNotFound) {
 		t.Errorf("the user over the wrong database: got %v, want ErrNotFound", err)
 	}
 	home1, err := s.Database(t.Context())
@@ -149,7 +149,7 @@ func otherDatabase(t *testing.T, one, two database) {
 	ok(t, wrong.Adopt(t.Context(), home1.ID))
 	ok(t, wrong.Adopt(t.Context(), home1.ID))
 	away = newReplica(t, wrong)
-	if got := text(t, c.On(away).Act("/", nil)); got != id {
+	if got := text(t, c.On(away).Post("/", nil)); got != id {
 		t.Errorf("adopted: got %q, want %q", got, id)
 	}
 }
@@ -159,12 +159,12 @@ func buriedBySQL(t *testing.T, d database) {
 	s, db := d.migrated(t)
 	site := newReplica(t, s)
 	c := walkintest.NewClient(t, site)
-	id := text(t, c.Act("/", nil))
+	id := text(t, c.Post("/", nil))
 	where := d.sql("DELETE FROM walkin_users WHERE id = ?")
 	_, err := db.ExecContext(t.Context(), where, d.bind(uuid.MustParse(id[:36])))
 	ok(t, err)
 	cookie := c.Cookie("__Host-walkin-anon")
-	if got := text(t, c.Act("/", nil)); strings.HasPrefix(got, id) {
+	if got := text(t, c.Post("/", nil)); strings.HasPrefix(got, id) {
 		t.Error("a user who was deleted by SQL came back")
 	}
 	other := walkintest.NewClient(t, site)
@@ -180,17 +180,17 @@ func buriedBySQL(t *testing.T, d database) {
 	// A user who is away for longer than a token can live needs no tombstone. A user
 	// whom the store takes back gets none.
 	user, session := visitor(time.Now().Add(-60 * 24 * time.Hour))
-	_, err = s.Persist(t.Context(), user, session)
+	_, err = s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	_, err = db.ExecContext(t.Context(), where, d.bind(user.ID))
 	ok(t, err)
 	wantRows(t, db, "walkin_tombstones", 1)
 	fresh, taken := visitor(time.Now())
-	_, err = s.Persist(t.Context(), fresh, taken)
+	_, err = s.CreateAnonymous(t.Context(), fresh, taken)
 	ok(t, err)
 	late, session := visitor(time.Now())
 	session.ID = taken.ID
-	if _, err := s.Persist(t.Context(), late, session); !errors.Is(err, walkin.ErrSuperseded) {
+	if _, err := s.CreateAnonymous(t.Context(), late, session); !errors.Is(err, walkin.ErrSessionEnded) {
 		t.Errorf("a session ID that is taken: got %v", err)
 	}
 	wantRows(t, db, "walkin_tombstones", 1)
@@ -210,7 +210,7 @@ func oldUsers(t *testing.T, d database) {
 	s, db := d.migrated(t)
 	old := time.Now().Add(-100 * 24 * time.Hour).Truncate(time.Second)
 	user, session := visitor(old)
-	_, err := s.Persist(t.Context(), user, session)
+	_, err := s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	d.forgetsItself(t, db)
 	run(t, db, "DELETE FROM walkin_migrations WHERE version > 4")

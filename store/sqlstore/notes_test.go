@@ -48,7 +48,7 @@ func moveNotes(t *testing.T, d database) {
 				if !ok {
 					return errors.New("no transaction")
 				}
-				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.GuestID))
+				_, err := tx.ExecContext(ctx, d.sql("UPDATE notes SET user_id = ? WHERE user_id = ?"), d.bind(c.UserID), d.bind(c.AnonymousID))
 				if err == nil && fail {
 					err = errors.New("the app has second thoughts")
 				}
@@ -73,13 +73,13 @@ func moveNotes(t *testing.T, d database) {
 	count := func(id uuid.UUID) int { return d.notes(t, db, id) }
 
 	owner := walkintest.NewClient(t, site)
-	owner.Act("/", nil)
+	owner.Post("/", nil)
 	ownerID := who
-	if r := owner.Act("/prove", nil); r.StatusCode != http.StatusOK {
+	if r := owner.Post("/prove", nil); r.StatusCode != http.StatusOK {
 		t.Fatalf("the upgrade: got %d", r.StatusCode)
 	}
 	guest := walkintest.NewClient(t, site)
-	guest.Act("/", nil)
+	guest.Post("/", nil)
 	guestID := who
 	for i := range 1000 {
 		if _, err := db.ExecContext(t.Context(), d.sql("INSERT INTO notes VALUES (?, ?)"), i, d.bind(guestID)); err != nil {
@@ -88,20 +88,20 @@ func moveNotes(t *testing.T, d database) {
 	}
 
 	fail = true
-	if r := guest.Act("/prove", nil); r.StatusCode != http.StatusInternalServerError {
+	if r := guest.Post("/prove", nil); r.StatusCode != http.StatusInternalServerError {
 		t.Errorf("a merge that fails: got %d", r.StatusCode)
 	}
 	if g, o := count(guestID), count(ownerID); g != 1000 || o != 0 {
 		t.Errorf("after a merge that failed: got %d and %d notes, want all with the guest", g, o)
 	}
 	fail = false
-	if r := guest.Act("/prove", nil); r.StatusCode != http.StatusOK {
+	if r := guest.Post("/prove", nil); r.StatusCode != http.StatusOK {
 		t.Errorf("the merge: got %d", r.StatusCode)
 	}
 	if g, o := count(guestID), count(ownerID); g != 0 || o != 1000 {
 		t.Errorf("after the merge: got %d and %d notes, want all with the owner", g, o)
 	}
-	guest.Act("/", nil)
+	guest.Post("/", nil)
 	if who != ownerID {
 		t.Errorf("after the merge: got %v, want the owner", who)
 	}

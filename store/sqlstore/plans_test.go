@@ -40,7 +40,7 @@ func (d database) skewedData(t *testing.T, store *sqlstore.Store, db *sql.DB, be
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	s := skewed{Store: store, at: at}
 	s.user, s.session = visitor(at)
-	_, err := store.Persist(t.Context(), s.user, s.session)
+	_, err := store.CreateAnonymous(t.Context(), s.user, s.session)
 	ok(t, err)
 	s.identity = walkin.Identity{Provider: "test", Subject: "hot", UserID: s.user.ID, CreatedAt: at}
 	ok(t, store.CreateIdentity(t.Context(), s.identity))

@@ -115,7 +115,7 @@ func TestAppHoldsTransaction(t *testing.T) {
 			if took := time.Since(start); r.StatusCode != http.StatusServiceUnavailable || took > 30*time.Second {
 				t.Errorf("Ensure inside of a transaction: got %d after %v, want 503 in time", r.StatusCode, took)
 			}
-			if r := c.Act("/note", nil); r.StatusCode != http.StatusOK {
+			if r := c.Post("/note", nil); r.StatusCode != http.StatusOK {
 				t.Errorf("afterwards: got %d, want 200", r.StatusCode)
 			}
 		})
@@ -136,13 +136,13 @@ func TestFileHeld(t *testing.T) {
 	}
 	conn := hold()
 	user, session := visitor(time.Now())
-	_, err := s.Persist(t.Context(), user, session)
+	_, err := s.CreateAnonymous(t.Context(), user, session)
 	if !errors.Is(err, walkin.ErrUnavailable) || !strings.Contains(err.Error(), "holds the SQLite file") {
 		t.Errorf("got %v, want ErrUnavailable that says why", err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if created, err := s.Persist(t.Context(), user, session); err != nil || !created {
+		if created, err := s.CreateAnonymous(t.Context(), user, session); err != nil || !created {
 			t.Errorf("while it is held: got %t, %v", created, err)
 		}
 	})

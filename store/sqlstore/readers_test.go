@@ -22,9 +22,9 @@ type counting struct {
 	lookups *atomic.Int64
 }
 
-func (c counting) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (c counting) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
 	c.lookups.Add(1)
-	return c.Store.Lookup(ctx, user, session)
+	return c.Store.LookupSession(ctx, user, session)
 }
 
 // readersWriteNothing has ten thousand page views without a cookie and as many
@@ -78,7 +78,7 @@ func readersWriteNothing(t *testing.T, d database) {
 	}
 
 	// What watches would have seen it.
-	visitors[100].Act("/", nil)
+	visitors[100].Post("/", nil)
 	if watch() == before {
 		t.Error("an act left no trace: this test sees nothing")
 	}

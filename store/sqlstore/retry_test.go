@@ -43,7 +43,7 @@ func TestInTxTriesAgain(t *testing.T) {
 			calls := 0
 			err := s.InTx(t.Context(), func(ctx context.Context) error {
 				calls++
-				created, err := s.Persist(ctx, user, session)
+				created, err := s.CreateAnonymous(ctx, user, session)
 				if err != nil || !created {
 					t.Errorf("attempt %d: got %t, %v; want what the one before did undone", calls, created, err)
 				}

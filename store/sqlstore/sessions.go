@@ -32,13 +32,13 @@ func (s *Store) queryPrepared(ctx context.Context, q *prepared, args ...any) (ro
 // CreateSession implements walkin.Store.
 func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		if _, err := s.User(ctx, session.UserID); err != nil { // and locks them
+		if _, err := s.LockUser(ctx, session.UserID); err != nil { // and locks them
 			return err
 		}
 		made, err := s.insert(ctx, s.q.insertSession, s.dialect.id(session.ID), s.dialect.id(session.UserID),
 			s.dialect.time(session.CreatedAt), s.dialect.time(session.RenewedAt), s.dialect.time(session.ExpiresAt))
 		if err == nil && !made {
-			err = walkin.ErrSuperseded
+			err = walkin.ErrSessionEnded
 		}
 		return err
 	})
@@ -47,7 +47,7 @@ func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error
 // RenewSession implements walkin.Store.
 func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error {
 	err := s.InTx(ctx, func(ctx context.Context) error {
-		if _, err := s.User(ctx, session.UserID); err != nil { // and locks them
+		if _, err := s.LockUser(ctx, session.UserID); err != nil { // and locks them
 			return err
 		}
 		user := s.dialect.id(session.UserID)
@@ -57,7 +57,7 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 			return err
 		}
 		if n == 0 { // gone, or on MySQL renewed to the same microsecond
-			if _, err := s.Lookup(ctx, session.UserID, session.ID); err != nil {
+			if _, err := s.LookupSession(ctx, session.UserID, session.ID); err != nil {
 				return err
 			}
 		}
@@ -65,7 +65,7 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 		return err
 	})
 	if errors.Is(err, walkin.ErrNotFound) {
-		err = walkin.ErrSuperseded
+		err = walkin.ErrSessionEnded
 	}
 	return err
 }

@@ -87,9 +87,9 @@ type Store struct {
 	q       queries
 
 	lookup, findData prepared
-	arrivals         group[*arrival] // calls of Persist
+	arrivals         group[*arrival] // calls of CreateAnonymous
 	together         []multitude
-	lookups          group[*lookup] // calls of Lookup
+	lookups          group[*lookup] // calls of LookupSession
 	lookupAll        []prepared     // by how many of them
 }
 

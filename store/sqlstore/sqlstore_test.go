@@ -127,7 +127,7 @@ func twoStores(t *testing.T, one, two database) {
 	a, _ := one.migrated(t)
 	b, _ := two.migrated(t)
 	user, session := visitor(time.Now())
-	_, err := b.Persist(t.Context(), user, session)
+	_, err := b.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	errNo := errors.New("no")
 	err = a.InTx(t.Context(), func(ctx context.Context) error {
@@ -136,7 +136,7 @@ func twoStores(t *testing.T, one, two database) {
 			if inner, is := sqlstore.Tx(ctx); !is || inner == outer {
 				t.Error("Tx is not the inner store's transaction")
 			}
-			if _, err := a.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := a.LockUser(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
 				t.Errorf("the outer store's user: got %v, want ErrNotFound", err)
 			}
 			return b.SetAnonymous(ctx, user.ID, false)
@@ -146,7 +146,7 @@ func twoStores(t *testing.T, one, two database) {
 	if !errors.Is(err, errNo) {
 		t.Fatalf("got %v, want the error of the outer function", err)
 	}
-	got, err := b.User(t.Context(), user.ID)
+	got, err := b.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	if got.Anonymous {
 		t.Error("the outer transaction undid what the other store had committed")
@@ -185,12 +185,12 @@ func driverSettings(t *testing.T, server server) {
 				time.Date(2026, time.November, 1, 6, 30, 0, 1000, time.UTC), // there, the second half past one
 			} {
 				user, session := visitor(hour)
-				created, err := set.Persist(t.Context(), user, session)
+				created, err := set.CreateAnonymous(t.Context(), user, session)
 				ok(t, err)
-				again, err := set.Persist(t.Context(), user, session)
+				again, err := set.CreateAnonymous(t.Context(), user, session)
 				ok(t, err)
 				if !created || again {
-					t.Errorf("Persist twice: got %t and %t, want true and false", created, again)
+					t.Errorf("CreateAnonymous twice: got %t and %t, want true and false", created, again)
 				}
 				ok(t, set.RenewSession(t.Context(), session))
 				ok(t, set.SetAnonymous(t.Context(), user.ID, true))
@@ -201,7 +201,7 @@ func driverSettings(t *testing.T, server server) {
 					t.Errorf("again: got %v, want ErrIdentityTaken", err)
 				}
 				for _, s := range []*sqlstore.Store{set, plain} {
-					got, err := s.Lookup(t.Context(), user.ID, session.ID)
+					got, err := s.LookupSession(t.Context(), user.ID, session.ID)
 					ok(t, err)
 					if got.Anonymous = false; got != session {
 						t.Errorf("got %v, want %v", got, session)
@@ -235,7 +235,7 @@ func bytesAsTheyWere(t *testing.T, set, plain *sqlstore.Store) {
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	user, session := visitor(now)
-	_, err := set.Persist(t.Context(), user, session)
+	_, err := set.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	for _, s := range []*sqlstore.Store{set, plain} {
 		ticket := walkin.Ticket{Key: "bytes " + uuid.NewString(), Data: all, Tries: 1, ExpiresAt: now.Add(time.Hour)}
@@ -271,18 +271,18 @@ func storedTogether(t *testing.T, set, plain *sqlstore.Store, odd bool) {
 			sessions[i].RenewedAt = users[i].SeenAt
 		}
 		wg.Go(func() {
-			if created, err := set.Persist(t.Context(), users[i], sessions[i]); !created || err != nil {
+			if created, err := set.CreateAnonymous(t.Context(), users[i], sessions[i]); !created || err != nil {
 				t.Errorf("one of many: got %t, %v", created, err)
 			}
 		})
 	}
 	wg.Wait()
 	for i := range crowd {
-		user, err := plain.User(t.Context(), users[i].ID)
+		user, err := plain.LockUser(t.Context(), users[i].ID)
 		ok(t, err)
-		session, err := plain.Lookup(t.Context(), users[i].ID, sessions[i].ID)
+		session, err := plain.LookupSession(t.Context(), users[i].ID, sessions[i].ID)
 		ok(t, err)
-		sessions[i].Anonymous = users[i].Anonymous // Lookup says so
+		sessions[i].Anonymous = users[i].Anonymous // LookupSession says so
 		if user != users[i] || session != sessions[i] {
 			t.Errorf("one of many: got %v and %v, want %v and %v", user, session, users[i], sessions[i])
 		}
@@ -301,7 +301,7 @@ func brokenConnection(t *testing.T, d database) {
 	suicide := suicides[d.dialect]
 	s, _ := d.migrated(t)
 	user, session := visitor(time.Now())
-	_, err := s.Persist(t.Context(), user, session)
+	_, err := s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	var broken error
 	err = s.InTx(t.Context(), func(ctx context.Context) error {
@@ -314,12 +314,12 @@ func brokenConnection(t *testing.T, d database) {
 	if err == nil || broken == nil {
 		t.Errorf("got %v in the transaction and %v from it, want errors", broken, err)
 	}
-	got, err := s.User(t.Context(), user.ID)
+	got, err := s.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	if !got.Anonymous {
 		t.Error("the transaction was not undone")
 	}
-	_, err = s.Lookup(t.Context(), user.ID, session.ID)
+	_, err = s.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 }
 
@@ -330,7 +330,7 @@ func TestPoolIsTheCallers(t *testing.T) {
 	ok(t, db.PingContext(t.Context()))
 	ok(t, db.Close())
 	user, session := visitor(time.Now())
-	if _, err := s.Persist(t.Context(), user, session); err == nil || errors.Is(err, sql.ErrNoRows) {
+	if _, err := s.CreateAnonymous(t.Context(), user, session); err == nil || errors.Is(err, sql.ErrNoRows) {
 		t.Errorf("with a closed pool: got %v, want an error", err)
 	}
 }

@@ -32,44 +32,44 @@ func (s skewed) steps(t *testing.T) []step {
 	address := "203.0.113." + uuid.NewString()
 	var inactive []walkin.User
 	return []step{
-		{"Lookup", 4, func(ctx context.Context) error { _, err := s.Lookup(ctx, user, id); return err }},
-		{"Lookup in a transaction", 4, func(ctx context.Context) error {
-			return s.InTx(ctx, func(ctx context.Context) error { _, err := s.Lookup(ctx, user, id); return err })
+		{"LookupSession", 4, func(ctx context.Context) error { _, err := s.LookupSession(ctx, user, id); return err }},
+		{"LookupSession in a transaction", 4, func(ctx context.Context) error {
+			return s.InTx(ctx, func(ctx context.Context) error { _, err := s.LookupSession(ctx, user, id); return err })
 		}},
-		{"Lookup of many", 64 * 4, func(ctx context.Context) error {
+		{"LookupSession of many", 64 * 4, func(ctx context.Context) error {
 			var wg sync.WaitGroup
 			errs := make([]error, 64)
 			for i := range errs {
-				wg.Go(func() { _, errs[i] = s.Lookup(ctx, user, id) })
+				wg.Go(func() { _, errs[i] = s.LookupSession(ctx, user, id) })
 			}
 			wg.Wait()
 			return errors.Join(errs...)
 		}},
-		{"Persist", 6, func(ctx context.Context) error { _, err := s.Persist(ctx, other, otherSession); return err }},
-		{"Persist again", 8, func(ctx context.Context) error { _, err := s.Persist(ctx, other, otherSession); return err }},
-		{"Persist in a transaction", 8, func(ctx context.Context) error {
-			return s.InTx(ctx, func(ctx context.Context) error { _, err := s.Persist(ctx, third, thirdSession); return err })
+		{"CreateAnonymous", 6, func(ctx context.Context) error { _, err := s.CreateAnonymous(ctx, other, otherSession); return err }},
+		{"CreateAnonymous again", 8, func(ctx context.Context) error { _, err := s.CreateAnonymous(ctx, other, otherSession); return err }},
+		{"CreateAnonymous in a transaction", 8, func(ctx context.Context) error {
+			return s.InTx(ctx, func(ctx context.Context) error { _, err := s.CreateAnonymous(ctx, third, thirdSession); return err })
 		}},
-		{"Persist with a session ID that is taken", 12, func(ctx context.Context) error {
+		{"CreateAnonymous with a session ID that is taken", 12, func(ctx context.Context) error {
 			u, session := visitor(at)
 			session.ID = id
-			if _, err := s.Persist(ctx, u, session); err == nil {
+			if _, err := s.CreateAnonymous(ctx, u, session); err == nil {
 				return errors.New("no error")
 			}
 			return nil
 		}},
-		{"Persist of many", 64 * 12, func(ctx context.Context) error {
+		{"CreateAnonymous of many", 64 * 12, func(ctx context.Context) error {
 			var wg sync.WaitGroup
 			errs := make([]error, 64)
 			for i := range errs {
 				u, session := visitor(at)
-				wg.Go(func() { _, errs[i] = s.Persist(ctx, u, session) })
+				wg.Go(func() { _, errs[i] = s.CreateAnonymous(ctx, u, session) })
 			}
 			wg.Wait()
 			return errs[0]
 		}},
 		{"CreateUser", 4, func(ctx context.Context) error { u, _ := visitor(at); return s.CreateUser(ctx, u) }},
-		{"User", 1, func(ctx context.Context) error { _, err := s.User(ctx, user); return err }},
+		{"LockUser", 1, func(ctx context.Context) error { _, err := s.LockUser(ctx, user); return err }},
 		{"SetAnonymous", 3, func(ctx context.Context) error { return s.SetAnonymous(ctx, other.ID, false) }},
 		{"CreateSession", 4, func(ctx context.Context) error { return s.CreateSession(ctx, newer) }},
 		{"RenewSession", 6, func(ctx context.Context) error { return s.RenewSession(ctx, newer) }},
@@ -135,13 +135,13 @@ func (s skewed) steps(t *testing.T) []step {
 		}},
 		{"the sweep of users", 100 * 12, func(ctx context.Context) error {
 			return s.InTx(ctx, func(ctx context.Context) (err error) {
-				if inactive, err = s.Away(ctx, at.Add(-30*24*time.Hour), walkin.User{}, 100); err != nil {
+				if inactive, err = s.InactiveUsers(ctx, at.Add(-30*24*time.Hour), walkin.User{}, 100); err != nil {
 					return err
 				}
 				if len(inactive) != 100 {
 					return fmt.Errorf("%d users to sweep", len(inactive))
 				}
-				return s.DeleteAway(ctx, inactive)
+				return s.DeleteInactive(ctx, inactive)
 			})
 		}},
 		{"DeleteUser", 8, func(ctx context.Context) error {

@@ -12,11 +12,11 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-var _ walkin.Sweeper = (*Store)(nil)
+var _ walkin.SweepStore = (*Store)(nil)
 
-// Away implements walkin.Sweeper. SQLite has one writer, so there are no locked users
+// InactiveUsers implements walkin.SweepStore. SQLite has one writer, so there are no locked users
 // to pass over.
-func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
+func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
 	if after.ID == uuid.Nil {
 		after.SeenAt = time.Unix(0, 0) // MySQL knows no year 1
 	}
@@ -48,8 +48,8 @@ func (s *Store) Away(ctx context.Context, before time.Time, after walkin.User, l
 // small enough for every database, and for one prepared text to serve them all.
 const deleteChunk = 500
 
-// DeleteAway implements walkin.Sweeper.
-func (s *Store) DeleteAway(ctx context.Context, users []walkin.User) error {
+// DeleteInactive implements walkin.SweepStore.
+func (s *Store) DeleteInactive(ctx context.Context, users []walkin.User) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		size := deleteChunk
 		if s.dialect.arrays {
@@ -93,7 +93,7 @@ func idsOf(users []walkin.User) []uuid.UUID {
 	return all
 }
 
-// DeleteExpired implements walkin.Sweeper.
+// DeleteExpired implements walkin.SweepStore.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, batch int) (total int, err error) {
 	at := s.dialect.time(before)
 	var errs []error

@@ -38,7 +38,7 @@ func sweepStuck(t *testing.T, d database) {
 	for i := range users {
 		user, session := visitor(now.Add(time.Duration(i-users*24) * time.Hour))
 		session.ExpiresAt = now.Add(time.Hour)
-		_, err := s.Persist(t.Context(), user, session)
+		_, err := s.CreateAnonymous(t.Context(), user, session)
 		ok(t, err)
 		if i == 0 || i == 30 || i == 31 {
 			stuck = append(stuck, user.ID)
@@ -47,7 +47,7 @@ func sweepStuck(t *testing.T, d database) {
 		}
 	}
 	user, session := visitor(now)
-	_, err = s.Persist(t.Context(), user, session)
+	_, err = s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	for i := range sessions {
 		session := session

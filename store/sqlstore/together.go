@@ -26,7 +26,7 @@ import (
 
 const togetherTime = time.Second // in the transaction: one who is stuck must not hold up all others
 
-// An arrival is one call of Persist that waits.
+// An arrival is one call of CreateAnonymous that waits.
 type arrival struct {
 	user    walkin.User
 	session walkin.Session
@@ -34,8 +34,8 @@ type arrival struct {
 	unsure  bool // it may be one, see madeHere; likewise
 }
 
-// Persist implements walkin.Store.
-func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
+// CreateAnonymous implements walkin.Store.
+func (s *Store) CreateAnonymous(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
 	if s.tx(ctx) != nil {
 		return s.persist(ctx, user, session)
 	}
@@ -64,7 +64,7 @@ func (s *Store) Persist(ctx context.Context, user walkin.User, session walkin.Se
 // check a database that is slow for a second would take every row that it stores for
 // one that was there. Such rows count for no limit.
 func (s *Store) madeHere(ctx context.Context, want walkin.Session) (bool, error) {
-	got, err := s.Lookup(ctx, want.UserID, want.ID)
+	got, err := s.LookupSession(ctx, want.UserID, want.ID)
 	return err == nil && got.CreatedAt.Equal(want.CreatedAt.Truncate(time.Microsecond)), err
 }
 

@@ -54,13 +54,13 @@ func BenchmarkActs(b *testing.B) {
 			contenders := []contender{
 				{"store", 1, func(ctx context.Context) error {
 					user, session := visitor(x.at)
-					_, err := s.Persist(ctx, user, session)
+					_, err := s.CreateAnonymous(ctx, user, session)
 					return err
 				}},
 				{"hook", 1, func(ctx context.Context) error {
 					return s.InTx(ctx, func(ctx context.Context) error { // as with walkin.Config.Hooks.OnCreate
 						user, session := visitor(x.at)
-						_, err := s.Persist(ctx, user, session)
+						_, err := s.CreateAnonymous(ctx, user, session)
 						return err
 					})
 				}},

@@ -33,7 +33,7 @@ func TestTogether(t *testing.T) {
 			_, taken := visitor(time.Now())
 			user, _ := visitor(time.Now())
 			taken.UserID = user.ID
-			_, err := a.Persist(t.Context(), user, taken)
+			_, err := a.CreateAnonymous(t.Context(), user, taken)
 			ok(t, err)
 			gone, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -49,7 +49,7 @@ func TestTogether(t *testing.T) {
 						user, session := user, session
 						user.CreatedAt = user.CreatedAt.Add(time.Duration(later) * time.Microsecond)
 						user.SeenAt, session.CreatedAt, session.RenewedAt = user.CreatedAt, user.CreatedAt, user.CreatedAt
-						is, err := s.Persist(t.Context(), user, session)
+						is, err := s.CreateAnonymous(t.Context(), user, session)
 						if err != nil {
 							t.Errorf("a new visitor: got %v", err)
 						}
@@ -67,20 +67,20 @@ func TestTogether(t *testing.T) {
 				away, awaySession := visitor(time.Now())
 				refused = append(refused, deleted.ID, second.ID)
 				for name, f := range map[string]func() error{
-					"a deleted user": func() error { _, err := stores[i%2].Persist(t.Context(), deleted, session); return err },
+					"a deleted user": func() error { _, err := stores[i%2].CreateAnonymous(t.Context(), deleted, session); return err },
 					"a taken session": func() error {
-						_, err := stores[i%2].Persist(t.Context(), second, secondSession)
+						_, err := stores[i%2].CreateAnonymous(t.Context(), second, secondSession)
 						return err
 					},
 				} {
 					wg.Go(func() {
-						if err := f(); !errors.Is(err, walkin.ErrSuperseded) {
-							t.Errorf("%s: got %v, want ErrSuperseded", name, err)
+						if err := f(); !errors.Is(err, walkin.ErrSessionEnded) {
+							t.Errorf("%s: got %v, want ErrSessionEnded", name, err)
 						}
 					})
 				}
 				wg.Go(func() {
-					if _, err := stores[i%2].Persist(gone, away, awaySession); !errors.Is(err, context.Canceled) {
+					if _, err := stores[i%2].CreateAnonymous(gone, away, awaySession); !errors.Is(err, context.Canceled) {
 						t.Errorf("a visitor who left: got %v, want context.Canceled", err)
 					}
 				})
@@ -92,7 +92,7 @@ func TestTogether(t *testing.T) {
 				}
 			}
 			for _, id := range refused {
-				if _, err := b.User(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+				if _, err := b.LockUser(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
 					t.Errorf("a refused visitor: got %v, want no row", err)
 				}
 			}
@@ -118,15 +118,15 @@ func TestTogetherNotHeldUp(t *testing.T) {
 			ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
 				ok(t, b.CreateUser(ctx, stuck))
 				waiting.Go(func() {
-					if _, err := a.Persist(t.Context(), stuck, session); !errors.Is(err, walkin.ErrSuperseded) {
-						t.Errorf("the one who waits: got %v, want ErrSuperseded", err)
+					if _, err := a.CreateAnonymous(t.Context(), stuck, session); !errors.Is(err, walkin.ErrSessionEnded) {
+						t.Errorf("the one who waits: got %v, want ErrSessionEnded", err)
 					}
 				})
 				var others sync.WaitGroup
 				for range 200 {
 					others.Go(func() {
 						user, session := visitor(time.Now())
-						created, err := a.Persist(t.Context(), user, session)
+						created, err := a.CreateAnonymous(t.Context(), user, session)
 						if !created || err != nil {
 							t.Errorf("another visitor: got %t, %v", created, err)
 						}
@@ -163,7 +163,7 @@ func TestPersistWaitsForDelete(t *testing.T) {
 			ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
 				ok(t, b.DeleteUser(ctx, walkin.Tombstone{UserID: user.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
 				go func() {
-					_, persist := a.Persist(t.Context(), user, session)
+					_, persist := a.CreateAnonymous(t.Context(), user, session)
 					err <- persist
 				}()
 				for range 50 { // not often: InnoDB answers from a cache while it is asked
@@ -177,10 +177,10 @@ func TestPersistWaitsForDelete(t *testing.T) {
 				t.Fatal("nobody waits")
 				return nil
 			}))
-			if err := <-err; !errors.Is(err, walkin.ErrSuperseded) {
-				t.Errorf("got %v, want ErrSuperseded", err)
+			if err := <-err; !errors.Is(err, walkin.ErrSessionEnded) {
+				t.Errorf("got %v, want ErrSessionEnded", err)
 			}
-			if _, err := b.User(t.Context(), user.ID); !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := b.LockUser(t.Context(), user.ID); !errors.Is(err, walkin.ErrNotFound) {
 				t.Errorf("their row: got %v, want none", err)
 			}
 		})
@@ -192,7 +192,7 @@ func TestPersistWaitsForDelete(t *testing.T) {
 func TestTogetherButOne(t *testing.T) {
 	s, db := postgres(t)(t).migrated(t)
 	old, oldSession := visitor(time.Now())
-	_, err := s.Persist(t.Context(), old, oldSession)
+	_, err := s.CreateAnonymous(t.Context(), old, oldSession)
 	ok(t, err)
 	deleted, deletedSession := visitor(time.Now())
 	ok(t, s.DeleteUser(t.Context(), walkin.Tombstone{UserID: deleted.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
@@ -203,7 +203,7 @@ func TestTogetherButOne(t *testing.T) {
 		second, secondSession := visitor(time.Now())
 		secondSession.ID = oldSession.ID
 		wg.Go(func() {
-			if created, err := s.Persist(t.Context(), user, session); !created || err != nil {
+			if created, err := s.CreateAnonymous(t.Context(), user, session); !created || err != nil {
 				t.Errorf("a new visitor: got %t, %v", created, err)
 			}
 		})
@@ -213,18 +213,18 @@ func TestTogetherButOne(t *testing.T) {
 		wg.Go(func() {
 			user, session := visitor(time.Now().Add(time.Millisecond)) // a request has a time of its own
 			user.ID, session.ID, session.UserID = old.ID, oldSession.ID, old.ID
-			if created, err := s.Persist(t.Context(), user, session); created || err != nil {
+			if created, err := s.CreateAnonymous(t.Context(), user, session); created || err != nil {
 				t.Errorf("an old visitor: got %t, %v", created, err)
 			}
 		})
 		wg.Go(func() {
-			if _, err := s.Persist(t.Context(), deleted, deletedSession); !errors.Is(err, walkin.ErrSuperseded) {
-				t.Errorf("a deleted visitor: got %v, want ErrSuperseded", err)
+			if _, err := s.CreateAnonymous(t.Context(), deleted, deletedSession); !errors.Is(err, walkin.ErrSessionEnded) {
+				t.Errorf("a deleted visitor: got %v, want ErrSessionEnded", err)
 			}
 		})
 		wg.Go(func() {
-			if _, err := s.Persist(t.Context(), second, secondSession); !errors.Is(err, walkin.ErrSuperseded) {
-				t.Errorf("a taken session: got %v, want ErrSuperseded", err)
+			if _, err := s.CreateAnonymous(t.Context(), second, secondSession); !errors.Is(err, walkin.ErrSessionEnded) {
+				t.Errorf("a taken session: got %v, want ErrSessionEnded", err)
 			}
 		})
 	}
@@ -302,7 +302,7 @@ func TestTogetherByTheDozen(t *testing.T) {
 		var wg sync.WaitGroup
 		persist := func(user walkin.User, session walkin.Session) {
 			wg.Go(func() {
-				created, err := s.Persist(t.Context(), user, session)
+				created, err := s.CreateAnonymous(t.Context(), user, session)
 				if isOld := user.ID == old.ID; created == isOld || isOld != errors.Is(err, errors.ErrUnsupported) {
 					t.Errorf("got %t, %v of the one who is not new: %t", created, err, isOld)
 				}
@@ -323,7 +323,7 @@ func TestTogetherByTheDozen(t *testing.T) {
 	})
 }
 
-// alone marks the context of a call of Persist. A batch has the context of no single
+// alone marks the context of a call of CreateAnonymous. A batch has the context of no single
 // call.
 type alone struct{}
 
@@ -467,7 +467,7 @@ func TestTogetherAnswerLost(t *testing.T) {
 							user, session := users[1+i], sessions[1+i]
 							at := user.CreatedAt.Add(time.Millisecond)
 							user.CreatedAt, user.SeenAt, session.CreatedAt, session.RenewedAt = at, at, at, at
-							if created, err := other.Persist(t.Context(), user, session); !created || err != nil {
+							if created, err := other.CreateAnonymous(t.Context(), user, session); !created || err != nil {
 								t.Errorf("elsewhere: got %t, %v", created, err)
 							}
 						}
@@ -487,7 +487,7 @@ func TestTogetherAnswerLost(t *testing.T) {
 				ctx := context.WithValue(t.Context(), alone{}, true)
 				persist := func(wg *sync.WaitGroup, i int, want bool) {
 					wg.Go(func() {
-						if created, err := s.Persist(ctx, users[i], sessions[i]); created != want || err != nil {
+						if created, err := s.CreateAnonymous(ctx, users[i], sessions[i]); created != want || err != nil {
 							t.Errorf("visitor %d: got %t, %v, want %t", i, created, err, want)
 						}
 					})
@@ -549,7 +549,7 @@ func TestPersistReadsToTheEnd(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		u.rowSent = cancel
 		user, session := visitor(time.Now())
-		if created, err := s.Persist(ctx, user, session); created || err == nil {
+		if created, err := s.CreateAnonymous(ctx, user, session); created || err == nil {
 			t.Fatalf("got %t, %v, want the error", created, err)
 		}
 	}
@@ -574,7 +574,7 @@ func TestPersistWithoutFunction(t *testing.T) {
 				for range crowd {
 					wg.Go(func() {
 						user, session := visitor(time.Now())
-						if created, err := s.Persist(t.Context(), user, session); !created || err != nil {
+						if created, err := s.CreateAnonymous(t.Context(), user, session); !created || err != nil {
 							t.Errorf("one of %d: got %t, %v", crowd, created, err)
 						}
 					})
@@ -593,7 +593,7 @@ func TestTogetherFails(t *testing.T) {
 	for range 50 {
 		wg.Go(func() {
 			user, session := visitor(time.Now())
-			created, err := s.Persist(t.Context(), user, session)
+			created, err := s.CreateAnonymous(t.Context(), user, session)
 			if created || err == nil || !strings.Contains(err.Error(), "closed") {
 				t.Errorf("got %t, %v, want the database's error", created, err)
 			}

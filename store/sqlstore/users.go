@@ -13,7 +13,7 @@ import (
 // Code that locks more than one row locks the user's first: locking in one order never
 // deadlocks.
 
-// persist does for one visitor what Persist promises.
+// persist does for one visitor what CreateAnonymous promises.
 //
 // A DeleteUser at the same moment stores the user before it leaves the tombstone. So
 // the two meet at the user's primary key, and the one that comes second waits there for
@@ -26,9 +26,9 @@ func (s *Store) persist(ctx context.Context, user walkin.User, session walkin.Se
 			return err
 		}
 		if !created {
-			_, err := s.Lookup(ctx, user.ID, session.ID)
+			_, err := s.LookupSession(ctx, user.ID, session.ID)
 			if errors.Is(err, walkin.ErrNotFound) {
-				err = walkin.ErrSuperseded // the sweep took them between the two statements
+				err = walkin.ErrSessionEnded // the sweep took them between the two statements
 			}
 			return err
 		}
@@ -51,7 +51,7 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 			return err
 		}
 		if !created {
-			return walkin.ErrSuperseded
+			return walkin.ErrSessionEnded
 		}
 		var one int
 		err = s.from(ctx).QueryRowContext(ctx, s.q.tombstone, s.dialect.id(user.ID)).Scan(&one)
@@ -72,7 +72,7 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 // gap there, and no two of them can go on. A SELECT that waits is left with no lock.
 func (s *Store) insertUser(ctx context.Context, user walkin.User) (created bool, err error) {
 	if s.dialect.lockFirst {
-		if _, err := s.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.LockUser(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
 			return false, err
 		}
 	}
@@ -92,14 +92,14 @@ func (s *Store) takeBack(ctx context.Context, id uuid.UUID) error {
 	if _, err := s.exec(ctx, s.q.deleteUser, s.dialect.id(id)); err != nil {
 		return err
 	}
-	return walkin.ErrSuperseded
+	return walkin.ErrSessionEnded
 }
 
-// User implements walkin.Store. The lock is the strongest: a row of the app's that is
+// LockUser implements walkin.Store. The lock is the strongest: a row of the app's that is
 // to refer to the user waits for it too. With a weaker lock, what an anonymous user
 // writes during a merge could arrive after the app has moved their rows. It would then
 // be deleted with them.
-func (s *Store) User(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+func (s *Store) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
 	query := s.q.user
 	if s.tx(ctx) != nil {
 		query = s.q.lockUser
@@ -126,7 +126,7 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 		case n > 0:
 			return s.tellFeed(ctx, id)
 		}
-		_, err = s.User(ctx, id) // MySQL counts a row that was so already as none
+		_, err = s.LockUser(ctx, id) // MySQL counts a row that was so already as none
 		return err
 	})
 }
@@ -136,7 +136,7 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 // Then the row is locked by another statement.
 func (s *Store) hold(ctx context.Context, user walkin.User) error {
 	for {
-		if _, err := s.User(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.LockUser(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
 			return err
 		}
 		if made, err := s.insertUser(ctx, user); made || err != nil {
@@ -146,7 +146,7 @@ func (s *Store) hold(ctx context.Context, user walkin.User) error {
 }
 
 // DeleteUser implements walkin.Store. It locks the ID of a user who is not there, too,
-// so that a Persist has to wait.
+// so that a CreateAnonymous has to wait.
 func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		err := s.hold(ctx, walkin.User{ID: t.UserID, Anonymous: true, CreatedAt: t.DeletedAt, SeenAt: t.DeletedAt})

@@ -21,19 +21,19 @@ type contractCase struct {
 var contract = []contractCase{
 	{"what was created is found, on both handles, times to the microsecond", created},
 	{"times come back in UTC, whatever zone and year, and are compared with no clock", times},
-	{"Lookup tells alive, superseded and never heard of apart", lookup},
+	{"LookupSession tells alive, ended and never heard of apart", lookup},
 	{"of many who look up at once, each gets the answer that is theirs", lookupTogether},
 	{"a look-up whose context ends takes no other along", lookupCancelled},
-	{"Lookup tells what kind of user the session is of, as the user is now", lookupKind},
-	{"Persist is idempotent and never opens a second session", persist},
-	{"Persist of a deleted user is ErrSuperseded", persistDeleted},
-	{"twenty parallel Persist of one visitor are one row", persistParallel},
-	{"a Persist that races a DeleteUser never brings the user back", persistRacesDelete},
+	{"LookupSession tells what kind of user the session is of, as the user is now", lookupKind},
+	{"CreateAnonymous is idempotent and never opens a second session", persist},
+	{"CreateAnonymous of a deleted user is ErrSessionEnded", persistDeleted},
+	{"twenty parallel CreateAnonymous of one visitor are one row", persistParallel},
+	{"a CreateAnonymous that races a DeleteUser never brings the user back", persistRacesDelete},
 	{"who is buried only if they are not there, is either buried or there", buryRaces},
 	{"a user who is stored while they are deleted is deleted", deleteWaits},
-	{"a Persist with a session ID that is taken makes no user", persistTaken},
+	{"a CreateAnonymous with a session ID that is taken makes no user", persistTaken},
 	{"what is written to a user while they are deleted is gone with them, and nobody fails", deleteRaces},
-	{"CreateUser of a taken or deleted ID is ErrSuperseded", createUser},
+	{"CreateUser of a taken or deleted ID is ErrSessionEnded", createUser},
 	{"SetAnonymous changes the flag alone", setAnonymous},
 	{"DeleteUser takes sessions and identities along, twice is fine", deleteUser},
 	{"CreateSession needs its user and a free ID", createSession},
@@ -98,7 +98,7 @@ func newUser(t *testing.T) (walkin.User, walkin.Session) {
 func persisted(t *testing.T, s walkin.Store) (walkin.User, walkin.Session) {
 	t.Helper()
 	user, session := newUser(t)
-	_, err := s.Persist(t.Context(), user, session)
+	_, err := s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	return user, session
 }

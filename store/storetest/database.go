@@ -16,7 +16,7 @@ func lookupKind(t *testing.T, a, b walkin.Store) {
 	user, session := persisted(t, a)
 	for _, anonymous := range []bool{true, false, true} {
 		ok(t, a.SetAnonymous(t.Context(), user.ID, anonymous))
-		got, err := b.Lookup(t.Context(), user.ID, session.ID)
+		got, err := b.LookupSession(t.Context(), user.ID, session.ID)
 		ok(t, err)
 		if got.Anonymous != anonymous {
 			t.Errorf("got anonymous=%t, want %t", got.Anonymous, anonymous)
@@ -104,11 +104,11 @@ func endSessionsBefore(t *testing.T, a, b walkin.DatabaseStore) {
 	alive := func(s walkin.Session, want bool) {
 		t.Helper()
 		for _, store := range []walkin.Store{a, b} {
-			_, err := store.Lookup(t.Context(), s.UserID, s.ID)
+			_, err := store.LookupSession(t.Context(), s.UserID, s.ID)
 			if want {
 				ok(t, err)
 			} else {
-				is(t, err, walkin.ErrSuperseded)
+				is(t, err, walkin.ErrSessionEnded)
 			}
 			all, err := store.UserSessions(t.Context(), s.UserID)
 			ok(t, err)
@@ -160,13 +160,13 @@ func endAll(t *testing.T, n *town) {
 	member := n.browser()
 	member.Visit("/")
 	id := n.act(member)
-	n.want(member.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(member.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	old := member.Cookie(permCookie)
 	ok(t, n.replicas[1].EndSessionsBefore(t.Context(), time.Now(), false))
 	n.isNobody(permCookie, old)
-	n.want(guest.Act("/note", nil), http.StatusOK, guestID.String())
-	n.want(member.On(n.sites[1]).Act("/prove", name("ann")), http.StatusOK, "signed_in")
-	n.want(member.Act("/members", nil), http.StatusOK, id.String())
+	n.want(guest.Post("/note", nil), http.StatusOK, guestID.String())
+	n.want(member.On(n.sites[1]).Post("/prove", name("ann")), http.StatusOK, "signed_in")
+	n.want(member.Post("/members", nil), http.StatusOK, id.String())
 
 	old = guest.Cookie(anonCookie)
 	provisional := reader.Cookie(anonCookie)
@@ -175,7 +175,7 @@ func endAll(t *testing.T, n *town) {
 	n.isNobody(anonCookie, old)
 	late := n.browser().On(n.sites[1])
 	late.SetCookie(anonCookie, provisional)
-	if r := late.Act("/note", url.Values{}); r.StatusCode != http.StatusUnauthorized {
+	if r := late.Post("/note", url.Values{}); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a token from before that is no row: got %d, want 401", r.StatusCode)
 	}
 	if err := n.replicas[0].EndSessionsBefore(t.Context(), time.Now().Add(day), false); err == nil {

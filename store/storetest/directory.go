@@ -29,7 +29,7 @@ func runDirectory(t *testing.T, open Opener) {
 		{"a count says what it is worth", countUsers},
 		{"new users and first identities are counted by day", dailyUsers},
 		{"a tombstone is found, and nothing else is one", findTombstone},
-		{"a ban is told by Lookup and User, changes nothing else, and can be lifted", setBan},
+		{"a ban is told by LookupSession and LockUser, changes nothing else, and can be lifted", setBan},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -258,11 +258,11 @@ func setBan(t *testing.T, a, b walkin.Directory) {
 	}
 	banned := func(want walkin.Ban) {
 		t.Helper()
-		got, err := b.Lookup(t.Context(), user.ID, session.ID)
+		got, err := b.LookupSession(t.Context(), user.ID, session.ID)
 		ok(t, err)
 		sameSession(t, got, session)
 		sameTime(t, "BannedUntil", got.BannedUntil, want.Until)
-		u, err := b.User(t.Context(), user.ID)
+		u, err := b.LockUser(t.Context(), user.ID)
 		ok(t, err)
 		sameUser(t, u, user)
 		sameTime(t, "Ban.Until", u.Ban.Until, want.Until)
@@ -285,14 +285,14 @@ func setBan(t *testing.T, a, b walkin.Directory) {
 	if listed := all(t, b, walkin.UserQuery{}); !slices.ContainsFunc(listed, func(u walkin.ListedUser) bool { return u.ID == user.ID && !u.Ban.Until.IsZero() }) {
 		t.Error("the list does not show the ban")
 	}
-	if s, err := b.Lookup(t.Context(), bystander.ID, theirs.ID); err != nil || !s.BannedUntil.IsZero() {
+	if s, err := b.LookupSession(t.Context(), bystander.ID, theirs.ID); err != nil || !s.BannedUntil.IsZero() {
 		t.Errorf("another user: got %v and a ban until %v, want none", err, s.BannedUntil)
 	}
 	ok(t, b.SetBan(t.Context(), user.ID, walkin.Ban{}))
 	banned(walkin.Ban{})
 	ok(t, a.SetBan(t.Context(), user.ID, want))
 	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
-	_, err := b.User(t.Context(), user.ID)
+	_, err := b.LockUser(t.Context(), user.ID)
 	is(t, err, walkin.ErrNotFound)
 }
 
@@ -306,7 +306,7 @@ func banUser(t *testing.T, n *town) {
 	guestID := n.act(guest)
 	member.Visit("/")
 	memberID := n.act(member)
-	n.want(member.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(member.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	before := guest.Cookie(anonCookie)
 	for _, id := range []uuid.UUID{guestID, memberID} {
 		ok(t, n.replicas[1].Ban(t.Context(), id, walkin.Ban{Reason: "spam"}))
@@ -314,7 +314,7 @@ func banUser(t *testing.T, n *town) {
 	// Writes are refused at once, everywhere, as a suspension and not as a sign-in that is missing.
 	for _, site := range n.sites {
 		for _, c := range []*walkintest.Client{guest, member} {
-			n.wantIn(c.On(site).Act("/note", nil), http.StatusForbidden, "suspended")
+			n.wantIn(c.On(site).Post("/note", nil), http.StatusForbidden, "suspended")
 			n.want(c.On(site).Visit("/"), http.StatusOK, "nobody")
 		}
 	}
@@ -323,19 +323,19 @@ func banUser(t *testing.T, n *town) {
 	if guest.Cookie(anonCookie) != before {
 		t.Error("the banned guest was minted over")
 	}
-	n.wantIn(n.browser().Act("/prove", name("ann")), http.StatusForbidden, "suspended")
-	n.wantIn(member.Act("/prove", name("ann")), http.StatusForbidden, "suspended")
-	n.want(n.browser().Act("/prove", name("bob")), http.StatusOK, "upgraded")
+	n.wantIn(n.browser().Post("/prove", name("ann")), http.StatusForbidden, "suspended")
+	n.wantIn(member.Post("/prove", name("ann")), http.StatusForbidden, "suspended")
+	n.want(n.browser().Post("/prove", name("bob")), http.StatusOK, "upgraded")
 	// Users who are let in again are who they were.
 	for _, id := range []uuid.UUID{guestID, memberID} {
 		ok(t, n.replicas[0].Unban(t.Context(), id))
 	}
-	n.want(guest.Act("/note", nil), http.StatusOK, guestID.String())
-	n.want(member.Act("/members", nil), http.StatusOK, memberID.String())
+	n.want(guest.Post("/note", nil), http.StatusOK, guestID.String())
+	n.want(member.Post("/members", nil), http.StatusOK, memberID.String())
 	// A banned visitor can sign out, and their session is over then.
 	ok(t, n.replicas[0].Ban(t.Context(), memberID, walkin.Ban{}))
 	kept := member.Cookie(permCookie)
-	if r := member.Act("/out", nil); r.StatusCode != http.StatusSeeOther {
+	if r := member.Post("/out", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("signing out: got %d, want 303", r.StatusCode)
 	}
 	ok(t, n.replicas[0].Unban(t.Context(), memberID))
@@ -352,9 +352,9 @@ func banEnds(t *testing.T, n *town) {
 	guest.Visit("/")
 	id := n.act(guest)
 	ok(t, n.replicas[0].Ban(t.Context(), id, walkin.Ban{Until: time.Now().Add(-time.Second)}))
-	n.want(guest.Act("/note", nil), http.StatusOK, id.String())
+	n.want(guest.Post("/note", nil), http.StatusOK, id.String())
 	ok(t, n.replicas[0].Ban(t.Context(), id, walkin.Ban{Until: time.Now().Add(time.Hour)}))
-	n.wantIn(guest.Act("/note", nil), http.StatusForbidden, time.Now().UTC().Add(time.Hour).Format("2006"))
+	n.wantIn(guest.Post("/note", nil), http.StatusForbidden, time.Now().UTC().Add(time.Hour).Format("2006"))
 }
 
 // wantIn is want for a part of a page.

@@ -47,7 +47,11 @@ func feedTells(t *testing.T, a, b walkin.FeedStore) {
 		want uuid.UUID // uuid.Max: no user
 	}{
 		{"CreateUser", func(ctx context.Context) error { return a.CreateUser(ctx, plain) }, uuid.Max},
-		{"Persist", func(ctx context.Context) error { u, s := newUser(t); _, err := a.Persist(ctx, u, s); return err }, uuid.Max},
+		{"CreateAnonymous", func(ctx context.Context) error {
+			u, s := newUser(t)
+			_, err := a.CreateAnonymous(ctx, u, s)
+			return err
+		}, uuid.Max},
 		{"CreateSession", func(ctx context.Context) error {
 			return errors.Join(a.CreateSession(ctx, second), a.CreateSession(ctx, third))
 		}, uuid.Max},
@@ -110,7 +114,7 @@ func feedTx(t *testing.T, a, b walkin.FeedStore) {
 	}), no)
 	_, err := reader.Next(t.Context())
 	ok(t, err)
-	_, err = b.Lookup(t.Context(), user.ID, session.ID)
+	_, err = b.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error { return a.DeleteSession(ctx, user.ID, session.ID) }))
 	users, err := reader.Next(t.Context())

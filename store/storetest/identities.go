@@ -62,7 +62,7 @@ func names(t *testing.T, a, b walkin.Store) {
 			if found != nil || got.Provider != c.provider || got.Subject != c.subject {
 				t.Errorf("%s: kept, but found is %q of %q (%v)", c.name, got.Subject, got.Provider, found)
 			}
-		case errors.Is(err, walkin.ErrIdentityTaken), errors.Is(err, walkin.ErrNotFound), errors.Is(err, walkin.ErrSuperseded):
+		case errors.Is(err, walkin.ErrIdentityTaken), errors.Is(err, walkin.ErrNotFound), errors.Is(err, walkin.ErrSessionEnded):
 			t.Errorf("%s: got %v, which is about something else", c.name, err)
 		case !errors.Is(found, walkin.ErrNotFound):
 			t.Errorf("%s: refused, but then got %v", c.name, found)

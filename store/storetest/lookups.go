@@ -30,9 +30,9 @@ func lookupTogether(t *testing.T, a, b walkin.Store) {
 		asks = append(asks,
 			ask{user: user.ID, session: session.ID, anonymous: true},
 			ask{user: member.ID, session: second.ID},
-			ask{user: user.ID, session: second.ID, want: walkin.ErrSuperseded},
-			ask{user: user.ID, session: uuid.New(), want: walkin.ErrSuperseded},
-			ask{user: gone.ID, session: goneSession.ID, want: walkin.ErrSuperseded},
+			ask{user: user.ID, session: second.ID, want: walkin.ErrSessionEnded},
+			ask{user: user.ID, session: uuid.New(), want: walkin.ErrSessionEnded},
+			ask{user: gone.ID, session: goneSession.ID, want: walkin.ErrSessionEnded},
 			ask{user: uuid.New(), session: session.ID, want: walkin.ErrNotFound})
 		if i%3 == 0 {
 			asks = append(asks, asks[len(asks)-6]) // who asks twice
@@ -43,7 +43,7 @@ func lookupTogether(t *testing.T, a, b walkin.Store) {
 		for i, one := range asks {
 			s := []walkin.Store{a, b}[i%2]
 			wg.Go(func() {
-				got, err := s.Lookup(t.Context(), one.user, one.session)
+				got, err := s.LookupSession(t.Context(), one.user, one.session)
 				switch {
 				case !errors.Is(err, one.want):
 					t.Errorf("got %v, want %v", err, one.want)
@@ -71,7 +71,7 @@ func lookupCancelled(t *testing.T, a, _ walkin.Store) {
 				if i == 20 {
 					cancel()
 				}
-				_, err := a.Lookup(ctx, user.ID, session.ID)
+				_, err := a.LookupSession(ctx, user.ID, session.ID)
 				if err != nil && !(i%2 == 1 && errors.Is(err, context.Canceled)) {
 					t.Errorf("got %v", err)
 				}

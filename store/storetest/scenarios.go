@@ -107,8 +107,8 @@ func newTown(t *testing.T, open Opener) *town {
 					}
 					n.mu.Lock()
 					defer n.mu.Unlock()
-					n.notes[c.UserID] += n.notes[c.GuestID]
-					delete(n.notes, c.GuestID)
+					n.notes[c.UserID] += n.notes[c.AnonymousID]
+					delete(n.notes, c.AnonymousID)
 					return nil
 				},
 			},
@@ -161,7 +161,7 @@ func (n *town) routes(m *walkin.Middleware, store walkin.Store) http.Handler {
 				}
 				return err
 			}
-			p.Binding = r.PostFormValue("flow")
+			p.FlowID = r.PostFormValue("flow")
 		}
 		outcome, err := m.Continue(w, r, p)
 		if err != nil {
@@ -172,7 +172,7 @@ func (n *town) routes(m *walkin.Middleware, store walkin.Store) http.Handler {
 	})
 	mux.Handle("POST /out", m.SignOutHandler())
 	mux.HandleFunc("POST /bind", func(w http.ResponseWriter, r *http.Request) {
-		flow, err := m.Bind(w, r)
+		flow, err := m.StartFlow(w, r)
 		if err != nil {
 			m.Refuse(w, r, err)
 		}
@@ -216,7 +216,7 @@ func name(s string) url.Values { return url.Values{"name": {s}} }
 // act stores the visitor and returns their ID.
 func (n *town) act(c *walkintest.Client) uuid.UUID {
 	n.t.Helper()
-	got := n.want(c.Act("/note", nil), http.StatusOK, "")
+	got := n.want(c.Post("/note", nil), http.StatusOK, "")
 	id, rest, _ := strings.Cut(got, " ")
 	if rest != "anonymous=true" && rest != "anonymous=false" {
 		n.t.Fatalf("got %q, want a user", got)
@@ -236,7 +236,7 @@ func (n *town) isNobody(cookie, token string) {
 	for i, site := range n.sites {
 		c := walkintest.NewClient(n.t, site)
 		c.SetCookie(cookie, token)
-		r := c.Act("/note", nil)
+		r := c.Post("/note", nil)
 		if r.StatusCode != http.StatusUnauthorized {
 			n.t.Errorf("replica %d: acting with the old token: got %d %q, want 401", i, r.StatusCode, text(n.t, r))
 		}
@@ -262,18 +262,18 @@ func fixation(t *testing.T, n *town) {
 	for _, site := range n.sites { // the attacker has used it everywhere
 		attacker := walkintest.NewClient(t, site)
 		attacker.SetCookie(anonCookie, stolen)
-		n.want(attacker.Act("/note", nil), http.StatusOK, "")
+		n.want(attacker.Post("/note", nil), http.StatusOK, "")
 	}
-	n.want(victim.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(victim.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	n.isNobody(anonCookie, stolen)
-	n.want(victim.Act("/members", nil), http.StatusOK, "")
+	n.want(victim.Post("/members", nil), http.StatusOK, "")
 }
 
 func fixationProvisional(t *testing.T, n *town) {
 	victim := n.browser()
 	victim.Visit("/")
 	planted := victim.Cookie(anonCookie) // no visitor has written yet
-	n.want(victim.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(victim.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	n.isNobody(anonCookie, planted)
 }
 
@@ -320,10 +320,10 @@ func lateRenewal(t *testing.T, n *town) {
 	if len(late.Cookies()) != 1 {
 		t.Fatalf("the stalled response renews nothing: %v", late.Cookies())
 	}
-	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(c.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	c.Keep(late)
 	n.want(c.Fetch("/"), http.StatusOK, id.String()+" anonymous=false")
-	n.want(c.On(n.sites[1]).Act("/members", nil), http.StatusOK, id.String())
+	n.want(c.On(n.sites[1]).Post("/members", nil), http.StatusOK, id.String())
 }
 
 // slowRenewal is lateRenewal for a permanent user, whose cookie has one name before
@@ -335,7 +335,7 @@ func slowRenewal(t *testing.T, n *town) {
 		c.Visit("/")
 		id := n.act(c)
 		subject := name(fmt.Sprint("ann", i))
-		n.want(c.Act("/prove", subject), http.StatusOK, "upgraded")
+		n.want(c.Post("/prove", subject), http.StatusOK, "upgraded")
 		begun, goOn := make(chan struct{}), make(chan struct{})
 		m, err := walkin.New(walkin.Config{
 			Keys:  []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
@@ -357,7 +357,7 @@ func slowRenewal(t *testing.T, n *town) {
 			answer <- late
 		}()
 		<-begun
-		r := c.Act(path, subject)
+		r := c.Post(path, subject)
 		if r.StatusCode >= http.StatusBadRequest {
 			t.Errorf("%s: got %d", path, r.StatusCode)
 		}
@@ -376,17 +376,17 @@ func slowRenewal(t *testing.T, n *town) {
 
 func lateMint(t *testing.T, n *town) {
 	owner := n.browser()
-	n.want(owner.Act("/prove", name("ann")), http.StatusOK, "")
+	n.want(owner.Post("/prove", name("ann")), http.StatusOK, "")
 
 	c := n.browser()
 	late := stall(t, c, navigation(c, "/"))
-	n.want(c.Act("/prove", name("ann")), http.StatusOK, "")
+	n.want(c.Post("/prove", name("ann")), http.StatusOK, "")
 	c.Keep(late)
 	if c.Cookie(anonCookie) == "" {
 		t.Fatal("the stalled response minted nothing")
 	}
 	n.want(c.Fetch("/"), http.StatusOK, text(t, owner.Fetch("/")))
-	n.want(c.Act("/members", nil), http.StatusOK, "")
+	n.want(c.Post("/members", nil), http.StatusOK, "")
 }
 
 func postFromOutside(t *testing.T, n *town) {
@@ -422,7 +422,7 @@ func twentyVisitors(t *testing.T, n *town) {
 	}
 	for i, c := range clients {
 		wg.Go(func() {
-			status[i] = c.Act("/prove", url.Values{"name": {"ann"}, "conflict": {"reject"}}).StatusCode
+			status[i] = c.Post("/prove", url.Values{"name": {"ann"}, "conflict": {"reject"}}).StatusCode
 		})
 	}
 	wg.Wait()
@@ -456,7 +456,7 @@ func doubleClick(t *testing.T, n *town) {
 		var wg sync.WaitGroup
 		var answers [2]*http.Response
 		for i := range answers {
-			wg.Go(func() { answers[i] = c.On(n.sites[i]).Act("/prove", subject) })
+			wg.Go(func() { answers[i] = c.On(n.sites[i]).Post("/prove", subject) })
 		}
 		wg.Wait()
 		for _, a := range answers {
@@ -464,7 +464,7 @@ func doubleClick(t *testing.T, n *town) {
 				t.Errorf("got %d %q, want 200", a.StatusCode, text(t, a))
 			}
 		}
-		n.want(c.Act("/members", nil), http.StatusOK, id.String())
+		n.want(c.Post("/members", nil), http.StatusOK, id.String())
 		identities, err := n.stores[0].Identities(t.Context(), id)
 		if err != nil || len(identities) != 1 {
 			t.Errorf("got identities %v, %v; want one", identities, err)
@@ -477,11 +477,11 @@ func sameID(t *testing.T, n *town) {
 	c.Visit("/")
 	id := n.act(c)
 	old := c.Cookie(anonCookie)
-	if r := c.Act("/members", nil); r.StatusCode != http.StatusForbidden {
+	if r := c.Post("/members", nil); r.StatusCode != http.StatusForbidden {
 		t.Errorf("anonymous at the guard: got %d, want 403", r.StatusCode)
 	}
-	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
-	n.want(c.Act("/members", nil), http.StatusOK, id.String()+" anonymous=false")
+	n.want(c.Post("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(c.Post("/members", nil), http.StatusOK, id.String()+" anonymous=false")
 	if n.notesOf(id) != 1 {
 		t.Errorf("got %d notes under the ID, want 1", n.notesOf(id))
 	}
@@ -492,7 +492,7 @@ func (n *town) stillAnonymous(c *walkintest.Client, id uuid.UUID) {
 	n.t.Helper()
 	for _, site := range n.sites {
 		n.want(c.On(site).Fetch("/"), http.StatusOK, id.String()+" anonymous=true")
-		n.want(c.On(site).Act("/note", nil), http.StatusOK, id.String()+" anonymous=true")
+		n.want(c.On(site).Post("/note", nil), http.StatusOK, id.String()+" anonymous=true")
 	}
 	if _, err := n.stores[1].Identity(n.t.Context(), "test", "ann"); !errors.Is(err, walkin.ErrNotFound) {
 		n.t.Errorf("the identity: got %v, want ErrNotFound", err)
@@ -512,13 +512,13 @@ func redeem(t *testing.T, n *town) {
 		}
 		n.upgrade = func(context.Context, walkin.Change) error { return errors.New("the app says no") }
 		c, form := try(visitors)
-		n.want(c.Act("/prove", form), http.StatusInternalServerError, "")
+		n.want(c.Post("/prove", form), http.StatusInternalServerError, "")
 		n.upgrade = nil
 		var wg sync.WaitGroup
 		var answers [visitors]*http.Response
 		for i := range answers {
 			c, form := try(i)
-			wg.Go(func() { answers[i] = c.Act("/prove", form) })
+			wg.Go(func() { answers[i] = c.Post("/prove", form) })
 		}
 		wg.Wait()
 		got := map[int]int{}
@@ -534,7 +534,7 @@ func redeem(t *testing.T, n *town) {
 func secondHalf(t *testing.T, n *town) {
 	for i, end := range []func(c *walkintest.Client, id uuid.UUID) error{
 		func(c *walkintest.Client, _ uuid.UUID) error {
-			n.want(c.Act("/out", nil), http.StatusSeeOther, "")
+			n.want(c.Post("/out", nil), http.StatusSeeOther, "")
 			return nil
 		},
 		func(_ *walkintest.Client, id uuid.UUID) error {
@@ -548,7 +548,7 @@ func secondHalf(t *testing.T, n *town) {
 				c.Visit("/")
 				n.act(c)
 			}
-			flow := text(t, c.Act("/bind", nil))
+			flow := text(t, c.Post("/bind", nil))
 			key := "once:" + uuid.NewString()
 			if err := n.stores[0].PutTicket(t.Context(), walkin.Ticket{Key: key, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 				t.Fatal(err)
@@ -559,7 +559,7 @@ func secondHalf(t *testing.T, n *town) {
 			var wg sync.WaitGroup
 			var answers [2]*http.Response
 			for j, half := range halves {
-				wg.Go(func() { answers[j] = half.On(n.sites[j]).Act("/prove", form) })
+				wg.Go(func() { answers[j] = half.On(n.sites[j]).Post("/prove", form) })
 			}
 			wg.Wait()
 			var sessions [2]string
@@ -576,10 +576,10 @@ func secondHalf(t *testing.T, n *town) {
 			}
 			for _, again := range []*walkintest.Client{late, halves[1], c} {
 				for _, site := range n.sites {
-					n.want(again.On(site).Act("/prove", form), http.StatusGone, "")
+					n.want(again.On(site).Post("/prove", form), http.StatusGone, "")
 				}
 			}
-			n.want(late.Act("/members", nil), http.StatusUnauthorized, "")
+			n.want(late.Post("/members", nil), http.StatusUnauthorized, "")
 		}
 	}
 }
@@ -595,7 +595,7 @@ func copyOf(t *testing.T, c *walkintest.Client, site http.Handler) *walkintest.C
 }
 
 func cameFrom(t *testing.T, n *town) {
-	n.want(n.browser().Act("/prove", name("cora")), http.StatusOK, "")
+	n.want(n.browser().Post("/prove", name("cora")), http.StatusOK, "")
 	for _, way := range []string{"new to it", "cora"} { // an upgrade, and a merge
 		c := n.browser()
 		c.Visit("/")
@@ -605,12 +605,12 @@ func cameFrom(t *testing.T, n *town) {
 		n.want(elsewhere.Fetch(path), http.StatusOK, "true")
 		n.want(n.browser().Fetch(path), http.StatusOK, "false")
 		for range 2 { // the second is a fresh proof
-			n.want(c.Act("/prove", name(way)), http.StatusOK, "")
+			n.want(c.Post("/prove", name(way)), http.StatusOK, "")
 			n.want(elsewhere.Fetch(path), http.StatusOK, "true")
 		}
-		n.want(c.Act("/out", nil), http.StatusSeeOther, "")
+		n.want(c.Post("/out", nil), http.StatusSeeOther, "")
 		n.want(elsewhere.Fetch(path), http.StatusOK, "false")
-		n.want(c.Act("/prove", name(way)), http.StatusOK, "")
+		n.want(c.Post("/prove", name(way)), http.StatusOK, "")
 		n.want(elsewhere.Fetch(path), http.StatusOK, "false")
 	}
 }
@@ -620,10 +620,10 @@ func hookFails(t *testing.T, n *town) {
 	c := n.browser()
 	c.Visit("/")
 	id := n.act(c)
-	n.want(c.Act("/prove", name("ann")), http.StatusInternalServerError, "")
+	n.want(c.Post("/prove", name("ann")), http.StatusInternalServerError, "")
 	n.stillAnonymous(c, id)
 	n.upgrade = nil
-	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(c.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 }
 
 func hookPanics(t *testing.T, n *town) {
@@ -642,14 +642,14 @@ func hookPanics(t *testing.T, n *town) {
 
 func mergeFails(t *testing.T, n *town) {
 	owner := n.browser()
-	n.want(owner.Act("/prove", name("ann")), http.StatusOK, "")
+	n.want(owner.Post("/prove", name("ann")), http.StatusOK, "")
 	guest := n.browser()
 	guest.Visit("/")
 	id := n.act(guest)
 	n.merge = func(context.Context, walkin.Change) error { return errors.New("the app could not move it") }
-	n.want(guest.Act("/prove", name("ann")), http.StatusInternalServerError, "")
+	n.want(guest.Post("/prove", name("ann")), http.StatusInternalServerError, "")
 	for _, site := range n.sites {
-		n.want(guest.On(site).Act("/note", nil), http.StatusOK, id.String()+" anonymous=true")
+		n.want(guest.On(site).Post("/note", nil), http.StatusOK, id.String()+" anonymous=true")
 	}
 	if n.notesOf(id) != 3 {
 		t.Errorf("got %d notes of the guest, want 3", n.notesOf(id))
@@ -660,26 +660,26 @@ func merge(t *testing.T, n *town) {
 	owner := n.browser()
 	owner.Visit("/")
 	id := n.act(owner)
-	n.want(owner.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(owner.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 
 	guest := n.browser()
 	guest.Visit("/")
 	guestID := n.act(guest)
 	old := guest.Cookie(anonCookie)
-	n.want(guest.On(n.sites[1]).Act("/prove", name("ann")), http.StatusOK, "merged")
-	n.want(guest.Act("/members", nil), http.StatusOK, id.String())
+	n.want(guest.On(n.sites[1]).Post("/prove", name("ann")), http.StatusOK, "merged")
+	n.want(guest.Post("/members", nil), http.StatusOK, id.String())
 	if n.notesOf(id) != 2 || n.notesOf(guestID) != 0 {
 		t.Errorf("got %d and %d notes, want 2 of the owner and none of the guest", n.notesOf(id), n.notesOf(guestID))
 	}
 	n.isNobody(anonCookie, old)
-	n.want(owner.Act("/members", nil), http.StatusOK, id.String()) // the owner's other session lives on
+	n.want(owner.Post("/members", nil), http.StatusOK, id.String()) // the owner's other session lives on
 }
 
 func signOut(t *testing.T, n *town) {
 	c := n.browser()
 	c.Visit("/")
 	n.act(c)
-	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(c.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	old := c.Cookie(permCookie)
 	slow := c.On(n.impatient(n.stores[1]))
 	late := stall(t, slow, navigation(slow, "/"))
@@ -687,7 +687,7 @@ func signOut(t *testing.T, n *town) {
 		t.Fatalf("the stalled response renews nothing: %v", late.Cookies())
 	}
 
-	out := c.Act("/out", nil)
+	out := c.Post("/out", nil)
 	n.want(out, http.StatusSeeOther, "")
 	cleared := map[string]bool{}
 	for _, cookie := range out.Cookies() {
@@ -727,7 +727,7 @@ func resurrection(t *testing.T, n *town) {
 	for _, token := range []string{before, after} {
 		n.isNobody(anonCookie, token)
 	}
-	if _, err := n.stores[0].User(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+	if _, err := n.stores[0].LockUser(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
 		t.Errorf("the deleted user: got %v, want ErrNotFound", err)
 	}
 }
@@ -736,7 +736,7 @@ func signOutEverywhere(t *testing.T, n *town) {
 	c := n.browser()
 	c.Visit("/")
 	id := n.act(c)
-	n.want(c.Act("/prove", name("ann")), http.StatusOK, "upgraded")
+	n.want(c.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	if err := n.replicas[1].SignOutEverywhere(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
@@ -753,7 +753,7 @@ func appShell(t *testing.T, n *town) {
 	id := n.act(c)
 	for i := range 4 {
 		n.want(c.On(n.sites[i%2]).Fetch("/"), http.StatusOK, id.String())
-		n.want(c.On(n.sites[i%2]).Act("/note", nil), http.StatusOK, id.String())
+		n.want(c.On(n.sites[i%2]).Post("/note", nil), http.StatusOK, id.String())
 	}
 	if n.rows != 1 {
 		t.Errorf("got %d rows, want 1", n.rows)
@@ -766,7 +766,7 @@ func actThenOther(t *testing.T, n *town) {
 	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, "") // replica 1 learns: no row yet
 	id := n.act(c)
 	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, id.String())
-	n.want(c.On(n.sites[1]).Act("/note", nil), http.StatusOK, id.String())
+	n.want(c.On(n.sites[1]).Post("/note", nil), http.StatusOK, id.String())
 }
 
 // both sends requests of one browser to the two replicas at once.
@@ -796,12 +796,12 @@ func upgradeSignOut(t *testing.T, n *town) {
 		if got := text(t, answers[0]); answers[0].StatusCode == http.StatusOK {
 			identity, err := n.stores[1].Identity(t.Context(), "test", subject)
 			ok(t, err)
-			user, err := n.stores[0].User(t.Context(), identity.UserID)
+			user, err := n.stores[0].LockUser(t.Context(), identity.UserID)
 			if err != nil || user.Anonymous {
 				t.Errorf("round %d: %s, and then: got %+v, %v", round, got, user, err)
 			}
 			c.Keep(answers[0])
-			n.want(c.Act("/members", nil), http.StatusOK, identity.UserID.String())
+			n.want(c.Post("/members", nil), http.StatusOK, identity.UserID.String())
 		} else if answers[0].StatusCode != http.StatusConflict {
 			t.Errorf("round %d: got %d", round, answers[0].StatusCode)
 		}
@@ -827,13 +827,13 @@ func lateClick(t *testing.T, n *town) {
 				t.Errorf("%s, at once: got %v, want 200 and 409", kind, status)
 			}
 		} else {
-			n.want(c.Act("/prove", names[0]), http.StatusOK, "upgraded")
+			n.want(c.Post("/prove", names[0]), http.StatusOK, "upgraded")
 		}
 		for i, site := range n.sites {
 			late := walkintest.NewClient(t, site)
 			late.SetCookie(anonCookie, old)
 			subject := fmt.Sprint("free", round, i)
-			if r := late.Act("/prove", name(subject)); r.StatusCode != http.StatusConflict || len(r.Cookies()) > 0 {
+			if r := late.Post("/prove", name(subject)); r.StatusCode != http.StatusConflict || len(r.Cookies()) > 0 {
 				t.Errorf("%s, replica %d: got %d and %v, want 409 and no cookie", kind, i, r.StatusCode, r.Cookies())
 			}
 			_, err := n.stores[i].Identity(t.Context(), "test", subject)
@@ -862,8 +862,8 @@ func (s *meddledStore) Identity(ctx context.Context, provider, subject string) (
 // being proven: she must not be signed in to by it any more.
 func identityMoves(t *testing.T, n *town) {
 	ann, bea := n.browser(), n.browser()
-	n.want(bea.Act("/prove", name("bea")), http.StatusOK, "")
-	n.want(ann.Act("/prove", name("ann")), http.StatusOK, "")
+	n.want(bea.Post("/prove", name("bea")), http.StatusOK, "")
+	n.want(ann.Post("/prove", name("ann")), http.StatusOK, "")
 	id := func(c *walkintest.Client) uuid.UUID { return n.act(c) }
 	annID, beaID := id(ann), id(bea)
 	store := &meddledStore{Store: n.stores[0]}
@@ -892,7 +892,7 @@ func identityMoves(t *testing.T, n *town) {
 					meddled = n.stores[1].CreateIdentity(ctx, walkin.Identity{Provider: "test", Subject: subject, UserID: beaID, CreatedAt: time.Now()})
 				}
 			}
-			n.want(c.Act("/prove", name(subject)), http.StatusOK, "")
+			n.want(c.Post("/prove", name(subject)), http.StatusOK, "")
 			switch who := n.act(c); {
 			case errors.Is(meddled, context.DeadlineExceeded):
 				if who != annID {
@@ -917,7 +917,7 @@ func readers(t *testing.T, n *town) {
 		c.On(n.sites[1]).Fetch("/")
 		c.On(n.impatient(n.stores[0])).Visit("/") // a renewal of a provisional token
 		id, _, _ := strings.Cut(text(t, c.Fetch("/")), " ")
-		if _, err := n.stores[1].User(t.Context(), uuid.MustParse(id)); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := n.stores[1].LockUser(t.Context(), uuid.MustParse(id)); !errors.Is(err, walkin.ErrNotFound) {
 			t.Fatalf("a reader's row: got %v, want ErrNotFound", err)
 		}
 	}

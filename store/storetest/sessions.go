@@ -14,10 +14,10 @@ func createSession(t *testing.T, a, b walkin.Store) {
 	second.ID = uuid.New()
 	ok(t, b.CreateSession(t.Context(), second))
 	for _, id := range []uuid.UUID{session.ID, second.ID} {
-		_, err := a.Lookup(t.Context(), user.ID, id)
+		_, err := a.LookupSession(t.Context(), user.ID, id)
 		ok(t, err)
 	}
-	is(t, a.CreateSession(t.Context(), second), walkin.ErrSuperseded)
+	is(t, a.CreateSession(t.Context(), second), walkin.ErrSessionEnded)
 	second.ID, second.UserID = uuid.New(), uuid.New()
 	is(t, a.CreateSession(t.Context(), second), walkin.ErrNotFound)
 }
@@ -30,22 +30,22 @@ func renewSession(t *testing.T, a, b walkin.Store) {
 	ok(t, b.RenewSession(t.Context(), asked))
 	ok(t, b.RenewSession(t.Context(), asked)) // the same again
 	session.RenewedAt, session.ExpiresAt = asked.RenewedAt, asked.ExpiresAt
-	got, err := a.Lookup(t.Context(), user.ID, session.ID)
+	got, err := a.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	sameSession(t, got, session)
 	user.SeenAt = asked.RenewedAt
-	seen, err := a.User(t.Context(), user.ID)
+	seen, err := a.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	sameUser(t, seen, user)
 
 	stranger, _ := persisted(t, a)
 	foreign := asked
 	foreign.UserID = stranger.ID
-	is(t, a.RenewSession(t.Context(), foreign), walkin.ErrSuperseded)
+	is(t, a.RenewSession(t.Context(), foreign), walkin.ErrSessionEnded)
 	ok(t, a.DeleteSession(t.Context(), user.ID, session.ID))
-	is(t, b.RenewSession(t.Context(), asked), walkin.ErrSuperseded)
-	_, err = a.Lookup(t.Context(), user.ID, session.ID)
-	is(t, err, walkin.ErrSuperseded)
+	is(t, b.RenewSession(t.Context(), asked), walkin.ErrSessionEnded)
+	_, err = a.LookupSession(t.Context(), user.ID, session.ID)
+	is(t, err, walkin.ErrSessionEnded)
 }
 
 func deleteSessions(t *testing.T, a, b walkin.Store) {
@@ -59,21 +59,21 @@ func deleteSessions(t *testing.T, a, b walkin.Store) {
 	for _, id := range []uuid.UUID{first.ID, other.ID, uuid.New()} {
 		ok(t, b.DeleteSession(t.Context(), user.ID, id))
 	}
-	_, err := a.Lookup(t.Context(), user.ID, first.ID)
-	is(t, err, walkin.ErrSuperseded)
+	_, err := a.LookupSession(t.Context(), user.ID, first.ID)
+	is(t, err, walkin.ErrSessionEnded)
 	for _, s := range []walkin.Session{second, third, other} {
-		_, err := a.Lookup(t.Context(), s.UserID, s.ID)
+		_, err := a.LookupSession(t.Context(), s.UserID, s.ID)
 		ok(t, err)
 	}
 	ok(t, b.DeleteSessions(t.Context(), user.ID, second.ID))
-	_, err = a.Lookup(t.Context(), user.ID, second.ID)
+	_, err = a.LookupSession(t.Context(), user.ID, second.ID)
 	ok(t, err)
-	_, err = a.Lookup(t.Context(), user.ID, third.ID)
-	is(t, err, walkin.ErrSuperseded)
+	_, err = a.LookupSession(t.Context(), user.ID, third.ID)
+	is(t, err, walkin.ErrSessionEnded)
 	ok(t, b.DeleteSessions(t.Context(), user.ID, uuid.Nil))
-	_, err = a.Lookup(t.Context(), user.ID, second.ID)
-	is(t, err, walkin.ErrSuperseded)
-	_, err = a.Lookup(t.Context(), bystander.ID, other.ID)
+	_, err = a.LookupSession(t.Context(), user.ID, second.ID)
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = a.LookupSession(t.Context(), bystander.ID, other.ID)
 	ok(t, err)
 	ok(t, b.DeleteSessions(t.Context(), uuid.New(), uuid.Nil))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/walkin-go/walkin"
 )
 
-// runSweep holds what a sweep promises, over a store that is a walkin.Sweeper.
+// runSweep holds what a sweep promises, over a store that is a walkin.SweepStore.
 func runSweep(t *testing.T, open Opener) {
 	cases := []struct {
 		name string
@@ -34,7 +34,7 @@ func runSweep(t *testing.T, open Opener) {
 		t.Run(c.name, func(t *testing.T) {
 			handle := open(t)
 			stores := [2]walkin.Store{handle(t), handle(t)}
-			if _, is := stores[0].(walkin.Sweeper); !is {
+			if _, is := stores[0].(walkin.SweepStore); !is {
 				t.Skip("this store cannot be swept")
 			}
 			var replicas [2]*walkin.Middleware
@@ -57,14 +57,14 @@ func away(t *testing.T, s walkin.Store, long time.Duration) (walkin.User, walkin
 	user.CreatedAt, user.SeenAt = now.Add(-365*24*time.Hour), now.Add(-long)
 	// The session has not expired: only the sweep of users is looked at.
 	session.CreatedAt, session.RenewedAt, session.ExpiresAt = user.CreatedAt, user.SeenAt, now.Add(day)
-	_, err := s.Persist(t.Context(), user, session)
+	_, err := s.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	return user, session
 }
 
 func isThere(t *testing.T, s walkin.Store, id uuid.UUID, want bool) {
 	t.Helper()
-	_, err := s.User(t.Context(), id)
+	_, err := s.LockUser(t.Context(), id)
 	if want {
 		ok(t, err)
 	} else {
@@ -102,7 +102,7 @@ func sweepInactive(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store
 	for _, id := range []uuid.UUID{active.ID, permanent.ID, halfway.ID} {
 		isThere(t, stores[1], id, true)
 	}
-	_, err = stores[1].Lookup(t.Context(), active.ID, session.ID)
+	_, err = stores[1].LookupSession(t.Context(), active.ID, session.ID)
 	ok(t, err)
 }
 
@@ -112,7 +112,7 @@ func sweepKeep(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
 	var asked []uuid.UUID
 	n, err := m.Sweep(t.Context(), walkin.SweepOptions{Batch: 1, Keep: func(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
 		asked = append(asked, ids...)
-		_, err := stores[0].User(ctx, ids[0]) // in the transaction they are still there
+		_, err := stores[0].LockUser(ctx, ids[0]) // in the transaction they are still there
 		return []uuid.UUID{kept.ID}, err
 	}})
 	ok(t, err)
@@ -129,7 +129,7 @@ func sweepKeepFails(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Stor
 		return nil, errApp
 	}})
 	is(t, err, errApp)
-	_, err = stores[1].Lookup(t.Context(), user.ID, session.ID)
+	_, err = stores[1].LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 }
 
@@ -169,7 +169,7 @@ func sweepKeepFailsOnOne(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin
 	if n, err := sweep(); n != 4 || err != nil {
 		t.Errorf("once they can go: got %d, %v, want 4", n, err)
 	}
-	if session, err := stores[1].Lookup(t.Context(), expired.UserID, expired.ID); err == nil {
+	if session, err := stores[1].LookupSession(t.Context(), expired.UserID, expired.ID); err == nil {
 		t.Errorf("an expired session stayed: %v", session)
 	}
 }
@@ -181,7 +181,7 @@ func sweepDry(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
 	if n != 1 {
 		t.Errorf("got %d, want 1", n)
 	}
-	_, err = stores[1].Lookup(t.Context(), user.ID, session.ID)
+	_, err = stores[1].LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 }
 
@@ -224,12 +224,12 @@ func sweepReturning(t *testing.T, a, _ *walkin.Middleware, stores [2]walkin.Stor
 			}
 		})
 		wg.Wait()
-		_, err := stores[0].Lookup(t.Context(), user.ID, session.ID)
+		_, err := stores[0].LookupSession(t.Context(), user.ID, session.ID)
 		switch {
 		case renewal == nil:
 			ok(t, err)
 			isThere(t, stores[0], user.ID, true)
-		case errors.Is(renewal, walkin.ErrSuperseded):
+		case errors.Is(renewal, walkin.ErrSessionEnded):
 			is(t, err, walkin.ErrNotFound)
 			isThere(t, stores[0], user.ID, false)
 		default:
@@ -257,14 +257,14 @@ func sweepExpired(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store)
 			t.Errorf("the %s ticket: got %v, want it there: %t", key, err, want)
 		}
 	}
-	_, err = stores[1].Lookup(t.Context(), user.ID, session.ID)
+	_, err = stores[1].LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
-	_, err = stores[1].Lookup(t.Context(), user.ID, expired.ID)
-	is(t, err, walkin.ErrSuperseded)
-	_, err = stores[1].Lookup(t.Context(), old, session.ID)
+	_, err = stores[1].LookupSession(t.Context(), user.ID, expired.ID)
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = stores[1].LookupSession(t.Context(), old, session.ID)
 	is(t, err, walkin.ErrNotFound) // forgotten
-	_, err = stores[1].Lookup(t.Context(), fresh, session.ID)
-	is(t, err, walkin.ErrSuperseded)
+	_, err = stores[1].LookupSession(t.Context(), fresh, session.ID)
+	is(t, err, walkin.ErrSessionEnded)
 }
 
 func sweepTombstone(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
@@ -274,8 +274,8 @@ func sweepTombstone(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Stor
 	}
 	_, err := m.Sweep(t.Context(), walkin.SweepOptions{})
 	ok(t, err)
-	_, err = stores[1].Lookup(t.Context(), id, uuid.New())
-	is(t, err, walkin.ErrSuperseded)
+	_, err = stores[1].LookupSession(t.Context(), id, uuid.New())
+	is(t, err, walkin.ErrSessionEnded)
 }
 
 func sweepTooSoon(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {

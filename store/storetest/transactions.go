@@ -19,7 +19,7 @@ var errApp = errors.New("the app says no")
 func everything(ctx context.Context, t *testing.T, s walkin.Store, user walkin.User, session walkin.Session) []uuid.UUID {
 	t.Helper()
 	visitor, first := newUser(t)
-	_, err := s.Persist(ctx, visitor, first)
+	_, err := s.CreateAnonymous(ctx, visitor, first)
 	ok(t, err)
 	member, _ := newUser(t)
 	ok(t, s.CreateUser(ctx, member))
@@ -44,10 +44,10 @@ func everything(ctx context.Context, t *testing.T, s walkin.Store, user walkin.U
 
 func nothingHappened(t *testing.T, s walkin.Store, user walkin.User, session walkin.Session, strangers []uuid.UUID) {
 	t.Helper()
-	got, err := s.User(t.Context(), user.ID)
+	got, err := s.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	sameUser(t, got, user)
-	live, err := s.Lookup(t.Context(), user.ID, session.ID)
+	live, err := s.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	sameSession(t, live, session)
 	identities, err := s.Identities(t.Context(), user.ID)
@@ -56,7 +56,7 @@ func nothingHappened(t *testing.T, s walkin.Store, user walkin.User, session wal
 		t.Errorf("got identities %+v, want the old one as it was", identities)
 	}
 	for _, id := range strangers {
-		_, err = s.Lookup(t.Context(), id, session.ID)
+		_, err = s.LookupSession(t.Context(), id, session.ID)
 		is(t, err, walkin.ErrNotFound)
 	}
 }
@@ -126,17 +126,17 @@ func txRefused(t *testing.T, a, b walkin.Store) {
 	nobody := session
 	nobody.ID, nobody.UserID = uuid.New(), uuid.New()
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
-		_, err := a.Persist(ctx, deleted, deletedSession)
-		is(t, err, walkin.ErrSuperseded)
-		_, err = a.Persist(ctx, fresh, freshSession)
-		is(t, err, walkin.ErrSuperseded)
-		_, err = a.Persist(ctx, user, second)
-		is(t, err, walkin.ErrSuperseded)
-		is(t, a.CreateUser(ctx, deleted), walkin.ErrSuperseded)
-		is(t, a.CreateUser(ctx, user), walkin.ErrSuperseded)
+		_, err := a.CreateAnonymous(ctx, deleted, deletedSession)
+		is(t, err, walkin.ErrSessionEnded)
+		_, err = a.CreateAnonymous(ctx, fresh, freshSession)
+		is(t, err, walkin.ErrSessionEnded)
+		_, err = a.CreateAnonymous(ctx, user, second)
+		is(t, err, walkin.ErrSessionEnded)
+		is(t, a.CreateUser(ctx, deleted), walkin.ErrSessionEnded)
+		is(t, a.CreateUser(ctx, user), walkin.ErrSessionEnded)
 		is(t, a.CreateSession(ctx, nobody), walkin.ErrNotFound)
-		is(t, a.CreateSession(ctx, otherSession), walkin.ErrSuperseded)
-		is(t, a.RenewSession(ctx, foreign), walkin.ErrSuperseded)
+		is(t, a.CreateSession(ctx, otherSession), walkin.ErrSessionEnded)
+		is(t, a.RenewSession(ctx, foreign), walkin.ErrSessionEnded)
 		is(t, a.CreateIdentity(ctx, identityOf(user, "ann")), walkin.ErrIdentityTaken)
 		is(t, a.CreateIdentity(ctx, identityOf(deleted, "bea")), walkin.ErrNotFound)
 		_, err = a.Identity(ctx, "test", "a\x00b")
@@ -146,19 +146,19 @@ func txRefused(t *testing.T, a, b walkin.Store) {
 		return a.SetAnonymous(ctx, user.ID, false)
 	}))
 	for _, id := range []uuid.UUID{deleted.ID, fresh.ID} {
-		_, err := b.User(t.Context(), id)
+		_, err := b.LockUser(t.Context(), id)
 		is(t, err, walkin.ErrNotFound)
 	}
 	user.Anonymous = false
-	got, err := b.User(t.Context(), user.ID)
+	got, err := b.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	sameUser(t, got, user)
-	live, err := b.Lookup(t.Context(), user.ID, session.ID)
+	live, err := b.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	sameSession(t, live, session)
-	_, err = b.Lookup(t.Context(), user.ID, second.ID)
-	is(t, err, walkin.ErrSuperseded)
-	live, err = b.Lookup(t.Context(), other.ID, otherSession.ID)
+	_, err = b.LookupSession(t.Context(), user.ID, second.ID)
+	is(t, err, walkin.ErrSessionEnded)
+	live, err = b.LookupSession(t.Context(), other.ID, otherSession.ID)
 	ok(t, err)
 	sameSession(t, live, otherSession)
 }
@@ -192,14 +192,14 @@ func txIsolation(t *testing.T, a, b walkin.Store) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		// The other handle sees nothing yet, or has to wait.
-		if _, err := b.Lookup(ctx, user.ID, session.ID); !errors.Is(err, walkin.ErrNotFound) && !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.LookupSession(ctx, user.ID, session.ID); !errors.Is(err, walkin.ErrNotFound) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want ErrNotFound before the commit", err)
 		}
 	})
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
-		_, err := a.Persist(ctx, user, session)
+		_, err := a.CreateAnonymous(ctx, user, session)
 		ok(t, err)
-		if _, err := a.Lookup(ctx, user.ID, session.ID); err != nil {
+		if _, err := a.LookupSession(ctx, user.ID, session.ID); err != nil {
 			t.Errorf("the transaction does not see its own row: %v", err)
 		}
 		close(inside)
@@ -207,7 +207,7 @@ func txIsolation(t *testing.T, a, b walkin.Store) {
 		return nil
 	}))
 	wg.Wait()
-	_, err := b.Lookup(t.Context(), user.ID, session.ID)
+	_, err := b.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 }
 
@@ -231,13 +231,13 @@ func txCancelled(t *testing.T, a, b walkin.Store) {
 func txWait(t *testing.T, a, b walkin.Store) {
 	user, _ := persisted(t, a)
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
-		_, err := a.User(ctx, user.ID)
+		_, err := a.LockUser(ctx, user.ID)
 		ok(t, err)
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		began := time.Now()
 		err = b.InTx(short, func(ctx context.Context) error {
-			_, err := b.User(ctx, user.ID)
+			_, err := b.LockUser(ctx, user.ID)
 			return err
 		})
 		is(t, err, context.DeadlineExceeded)
@@ -253,11 +253,11 @@ func cancelled(t *testing.T, a, b walkin.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	user, session := newUser(t)
-	_, err := a.Persist(ctx, user, session)
+	_, err := a.CreateAnonymous(ctx, user, session)
 	is(t, err, context.Canceled)
-	_, err = a.Lookup(ctx, user.ID, session.ID)
+	_, err = a.LookupSession(ctx, user.ID, session.ID)
 	is(t, err, context.Canceled)
-	_, err = b.Lookup(t.Context(), user.ID, session.ID)
+	_, err = b.LookupSession(t.Context(), user.ID, session.ID)
 	is(t, err, walkin.ErrNotFound)
 }
 
@@ -267,7 +267,7 @@ func txLock(t *testing.T, a, b walkin.Store) {
 	// would not be what an even number of turns leaves.
 	together(20, a, b, func(_ int, s walkin.Store) {
 		err := s.InTx(t.Context(), func(ctx context.Context) error {
-			got, err := s.User(ctx, user.ID)
+			got, err := s.LockUser(ctx, user.ID)
 			if err != nil {
 				return err
 			}

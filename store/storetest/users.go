@@ -17,10 +17,10 @@ func created(t *testing.T, a, b walkin.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")))
 	for _, s := range []walkin.Store{a, b} {
-		got, err := s.User(t.Context(), user.ID)
+		got, err := s.LockUser(t.Context(), user.ID)
 		ok(t, err)
 		sameUser(t, got, user)
-		live, err := s.Lookup(t.Context(), user.ID, session.ID)
+		live, err := s.LookupSession(t.Context(), user.ID, session.ID)
 		ok(t, err)
 		sameSession(t, live, session)
 		identity, err := s.Identity(t.Context(), "test", "ann")
@@ -44,16 +44,16 @@ func times(t *testing.T, a, b walkin.Store) {
 		user.CreatedAt, user.SeenAt = at, at.Add(time.Minute)
 		// Expired before it began: to judge that is not the store's.
 		session.CreatedAt, session.RenewedAt, session.ExpiresAt = at, at.Add(time.Hour), at.Add(-time.Hour)
-		_, err := a.Persist(t.Context(), user, session)
+		_, err := a.CreateAnonymous(t.Context(), user, session)
 		ok(t, err)
 		identity := identityOf(user, at.String())
 		identity.CreatedAt = at
 		ok(t, a.CreateIdentity(t.Context(), identity))
 
-		gotUser, err := b.User(t.Context(), user.ID)
+		gotUser, err := b.LockUser(t.Context(), user.ID)
 		ok(t, err)
 		sameUser(t, gotUser, user)
-		gotSession, err := b.Lookup(t.Context(), user.ID, session.ID)
+		gotSession, err := b.LookupSession(t.Context(), user.ID, session.ID)
 		ok(t, err)
 		sameSession(t, gotSession, session)
 		gotIdentity, err := b.Identity(t.Context(), identity.Provider, identity.Subject)
@@ -71,18 +71,18 @@ func times(t *testing.T, a, b walkin.Store) {
 func lookup(t *testing.T, a, b walkin.Store) {
 	user, session := persisted(t, a)
 	_, other := persisted(t, a)
-	_, err := b.Lookup(t.Context(), user.ID, session.ID)
+	_, err := b.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
-	_, err = b.Lookup(t.Context(), user.ID, uuid.New())
-	is(t, err, walkin.ErrSuperseded)
-	_, err = b.Lookup(t.Context(), user.ID, other.ID) // another user's
-	is(t, err, walkin.ErrSuperseded)
-	_, err = b.Lookup(t.Context(), uuid.New(), session.ID)
+	_, err = b.LookupSession(t.Context(), user.ID, uuid.New())
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = b.LookupSession(t.Context(), user.ID, other.ID) // another user's
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = b.LookupSession(t.Context(), uuid.New(), session.ID)
 	is(t, err, walkin.ErrNotFound)
 	never := uuid.New()
 	ok(t, a.DeleteUser(t.Context(), tombstone(never)))
-	_, err = b.Lookup(t.Context(), never, session.ID)
-	is(t, err, walkin.ErrSuperseded)
+	_, err = b.LookupSession(t.Context(), never, session.ID)
+	is(t, err, walkin.ErrSessionEnded)
 }
 
 func persist(t *testing.T, a, b walkin.Store) {
@@ -91,45 +91,45 @@ func persist(t *testing.T, a, b walkin.Store) {
 	changed.SeenAt = start.Add(48 * time.Hour)
 	later := session
 	later.ExpiresAt = start.Add(48 * time.Hour)
-	again, err := b.Persist(t.Context(), changed, later)
+	again, err := b.CreateAnonymous(t.Context(), changed, later)
 	ok(t, err)
 	if again {
-		t.Error("the second Persist says that it created the user")
+		t.Error("the second CreateAnonymous says that it created the user")
 	}
-	got, err := a.Lookup(t.Context(), user.ID, session.ID)
+	got, err := a.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	sameSession(t, got, session) // nothing changed
-	same, err := a.User(t.Context(), user.ID)
+	same, err := a.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	sameUser(t, same, user)
 
 	second := session
 	second.ID = uuid.New()
-	_, err = b.Persist(t.Context(), user, second)
-	is(t, err, walkin.ErrSuperseded)
-	_, err = a.Lookup(t.Context(), user.ID, second.ID)
-	is(t, err, walkin.ErrSuperseded)
+	_, err = b.CreateAnonymous(t.Context(), user, second)
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = a.LookupSession(t.Context(), user.ID, second.ID)
+	is(t, err, walkin.ErrSessionEnded)
 
 	ok(t, a.DeleteSessions(t.Context(), user.ID, uuid.Nil)) // as an upgrade does
-	_, err = b.Persist(t.Context(), user, session)
-	is(t, err, walkin.ErrSuperseded)
-	_, err = a.Lookup(t.Context(), user.ID, session.ID)
-	is(t, err, walkin.ErrSuperseded)
+	_, err = b.CreateAnonymous(t.Context(), user, session)
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = a.LookupSession(t.Context(), user.ID, session.ID)
+	is(t, err, walkin.ErrSessionEnded)
 }
 
 func persistDeleted(t *testing.T, a, b walkin.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
-	_, err := b.Persist(t.Context(), user, session)
-	is(t, err, walkin.ErrSuperseded)
-	_, err = b.User(t.Context(), user.ID)
+	_, err := b.CreateAnonymous(t.Context(), user, session)
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = b.LockUser(t.Context(), user.ID)
 	is(t, err, walkin.ErrNotFound)
 
 	never, session := newUser(t)
 	ok(t, a.DeleteUser(t.Context(), tombstone(never.ID)))
-	_, err = b.Persist(t.Context(), never, session)
-	is(t, err, walkin.ErrSuperseded)
-	_, err = b.User(t.Context(), never.ID)
+	_, err = b.CreateAnonymous(t.Context(), never, session)
+	is(t, err, walkin.ErrSessionEnded)
+	_, err = b.LockUser(t.Context(), never.ID)
 	is(t, err, walkin.ErrNotFound)
 }
 
@@ -137,7 +137,7 @@ func persistParallel(t *testing.T, a, b walkin.Store) {
 	user, session := newUser(t)
 	var creations atomic.Int32
 	together(20, a, b, func(_ int, s walkin.Store) {
-		created, err := s.Persist(t.Context(), user, session)
+		created, err := s.CreateAnonymous(t.Context(), user, session)
 		if err != nil {
 			t.Errorf("got %v", err)
 		}
@@ -148,7 +148,7 @@ func persistParallel(t *testing.T, a, b walkin.Store) {
 	if n := creations.Load(); n != 1 {
 		t.Errorf("got %d creations, want 1", n)
 	}
-	_, err := a.Lookup(t.Context(), user.ID, session.ID)
+	_, err := a.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 }
 
@@ -160,16 +160,16 @@ func persistRacesDelete(t *testing.T, a, b walkin.Store) {
 			if i == 3 {
 				err = s.DeleteUser(t.Context(), tombstone(user.ID))
 			} else {
-				_, err = s.Persist(t.Context(), user, session)
+				_, err = s.CreateAnonymous(t.Context(), user, session)
 			}
-			if err != nil && !errors.Is(err, walkin.ErrSuperseded) {
+			if err != nil && !errors.Is(err, walkin.ErrSessionEnded) {
 				t.Errorf("got %v", err)
 			}
 		})
-		_, err := a.User(t.Context(), user.ID)
+		_, err := a.LockUser(t.Context(), user.ID)
 		is(t, err, walkin.ErrNotFound)
-		_, err = b.Lookup(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSuperseded)
+		_, err = b.LookupSession(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSessionEnded)
 	}
 }
 
@@ -199,17 +199,17 @@ func buryRaces(t *testing.T, a, b walkin.Store) {
 				return s.CreateIdentity(ctx, identityOf(user, fmt.Sprint(round)))
 			})
 		})
-		_, there := b.User(t.Context(), user.ID)
+		_, there := b.LockUser(t.Context(), user.ID)
 		_, owned := a.Identity(t.Context(), "test", fmt.Sprint(round))
 		switch {
-		case buried == nil && errors.Is(upgraded, walkin.ErrSuperseded):
+		case buried == nil && errors.Is(upgraded, walkin.ErrSessionEnded):
 			is(t, there, walkin.ErrNotFound)
 			is(t, owned, walkin.ErrNotFound)
-		case upgraded == nil && errors.Is(buried, walkin.ErrSuperseded):
+		case upgraded == nil && errors.Is(buried, walkin.ErrSessionEnded):
 			ok(t, there)
 			ok(t, owned)
 		default:
-			t.Errorf("got %v from the burial and %v from the upgrade, want one to be done and the other ErrSuperseded", buried, upgraded)
+			t.Errorf("got %v from the burial and %v from the upgrade, want one to be done and the other ErrSessionEnded", buried, upgraded)
 		}
 	}
 }
@@ -222,7 +222,7 @@ func deleteWaits(t *testing.T, a, b walkin.Store) {
 		var deleted error
 		var wg sync.WaitGroup
 		err := a.InTx(t.Context(), func(ctx context.Context) error {
-			_, err := a.Persist(ctx, user, session)
+			_, err := a.CreateAnonymous(ctx, user, session)
 			ok(t, err)
 			wg.Go(func() {
 				deleted = b.InTx(t.Context(), func(ctx context.Context) error {
@@ -238,10 +238,10 @@ func deleteWaits(t *testing.T, a, b walkin.Store) {
 		is(t, err, undone)
 		wg.Wait()
 		ok(t, deleted)
-		_, err = a.User(t.Context(), user.ID)
+		_, err = a.LockUser(t.Context(), user.ID)
 		is(t, err, walkin.ErrNotFound)
-		_, err = a.Lookup(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSuperseded)
+		_, err = a.LookupSession(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSessionEnded)
 		_, err = b.Identity(t.Context(), "test", user.ID.String())
 		is(t, err, walkin.ErrNotFound)
 	}
@@ -251,14 +251,14 @@ func persistTaken(t *testing.T, a, b walkin.Store) {
 	owner, taken := persisted(t, a)
 	user, session := newUser(t)
 	session.ID = taken.ID
-	created, err := b.Persist(t.Context(), user, session)
-	is(t, err, walkin.ErrSuperseded)
+	created, err := b.CreateAnonymous(t.Context(), user, session)
+	is(t, err, walkin.ErrSessionEnded)
 	if created {
-		t.Error("a Persist that failed says that it created the user")
+		t.Error("a CreateAnonymous that failed says that it created the user")
 	}
-	_, err = a.User(t.Context(), user.ID)
+	_, err = a.LockUser(t.Context(), user.ID)
 	is(t, err, walkin.ErrNotFound)
-	got, err := a.Lookup(t.Context(), owner.ID, taken.ID)
+	got, err := a.LookupSession(t.Context(), owner.ID, taken.ID)
 	ok(t, err)
 	sameSession(t, got, taken)
 }
@@ -284,14 +284,14 @@ func deleteRaces(t *testing.T, a, b walkin.Store) {
 					err = s.DeleteSessions(t.Context(), user.ID, session.ID)
 				}
 			}
-			if err != nil && !errors.Is(err, walkin.ErrSuperseded) && !errors.Is(err, walkin.ErrNotFound) {
+			if err != nil && !errors.Is(err, walkin.ErrSessionEnded) && !errors.Is(err, walkin.ErrNotFound) {
 				t.Errorf("call %d: got %v", i, err)
 			}
 		})
-		_, err := b.User(t.Context(), user.ID)
+		_, err := b.LockUser(t.Context(), user.ID)
 		is(t, err, walkin.ErrNotFound)
-		_, err = b.Lookup(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSuperseded)
+		_, err = b.LookupSession(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSessionEnded)
 		for i := range 10 {
 			_, err = b.Identity(t.Context(), "test", fmt.Sprint(i))
 			is(t, err, walkin.ErrNotFound)
@@ -303,14 +303,14 @@ func createUser(t *testing.T, a, b walkin.Store) {
 	user, session := newUser(t)
 	user.Anonymous = false
 	ok(t, a.CreateUser(t.Context(), user))
-	got, err := b.User(t.Context(), user.ID)
+	got, err := b.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	sameUser(t, got, user)
-	is(t, b.CreateUser(t.Context(), user), walkin.ErrSuperseded)
-	_, err = b.Lookup(t.Context(), user.ID, session.ID)
-	is(t, err, walkin.ErrSuperseded)
+	is(t, b.CreateUser(t.Context(), user), walkin.ErrSessionEnded)
+	_, err = b.LookupSession(t.Context(), user.ID, session.ID)
+	is(t, err, walkin.ErrSessionEnded)
 	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
-	is(t, b.CreateUser(t.Context(), user), walkin.ErrSuperseded)
+	is(t, b.CreateUser(t.Context(), user), walkin.ErrSessionEnded)
 }
 
 func setAnonymous(t *testing.T, a, b walkin.Store) {
@@ -318,11 +318,11 @@ func setAnonymous(t *testing.T, a, b walkin.Store) {
 	for _, anonymous := range []bool{false, false, true} { // to what it is already, too
 		ok(t, a.SetAnonymous(t.Context(), user.ID, anonymous))
 		user.Anonymous = anonymous
-		got, err := b.User(t.Context(), user.ID)
+		got, err := b.LockUser(t.Context(), user.ID)
 		ok(t, err)
 		sameUser(t, got, user)
 	}
-	_, err := b.Lookup(t.Context(), user.ID, session.ID)
+	_, err := b.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	is(t, a.SetAnonymous(t.Context(), uuid.New(), false), walkin.ErrNotFound)
 }
@@ -333,15 +333,15 @@ func deleteUser(t *testing.T, a, b walkin.Store) {
 	bystander, other := persisted(t, a)
 	for range 2 {
 		ok(t, b.DeleteUser(t.Context(), tombstone(user.ID)))
-		_, err := a.User(t.Context(), user.ID)
+		_, err := a.LockUser(t.Context(), user.ID)
 		is(t, err, walkin.ErrNotFound)
-		_, err = a.Lookup(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSuperseded)
+		_, err = a.LookupSession(t.Context(), user.ID, session.ID)
+		is(t, err, walkin.ErrSessionEnded)
 		_, err = a.Identity(t.Context(), "test", "ann")
 		is(t, err, walkin.ErrNotFound)
 	}
 	ok(t, a.CreateIdentity(t.Context(), identityOf(bystander, "ann"))) // free again
-	_, err := b.Lookup(t.Context(), bystander.ID, other.ID)
+	_, err := b.LookupSession(t.Context(), bystander.ID, other.ID)
 	ok(t, err)
 }
 
@@ -374,7 +374,7 @@ func sessions(t *testing.T, a, b walkin.Store) {
 	}
 	check(b, t.Context(), 61)
 	ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
-		if _, err := b.User(ctx, user.ID); err != nil {
+		if _, err := b.LockUser(ctx, user.ID); err != nil {
 			return err
 		}
 		if err := b.DeleteSession(ctx, user.ID, first.ID); err != nil {

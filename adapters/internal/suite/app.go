@@ -152,7 +152,7 @@ func (a *App) Rule(c walkin.Claims) error {
 
 // Proof returns the proof of the identity that a request names.
 func (a *App) Proof(r *http.Request) walkin.Proof {
-	return walkin.Proof{Provider: "name", Subject: r.URL.Query().Get("name"), Method: "pwd", New: r.URL.Query().Has("new")}
+	return walkin.Proof{Provider: "name", Subject: r.URL.Query().Get("name"), Method: "pwd", Chosen: r.URL.Query().Has("new")}
 }
 
 // Credential returns one that believes the name in a form.
@@ -165,7 +165,7 @@ func (credential) SignUp(r *http.Request) (walkin.Proof, error) {
 	if name == "" {
 		return walkin.Proof{}, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "no_name", Message: "Who are you?"}
 	}
-	return walkin.Proof{Provider: "name", Subject: name, Method: "pwd", New: true}, nil
+	return walkin.Proof{Provider: "name", Subject: name, Method: "pwd", Chosen: true}, nil
 }
 
 func (credential) SignIn(*http.Request) (walkin.Proof, error) {
@@ -204,18 +204,18 @@ type store struct {
 
 var errDown = errors.New("the store is down")
 
-func (s *store) Lookup(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *store) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
 	if s.down.Load() {
 		return walkin.Session{}, errDown
 	}
-	return s.Store.Lookup(ctx, user, session)
+	return s.Store.LookupSession(ctx, user, session)
 }
 
-func (s *store) Persist(ctx context.Context, u walkin.User, session walkin.Session) (bool, error) {
+func (s *store) CreateAnonymous(ctx context.Context, u walkin.User, session walkin.Session) (bool, error) {
 	if s.down.Load() {
 		return false, errDown
 	}
-	created, err := s.Store.Persist(ctx, u, session)
+	created, err := s.Store.CreateAnonymous(ctx, u, session)
 	if created {
 		s.rows.Add(1)
 	}
@@ -231,7 +231,7 @@ func (s *store) CreateUser(ctx context.Context, u walkin.User) error {
 }
 
 func (s *store) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) error {
-	_, unknown := s.User(ctx, tombstone.UserID)
+	_, unknown := s.LockUser(ctx, tombstone.UserID)
 	err := s.Store.DeleteUser(ctx, tombstone)
 	if err == nil && unknown == nil {
 		s.rows.Add(-1)

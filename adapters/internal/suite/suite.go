@@ -64,9 +64,9 @@ func (s *site) become(who string) string {
 	case "provisional":
 		s.client.Visit("/")
 	case "anonymous":
-		s.client.Act("/", nil)
+		s.client.Post("/", nil)
 	case "permanent":
-		s.client.Act("/continue?name=ann", nil)
+		s.client.Post("/continue?name=ann", nil)
 	}
 	got, id := kind(text(s.t, s.client.Fetch("/")))
 	if got != who {
@@ -114,7 +114,7 @@ func act(path string, form ...string) func(*client) *http.Response {
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	return func(c *client) *http.Response { return c.Act(path, values) }
+	return func(c *client) *http.Response { return c.Post(path, values) }
 }
 
 // send sends what a script would, with other headers.
@@ -374,7 +374,7 @@ func (s Stack) afterSignOut(t *testing.T) {
 	v := s.site(t)
 	id := v.become("permanent")
 	token := v.client.Cookie(permName)
-	v.client.Act("/sign-out", nil)
+	v.client.Post("/sign-out", nil)
 	if got := text(t, v.client.Fetch("/")); got != "nobody" || len(v.client.Cookies()) > 0 {
 		t.Errorf("got %q with %v, want nobody without cookies", got, v.client.Cookies())
 	}
@@ -382,7 +382,7 @@ func (s Stack) afterSignOut(t *testing.T) {
 	if got := text(t, v.client.Fetch("/")); got != "nobody" {
 		t.Errorf("got %q for the old token, want nobody", got)
 	}
-	if got := text(t, v.client.Act("/continue?name=ann", nil)); got != "signed_in" {
+	if got := text(t, v.client.Post("/continue?name=ann", nil)); got != "signed_in" {
 		t.Errorf("got %q, want signed_in", got)
 	}
 	if got := text(t, v.client.Fetch("/")); got != "permanent "+id {
@@ -515,9 +515,9 @@ func (s Stack) many(t *testing.T) {
 				c := walkintest.NewClient(t, handler)
 				_, id := kind(text(t, c.Visit("/")))
 				for _, step := range []struct{ got, want string }{
-					{text(t, c.Act("/", nil)), "anonymous " + id},
+					{text(t, c.Post("/", nil)), "anonymous " + id},
 					{text(t, c.Fetch("/std")), "anonymous " + id},
-					{text(t, c.Act(fmt.Sprintf("/continue?name=%d-%d", n, i), nil)), "upgraded"},
+					{text(t, c.Post(fmt.Sprintf("/continue?name=%d-%d", n, i), nil)), "upgraded"},
 					{text(t, c.Visit("/permanent")), "permanent " + id},
 					{text(t, c.Fetch("/")), "permanent " + id},
 				} {

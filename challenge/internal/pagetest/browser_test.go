@@ -71,7 +71,7 @@ func serve(t *testing.T, change func(*challenge.Config)) *site {
 	store := memstore.New()
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Cookies: walkin.Cookies{Insecure: true}, NewUsers: walkin.NewUsers{
-			Mint:  walkin.MintOnAct,
+			Mint:  walkin.MintOnWrite,
 			Limit: limit.Limit{Count: 1, Per: time.Hour},
 			LimitOf: func(*http.Request) limit.Limit {
 				if s.roomy.Load() {
@@ -123,7 +123,7 @@ func serve(t *testing.T, change func(*challenge.Config)) *site {
 	})
 	server.Start()
 	t.Cleanup(server.Close)
-	if r := walkintest.NewClient(t, handler).From("127.0.0.1:1").Act("/notes", nil); r.StatusCode != http.StatusOK {
+	if r := walkintest.NewClient(t, handler).From("127.0.0.1:1").Post("/notes", nil); r.StatusCode != http.StatusOK {
 		t.Fatalf("the first row: got %d", r.StatusCode)
 	}
 	s.arrived = nil

@@ -234,7 +234,7 @@ func gate(room string, fn *types.Func) bool {
 	case room == "" || strings.HasPrefix(room, "adapters/"):
 		switch name {
 		case "Ensure", "Continue", "SignOut", "SignOutEverywhere", "Unlink", "CheckOrigin", "CheckRenderedFor",
-			"Bind", "StartFlow", "Bound", "AccessToken", "Pass":
+			"StartFlow", "FlowIDs", "AccessToken", "Pass":
 			return true
 		}
 		return false

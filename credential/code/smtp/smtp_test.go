@@ -646,12 +646,12 @@ func TestSignUpByMail(t *testing.T) {
 	site := serve(wk, codes)
 	browser := walkintest.NewClient(t, site)
 	browser.Visit("/")
-	if got := browser.Act("/send", url.Values{"email": {ann}}).StatusCode; got != 303 {
+	if got := browser.Post("/send", url.Values{"email": {ann}}).StatusCode; got != 303 {
 		t.Fatalf("got %d", got)
 	}
 	header, _ := parts(t, r.received()[0].data)
 	typed, _, _ := strings.Cut(header.Get("Subject"), " ")
-	if got := browser.Act("/upgrade", url.Values{"code": {typed}}).StatusCode; got != 303 {
+	if got := browser.Post("/upgrade", url.Values{"code": {typed}}).StatusCode; got != 303 {
 		t.Errorf("got %d", got)
 	}
 	if _, err := store.Identity(t.Context(), "email", ann); err != nil {

@@ -125,7 +125,7 @@ func (s *site) person(ids url.Values) *person {
 func (p *person) guest() walkin.Claims {
 	p.t.Helper()
 	p.Visit("/")
-	p.Act("/", nil)
+	p.Post("/", nil)
 	c := p.who()
 	if !c.Anonymous || c.Provisional {
 		p.t.Fatalf("got %+v", c)
@@ -148,7 +148,7 @@ func (p *person) press(name string, more ...string) *url.URL {
 	for i := 0; i < len(more); i += 2 {
 		form.Set(more[i], more[i+1])
 	}
-	r := p.Act("/auth/start", form)
+	r := p.Post("/auth/start", form)
 	to, err := r.Location()
 	if r.StatusCode != http.StatusSeeOther || err != nil {
 		reason, cause := p.reason()

@@ -50,15 +50,15 @@ func TestCodesPage(t *testing.T) {
 	ask, prove := forms[0], forms[1]
 
 	reader := walkintest.NewClient(t, site)
-	reader.Act(ask.action, ask.filled(t, "email", "bob@example.com"))
+	reader.Post(ask.action, ask.filled(t, "email", "bob@example.com"))
 	if id, _ := is(t, reader); id != [16]byte{} && reader.Cookie("__Host-walkin-anon") == "" {
 		t.Error("asking for a code made a user")
 	}
 	c := walkintest.NewClient(t, site)
 	c.Visit("/whoami")
 	before, _ := is(t, c)
-	mustBe(t, c.Act(ask.action, ask.filled(t, "email", "ann@example.com")), http.StatusSeeOther)
-	r := mustBe(t, c.Act(prove.action, prove.filled(t, "code", sender.last.Code)), http.StatusSeeOther)
+	mustBe(t, c.Post(ask.action, ask.filled(t, "email", "ann@example.com")), http.StatusSeeOther)
+	r := mustBe(t, c.Post(prove.action, prove.filled(t, "code", sender.last.Code)), http.StatusSeeOther)
 	if got := r.Header.Get("Location"); got != "/whoami" {
 		t.Errorf("went on to %q", got)
 	}
@@ -123,12 +123,12 @@ func TestJoinPage(t *testing.T) {
 	c := walkintest.NewClient(t, site)
 	c.Visit("/whoami")
 	before, _ := is(t, c)
-	mustBe(t, c.Act("/join/send", typed("correct horse battery")), http.StatusSeeOther)
-	mustBe(t, c.Act("/join", url.Values{"code": {sender.last.Code}}), http.StatusSeeOther)
-	mustBe(t, c.Act("/password", typed("staple of another kind")), http.StatusOK)
+	mustBe(t, c.Post("/join/send", typed("correct horse battery")), http.StatusSeeOther)
+	mustBe(t, c.Post("/join", url.Values{"code": {sender.last.Code}}), http.StatusSeeOther)
+	mustBe(t, c.Post("/password", typed("staple of another kind")), http.StatusOK)
 	for word, status := range map[string]int{"correct horse battery": http.StatusUnauthorized, "staple of another kind": http.StatusSeeOther} {
 		other := walkintest.NewClient(t, site)
-		mustBe(t, other.Act("/signin", typed(word)), status)
+		mustBe(t, other.Post("/signin", typed(word)), status)
 		if id, _ := is(t, other); (id == before) != (status == http.StatusSeeOther) {
 			t.Errorf("with %q: got %v", word, id)
 		}

@@ -44,7 +44,7 @@ func TestOIDCPage(t *testing.T) {
 
 	form := formsOf(t, "oidc.md")[0]
 	c := walkintest.NewClient(t, wk.Handler(mux))
-	r := mustBe(t, c.Act(form.action, form.filled(t, "provider", "github")), http.StatusSeeOther)
+	r := mustBe(t, c.Post(form.action, form.filled(t, "provider", "github")), http.StatusSeeOther)
 	if to, err := url.Parse(r.Header.Get("Location")); err != nil || to.Host != "github.com" {
 		t.Errorf("the button leads to %v, %v", to, err)
 	}
@@ -110,7 +110,7 @@ func TestForgePage(t *testing.T) {
 	c := walkintest.NewClient(t, protection.Handler(wk.Handler(mux)))
 	c.Visit("/whoami")
 	before, _ := is(t, c)
-	to, err := url.Parse(mustBe(t, c.Act("/auth/start", url.Values{"provider": {"forge"}}), http.StatusSeeOther).Header.Get("Location"))
+	to, err := url.Parse(mustBe(t, c.Post("/auth/start", url.Values{"provider": {"forge"}}), http.StatusSeeOther).Header.Get("Location"))
 	ok(t, err)
 	mustBe(t, c.Visit("/auth/callback/forge?code=1&state="+to.Query().Get("state")), http.StatusSeeOther)
 	if after, kind := is(t, c); after != before || kind != "permanent" {

@@ -22,7 +22,7 @@ func TestAnalyticsPage(t *testing.T) {
 	cfg.NewUsers = named.NewUsers
 	site := newWalkin(t, cfg).Handler(http.HandlerFunc(whoami))
 	for path, wants := range map[string]bool{"/collect/hit": false, "/notes": true} {
-		if got := body(t, walkintest.NewClient(t, site).Act(path, nil)); (got != "") != wants {
+		if got := body(t, walkintest.NewClient(t, site).Post(path, nil)); (got != "") != wants {
 			t.Errorf("%s: got %q", path, got)
 		}
 	}
@@ -52,8 +52,8 @@ func TestConsentPage(t *testing.T) {
 		user bool
 	}{
 		{"reading", func() *http.Response { return c.Visit("/whoami") }, false},
-		{"no", func() *http.Response { return c.Act("/consent", map[string][]string{"answer": {"no"}}) }, false},
-		{"yes", func() *http.Response { return c.Act("/consent", map[string][]string{"answer": {"yes"}}) }, true},
+		{"no", func() *http.Response { return c.Post("/consent", map[string][]string{"answer": {"no"}}) }, false},
+		{"yes", func() *http.Response { return c.Post("/consent", map[string][]string{"answer": {"yes"}}) }, true},
 	} {
 		step.do()
 		if got := len(c.Cookies()) > 0; got != step.user {

@@ -19,7 +19,7 @@ func TestRestorePage(t *testing.T) {
 	site := wk.Handler(http.HandlerFunc(whoami))
 	guest, member := walkintest.NewClient(t, site), walkintest.NewClient(t, site)
 	guest.Visit("/")
-	guest.Act("/", nil)
+	guest.Post("/", nil)
 	permanent(t, wk, member, "ann")
 	id, _ := is(t, guest)
 

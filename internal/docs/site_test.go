@@ -102,7 +102,7 @@ func permanent(t *testing.T, wk *walkin.Middleware, c *walkintest.Client, accoun
 			wk.Refuse(w, r, err)
 		}
 	})))
-	mustBe(t, on.Act("/sign-in", nil), http.StatusOK)
+	mustBe(t, on.Post("/sign-in", nil), http.StatusOK)
 }
 
 // A listener is a site on an address of this machine.

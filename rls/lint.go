@@ -219,6 +219,7 @@ type function struct {
 	OID                                 int64
 	Name, Word, Source, Comment         string
 	Definer, Volatile, Foreign, Allowed bool
+	Set                                 bool // it returns rows
 }
 
 type linter struct {

@@ -15,7 +15,7 @@ WITH me AS (
 ), extension AS (
 	SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 ), routines AS (
-	SELECT p.oid, p.proname, p.prosecdef, p.provolatile, s.usage, p.prorettype,
+	SELECT p.oid, p.proname, p.prosecdef, p.proretset, p.provolatile, s.usage, p.prorettype,
 		format('%I.%I(%s)', s.nspname, p.proname, oidvectortypes(p.proargtypes)) AS signature, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) AS source, x.objid IS NOT NULL AS foreign
 	FROM pg_proc p JOIN schemas s ON s.oid = p.pronamespace
 	LEFT JOIN extension x ON x.classid = 'pg_proc'::regclass AND x.objid = p.oid
@@ -31,7 +31,7 @@ SELECT jsonb_build_object(
 'logins', (SELECT coalesce(jsonb_agg(rolname ORDER BY rolname), '[]') FROM logins),
 'functions', (SELECT coalesce(jsonb_agg(jsonb_build_object(
 	'oid', r.oid::bigint, 'name', r.signature, 'word', r.proname,
-	'definer', r.prosecdef, 'volatile', r.provolatile = 'v', 'source', r.source,
+	'definer', r.prosecdef, 'set', r.proretset, 'volatile', r.provolatile = 'v', 'source', r.source,
 	'foreign', r.foreign, 'comment', coalesce(obj_description(r.oid, 'pg_proc'), ''),
 	'allowed', r.usage AND has_function_privilege(me.oid, r.oid, 'EXECUTE')
 		AND r.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)

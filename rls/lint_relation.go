@@ -3,7 +3,6 @@ package rls
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -116,7 +115,7 @@ func (l *linter) weigh(ctx context.Context, r *relation, command string, policie
 		texts = append(texts, p.Using, p.Check)
 	}
 	if view != nil {
-		texts = append(texts, view.definition)
+		texts = view.texts
 	}
 	before := func(t trigger) bool { return t.Before && slices.Contains(t.Commands, command) }
 	limited := command == "INSERT" && writer == r && !slices.ContainsFunc(r.Triggers, before) &&
@@ -183,6 +182,9 @@ func (l *linter) weigh(ctx context.Context, r *relation, command string, policie
 		}
 		rulings = append(rulings, rule)
 	}
+	if refused, err := l.refusesAll(ctx, &p, command, policies, rulings); refused || err != nil {
+		return &result{doubt: "every statement of " + visitors + " fails: a policy uses what that role has no right to, asks its own table without end, or raises an error"}, err
+	}
 	out := judge(rulings, &p, command, len(m.apps), len(m.poisoned))
 	if limited && out.all { // all that it may insert: is that all there is?
 		free, err := l.weigh(ctx, r, command, policies, view, &relation{})
@@ -195,6 +197,39 @@ func (l *linter) weigh(ctx context.Context, r *relation, command string, policie
 		out.doubt, err = l.doubt(ctx, r, rulings, &p, texts, m.worlds(), out.permanent)
 	}
 	return &out, err
+}
+
+// refusesAll reports whether a statement fails whatever the claims are, because one
+// policy does. PostgreSQL checks the right to a table that a policy reads before it
+// looks at a row, even where another policy lets the row through.
+func (l *linter) refusesAll(ctx context.Context, p *probe, command string, policies []*policy, rulings []ruling) (bool, error) {
+	if !slices.ContainsFunc(expressions(rulings), func(e *expression) bool { return e.refused }) {
+		return false, nil
+	}
+	sides := []func(*policy) string{func(p *policy) string { return p.Using }}
+	switch command {
+	case "INSERT":
+		sides = []func(*policy) string{(*policy).checkText}
+	case "UPDATE":
+		sides = append(sides, (*policy).checkText)
+	}
+	for _, text := range sides {
+		some, all := []string{"false"}, []string{"true"}
+		for _, policy := range policies {
+			if t := text(policy); t == "" {
+			} else if policy.Permissive {
+				some = append(some, t)
+			} else {
+				all = append(all, t)
+			}
+		}
+		whole := "(" + strings.Join(some, ") OR (") + ")"
+		e, err := l.evaluate(ctx, p, "("+strings.Join(append(all, whole), ") AND (")+")", []world{plain})
+		if err != nil || e.refused {
+			return e != nil && e.refused, err
+		}
+	}
+	return false, nil
 }
 
 // material is what one set of policies is tried with. Commands share it.
@@ -300,130 +335,4 @@ func (l *linter) seesNothing(ctx context.Context, r *relation, k kind) bool {
 		r.selected = res
 	}
 	return r.selected.nothing[k] && r.selected.doubt == ""
-}
-
-// Triggers that may say no, and those that may drop a row when they come before
-// it is written.
-var (
-	refuses = regexp.MustCompile(`(?i)\braise\b|\bis_anonymous\b|\bcurrent_user\b|\bsession_user\b`)
-	drops   = regexp.MustCompile(`(?i)\breturn\s+null\b`)
-)
-
-// mindTriggers withdraws a verdict that a trigger may change. A trigger cannot give
-// access to a visitor whom the policies refuse on every row.
-func (l *linter) mindTriggers(r *relation, f *Finding, policies string) {
-	if f.Verdict == Closed || f.Verdict == Dead || f.Verdict == Unknown {
-		return
-	}
-	for _, t := range r.Triggers {
-		fn := l.function[t.Function]
-		if !slices.Contains(t.Commands, f.Command) || fn == nil {
-			continue
-		}
-		source := strings.Join(l.sources(fn.Source), "\n")
-		changes := t.Before && f.Verdict == Limited && slices.ContainsFunc(r.Columns, func(c column) bool {
-			return c.in(policies) && c.in(fn.Source)
-		})
-		if refuses.MatchString(source) || t.Before && drops.MatchString(source) || changes {
-			f.Verdict, f.Message = Unknown, fmt.Sprintf("the policies let anonymous users in, but the trigger %s may refuse or change the row", t.Name)
-			f.Anonymous, f.Depends, f.MissingClaim = nil, nil, nil
-			return
-		}
-	}
-}
-
-func (l *linter) lintFunction(fn *function) Finding {
-	f := Finding{Relation: fn.Name, Command: "EXECUTE"}
-	switch {
-	case !fn.Allowed:
-		f.Verdict, f.Message = Dead, visitors+" cannot call it"
-		f.answer(false, false, false)
-	case !fn.Definer:
-		f.Verdict, f.Message = Open, "it runs with the visitor's own rights"
-		f.answer(true, false, true)
-	case l.asks(fn.Source):
-		f.Verdict, f.Message = Unknown, "SECURITY DEFINER: it passes all policies, and asks for is_anonymous itself"
-	default:
-		f.Verdict, f.Message = WalksPast, "SECURITY DEFINER: anonymous users run it with its owner's rights"
-		f.answer(true, false, true)
-		if !fn.Volatile { // it writes nothing
-			f.Severity = "low"
-		}
-	}
-	if f.Severity == "" {
-		f.Severity = severity(f.Verdict, f.Command)
-	}
-	waive(&f, []string{fn.Comment})
-	return f
-}
-
-// waiver is a line of a comment: "walkin allow open: everybody reads the board".
-var waiver = regexp.MustCompile(`(?m)^\s*walkin allow ([a-z-]+(?:, *[a-z-]+)*):?[ \t]*(.*)$`)
-
-// waive looks for a waiver in the comments of the relation and of the policies
-// for the command.
-func (r *relation) waive(f *Finding) {
-	comments := []string{r.Comment}
-	for _, p := range r.applying(f.Command) {
-		comments = append(comments, p.Comment)
-	}
-	waive(f, comments)
-}
-
-func waive(f *Finding, comments []string) {
-	if f.Severity == "" {
-		return
-	}
-	for _, comment := range comments {
-		for _, m := range waiver.FindAllStringSubmatch(comment, -1) {
-			if !slices.Contains(strings.FieldsFunc(m[1], func(c rune) bool { return c == ',' || c == ' ' }), f.Verdict) {
-				continue
-			}
-			if reason := strings.TrimSpace(m[2]); reason != "" {
-				f.Waived, f.Severity = reason, ""
-				return
-			}
-			f.Message += "; its waiver has no reason and does not count"
-		}
-	}
-}
-
-// explain says a verdict in words.
-func (l *linter) explain(f *Finding, res *result) string {
-	switch f.Verdict {
-	case UserMetadata:
-		return "user_metadata decides, which visitors write themselves"
-	case VoidGuard:
-		return "one policy asks for is_anonymous, and another lets the same rows through: permissive policies are joined by OR"
-	case FailOpen:
-		return "a token without is_anonymous gets more than one with true: compare with IS FALSE"
-	case Inverted:
-		return "an anonymous user gets rows that a permanent one does not"
-	case Open:
-		return "an anonymous user gets every row"
-	case Limited:
-		return "an anonymous user gets some rows"
-	case Closed:
-		return "an anonymous user gets nothing"
-	case Dead:
-		if res.why != "" {
-			return res.why
-		}
-		return "no policy lets anybody in"
-	}
-	message := res.doubt
-	if message == "" {
-		message = "claims or settings of the app's own decide"
-	}
-	if len(res.reads) > 0 {
-		var names []string
-		for _, oid := range res.reads {
-			if t := l.relation[oid]; t != nil {
-				names = append(names, t.Name)
-			}
-		}
-		slices.Sort(names)
-		message = "it depends on what is in " + strings.Join(names, ", ")
-	}
-	return message
 }

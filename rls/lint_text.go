@@ -21,6 +21,9 @@ var (
 	readsClaims    = regexp.MustCompile(`(?i)jwt|current_setting|claims`)
 	subSelectStart = regexp.MustCompile(`\(\s*SELECT\b`)
 	fromWord       = regexp.MustCompile(`(?i)\bfrom\b`)
+	holder         = regexp.MustCompile(`-> ?'((?:[^']|'')*)'(?:::text)?\)* ?[-#]>`)
+	clock          = regexp.MustCompile(`(?i)\b(?:now|(?:statement|transaction|clock)_timestamp)\(|\bcurrent_(?:date|time|timestamp)\b|\blocaltime(?:stamp)?\b`)
+	chance         = regexp.MustCompile(`(?i)\brandom\(`)
 )
 
 // constants returns the string and number literals of texts, each once.
@@ -38,6 +41,21 @@ func constants(texts []string) (strs, numbers []string) {
 		}
 	}
 	return strs, numbers
+}
+
+// holding returns the keys in texts under which other keys are looked up.
+func holding(texts []string) (out []string) {
+	for _, text := range texts {
+		for at := 0; ; {
+			m := holder.FindStringSubmatchIndex(text[at:])
+			if m == nil {
+				break
+			}
+			out = append(out, strings.ReplaceAll(text[at+m[2]:at+m[3]], "''", "'"))
+			at += m[3]
+		}
+	}
+	return out
 }
 
 // duration reads PostgreSQL's interval: "30 days", "1 year 2 mons", "01:30:00".

@@ -22,6 +22,10 @@ type result struct {
 	why       string // it is nothing
 	reads     []int64
 	nothing   [kinds]bool // gets no row in any case
+
+	// The rows that an anonymous user gets with a plain token: whatever other tables
+	// hold, and in one case at least.
+	always, ever []bool
 }
 
 // judge looks at the rows that pass in each world.
@@ -38,6 +42,7 @@ func judge(rulings []ruling, p *probe, command string, apps, poisoned int) resul
 		poisonIn[i] = true
 	}
 	missingSome, missingDecides := true, false
+	out.always, out.ever = slices.Repeat([]bool{true}, len(p.rows)), make([]bool, len(p.rows))
 	for _, variant := range combos {
 		at := func(w int) (sets [kinds][]bool) {
 			for k := range kinds {
@@ -48,6 +53,10 @@ func judge(rulings []ruling, p *probe, command string, apps, poisoned int) resul
 		first := at(0)
 		out.some = out.some && count(first[anonymous]) > 0
 		out.all = out.all && count(first[anonymous]) == len(p.rows)
+		for i := range p.rows {
+			got := first[anonymous] != nil && first[anonymous][i]
+			out.always[i], out.ever[i] = out.always[i] && got, out.ever[i] || got
+		}
 		missingSome = missingSome && count(first[missing]) > 0
 		same = same && slices.Equal(first[anonymous], first[permanent])
 		for w := range 1 + apps + poisoned {

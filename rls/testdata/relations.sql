@@ -101,7 +101,7 @@ ALTER TABLE m_or ENABLE ROW LEVEL SECURITY; GRANT SELECT ON m_or TO authenticate
 CREATE POLICY s ON m_or FOR SELECT USING (visibility = 'public' OR author = auth.uid() OR org IN (SELECT private.my_orgs()));
 
 -- 10: a table that visitors may not read: every statement fails.
--- want: public.m_denied SELECT dead
+-- want: public.m_denied SELECT unknown
 CREATE TABLE private.roster (person uuid);
 CREATE TABLE m_denied (id uuid PRIMARY KEY);
 ALTER TABLE m_denied ENABLE ROW LEVEL SECURITY; GRANT SELECT ON m_denied TO authenticated;
@@ -130,7 +130,7 @@ ALTER TABLE m_fail_open ENABLE ROW LEVEL SECURITY; GRANT SELECT ON m_fail_open T
 CREATE POLICY s ON m_fail_open FOR SELECT USING (private.belongs(org) AND (auth.jwt() ->> 'is_anonymous')::boolean IS NOT TRUE);
 
 -- 14: policies that ask their own table never end: an error for everybody.
--- want: public.m_recursive SELECT dead
+-- want: public.m_recursive SELECT unknown
 CREATE TABLE m_recursive (org uuid, person uuid);
 ALTER TABLE m_recursive ENABLE ROW LEVEL SECURITY; GRANT SELECT ON m_recursive TO authenticated;
 CREATE POLICY s ON m_recursive FOR SELECT USING (EXISTS (SELECT FROM m_recursive o WHERE o.org = m_recursive.org AND o.person = auth.uid()));
@@ -452,7 +452,7 @@ CREATE POLICY i ON x_metadata FOR INSERT WITH CHECK (team = (auth.jwt() -> 'user
 CREATE POLICY d ON x_metadata FOR DELETE USING (signed_up());
 
 -- 48: functions in policies that visitors may not run, or that refuse.
--- want: public.f_denied SELECT dead
+-- want: public.f_denied SELECT unknown
 -- want: public.f_raises SELECT closed
 CREATE FUNCTION for_staff() RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT true $$; REVOKE EXECUTE ON FUNCTION for_staff() FROM PUBLIC;
 CREATE FUNCTION insist() RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN IF NOT public.signed_up() THEN RAISE 'sign up first'; END IF; RETURN true; END $$;

@@ -1,0 +1,188 @@
+package rls
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// candidates returns JSON values of a column, nil for NULL, the most telling
+// first.
+func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, numbers, holders []string) ([]*string, error) {
+	own, _ := constants([]string{c.Checks})
+	texts := append(append([]string{}, own...), strs...)
+	base := c.Base
+	if len(c.Labels) > 0 {
+		base = "enum"
+	}
+	var raw []string // as PostgreSQL reads the type
+	safe := true     // every one of them is a value of the type
+	switch base {
+	case "enum":
+		raw = c.Labels
+	case "uuid":
+		raw = []string{visitorID, otherID, thirdID}
+		for _, s := range texts {
+			if len(s) == 36 && strings.Count(s, "-") == 4 {
+				raw, safe = append(raw, s), false
+			}
+		}
+	case "boolean":
+		raw = []string{"true", "false"}
+	case "smallint", "integer", "bigint", "numeric", "real", "double precision":
+		raw = []string{"1", "0"}
+		for _, s := range append(slices.Clone(numbers), texts...) {
+			if n, err := strconv.ParseFloat(s, 64); err == nil {
+				for _, n := range []float64{n, n + 1, n - 1} {
+					raw = append(raw, strconv.FormatFloat(n, 'f', -1, 64))
+				}
+			}
+		}
+		raw, safe = append(raw, "-1"), false
+	case "timestamp with time zone", "timestamp without time zone", "date":
+		now := l.catalog.Now
+		times := []time.Time{now, now.AddDate(0, 0, -400), now.AddDate(0, 0, 400)}
+		for _, s := range texts {
+			if d := duration(s); d > 0 {
+				times = append(times, now.Add(-d-25*time.Hour), now.Add(d+25*time.Hour), now.Add(-d/2))
+			}
+		}
+		for _, t := range times {
+			raw = append(raw, t.UTC().Format("2006-01-02 15:04:05Z07:00"))
+		}
+		for _, s := range texts {
+			if len(s) >= 10 && s[4] == '-' {
+				raw, safe = append(raw, s), false
+			}
+		}
+	case "json", "jsonb":
+		return c.atMost(documents(texts, numbers, holders)), nil
+	case "text", "character varying", "character", "name", "citext":
+		raw = append([]string{visitorID}, texts...)
+		raw = append(raw, "walkin", visitorID+"/walkin.png", "")
+		for _, s := range strs[:min(len(strs), 3)] {
+			if strings.Contains(strings.Join(strs, ""), "/") {
+				raw = append(raw, s+"/"+visitorID+"/walkin.png")
+			}
+		}
+		for _, s := range numbers {
+			if n, err := strconv.Atoi(s); err == nil && n <= 64 { // a length, perhaps
+				raw = append(raw, strings.Repeat("a", n))
+			}
+		}
+		if c.Domain || slices.ContainsFunc(r.Checks, func(check string) bool { return c.in(check) }) {
+			raw = append(raw, "ABC", "abc", "1", "walkin@example.com", "+12025550100", "https://example.com/")
+		}
+	default:
+		for _, s := range texts {
+			network, _, _ := strings.Cut(s, "/")
+			raw = append(raw, s, network)
+		}
+		raw, safe = append(raw, "1", "walkin", "127.0.0.1", "12:00", "1 day", "(,)", "empty", "(1,1)"), false
+	}
+	if c.Limit > 0 && !c.Array {
+		raw = slices.DeleteFunc(raw, func(s string) bool { return len(s) > c.Limit })
+	}
+	if c.Array {
+		lists := []string{"{}"}
+		for _, s := range raw {
+			lists = append(lists, "{"+strconv.Quote(s)+"}")
+		}
+		quoted := make([]string, 0, len(raw))
+		for _, s := range raw {
+			quoted = append(quoted, strconv.Quote(s))
+		}
+		raw, safe = append(lists, "{"+strings.Join(quoted, ",")+"}"), false
+	}
+	raw = unique(raw)
+	if !safe || c.Domain {
+		pairs := make([][2]string, len(raw))
+		for i, s := range raw {
+			pairs[i] = [2]string{c.Type, s}
+		}
+		ok, err := l.valid(ctx, pairs)
+		if err != nil {
+			return nil, err
+		}
+		var kept []string
+		for i, s := range raw {
+			if ok[i] {
+				kept = append(kept, s)
+			}
+		}
+		raw = kept
+	}
+	out := make([]*string, 0, len(raw))
+	for _, s := range raw {
+		text, err := json.Marshal(s) // a JSON string, which the type's input reads
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, new(string(text)))
+	}
+	return c.atMost(out), nil
+}
+
+// atMost keeps the first values, and NULL among them where it may be.
+func (c *column) atMost(values []*string) []*string {
+	values = values[:min(len(values), maxValues-1)]
+	if !c.NotNull {
+		values = append(values, nil)
+	}
+	return values
+}
+
+// documents returns JSON in which every constant is a key of each value, and a
+// member of a list. Those in holders hold the others.
+func documents(texts, numbers, holders []string) []*string {
+	out := []*string{}
+	add := func(v any) {
+		if text, err := json.Marshal(v); err == nil {
+			out = append(out, new(string(text)))
+		}
+	}
+	values := []any{visitorID, slices.Concat([]any{visitorID, otherID}, anys(texts[:min(len(texts), 6)])), true}
+	for _, s := range texts[:min(len(texts), 6)] {
+		values = append(values, s)
+		if object := map[string]any{}; json.Unmarshal([]byte(s), &object) == nil {
+			add(object) // what a document is compared with
+		}
+	}
+	for _, s := range numbers[:min(len(numbers), 3)] {
+		if n, err := strconv.ParseFloat(s, 64); err == nil {
+			values = append(values, n, n+1, n-1)
+		}
+	}
+	add(map[string]any{})
+	for _, v := range append(values, otherID, false) {
+		add(nest(texts, holders, v))
+	}
+	add(values)
+	return out
+}
+
+// nest returns {key: v} for all keys, the parts of paths like {a,b} too. What holds
+// others holds all of them, three levels deep.
+func nest(keys, holders []string, v any) map[string]any {
+	var parts []string
+	for _, k := range keys {
+		path := strings.Split(strings.Trim(k, "{}"), ",")
+		parts, holders = append(parts, path...), slices.Concat(holders, path[:len(path)-1])
+	}
+	holders = holders[:min(len(holders), 4)] // each multiplies what is below it
+	var level func(depth int) map[string]any
+	level = func(depth int) map[string]any {
+		out := map[string]any{}
+		for _, k := range parts {
+			out[k] = v
+			if depth > 0 && slices.Contains(holders, k) {
+				out[k] = level(depth - 1)
+			}
+		}
+		return out
+	}
+	return level(3)
+}

@@ -33,7 +33,7 @@ func (b board) write(w http.ResponseWriter, r *http.Request) {
 // move is walkin's OnMerge: a visitor wrote, and then signed in to an account.
 func (b board) move(ctx context.Context, c walkin.Change) error {
 	tx, _ := sqlstore.Tx(ctx) // the transaction of the sign-in
-	_, err := tx.ExecContext(ctx, `UPDATE notes SET owner = ? WHERE owner = ?`, c.UserID[:], c.GuestID[:])
+	_, err := tx.ExecContext(ctx, `UPDATE notes SET owner = ? WHERE owner = ?`, c.UserID[:], c.AnonymousID[:])
 	return err
 }
 

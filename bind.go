@@ -11,6 +11,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/texts"
 )
 
 const (
@@ -53,8 +54,7 @@ func (m *Middleware) StartFlow(w http.ResponseWriter, r *http.Request) (string, 
 	if v.withoutCookies {
 		// Fails closed: a flow bound to a cookie that cannot come back would never
 		// complete, and one bound to nothing would complete for anybody.
-		return "", &Refusal{Status: http.StatusUnauthorized, Reason: "flow_without_token",
-			Message: "This needs a token. Get one first, and send it with this request and the next."}
+		return "", &Refusal{Status: http.StatusUnauthorized, Reason: "flow_without_token", Text: texts.Of("error.token_needed")}
 	}
 	value, ok := m.cookies.flowValue(r)
 	if !ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Impersonation lets an operator see the site as a user does, for half an hour and
@@ -73,13 +74,18 @@ func actingKey(session uuid.UUID) string { return "impersonation:" + session.Str
 // request.
 func CheckActor(ctx context.Context) error {
 	if c, ok := FromContext(ctx); ok && c.Actor != uuid.Nil {
-		return actingRefusal("impersonation", "You see the site as another user, and can change nothing.")
+		return actingRefusal("impersonation", "impersonation.read_only")
 	}
 	return nil
 }
 
-func actingRefusal(reason, message string) *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: reason, Message: message}
+// actingRefusal has no text of its own where key is empty.
+func actingRefusal(reason, key string) *Refusal {
+	refusal := &Refusal{Status: http.StatusForbidden, Reason: reason}
+	if key != "" {
+		refusal.Text = texts.Of(key)
+	}
+	return refusal
 }
 
 // Impersonate lets the visitor, an operator, see the site as a user: with the user's
@@ -116,9 +122,9 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 		refusal.Page = m.cfg.Paths.SignIn
 		return refusal
 	case c.UserID == userID:
-		return actingRefusal("impersonation_self", "That is you.")
+		return actingRefusal("impersonation_self", "impersonation.self")
 	case reason == "", len(reason) > 500, !utf8.ValidString(reason):
-		return &Refusal{Status: http.StatusUnprocessableEntity, Reason: "impersonation_reason", Message: "Please say why, in a few words."}
+		return &Refusal{Status: http.StatusUnprocessableEntity, Reason: "impersonation_reason", Text: texts.Of("impersonation.reason")}
 	case v.begun():
 		return errors.New("walkin: Impersonate was called after the response began")
 	}
@@ -162,7 +168,7 @@ func (m operators) mayActAs(ctx context.Context, a acting) (User, error) {
 	}
 	user, err := m.cfg.Store.LockUser(ctx, a.UserID)
 	if errors.Is(err, ErrNotFound) {
-		return User{}, &Refusal{Status: http.StatusNotFound, Reason: "impersonation_no_user", Message: "There is no such user."}
+		return User{}, &Refusal{Status: http.StatusNotFound, Reason: "impersonation_no_user", Text: texts.Of("impersonation.no_user")}
 	}
 	return user, err
 }
@@ -312,7 +318,7 @@ func (m operators) actingMay(r *http.Request, f request.Facts) *Refusal {
 	case m.isStop(r), m.cfg.Impersonation.OnlyReads != nil && m.cfg.Impersonation.OnlyReads(r):
 		return nil
 	}
-	return actingRefusal("impersonation_read_only", "You see the site as another user, and can change nothing.")
+	return actingRefusal("impersonation_read_only", "impersonation.read_only")
 }
 
 // isStop reports whether a request ends the impersonation. A sign-out does, and does
@@ -354,7 +360,7 @@ func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, next
 		m.endActing(r, a)
 	}
 	if !isSafe(r) {
-		m.Refuse(w, r, actingRefusal("impersonation_over", "You saw the site as another user, and that has ended. Please reload the page."))
+		m.Refuse(w, r, actingRefusal("impersonation_over", "impersonation.over"))
 		return
 	}
 	var b requestCredentials

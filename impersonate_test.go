@@ -110,7 +110,7 @@ func (o *office) routes() http.Handler {
 			fmt.Fprint(w, "nobody")
 			return
 		}
-		fmt.Fprintf(w, "%s %s %s", c.UserID, c.Actor, o.m.ImpersonationBanner(r.Context()))
+		fmt.Fprintf(w, "%s %s %s", c.UserID, c.Actor, o.m.ImpersonationBanner(r))
 	}
 	mux.HandleFunc("/", who)
 	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {

@@ -128,8 +128,11 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, status int, 
 	if page.Sessions, err = p.sessions(r, c); err != nil {
 		return err
 	}
-	v := &view{Title: "account.title", ReturnTo: p.cfg.Path, Data: page}
+	v := &view{Title: "account.title", ReturnTo: p.cfg.Path, Email: r.PostFormValue("email"), Of: r.PostFormValue("id"), Data: page}
 	v.refused(p.wk.Texts(r), refusal, "account")
+	if v.Field == "email" && r.URL.Path == p.cfg.Path+"email" {
+		v.Field = "new-email"
+	}
 	if refusal == nil {
 		v.Notice = p.Notice(w, r)
 	}

@@ -175,14 +175,17 @@ var frame = template.Must(template.New("").Parse(`<!doctype html>
 </head>
 <body>
 <a class="walkin-skip" href="#main">{{.Skip}}</a>
-<header class="walkin-header"><a href="{{.Home}}">{{.Site}}</a></header>
+{{.Banner}}<header class="walkin-header"><a href="{{.Home}}">{{.Site}}</a></header>
 {{.Body}}
 </body>
 </html>
 `))
 
-func (p *Pages) plainFrame(w io.Writer, _ *http.Request, page Page) error {
-	return frame.Execute(w, page)
+func (p *Pages) plainFrame(w io.Writer, r *http.Request, page Page) error {
+	return frame.Execute(w, struct {
+		Page
+		Banner template.HTML // of an operator who sees the site as this user
+	}{page, template.HTML(p.wk.ImpersonationBanner(r))})
 }
 
 func serveStyle(w http.ResponseWriter, r *http.Request) {
@@ -209,6 +212,7 @@ type view struct {
 	Lead                    string // of Config.Lead
 	Problem                 string // what was wrong, and
 	Field                   string // in which field; empty is the form
+	Of                      string // of which sign-in method that field is a field
 	ReturnTo                string
 	Email                   string
 	MinLength               int

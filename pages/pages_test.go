@@ -27,6 +27,29 @@ func TestSameUser(t *testing.T) {
 	}
 }
 
+// TestSendAgain holds that the page of the code sends another one, says so once, and
+// forgets neither the way back nor the password that was chosen.
+func TestSendAgain(t *testing.T) {
+	s := newSite(t, nil)
+	b := s.browser("en")
+	b.id()
+	b.want(200, b.open("/account/sign-up"))
+	b.want(200, b.post("/account/sign-up", url.Values{"email": {ann}, "password": {secret}, "return_to": {"/account/"}}))
+	b.saysNot("We sent a new code.")
+	first := s.code(ann)
+	b.want(200, b.post("/account/sign-up", url.Values{"email": {ann}, "again": {"1"}, "return_to": {"/account/"}}))
+	b.says("We sent a new code.")
+	b.says(`name="return_to" value="/account/"`)
+	b.want(200, b.open("/account/sign-up/code?return_to=/account/"))
+	b.saysNot("We sent a new code.") // shown once
+	if again := s.code(ann); again == first {
+		t.Error("no other code was sent") // one time in a million
+	}
+	b.want(200, b.post("/account/sign-up/code", url.Values{"code": {s.code(ann)}, "return_to": {"/account/"}}))
+	b.says("Your account is ready.")
+	b.want(200, s.browser("en").signIn(ann, secret))
+}
+
 // TestWhatIsNotConfigured holds that the pages offer nothing that the site has not.
 func TestWhatIsNotConfigured(t *testing.T) {
 	s := newSite(t, nil)

@@ -18,6 +18,10 @@ func (p *Pages) signUpPage(w http.ResponseWriter, r *http.Request, form walkin.F
 // signInPage is what visitors sign in on, and what a permanent user confirms on that it
 // is them.
 func (p *Pages) signInPage(w http.ResponseWriter, r *http.Request, form walkin.Form) {
+	if form.Refusal != nil && p.isOfAccount(r, form) {
+		p.emailPage(w, r, form) // another address, by the same form
+		return
+	}
 	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
 		p.form(w, r, form, "confirm")
 		return
@@ -36,13 +40,18 @@ func (p *Pages) providerPage(w http.ResponseWriter, r *http.Request, form walkin
 	switch {
 	case ok && c.Anonymous:
 		p.signUpPage(w, r, form)
-	case ok && form.ReturnTo != "" && strings.HasPrefix(form.ReturnTo, p.cfg.Path) && time.Since(c.ProvenAt) < p.wk.RecentProof():
-		if err := p.showAccount(w, r, form.Status, form.Refusal); err != nil {
-			p.wk.Refuse(w, r, err)
-		}
+	case p.isOfAccount(r, form):
+		p.emailPage(w, r, form)
 	default:
 		p.signInPage(w, r, form)
 	}
+}
+
+// isOfAccount reports whether a form that was refused is one of the account page, which
+// it is then shown on again.
+func (p *Pages) isOfAccount(r *http.Request, form walkin.Form) bool {
+	c, ok := walkin.FromContext(r.Context())
+	return ok && !c.Anonymous && strings.HasPrefix(form.ReturnTo, p.cfg.Path) && time.Since(c.ProvenAt) < p.wk.RecentProof()
 }
 
 var titles = map[string]string{"signup": "signup.title", "signin": "signin.title", "confirm": "confirm.title", "code": "code.title"}
@@ -58,8 +67,15 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request, form walkin.Form, n
 			v.Email = address
 		}
 		v.Data = codeView{Pending: pending, Action: r.URL.Path, Again: p.sendPath(r), Start: p.startPath(r)}
-		if form.Refusal == nil && r.URL.Query().Has("again") {
-			v.Notice = p.wk.Texts(r).Text("code.sent_again")
+		if query := r.URL.Query(); form.Refusal == nil && query.Has("again") {
+			// Shown once: the page that says it has an address that does not.
+			p.putNotice(w, "code.done_again")
+			query.Del("again")
+			http.Redirect(w, r, strings.TrimSuffix(r.URL.Path+"?"+query.Encode(), "?"), http.StatusSeeOther)
+			return
+		}
+		if form.Refusal == nil {
+			v.Notice = p.Notice(w, r)
 		}
 	}
 	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
@@ -118,10 +134,11 @@ func (v *view) refused(c *texts.Catalogue, refusal *walkin.Refusal, page string)
 	case page == "code":
 		v.Field = "code"
 	case refusal.Status == http.StatusTooManyRequests || refusal.Status >= 500:
-	case kind == "name", kind == "code", refusal.Text.Key == "error.identity_taken", refusal.Text.Key == "email.reserved":
-		v.Field = "email"
 	case kind == "password":
 		v.Field = "password"
+	case page == "confirm": // it has no other field
+	case kind == "name", kind == "code", refusal.Text.Key == "error.identity_taken", refusal.Text.Key == "email.reserved":
+		v.Field = "email"
 	case refusal.Text.Key == "passkey.name":
 		v.Field = "name"
 	}

@@ -143,6 +143,9 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	}
 	var secret []byte
 	if c.cfg.Secret != nil {
+		secret = c.again(r, address)
+	}
+	if c.cfg.Secret != nil && secret == nil {
 		// Behind the limits, since it costs a hash.
 		if secret, err = c.cfg.Secret(r); err != nil {
 			taken.GiveBack(r.Context())
@@ -169,6 +172,19 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 		}
 		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send_failed", Err: err, RetryAfter: 30 * time.Second,
 			Text: texts.Of("code.not_sent")}
+	}
+	return nil
+}
+
+// again returns the secret that goes on with another code: a page that sends one again
+// does not ask for the password a second time. Only for the browser that chose it, which
+// has the mark of the code before: one that shares a planted session has another.
+func (c *Codes) again(r *http.Request, address string) []byte {
+	if r.Form.Get(againField) == "" {
+		return nil
+	}
+	if p, ok := c.pending(r); ok && p.Address == address && p.Browser != "" && p.Browser == c.browser(r) {
+		return p.Secret
 	}
 	return nil
 }

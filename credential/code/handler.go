@@ -14,12 +14,17 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 )
 
-const linkParameter = "code"
+const (
+	linkParameter = "code"
+	againField    = "again"
+)
 
 // SendHandler serves the form that asks for an address. On GET it shows page. On POST
 // it sends a code to the address, see [Codes.Send], and redirects the visitor to next,
 // with the form's return_to. next is the local path of the form that takes the code. On
-// a refusal page shows the form again. API clients get a problem document, and so does
+// a refusal page shows the form again. A form with a field named again, and anything in
+// it, asks for another code for the same address: what Config.Secret returned the last
+// time goes on with it, and next gets again=1, so that its page can say so. API clients get a problem document, and so does
 // every client if page is nil.
 func (c *Codes) SendHandler(next string, page walkin.Page) http.Handler {
 	return c.wk.FormHandler(page, func(w http.ResponseWriter, r *http.Request) (string, error) {
@@ -33,15 +38,20 @@ func (c *Codes) SendHandler(next string, page walkin.Page) http.Handler {
 		if err := c.Send(w, r, address); err != nil {
 			return "", err
 		}
-		to := r.Form.Get("return_to")
-		if to == "" || len(to) > maxReturnTo {
+		query := url.Values{}
+		if to := r.Form.Get("return_to"); to != "" && len(to) <= maxReturnTo {
+			query.Set("return_to", to)
+		}
+		if r.Form.Get(againField) != "" {
+			query.Set(againField, "1")
+		}
+		switch {
+		case len(query) == 0:
 			return next, nil
+		case strings.Contains(next, "?"):
+			return next + "&" + query.Encode(), nil
 		}
-		separator := "?"
-		if strings.Contains(next, "?") {
-			separator = "&"
-		}
-		return next + separator + "return_to=" + url.QueryEscape(to), nil
+		return next + "?" + query.Encode(), nil
 	})
 }
 

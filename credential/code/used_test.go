@@ -212,3 +212,46 @@ func TestSignOutWhileInUse(t *testing.T) {
 		}
 	}
 }
+
+// TestSentAgain holds that another code keeps the password that was chosen with the
+// first, for the browser that chose it and the address it was chosen for alone. Others
+// are asked for a password, as without one.
+func TestSentAgain(t *testing.T) {
+	first, again := url.Values{"email": {ann}, "password": {secret}}, url.Values{"email": {ann}, "again": {"1"}}
+	for _, tt := range []struct {
+		name   string
+		before url.Values
+		again  url.Values
+		status int
+	}{
+		{"by the browser that chose it", first, again, http.StatusSeeOther},
+		{"as a new form", first, url.Values{"email": {ann}}, http.StatusUnprocessableEntity},
+		{"for another address", first, url.Values{"email": {"bob@example.com"}, "again": {"1"}}, http.StatusUnprocessableEntity},
+		{"after another address", url.Values{"email": {"bob@example.com"}, "password": {secret}}, again, http.StatusUnprocessableEntity},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newWorld(t)
+			site := s.replica()
+			v := s.guest(site)
+			want(t, v.Post("/join/send", tt.before), http.StatusSeeOther)
+			r := v.Post("/join/send", tt.again)
+			want(t, r, tt.status)
+			if tt.status != http.StatusSeeOther {
+				return
+			}
+			if to := r.Header.Get("Location"); to != "/join?again=1" {
+				t.Errorf("it leads to %q", to)
+			}
+			want(t, v.Post("/join", url.Values{"code": {s.mail.last(t, ann).Code}}), http.StatusSeeOther)
+			want(t, s.stranger(site).Post("/login", first), http.StatusSeeOther)
+		})
+	}
+	t.Run("in a session that was planted", func(t *testing.T) {
+		s := newWorld(t)
+		site := s.replica()
+		attacker := s.guest(site)
+		victim := attacker.plant().on(site)
+		want(t, attacker.Post("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
+		want(t, victim.Post("/join/send", again), http.StatusUnprocessableEntity)
+	})
+}

@@ -42,6 +42,7 @@ type dialect struct {
 	noIdentity string // of the user u
 	arrays     bool   // one placeholder can take many IDs
 	function   bool   // it has walkin_persist, see its migrations
+	persistNew string // stores one new visitor, where it has none, see Store.persistNew
 	prepare    bool   // the driver prepares nothing by itself, and it pays
 	lockFirst  bool   // a user is looked for before they are inserted, see insertUser
 
@@ -63,8 +64,9 @@ var dialects = map[Dialect]dialect{
 		name: "sqlite", isolation: sql.LevelDefault, // there is one writer at a time
 		noIdentity: noIdentity,
 		insert:     "INSERT", skip: "ON CONFLICT DO NOTHING", unless: "ON CONFLICT DO NOTHING", unlessAny: "ON CONFLICT DO NOTHING", readTime: "$1", readBytes: "$1", prepare: true,
-		upsert: "ON CONFLICT (session_id) DO UPDATE SET",
-		bigint: "INTEGER", noID: "NULL", utc: "CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
+		upsert:     "ON CONFLICT (session_id) DO UPDATE SET",
+		persistNew: "INSERT INTO walkin_persist (user_id, session_id, created_at, expires_at) VALUES (?, ?, ?, ?)",
+		bigint:     "INTEGER", noID: "NULL", utc: "CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
 		age:     "CAST(strftime('%s', 'now') AS INTEGER) * 1000000 - at",
 		standby: "0", xmin: "''", feedSince: "id > ? ORDER BY id", feedOpen: "id < 0",
 		patience: 10 * time.Millisecond, // another lane only waits for the same writer
@@ -98,7 +100,7 @@ var dialects = map[Dialect]dialect{
 		unless: "ON DUPLICATE KEY UPDATE $1 = IF(LAST_INSERT_ID(1), $1, $1)",
 		// Not behind an OR: MariaDB evaluates a constant there before any row.
 		unlessAny: "ON DUPLICATE KEY UPDATE id = IF(VALUES(seen_at) = '" + filler.Format(mysqlTime) + "', id, IF(LAST_INSERT_ID(1), id, id))",
-		forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true,
+		forUpdate: "FOR UPDATE", skipLocked: "FOR UPDATE SKIP LOCKED", prepare: true, persistNew: "CALL walkin_persist(?, ?, ?, ?)",
 		now:    "SELECT CAST(UTC_TIMESTAMP(6) AS char)",
 		bigint: "signed", noID: "NULL", utc: "UTC_TIMESTAMP(6)", age: "TIMESTAMPDIFF(MICROSECOND, at, UTC_TIMESTAMP(6))",
 		// The first look reads the last thousand rows, to find what is missing among

@@ -18,7 +18,7 @@ func (s *Store) Statements() []string {
 
 // prepared finds every prepared statement of the store, whichever field it is in.
 func (s *Store) prepared() (all []*prepared) {
-	all = append(all, &s.lookup, &s.findData)
+	all = append(all, &s.lookup, &s.findData, &s.persistOnly)
 	for i := range s.together {
 		m := &s.together[i]
 		all = append(all, &m.lockUsers, &m.insertUsers, &m.insertSessions, &m.countTombstones)

@@ -7,9 +7,10 @@
 // walkin_tombstones, walkin_tickets, walkin_session_data, walkin_limits,
 // walkin_database and walkin_feed. A trigger leaves the tombstone of a user who is
 // deleted by SQL. The app's own tables may refer to walkin_users (id), ON DELETE
-// CASCADE if their rows are to be deleted with the user. PostgreSQL also gets a
-// function, walkin_persist. It stores new visitors in one call, with the rights of its
-// caller.
+// CASCADE if their rows are to be deleted with the user. There is also walkin_persist,
+// which stores new visitors in one call: a function in PostgreSQL and a procedure in
+// MySQL, with the rights of their caller, and a view with a trigger in SQLite. Where it
+// is missing or may not be called, new visitors are stored in several statements.
 //
 // IDs are uuid in PostgreSQL, binary(16) in MySQL and 16-byte blobs in SQLite. A
 // uuid.UUID binds itself as text, which is right for PostgreSQL alone. In the other two
@@ -88,6 +89,7 @@ type Store struct {
 
 	lookup, findData prepared
 	arrivals         group[*arrival] // calls of CreateAnonymous
+	persistOnly      prepared        // one of them, see persistNew
 	together         []multitude
 	lookups          group[*lookup] // calls of LookupSession
 	lookupAll        []prepared     // by how many of them
@@ -118,6 +120,7 @@ func New(cfg Config) (*Store, error) {
 	s.lookups.patience, s.lookups.answer = d.patience, s.answerLookups
 	s.lookupAll = s.newLookups()
 	s.lookup.text, s.findData.text = d.sql(lookupQuery), d.sql(findDataQuery)
+	s.persistOnly.text = d.persistNew
 	if s.reader == nil {
 		s.reader = s.db
 	}

@@ -95,15 +95,41 @@ func (s *Store) storeAll(all []*call[*arrival]) {
 
 // persistOne stores a visitor who comes alone.
 func (s *Store) persistOne(ctx context.Context, a *arrival) (created bool, err error) {
-	if s.dialect.function && plain(a) {
+	switch {
+	case !plain(a):
+	case s.dialect.function:
 		switch err := s.callPersist(ctx, []*arrival{a}); {
 		case a.made:
 			return true, nil
 		case err != nil && !isNoFunction(err):
 			return false, err
 		}
+	default:
+		// An error that is not the database's own trouble says that they are not new, or
+		// that there is no such view or procedure. Then they go the long way.
+		if err := s.persistNew(ctx, a); err == nil || errors.Is(err, walkin.ErrUnavailable) {
+			return err == nil, err
+		}
 	}
 	return s.persist(ctx, a.user, a.session)
+}
+
+// persistNew stores a visitor who is new in one statement, with a commit of its own:
+// through a view on SQLite, by a procedure on MySQL. For all others it changes nothing
+// and fails.
+func (s *Store) persistNew(ctx context.Context, a *arrival) error {
+	return s.again(ctx, func() error {
+		stmt, err := s.persistOnly.on(ctx, s, s.db)
+		if err != nil {
+			return wrap(ctx, err)
+		}
+		_, err = stmt.ExecContext(ctx, s.dialect.id(a.user.ID), s.dialect.id(a.session.ID),
+			s.dialect.time(a.user.CreatedAt), s.dialect.time(a.session.ExpiresAt))
+		if err != nil {
+			return wrap(ctx, err)
+		}
+		return nil
+	})
 }
 
 // errNotAll undoes a batch in which a visitor needs another answer.

@@ -26,6 +26,15 @@ type FeedStore interface {
 }
 
 // A Feed is one reader's position. Do not use it from several goroutines at once.
+//
+// A Feed whose database can say that something changed also has a method
+//
+//	Wait(ctx context.Context) error
+//
+// which returns nil when Next may have something to report, and an error when it cannot
+// listen. It is called from one goroutine of its own, again and again, also after an
+// error, and must free what it holds when ctx ends. It is a hint to read now: Next is
+// called every second, whatever Wait says.
 type Feed interface {
 	// Next returns the users who changed since the previous call, in one query on the
 	// primary; uuid.Nil stands for all users. A change is reported after its commit,
@@ -42,9 +51,11 @@ type Feed interface {
 var ErrFeedLost = errors.New("walkin: feed lost")
 
 const (
-	feedEvery  = time.Second      // how often a replica reads
-	feedTrust  = 10 * time.Minute // how long an entry is believed without a look-up, see RunFeed
-	feedSilent = time.Minute      // how long a Middleware waits for RunFeed before it warns
+	feedEvery  = time.Second           // how often a replica reads
+	feedTrust  = 10 * time.Minute      // how long an entry is believed without a look-up, see RunFeed
+	feedSilent = time.Minute           // how long a Middleware waits for RunFeed before it warns
+	feedPause  = 50 * time.Millisecond // between two reads that Wait asks for
+	feedDeaf   = 10 * time.Second      // from an error of Wait to the next call
 	feedSlots  = 1 << 14
 )
 
@@ -114,7 +125,8 @@ func (e *entry) distrust() {
 //	go wk.RunFeed(ctx)
 //
 // While it runs, reads see within two seconds that on another replica a session ended,
-// a user was deleted or banned, or a user was upgraded. Returning visitors then cost no
+// a user was deleted or banned, or a user was upgraded; with package pgxstore at once,
+// by a NOTIFY of PostgreSQL, for which it keeps a connection of its own. Returning visitors then cost no
 // look-up: each is looked up again after ten minutes at most. Writes always look in the
 // store. Without it, or while the store does not answer, such changes hold within
 // Config.Sessions.RecheckAfter, since the feed vouches for nothing longer than that
@@ -134,19 +146,70 @@ func (m *Middleware) RunFeed(ctx context.Context) error {
 	defer m.feed.running.Store(false)
 	tick := time.NewTicker(feedEvery)
 	defer tick.Stop()
+	ears := &ears{news: make(chan struct{}, 1)}
+	defer ears.close()
 	var reader Feed
 	for {
+		begins := reader == nil
 		err := m.readFeed(ctx, store, &reader)
 		if err != nil && ctx.Err() == nil {
 			m.sometimes(ctx, Event{Outcome: Failed, Reason: "feed", Err: err})
 		}
+		if reader == nil {
+			ears.close()
+		} else if begins {
+			m.listen(ctx, ears, reader)
+		}
 		select {
 		case <-tick.C:
+		case <-ears.news:
 		case <-ctx.Done():
 			// What it vouched for is over within RecheckAfter.
 			return ctx.Err()
 		}
 	}
+}
+
+// ears listen for a Feed that can tell when it has something to report.
+type ears struct {
+	stop context.CancelFunc // nil while there is none
+	done sync.WaitGroup
+	news chan struct{}
+}
+
+func (e *ears) close() {
+	if e.stop != nil {
+		e.stop()
+		e.done.Wait()
+	}
+	e.stop = nil
+}
+
+// listen has the ears listen for a reader. What they hear is only a reason to read:
+// whoever can call a database's NOTIFY can send it.
+func (m *Middleware) listen(ctx context.Context, e *ears, reader Feed) {
+	alarm, ok := reader.(interface{ Wait(context.Context) error })
+	if !ok {
+		return
+	}
+	ctx, e.stop = context.WithCancel(ctx)
+	e.done.Go(func() {
+		for ctx.Err() == nil {
+			pause := feedPause
+			if err := alarm.Wait(ctx); err == nil {
+				select {
+				case e.news <- struct{}{}:
+				default: // it is to be read already
+				}
+			} else if pause = feedDeaf; ctx.Err() == nil {
+				m.sometimes(ctx, Event{Outcome: Failed, Reason: "feed_alarm", Err: err})
+			}
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
+	})
 }
 
 // readFeed reads once, beginning where there is no reader.

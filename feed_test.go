@@ -210,6 +210,99 @@ func TestFeedEnds(t *testing.T) {
 	}
 }
 
+// An alarmed store's feeds can wait.
+type alarmedStore struct {
+	*faultyStore
+	ring chan error
+}
+
+func (s alarmedStore) Feed(ctx context.Context) (walkin.Feed, error) {
+	f, err := s.faultyStore.Feed(ctx)
+	return alarmedFeed{f, s.ring}, err
+}
+
+type alarmedFeed struct {
+	walkin.Feed
+	ring chan error
+}
+
+func (f alarmedFeed) Wait(ctx context.Context) error {
+	select {
+	case err := <-f.ring:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestFeedAlarm holds that a store which can tell is read at once, twenty times a second
+// at most; that one which cannot any more is read every second, and the operator told
+// once; and that RunFeed ends with nothing left behind.
+func TestFeedAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		there := newSite(t)
+		here := newSite(t, over(there))
+		here.store = &faultyStore{Store: there.store.Store}
+		ring := make(chan error)
+		var failed []string
+		var err error
+		here.Middleware, err = walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: alarmedStore{here.store, ring},
+			OnEvent: func(_ context.Context, e walkin.Event) {
+				if e.Outcome == walkin.Failed {
+					failed = append(failed, e.Reason)
+				}
+			}})
+		noError(t, err)
+		stop := runFeed(t, here)
+		c := resident(there, "permanent")
+		thief := carrying(here, permName, c.Cookie(permName))
+		id := body(t, thief.Fetch("/"))
+		time.Sleep(time.Minute)
+		body(t, thief.Fetch("/"))
+		time.Sleep(time.Minute + time.Second/2)
+		if got := body(t, thief.Fetch("/")); got != id {
+			t.Fatalf("got %q, want %q", got, id)
+		}
+		user, _, _ := strings.Cut(id, " ")
+		noError(t, there.SignOutEverywhere(t.Context(), uuid.MustParse(user)))
+		ring <- nil
+		synctest.Wait()
+		if got := body(t, thief.Fetch("/")); got != "nobody" {
+			t.Errorf("when it rings: got %q, want nobody", got)
+		}
+
+		here.store.count()
+		flood, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		for flood.Err() == nil {
+			select {
+			case ring <- nil:
+			case <-flood.Done():
+			}
+		}
+		if n := here.store.count("Next"); n < 100 || n > 220 {
+			t.Errorf("read %d times in ten seconds of ringing, want 200", n)
+		}
+
+		for range 5 {
+			ring <- errors.New("the connection is gone")
+		}
+		time.Sleep(feedDeaf)
+		here.store.count()
+		time.Sleep(10 * time.Second)
+		if n := here.store.count("Next"); n < 9 || n > 11 {
+			t.Errorf("read %d times in ten seconds without it, want ten", n)
+		}
+		if len(failed) != 1 || failed[0] != "feed_alarm" {
+			t.Errorf("got failures %q, want one of the alarm", failed)
+		}
+		stop()
+	})
+}
+
+// feedDeaf is how long RunFeed leaves a feed alone that cannot listen.
+const feedDeaf = 10 * time.Second
+
 // TestFeedTellsOperator holds that a feed that is lost is an event, that one that is
 // not run is one warning, and that two of one site are a mistake.
 func TestFeedTellsOperator(t *testing.T) {

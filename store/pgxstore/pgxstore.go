@@ -36,13 +36,16 @@ import (
 
 // A Store is a walkin.Store in PostgreSQL. It is safe for concurrent use, in any
 // number of processes.
-type Store struct{ *sqlstore.Store }
+type Store struct {
+	*sqlstore.Store
+	pool *pgxpool.Pool
+}
 
-var _ walkin.Store = (*Store)(nil)
+var _ walkin.FeedStore = (*Store)(nil)
 
 // New returns a store over the app's pool, which it never closes. It does not contact
 // the database. One connection is enough for it: it never takes a second one for the
-// same call.
+// same call. [walkin.Middleware.RunFeed] opens one more, outside of the pool.
 func New(pool *pgxpool.Pool) (*Store, error) {
 	if pool == nil {
 		return nil, errors.New("pgxstore: the pool is nil")
@@ -54,7 +57,7 @@ func New(pool *pgxpool.Pool) (*Store, error) {
 		return nil, fmt.Errorf("pgxstore: %w", err)
 	}
 	runtime.AddCleanup(inner, func(db *sql.DB) { _ = db.Close() }, db) // not the pool
-	return &Store{inner}, nil
+	return &Store{inner, pool}, nil
 }
 
 // Tx returns the transaction that ctx belongs to, for the hooks of walkin.Config. What

@@ -45,7 +45,7 @@ func TestAlarm(t *testing.T) {
 		session := walkin.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
 		quiet, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := s.Persist(t.Context(), user, session)
+		_, err := s.CreateAnonymous(t.Context(), user, session)
 		ok(t, err)
 		if err := feed.Wait(quiet); !errors.Is(err, context.Canceled) {
 			t.Errorf("a first write: got %v, want nothing until the end", err)

@@ -33,7 +33,7 @@ func TestPersistStatements(t *testing.T) {
 					ok(t, err)
 				}
 				counter.reset()
-				created, err := s.Persist(t.Context(), user, session)
+				created, err := s.CreateAnonymous(t.Context(), user, session)
 				if created != want || (err == nil) != want {
 					t.Errorf("got %t, %v, want %t", created, err, want)
 				}

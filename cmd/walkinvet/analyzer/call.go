@@ -62,6 +62,7 @@ func (ev *evaluator) args(list []ast.Expr, spread bool, in *env) (out []value) {
 
 func (ev *evaluator) callFunc(fn *types.Func, call *ast.CallExpr, in *env) []value {
 	recv := ev.receiver(call, in)
+	fn = concrete(fn, recv)
 	sel, _ := ast.Unparen(call.Fun).(*ast.SelectorExpr)
 	if s := fn.Signature(); s.Recv() != nil && sel != nil {
 		t := ev.TypesInfo.TypeOf(sel.X)

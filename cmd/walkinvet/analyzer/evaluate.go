@@ -173,9 +173,23 @@ func (ev *evaluator) selection(e *ast.SelectorExpr, in *env) value {
 		if _, known := recv.(*router); !known && len(sel.Index()) > 1 {
 			recv = ev.field(embedded(sel.Recv(), sel.Index()))
 		}
-		return ev.methodValue(obj, recv, e)
+		return ev.methodValue(concrete(obj, recv), recv, e)
 	}
 	return nil
+}
+
+// concrete returns the method that an interface's stands for, where the value in it is
+// known.
+func concrete(fn *types.Func, recv value) *types.Func {
+	r, ok := recv.(record)
+	if s := fn.Signature().Recv(); !ok || r.named == nil || s == nil || !types.IsInterface(s.Type()) {
+		return fn
+	}
+	obj, _, _ := types.LookupFieldOrMethod(types.NewPointer(r.named), true, fn.Pkg(), fn.Name())
+	if m, ok := obj.(*types.Func); ok {
+		return m.Origin()
+	}
+	return fn
 }
 
 // global is a variable of another package: the mux that net/http serves by default,
@@ -227,6 +241,11 @@ func (ev *evaluator) composite(e *ast.CompositeLit, in *env) value {
 		return list
 	}
 	out := record{named: namedOf(t), fields: map[string]value{}}
+	for f := range s.Fields() { // a list that is not given is empty, whatever other values have
+		if list, ok := types.Unalias(f.Type()).Underlying().(*types.Slice); ok && middlewareLike(list.Elem()) {
+			out.fields[f.Name()] = &listed{}
+		}
+	}
 	for i, elem := range e.Elts {
 		field := (*types.Var)(nil)
 		if kv, ok := elem.(*ast.KeyValueExpr); ok {

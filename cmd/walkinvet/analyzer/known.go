@@ -87,6 +87,8 @@ func isPath(path, want string) bool {
 	return ok && (rest == "" || len(rest) > 2 && rest[:2] == "/v" && strings.Trim(rest[2:], "0123456789") == "")
 }
 
+func isNetHTTP(path string) bool { return path == "net/http" || strings.HasPrefix(path, "net/http/") }
+
 func isFramework(path string) bool {
 	return isPath(path, "github.com/go-chi/chi") || isPath(path, "github.com/gin-gonic/gin") || isPath(path, "github.com/labstack/echo")
 }
@@ -138,6 +140,44 @@ func middlewareLike(t types.Type) bool {
 	s, ok := types.Unalias(t).Underlying().(*types.Signature)
 	return ok && s.Params().Len() == 1 && s.Results().Len() == 1 &&
 		handlerLike(s.Params().At(0).Type()) && handlerLike(s.Results().At(0).Type())
+}
+
+// holdsHandlers reports whether values of a type are or hold handlers, middlewares or
+// routers: a list of them, a struct with one, an interface that handles requests.
+func holdsHandlers(t types.Type, depth int) bool {
+	if handlerLike(t) || middlewareLike(t) {
+		return true
+	} else if depth > 3 {
+		return false
+	}
+	if named := namedOf(t); named != nil && named.Obj().Pkg() != nil {
+		if path := pathOf(named.Obj()); isNetHTTP(path) || isFramework(path) {
+			return false // what they hold is their own
+		}
+	}
+	switch t := types.Unalias(t).Underlying().(type) {
+	case *types.Pointer:
+		return holdsHandlers(t.Elem(), depth)
+	case *types.Slice:
+		return holdsHandlers(t.Elem(), depth+1)
+	case *types.Array:
+		return holdsHandlers(t.Elem(), depth+1)
+	case *types.Map:
+		return holdsHandlers(t.Elem(), depth+1)
+	case *types.Struct:
+		for f := range t.Fields() {
+			if holdsHandlers(f.Type(), depth+1) {
+				return true
+			}
+		}
+	case *types.Interface:
+		for m := range t.Methods() {
+			if s := m.Signature(); isHandlerSignature(s) || s.Results().Len() == 1 && handlerLike(s.Results().At(0).Type()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // unsafeMethods are those that RFC 9110 does not call safe and that forms and

@@ -110,8 +110,8 @@ func (p *pkg) writes(call *ast.CallExpr, depth int) types.Object {
 		if w := p.response(sel.X); w != nil {
 			return p.methodWrites(w, fn.Name())
 		}
-		// json.NewEncoder(w).Encode(v)
-		if inner, ok := ast.Unparen(sel.X).(*ast.CallExpr); ok && fn.Name() == "Encode" && len(inner.Args) == 1 {
+		// json.NewEncoder(w).Encode(v), http.NewResponseController(w).Flush()
+		if inner, ok := ast.Unparen(sel.X).(*ast.CallExpr); ok && (fn.Name() == "Encode" || fn.Name() == "Flush") && len(inner.Args) == 1 {
 			return p.response(inner.Args[0])
 		}
 	}
@@ -152,6 +152,9 @@ func (p *pkg) alwaysWrites(decl *ast.FuncDecl, i, depth int) bool {
 	}
 	for _, stmt := range decl.Body.List {
 		var call ast.Expr
+		if branch, ok := stmt.(*ast.IfStmt); ok {
+			stmt = branch.Init // if err := page.Execute(w, data); err != nil
+		}
 		switch s := stmt.(type) {
 		case *ast.ExprStmt:
 			call = s.X

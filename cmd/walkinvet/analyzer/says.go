@@ -20,9 +20,10 @@ type says struct {
 	Refuses bool // answers 401 or 403
 	Answers bool // redirects, refuses or ends the request in another way
 	Acts    bool // works for an unsafe method
+	Leaves  bool // returns from a branch without handing the request on
 	Loses   bool // returns claims without what tells whether there are any
 
-	gates, asks, refuses, answers token.Pos
+	gates, asks, refuses, answers, leaves token.Pos
 }
 
 func first(at *token.Pos, pos token.Pos) bool {
@@ -46,7 +47,8 @@ func (s says) decides() bool { return s.Gates || s.Asks || s.Refuses }
 // calls. It looks at what comes before next: what comes after that is error handling.
 func (s says) guards(next token.Pos) bool {
 	before := func(said bool, at token.Pos) bool { return said && (!next.IsValid() || at < next) }
-	return before(s.Gates, s.gates) || before(s.Refuses, s.refuses) || before(s.Asks, s.asks) && before(s.Answers, s.answers)
+	return before(s.Gates, s.gates) || before(s.Refuses, s.refuses) ||
+		before(s.Asks, s.asks) && (before(s.Answers, s.answers) || before(s.Leaves, s.leaves))
 }
 
 // saysOf returns what a *ast.FuncDecl or *ast.FuncLit says; functions that call each
@@ -119,8 +121,40 @@ func (s *scanner) visit(n ast.Node) bool {
 		}
 	case *ast.BlockStmt:
 		s.afterGET(n)
+	case *ast.IfStmt:
+		s.leaving(n)
 	}
 	return true
+}
+
+// leaving notes a branch that ends the request. One of gin's goes on unless it calls
+// Abort.
+func (s *scanner) leaving(branch *ast.IfStmt) {
+	list := branch.Body.List
+	if len(list) == 0 {
+		return
+	}
+	if _, ok := list[len(list)-1].(*ast.ReturnStmt); !ok {
+		return
+	}
+	handsOn := false
+	ast.Inspect(branch.Body, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			_, declared := typeutil.Callee(s.TypesInfo, call).(*types.Func) // not next, but what answers
+			handsOn = handsOn || !declared && handlerLike(s.TypesInfo.TypeOf(call.Fun))
+		}
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			handsOn = handsOn || sel.Sel.Name == "ServeHTTP"
+		}
+		if e, ok := n.(ast.Expr); ok {
+			t := namedOf(s.TypesInfo.TypeOf(e))
+			handsOn = handsOn || t != nil && t.Obj().Name() == "Context" && isPath(pathOf(t.Obj()), "github.com/gin-gonic/gin")
+		}
+		return !handsOn
+	})
+	if !handsOn {
+		s.Leaves = first(&s.leaves, list[len(list)-1].Pos())
+	}
 }
 
 // afterGET finds a handler that answers GET first, and does something for all other

@@ -75,11 +75,31 @@ func (s *literals) check(n ast.Node) bool {
 			}
 		}
 	case *ast.CallExpr:
-		if call, name := s.ourCall(n); name == "ParseJWKS" && len(call.Args) == 1 && s.isLiteral(call.Args[0], nil) {
-			s.report(call.Pos(), "secret", "a key is in the source, where it never changes and everybody with the source has it: read it from a file or the environment")
-		}
+		s.arguments(n)
 	}
 	return true
+}
+
+const inSource = " is in the source, where it never changes and everybody with the source has it: read it from a file or the environment"
+
+// arguments checks what walkin's functions are called with.
+func (s *literals) arguments(call *ast.CallExpr) {
+	fn, ok := typeutil.Callee(s.TypesInfo, call).(*types.Func)
+	if !ok {
+		return
+	} else if _, ours := roomOf(pathOf(fn)); !ours {
+		return
+	}
+	params := fn.Signature().Params()
+	for i, arg := range call.Args {
+		switch {
+		case i >= params.Len() || !s.isLiteral(arg, nil):
+		case fn.Name() == "ParseJWKS":
+			s.report(call.Pos(), "secret", "a key"+inSource)
+		case strings.HasSuffix(strings.ToLower(params.At(i).Name()), "secret"):
+			s.report(call.Pos(), "secret", "a secret"+inSource)
+		}
+	}
 }
 
 func (s *literals) field(name string, e ast.Expr, pos token.Pos) {
@@ -88,9 +108,9 @@ func (s *literals) field(name string, e ast.Expr, pos token.Pos) {
 		if v := s.TypesInfo.Types[e].Value; v != nil && v.Kind() == constant.Bool && constant.BoolVal(v) {
 			s.report(pos, "insecure", "Insecure is a constant, so production sets cookies that anybody on the way can take, too: make it a setting")
 		}
-	case "Secret", "Key", "Keys", "OldKeys", "ClientSecret":
+	case "Secret", "Key", "Keys", "OldKeys", "AnonymousKeys", "SecretKeys", "ClientSecret":
 		if s.isLiteral(e, nil) {
-			s.report(pos, "secret", "a secret is in the source, where it never changes and everybody with the source has it: read it from a file or the environment")
+			s.report(pos, "secret", "a secret"+inSource)
 		}
 	}
 }

@@ -187,9 +187,9 @@ func (p *pkg) findRelevant() {
 			continue
 		}
 		s := p.TypesInfo.Defs[decl.Name].(*types.Func).Signature()
-		for v := range s.Results().Variables() {
-			if handlerLike(v.Type()) || middlewareLike(v.Type()) {
-				p.relevant[decl] = true
+		for _, list := range []*types.Tuple{s.Results(), s.Params()} {
+			for v := range list.Variables() {
+				p.relevant[decl] = p.relevant[decl] || holdsHandlers(v.Type(), 0)
 			}
 		}
 		ast.Inspect(decl.Body, func(n ast.Node) bool {

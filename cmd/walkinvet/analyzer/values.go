@@ -142,7 +142,8 @@ func (ev *evaluator) externalNode(fn *types.Func, pos token.Pos) *node {
 	if room, ours := roomOf(pathOf(fn)); ours && room != "internal" {
 		return wrap(own, pos)
 	}
-	if said, ok := ev.saysOfFunc(fn); ok {
+	// What is behind a ReverseProxy asks for itself.
+	if said, ok := ev.saysOfFunc(fn); ok && !isNetHTTP(pathOf(fn)) {
 		n := wrap(code, pos)
 		n.Says = said
 		return n

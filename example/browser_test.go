@@ -114,6 +114,7 @@ func TestChromium(t *testing.T) {
 	t.Run("walk without scripts", func(t *testing.T) { t.Parallel(); walk(t, chromium, false) })
 	t.Run("passkey", func(t *testing.T) { t.Parallel(); passkeys(t, chromium) })
 	t.Run("overtaken by a crowd", func(t *testing.T) { t.Parallel(); overtaken(t, chromium) })
+	t.Run("operator", func(t *testing.T) { t.Parallel(); operator(t, chromium) })
 	t.Run("looks", func(t *testing.T) { t.Parallel(); margin(t, chromium) })
 }
 
@@ -132,7 +133,7 @@ func walk(t *testing.T, engine browser.Engine, scripts bool) {
 
 	ann := newTab()
 	ann.open("/")
-	ann.sees("Write it in the margin", "You are Guest")
+	ann.sees("Write it in the margin", "Your user ID")
 	ann.write("A word I keep forgetting")
 	ann.sees("only this browser opens your 1 note")
 	guest := ann.whoami()

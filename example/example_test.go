@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 // A host is a Margin that runs, on a name as passkeys need one.
 type host struct {
 	*httptest.Server
+	site *site
 	URL  string
 	mail *mailbox
 }
@@ -52,11 +53,11 @@ func newHost(t *testing.T, cfg config) *host {
 	t.Helper()
 	h := newUnstarted(t)
 	cfg.file, cfg.url, cfg.mail = filepath.Join(t.TempDir(), "notes.db"), h.URL, h.mail
-	handler, db, err := open(t.Context(), cfg)
+	site, db, err := open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Config.Handler = handler
+	h.site, h.Config.Handler = site, site
 	h.Start()
 	t.Cleanup(func() {
 		h.Close()
@@ -404,7 +405,7 @@ func TestRoutes(t *testing.T) {
 		{"front page, nobody", nobody(), "GET", "/", nil, 200, "", "Write it in the margin"},
 		{"front page, guest", guest, "GET", "/", nil, 200, "", "only this browser opens your 1 note"},
 		{"front page, permanent", permanent, "GET", "/", nil, 200, "", "Signed in as <b>bob@example.com</b>"},
-		{"front page, first visit of a browser", newBrowser(t, server), "GET", "/", nil, 200, "", "You are <b>Guest "},
+		{"front page, first visit of a browser", newBrowser(t, server), "GET", "/", nil, 200, "", "Your user ID: <code>"},
 		{"another page", guest, "GET", "/elsewhere", nil, 404, "", "Nothing is written here"},
 		{"another method", guest, "DELETE", "/notes", nil, 404, "", ""},
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,9 @@ func (l *look) see(name string) {
 			for _, finding := range l.Axe() {
 				l.T.Errorf("%s: axe: %s", where, finding)
 			}
+		}
+		if size := browser.Eval[int](l.Page, "document.documentElement.outerHTML.length"); size > 40<<10 {
+			l.T.Errorf("%s: the page has %d characters", where, size)
 		}
 		l.shoot(fmt.Sprintf("%02d-%s", l.seen, name), view)
 	}
@@ -315,14 +319,14 @@ func lookAround(site *plain, newLook func(name string) *look) {
 	if err := site.promote(bob); err != nil {
 		l.T.Fatal(err)
 	}
-	l.open("/admin/")
-	l.see("admin")
-	l.open("/admin/users")
-	l.see("admin-users")
-	l.open("/admin/users?q=nothing")
-	l.see("admin-none")
-	l.open("/admin/users")
+	site.addHostile()
+	for name, page := range map[string]string{"admin": "", "admin-users": "users", "admin-none": "users?q=nothing", "admin-search": "users?q=" + url.QueryEscape(hostile)} {
+		l.open("/admin/" + page)
+		l.see(name)
+	}
+	l.open("/admin/users?q=" + url.QueryEscape(hostile))
 	l.press("table.users tbody tr:last-child a")
+	l.sees(hostile)
 	l.see("admin-user")
 	l.open("/account/sign-out")
 	l.see("sign-out")

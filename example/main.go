@@ -28,6 +28,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/admin"
 	"github.com/walkin-go/walkin/challenge"
 	"github.com/walkin-go/walkin/credential/code"
 	"github.com/walkin-go/walkin/credential/oidc"
@@ -46,6 +47,7 @@ func main() {
 	flag.StringVar(&cfg.file, "db", "walkin-example.db", "SQLite `file`; it is made when it is not there")
 	flag.StringVar(&cfg.url, "url", "", "`URL` of the site; http://localhost with the port when empty")
 	flag.BoolVar(&cfg.crowded, "crowded", false, "behave as on a crowded network: from the third new writer on, a browser proves that it works for it")
+	flag.StringVar(&cfg.admin, "admin", "", "e-mail `address` of who may see /admin/, once they have an account with it")
 	flag.Parse()
 	cfg.mail = os.Stdout
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -61,6 +63,7 @@ type config struct {
 	file    string    // of the database
 	url     string    // without a path: "http://localhost:8080"
 	crowded bool      // one network may have two new users, and works for more
+	admin   string    // the address of the operator; empty is none
 	mail    io.Writer // where mail is written to instead of being sent
 }
 
@@ -96,6 +99,16 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		newUsers = limit.Limit{Count: 2, Per: time.Hour}
 	}
 
+	// Whoever has proven this address sees /admin/, and Margin as its users do.
+	isOperator := func(ctx context.Context, id uuid.UUID) (bool, error) {
+		identity, err := store.Identity(ctx, "email", strings.ToLower(cfg.admin))
+		if errors.Is(err, walkin.ErrNotFound) {
+			return false, nil // also without an address
+		}
+		return err == nil && identity.UserID == id, err
+	}
+	var counters admin.Counters
+
 	// One middleware, and every visitor has a user ID. It is the same after a sign-up.
 	wk, err := walkin.New(walkin.Config{
 		Keys:    keys,
@@ -114,11 +127,16 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 				// A visitor wrote here, and then signed in to an account that they had.
 				return s.notes.move(ctx, c.AnonymousID, c.UserID)
 			},
+			OnExport: func(ctx context.Context, id uuid.UUID) (any, error) { return s.notes.of(ctx, id) },
 		},
-		NewUsers: walkin.NewUsers{Limit: newUsers},
-		Texts:    pages.Languages(),
-		OnRefuse: s.refused, // gives back what they wrote
-		OnEvent:  event,
+		NewUsers:      walkin.NewUsers{Limit: newUsers},
+		Impersonation: walkin.Impersonation{IsOperator: isOperator},
+		Texts:         pages.Languages(),
+		OnRefuse:      s.refused, // gives back what they wrote
+		OnEvent: func(ctx context.Context, e walkin.Event) {
+			counters.OnEvent(ctx, e)
+			event(ctx, e)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -170,7 +188,6 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		Name: "Margin", URL: cfg.url, SignUpPath: "/upgrade", SignInPath: "/signin", SignOutPath: "/signout",
 		Password: passwords, Code: codes, Passkeys: passkeys, Providers: providers,
 		Mail: mail, Device: pages.Device, Frame: s.frame, Lead: s.lead,
-		Export: func(ctx context.Context, id uuid.UUID) (any, error) { return s.notes.of(ctx, id) },
 	})
 	if err != nil {
 		return nil, err
@@ -189,11 +206,18 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 		return nil, err
 	}
 
+	screen, err := admin.New(wk, admin.Config{Counters: &counters, Impersonate: true,
+		May: func(ctx context.Context, c walkin.Claims) (bool, error) { return isOperator(ctx, c.UserID) }})
+	if err != nil {
+		return nil, err
+	}
+
 	user, permanent := wk.RequireUser(), wk.RequirePermanent()
 	mux := http.NewServeMux()
 	for _, path := range []string{"/account/", "/upgrade", "/upgrade/", "/signin", "/signin/", "/signout"} {
 		mux.Handle(path, s.accounts)
 	}
+	mux.Handle("/admin/", screen)
 	mux.Handle("GET /{$}", s.page(s.home))
 	mux.Handle("POST /notes", s.page(s.addNote))
 	mux.Handle("GET /p/{id}", s.page(s.publicNote))

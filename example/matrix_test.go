@@ -10,8 +10,9 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestMatrix asks every route that main.go names for every kind of visitor.
-func TestMatrix(t *testing.T) {
+// routes are those that main.go names, and those of package pages as main.go mounts it.
+func routes(t *testing.T) []string {
+	t.Helper()
 	source, err := os.ReadFile("main.go")
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +21,6 @@ func TestMatrix(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\bmux\.Handle(?:Func)?\("([^"]+)"`).FindAllStringSubmatch(string(source), -1) {
 		routes = append(routes, m[1])
 	}
-	// And those of package pages, as main.go mounts it.
 	routes = append(routes,
 		"GET /upgrade", "POST /upgrade", "GET /upgrade/code", "POST /upgrade/code", "GET /signin", "POST /signin", "POST /signin/send",
 		"GET /signin/code", "POST /signin/code", "GET /signout", "POST /signout", "GET /account/", "GET /account/connect", "GET /account/code", "POST /account/code",
@@ -30,11 +30,16 @@ func TestMatrix(t *testing.T) {
 	if len(routes) < 40 {
 		t.Fatalf("got %q: main.go mounts its routes in another way", routes)
 	}
+	return routes
+}
+
+// TestMatrix asks every route for every kind of visitor.
+func TestMatrix(t *testing.T) {
 	site, db, err := open(t.Context(), config{file: filepath.Join(t.TempDir(), "notes.db"), url: "https://app.example", mail: new(bytes.Buffer)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	walkintest.Matrix{Middleware: site.wk, Handler: site, Routes: routes, File: "testdata/matrix.txt",
+	walkintest.Matrix{Middleware: site.wk, Handler: site, Routes: routes(t), File: "testdata/matrix.txt",
 		Values: map[string]string{"file": "style.css"}}.Test(t)
 }

@@ -210,3 +210,23 @@ func (p *plain) promote(address string) error {
 	p.operator = identity.UserID
 	return nil
 }
+
+// hostile is a name that must stay a text. The console says so where a part of it is
+// taken for something else.
+const hostile = `"><script src="/x"></script><img src=x onerror=alert(1)>' {{.}}`
+
+func (p *plain) addHostile() {
+	p.t.Helper()
+	now := time.Now()
+	user := walkin.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: now, SeenAt: now}
+	err := p.store.CreateUser(p.t.Context(), user)
+	if err == nil {
+		err = p.store.CreateIdentity(p.t.Context(), walkin.Identity{Provider: hostile, Subject: hostile, UserID: user.ID, CreatedAt: now})
+	}
+	if err == nil {
+		err = p.wk.Ban(p.t.Context(), user.ID, walkin.Ban{Reason: hostile})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}

@@ -52,13 +52,15 @@ type view struct {
 	ReturnTo string // where the head's links to the forms lead back to
 	Data     any
 
+	Banner      template.HTML // for an operator who sees Margin as this user
 	RenderedFor template.HTML // a hidden field, for forms that must not be filed under the next user
 	Account     *pages.Page   // a page of package pages, in this frame
 }
 
 // A visitor is what every page says of who is looking at it.
 type visitor struct {
-	Name      string // "Guest 7f3a" or the name of a member; empty without a user
+	ID        string // empty without a user
+	Name      string // of a member
 	Permanent bool
 	Notes     int
 }
@@ -73,8 +75,7 @@ func (s *site) visitor(r *http.Request) (v visitor, err error) {
 	}
 	id := c.UserID.String()
 	end := id[len(id)-4:] // the beginning is the time
-	if c.Anonymous {
-		v.Name = "Guest " + end
+	if v.ID = id; c.Anonymous {
 		return v, nil
 	}
 	v.Permanent = true
@@ -106,7 +107,7 @@ func (s *site) frame(w io.Writer, r *http.Request, page pages.Page) error {
 	if err != nil {
 		who = visitor{} // the database may be why the page is shown
 	}
-	return templates["account"].ExecuteTemplate(w, "layout", view{Visitor: who, Account: &page})
+	return templates["account"].ExecuteTemplate(w, "layout", view{Visitor: who, Account: &page, Banner: template.HTML(s.wk.ImpersonationBanner(r))})
 }
 
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
@@ -114,7 +115,7 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	if err != nil {
 		return err
 	}
-	v := view{Visitor: who, Data: data, Notice: s.accounts.Notice(w, r), RenderedFor: template.HTML(s.wk.RenderedForField(r))}
+	v := view{Visitor: who, Data: data, Banner: template.HTML(s.wk.ImpersonationBanner(r)), Notice: s.accounts.Notice(w, r), RenderedFor: template.HTML(s.wk.RenderedForField(r))}
 	if status == http.StatusOK && (name == "home" || name == "public") {
 		v.ReturnTo = r.URL.EscapedPath()
 	}
@@ -155,7 +156,7 @@ func (s *site) refused(w http.ResponseWriter, r *http.Request, refusal *walkin.R
 		return
 	}
 	// Without a look at the visitor's notes: the database may be the reason.
-	if err := write(w, refusal.Status, "message", view{Data: message{
+	if err := write(w, refusal.Status, "message", view{Banner: template.HTML(s.wk.ImpersonationBanner(r)), Data: message{
 		Title:   "This did not work",
 		Message: refusal.Message,
 		Text:    r.PostForm.Get("text"), // of a note that was not kept

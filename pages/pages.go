@@ -25,8 +25,8 @@
 //
 // # What it does not do
 //
-// It knows nothing of what the app stores about its users. Config.Export adds that to
-// the download, and foreign keys or walkin's hooks delete it. No page shows in a frame
+// It knows nothing of what the app stores about its users. The hook OnExport of
+// walkin.Config adds that to the download, and foreign keys or other hooks delete it. No page shows in a frame
 // of another site, unless Config.FrameAncestors allows it. It does not recover an
 // account whose only sign-in method is lost.
 package pages
@@ -43,8 +43,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/response"
@@ -134,10 +132,6 @@ type Config struct {
 	// "phone", "tablet", "computer", or words of the app's own. [Device] is one. Nil
 	// keeps nothing about browsers.
 	Device func(*http.Request) string
-
-	// Export returns what the app stores about a user, for their download: anything
-	// that encoding/json takes. Nil adds nothing to what walkin stores.
-	Export func(ctx context.Context, userID uuid.UUID) (any, error)
 
 	// Lead returns words of the site's own for the head of a page, "signup", "signin"
 	// or "signout", such as what an account is needed for, or what a visitor without

@@ -6,6 +6,7 @@ import "github.com/walkin-go/walkin/internal/request"
 // user, or store that user. It changes nothing.
 type admission struct {
 	*shared
-	verifier *verifier
-	site     request.Site
+	verifier     *verifier
+	site         request.Site
+	firstCookies *firstCookies
 }

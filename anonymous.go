@@ -70,6 +70,9 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		if refusal := m.admission.writeRefusal(v, r); refusal != nil {
 			return Claims{}, refusal
 		}
+		if refusal := m.admission.noCookie(v, r); refusal != nil {
+			return Claims{}, refusal
+		}
 	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.status, byApp); reason != "" {
 		return Claims{}, m.admission.noUser(v, reason)
 	} else if v.reason() == "expired" && !m.health.isExpired(r) {
@@ -128,6 +131,8 @@ func (a *admission) noUser(v *visit, reason string) *Refusal {
 		return refusalOf(v.more().err)
 	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
 		return foreignRequest(reason)
+	case reason == reasonNoCookie:
+		return withoutCookie()
 	case v.reason() != "":
 		reason = v.reason()
 	}
@@ -430,6 +435,10 @@ func (a *admission) mintRefusal(r *http.Request, f request.Facts, s tokenStatus,
 		reason = a.visitMintRefusal(f, s, by)
 	default:
 		reason = "method"
+	}
+	stores := f.Method == request.Write || by == byApp || a.cfg.NewUsers.PersistOnMint
+	if reason == "" && s == absent && stores && a.keepsNoCookie(r, f) {
+		reason = reasonNoCookie
 	}
 	if reason == "" && a.cfg.NewUsers.IsBot(r) {
 		reason = "bot"

@@ -21,6 +21,7 @@ var codes = map[string]string{
 	"new_user_limit":        "new_user_limit",
 	"quota":                 "quota",
 	"nothing_kept":          "nothing_kept",
+	reasonNoCookie:          "no_cookie",
 	"banned":                "banned",
 	"impersonation":         "impersonation", "impersonation_read_only": "impersonation", "impersonation_upgrade": "impersonation",
 	"impersonation_bearer": "impersonation", "impersonation_over": "impersonation_over",

@@ -41,6 +41,8 @@ func (m *Middleware) StartFlow(w http.ResponseWriter, r *http.Request) (string, 
 		return "", safeMethod()
 	case m.admission.writeRefusal(v, r) != nil:
 		return "", m.admission.writeRefusal(v, r)
+	case m.admission.noCookie(v, r) != nil:
+		return "", m.admission.noCookie(v, r)
 	case v.status == unreachable:
 		return "", storeDown(nil)
 	case v.status == conflicting:
@@ -76,6 +78,9 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	v := m.verifier.visit(w, r)
 	f := m.admission.facts(v, r)
 	_, has := m.cookies.flowValue(r)
+	if !has && v.claims.Load() == nil {
+		m.admission.firstCookies.gave(r, f, m.admission.asked(r).Path, m.clock())
+	}
 	switch {
 	case has, v.withoutCookies, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
 		show(w)

@@ -113,6 +113,10 @@ func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http
 				m.Refuse(w, r, refusal)
 				return
 			}
+			if refusal := m.admission.noCookie(m.verifier.visit(w, r), r); refusal != nil {
+				m.RefuseForm(w, r, refusal, page)
+				return
+			}
 			if v := m.verifier.visit(w, r); visitFrom(r.Context()) != v {
 				r = request.With(v, r) // for the credential, outside of Handler, and for IssuedToken
 				defer v.end()

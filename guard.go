@@ -217,6 +217,8 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.Paths.SignIn}
 	if v != nil && v.status == conflicting {
 		return m.admission.twoUsers()
+	} else if v != nil && m.admission.noCookie(v, r) != nil {
+		return m.admission.noCookie(v, r)
 	} else if v != nil && v.status == suspended {
 		return refusalOf(v.more().err)
 	} else if v != nil && v.reason() != "" {
@@ -319,6 +321,9 @@ func (e *Refusal) Location(r *http.Request) string {
 func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
 	response.NoStore(w.Header(), "no-store")
+	if refusal.Reason == reasonNoCookie {
+		m.refusedNoCookie(w, r)
+	}
 	if refusal.Reason == reasonSafeMethod {
 		w.Header().Set("Allow", http.MethodPost) // RFC 9110 §15.5.6 wants one
 	}

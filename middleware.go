@@ -71,7 +71,7 @@ func New(cfg Config) (*Middleware, error) {
 	m.verifier = &verifier{shared: s, health: m.health, cache: tokencache.New[entry](cfg.CacheSize), unknownKeys: unknownKeys{seed: maphash.MakeSeed()}}
 	m.issuer = &issuer{shared: s, health: m.health, verifier: m.verifier}
 	m.data = &dataCarrier{shared: s}
-	m.admission = &admission{shared: s, verifier: m.verifier, site: newSite(cfg, keys)}
+	m.admission = &admission{shared: s, verifier: m.verifier, site: newSite(cfg, keys), firstCookies: newFirstCookies(m.ClientAddr)}
 	return m, nil
 }
 
@@ -175,6 +175,9 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	next.ServeHTTP(p.Wrapped(), r)
 	p.Finish(r.Context())
 	done = true
+	if f.status == absent && cookies != nil && !p.Withheld() {
+		m.admission.firstCookies.gave(outer, facts, m.admission.asked(outer).Path, m.clock())
+	}
 }
 
 // returned returns the request of a visitor whose token is known, with their

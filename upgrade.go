@@ -146,6 +146,8 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", safeMethod()
 	case m.admission.writeRefusal(v, r) != nil:
 		return "", m.admission.writeRefusal(v, r)
+	case m.admission.noCookie(v, r) != nil:
+		return "", m.admission.noCookie(v, r)
 	case v.status == unreachable, v.unsure:
 		return "", storeDown(nil)
 	case v.status == conflicting:

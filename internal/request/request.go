@@ -404,6 +404,11 @@ func Library(h http.Header) HypermediaLibrary {
 	return NoLibrary
 }
 
+// HasNoCookies reports whether a browser sent no cookie at all, whosever, and no bearer.
+func HasNoCookies(h http.Header) bool {
+	return len(h["Cookie"]) == 0 && len(h["Authorization"]) == 0 && WantsPage(h)
+}
+
 // IsMachinePath reports whether machines ask for a path. Health checks have names that
 // people's pages have as well. So where a browser asks, they are ordinary pages.
 func IsMachinePath(path string, browser bool) bool {

@@ -1,0 +1,113 @@
+package walkin
+
+import (
+	"crypto/rand"
+	"hash/maphash"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/texts"
+)
+
+const (
+	reasonNoCookie  = "no_cookie"
+	firstCookiesFor = 15 * time.Minute
+	maxFirstCookies = 2048 // pages; twice as many are kept
+)
+
+// firstCookies remembers which pages came to which browser with its first cookie, by
+// address and User-Agent. A form of such a page that comes without any cookie comes
+// from a browser that keeps none: each of its requests would be a new visitor's, and
+// nothing that it is told would last.
+type firstCookies struct {
+	seed    maphash.Seed
+	address func(*http.Request) netip.Addr
+	told    atomic.Bool // the operator was
+
+	mu          sync.Mutex
+	recent, old map[uint64]int64 // when, by clock
+}
+
+func newFirstCookies(address func(*http.Request) netip.Addr) *firstCookies {
+	return &firstCookies{seed: maphash.MakeSeed(), address: address, recent: map[uint64]int64{}}
+}
+
+func (k *firstCookies) key(r *http.Request, path string) uint64 {
+	return maphash.String(k.seed, k.address(r).String()+"\x00"+r.UserAgent()+"\x00"+path)
+}
+
+// gave notes that a page came with a cookie, if the browser sent none of any kind: one
+// that sends the cookies of others keeps ours, too.
+func (k *firstCookies) gave(r *http.Request, f request.Facts, path string, now int64) {
+	if f.Method != request.Get || f.Shape != request.Page || len(r.Header["Cookie"]) > 0 {
+		return
+	}
+	key := k.key(r, path)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.recent) >= maxFirstCookies {
+		k.old, k.recent = k.recent, map[uint64]int64{}
+	}
+	k.recent[key] = now
+}
+
+func (k *firstCookies) gaveLately(key uint64, now int64) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at, ok := k.recent[key]
+	if !ok {
+		at, ok = k.old[key]
+	}
+	return ok && now-at < int64(firstCookiesFor)
+}
+
+// keepsNoCookie reports whether a form was sent, or a link followed, by a browser that
+// keeps no cookies. It
+// may be wrong, as for a tab whose browser has just forgotten all cookies. So what
+// follows is small: the request gets no new user, whoever needs one is told to allow
+// cookies and to try again, and that answer carries one. A browser that brings it back
+// is believed. Whoever shares address, browser and page with one that keeps none has a
+// cookie of that page. Calls of scripts pass: their pages may be another cache's.
+func (a *admission) keepsNoCookie(r *http.Request, f request.Facts) bool {
+	if f.Shape != request.Page || !request.HasNoCookies(r.Header) {
+		return false
+	}
+	if f.Method != request.Write && header(r, "Sec-Fetch-Site") != "same-origin" {
+		return false // typed, or a link from elsewhere
+	}
+	from, err := url.Parse(header(r, "Referer"))
+	return err == nil && from.Host == r.Host && a.firstCookies.gaveLately(a.firstCookies.key(r, from.Path), a.clock())
+}
+
+// noCookie refuses a form of a browser that keeps no cookies, where it needs a user.
+func (a *admission) noCookie(v *visit, r *http.Request) *Refusal {
+	if a.keepsNoCookie(r, a.facts(v, r)) {
+		return withoutCookie()
+	}
+	return nil
+}
+
+func withoutCookie() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: reasonNoCookie, Text: texts.Of("error.no_cookie")}
+}
+
+// refusedNoCookie sets the cookie that the next try is told by, and tells the operator,
+// once: one visitor has switched cookies off, or no visitor's browser takes them.
+func (m *Middleware) refusedNoCookie(w http.ResponseWriter, r *http.Request) {
+	if v := m.verifier.visit(w, r); !v.begun() && !v.withoutCookies {
+		if _, has := m.cookies.flowValue(r); !has {
+			m.setCookies(w, v, m.cookies.flow(rand.Text()))
+		}
+	}
+	if m.admission.firstCookies.told.CompareAndSwap(false, true) {
+		m.log.Warn("walkin: a browser does not send back the cookies that this site sets: its visitor blocks them, or something between browser and site removes Set-Cookie or Cookie",
+			slog.String("cookie", m.cookies.anonymous))
+		m.emit(r, Event{Outcome: Failed, Reason: "cookies_blocked"})
+	}
+}

@@ -44,10 +44,11 @@ staticcheck:
 	@echo "== staticcheck"
 	@$(GO) tool staticcheck work
 
-# What walkin's own linter says of the example.
+# What walkin's own linters say of the examples: routes, policies, and who reaches what.
 lint:
 	@echo "== walkinvet"
-	@$(GO) run ./cmd/walkinvet ./example/...
+	@$(GO) run ./cmd/walkinvet ./example/... ./example/forum
+	@$(GO) test -count=1 -run '^TestLint$$|^TestMatrix$$' ./example ./example/forum
 
 promises:
 	@echo "== docs/promises.md"

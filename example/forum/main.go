@@ -94,7 +94,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	site, key := "http://localhost:"+port, "sb_publishable_"+rand.Text()
-	handler, err := build(ctx, db, s, site, key)
+	_, handler, err := build(ctx, db, s, site, key)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -116,25 +116,25 @@ func run(ctx context.Context, s settings) error {
 }
 
 // build makes the app: tables, walkin, the endpoint, the stand-in and the page.
-func build(ctx context.Context, db *sql.DB, s settings, site, key string) (http.Handler, error) {
+func build(ctx context.Context, db *sql.DB, s settings, site, key string) (*walkin.Middleware, http.Handler, error) {
 	store, err := sqlstore.New(sqlstore.Config{DB: db, Dialect: sqlstore.PostgreSQL})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	profiles := supabasewalkin.SQL(db, supabasewalkin.PostgreSQL, sqlstore.Tx)
 	if err := errors.Join(store.Migrate(ctx), profiles.Migrate(ctx)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, text := range []string{rls.InstallSQL, schema} {
 		if _, err := db.ExecContext(ctx, text); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	// A key for this run. A site reads walkin.KeyFileES256, so that its visitors
 	// outlive it; supabase-js verifies no Ed25519.
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	wk, err := walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Private: private}}, Store: store, Tokens: walkin.Tokens{Audience: "authenticated"}, NewUsers: walkin.NewUsers{
@@ -142,16 +142,16 @@ func build(ctx context.Context, db *sql.DB, s settings, site, key string) (http.
 			Limit: limit.Limit{Count: 1000, Per: time.Hour}, // all of a demo's visitors have one address
 		},
 		Cookies: walkin.Cookies{
-			Insecure: true, // http on localhost
+			Insecure: true, //walkin:allow the demo runs on localhost, over http
 		},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	passwords, err := password.New(wk, password.Config{Proven: true})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	auth, err := supabasewalkin.New(wk, supabasewalkin.Config{
 		URL: site + "/auth/v1", SiteURL: site + "/", Profiles: profiles, PublishableKeys: []string{key},
@@ -159,7 +159,7 @@ func build(ctx context.Context, db *sql.DB, s settings, site, key string) (http.
 		ManualLinking: true, Autoconfirm: s.autoconfirm,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/auth/v1/", http.StripPrefix("/auth/v1", auth))
@@ -171,7 +171,7 @@ func build(ctx context.Context, db *sql.DB, s settings, site, key string) (http.
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_ = page.Execute(w, map[string]any{"URL": site, "Key": key, "Missing": err != nil})
 	})
-	return mux, nil
+	return wk, mux, nil
 }
 
 // send prints a message in place of sending it.

@@ -167,6 +167,10 @@ func (ev *evaluator) callValue(fun value, call *ast.CallExpr, in *env) []value {
 	return nil
 }
 
+// takesIn reports whether a method of Middleware's says who sends a request:
+// WithoutCookies is in place of Handler.
+func takesIn(name string) bool { return name == "Handler" || name == "WithoutCookies" }
+
 // callOurs is a call of walkin's own: known by name and type.
 func (ev *evaluator) callOurs(room string, fn *types.Func, call *ast.CallExpr, in *env) value {
 	args := ev.args(call.Args, call.Ellipsis.IsValid(), in)
@@ -179,7 +183,7 @@ func (ev *evaluator) callOurs(room string, fn *types.Func, call *ast.CallExpr, i
 	node := func() *node { return ev.asNode(args[0], ev.TypesInfo.TypeOf(call.Args[0]), call.Args[0]) }
 	t := ev.TypesInfo.TypeOf(call)
 	switch {
-	case room == "" && name == "Handler" && len(args) == 1:
+	case room == "" && takesIn(name) && len(args) == 1:
 		n := wrap(site, call.Pos(), node())
 		ev.roots = append(ev.roots, n)
 		return n
@@ -193,7 +197,7 @@ func (ev *evaluator) callOurs(room string, fn *types.Func, call *ast.CallExpr, i
 		return node()
 	case middlewareLike(t):
 		return middleware{around(pass)}
-	case middlewareLike(fn.Type()) && len(args) == 1: // WithoutCookies
+	case middlewareLike(fn.Type()) && len(args) == 1:
 		return wrap(pass, call.Pos(), node())
 	case handlerLike(t):
 		return wrap(own, call.Pos())

@@ -213,7 +213,7 @@ func (ev *evaluator) methodValue(fn *types.Func, recv value, at ast.Node) value 
 		return ev.function(fn, recv)
 	}
 	switch {
-	case room == "" && fn.Name() == "Handler":
+	case room == "" && takesIn(fn.Name()):
 		return middleware{wrap(site, at.Pos(), wrap(hole, token.NoPos))}
 	case middlewareLike(fn.Type()):
 		return middleware{wrap(pass, at.Pos(), wrap(hole, token.NoPos))}

@@ -134,10 +134,10 @@ func TestLeaves(t *testing.T) {
 
 // TestRoomsImportTheRoot holds that a store, a credential or another package of ours
 // imports the root and the leaf limit, and never a package beside it: an app that takes
-// one gets that one. The example, the commands and the benchmarks are apps, and import
-// like them.
+// one gets that one. The example, the commands, the benchmarks and the programs of the
+// docs are apps, and import like them.
 func TestRoomsImportTheRoot(t *testing.T) {
-	apps := []string{"example", "bench", "cmd"}
+	apps := []string{"example", "bench", "cmd", "docs"}
 	also := map[string][]string{
 		"store/storetest":      {"walkintest"},      // the suite walks through a browser-like client
 		"credential/code/smtp": {"credential/code"}, // it sends what that makes

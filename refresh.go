@@ -201,7 +201,7 @@ func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, unti
 			return err
 		}
 		state.Once = &onceMore{SessionID: next.SessionID, Until: until}
-		if err := m.putTicket(ctx, refreshKey(old.SessionID), state, until.Add(m.cfg.Tokens.Lifetime)); err != nil {
+		if err := m.putTicket(ctx, refreshKey(old.SessionID), old.UserID, state, until.Add(m.cfg.Tokens.Lifetime)); err != nil {
 			return err
 		}
 		return m.putRefreshing(ctx, next, refreshing{Method: next.Method, ProvenAt: next.ProvenAt})
@@ -228,7 +228,7 @@ func (m *Middleware) onceMore(ctx context.Context, c Claims, counter uint64, sta
 		return c, 0, ErrSessionEnded, nil
 	}
 	state.Once.Spent = true
-	if err := m.putTicket(ctx, ticket.Key, state, ticket.ExpiresAt); err != nil {
+	if err := m.putTicket(ctx, ticket.Key, next.UserID, state, ticket.ExpiresAt); err != nil {
 		return c, 0, nil, err
 	}
 	kept, err := m.cfg.Store.Ticket(ctx, refreshKey(next.SessionID), now)
@@ -243,15 +243,15 @@ func (m *Middleware) onceMore(ctx context.Context, c Claims, counter uint64, sta
 }
 
 func (m *Middleware) putRefreshing(ctx context.Context, c Claims, state refreshing) error {
-	return m.putTicket(ctx, refreshKey(c.SessionID), state, c.ExpiresAt.Add(leeway))
+	return m.putTicket(ctx, refreshKey(c.SessionID), c.UserID, state, c.ExpiresAt.Add(leeway))
 }
 
-func (m *Middleware) putTicket(ctx context.Context, key string, data any, until time.Time) error {
+func (m *Middleware) putTicket(ctx context.Context, key string, user uuid.UUID, data any, until time.Time) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err
 	}
-	return m.cfg.Store.PutTicket(ctx, Ticket{Key: key, Data: text, ExpiresAt: until})
+	return m.cfg.Store.PutTicket(ctx, Ticket{Key: key, Data: text, ExpiresAt: until, UserID: user})
 }
 
 // The token: 16 bytes of user, 16 of session, 8 of counter, 16 of MAC, in base64url.

@@ -213,6 +213,11 @@ type Ticket struct {
 	Data      []byte // at most 128 KB
 	Tries     int    // for TryTicket; at most 1,000
 	ExpiresAt time.Time
+
+	// UserID is the user whose data it is: DeleteUser deletes it with them, or gives
+	// it to the user they are merged into. They need not be stored. Zero is a ticket
+	// of no user.
+	UserID uuid.UUID
 }
 
 // What a Store answers besides success.

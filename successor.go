@@ -51,7 +51,7 @@ func (s *identityChange) succeed(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		err := s.m.cfg.Store.PutTicket(ctx, Ticket{Key: successorKey(name), Data: data, ExpiresAt: s.now.Add(flowLifetime)})
+		err := s.m.cfg.Store.PutTicket(ctx, Ticket{Key: successorKey(name), Data: data, ExpiresAt: s.now.Add(flowLifetime), UserID: s.claims.UserID})
 		if err != nil {
 			return err
 		}

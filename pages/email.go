@@ -110,10 +110,10 @@ func (p *Pages) replaceEmail(r *http.Request, old walkin.Identity, address strin
 			return err
 		}
 		until := time.Now().Add(undoFor)
-		if err := store.PutTicket(ctx, walkin.Ticket{Key: undoKey(token), Data: data, ExpiresAt: until}); err != nil {
+		if err := store.PutTicket(ctx, walkin.Ticket{Key: undoKey(token), Data: data, ExpiresAt: until, UserID: old.UserID}); err != nil {
 			return err
 		}
-		return store.PutTicket(ctx, walkin.Ticket{Key: reservedKey(old.Subject), Data: old.UserID[:], ExpiresAt: until})
+		return store.PutTicket(ctx, walkin.Ticket{Key: reservedKey(old.Subject), Data: old.UserID[:], ExpiresAt: until, UserID: old.UserID})
 	})
 	if err != nil {
 		return err

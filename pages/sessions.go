@@ -106,7 +106,7 @@ func deviceKey(id uuid.UUID) string { return "pages-device:" + id.String() }
 
 // keepDevice notes what kind of browser opened a session, beside it: where the app says
 // so, and nothing that would find the browser again.
-func (p *Pages) keepDevice(r *http.Request, id uuid.UUID) {
+func (p *Pages) keepDevice(r *http.Request, user, id uuid.UUID) {
 	if p.cfg.Device == nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (p *Pages) keepDevice(r *http.Request, id uuid.UUID) {
 	}
 	data, err := json.Marshal(kind)
 	if err == nil {
-		err = p.wk.Store().PutTicket(r.Context(), walkin.Ticket{Key: deviceKey(id), Data: data, ExpiresAt: time.Now().Add(deviceFor)})
+		err = p.wk.Store().PutTicket(r.Context(), walkin.Ticket{Key: deviceKey(id), Data: data, ExpiresAt: time.Now().Add(deviceFor), UserID: user})
 	}
 	if err != nil {
 		p.wk.Report(r.Context(), "device", err) // the list says "another browser"

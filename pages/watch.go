@@ -60,7 +60,7 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request, next http.Handler)
 	o := &outcome{ResponseWriter: w, p: p, seen: s}
 	next.ServeHTTP(o, inner)
 	for _, e := range s.all() {
-		p.keepDevice(r, e.SessionID)
+		p.keepDevice(r, e.UserID, e.SessionID)
 		switch {
 		case e.Outcome == walkin.Linked && !strings.HasPrefix(r.URL.Path, p.cfg.Path+"email"): // which has a notice of its own
 			p.notify(r, identities, notice{subject: "mail.new_method_subject", text: "mail.new_method"})

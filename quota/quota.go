@@ -33,6 +33,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
@@ -222,6 +223,7 @@ func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
 // what was taken, whatever the limit was then and is now.
 type count struct {
 	key   string
+	user  uuid.UUID // whose it is, or zero
 	limit int
 }
 
@@ -238,7 +240,7 @@ func (q *Quota) take(ctx context.Context, c count, now time.Time) (remaining int
 	ticket, err := store.TryTicket(ctx, c.key, now)
 	if errors.Is(err, walkin.ErrNotFound) {
 		// There is none yet, or all of its tries are gone.
-		ticket = walkin.Ticket{Key: c.key, Tries: budget - 1, ExpiresAt: now.Add(q.cfg.Within)}
+		ticket = walkin.Ticket{Key: c.key, Tries: budget - 1, ExpiresAt: now.Add(q.cfg.Within), UserID: c.user}
 		var added bool
 		if added, err = store.AddTicket(ctx, ticket, now); err == nil && !added {
 			// Unless another request has just added it.
@@ -302,7 +304,7 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 		if permanent && q.cfg.Forgive {
 			kind = "member"
 		}
-		counts = append(counts, count{key(kind, c.UserID.String()), own})
+		counts = append(counts, count{key(kind, c.UserID.String()), c.UserID, own})
 	}
 	if q.cfg.By&PerNetwork != 0 && !permanent {
 		for i, network := range q.wk.ClientNetworks(r) {
@@ -310,7 +312,7 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 			if i > 0 {
 				n = min(4*n, maxLimit)
 			}
-			counts = append(counts, count{key("network", network), n})
+			counts = append(counts, count{key("network", network), uuid.Nil, n})
 		}
 	}
 	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(a.key, b.key) })

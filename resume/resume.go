@@ -211,7 +211,7 @@ func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, c walkin.Claims) {
 		return
 	}
 	if err == nil {
-		err = k.store.PutTicket(r.Context(), walkin.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor)})
+		err = k.store.PutTicket(r.Context(), walkin.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor), UserID: c.UserID})
 	}
 	if err != nil {
 		k.wk.Report(r.Context(), "not_kept", err)

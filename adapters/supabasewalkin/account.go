@@ -208,7 +208,7 @@ func (h *Handler) keepBefore(c *call, old, next walkin.Claims, before user) erro
 	} else if err != nil {
 		return err
 	}
-	return h.put(c.Context(), beforeKey(token), snapshot{before, next.SessionID}, old.ExpiresAt)
+	return h.put(c.Context(), beforeKey(token), &next, snapshot{before, next.SessionID}, old.ExpiresAt)
 }
 
 // A snapshot is a user as an old token reads them.

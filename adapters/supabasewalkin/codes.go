@@ -1,6 +1,7 @@
 package supabasewalkin
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -101,11 +102,12 @@ func (h *Handler) keep(ctx context.Context, p pending) (mailed, error) {
 		return mailed{}, err
 	}
 	key, until := codeKey(p.Kind, p.Address), time.Now().Add(codeLife)
-	if err := h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, Tries: codeTries, ExpiresAt: until}); err != nil {
+	user := cmp.Or(userOf(p.As), p.Target)
+	if err := h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, Tries: codeTries, ExpiresAt: until, UserID: user}); err != nil {
 		return mailed{}, err
 	}
 	link, _ := json.Marshal(key)
-	return m, h.store.PutTicket(ctx, walkin.Ticket{Key: p.Link, Data: link, ExpiresAt: until})
+	return m, h.store.PutTicket(ctx, walkin.Ticket{Key: p.Link, Data: link, ExpiresAt: until, UserID: user})
 }
 
 var errExpired = fail(http.StatusForbidden, "otp_expired", "Token has expired or is invalid")

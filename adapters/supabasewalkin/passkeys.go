@@ -105,7 +105,7 @@ func (h *Handler) beginCeremony(c *call, on ceremony, step, body string) (any, e
 		return nil, err
 	}
 	id, until := uuid.NewString(), time.Now().Add(5*time.Minute)
-	if err := h.put(c.Context(), ceremonyKey(id), on, until); err != nil {
+	if err := h.put(c.Context(), ceremonyKey(id), on.visitor.As, on, until); err != nil {
 		return nil, err
 	}
 	return map[string]any{"challenge_id": id, "options": request.PublicKey, "expires_at": until.Unix()}, nil

@@ -94,7 +94,7 @@ func (h *Handler) begin(c *call, as *walkin.Claims) (string, error) {
 	if challenge == "" {
 		a.Browser = h.bind(c)
 	}
-	return to, h.put(c.Context(), authorizationKey(u.Query().Get("state")), a, time.Now().Add(15*time.Minute))
+	return to, h.put(c.Context(), authorizationKey(u.Query().Get("state")), as, a, time.Now().Add(15*time.Minute))
 }
 
 // callback is GET /callback/{provider}, where the provider sends the browser.

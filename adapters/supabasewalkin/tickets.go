@@ -5,16 +5,24 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
-// put keeps a value until then.
-func (h *Handler) put(ctx context.Context, key string, value any, until time.Time) error {
+// put keeps a value until then. It is of the user in as, or of none where that is nil.
+func (h *Handler) put(ctx context.Context, key string, as *walkin.Claims, value any, until time.Time) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	return h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until})
+	return h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until, UserID: userOf(as)})
+}
+
+func userOf(c *walkin.Claims) uuid.UUID {
+	if c == nil {
+		return uuid.Nil
+	}
+	return c.UserID
 }
 
 // ticket reads a value, and leaves it.

@@ -213,8 +213,9 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 	if err != nil {
 		return "", err
 	}
-	return typed, c.store.PutTicket(r.Context(),
-		walkin.Ticket{Key: c.ticketKey(p.Binding), Data: data, Tries: tries, ExpiresAt: time.Now().Add(lifetime)})
+	user, _ := walkin.FromContext(r.Context())
+	return typed, c.store.PutTicket(r.Context(), walkin.Ticket{Key: c.ticketKey(p.Binding), Data: data, Tries: tries,
+		ExpiresAt: time.Now().Add(lifetime), UserID: user.UserID})
 }
 
 // newCode returns Config.Digits digits, each code as likely as any other.

@@ -39,8 +39,9 @@ func (p *Passkeys) put(ctx context.Context, bound string, c ceremony) error {
 	if err != nil {
 		return err
 	}
-	ticket := walkin.Ticket{Key: ticketKey(bound, c.Session.Challenge), Data: data, ExpiresAt: c.Session.Expires}
-	return p.store.PutTicket(ctx, ticket)
+	user, _ := walkin.FromContext(ctx)
+	return p.store.PutTicket(ctx, walkin.Ticket{Key: ticketKey(bound, c.Session.Challenge), Data: data,
+		ExpiresAt: c.Session.Expires, UserID: user.UserID})
 }
 
 // take ends the ceremony that a response belongs to, whatever is wrong with the

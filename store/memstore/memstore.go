@@ -164,6 +164,16 @@ func (s *Store) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) erro
 			remove(t, s.identities, key)
 		}
 	}
+	for key, ticket := range s.tickets {
+		switch {
+		case id == uuid.Nil || ticket.UserID != id:
+		case tombstone.MergedInto == uuid.Nil:
+			remove(t, s.tickets, key)
+		default:
+			ticket.UserID = tombstone.MergedInto
+			put(t, s.tickets, key, ticket)
+		}
+	}
 	remove(t, s.users, id)
 	s.tellFeed(id)
 	return nil

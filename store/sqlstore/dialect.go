@@ -171,12 +171,43 @@ func (d dialect) expired(table, key, at string) string {
 	return d.sql("DELETE FROM " + table + " WHERE " + key + " IN (" + oldest + ")")
 }
 
+// theirTickets returns the statement that deletes a user's tickets, or sets something.
+// It passes over those that another transaction is using: that one may have locked the
+// ticket before its user, so waiting for it could deadlock. They expire.
+func (d dialect) theirTickets(set string) string {
+	theirs := "SELECT name FROM walkin_tickets u WHERE user_id = ? {{skip locked}}"
+	if d.name == "mysql" { // which takes no such condition
+		theirs = "walkin_tickets one JOIN (" + theirs + ") AS theirs ON one.name = theirs.name"
+		if set == "" {
+			return d.sql("DELETE one FROM " + theirs)
+		}
+		return d.sql("UPDATE " + theirs + " SET " + set)
+	}
+	if d.arrays { // for an array it takes the primary key, whatever the statistics say
+		theirs = "= ANY(ARRAY(" + theirs + "))"
+	} else {
+		theirs = "IN (" + theirs + ")"
+	}
+	if set == "" {
+		return d.sql("DELETE FROM walkin_tickets WHERE name " + theirs)
+	}
+	return d.sql("UPDATE walkin_tickets SET " + set + " WHERE name " + theirs)
+}
+
 // id binds a UUID.
 func (d dialect) id(id uuid.UUID) any {
 	if d.nativeID {
 		return id
 	}
 	return id[:]
+}
+
+// idOrNull binds a UUID, and NULL for zero.
+func (d dialect) idOrNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return d.id(id)
 }
 
 // A moment reads a time as any of the dialects returns it.

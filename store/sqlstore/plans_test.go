@@ -46,7 +46,10 @@ func (d database) skewedData(t *testing.T, store *sqlstore.Store, db *sql.DB, be
 	ok(t, store.CreateIdentity(t.Context(), s.identity))
 	ok(t, store.SetAnonymous(t.Context(), s.user.ID, false))
 
-	for _, statement := range d.crowd(skew) {
+	others := "INSERT INTO walkin_tickets (name, tries, expires_at, user_id) SELECT " +
+		map[sqlstore.Dialect]string{sqlstore.PostgreSQL: "'of ' || id", sqlstore.MySQL: "CONCAT('of ', HEX(id))", sqlstore.SQLite: "'of ' || hex(id)"}[d.dialect] +
+		", 1, seen_at, id FROM walkin_users"
+	for _, statement := range append(d.crowd(skew), others) {
 		_, err := db.ExecContext(t.Context(), statement)
 		ok(t, err)
 	}
@@ -73,7 +76,7 @@ func (d database) skewedData(t *testing.T, store *sqlstore.Store, db *sql.DB, be
 		"INSERT INTO walkin_sessions (id, user_id, created_at, renewed_at, expires_at) SELECT " + id + ", " + user + ", " + then + ", " + then + ", " + then + n,
 		"INSERT INTO walkin_session_data (session_id, data, expires_at) SELECT id, " + data + ", expires_at" + mine + " AND expires_at < " + soon,
 		"INSERT INTO walkin_identities (provider, subject, user_id, created_at) SELECT 'test', " + text + ", " + user + ", " + then + n,
-		"INSERT INTO walkin_tickets (name, data, tries, expires_at) SELECT " + text + ", NULL, 5, " + then + n,
+		"INSERT INTO walkin_tickets (name, data, tries, expires_at, user_id) SELECT " + text + ", NULL, 5, " + then + ", " + user + n,
 		"INSERT INTO walkin_tombstones (user_id, deleted_at, expires_at) SELECT " + id + ", " + then + ", " + then + n,
 		"INSERT INTO walkin_limits (name, full_at) SELECT " + name + ", " + full + n,
 	} {

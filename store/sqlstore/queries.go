@@ -18,6 +18,7 @@ type queries struct {
 
 	ticket, lockTicket, insertTicket, tryTicket       string
 	deleteTicket, deleteExpiredTicket, expiredTickets string
+	deleteTickets, moveTickets                        string
 
 	saveData, deleteData string
 
@@ -86,10 +87,12 @@ func newQueries(d dialect) queries {
 		deleteIdentity:   d.sql(`DELETE FROM walkin_identities WHERE provider = ? AND subject = ? AND {{beside}} user_id = ? {{end}}`),
 		deleteIdentities: d.sql(`DELETE FROM walkin_identities WHERE user_id = ?`),
 
-		ticket:     d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ?`),
-		lockTicket: d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}} FROM walkin_tickets WHERE name = ? {{for update}}`),
+		ticket:     d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}}, user_id FROM walkin_tickets WHERE name = ?`),
+		lockTicket: d.sql(`SELECT {{bytes data}}, tries, {{time expires_at}}, user_id FROM walkin_tickets WHERE name = ? {{for update}}`),
 		insertTicket: d.sql(`
-			INSERT INTO walkin_tickets (name, data, tries, expires_at) VALUES (?, ?, ?, ?) {{unless name}}`),
+			INSERT INTO walkin_tickets (name, data, tries, expires_at, user_id) VALUES (?, ?, ?, ?, ?) {{unless name}}`),
+		deleteTickets:       d.theirTickets(""),
+		moveTickets:         d.theirTickets("user_id = ?"),
 		tryTicket:           d.sql(`UPDATE walkin_tickets SET tries = tries - 1 WHERE name = ? AND {{beside}} tries > 0 AND expires_at > ? {{end}}`),
 		deleteTicket:        d.sql(`DELETE FROM walkin_tickets WHERE name = ?`),
 		deleteExpiredTicket: d.sql(`DELETE FROM walkin_tickets WHERE name = ? AND {{beside}} expires_at <= ? {{end}}`),

@@ -37,6 +37,7 @@ func testServer(t *testing.T, server server) {
 	t.Run("a hook moves its rows in the transaction", func(t *testing.T) { moveNotes(t, server(t)) })
 	t.Run("two stores do not mix their transactions", func(t *testing.T) { twoStores(t, server(t), server(t)) })
 	t.Run("a row that cannot go keeps no other from the sweep", func(t *testing.T) { sweepStuck(t, server(t)) })
+	t.Run("nothing of a deleted user stays but their ID", func(t *testing.T) { forgotten(t, server(t)) })
 	t.Run("users who were lost in a restore go on, and are back with the right rows", func(t *testing.T) { restored(t, server(t)) })
 	t.Run("the wrong database counts as down until it adopts", func(t *testing.T) { otherDatabase(t, server(t), server(t)) })
 	t.Run("who is deleted by SQL does not come back", func(t *testing.T) { buriedBySQL(t, server(t)) })

@@ -150,6 +150,12 @@ func (s skewed) steps(t *testing.T) []step {
 		{"DeleteUser who is not there", 8, func(ctx context.Context) error {
 			return s.DeleteUser(ctx, walkin.Tombstone{UserID: uuid.Must(uuid.NewV7()), DeletedAt: at, ExpiresAt: at.Add(time.Hour)})
 		}},
+		{"DeleteUser who was merged", 8, func(ctx context.Context) error {
+			id := uuid.Must(uuid.NewV7())
+			theirs := walkin.Ticket{Key: "of " + id.String(), ExpiresAt: at.Add(time.Hour), UserID: id}
+			return errors.Join(s.PutTicket(ctx, theirs),
+				s.DeleteUser(ctx, walkin.Tombstone{UserID: id, MergedInto: user, DeletedAt: at, ExpiresAt: at.Add(time.Hour)}))
+		}},
 		{"CreateUser who was deleted", 8, func(ctx context.Context) error {
 			if err := s.CreateUser(ctx, other); err == nil {
 				return errors.New("no error")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
@@ -57,7 +58,7 @@ func canTicket(t walkin.Ticket) bool {
 
 // insertTicket reports whether it made the row: false when there is one.
 func (s *Store) insertTicket(ctx context.Context, t walkin.Ticket) (added bool, err error) {
-	return s.insert(ctx, s.q.insertTicket, t.Key, t.Data, t.Tries, s.dialect.time(t.ExpiresAt))
+	return s.insert(ctx, s.q.insertTicket, t.Key, t.Data, t.Tries, s.dialect.time(t.ExpiresAt), s.dialect.idOrNull(t.UserID))
 }
 
 // Ticket implements walkin.Store.
@@ -108,7 +109,9 @@ func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (tick
 // ticket reads one that has not expired.
 func (s *Store) ticket(ctx context.Context, query, key string, now time.Time) (walkin.Ticket, error) {
 	ticket := walkin.Ticket{Key: key}
-	err := s.from(ctx).QueryRowContext(ctx, query, key).Scan(s.dialect.blob(&ticket.Data), &ticket.Tries, moment{&ticket.ExpiresAt})
+	var user uuid.NullUUID
+	err := s.from(ctx).QueryRowContext(ctx, query, key).Scan(s.dialect.blob(&ticket.Data), &ticket.Tries, moment{&ticket.ExpiresAt}, &user)
+	ticket.UserID = user.UUID
 	switch {
 	case err == nil && now.Before(ticket.ExpiresAt):
 		return ticket, nil

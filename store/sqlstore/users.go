@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -169,6 +170,23 @@ func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 				return err
 			}
 		}
+		if err := s.leaveTickets(ctx, t); err != nil {
+			return err
+		}
 		return s.tellFeed(ctx, t.UserID)
 	})
+}
+
+// leaveTickets deletes the tickets of a deleted user, or gives them to whom the user was
+// merged into.
+func (s *Store) leaveTickets(ctx context.Context, t walkin.Tombstone) error {
+	query, args := s.q.deleteTickets, []any{s.dialect.id(t.UserID)}
+	if t.MergedInto != uuid.Nil {
+		query, args = s.q.moveTickets, []any{s.dialect.id(t.MergedInto), s.dialect.id(t.UserID)}
+		if s.dialect.name == "mysql" { // where SET comes last
+			slices.Reverse(args)
+		}
+	}
+	_, err := s.exec(ctx, query, args...)
+	return err
 }

@@ -55,6 +55,7 @@ var contract = []contractCase{
 	{"a ticket takes as many tries as it has", ticketTries},
 	{"an expired ticket is not there, by the caller's clock", ticketExpired},
 	{"a ticket is kept whole or refused, and its key compared byte for byte", ticketNames},
+	{"a ticket goes with its user, or to the user they are merged into", ticketOfUser},
 	{"of twenty who take a ticket, one has it", ticketTaken},
 	{"of twenty who add a ticket, one does", ticketFirst},
 	{"of twenty who put a ticket, the last one's is there", ticketLast},

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 )
 
@@ -41,6 +43,9 @@ func sameTicket(t *testing.T, got, want walkin.Ticket) {
 	if got.Key != want.Key || !bytes.Equal(got.Data, want.Data) || got.Tries != want.Tries {
 		t.Errorf("got ticket %q with %d tries and %d bytes, want %q with %d and %d",
 			got.Key, got.Tries, len(got.Data), want.Key, want.Tries, len(want.Data))
+	}
+	if got.UserID != want.UserID {
+		t.Errorf("got ticket %q of user %s, want %s", got.Key, got.UserID, want.UserID)
 	}
 	sameTime(t, "ExpiresAt", got.ExpiresAt, want.ExpiresAt)
 }
@@ -255,4 +260,50 @@ func ticketTx(t *testing.T, a, b walkin.Store) {
 	sameTicket(t, got, ticket("tried"))
 	noTicket(t, b, "new", start)
 	noTicket(t, b, "newer", start)
+}
+
+// Their user is stored, or provisional.
+func ticketOfUser(t *testing.T, a, b walkin.Store) {
+	for i, stored := range []bool{true, false} {
+		gone, merged, into := uuid.New(), uuid.New(), uuid.New()
+		name := func(key string) string { return fmt.Sprint(key, i) }
+		of := func(key string, user uuid.UUID) walkin.Ticket {
+			ticket := ticket(name(key))
+			ticket.UserID = user
+			return ticket
+		}
+		for _, id := range []uuid.UUID{gone, merged, into} {
+			if stored {
+				ok(t, a.CreateUser(t.Context(), walkin.User{ID: id, Anonymous: true, CreatedAt: start, SeenAt: start}))
+			}
+		}
+		ok(t, a.PutTicket(t.Context(), of("gone", gone)))
+		ok(t, a.PutTicket(t.Context(), of("gone too", gone)))
+		ok(t, a.PutTicket(t.Context(), of("merged", merged)))
+		ok(t, a.PutTicket(t.Context(), of("into", into)))
+		ok(t, a.PutTicket(t.Context(), ticket(name("of no user"))))
+		// What a transaction is undone with stays.
+		is(t, a.InTx(t.Context(), func(ctx context.Context) error {
+			ok(t, a.DeleteUser(ctx, walkin.Tombstone{UserID: gone, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+			return errApp
+		}), errApp)
+		got, err := b.Ticket(t.Context(), name("gone"), start)
+		ok(t, err)
+		sameTicket(t, got, of("gone", gone))
+
+		ok(t, b.DeleteUser(t.Context(), walkin.Tombstone{UserID: gone, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+		ok(t, b.DeleteUser(t.Context(), walkin.Tombstone{UserID: merged, MergedInto: into, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+		noTicket(t, a, name("gone"), start)
+		noTicket(t, a, name("gone too"), start)
+		for _, want := range []walkin.Ticket{of("merged", into), of("into", into), ticket(name("of no user"))} {
+			got, err := a.Ticket(t.Context(), want.Key, start)
+			ok(t, err)
+			sameTicket(t, got, want)
+		}
+		ok(t, a.DeleteUser(t.Context(), walkin.Tombstone{UserID: into, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+		noTicket(t, b, name("merged"), start)
+		noTicket(t, b, name("into"), start)
+		_, err = b.TakeTicket(t.Context(), name("of no user"), start)
+		ok(t, err)
+	}
 }

@@ -41,7 +41,7 @@ func TestREADME(t *testing.T) {
 
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "main.go"), local(program))
-	write(t, filepath.Join(dir, "go.mod"), "module readme\n\ngo 1.26\n\nrequire github.com/walkin-go/walkin v0.1.0\n\n"+
+	write(t, filepath.Join(dir, "go.mod"), "module hello\n\ngo 1.26\n\nrequire github.com/walkin-go/walkin v0.1.0\n\n"+
 		"replace github.com/walkin-go/walkin => "+root+"\n")
 	sum, err := os.ReadFile("go.sum")
 	if err != nil {

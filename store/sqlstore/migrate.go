@@ -14,7 +14,7 @@ import (
 // Migrations holds the schema as numbered .sql files, a folder per dialect:
 // migrations/sqlite, migrations/postgres, migrations/mysql. They are plain SQL. A tool
 // that reads goose's files takes them as they are, if the app would rather not call
-// [Store.Migrate].
+// [Store.Migrate]. docs/migrations.md says how one follows the other.
 //
 //go:embed migrations
 var Migrations embed.FS
@@ -82,6 +82,11 @@ func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 	var version int
 	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM walkin_migrations`).Scan(&version); err != nil {
 		return err
+	}
+	if version == 0 {
+		if err := s.checkUnclaimed(ctx, tx); err != nil {
+			return err
+		}
 	}
 	folder := path.Join("migrations", s.dialect.name)
 	files, err := fs.ReadDir(Migrations, folder) // in the order of their numbers

@@ -1,9 +1,8 @@
 // Margin is a small site that shows walkin at work. Anybody writes notes at once, and
 // publishing one takes an account. A visitor who makes an account keeps all that they
-// wrote before, because their user ID stays the same. Open /whoami before and after to
-// see it.
+// wrote before, because their user ID stays the same: every page shows it.
 //
-//	go run ./example
+//	go run ./example -admin you@example.com
 //
 // This file wires it up and is the one to read. notes.go stores the notes under a user
 // ID and knows nothing of accounts. pages.go shows them to the user whom walkin names.
@@ -11,7 +10,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -65,29 +65,34 @@ type config struct {
 	crowded bool      // one network may have two new users, and works for more
 	admin   string    // the address of the operator; empty is none
 	mail    io.Writer // where mail is written to instead of being sent
+
+	providers []oidc.Provider // beside those of the environment
 }
 
 // A site is the pages with notes. They never ask how a visitor came to be who they are.
 type site struct {
 	http.Handler
-	wk                 *walkin.Middleware
-	notes              *notes
-	accounts           *pages.Pages
-	downloads, writing *quota.Quota
+	wk       *walkin.Middleware
+	notes    *notes
+	accounts *pages.Pages
+	writing  *quota.Quota
 }
 
 // build is the part to read: the wiring of a site with walkin.
-func build(ctx context.Context, db database, cfg config) (*site, error) {
+func build(ctx context.Context, db *sql.DB, cfg config) (*site, error) {
 	base, err := url.Parse(cfg.url)
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db.write, Reader: db.read})
+	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db})
 	if err != nil {
 		return nil, err
 	}
 	s := &site{notes: &notes{db}}
-	if err := errors.Join(store.Migrate(ctx), s.notes.migrate(ctx)); err != nil {
+	if err := store.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, err
 	}
 	keys, err := walkin.KeyFile(cfg.file + ".key") // made on the first start; without it all visitors are strangers
@@ -119,10 +124,6 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 			Credentials: []string{"/upgrade/", "/signin/", "/account/"},
 		},
 		Hooks: walkin.Hooks{
-			OnUpgrade: func(ctx context.Context, c walkin.Change) error {
-				p, _ := oidc.ProfileFrom(ctx) // a user of a provider has a name there
-				return s.notes.keepName(ctx, c.UserID, p.Name)
-			},
 			OnMerge: func(ctx context.Context, c walkin.Change) error {
 				// A visitor wrote here, and then signed in to an account that they had.
 				return s.notes.move(ctx, c.AnonymousID, c.UserID)
@@ -145,15 +146,9 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 
 	// Four ways to an account, and back to it. An address is proven by a code; a password
 	// that was typed with it signs in from then on.
-	mail, err := newMail(wk, cfg)
-	if err != nil {
-		return nil, err
-	}
-	passwords, err := password.New(wk, password.Config{Proven: true})
-	if err != nil {
-		return nil, err
-	}
-	codes, err := code.New(wk, code.Config{
+	mail, err1 := newMail(wk, cfg)
+	passwords, err2 := password.New(wk, password.Config{Proven: true})
+	codes, err3 := code.New(wk, code.Config{
 		Sender: mail, // in production: credential/code/smtp
 		Link:   cfg.url + "/account/code",
 		Secret: func(r *http.Request) ([]byte, error) {
@@ -163,56 +158,38 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 			return passwords.NewSecret(r)
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	passkeys, err := passkey.New(wk, passkey.Config{
+	passkeys, err4 := passkey.New(wk, passkey.Config{
 		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin", UserName: s.name,
 	})
-	if err != nil {
-		return nil, err
-	}
-	sample, err := newSampleID(cfg.url)
-	if err != nil {
-		return nil, err
-	}
-	providers, err := oidc.New(wk, oidc.Config{
-		URL: cfg.url + "/account/provider/", Providers: append([]oidc.Provider{sample.provider()}, realProviders()...),
-	})
-	if err != nil {
+	providers, err5 := newProviders(wk, cfg)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
 
-	// All pages of an account, in Margin's own frame.
-	s.accounts, err = pages.New(wk, pages.Config{
+	// All pages of an account, in Margin's own frame. A visitor who publishes without an
+	// account is sent to make one, and what they were about to do is kept for them. On a
+	// crowded network their browser works for its first note. Guests write a hundred
+	// notes a day. The operator has a screen.
+	s.accounts, err1 = pages.New(wk, pages.Config{
 		Name: "Margin", URL: cfg.url, SignUpPath: "/upgrade", SignInPath: "/signin", SignOutPath: "/signout",
 		Password: passwords, Code: codes, Passkeys: passkeys, Providers: providers,
 		Mail: mail, Device: pages.Device, Frame: s.frame, Lead: s.lead,
 	})
-	if err != nil {
-		return nil, err
-	}
-	// A visitor who publishes without an account is sent to make one, and what they
-	// were about to do is kept for them in the meantime.
-	keeper, err := resume.New(wk, resume.Config{Page: s.resumePage})
-	if err != nil {
-		return nil, err
-	}
-	if err := s.limits(); err != nil {
-		return nil, err
-	}
-	gate, err := challenge.New(wk, challenge.Config{})
-	if err != nil {
-		return nil, err
-	}
-
-	screen, err := admin.New(wk, admin.Config{Counters: &counters, Impersonate: true,
+	keeper, err2 := resume.New(wk, resume.Config{Page: s.resumePage})
+	gate, err3 := challenge.New(wk, challenge.Config{})
+	s.writing, err4 = quota.New(wk, quota.Config{
+		Name: "write", Limit: 100, Within: 24 * time.Hour,
+		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 1000, PermanentLimit: 1000,
+		Message: "You have written very much today, and Margin takes no more for now. Copy your text and come back tomorrow. " +
+			"With an account there is more room; what you wrote before stays yours either way.",
+	})
+	screen, err5 := admin.New(wk, admin.Config{Counters: &counters, Impersonate: true,
 		May: func(ctx context.Context, c walkin.Claims) (bool, error) { return isOperator(ctx, c.UserID) }})
-	if err != nil {
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
 
-	user, permanent := wk.RequireUser(), wk.RequirePermanent()
+	user := wk.RequireUser()
 	mux := http.NewServeMux()
 	for _, path := range []string{"/account/", "/upgrade", "/upgrade/", "/signin", "/signin/", "/signout"} {
 		mux.Handle(path, s.accounts)
@@ -221,17 +198,13 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	mux.Handle("GET /{$}", s.page(s.home))
 	mux.Handle("POST /notes", s.page(s.addNote))
 	mux.Handle("GET /p/{id}", s.page(s.publicNote))
-	mux.Handle("GET /notes/{id}", user(s.page(s.editNote)))
-	mux.Handle("POST /notes/{id}", user(s.page(s.editNote)))
 	mux.Handle("POST /notes/{id}/delete", user(s.page(s.deleteNote)))
 	mux.Handle("POST /notes/{id}/publish", keeper.RequirePermanent()(s.page(s.publish)))
 	mux.Handle("GET /resume", keeper)
-	mux.Handle("POST /notes/{id}/unpublish", permanent(s.page(s.unpublish)))
-	mux.Handle("POST /download", user(s.downloads.Require()(s.page(s.download))))
 	mux.Handle("GET /whoami", user(http.HandlerFunc(whoami)))
 	mux.Handle("GET /.well-known/jwks.json", wk.JWKSHandler())
 	mux.Handle("GET /notes", http.RedirectHandler("/", http.StatusSeeOther)) // the address after a refused note
-	mux.HandleFunc("GET /static/{file}", static)
+	mux.Handle("GET /static/{file}", http.FileServerFS(files))
 	mux.Handle("/", s.page(func(http.ResponseWriter, *http.Request) error { return errNoNote }))
 
 	// walkin refuses what other sites send to its own forms; this refuses what they send
@@ -243,7 +216,6 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 	if mail.preview != nil {
 		outside.Handle("/mail", mail.preview)
 	}
-	outside.Handle(sampleIDPath, sample)
 	outside.Handle("/", wk.Handler(inside)) // one line, and every visitor has a user
 	s.Handler = headers(oneHost(base, outside))
 	return s, nil
@@ -253,51 +225,25 @@ func build(ctx context.Context, db database, cfg config) (*site, error) {
 func whoami(w http.ResponseWriter, r *http.Request) {
 	c, _ := walkin.FromContext(r.Context())
 	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusOK, struct {
-		ID          uuid.UUID `json:"id"`
-		IsAnonymous bool      `json:"is_anonymous"`
-	}{c.UserID, c.Anonymous})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the only error is a client that went away
+	fmt.Fprintf(w, `{"id":%q,"is_anonymous":%t}`+"\n", c.UserID, c.Anonymous)
 }
 
-// limits sets what visitors may do: three downloads a day without an account, and with
-// new cookies no more than a house full of visitors gets. No bot may fill the disk.
-func (s *site) limits() (err error) {
-	s.downloads, err = quota.New(s.wk, quota.Config{
-		UpgradeURL: "/upgrade?for=downloads",
-		Name:       "download", Limit: 3, Within: 24 * time.Hour,
-		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 60,
-	})
-	if err != nil {
-		return err
-	}
-	s.writing, err = quota.New(s.wk, quota.Config{
-		Name: "write", Limit: 100, Within: 24 * time.Hour,
-		By: quota.PerUser | quota.PerNetwork, NetworkLimit: 1000, PermanentLimit: 1000,
-		Message: "You have written very much today, and Margin takes no more for now. Copy your text and come back tomorrow. " +
-			"With an account there is more room; what you wrote before stays yours either way.",
-	})
-	return err
-}
-
-// realProviders are those that the environment has a client for. Their callbacks are
+// newProviders are those that the environment has a client for. Their callbacks are
 // /account/provider/callback/google and /account/provider/callback/github.
-func realProviders() (providers []oidc.Provider) {
+func newProviders(wk *walkin.Middleware, cfg config) (pages.Providers, error) {
+	all := slices.Clone(cfg.providers)
 	if id := os.Getenv("GOOGLE_CLIENT_ID"); id != "" {
-		providers = append(providers, oidc.Provider{
-			Name: "google", Issuer: "https://accounts.google.com",
-			ClientID: id, ClientSecret: os.Getenv("GOOGLE_CLIENT_SECRET"), VerifiesEmail: true,
-		})
+		all = append(all, oidc.Provider{Name: "google", Issuer: "https://accounts.google.com",
+			ClientID: id, ClientSecret: os.Getenv("GOOGLE_CLIENT_SECRET"), VerifiesEmail: true})
 	}
 	if id := os.Getenv("GITHUB_CLIENT_ID"); id != "" {
-		providers = append(providers, oidc.GitHub(id, os.Getenv("GITHUB_CLIENT_SECRET")))
+		all = append(all, oidc.GitHub(id, os.Getenv("GITHUB_CLIENT_SECRET")))
 	}
-	return providers
+	if len(all) == 0 {
+		return nil, nil // no button
+	}
+	return oidc.New(wk, oidc.Config{URL: cfg.url + "/account/provider/", Providers: all})
 }
 
 // Mail is printed, and shown at /mail to the developer at this machine.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/walkin-go/walkin/credential/oidc"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -35,7 +36,12 @@ func routes(t *testing.T) []string {
 
 // TestMatrix asks every route for every kind of visitor.
 func TestMatrix(t *testing.T) {
-	site, db, err := open(t.Context(), config{file: filepath.Join(t.TempDir(), "notes.db"), url: "https://app.example", mail: new(bytes.Buffer)})
+	sample, err := newSampleID("https://app.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, db, err := open(t.Context(), config{file: filepath.Join(t.TempDir(), "notes.db"), url: "https://app.example", mail: new(bytes.Buffer),
+		providers: []oidc.Provider{sample.provider()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	_ "modernc.org/sqlite"
@@ -18,41 +15,22 @@ import (
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
-// A database is one SQLite file with one connection that writes and several
-// that read: writers that queue in the process wait for microseconds, and those
-// that meet at the file's lock wait for whole seconds.
-type database struct{ write, read *sql.DB }
-
-func openDatabase(file string) (database, error) {
-	path, err := filepath.Abs(file)
-	if err != nil {
-		return database{}, err
+// openDatabase opens one SQLite file, with one connection: writers that queue in the
+// process wait for microseconds, and those that meet at the file's lock for seconds.
+// A busy site has others that read; see sqlstore.Config.Reader.
+func openDatabase(file string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+url.PathEscape(file)+"?_txlock=immediate&_pragma=busy_timeout(5000)"+
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)")
+	if err == nil {
+		db.SetMaxOpenConns(1)
 	}
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return database{}, err // says more than SQLite would
-	}
-	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: url.Values{
-		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)"},
-		"_txlock": {"immediate"},
-	}.Encode()}).String()
-	write, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return database{}, err
-	}
-	read, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return database{}, errors.Join(err, write.Close())
-	}
-	write.SetMaxOpenConns(1)
-	return database{write: write, read: read}, nil
+	return db, err
 }
-
-func (db database) Close() error { return errors.Join(db.read.Close(), db.write.Close()) }
 
 // notes keeps what visitors write, in the database that holds walkin's users.
 // A note belongs to a user ID and knows nothing of accounts: when its writer
 // gets one, the ID stays, and there is nothing to do here.
-type notes struct{ database }
+type notes struct{ db *sql.DB }
 
 type note struct {
 	ID          string
@@ -76,22 +54,12 @@ CREATE TABLE IF NOT EXISTS notes (
 	created_at   INTEGER NOT NULL, -- Unix time in microseconds
 	published_at INTEGER           -- NULL for a draft
 );
-CREATE INDEX IF NOT EXISTS notes_by_user ON notes (user_id, created_at);
-CREATE INDEX IF NOT EXISTS notes_published ON notes (published_at) WHERE published_at IS NOT NULL;
-CREATE TABLE IF NOT EXISTS names (
-	user_id BLOB PRIMARY KEY REFERENCES walkin_users (id) ON DELETE CASCADE,
-	name    TEXT NOT NULL
-);`
-
-func (n *notes) migrate(ctx context.Context) error {
-	_, err := n.write.ExecContext(ctx, schema)
-	return err
-}
+CREATE INDEX IF NOT EXISTS notes_by_user ON notes (user_id, created_at);`
 
 // add keeps a new note. Its ID is random, since it is part of a public address.
 func (n *notes) add(ctx context.Context, userID uuid.UUID, text string) error {
 	id := strings.ToLower(rand.Text()[:16])
-	_, err := n.write.ExecContext(ctx, `INSERT INTO notes (id, user_id, text, created_at) VALUES (?, ?, ?, ?)`,
+	_, err := n.db.ExecContext(ctx, `INSERT INTO notes (id, user_id, text, created_at) VALUES (?, ?, ?, ?)`,
 		id, userID[:], text, time.Now().UnixMicro())
 	return err
 }
@@ -103,13 +71,8 @@ func (n *notes) of(ctx context.Context, userID uuid.UUID) ([]note, error) {
 	return n.list(ctx, selectNote+`WHERE user_id = ? ORDER BY created_at DESC LIMIT 200`, userID[:])
 }
 
-// published returns the latest public notes of everybody.
-func (n *notes) published(ctx context.Context) ([]note, error) {
-	return n.list(ctx, selectNote+`WHERE published_at IS NOT NULL ORDER BY published_at DESC LIMIT 6`)
-}
-
 func (n *notes) count(ctx context.Context, userID uuid.UUID) (count int, err error) {
-	err = n.read.QueryRowContext(ctx, `SELECT count(*) FROM notes WHERE user_id = ?`, userID[:]).Scan(&count)
+	err = n.db.QueryRowContext(ctx, `SELECT count(*) FROM notes WHERE user_id = ?`, userID[:]).Scan(&count)
 	return count, err
 }
 
@@ -135,7 +98,7 @@ func (n *notes) mine(ctx context.Context, userID uuid.UUID, id string) (note, er
 }
 
 func (n *notes) list(ctx context.Context, query string, args ...any) ([]note, error) {
-	rows, err := n.read.QueryContext(ctx, query, args...)
+	rows, err := n.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -164,18 +127,10 @@ func (n *notes) list(ctx context.Context, query string, args ...any) ([]note, er
 // The changes name the owner in their WHERE: a look before them would leave a gap, and
 // another user's note is simply not found.
 
-func (n *notes) edit(ctx context.Context, userID uuid.UUID, id, text string) error {
-	return n.change(ctx, `UPDATE notes SET text = ? WHERE user_id = ? AND id = ?`, text, userID[:], id)
-}
-
 // publish makes a note public; one that is public already stays as it is.
 func (n *notes) publish(ctx context.Context, userID uuid.UUID, id string) error {
 	return n.change(ctx, `UPDATE notes SET published_at = coalesce(published_at, ?) WHERE user_id = ? AND id = ?`,
 		time.Now().UnixMicro(), userID[:], id)
-}
-
-func (n *notes) unpublish(ctx context.Context, userID uuid.UUID, id string) error {
-	return n.change(ctx, `UPDATE notes SET published_at = NULL WHERE user_id = ? AND id = ?`, userID[:], id)
 }
 
 func (n *notes) delete(ctx context.Context, userID uuid.UUID, id string) error {
@@ -183,7 +138,7 @@ func (n *notes) delete(ctx context.Context, userID uuid.UUID, id string) error {
 }
 
 func (n *notes) change(ctx context.Context, query string, args ...any) error {
-	result, err := n.write.ExecContext(ctx, query, args...)
+	result, err := n.db.ExecContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -204,57 +159,13 @@ func (n *notes) move(ctx context.Context, guestID, userID uuid.UUID) error {
 	return err
 }
 
-// keepName remembers what a provider calls a user: for Config.Hooks.OnUpgrade, in its
-// transaction.
-func (n *notes) keepName(ctx context.Context, userID uuid.UUID, name string) error {
-	tx, ok := sqlstore.Tx(ctx)
-	if !ok {
-		return errors.New("names are kept in a transaction of the store only")
-	}
-	if name == "" {
-		return nil
-	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO names (user_id, name) VALUES (?, ?)`, userID[:], name)
-	return err
-}
-
-// name returns what a provider calls a user; empty when none has.
-func (n *notes) name(ctx context.Context, userID uuid.UUID) (name string, err error) {
-	err = n.read.QueryRowContext(ctx, `SELECT name FROM names WHERE user_id = ?`, userID[:]).Scan(&name)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return name, err
-}
-
 func (n note) Published() bool { return !n.PublishedAt.IsZero() }
 
 // Title is a short name for lists and for people who listen: the beginning.
 func (n note) Title() string {
 	line, _, _ := strings.Cut(n.Text, "\n")
-	if utf8.RuneCountInString(line) <= 64 {
-		return line
+	if runes := []rune(line); len(runes) > 64 {
+		return string(runes[:64]) + "…"
 	}
-	cut := string([]rune(line)[:64])
-	if space := strings.LastIndexByte(cut, ' '); space > 40 {
-		cut = cut[:space]
-	}
-	return cut + "…"
-}
-
-// Heading and Body divide a note for its own page. A short first line with more
-// below it is a heading, and so is a note that is short altogether.
-func (n note) Heading() string {
-	first, rest, _ := strings.Cut(n.Text, "\n")
-	switch {
-	case strings.TrimSpace(rest) != "" && utf8.RuneCountInString(first) <= 80:
-		return first
-	case utf8.RuneCountInString(n.Text) <= 160:
-		return n.Text
-	}
-	return ""
-}
-
-func (n note) Body() string {
-	return strings.TrimSpace(strings.TrimPrefix(n.Text, n.Heading()))
+	return line
 }

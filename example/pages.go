@@ -1,17 +1,14 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/resume"
 )
 
@@ -20,14 +17,10 @@ const (
 	maxBody = 64 << 10 // bytes of a form: maxText of the longest characters, percent-encoded
 )
 
-// ---- the front page ----
-
 type homePage struct {
-	Notes     []note
-	Public    []note
-	Downloads quota.Left
-	Text      string // what was typed, when Error says what is wrong with it
-	Error     string
+	Notes []note
+	Text  string // what was typed, when Error says what is wrong with it
+	Error string
 }
 
 func (s *site) home(w http.ResponseWriter, r *http.Request) error {
@@ -36,83 +29,52 @@ func (s *site) home(w http.ResponseWriter, r *http.Request) error {
 
 func (s *site) showHome(w http.ResponseWriter, r *http.Request, status int, page homePage) error {
 	var err error
-	if c, ok := walkin.FromContext(r.Context()); ok {
-		if page.Notes, err = s.notes.of(r.Context(), c.UserID); err != nil {
-			return err
-		}
-	}
-	if page.Public, err = s.notes.published(r.Context()); err != nil {
-		return err
-	}
-	if page.Downloads, err = s.downloads.Remaining(r); err != nil {
+	if page.Notes, err = s.notes.of(r.Context(), userID(r)); err != nil {
 		return err
 	}
 	return s.render(w, r, status, "home", page)
 }
-
-// ---- notes ----
 
 func (s *site) addNote(w http.ResponseWriter, r *http.Request) error {
 	text, complaint, err := noteText(w, r)
 	if err != nil {
 		return err
 	}
-	if refusesCookies(r) {
-		if !r.URL.Query().Has("again") {
-			// Perhaps it only had none yet. A 307 has the browser send the
-			// same form once more, this time with the cookie it just got.
-			http.Redirect(w, r, "/notes?again", http.StatusTemporaryRedirect)
-			return nil
+	again := r.URL.Query().Has("again")
+	if _, ok := walkin.FromContext(r.Context()); ok && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Referer() != "" && len(r.Cookies()) == 0 {
+		if again { // a browser that keeps none, although our page had one for it
+			return &walkin.Refusal{Status: http.StatusForbidden, Reason: "no_cookies", Message: "Your browser keeps no cookies. " +
+				"One is how Margin knows that a note is yours; it follows you nowhere. Allow cookies for this site, and try again."}
 		}
-		return s.render(w, r, http.StatusForbidden, "message", message{
-			Title:   "Your browser keeps no cookies",
-			Message: "One cookie is how Margin knows that a note is yours. Nobody else gets to see it, and it follows you nowhere. Allow cookies for this site, and try again.",
-			Text:    text,
-		})
+		// Perhaps it only had none yet. A 307 has it send the same form once more, this
+		// time with the cookie that it gets now.
+		http.Redirect(w, r, "/notes?again", http.StatusTemporaryRedirect)
+		return nil
 	}
 	// An API client posts without the page, and so without its field; after a second
 	// try, above, the browser has another user than its page had.
-	if r.PostFormValue("walkin_rendered_for") != "" && !r.URL.Query().Has("again") {
+	if r.PostFormValue("walkin_rendered_for") != "" && !again {
 		if err := s.wk.CheckRenderedFor(r); err != nil {
-			return s.render(w, r, http.StatusConflict, "message", message{
-				Title:   "This note is not kept yet",
-				Message: "You signed in or out after this page was opened, so it would have gone to somebody else's notes. Copy your text, and paste it on the front page.",
-				Text:    text,
-			})
+			return err
 		}
 	}
 	// Every visitor who may post has a user by now, with or without a cookie. Ensure
 	// returns it, or says why there is none: a bot, a post from elsewhere.
 	c, err := s.wk.Ensure(w, r)
-	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok && refusal.Status == http.StatusUnauthorized && isPerson(r) {
-		// The way to the sign-in page would cost them what they wrote.
-		return s.render(w, r, refusal.Status, "message", message{
-			Title:   "This note is not kept yet",
-			Message: "Margin cannot tell whose it is; perhaps you were signed out in the meantime. Copy your text, and paste it on the front page or once you have signed in.",
-			Text:    text,
-		})
-	}
 	if err != nil {
-		return err
+		return err // with their text, see refused
 	}
 	if complaint != "" {
 		return s.showHome(w, r, http.StatusUnprocessableEntity, homePage{Text: text, Error: complaint})
 	}
 	if _, err := s.writing.Take(w, r); err != nil {
-		return err // with their text, see refused
+		return err
 	}
 	if err := s.notes.add(r.Context(), c.UserID, text); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 	return nil
-}
-
-// refusesCookies reports whether a browser posts the form of a page of ours
-// without any cookie, although that page set one.
-func refusesCookies(r *http.Request) bool {
-	_, somebody := walkin.FromContext(r.Context()) // who was offered one
-	return somebody && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Referer() != "" && len(r.Cookies()) == 0
 }
 
 // isPerson reports whether a visitor looks at the answer.
@@ -126,21 +88,11 @@ func userID(r *http.Request) uuid.UUID {
 	return c.UserID
 }
 
-func parseForm(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	if err := r.ParseForm(); err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return errTooLarge
-		}
-		return errBadForm
-	}
-	return nil
-}
-
 // noteText reads the text of a note, and says what is wrong with it.
 func noteText(w http.ResponseWriter, r *http.Request) (text, complaint string, err error) {
-	if err := parseForm(w, r); err != nil {
-		return "", "", err
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		return "", "", &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "form", Message: "The form could not be read, or is too large. Go back and shorten the note."}
 	}
 	// Browsers send line breaks as CRLF, whatever the visitor sees.
 	text = strings.ReplaceAll(strings.ToValidUTF8(r.PostForm.Get("text"), "\ufffd"), "\r\n", "\n")
@@ -149,39 +101,9 @@ func noteText(w http.ResponseWriter, r *http.Request) (text, complaint string, e
 	case n == 0:
 		complaint = "There is nothing in this note yet. Write something first."
 	case n > maxText:
-		complaint = fmt.Sprintf("This note has %s characters; %s is the most. Shorten it, or make two of it.", thousands(n), thousands(maxText))
+		complaint = fmt.Sprintf("This note has %d characters; %d is the most. Shorten it, or make two of it.", n, maxText)
 	}
 	return text, complaint, nil
-}
-
-type editPage struct {
-	Note  note
-	Text  string
-	Error string
-}
-
-func (s *site) editNote(w http.ResponseWriter, r *http.Request) error {
-	n, err := s.notes.mine(r.Context(), userID(r), r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	if r.Method != http.MethodPost {
-		return s.render(w, r, http.StatusOK, "edit", editPage{Note: n, Text: n.Text})
-	}
-	text, complaint, err := noteText(w, r)
-	if err != nil {
-		return err
-	}
-	if complaint != "" {
-		return s.render(w, r, http.StatusUnprocessableEntity, "edit", editPage{Note: n, Text: text, Error: complaint})
-	}
-	if _, err := s.writing.Take(w, r); err != nil {
-		return err // with their text, see refused
-	}
-	if err := s.notes.edit(r.Context(), n.UserID, n.ID, text); err != nil {
-		return err
-	}
-	return backTo(w, r, n.ID)
 }
 
 func (s *site) deleteNote(w http.ResponseWriter, r *http.Request) error {
@@ -217,14 +139,6 @@ func (s *site) publish(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *site) unpublish(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	if err := s.notes.unpublish(r.Context(), userID(r), id); err != nil {
-		return err
-	}
-	return backTo(w, r, id)
-}
-
 // publicNote is for everybody. A draft is not found here, not even by its writer.
 func (s *site) publicNote(w http.ResponseWriter, r *http.Request) error {
 	n, err := s.notes.one(r.Context(), r.PathValue("id"))
@@ -238,26 +152,6 @@ func (s *site) publicNote(w http.ResponseWriter, r *http.Request) error {
 		Note note
 		Mine bool
 	}{n, n.UserID == userID(r)})
-}
-
-// download hands out all notes in one file.
-func (s *site) download(w http.ResponseWriter, r *http.Request) error {
-	list, err := s.notes.of(r.Context(), userID(r))
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="margin.txt"`)
-	w.Header().Set("Cache-Control", "no-store")
-	for _, n := range list {
-		fmt.Fprintf(w, "%s\n\n%s\n\n\n", n.CreatedAt.Format("2 January 2006, 15:04"), n.Text)
-	}
-	return nil
-}
-
-func backTo(w http.ResponseWriter, r *http.Request, id string) error {
-	http.Redirect(w, r, "/#note-"+url.PathEscape(id), http.StatusSeeOther)
-	return nil
 }
 
 // lead is what Margin says at the head of a page of package pages.
@@ -274,11 +168,8 @@ func (s *site) lead(r *http.Request, page string) string {
 		return ""
 	}
 	why := ""
-	switch {
-	case r.FormValue("return_to") == "/resume":
-		why = "Publishing takes an account, so that you can always take a note back. "
-	case r.URL.Query().Get("for") == "downloads":
-		why = "That was the last download for today. With an account there are as many as you like. "
+	if r.FormValue("return_to") == "/resume" {
+		why = "Publishing takes an account, so that you can always delete a note. "
 	}
-	return why + "You stay who you are, and can open your notes from any browser."
+	return why + "Your user ID stays the same, and you can open your notes from any browser."
 }

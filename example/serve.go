@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/walkin-go/walkin"
 )
 
@@ -42,14 +40,8 @@ func run(ctx context.Context, addr string, cfg config, out io.Writer) error {
 	defer stop()
 	sweeper.Go(func() { _ = s.wk.RunSweeper(ctx, time.Hour, walkin.SweepOptions{}) }) // its error is that ctx ended
 	sweeper.Go(func() { _ = s.wk.RunFeed(ctx) })
-	server := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-	}
+	server := &http.Server{Handler: s, MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	fmt.Fprintf(out, "Margin is open at %s - its notes are in %s, and its mail is printed here. Stop it with Ctrl-C.\n", cfg.url, cfg.file)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -79,22 +71,7 @@ func open(ctx context.Context, cfg config) (*site, io.Closer, error) {
 // event tells in the log who becomes whom, who was refused, and what failed. Events hold
 // no secrets and no addresses.
 func event(ctx context.Context, e walkin.Event) {
-	level := slog.LevelInfo
-	switch e.Outcome {
-	case walkin.Skipped, walkin.Renewed:
-		return
-	case walkin.Failed:
-		level = slog.LevelError
+	if e.Outcome != walkin.Skipped && e.Outcome != walkin.Renewed {
+		slog.InfoContext(ctx, string(e.Outcome), "user", e.UserID, "reason", e.Reason, "error", e.Err)
 	}
-	var attrs []slog.Attr
-	if e.UserID != uuid.Nil {
-		attrs = append(attrs, slog.Any("user", e.UserID))
-	}
-	if e.Reason != "" {
-		attrs = append(attrs, slog.String("reason", e.Reason))
-	}
-	if e.Err != nil {
-		attrs = append(attrs, slog.Any("error", e.Err))
-	}
-	slog.LogAttrs(ctx, level, string(e.Outcome), attrs...)
 }

@@ -21,8 +21,7 @@ import (
 )
 
 // A sampleID is an OpenID provider that believes everybody: a stand-in for
-// Google and its like, so that the button works with no account anywhere. A
-// site that keeps it lets anybody be anybody.
+// Google and its like. A site that had it would let anybody be anybody.
 type sampleID struct {
 	issuer, callback string
 	secret           string // of its one client, this site
@@ -55,6 +54,7 @@ func newSampleID(base string) (*sampleID, error) {
 	}
 	p.mux.HandleFunc("GET "+sampleIDPath+".well-known/openid-configuration", p.discovery)
 	p.mux.HandleFunc("GET "+sampleIDPath+"keys", p.keys)
+	p.mux.Handle("GET "+sampleIDPath+"sampleid.css", http.StripPrefix(sampleIDPath, http.FileServer(http.Dir("testdata"))))
 	p.mux.HandleFunc("GET "+sampleIDPath+"authorize", p.authorize)
 	p.mux.HandleFunc("POST "+sampleIDPath+"authorize", p.authorize)
 	p.mux.HandleFunc("POST "+sampleIDPath+"token", p.token)
@@ -100,7 +100,8 @@ func (p *sampleID) authorize(w http.ResponseWriter, r *http.Request) {
 	case r.PostFormValue("no") != "":
 		back.Set("error", "access_denied")
 	case r.Method != http.MethodPost || name == "" || utf8.RuneCountInString(name) > 40:
-		_ = write(w, http.StatusOK, "sampleid", view{})
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		http.ServeFile(w, r, "testdata/sampleid.html")
 		return
 	default:
 		code := rand.Text()
@@ -170,4 +171,10 @@ func (p *sampleID) sign(claims map[string]any) (string, error) {
 		return "", err
 	}
 	return signed.CompactSerialize()
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the only error is a client that went away
 }

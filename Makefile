@@ -3,15 +3,17 @@
 
 GO       ?= go
 FUZZTIME ?= 30s
+FUZZBOUND ?= 1000000
+MUTANTTIME ?= 10m
 CHAOSTIME ?= 15s
 
 # The race detector needs a C compiler. CI insists on it.
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check check-all gofmt vet fix staticcheck lint promises race test versions fuzz chaos clusters bench load crowd tidy release release-check
+.PHONY: check check-all gofmt vet fix staticcheck lint promises race test versions fuzz fuzz-briefly mutants chaos clusters bench load crowd tidy release release-check
 
-check: gofmt vet fix staticcheck lint promises race chaos
+check: gofmt vet fix staticcheck lint promises race chaos fuzz-briefly
 	@echo "== all good"
 
 # What make check does, and what is too slow for it: each fuzz target for FUZZTIME,
@@ -67,14 +69,24 @@ test:
 versions:
 	@.ci/versions
 
-# Every fuzz target of every module, each for FUZZTIME.
+# Every fuzz target of every module, each for FUZZTIME, in no order, until FUZZBOUND
+# seconds have passed.
 fuzz:
-	@targets=$$($(GO) test -list '^Fuzz' work) || { echo "$$targets"; exit 1; }; \
-	echo "$$targets" | awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }' | \
-	while read -r package target; do \
-		echo "== $$package $$target"; \
-		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	@stop=$$(($$(date +%s) + $(FUZZBOUND))); \
+	grep -roE --include='*_test.go' --exclude-dir=testdata '^func Fuzz[A-Za-z0-9_]*' . | sort -R | while IFS=: read -r file func; do \
+		test $$(date +%s) -lt $$stop || { echo "== the time is up; the others are for another run"; break; }; \
+		echo "== $$(dirname $$file) $${func#func }"; \
+		$(GO) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null || exit 1; \
 	done
+
+# What make check has time for.
+fuzz-briefly:
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s FUZZBOUND=90
+
+# Makes small mistakes in the packages that bear security, and prints those that no test
+# notices. See internal/mutants for one package or one mutant.
+mutants:
+	@$(GO) run ./internal/mutants -time $(MUTANTTIME)
 
 # Kills replicas and cuts connections, on each database for CHAOSTIME.
 chaos:

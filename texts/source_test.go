@@ -19,7 +19,7 @@ import (
 
 // Rooms whose words are not for visitors: tools, tests, and apps of their own.
 var elsewhere = []string{"example", "bench", "cmd", "docs", "internal/release", "internal/tools", "internal/testserver", "internal/browser", "internal/enginetest",
-	"internal/promises", "internal/writers", "walkintest", "store", "rls", "admin", "adapters", "texts", ".git", ".ci", "testdata"}
+	"internal/promises", "internal/mutants", "internal/writers", "walkintest", "store", "rls", "admin", "adapters", "texts", ".git", ".ci", "testdata"}
 
 // sources calls a function with every file of the packages that visitors read.
 func sources(t *testing.T, see func(path string)) {

@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"math/rand/v2"
 	"os"
@@ -28,12 +29,14 @@ import (
 	"time"
 )
 
-// targets are the packages that bear security, each with those whose tests hold it
-// beside its own.
-var targets = []struct {
+// A target is a package, with those whose tests hold it beside its own.
+type target struct {
 	pkg string
 	by  []string
-}{
+}
+
+// targets are the packages that bear security.
+var targets = []target{
 	{".", []string{"./store/memstore", "./credential/password", "./credential/code", "./resume", "./quota", "./adapters/internal/suite"}},
 	{"./internal/token", []string{"."}},
 	{"./internal/request", []string{"."}},
@@ -50,7 +53,7 @@ var targets = []struct {
 
 func main() {
 	log.SetFlags(0)
-	r := &run{}
+	r := &run{out: os.Stdout}
 	budget := flag.Duration("time", 10*time.Minute, "how long to sample, builds included")
 	flag.Uint64Var(&r.seed, "seed", uint64(time.Now().UnixNano()), "of the sample")
 	files := flag.String("files", "", "a regular expression of the files to mutate")
@@ -70,6 +73,7 @@ func main() {
 
 // A run samples the mutants of some packages.
 type run struct {
+	out    io.Writer
 	seed   uint64
 	files  *regexp.Regexp
 	number int
@@ -78,23 +82,15 @@ type run struct {
 // all runs the targets that are named, or all of them, each for its share of the time.
 func (r *run) all(ctx context.Context, named []string, budget time.Duration) (survivors int, err error) {
 	log.Printf("seed %d", r.seed)
-	picked := targets[:0:0]
+	var picked []target
 	for _, t := range targets {
 		if len(named) == 0 || slices.Contains(named, t.pkg) {
 			picked = append(picked, t)
 		}
 	}
 	for _, name := range named {
-		if !slices.ContainsFunc(picked, func(t struct {
-			pkg string
-			by  []string
-		}) bool {
-			return t.pkg == name
-		}) {
-			picked = append(picked, struct {
-				pkg string
-				by  []string
-			}{name, nil})
+		if !slices.ContainsFunc(picked, func(t target) bool { return t.pkg == name }) {
+			picked = append(picked, target{name, nil})
 		}
 	}
 	for i, t := range picked {
@@ -173,11 +169,11 @@ func (r *run) one(ctx context.Context, pkg string, by []string) (survivors int, 
 		}
 		if counts[fate]++; fate != "killed" {
 			rel, _ := filepath.Rel(dir, m.where)
-			fmt.Printf("%s %s %s: %s (%d): %s\n", fate, pkg, rel, m.kind, m.number, m.text)
+			fmt.Fprintf(r.out, "%s %s %s: %s (%d): %s\n", fate, pkg, rel, m.kind, m.number, m.text)
 		}
 	}
 	tried := counts["killed"] + counts["survived"] + counts["unreached"]
-	fmt.Printf("%s: %d of %d mutants tried: %d killed, %d survived, %d reached by no test\n", pkg, tried, len(mutants), counts["killed"], counts["survived"], counts["unreached"])
+	fmt.Fprintf(r.out, "%s: %d of %d mutants tried: %d killed, %d survived, %d reached by no test\n", pkg, tried, len(mutants), counts["killed"], counts["survived"], counts["unreached"])
 	return tried - counts["killed"], nil
 }
 

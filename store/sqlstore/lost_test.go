@@ -244,7 +244,7 @@ func (d database) forgetsFeed(t *testing.T, db *sql.DB) {
 	index := "DROP INDEX walkin_identities_created"
 	switch d.dialect {
 	case sqlstore.PostgreSQL:
-		statements = []string{"DROP FUNCTION walkin_tell_sessions CASCADE", "DROP FUNCTION walkin_tell_user CASCADE",
+		statements = []string{"DROP FUNCTION walkin_alarm CASCADE", "DROP FUNCTION walkin_tell_sessions CASCADE", "DROP FUNCTION walkin_tell_user CASCADE",
 			"DROP FUNCTION walkin_tell_all CASCADE", "DROP TABLE walkin_feed", "DROP INDEX walkin_users_permanent"}
 	case sqlstore.SQLite:
 		statements = append(statements, "DROP TRIGGER walkin_tell_all", "DROP INDEX walkin_users_permanent")

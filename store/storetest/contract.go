@@ -69,7 +69,7 @@ var contract = []contractCase{
 	{"what a transaction did is seen by no one else before it commits", txIsolation},
 	{"a context that ends in the middle of a transaction undoes it", txCancelled},
 	{"a wait for another transaction ends with the context", txWait},
-	{"a context that has ended is an error, and does nothing", cancelled},
+	{"each method with a context that has ended returns its error at once, and does nothing", ended},
 	{"User in a transaction locks: no update is lost", txLock},
 }
 

@@ -249,18 +249,6 @@ func txWait(t *testing.T, a, b walkin.Store) {
 	ok(t, b.SetAnonymous(t.Context(), user.ID, true)) // both go on
 }
 
-func cancelled(t *testing.T, a, b walkin.Store) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	user, session := newUser(t)
-	_, err := a.CreateAnonymous(ctx, user, session)
-	is(t, err, context.Canceled)
-	_, err = a.LookupSession(ctx, user.ID, session.ID)
-	is(t, err, context.Canceled)
-	_, err = b.LookupSession(t.Context(), user.ID, session.ID)
-	is(t, err, walkin.ErrNotFound)
-}
-
 func txLock(t *testing.T, a, b walkin.Store) {
 	user, _ := persisted(t, a)
 	// Each turns the flag around, by what it read. With a lost update the flag

@@ -1,0 +1,302 @@
+package walkin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store/memstore"
+)
+
+// What follows was found by make mutants: each test fails without a line that no other
+// test needs.
+
+// lockOrder is a store that notes in which order users are locked.
+type lockOrder struct {
+	walkin.Store
+	mu  sync.Mutex
+	ids []uuid.UUID
+}
+
+func (s *lockOrder) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+	s.mu.Lock()
+	s.ids = append(s.ids, id)
+	s.mu.Unlock()
+	return s.Store.LockUser(ctx, id)
+}
+
+// TestLocksInOrder holds that a change of two users locks them by their IDs, whoever of
+// them is the visitor: two changes that cross wait for each other.
+func TestLocksInOrder(t *testing.T) {
+	for _, ownerFirst := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			order := &lockOrder{Store: memstore.New()}
+			s := newSite(t, merging, func(c *walkin.Config) { c.Store = &faultyStore{Store: order} })
+			kinds := []string{"permanent", "anonymous"}
+			if !ownerFirst {
+				kinds = []string{"anonymous", "permanent"}
+			}
+			first := resident(s, kinds[0])
+			time.Sleep(time.Second) // an ID begins with its time
+			second := resident(s, kinds[1])
+			low, high := s.claims(first).UserID, s.claims(second).UserID
+			visitor := second
+			if !ownerFirst {
+				visitor = first
+			}
+			order.mu.Lock()
+			order.ids = nil
+			order.mu.Unlock()
+			s.prove(visitor, "ann", "conflict", "merge")
+			if len(order.ids) < 2 || order.ids[0] != low || order.ids[1] != high {
+				t.Errorf("owner first %t: locked %v, want %v and then %v", ownerFirst, order.ids, low, high)
+			}
+		})
+	}
+}
+
+// TestUnlinkOfAnotherProvider holds that an identity is its provider and its subject.
+func TestUnlinkOfAnotherProvider(t *testing.T) {
+	s := newSite(t)
+	c := permanentUser(s, "ann")
+	s.prove(c, "bea")
+	unlink := func(provider, subject string) (err error) {
+		c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { err = s.Unlink(w, r, provider, subject) }))).Post("/", nil)
+		return err
+	}
+	for _, tt := range [][2]string{{"other", "ann"}, {"test", "cora"}} {
+		if refusal, ok := errors.AsType[*walkin.Refusal](unlink(tt[0], tt[1])); !ok || refusal.Status != http.StatusNotFound {
+			t.Errorf("%v: got %v, want 404", tt, refusal)
+		}
+	}
+	all, err := s.store.Identities(t.Context(), s.claims(c).UserID)
+	if err != nil || len(all) != 2 {
+		t.Errorf("got %v, %v, want both identities", all, err)
+	}
+}
+
+// TestLifetimeBeginsWithTheProof holds that Sessions.Lifetime of a permanent user counts
+// from their proof, and not from when they were minted.
+func TestLifetimeBeginsWithTheProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(c *walkin.Config) { c.Sessions.Lifetime = 7 * day })
+		c := resident(s, "anonymous")
+		for range 6 {
+			time.Sleep(day)
+			c.Visit("/")
+		}
+		s.prove(c, "ann")
+		id := body(t, c.Fetch("/"))
+		for n := range 6 {
+			time.Sleep(day)
+			if got := body(t, c.Visit("/")); got != id {
+				t.Fatalf("day %d after the proof: got %q, want %q", n+1, got, id)
+			}
+		}
+	})
+}
+
+// sweeping is a store whose sweeps can fail, and which counts them.
+type sweeping struct {
+	*memstore.Store
+	err     error
+	expired int
+}
+
+func (s *sweeping) InactiveUsers(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.Store.InactiveUsers(ctx, before, after, limit)
+}
+
+func (s *sweeping) DeleteExpired(ctx context.Context, before time.Time, batch int) (int, error) {
+	s.expired++
+	return s.Store.DeleteExpired(ctx, before, batch)
+}
+
+// TestSweeperTells holds that a sweep that fails is told each time, and goes on, and
+// that the end of the sweeper is no failure.
+func TestSweeperTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &sweeping{Store: memstore.New(), err: errDown}
+		var told []string
+		m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: store, OnEvent: func(_ context.Context, e walkin.Event) {
+			if e.Outcome == walkin.Failed {
+				told = append(told, fmt.Sprint(e.Reason, " ", errors.Is(e.Err, errDown)))
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.RunSweeper(ctx, time.Hour, walkin.SweepOptions{}) }()
+		time.Sleep(2*time.Hour + time.Minute)
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v at the end", err)
+		}
+		if got, want := strings.Join(told, ", "), "sweep true, sweep true, sweep true"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if store.expired != 3 {
+			t.Errorf("expired sessions went %d times, want with each sweep, whatever becomes of the users", store.expired)
+		}
+		told = nil
+		if err := m.RunSweeper(ctx, time.Hour, walkin.SweepOptions{}); !errors.Is(err, context.Canceled) || len(told) > 0 {
+			t.Errorf("with a context that has ended: got %v and %q", err, told)
+		}
+		if err := m.RunSweeper(t.Context(), 0, walkin.SweepOptions{}); err == nil {
+			t.Error("an interval of zero is taken")
+		}
+	})
+}
+
+// TestDryRunDeletesNothing holds it for what has expired, too.
+func TestDryRunDeletesNothing(t *testing.T) {
+	store := &sweeping{Store: memstore.New()}
+	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Sweep(t.Context(), walkin.SweepOptions{DryRun: true}); err != nil || store.expired > 0 {
+		t.Errorf("got %v, and %d deletions of what has expired", err, store.expired)
+	}
+}
+
+// TestEndSessionsFail holds that what ended no session says so.
+func TestEndSessionsFail(t *testing.T) {
+	s := newSite(t)
+	c := permanentUser(s, "ann")
+	claims := s.claims(c)
+	for at, calls := range map[string][]func() error{
+		"DeleteSession":  {func() error { return s.EndSession(t.Context(), claims.UserID, claims.SessionID) }},
+		"LockUser":       {func() error { return s.EndOtherSessions(t.Context(), claims.UserID, claims.SessionID) }},
+		"DeleteSessions": {func() error { return s.EndOtherSessions(t.Context(), claims.UserID, uuid.Nil) }},
+	} {
+		for _, call := range calls {
+			s.store.failAt(at, errDown)
+			s.told()
+			if err := call(); !errors.Is(err, errDown) {
+				t.Errorf("%s fails: got %v", at, err)
+			}
+			for _, e := range s.told() {
+				if e.Outcome == walkin.SignedOut {
+					t.Errorf("%s fails: a sign-out is told", at)
+				}
+			}
+		}
+	}
+	s.store.failAt("", nil)
+	if got := s.claims(c); got.UserID != claims.UserID {
+		t.Errorf("got %v, want the user as before", got)
+	}
+}
+
+// TestRefuseUnavailable holds that a store's word for "not there now" is a 503 that can be
+// tried again, also where an app passes it on by itself.
+func TestRefuseUnavailable(t *testing.T) {
+	s := newSite(t)
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{walkin.ErrUnavailable, 503},
+		{fmt.Errorf("asking: %w", walkin.ErrUnavailable), 503},
+		{walkin.ErrConstraint, 500},
+		{errDown, 500},
+		{walkin.ErrSessionEnded, 401},
+		{walkin.ErrIdentityTaken, 409},
+	} {
+		w := httptest.NewRecorder()
+		s.Refuse(w, s.request(http.MethodPost, "/"), tt.err)
+		if w.Code != tt.want || (w.Header().Get("Retry-After") != "") != (tt.want == 503) {
+			t.Errorf("%v: got %d, and Retry-After %q, want %d", tt.err, w.Code, w.Header().Get("Retry-After"), tt.want)
+		}
+	}
+}
+
+// TestNoSignInLimit holds that a negative limit is none.
+func TestNoSignInLimit(t *testing.T) {
+	for count, want := range map[int]int{-1: 200, 3: 429} {
+		s := newSite(t, func(c *walkin.Config) { c.Sessions.SignInLimit = limit.Limit{Count: count, Per: time.Hour} })
+		got := 0
+		for range 5 {
+			c := s.browser(s.routes().ServeHTTP)
+			got = c.Post("/prove", words("name", "ann")).StatusCode
+			c.Post("/out", nil)
+		}
+		if got != want {
+			t.Errorf("a limit of %d: got %d for the fifth sign-in, want %d", count, got, want)
+		}
+	}
+}
+
+// TestGarbageInAFormerCookie holds that a former cookie that is no token is no user.
+func TestGarbageInAFormerCookie(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) {
+		c.Cookies.Name, c.Cookies.Former = "shop", []walkin.FormerCookie{{Name: "walkin", ChangedAt: time.Now().Add(-time.Hour)}}
+	})
+	for _, value := range []string{"", "x", "a.b.c", strings.Repeat("x", 4000)} {
+		for _, name := range []string{anonName, permName} {
+			if got := body(t, carrying(s, name, value).Fetch("/")); got != "nobody" {
+				t.Errorf("%s=%.10s: got %q, want nobody", name, value, got)
+			}
+		}
+	}
+}
+
+// TestNewestOfTwo holds that of two live tokens of one user the newer one counts,
+// wherever it stands.
+func TestNewestOfTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, renewAlways)
+		c := resident(s, "anonymous")
+		older := c.Cookie(anonName)
+		time.Sleep(time.Minute)
+		c.Visit("/")
+		newer := c.Cookie(anonName)
+		if older == newer {
+			t.Fatal("nothing was renewed")
+		}
+		want := s.claims(carrying(s, anonName, newer)).IssuedAt
+		for _, values := range [][2]string{{older, newer}, {newer, older}} {
+			r := s.request(http.MethodGet, "/")
+			r.Header.Set("Cookie", anonName+"="+values[0]+"; "+anonName+"="+values[1])
+			var got walkin.Claims
+			newSite(t, over(s)).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got, _ = walkin.FromContext(r.Context())
+			})).ServeHTTP(httptest.NewRecorder(), r)
+			if !got.IssuedAt.Equal(want) {
+				t.Errorf("got a token of %v, want that of %v", got.IssuedAt, want)
+			}
+		}
+	})
+}
+
+// TestAnonymousOperator holds that no anonymous user sees the site as another, whatever
+// the app says of them.
+func TestAnonymousOperator(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) {
+		c.Impersonation.IsOperator = func(_ context.Context, id uuid.UUID) (bool, error) { return true, nil }
+	})
+	ann := s.claims(permanentUser(s, "ann")).UserID
+	c := resident(s, "anonymous")
+	var err error
+	c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { err = s.Impersonate(w, r, ann, "a reason") }))).Post("/", nil)
+	if !errors.Is(err, walkin.ErrAnonymous) {
+		t.Errorf("got %v, want ErrAnonymous", err)
+	}
+}

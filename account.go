@@ -49,8 +49,8 @@ func (m *Middleware) SignOutHandler() http.Handler {
 // docs/adding-walkin.md. Call it before the response begins.
 func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	v := m.verifier.visit(w, r)
-	if refusal := m.admission.changeRefusal(v, r); refusal != nil {
-		return refusal
+	if err := m.admission.admit(v, r, call{name: "SignOut", needs: needsNothing}); err != nil {
+		return err
 	}
 	if v.actor() != nil { // it stops, and nothing of the user's ends
 		operators{m}.stopActing(w, r, v)
@@ -58,77 +58,99 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	now := time.Now()
-	// Each token is verified, whichever of them the visitor is by: a bearer that is the
-	// app's own or broken must not hide the cookie's session, and a guest left behind
-	// in the other cookie must not be found by the next user of this computer.
-	var ended []authResult
-	if v.status == live {
-		ended = append(ended, authResult{status: live, entry: v.entry, lost: v.lost}) // or one that this very response opened
+	held := m.verifier.allOf(r, v, now)
+	reason, err := m.endAll(r, held, now)
+	if err != nil {
+		return err
 	}
-	token, isBearer := request.Bearer(r.Header)
-	if isBearer {
-		ended = append(ended, m.verifier.verifyToken(r, token, m.verifier.cache.Get(token), now, asBearer))
-		ended[len(ended)-1].bearer = true
+	v.become(sessionEnded, "signed_out")
+	if !held.bearer && !v.bearer || held.cookies {
+		setCookies(w, v, held.clearing...)
 	}
-	unverified, unknown := false, false
-	hasCookies := false
-	var clearing, variants []*http.Cookie
-	for i, k := range m.cookies.scopes() {
-		var b requestCredentials
-		k.find(r.Header, nil, &b.permanent, &b.anonymous)
-		for as, c := range b.both {
-			name := k.name(as == asAnonymous)
-			if i == 0 || c.status != absent {
-				clearing = append(clearing, k.clear(name))
-			}
-			if c.status == absent {
-				continue
-			}
-			hasCookies = true
-			unverified = unverified || c.status == conflicting // more than is looked at
-			if k.mayVary(name, c) {
-				variants = append(variants, k.clearOthers(r, name)...)
-			}
-			for _, value := range c.values() {
-				ended = append(ended, m.verifier.verifyToken(r, value, m.verifier.cache.Get(value), now, as))
-			}
-		}
+	setCookies(w, v, m.flows.clearing(r, m.cookies.clear(m.cookies.binding))...)
+	if reason != "" {
+		return &Refusal{Status: http.StatusServiceUnavailable, Reason: reason, RetryAfter: 5 * time.Second,
+			Text: texts.Of("error.signed_out_here")}
 	}
-	for _, f := range ended {
+	return nil
+}
+
+// endAll ends the sessions of all that a browser holds. The reason says which of them
+// may go on all the same: that is no success, though the browser has forgotten them.
+func (m *Middleware) endAll(r *http.Request, held holdings, now time.Time) (reason string, err error) {
+	unverified, unknown := held.tooMany, false
+	for _, f := range held.tokens {
 		switch f.status {
 		case unverifiable:
-			// A bearer under a key that is not ours may well be the app's own:
-			// it is no failure where there is a cookie of ours.
-			unverified = unverified || !f.bearer || !hasCookies
+			// A bearer under a key that is not ours may well be the app's own: it is no
+			// failure where there is a cookie of ours.
+			unverified = unverified || !f.bearer || !held.cookies
 		case unreachable:
-			return storeFailed(f.err) // fails closed: the session would still be alive
+			return "", storeFailed(f.err) // fails closed: the session would still be alive
 		case lost:
 			unknown = true
 		case live, suspended:
 			unknown = unknown || f.lost
 			if err := m.end(r, f.entry, f.lost, now); err != nil {
-				return err
+				return "", err
 			}
 		}
 	}
-	v.become(sessionEnded, "signed_out")
-	if !isBearer && !v.bearer || hasCookies {
-		m.setCookies(w, v, append(clearing, fit(variants)...)...)
+	switch {
+	case unknown:
+		return "unknown_user", nil // a database that knows the session may be back tomorrow
+	case unverified:
+		return "unknown_key", nil // only another replica can name the session
 	}
-	m.clearFlows(w, r, v)
-	if unknown {
-		// A database that knows the session may be back tomorrow, and with it the
-		// session.
-		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_user", RetryAfter: 5 * time.Second,
-			Text: texts.Of("error.signed_out_here")}
+	return "", nil
+}
+
+// The holdings of a browser are all that a sign-out ends and removes.
+type holdings struct {
+	tokens          []authResult
+	clearing        []*http.Cookie
+	bearer, cookies bool
+	tooMany         bool // there are more values of a name than are verified
+}
+
+// allOf verifies each token of a request, whichever of them the visitor is by: a bearer
+// that is the app's own or broken must not hide the cookie's session, and an anonymous
+// user left behind in the other cookie must not be found by the next user of this
+// computer.
+func (vr *verifier) allOf(r *http.Request, v *visit, now time.Time) (h holdings) {
+	if v.status == live {
+		h.tokens = append(h.tokens, authResult{status: live, entry: v.entry, lost: v.lost}) // or one that this very response opened
 	}
-	if unverified {
-		// The browser forgets it, as was asked; but a session that only
-		// another replica can name may go on, and that is not a success.
-		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_key", RetryAfter: 5 * time.Second,
-			Text: texts.Of("error.signed_out_here")}
+	var token string
+	if token, h.bearer = request.Bearer(r.Header); h.bearer {
+		f := vr.verifyToken(r, token, vr.cache.Get(token), now, asBearer)
+		f.bearer = true
+		h.tokens = append(h.tokens, f)
 	}
-	return nil
+	var variants []*http.Cookie
+	for i, k := range vr.cookies.scopes() {
+		var b requestCredentials
+		k.find(r.Header, nil, &b.permanent, &b.anonymous)
+		for as, c := range b.both {
+			name := k.name(as == asAnonymous)
+			if i == 0 || c.status != absent {
+				h.clearing = append(h.clearing, k.clear(name))
+			}
+			if c.status == absent {
+				continue
+			}
+			h.cookies = true
+			h.tooMany = h.tooMany || c.status == conflicting
+			if k.mayVary(name, c) {
+				variants = append(variants, k.clearOthers(r, name)...)
+			}
+			for _, value := range c.values() {
+				h.tokens = append(h.tokens, vr.verifyToken(r, value, vr.cache.Get(value), now, as))
+			}
+		}
+	}
+	h.clearing = append(h.clearing, fit(variants)...)
+	return h
 }
 
 // changeRefusal is writeRefusal where a safe method may not do it either.
@@ -170,7 +192,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 			err := m.cfg.Store.CreateUser(ctx, User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now})
 			if err == nil {
 				buried = true
-				return m.cfg.Store.DeleteUser(ctx, m.health.tombstone(c.UserID, uuid.Nil, now))
+				return m.cfg.Store.DeleteUser(ctx, *m.health.tombstone(c.UserID, uuid.Nil, now))
 			}
 			if !errors.Is(err, ErrSessionEnded) {
 				return err
@@ -260,7 +282,7 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 				return &hookError{Deleted, err}
 			}
 		}
-		return m.cfg.Store.DeleteUser(ctx, tombstone)
+		return m.cfg.Store.DeleteUser(ctx, *tombstone)
 	})
 	if err != nil {
 		return err
@@ -287,23 +309,12 @@ func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identi
 // user could not sign in again. Call it as [Middleware.Continue].
 func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, subject string) error {
 	v := m.verifier.visit(w, r)
-	c := v.claims.Load()
-	switch {
-	case CheckActor(v) != nil:
-		return CheckActor(v)
-	case m.admission.changeRefusal(v, r) != nil:
-		return m.admission.changeRefusal(v, r)
-	case c == nil:
-		return m.admission.noUser(v, "no_user")
-	case c.Anonymous:
-		return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: m.cfg.Paths.Upgrade}
-	case time.Since(c.ProvenAt) > m.cfg.Sessions.RecentProof:
-		return notRecent()
-	case v.begun():
-		return errors.New("walkin: Unlink was called after the response began")
+	if err := m.admission.admit(v, r, call{name: "Unlink", needs: needsRecentProof}); err != nil {
+		return err
 	}
+	c := v.claims.Load()
 	m.health.prepare(r.Context())
-	s := &identityChange{m: m, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.health.earlier(time.Now())}
+	s := &identityChange{m: &m.parts, proof: Proof{Provider: provider, Subject: subject, Method: c.Method}, visitor: *c, now: m.health.earlier(time.Now())}
 	taken, refusal := m.limits.takeChange(r, *c, s.now)
 	if refusal != nil {
 		return refusal
@@ -315,7 +326,7 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSessionEnded) {
 			return err // their session has just ended
 		}
-		return s.translate(err)
+		return translate(err)
 	}
 	m.finish(w, r, v, s)
 	return nil

@@ -93,7 +93,7 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 	case old != nil && v.writer() != nil:
 		v.writer().SetWhile(m.issuer.stillAlive(r, old, v.entry), cookie)
 	default:
-		m.setCookies(w, v, cookie)
+		setCookies(w, v, cookie)
 	}
 	return *v.claims.Load(), nil
 }
@@ -109,10 +109,7 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 		// Lost a moment ago, perhaps: the next request looks more closely.
 		return Claims{}, storeDown(err)
 	case errors.Is(err, ErrSessionEnded):
-		v.become(sessionEnded, "session_ended")
-		if v.entry != nil {
-			m.verifier.over(v.entry)
-		}
+		m.verifier.end(v)
 		return Claims{}, refusalOf(ErrSessionEnded)
 	case err != nil:
 		return Claims{}, err
@@ -224,25 +221,18 @@ func (m *Middleware) storeUser(r *http.Request, v *visit) (*http.Cookie, error) 
 	}
 	m.health.prepare(r.Context())
 	now := m.health.earlier(time.Now())
-	fresh := v.claims.Load() == nil
-	var c Claims
-	if fresh {
-		var err error
-		if c, err = m.issuer.mint(now); err != nil {
-			return nil, refusalOf(err)
-		}
-	} else {
-		c = *v.claims.Load()
-		c = m.issuer.bounded(m.issuer.dated(c, now), mintedAt(c))
+	c, err := m.issuer.toStore(v, now)
+	if err != nil {
+		return nil, refusalOf(err)
 	}
-	c.Provisional = false
+	fresh := v.claims.Load() == nil
 	taken, full := m.limits.takeNewUserOrChallenge(r, now)
 	if full != nil {
 		if fresh {
 			return nil, full
 		}
-		// A visitor whose row is there, and whose new token got lost in transit, makes
-		// none and goes on.
+		// A visitor who is stored, and whose new token got lost in transit, adds none
+		// and goes on.
 		if _, err := m.health.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
 			return nil, full
 		} else if err != nil && !errors.Is(err, ErrSessionEnded) {
@@ -257,39 +247,61 @@ func (m *Middleware) storeUser(r *http.Request, v *visit) (*http.Cookie, error) 
 	case isHook(err):
 		return nil, refusalOf(err) // whatever it is called in there
 	case errors.Is(err, ErrSessionEnded):
-		v.become(sessionEnded, "session_ended")
-		if v.entry != nil {
-			m.verifier.over(v.entry)
-		}
+		m.verifier.end(v)
 		return nil, refusalOf(err)
 	case err != nil:
 		return nil, err
 	}
-	if fresh {
-		v.minted = true
-		m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
+	v.minted = v.minted || fresh
+	for _, event := range []struct {
+		is      bool
+		outcome Outcome
+	}{{fresh, Minted}, {created && v.lost, Revived}, {created, Persisted}} {
+		if event.is {
+			m.emit(r, Event{Outcome: event.outcome, UserID: c.UserID, SessionID: c.SessionID})
+		}
 	}
-	if created && v.lost {
-		m.emit(r, Event{Outcome: Revived, UserID: c.UserID, SessionID: c.SessionID})
+	return m.issuer.give(v, token, c, now), nil
+}
+
+// toStore returns the visitor's claims as they will be once they are stored. It mints a
+// user when there is none.
+func (is *issuer) toStore(v *visit, now time.Time) (c Claims, err error) {
+	if have := v.claims.Load(); have != nil {
+		c = is.bounded(is.dated(*have, now), mintedAt(*have))
+	} else if c, err = is.mint(now); err != nil {
+		return c, err
 	}
-	if created {
-		m.emit(r, Event{Outcome: Persisted, UserID: c.UserID, SessionID: c.SessionID})
-	}
-	if v.bearer && fresh {
-		m.issuer.remember(v, token, c)
-		m.issuer.hand(v, token, c)
-		return nil, nil
-	}
-	if v.bearer {
+	c.Provisional = false
+	return c, nil
+}
+
+// give makes the token of a user who was just stored the visitor's, and returns the
+// cookie for it; nil where they have what goes on.
+func (is *issuer) give(v *visit, token string, c Claims, now time.Time) *http.Cookie {
+	switch {
+	case v.bearer && v.claims.Load() == nil:
+		is.remember(v, token, c)
+		is.hand(v, token, c)
+		return nil
+	case v.bearer:
 		c.ExpiresAt = v.claims.Load().ExpiresAt // a bearer's token is not replaced
 		v.claims.Store(&c)
-		return nil, nil
+		return nil
 	}
-	m.issuer.remember(v, token, c)
+	is.remember(v, token, c)
 	if v.keepCookie {
-		return nil, nil // the token they have goes on
+		return nil // the token they have goes on
 	}
-	return m.cookies.carry(token, c, now), nil
+	return is.cookies.carry(token, c, now)
+}
+
+// end takes the user away from a visit whose session was found to have ended.
+func (vr *verifier) end(v *visit) {
+	v.become(sessionEnded, "session_ended")
+	if v.entry != nil {
+		vr.over(v.entry)
+	}
 }
 
 func (is *issuer) persist(ctx context.Context, c Claims, now time.Time) (created bool, err error) {

@@ -4,9 +4,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
@@ -34,21 +34,8 @@ const (
 // *[Refusal] for [Middleware.Refuse].
 func (m *Middleware) StartFlow(w http.ResponseWriter, r *http.Request) (string, error) {
 	v := m.verifier.visit(w, r)
-	switch {
-	case CheckActor(v) != nil:
-		return "", CheckActor(v)
-	case m.admission.facts(v, r).Method != request.Write:
-		return "", safeMethod()
-	case m.admission.writeRefusal(v, r) != nil:
-		return "", m.admission.writeRefusal(v, r)
-	case m.admission.noCookie(v, r) != nil:
-		return "", m.admission.noCookie(v, r)
-	case v.status == unreachable:
-		return "", storeDown(nil)
-	case v.status == conflicting:
-		return "", m.admission.twoUsers()
-	case v.begun():
-		return "", errors.New("walkin: StartFlow was called after the response began")
+	if err := m.admission.admit(v, r, call{name: "StartFlow", needs: needsCertainty}); err != nil {
+		return "", err
 	}
 	if c := v.claims.Load(); c != nil {
 		return sessionFlowID(*c), nil
@@ -64,7 +51,7 @@ func (m *Middleware) StartFlow(w http.ResponseWriter, r *http.Request) (string, 
 	}
 	// Set again each time: the login flow that was started last gets its full time, and
 	// an earlier one in another tab still completes.
-	m.setCookies(w, v, m.cookies.flow(value))
+	setCookies(w, v, m.cookies.flow(value))
 	return cookieFlowID(value), nil
 }
 
@@ -116,27 +103,32 @@ func (m *Middleware) FlowIDs(r *http.Request) []string {
 // removes with walkin's own, from browsers that send it. Credentials name those of
 // their login flows; an app may name its own, such as that of a draft. Call it while
 // setting up, before the site is served.
-func (m *Middleware) ClearAtSignOut(cookie http.Cookie) {
-	cookie.Value, cookie.MaxAge, cookie.Expires = "", -1, time.Unix(1, 0)
-	m.flows.mu.Lock()
-	defer m.flows.mu.Unlock()
-	// Several credentials may share one.
-	m.flows.cookies = slices.DeleteFunc(m.flows.cookies, func(c *http.Cookie) bool {
-		return c.Name == cookie.Name && c.Domain == cookie.Domain && c.Path == cookie.Path
-	})
-	m.flows.cookies = append(m.flows.cookies, &cookie)
+func (m *Middleware) ClearAtSignOut(cookie http.Cookie) { m.flows.add(cookie) }
+
+// flowCookies are the cookies that a sign-out removes with walkin's own.
+type flowCookies struct {
+	mu  sync.Mutex
+	all []*http.Cookie
 }
 
-// clearFlows removes the cookies of what the browser has begun.
-func (m *Middleware) clearFlows(w http.ResponseWriter, r *http.Request, v *visit) {
-	m.flows.mu.Lock()
-	all := append([]*http.Cookie{m.cookies.clear(m.cookies.binding)}, m.flows.cookies...)
-	m.flows.mu.Unlock()
-	for _, c := range all {
-		if len(r.CookiesNamed(c.Name)) > 0 {
-			m.setCookies(w, v, c)
-		}
-	}
+func (f *flowCookies) add(cookie http.Cookie) {
+	cookie.Value, cookie.MaxAge, cookie.Expires = "", -1, time.Unix(1, 0)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// Several credentials may share one.
+	f.all = slices.DeleteFunc(f.all, func(c *http.Cookie) bool {
+		return c.Name == cookie.Name && c.Domain == cookie.Domain && c.Path == cookie.Path
+	})
+	f.all = append(f.all, &cookie)
+}
+
+// clearing returns what removes the cookies of what the browser has begun: own, and
+// those that it sends of the others.
+func (f *flowCookies) clearing(r *http.Request, own *http.Cookie) []*http.Cookie {
+	f.mu.Lock()
+	all := append([]*http.Cookie{own}, f.all...)
+	f.mu.Unlock()
+	return slices.DeleteFunc(all, func(c *http.Cookie) bool { return len(r.CookiesNamed(c.Name)) == 0 })
 }
 
 func sessionFlowID(c Claims) string { return "session:" + c.SessionID.String() }

@@ -73,7 +73,7 @@ func (m *Middleware) WithoutCookies(next http.Handler) http.Handler {
 		if b.bearer {
 			f = m.verifier.authenticate(r, &b, now)
 		}
-		v := m.verifier.newVisit(r, f)
+		v := m.home.newVisit(r, f)
 		v.handled, v.bearer, v.withoutCookies, v.url = true, true, true, r.URL
 		r = r.WithContext(v)
 		r.Header = header

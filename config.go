@@ -99,6 +99,7 @@ type Config struct {
 const (
 	maxLifetime     = 400 * 24 * time.Hour
 	defaultNewUsers = 30
+	defaultSessions = 50
 
 	defaultIssuer = "walkin" // and audience
 )

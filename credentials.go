@@ -23,13 +23,15 @@ func (m *Middleware) Store() Store { return m.cfg.Store }
 // DeriveKeys returns a secret of 32 bytes for one purpose from each of Config.Keys:
 // the first signs, all verify. So they rotate with the keys. Apps that share keys and
 // differ in Issuer or Audience get different ones. See [Key.Derive].
-func (m *Middleware) DeriveKeys(purpose string) ([][]byte, error) {
+func (m *Middleware) DeriveKeys(purpose string) ([][]byte, error) { return m.deriveKeys(purpose) }
+
+func (s *shared) deriveKeys(purpose string) ([][]byte, error) {
 	if purpose == "" || strings.Contains(purpose, "\x00") {
 		return nil, errors.New("walkin: DeriveKeys needs a purpose, without a NUL")
 	}
 	var all [][]byte
-	for _, key := range m.cfg.Keys {
-		secret, err := key.Derive(strings.Join([]string{purpose, m.cfg.Tokens.Issuer, m.cfg.Tokens.Audience}, "\x00"))
+	for _, key := range s.cfg.Keys {
+		secret, err := key.Derive(strings.Join([]string{purpose, s.cfg.Tokens.Issuer, s.cfg.Tokens.Audience}, "\x00"))
 		if err != nil {
 			return nil, err
 		}
@@ -52,16 +54,16 @@ func (m *Middleware) Cookie(purpose string) http.Cookie {
 // Each call returns a limiter with its own memory, so that a flood of one kind of key
 // evicts no other kind. Call it once, during setup. A failure is reported as a Failed
 // event with reason limiter.
-func (m *Middleware) Limiter() limit.Limiter { return &fallbackLimiter{m: m, own: limit.New(0)} }
+func (m *Middleware) Limiter() limit.Limiter { return &fallbackLimiter{m.limits, limit.New(0)} }
 
 type fallbackLimiter struct {
-	m   *Middleware
-	own limit.Limiter
+	limits *newUserLimits
+	own    limit.Limiter
 }
 
 func (l *fallbackLimiter) Take(ctx context.Context, key string, limit limit.Limit, n int, now time.Time) (limit.Verdict, error) {
-	shared := l.m.cfg.Limiter
-	if shared == l.m.limits.own || time.Now().UnixNano() < l.m.limits.downUntil.Load() {
+	shared := l.limits.cfg.Limiter
+	if shared == l.limits.own || time.Now().UnixNano() < l.limits.downUntil.Load() {
 		return l.own.Take(ctx, key, limit, n, now)
 	}
 	within, cancel := context.WithTimeout(ctx, limiterTimeout)
@@ -71,8 +73,8 @@ func (l *fallbackLimiter) Take(ctx context.Context, key string, limit limit.Limi
 		return verdict, nil
 	}
 	if ctx.Err() == nil { // a client that went away says nothing about the limiter
-		l.m.limits.downUntil.Store(time.Now().Add(downPause).UnixNano())
-		l.m.emitCtx(ctx, Event{Outcome: Failed, Reason: "limiter", Err: err})
+		l.limits.downUntil.Store(time.Now().Add(downPause).UnixNano())
+		l.limits.emitCtx(ctx, Event{Outcome: Failed, Reason: "limiter", Err: err})
 	}
 	return l.own.Take(ctx, key, limit, n, now)
 }

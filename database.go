@@ -242,25 +242,16 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) a
 	if dbErr != nil {
 		return unreached(r, e, "store_down", dbErr)
 	}
-	switch {
-	case db.Forgets:
-	case known && !db.owns(c):
-		err := fmt.Errorf("walkin: a token is of the database %.8q and the store is over %q: "+
-			"either the store is over the wrong database, or it was made anew and is to adopt the other's tokens", c.database, db.ID)
-		vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
-		return unreached(r, e, "other_database", err)
-	case known && never && c.IssuedAt.Add(leeway).Before(db.Birth):
-		err := errors.New("walkin: a token is older than the database that the store is over: " +
-			"either it is the wrong one, or it was made anew and is to adopt older tokens")
+	if err := otherDatabase(c, db, known, never); err != nil {
 		vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
 		return unreached(r, e, "other_database", err)
 	}
-	ended := db.EndedBefore
+	endedBefore := db.EndedBefore
 	if c.Anonymous {
-		ended = db.AnonymousEndedBefore
+		endedBefore = db.AnonymousEndedBefore
 	}
 	switch {
-	case c.IssuedAt.Before(ended):
+	case c.IssuedAt.Before(endedBefore):
 	case never && c.Provisional:
 		if vr.alive(e, seen, time.Now()) {
 			return authResult{status: live, entry: e}
@@ -282,6 +273,22 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) a
 	}
 	vr.over(e)
 	return authResult{status: sessionEnded, reason: "session_ended", entry: e}
+}
+
+// otherDatabase returns an error when a token says that the store is over another
+// database than the one that knows its session.
+func otherDatabase(c Claims, db Database, known, never bool) error {
+	switch {
+	case db.Forgets || !known:
+		return nil
+	case !db.owns(c):
+		return fmt.Errorf("walkin: a token is of the database %.8q and the store is over %q: "+
+			"either the store is over the wrong database, or it was made again and is to adopt the other's tokens", c.database, db.ID)
+	case never && c.IssuedAt.Add(leeway).Before(db.Birth):
+		return errors.New("walkin: a token is older than the database that the store is over: " +
+			"either it is the wrong one, or it was made again and is to adopt older tokens")
+	}
+	return nil
 }
 
 // unreached is for a token about which the store cannot answer now.

@@ -58,10 +58,10 @@ func (m *Middleware) Export(ctx context.Context, userID uuid.UUID) (Export, erro
 	user, err := m.cfg.Store.LockUser(ctx, userID)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		if err := m.exportTombstone(ctx, &e); err != nil {
+		if err := e.addTombstone(ctx, m.cfg.Store); err != nil {
 			return Export{}, err
 		}
-		return e, m.exportApp(ctx, &e)
+		return e, e.addApp(ctx, &m.cfg)
 	case err != nil:
 		return Export{}, err
 	}
@@ -81,18 +81,18 @@ func (m *Middleware) Export(ctx context.Context, userID uuid.UUID) (Export, erro
 		return Export{}, err
 	}
 	for _, one := range sessions {
-		data, err := m.exportData(ctx, one)
+		data, err := m.data.export(ctx, one)
 		if err != nil {
 			return Export{}, err
 		}
 		e.Sessions = append(e.Sessions, ExportedSession{one.ID, one.CreatedAt, one.RenewedAt, one.ExpiresAt, data})
 	}
-	return e, m.exportApp(ctx, &e)
+	return e, e.addApp(ctx, &m.cfg)
 }
 
-// exportTombstone is for a user who is not there.
-func (m *Middleware) exportTombstone(ctx context.Context, e *Export) error {
-	directory, ok := m.Directory()
+// addTombstone is for a user who is not there.
+func (e *Export) addTombstone(ctx context.Context, store Store) error {
+	directory, ok := ability[Directory](store)
 	if !ok {
 		return ErrNotFound
 	}
@@ -103,11 +103,11 @@ func (m *Middleware) exportTombstone(ctx context.Context, e *Export) error {
 	return err
 }
 
-func (m *Middleware) exportApp(ctx context.Context, e *Export) error {
-	if m.cfg.Hooks.OnExport == nil {
+func (e *Export) addApp(ctx context.Context, cfg *Config) error {
+	if cfg.Hooks.OnExport == nil {
 		return nil
 	}
-	app, err := m.cfg.Hooks.OnExport(ctx, e.UserID)
+	app, err := cfg.Hooks.OnExport(ctx, e.UserID)
 	if err != nil {
 		return fmt.Errorf("walkin: Config.Hooks.OnExport: %w", err)
 	}
@@ -115,11 +115,11 @@ func (m *Middleware) exportApp(ctx context.Context, e *Export) error {
 	return nil
 }
 
-// exportData returns what the managers of LoadAndSave keep in a session.
-func (m *Middleware) exportData(ctx context.Context, s Session) ([]any, error) {
+// export returns what the managers of LoadAndSave keep in a session.
+func (dc *dataCarrier) export(ctx context.Context, s Session) ([]any, error) {
 	ctx = NewContext(ctx, Claims{UserID: s.UserID, SessionID: s.ID}) // for stores that ask whose data it is
 	var all []any
-	for _, d := range m.data.managers() {
+	for _, d := range dc.managers() {
 		b, found, err := d.find(ctx, d.key(s.ID))
 		if err != nil {
 			return nil, err

@@ -163,7 +163,7 @@ func limitBody(w http.ResponseWriter, r *http.Request) {
 // get what [Middleware.Refuse] says, and so does everyone when page is nil. The refusal
 // is reported to OnEvent either way.
 func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err error, page Page) {
-	refusal := said(r, m, refusalOf(err))
+	refusal := m.home.say(r, refusalOf(err))
 	if page == nil || !wantsForm(r) {
 		m.Refuse(w, r, refusal)
 		return

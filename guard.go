@@ -241,7 +241,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 // the refusal, filled in, and nothing is written. Config.OnRefuse is then not called.
 // It is for transports other than HTTP, as in adapters/grpcwalkin.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refusal := said(r, m, refusalOf(err))
+	refusal := m.home.say(r, refusalOf(err))
 	r = m.verifier.withVisit(w, r)
 	m.refused(w, r, refusal)
 	for inner := w; inner != nil; {
@@ -271,7 +271,7 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // htmx, Inertia or Datastar sends. A Config.OnRefuse that wants another page for some
 // requests can call it for the rest.
 func (e *Refusal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e = said(r, middlewareOf(r), refusalOf(e))
+	e = homeOf(r).say(r, refusalOf(e))
 	person, to := request.WantsPage(r.Header), e.Location(r)
 	if e.Status == http.StatusUnauthorized && (!person || to == "" || request.Library(r.Header) == request.HTMX) {
 		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110 §11.6.1 wants one

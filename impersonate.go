@@ -104,29 +104,24 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 	v := m.verifier.visit(w, r)
 	c := v.claims.Load()
 	reason = strings.TrimSpace(reason)
-	switch {
-	case m.cfg.Impersonation.IsOperator == nil:
+	if m.cfg.Impersonation.IsOperator == nil {
 		return errors.New("walkin: Impersonate was called without Config.Impersonation")
-	case m.admission.changeRefusal(v, r) != nil:
-		return m.admission.changeRefusal(v, r)
-	case c == nil:
-		return m.admission.noUser(v, "no_user")
-	case CheckActor(v) != nil:
-		return CheckActor(v)
-	case v.bearer:
-		return actingRefusal("impersonation_bearer", "")
-	case c.Anonymous:
-		return m.admission.anonymous()
-	case time.Since(c.ProvenAt) > m.cfg.Sessions.RecentProof:
+	}
+	err := m.admission.admit(v, r, call{name: "Impersonate", needs: needsRecentProof})
+	if errors.Is(err, ErrNotRecent) {
 		refusal := notRecent()
 		refusal.Page = m.cfg.Paths.SignIn
-		return refusal
+		err = refusal
+	}
+	switch {
+	case err != nil:
+		return err
+	case v.bearer:
+		return actingRefusal("impersonation_bearer", "")
 	case c.UserID == userID:
 		return actingRefusal("impersonation_self", "impersonation.self")
 	case reason == "", len(reason) > 500, !utf8.ValidString(reason):
 		return &Refusal{Status: http.StatusUnprocessableEntity, Reason: "impersonation_reason", Text: texts.Of("impersonation.reason")}
-	case v.begun():
-		return errors.New("walkin: Impersonate was called after the response began")
 	}
 	a := acting{UserID: userID, Operator: c.UserID, OperatorSession: c.SessionID, Reason: reason, EndsAt: time.Now().Add(actingFor), sessionID: uuid.New()}
 	user, err := operators{m}.mayActAs(r.Context(), a)
@@ -144,7 +139,7 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 	if err := m.cfg.Store.PutTicket(r.Context(), Ticket{Key: actingKey(a.sessionID), Data: data, ExpiresAt: time.Now().Add(actingKnown)}); err != nil {
 		return err
 	}
-	m.setCookies(w, v, m.cookies.act(text))
+	setCookies(w, v, m.cookies.act(text))
 	response.NoStore(w.Header(), "no-store")
 	m.emit(r, a.event(Impersonated))
 	return nil
@@ -257,8 +252,8 @@ type operators struct{ *Middleware }
 type actingOver struct{ *Middleware }
 
 // serveActing answers a request with the cookie of an impersonation, and returns false
-// where it is served as any other.
-func (m operators) serveActing(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+// where it is served as any other. handler is Middleware.Handler around next.
+func (m operators) serveActing(w http.ResponseWriter, r *http.Request, next, handler http.Handler) bool {
 	if v := visitFrom(r.Context()); v != nil && v.home == m.home && v.handled || r.Context().Value(actingOver(m)) != nil {
 		return false
 	}
@@ -268,7 +263,7 @@ func (m operators) serveActing(w http.ResponseWriter, r *http.Request, next http
 		m.Refuse(w, r, err)
 		return true
 	case !alive:
-		m.serveAfterActing(w, r, next, a)
+		m.serveAfterActing(w, r, handler, a)
 		return true
 	}
 	var b requestCredentials
@@ -336,7 +331,7 @@ func (m operators) isStop(r *http.Request) bool {
 func (m operators) stopActing(w http.ResponseWriter, r *http.Request, v *visit) {
 	limitBody(w, r)
 	m.endActing(r, *v.actor())
-	m.setCookies(w, v, m.cookies.act(""))
+	setCookies(w, v, m.cookies.act(""))
 }
 
 // endActing deletes an impersonation, and reports it once.
@@ -355,7 +350,7 @@ func (m operators) endActing(r *http.Request, a acting) {
 // ended: pages are served as if it were not there, and it is removed. What was typed
 // into a page of the user's is refused: fails closed, or it would be stored as the
 // operator's.
-func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, next http.Handler, a acting) {
+func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, handler http.Handler, a acting) {
 	if a.sessionID != uuid.Nil {
 		m.endActing(r, a)
 	}
@@ -371,6 +366,6 @@ func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, next
 	}
 	inner := request.With(context.WithValue(r.Context(), actingOver(m), true), r)
 	defer func() { request.GiveBack(r, inner) }()
-	m.Handler(next).ServeHTTP(p.Wrapped(), inner)
+	handler.ServeHTTP(p.Wrapped(), inner)
 	p.Finish(r.Context())
 }

@@ -12,27 +12,28 @@ import (
 // Texts returns the texts of the language that Config.Texts chooses for a request.
 // Packages that are made from the middleware use it. It is nil, which is English, if
 // Config.Texts is nil.
-func (m *Middleware) Texts(r *http.Request) *texts.Catalogue {
-	if m == nil || m.cfg.Texts == nil {
+func (m *Middleware) Texts(r *http.Request) *texts.Catalogue { return m.home.catalogue(r) }
+
+// catalogue is Texts. Outside of a middleware, where h is nil, the texts are English.
+func (h *home) catalogue(r *http.Request) *texts.Catalogue {
+	if h == nil || h.texts == nil {
 		return nil
 	}
-	return m.cfg.Texts(r)
+	return h.texts(r)
 }
 
-// middlewareOf returns the middleware that a request passed, or nil.
-func middlewareOf(r *http.Request) *Middleware {
+// homeOf returns the home of the middleware that a request passed, or nil.
+func homeOf(r *http.Request) *home {
 	if v := visitFrom(r.Context()); v != nil {
-		if v.home != nil {
-			return v.home.m
-		}
+		return v.home
 	}
 	return nil
 }
 
-// said fills in the message of a refusal.
-func said(r *http.Request, m *Middleware, e *Refusal) *Refusal {
+// say fills in the message of a refusal.
+func (h *home) say(r *http.Request, e *Refusal) *Refusal {
 	if e.Message == "" {
-		e.Message = m.Texts(r).Say(e.Text)
+		e.Message = h.catalogue(r).Say(e.Text)
 	}
 	return e
 }
@@ -42,22 +43,26 @@ func said(r *http.Request, m *Middleware, e *Refusal) *Refusal {
 // heading. pages.New calls it. Without one they are plain documents. Call it during
 // setup, before the site is served.
 func (m *Middleware) AttachFrame(show func(w http.ResponseWriter, r *http.Request, status int, title, body string)) {
-	m.frame.Store(&show)
+	m.home.frame.Store(&show)
 }
 
 // ShowPage shows a page of a package that is made from the middleware, in the frame of
 // [Middleware.AttachFrame]: title is plain text, body the HTML below its heading.
 func (m *Middleware) ShowPage(w http.ResponseWriter, r *http.Request, status int, title, body string) {
-	if m != nil {
-		if show := m.frame.Load(); show != nil {
+	m.home.showPage(w, r, status, title, body)
+}
+
+func (h *home) showPage(w http.ResponseWriter, r *http.Request, status int, title, body string) {
+	if h != nil {
+		if show := h.frame.Load(); show != nil {
 			(*show)(w, r, status, title, body)
 			return
 		}
 	}
-	c := m.Texts(r)
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
+	c := h.catalogue(r)
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	// The only error is a client that went away.
 	_, _ = w.Write([]byte(`<!doctype html>
@@ -75,8 +80,8 @@ func (m *Middleware) ShowPage(w http.ResponseWriter, r *http.Request, status int
 
 // showRefusal shows a refusal to a visitor, with what they can do.
 func showRefusal(w http.ResponseWriter, r *http.Request, e *Refusal) {
-	m := middlewareOf(r)
-	c := m.Texts(r)
+	h := homeOf(r)
+	c := h.catalogue(r)
 	link := func(to, key string) string {
 		return `<p><a href="` + html.EscapeString(to) + `">` + html.EscapeString(c.Text(key)) + "</a></p>\n"
 	}
@@ -87,7 +92,7 @@ func showRefusal(w http.ResponseWriter, r *http.Request, e *Refusal) {
 	if back := localurl.Path(wayBack(r), ""); back != "" && !isSafe(r) {
 		body += link(back, "error.back")
 	}
-	m.ShowPage(w, r, e.Status, c.Text("error.title"), body+link(start(r), "error.start"))
+	h.showPage(w, r, e.Status, c.Text("error.title"), body+link(start(r), "error.start"))
 }
 
 // AttachObserver adds a function that gets every event after Config.OnEvent, with the

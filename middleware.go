@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,18 @@ import (
 // Middleware gives the visitors of a site their users. It is safe for concurrent use.
 // Each replica of an app has its own, over one store.
 type Middleware struct {
+	parts
+	devices      devices     // that have proven an identity
+	renderedKeys [][]byte    // of RenderedFor
+	turns        turns       // of Ensure
+	refresher    refresher   // of Refresh
+	flows        flowCookies // of ClearAtSignOut
+	plainSeen    atomic.Bool // a page over plain http that keeps no Secure cookie, and the operator was told
+}
+
+// The parts of a middleware. Each checks its own settings, knows the ones above it, and
+// returns what happened; the entry points emit it and answer.
+type parts struct {
 	*shared
 	health    *storeHealth   // is the store there, and which one is it
 	verifier  *verifier      // whose request is it
@@ -30,20 +41,6 @@ type Middleware struct {
 	limits    *newUserLimits // how many may come
 	data      *dataCarrier   // of sessions, for LoadAndSave
 	admission *admission     // what a request may do
-
-	devices      devices  // that have proven an identity
-	renderedKeys [][]byte // of RenderedFor
-	turns        turns    // of Ensure
-
-	refreshSecrets refreshSecrets
-	plainSeen      atomic.Bool // a page over plain http that keeps no Secure cookie, and the operator was told
-
-	frame atomic.Pointer[func(w http.ResponseWriter, r *http.Request, status int, title, body string)] // of AttachFrame; nil for plain pages
-
-	flows struct { // of ClearAtSignOut
-		mu      sync.Mutex
-		cookies []*http.Cookie
-	}
 }
 
 // New checks cfg and returns a Middleware, or one error that names every error in cfg.
@@ -65,8 +62,8 @@ func New(cfg Config) (*Middleware, error) {
 		s.log.Warn("walkin: Config.Cookies.Insecure is set: cookies travel without encryption; never use it outside localhost",
 			slog.String("cookie", names.permanent))
 	}
-	m := &Middleware{shared: s, limits: limits, devices: devices, renderedKeys: renderedKeys(cfg.Keys)}
-	s.home.m = m
+	m := &Middleware{parts: parts{shared: s, limits: limits}, devices: devices, renderedKeys: renderedKeys(cfg.Keys)}
+	m.refresher.parts = &m.parts
 	m.health = &storeHealth{shared: s}
 	m.verifier = &verifier{shared: s, health: m.health, cache: tokencache.New[entry](cfg.CacheSize), unknownKeys: unknownKeys{seed: maphash.MakeSeed()}}
 	m.issuer = &issuer{shared: s, health: m.health, verifier: m.verifier}
@@ -82,20 +79,22 @@ func New(cfg Config) (*Middleware, error) {
 // and gets none passes through untouched. A returning visitor costs a look-up in
 // memory. It wraps w only when there is a cookie to set.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if m.isActing(r) && (operators{m}).serveActing(w, r, next) {
+	var handler http.HandlerFunc
+	handler = func(w http.ResponseWriter, r *http.Request) {
+		if m.isActing(r) && (operators{m}).serveActing(w, r, next, handler) {
 			return
 		}
 		var b requestCredentials
 		b.read(r.Header, m.verifier)
 		if e := m.verifier.returning(r, &b); e != nil {
-			inner := m.verifier.returned(r, e) // what nearly every request is, and all there is to it
+			inner := m.home.returned(r, e) // what nearly every request is, and all there is to it
 			defer request.GiveBack(r, inner)
 			next.ServeHTTP(w, inner)
 			return
 		}
 		m.serve(w, r, next, &b)
-	})
+	}
+	return handler
 }
 
 // serve is Handler for all requests except those of visitors who were here a moment
@@ -114,17 +113,18 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	if !m.cfg.Cookies.Insecure && !facts.HasCookie() && f.status == absent {
 		m.lookForPlainHTTP(r)
 	}
-	var whyNot string
+	mayMint := false
 	if f.status != live && f.status != unreachable {
-		if whyNot = m.admission.mintRefusal(r, facts, f.status, byShape); whyNot != "" {
-			m.skipped(r, f, whyNot)
+		why := m.admission.mintRefusal(r, facts, f.status, byShape)
+		if mayMint = why == ""; !mayMint {
+			m.skipped(r, f.reason, why)
 		}
-		if f.status == absent && whyNot != "" && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {
+		if f.status == absent && !mayMint && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {
 			next.ServeHTTP(w, r)
 			return
 		}
 	}
-	v := m.verifier.newVisit(r, f)
+	v := m.home.newVisit(r, f)
 	v.handled, v.facts, v.url = true, facts, r.URL
 	outer := r
 	r = request.With(v, r)
@@ -146,7 +146,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		return
 	}
 	now := time.Now()
-	cookies, rowMade, err := m.decide(r, v, f, whyNot == "", now)
+	cookies, stored, err := m.decide(r, v, f, mayMint, now)
 	if err != nil {
 		m.Refuse(w, r, err)
 		return
@@ -156,37 +156,50 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		next.ServeHTTP(w, r)
 		return
 	}
+	p := m.issuer.writerFor(w, r, v, f, cookies)
+	m.serveWrapped(r, next, p, stored)
+	if f.status == absent && cookies != nil && !p.Withheld() {
+		m.admission.firstCookies.gave(outer, facts, m.admission.asked(outer).Path, m.clock())
+	}
+}
+
+// writerFor wraps a response that gets cookies, now or by Ensure.
+func (is *issuer) writerFor(w http.ResponseWriter, r *http.Request, v *visit, f authResult, cookies []*http.Cookie) *response.Writer {
 	var p *response.Writer
 	if f.status == live && cookies != nil {
 		p = response.New(w)
-		p.SetWhile(m.issuer.stillAlive(r, f.entry, v.entry), cookies...)
+		p.SetWhile(is.stillAlive(r, f.entry, v.entry), cookies...)
 	} else {
 		p = response.New(w, cookies...)
 	}
 	v.more().response.Store(p)
+	return p
+}
+
+// serveWrapped calls the site. stored says that a user was stored for this request: one
+// whose cookie the visitor does not get is removed again.
+func (m *Middleware) serveWrapped(r *http.Request, next http.Handler, p *response.Writer, stored bool) {
+	v := visitFrom(r.Context())
 	minted, done := v.claims.Load(), false
 	defer func() {
 		// Only a user minted for this request, and not one who is another user by now.
 		lost := !done && !p.Begun() || p.Withheld()
-		if rowMade && lost && v.claims.Load() == minted {
+		if stored && lost && v.claims.Load() == minted {
 			m.rollback(r.Context(), *minted)
 		}
 	}()
 	next.ServeHTTP(p.Wrapped(), r)
 	p.Finish(r.Context())
 	done = true
-	if f.status == absent && cookies != nil && !p.Withheld() {
-		m.admission.firstCookies.gave(outer, facts, m.admission.asked(outer).Path, m.clock())
-	}
 }
 
 // returned returns the request of a visitor whose token is known, with their
 // claims. The two parts are allocated together.
-func (vr *verifier) returned(r *http.Request, e *entry) *http.Request {
+func (h *home) returned(r *http.Request, e *entry) *http.Request {
 	one := &struct {
 		request http.Request
 		visit   visit
-	}{visit: visit{Context: r.Context(), home: vr.home, handled: true, status: live, url: r.URL, entry: e}}
+	}{visit: visit{Context: r.Context(), home: h, handled: true, status: live, url: r.URL, entry: e}}
 	one.visit.claims.Store(&e.claims)
 	one.request = *request.With(&one.visit, r)
 	return &one.request
@@ -274,7 +287,7 @@ func one(c *http.Cookie) []*http.Cookie {
 // minted over, and the next page asks again.
 func (h *storeHealth) isExpired(r *http.Request) bool {
 	if err := h.askClock(r.Context(), askUnknown); err != nil {
-		h.skipped(r, authResult{reason: "expired"}, "clock")
+		h.skipped(r, "expired", "clock")
 		return false
 	}
 	return true
@@ -390,7 +403,10 @@ func (m *Middleware) rollback(ctx context.Context, c Claims) {
 }
 
 // setCookies puts cookies on a response that may or may not be wrapped.
-func (m *Middleware) setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
+func setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
+	if len(set) == 0 {
+		return
+	}
 	p := v.writer()
 	if p == nil {
 		response.SetCookies(w.Header(), set)

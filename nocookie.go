@@ -102,7 +102,7 @@ func withoutCookie() *Refusal {
 func (m *Middleware) refusedNoCookie(w http.ResponseWriter, r *http.Request) {
 	if v := m.verifier.visit(w, r); !v.begun() && !v.withoutCookies {
 		if _, has := m.cookies.flowValue(r); !has {
-			m.setCookies(w, v, m.cookies.flow(rand.Text()))
+			setCookies(w, v, m.cookies.flow(rand.Text()))
 		}
 	}
 	if m.admission.firstCookies.told.CompareAndSwap(false, true) {

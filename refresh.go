@@ -54,10 +54,10 @@ func refreshKey(session uuid.UUID) string { return "refresh:" + session.String()
 // [Middleware.Ensure] has opened it.
 func (m *Middleware) StartRefresh(ctx context.Context, c Claims) (string, error) {
 	state := refreshing{Method: c.Method, ProvenAt: c.ProvenAt}
-	if err := m.putRefreshing(ctx, c, state); err != nil {
+	if err := m.refresher.putRefreshing(ctx, c, state); err != nil {
 		return "", err
 	}
-	return m.refreshToken(c.UserID, c.SessionID, 0)
+	return m.refresher.token(c.UserID, c.SessionID, 0)
 }
 
 // Refresh exchanges a refresh token for the current claims of its session and the next
@@ -70,7 +70,7 @@ func (m *Middleware) StartRefresh(ctx context.Context, c Claims) (string, error)
 // session has ended. It wraps ErrRedeemed if the token was used. Otherwise the store
 // failed.
 func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, error) {
-	user, session, counter, ok := m.readRefreshToken(token)
+	user, session, counter, ok := m.refresher.readToken(token)
 	if !ok {
 		return Claims{}, "", ErrNotFound
 	}
@@ -88,7 +88,7 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 			return err
 		}
 		var err error
-		c, counter, answer, err = m.rotate(ctx, c, counter, now)
+		c, counter, answer, err = m.refresher.rotate(ctx, c, counter, now)
 		return err
 	})
 	if err != nil {
@@ -102,14 +102,14 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 	if answer != nil {
 		return c, "", answer
 	}
-	next, err := m.refreshToken(c.UserID, c.SessionID, counter)
+	next, err := m.refresher.token(c.UserID, c.SessionID, counter)
 	return c, next, err
 }
 
 // rotate decides about one token, in the transaction of ctx, with the user locked. It
 // returns the session that goes on, or with ErrRedeemed the one that it has ended.
-func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now time.Time) (Claims, uint64, error, error) {
-	ticket, err := m.cfg.Store.Ticket(ctx, refreshKey(c.SessionID), now)
+func (rf *refresher) rotate(ctx context.Context, c Claims, counter uint64, now time.Time) (Claims, uint64, error, error) {
+	ticket, err := rf.cfg.Store.Ticket(ctx, refreshKey(c.SessionID), now)
 	if errors.Is(err, ErrNotFound) {
 		return c, 0, ErrSessionEnded, nil
 	} else if err != nil {
@@ -119,45 +119,45 @@ func (m *Middleware) rotate(ctx context.Context, c Claims, counter uint64, now t
 	if err := json.Unmarshal(ticket.Data, &state); err != nil {
 		return c, 0, nil, err
 	}
-	session, err := m.cfg.Store.LookupSession(ctx, c.UserID, c.SessionID)
+	session, err := rf.cfg.Store.LookupSession(ctx, c.UserID, c.SessionID)
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
-		return m.onceMore(ctx, c, counter, state, ticket, now)
+		return rf.onceMore(ctx, c, counter, state, ticket, now)
 	case err != nil:
 		return c, 0, nil, err
-	case m.verifier.outlived(session.CreatedAt, now), now.After(session.ExpiresAt.Add(leeway)):
+	case rf.verifier.outlived(session.CreatedAt, now), now.After(session.ExpiresAt.Add(leeway)):
 		return c, 0, ErrSessionEnded, nil
 	}
 	if counter < state.Counter {
 		if !wasUsed(state.Used, counter, now) {
 			// Two clients hold it, and which of them is the owner's cannot be told:
 			// fails closed, for both.
-			return c, 0, ErrRedeemed, m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
+			return c, 0, ErrRedeemed, rf.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
 		}
-		c = m.refreshed(c, session, state, now)
+		c = rf.refreshed(c, session, state, now)
 		return c, state.Counter, nil, nil
 	}
 	// A counter above the stored one is of a store that was restored from a backup:
 	// the token is ours, and newer than what the store remembers.
 	state.Used = append(recent(state.Used, now), used{counter, now})
 	state.Counter = counter + 1
-	c = m.refreshed(c, session, state, now)
-	if now.Sub(session.RenewedAt) >= m.cfg.Tokens.RenewAfter-time.Second {
+	c = rf.refreshed(c, session, state, now)
+	if now.Sub(session.RenewedAt) >= rf.cfg.Tokens.RenewAfter-time.Second {
 		session.RenewedAt, session.ExpiresAt = now, c.ExpiresAt
-		if err := m.cfg.Store.RenewSession(ctx, session); err != nil {
+		if err := rf.cfg.Store.RenewSession(ctx, session); err != nil {
 			return c, 0, nil, err
 		}
 	}
-	return c, state.Counter, nil, m.putRefreshing(ctx, c, state)
+	return c, state.Counter, nil, rf.putRefreshing(ctx, c, state)
 }
 
 // refreshed returns the claims of a session that goes on.
-func (m *Middleware) refreshed(c Claims, session Session, state refreshing, now time.Time) Claims {
+func (rf *refresher) refreshed(c Claims, session Session, state refreshing, now time.Time) Claims {
 	c.Anonymous = session.Anonymous
 	if !c.Anonymous {
 		c.Method, c.ProvenAt = state.Method, state.ProvenAt
 	}
-	return m.issuer.bounded(m.issuer.dated(c, now), session.CreatedAt)
+	return rf.issuer.bounded(rf.issuer.dated(c, now), session.CreatedAt)
 }
 
 func recent(all []used, now time.Time) []used {
@@ -201,37 +201,37 @@ func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, unti
 			return err
 		}
 		state.Once = &onceMore{SessionID: next.SessionID, Until: until}
-		if err := m.putTicket(ctx, refreshKey(old.SessionID), old.UserID, state, until.Add(m.cfg.Tokens.Lifetime)); err != nil {
+		if err := m.refresher.putTicket(ctx, refreshKey(old.SessionID), old.UserID, state, until.Add(m.cfg.Tokens.Lifetime)); err != nil {
 			return err
 		}
-		return m.putRefreshing(ctx, next, refreshing{Method: next.Method, ProvenAt: next.ProvenAt})
+		return m.refresher.putRefreshing(ctx, next, refreshing{Method: next.Method, ProvenAt: next.ProvenAt})
 	})
 }
 
 // onceMore decides about a token whose session has ended. A second try ends the session
 // that the first one got, however late it comes.
-func (m *Middleware) onceMore(ctx context.Context, c Claims, counter uint64, state refreshing, ticket Ticket, now time.Time) (Claims, uint64, error, error) {
+func (rf *refresher) onceMore(ctx context.Context, c Claims, counter uint64, state refreshing, ticket Ticket, now time.Time) (Claims, uint64, error, error) {
 	if state.Once == nil || counter != state.Counter {
 		return c, 0, ErrSessionEnded, nil
 	}
 	next := c
 	next.SessionID = state.Once.SessionID
-	session, err := m.cfg.Store.LookupSession(ctx, next.UserID, next.SessionID)
+	session, err := rf.cfg.Store.LookupSession(ctx, next.UserID, next.SessionID)
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
 		return c, 0, ErrSessionEnded, nil
 	case err != nil:
 		return c, 0, nil, err
 	case state.Once.Spent:
-		return next, 0, ErrRedeemed, m.cfg.Store.DeleteSession(ctx, next.UserID, next.SessionID)
+		return next, 0, ErrRedeemed, rf.cfg.Store.DeleteSession(ctx, next.UserID, next.SessionID)
 	case now.After(state.Once.Until):
 		return c, 0, ErrSessionEnded, nil
 	}
 	state.Once.Spent = true
-	if err := m.putTicket(ctx, ticket.Key, next.UserID, state, ticket.ExpiresAt); err != nil {
+	if err := rf.putTicket(ctx, ticket.Key, next.UserID, state, ticket.ExpiresAt); err != nil {
 		return c, 0, nil, err
 	}
-	kept, err := m.cfg.Store.Ticket(ctx, refreshKey(next.SessionID), now)
+	kept, err := rf.cfg.Store.Ticket(ctx, refreshKey(next.SessionID), now)
 	if err != nil {
 		return c, 0, nil, err
 	}
@@ -239,40 +239,40 @@ func (m *Middleware) onceMore(ctx context.Context, c Claims, counter uint64, sta
 	if err := json.Unmarshal(kept.Data, &own); err != nil {
 		return c, 0, nil, err
 	}
-	return m.refreshed(next, session, own, now), own.Counter, nil, nil
+	return rf.refreshed(next, session, own, now), own.Counter, nil, nil
 }
 
-func (m *Middleware) putRefreshing(ctx context.Context, c Claims, state refreshing) error {
-	return m.putTicket(ctx, refreshKey(c.SessionID), c.UserID, state, c.ExpiresAt.Add(leeway))
+func (rf *refresher) putRefreshing(ctx context.Context, c Claims, state refreshing) error {
+	return rf.putTicket(ctx, refreshKey(c.SessionID), c.UserID, state, c.ExpiresAt.Add(leeway))
 }
 
-func (m *Middleware) putTicket(ctx context.Context, key string, user uuid.UUID, data any, until time.Time) error {
+func (rf *refresher) putTicket(ctx context.Context, key string, user uuid.UUID, data any, until time.Time) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err
 	}
-	return m.cfg.Store.PutTicket(ctx, Ticket{Key: key, Data: text, ExpiresAt: until, UserID: user})
+	return rf.cfg.Store.PutTicket(ctx, Ticket{Key: key, Data: text, ExpiresAt: until, UserID: user})
 }
 
 // The token: 16 bytes of user, 16 of session, 8 of counter, 16 of MAC, in base64url.
 const refreshLength = 16 + 16 + 8 + 16
 
-// refreshSecrets are the keys of the MACs, once they are needed.
-type refreshSecrets struct {
-	once sync.Once
-	keys [][]byte
-	err  error
+// A refresher makes refresh tokens, and exchanges them. It has the keys of their MACs
+// once they are needed.
+type refresher struct {
+	*parts
+	once   sync.Once
+	keys   [][]byte
+	keyErr error
 }
 
-func (m *Middleware) refreshKeys() ([][]byte, error) {
-	m.refreshSecrets.once.Do(func() {
-		m.refreshSecrets.keys, m.refreshSecrets.err = m.DeriveKeys("walkin refresh")
-	})
-	return m.refreshSecrets.keys, m.refreshSecrets.err
+func (rf *refresher) macKeys() ([][]byte, error) {
+	rf.once.Do(func() { rf.keys, rf.keyErr = rf.deriveKeys("walkin refresh") })
+	return rf.keys, rf.keyErr
 }
 
-func (m *Middleware) refreshToken(user, session uuid.UUID, counter uint64) (string, error) {
-	keys, err := m.refreshKeys()
+func (rf *refresher) token(user, session uuid.UUID, counter uint64) (string, error) {
+	keys, err := rf.macKeys()
 	if err != nil {
 		return "", err
 	}
@@ -280,8 +280,8 @@ func (m *Middleware) refreshToken(user, session uuid.UUID, counter uint64) (stri
 	return base64.RawURLEncoding.EncodeToString(append(b, refreshMAC(keys[0], b)...)), nil
 }
 
-func (m *Middleware) readRefreshToken(token string) (user, session uuid.UUID, counter uint64, ok bool) {
-	keys, err := m.refreshKeys()
+func (rf *refresher) readToken(token string) (user, session uuid.UUID, counter uint64, ok bool) {
+	keys, err := rf.macKeys()
 	if err != nil || len(token) != base64.RawURLEncoding.EncodedLen(refreshLength) {
 		return user, session, 0, false
 	}

@@ -140,7 +140,7 @@ func (m *Middleware) save(d *sessionData, w http.ResponseWriter, r *http.Request
 			return err
 		}
 		if cookie != nil && status != http.StatusNotModified { // see response.Writer.Commit; the next answer brings it
-			m.setCookies(w, v, cookie)
+			setCookies(w, v, cookie)
 		}
 	}
 	_, _, err := d.sm.Commit(r.Context())

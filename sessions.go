@@ -22,8 +22,6 @@ import (
 // those that the owner uses.
 
 const (
-	defaultSessions = 50
-
 	// untouchable is how long a new session is never ended to make room: the
 	// browser that has just signed in must not be out again.
 	untouchable = time.Hour
@@ -35,6 +33,9 @@ const (
 	// maxChangesAnHour is how often one user proves, adds or removes an identity: more
 	// than one who adds as many as there is room for.
 	maxChangesAnHour = maxIdentities * 3 / 2
+
+	// maxIdentities is how many one user may have: far more than anyone needs.
+	maxIdentities = 100
 )
 
 // takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It counts
@@ -148,8 +149,8 @@ func (s *identityChange) makeRoom(ctx context.Context) error {
 	return nil
 }
 
-// tellEvicted says which sessions made room, once that is done.
-func (s *identityChange) tellEvicted(r *http.Request) {
+// emitEvicted says which sessions made room, once that is done.
+func (s *identityChange) emitEvicted(r *http.Request) {
 	for _, id := range s.evicted {
 		s.m.data.deleteSessionData(r.Context(), Claims{UserID: s.change.UserID, SessionID: id})
 		s.m.emit(r, Event{Outcome: SignedOut, Reason: "session_limit", UserID: s.change.UserID, SessionID: id})

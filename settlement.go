@@ -18,7 +18,7 @@ var errRaced = errors.New("walkin: another request was faster")
 // An identityChange is one run of Continue. apply may run more than once, so each
 // run sets everything again.
 type identityChange struct {
-	m          *Middleware
+	m          *parts
 	proof      Proof
 	visitor    Claims // who the request is from; zero without a user
 	now        time.Time
@@ -73,8 +73,7 @@ func (s *identityChange) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	nobody := user.ID == uuid.Nil
-	if nobody && p.FlowID != "" && s.visitor.UserID != uuid.Nil {
+	if s.endsOld = user.ID != uuid.Nil; !s.endsOld && p.FlowID != "" && s.visitor.UserID != uuid.Nil {
 		// Fails closed: the session was alive when the request came in, and is over. A
 		// visitor who has just signed out must not be signed in by a flow from before;
 		// for the second half of a double click it has a successor.
@@ -84,66 +83,83 @@ func (s *identityChange) apply(ctx context.Context) error {
 	if err := s.onCreate(ctx); err != nil {
 		return err
 	}
-	s.endsOld = !nobody
 	if s.data = nil; s.endsOld {
 		if s.data, err = s.m.data.load(ctx, s.visitor); err != nil {
 			return err
 		}
 	}
+	if free {
+		err = s.takeFree(ctx, user, known)
+	} else {
+		err = s.becomeOwner(ctx, owned, user, known)
+	}
+	if err != nil {
+		return err
+	}
+	return s.complete(ctx)
+}
 
+// takeFree gives an identity without an owner to the visitor, or to a new user.
+func (s *identityChange) takeFree(ctx context.Context, user User, known bool) error {
 	switch {
-	case free && nobody && s.visitor.UserID != uuid.Nil:
+	case user.ID != uuid.Nil && user.Anonymous:
+		return s.upgrade(ctx, user, known)
+	case user.ID != uuid.Nil:
+		return s.link(ctx, user)
+	case s.visitor.UserID != uuid.Nil:
 		// The request had a user when it came in: a click that raced an upgrade or a
 		// sign-out must not open a second account.
 		if err := s.checkReplaced(ctx, s.visitor); err != nil {
 			return err
 		}
 		return errRaced
-	case free && nobody && s.unknown != nil:
+	case s.unknown != nil:
 		return s.unknown
-	case free && nobody:
-		// Nor must one that comes a moment later.
-		if err = s.checkReplaced(ctx, s.ended); err == nil {
-			err = s.signUp(ctx)
-		}
-	case free && user.Anonymous:
-		err = s.upgrade(ctx, user, known)
-	case free:
-		err = s.link(ctx, user)
-	case p.Chosen:
-		return ErrIdentityTaken
-	case nobody || owned.UserID == user.ID:
-		err = s.signIn(ctx, owned, SignedIn)
-	case !user.Anonymous:
-		return ErrIdentityTaken
-	default:
-		err = s.leaveAnonymous(ctx, owned, user, known)
 	}
-	if err != nil {
+	// Nor must one that comes a moment later.
+	if err := s.checkReplaced(ctx, s.ended); err != nil {
 		return err
 	}
+	return s.signUp(ctx)
+}
+
+// becomeOwner makes the visitor the owner of an identity, where they may be.
+func (s *identityChange) becomeOwner(ctx context.Context, owned Identity, user User, known bool) error {
+	switch {
+	case s.proof.Chosen:
+		return ErrIdentityTaken
+	case user.ID == uuid.Nil || owned.UserID == user.ID:
+		return s.signIn(ctx, owned, SignedIn)
+	case !user.Anonymous:
+		return ErrIdentityTaken
+	}
+	return s.leaveAnonymous(ctx, owned, user, known)
+}
+
+// complete opens the new session, and calls what is to be called in the transaction.
+func (s *identityChange) complete(ctx context.Context) error {
 	if err := s.open(ctx); err != nil {
 		return err
 	}
-	if p.Applied != nil {
-		if err := p.Applied(ctx, s.change); err != nil {
+	if s.proof.Applied != nil {
+		if err := s.proof.Applied(ctx, s.change); err != nil {
 			return err
 		}
 	}
 	if s.tombstone == nil {
 		return nil
 	}
-	// After all that was the guest's has moved. It comes last: what a database locks to
-	// delete a user may be more than the user.
-	return store.DeleteUser(ctx, *s.tombstone)
+	// After all that was the anonymous user's has moved. It comes last: what a database
+	// locks to delete a user may be more than the user.
+	return s.m.cfg.Store.DeleteUser(ctx, *s.tombstone)
 }
 
 // lock locks the visitor and the owner, in the order of their IDs, so that two changes
 // of the same users wait for each other instead of crossing. A visitor who has no row
 // gets it here, in their place in that order: as the permanent user they become, or as
-// the guest whose tombstone ends the token. So the store decides that they have none,
-// and not a look-up before: a visitor who writes at this moment on another replica is a
-// guest with data.
+// the anonymous user whose tombstone ends the token. So the store decides that they have
+// none, and not a look-up before: a visitor who writes at this moment on another replica
+// is an anonymous user with data.
 func (s *identityChange) lock(ctx context.Context, owned Identity, free bool) error {
 	store := s.m.cfg.Store
 	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
@@ -157,29 +173,9 @@ func (s *identityChange) lock(ctx context.Context, owned Identity, free bool) er
 		if id == uuid.Nil || i == 1 && id == ids[0] {
 			continue
 		}
-		user, err := store.LockUser(ctx, id)
-		if refusal := banned(user.Ban.Until); err == nil && refusal != nil {
-			return refusal
-		}
-		visitor := id == s.visitor.UserID
-		if visitor && s.visitor.Provisional && errors.Is(err, ErrNotFound) && (free || !s.proof.Chosen) {
-			if free && s.full != nil {
-				return s.full
-			}
-			// A user whom the store has lost was stored once, and what the app kept of
-			// them may still be there: they are a guest again before anything is
-			// decided.
-			err = store.CreateUser(ctx, User{ID: id, Anonymous: !free || s.lost, CreatedAt: s.now, SeenAt: s.now})
-			if errors.Is(err, ErrSessionEnded) {
-				continue // currentUser tells
-			}
-			s.stored, s.revived = err == nil && !s.lost, err == nil && s.lost
-			s.created = err == nil && (free || s.lost)
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err := s.lockOne(ctx, id, free); err != nil {
 			return err
 		}
-		s.held = s.held || visitor && err == nil
 	}
 	if free {
 		return nil // attaching it will tell
@@ -189,6 +185,35 @@ func (s *identityChange) lock(ctx context.Context, owned Identity, free bool) er
 		return errRaced
 	}
 	return err
+}
+
+// lockOne locks one of the two. A visitor who is not stored is, unless their change is
+// refused anyway.
+func (s *identityChange) lockOne(ctx context.Context, id uuid.UUID, free bool) error {
+	user, err := s.m.cfg.Store.LockUser(ctx, id)
+	if refusal := banned(user.Ban.Until); err == nil && refusal != nil {
+		return refusal
+	}
+	visitor := id == s.visitor.UserID
+	if visitor && s.visitor.Provisional && errors.Is(err, ErrNotFound) && (free || !s.proof.Chosen) {
+		if free && s.full != nil {
+			return s.full
+		}
+		// A user whom the store has lost was stored once, and what the app kept of
+		// them may still be there: they are an anonymous user again before anything is
+		// decided.
+		err = s.m.cfg.Store.CreateUser(ctx, User{ID: id, Anonymous: !free || s.lost, CreatedAt: s.now, SeenAt: s.now})
+		if errors.Is(err, ErrSessionEnded) {
+			return nil // currentUser tells
+		}
+		s.stored, s.revived = err == nil && !s.lost, err == nil && s.lost
+		s.created = err == nil && (free || s.lost)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	s.held = s.held || visitor && err == nil
+	return nil
 }
 
 // currentUser returns the visitor as the store has them now, and whether it has them: a
@@ -330,9 +355,6 @@ func (s *identityChange) upgrade(ctx context.Context, user User, known bool) err
 	return s.hook(ctx, s.m.cfg.Hooks.OnUpgrade)
 }
 
-// maxIdentities is how many one user may have: far more than anybody needs.
-const maxIdentities = 100
-
 func (s *identityChange) link(ctx context.Context, user User) error {
 	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.Sessions.RecentProof {
 		return notRecent()
@@ -372,36 +394,31 @@ func (s *identityChange) signIn(ctx context.Context, owned Identity, outcome Out
 }
 
 // leaveAnonymous is for an anonymous visitor who turns out to be another user.
-func (s *identityChange) leaveAnonymous(ctx context.Context, owned Identity, guest User, known bool) error {
+func (s *identityChange) leaveAnonymous(ctx context.Context, owned Identity, left User, known bool) error {
 	store, conflict := s.m.cfg.Store, s.proof.Conflict
 	if conflict == 0 {
 		conflict = s.m.cfg.Conflict
 	}
 	switch {
 	case !known:
-		// A guest without a write has nothing to move, nothing to lose, and no session
+		// A left without a write has nothing to move, nothing to lose, and no session
 		// to end; the tombstone ends their token.
-		s.leaveTombstone(guest, owned)
+		s.tombstone = s.m.health.tombstone(left.ID, owned.UserID, s.now)
 	case conflict == ConflictReject:
 		return ErrIdentityTaken
 	case conflict == ConflictMerge && s.m.cfg.Hooks.OnMerge != nil:
-		s.change.AnonymousID = guest.ID
+		s.change.AnonymousID = left.ID
 		if err := s.signIn(ctx, owned, Merged); err != nil {
 			return err
 		}
-		s.leaveTombstone(guest, owned)
+		s.tombstone = s.m.health.tombstone(left.ID, owned.UserID, s.now)
 		return s.hook(ctx, s.m.cfg.Hooks.OnMerge)
 	default:
-		if err := store.DeleteSession(ctx, guest.ID, s.visitor.SessionID); err != nil {
+		if err := store.DeleteSession(ctx, left.ID, s.visitor.SessionID); err != nil {
 			return err
 		}
 	}
 	return s.signIn(ctx, owned, SignedIn)
-}
-
-func (s *identityChange) leaveTombstone(guest User, owned Identity) {
-	tombstone := s.m.health.tombstone(guest.ID, owned.UserID, s.now)
-	s.tombstone = &tombstone
 }
 
 // attach gives the identity to the user of the change.
@@ -457,8 +474,8 @@ func (s *identityChange) open(ctx context.Context) error {
 	if err := s.succeed(ctx); err != nil {
 		return err
 	}
-	// What a guest kept on the server goes along with the guest, not with a visitor who
-	// signs in to another account.
+	// What an anonymous user kept on the server goes along with them, not with a visitor
+	// who signs in to another account.
 	if c.UserID != s.visitor.UserID && s.change.Outcome != Merged {
 		return nil
 	}
@@ -488,7 +505,7 @@ func (e *hookError) Error() string {
 func (e *hookError) Unwrap() error { return e.err }
 
 // translate tells errors of the app from errors of the store.
-func (s *identityChange) translate(err error) error {
+func translate(err error) error {
 	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrIdentityTaken) {
 		return err
 	}
@@ -503,6 +520,6 @@ func (s *identityChange) translate(err error) error {
 }
 
 // tombstone remembers a deleted user until no token of theirs can be alive.
-func (h *storeHealth) tombstone(id, mergedInto uuid.UUID, now time.Time) Tombstone {
-	return Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(h.longestTokenLife())}
+func (h *storeHealth) tombstone(id, mergedInto uuid.UUID, now time.Time) *Tombstone {
+	return &Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(h.longestTokenLife())}
 }

@@ -39,7 +39,7 @@ func newShared(cfg Config, keys *token.Keyring, names cookies) *shared {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &shared{cfg: cfg, log: log, keys: keys, cookies: names, home: &home{basePath: cfg.Paths.Base}, began: time.Now(), feed: feed{seed: maphash.MakeSeed()}}
+	return &shared{cfg: cfg, log: log, keys: keys, cookies: names, home: &home{basePath: cfg.Paths.Base, texts: cfg.Texts}, began: time.Now(), feed: feed{seed: maphash.MakeSeed()}}
 }
 
 // clock returns nanoseconds that no one can set forward or back. It is cheaper than
@@ -92,12 +92,12 @@ func (s *shared) sometimes(ctx context.Context, e Event) {
 }
 
 // skipped tells the operator why a visitor without a user got none.
-func (s *shared) skipped(r *http.Request, f authResult, reason string) {
+func (s *shared) skipped(r *http.Request, token, reason string) {
 	if s.cfg.OnEvent == nil {
 		return
 	}
-	if f.reason != "" {
-		reason = f.reason + "," + reason
+	if token != "" {
+		reason = token + "," + reason
 	}
 	s.emit(r, Event{Outcome: Skipped, Reason: reason})
 }

@@ -114,7 +114,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	}
 	has := v.claims.Load() != nil && v.claims.Load().SessionID == first.SessionID
 	if !has {
-		if ok, err := m.shows(r, v, p.FlowID, first); err != nil {
+		if ok, err := m.verifier.shows(r, v, p.FlowID, first); err != nil {
 			return "", storeFailed(err)
 		} else if !ok {
 			return "", refusal
@@ -146,16 +146,16 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 		m.issuer.hand(v, token, claims)
 		return first.Outcome, nil
 	}
-	m.setPermanent(w, r, v, token, claims, now, unverified)
+	m.cookies.setPermanent(w, r, v, token, claims, now, unverified)
 	return first.Outcome, nil
 }
 
 // shows reports whether a request is from the browser of a flow's first half: it has
 // the session that this one has ended, or what the flow was bound to. A sign-out takes
 // both. A browser that has another user by now keeps that session.
-func (m *Middleware) shows(r *http.Request, v *visit, bound string, first successor) (bool, error) {
+func (vr *verifier) shows(r *http.Request, v *visit, bound string, first successor) (bool, error) {
 	if c := v.claims.Load(); c != nil && !c.Provisional {
-		next, err := m.health.successor(r.Context(), sessionFlowID(*c)) // it was alive when the request came in
+		next, err := vr.health.successor(r.Context(), sessionFlowID(*c)) // it was alive when the request came in
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
 		}
@@ -164,6 +164,6 @@ func (m *Middleware) shows(r *http.Request, v *visit, bound string, first succes
 	if v.entry != nil && sessionFlowID(v.entry.claims) == bound {
 		return true, nil
 	}
-	value, ok := m.cookies.flowValue(r)
+	value, ok := vr.cookies.flowValue(r)
 	return ok && cookieFlowID(value) == bound, nil
 }

@@ -96,7 +96,8 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 		return 0, fmt.Errorf("walkin: nothing was swept: %w", err)
 	}
 	now := time.Now()
-	swept, err = m.sweepUsers(ctx, store, opts, now.Add(-opts.InactiveFor))
+	sweep := sweeping{m.cfg.Store, store, opts, now.Add(-opts.InactiveFor)}
+	swept, err = sweep.all(ctx)
 	if !opts.DryRun && ctx.Err() == nil {
 		// In any case: what became of the users says nothing about it.
 		// There may be a lot of it, which goes batch by batch.
@@ -111,20 +112,28 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 	return swept, err
 }
 
-// sweepUsers goes through the users who were last seen before a time. A batch
-// that fails is halved, down to the user who cannot go.
-func (m *Middleware) sweepUsers(ctx context.Context, store SweepStore, opts SweepOptions, before time.Time) (swept int, err error) {
+// A sweeping deletes the users who were last seen before a time.
+type sweeping struct {
+	bounded Store // with time limits
+	store   SweepStore
+	opts    SweepOptions
+	before  time.Time
+}
+
+// all goes through the users. A batch that fails is halved, down to the user who cannot
+// go.
+func (s *sweeping) all(ctx context.Context) (swept int, err error) {
 	var last User
 	var stuck stuckUsers
-	for size := opts.Batch; ; {
-		n, users, err := m.sweepBatch(ctx, store, opts, before, last, size)
+	for size := s.opts.Batch; ; {
+		n, users, err := s.batch(ctx, last, size)
 		swept += n
 		switch {
 		case err == nil && len(users) == 0:
 			return swept, stuck.err()
 		case err == nil:
 			last = users[len(users)-1]
-			size = min(2*size, opts.Batch)
+			size = min(2*size, s.opts.Batch)
 		case len(users) == 0, ctx.Err() != nil:
 			// Not about any user: the store did not even list them.
 			return swept, errors.Join(stuck.err(), err)
@@ -137,25 +146,25 @@ func (m *Middleware) sweepUsers(ctx context.Context, store SweepStore, opts Swee
 	}
 }
 
-// sweepBatch takes one batch, and returns how many went and who was looked at.
-func (m *Middleware) sweepBatch(ctx context.Context, store SweepStore, opts SweepOptions, before time.Time, after User, size int) (swept int, users []User, err error) {
-	err = m.cfg.Store.InTx(ctx, func(ctx context.Context) (err error) {
+// batch takes one batch, and returns how many went and who was looked at.
+func (s *sweeping) batch(ctx context.Context, after User, size int) (swept int, users []User, err error) {
+	err = s.bounded.InTx(ctx, func(ctx context.Context) (err error) {
 		swept = 0
-		if users, err = store.InactiveUsers(ctx, before, after, size); err != nil || len(users) == 0 {
+		if users, err = s.store.InactiveUsers(ctx, s.before, after, size); err != nil || len(users) == 0 {
 			users = nil
 			return err
 		}
 		gone := users
-		if opts.Keep != nil {
-			if gone, err = spare(ctx, opts.Keep, users); err != nil {
+		if s.opts.Keep != nil {
+			if gone, err = spare(ctx, s.opts.Keep, users); err != nil {
 				return err
 			}
 		}
 		swept = len(gone)
-		if opts.DryRun || swept == 0 {
+		if s.opts.DryRun || swept == 0 {
 			return nil
 		}
-		return store.DeleteInactive(ctx, gone)
+		return s.store.DeleteInactive(ctx, gone)
 	})
 	if err != nil {
 		swept = 0

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
 	"github.com/walkin-go/walkin/texts"
@@ -136,30 +135,48 @@ type Change struct {
 // from one goroutine. Do not change Cache-Control after it, and answer with a redirect.
 func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (Outcome, error) {
 	v := m.verifier.visit(w, r)
-	switch {
-	case CheckActor(v) != nil:
-		return "", CheckActor(v)
-	case p.Provider == "" || len(p.Provider) > 255 || p.Subject == "" || len(p.Subject) > 255 ||
-		strings.Contains(p.Provider+p.Subject, "\x00") || !utf8.ValidString(p.Provider) || !utf8.ValidString(p.Subject):
+	if err := m.admission.admit(v, r, call{name: "Continue", needs: needsStore, stateChecked: p.StateChecked}); err != nil {
+		return "", err
+	}
+	if !p.isValid() {
 		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
-	case m.admission.facts(v, r).Method != request.Write && !p.StateChecked:
-		return "", safeMethod()
-	case m.admission.writeRefusal(v, r) != nil:
-		return "", m.admission.writeRefusal(v, r)
-	case m.admission.noCookie(v, r) != nil:
-		return "", m.admission.noCookie(v, r)
-	case v.status == unreachable, v.unsure:
-		return "", storeDown(nil)
-	case v.status == conflicting:
-		return "", m.admission.twoUsers()
-	case v.reason() == "clock_skew", v.status == foreign:
-		// Whose request this is cannot be told here and now: a new account for a
-		// visitor who has one would take theirs away.
-		return "", &Refusal{Status: http.StatusUnauthorized, Reason: v.reason()}
-	case v.begun():
-		return "", errors.New("walkin: Continue was called after the response began")
 	}
 	m.health.prepare(r.Context())
+	s := newIdentityChange(&m.parts, r, v, p)
+	taken, refusal := m.limits.reserve(r, v, s)
+	if refusal != nil {
+		return "", refusal
+	}
+	err := s.run(r.Context())
+	m.limits.giveBackUnused(r, s, taken)
+	switch {
+	case errors.Is(err, ErrRedeemed):
+		return m.again(w, r, v, p, err)
+	case err != nil:
+		return "", translate(err)
+	}
+	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
+		if err := m.data.clear(r.Context()); err != nil {
+			return "", err
+		}
+	}
+	m.finish(w, r, v, s)
+	return s.change.Outcome, nil
+}
+
+// isValid reports whether provider and subject can name an identity.
+func (p *Proof) isValid() bool {
+	for _, name := range []string{p.Provider, p.Subject} {
+		if name == "" || len(name) > 255 || strings.Contains(name, "\x00") || !utf8.ValidString(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// newIdentityChange returns the change that a proof asks for, with what is known of the
+// visitor.
+func newIdentityChange(m *parts, r *http.Request, v *visit, p Proof) *identityChange {
 	s := &identityChange{m: m, proof: p, now: m.health.earlier(time.Now()), unverified: v.status == unverifiable || v.status == suspended}
 	if s.unverified {
 		s.unknown = m.verifier.refuseUnverified(r)
@@ -171,71 +188,66 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	} else if v.status == sessionEnded && v.entry != nil {
 		s.ended = v.entry.claims
 	}
-	// A self-asserted account is a row that anyone can have, and one that no sweep
-	// takes away. Whether there will be one is known in the transaction only, where no
-	// call should wait for a limiter; so it is taken before, and refused or given back
-	// there. A visitor who has proven who they are is never refused for a crowd, also
-	// where they are new: to an app that has just put walkin in front of its accounts,
-	// all of their owners are.
-	var taken reservation
-	if p.Chosen && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
+	return s
+}
+
+// The reservations of a change are what it takes from limits before it is decided. What
+// is not used is given back.
+type reservations struct{ user, signIn, change reservation }
+
+// reserve takes what the limits ask of a change. It is done before the transaction,
+// where no call should wait for a limiter.
+func (l *newUserLimits) reserve(r *http.Request, v *visit, s *identityChange) (all reservations, refusal *Refusal) {
+	// A self-asserted account is a stored user that any client can have, and one that
+	// no sweep takes away. Whether there will be one is known in the transaction only,
+	// and so it is refused there. A visitor who has proven who they are is never refused
+	// for a crowd, also where they are new: to an app that has just put walkin in front
+	// of its accounts, all of their owners are.
+	if s.proof.Chosen && (s.visitor.UserID == uuid.Nil || s.visitor.Provisional) {
 		if own := v.more(); own.reserved {
-			taken, own.taken, own.reserved = own.taken, reservation{}, false
+			all.user, own.taken, own.reserved = own.taken, reservation{}, false
 		} else {
-			taken, s.full = m.limits.takeNewUserOrChallenge(r, s.now)
+			all.user, s.full = l.takeNewUserOrChallenge(r, s.now)
 		}
 	}
-	// So is every sign-in of a browser that is not signed in: a session is a row, and
+	// So is every sign-in of a browser that is not signed in: a session is stored, and
 	// an anonymous user leaves a tombstone. A browser that is signed in has a limit of
 	// its own, which no other client can use up.
-	var signIn reservation
-	if !p.Chosen && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
-		var refusal *Refusal
-		if signIn, refusal = m.limits.takeSignIn(r, p, s.now); refusal != nil {
-			return "", refusal
+	if !s.proof.Chosen && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
+		if all.signIn, refusal = l.takeSignIn(r, s.proof, s.now); refusal != nil {
+			return all, refusal
 		}
 	}
-	var change reservation
 	if s.visitor.UserID != uuid.Nil && !s.visitor.Anonymous {
-		var refusal *Refusal
-		if change, refusal = m.limits.takeChange(r, s.visitor, s.now); refusal != nil {
-			return "", refusal
-		}
+		all.change, refusal = l.takeChange(r, s.visitor, s.now)
 	}
-	var err error
-	// An identity that was free may be taken at the moment we attach it, and an owner
-	// deleted at the moment we lock them. Then the state has changed, and the same
-	// change is decided again by the new one.
+	return all, refusal
+}
+
+// giveBackUnused gives back what a change did not use. Only what was certainly not made: a
+// client that hangs up on the store every time gets nothing back.
+func (l *newUserLimits) giveBackUnused(r *http.Request, s *identityChange, all reservations) {
+	if !s.created {
+		l.giveBack(r, all.user, s.now)
+	}
+	if !s.opened || !s.opensAnother() {
+		l.giveBack(r, all.signIn, s.now)
+	}
+	if !s.opened {
+		l.giveBack(r, all.change, s.now)
+	}
+}
+
+// run decides on the change and applies it, in one transaction. An identity that was
+// free may be taken at the moment it is attached, and an owner deleted at the moment
+// they are locked. Then the same change is decided again, by what is there now.
+func (s *identityChange) run(ctx context.Context) (err error) {
 	for range 3 {
-		err = m.cfg.Store.InTx(r.Context(), s.apply)
-		if !errors.Is(err, errRaced) {
+		if err = s.m.cfg.Store.InTx(ctx, s.apply); !errors.Is(err, errRaced) {
 			break
 		}
 	}
-	if !s.created {
-		m.limits.giveBack(r, taken, s.now)
-	}
-	// Only what was certainly not made: a client that hangs up on the store every time
-	// gets nothing back.
-	if !s.opened || !s.opensAnother() {
-		m.limits.giveBack(r, signIn, s.now)
-	}
-	if !s.opened {
-		m.limits.giveBack(r, change, s.now)
-	}
-	if errors.Is(err, ErrRedeemed) {
-		return m.again(w, r, v, p, err)
-	}
-	if err != nil {
-		return "", s.translate(err)
-	}
-	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
-		if err := m.data.clear(r.Context()); err != nil {
-			return "", err
-		}
-	}
-	m.finish(w, r, v, s)
-	return s.change.Outcome, nil
+	return err
 }
 
 // newKeyFor is how long a key that this replica lacks may still be one that a rotation
@@ -304,26 +316,15 @@ func (m *Middleware) finish(w http.ResponseWriter, r *http.Request, v *visit, s 
 	if v.entry != nil && v.entry.access && s.change.Outcome == Unlinked {
 		access = v.entry.claims.ExpiresAt.Sub(v.entry.claims.IssuedAt)
 	}
-	s.tellEvicted(r)
+	s.emitEvicted(r)
 	m.issuer.remember(v, s.token, s.claims)
 	if v.bearer {
-		text, c := s.token, s.claims
-		if access > 0 {
-			// Nothing was proven, so a token with a short life stays one.
-			c.ExpiresAt = c.IssuedAt.Add(access)
-			var err error
-			if text, err = m.keys.Issue(c.forToken(), token.Access, m.cfg.Tokens.Audience); err != nil {
-				m.emit(r, Event{Outcome: Failed, Reason: "access_token", UserID: c.UserID, SessionID: c.SessionID, Err: err})
-			}
-		}
 		response.NoStore(w.Header(), "no-store")
-		if text != "" {
-			m.issuer.hand(v, text, c)
-		}
+		m.issuer.handAfter(r, v, s, access)
 	} else {
-		m.setPermanent(w, r, v, s.token, s.claims, s.now, s.unverified)
+		m.cookies.setPermanent(w, r, v, s.token, s.claims, s.now, s.unverified)
 		if s.proof.Device {
-			m.setCookies(w, v, m.devices.mark(r, s.identity))
+			setCookies(w, v, m.devices.mark(r, s.identity))
 		}
 	}
 	if s.revived {
@@ -333,16 +334,32 @@ func (m *Middleware) finish(w http.ResponseWriter, r *http.Request, v *visit, s 
 		SessionID: s.claims.SessionID, Provider: s.proof.Provider})
 }
 
+// handAfter hands the token of a change to a bearer. Where nothing was proven, a token
+// with a short life stays one: access is that life, or zero.
+func (is *issuer) handAfter(r *http.Request, v *visit, s *identityChange, access time.Duration) {
+	text, c := s.token, s.claims
+	if access > 0 {
+		c.ExpiresAt = c.IssuedAt.Add(access)
+		var err error
+		if text, err = is.keys.Issue(c.forToken(), token.Access, is.cfg.Tokens.Audience); err != nil {
+			is.emit(r, Event{Outcome: Failed, Reason: "access_token", UserID: c.UserID, SessionID: c.SessionID, Err: err})
+		}
+	}
+	if text != "" {
+		is.hand(v, text, c)
+	}
+}
+
 // setPermanent gives a browser the token of a permanent user, in place of all that it
 // had. An anonymous cookie that could not be verified stays.
-func (m *Middleware) setPermanent(w http.ResponseWriter, r *http.Request, v *visit, token string, c Claims, now time.Time, unverified bool) {
-	m.setCookies(w, v, m.cookies.carry(token, c, now))
+func (k *cookies) setPermanent(w http.ResponseWriter, r *http.Request, v *visit, token string, c Claims, now time.Time, unverified bool) {
+	setCookies(w, v, k.carry(token, c, now))
 	if !unverified {
-		m.setCookies(w, v, m.cookies.clear(m.cookies.anonymous))
+		setCookies(w, v, k.clear(k.anonymous))
 	}
-	if len(r.CookiesNamed(m.cookies.binding)) > 0 {
+	if len(r.CookiesNamed(k.binding)) > 0 {
 		// What was begun without a user ends with this sign-in, and stays so when
 		// this session ends in its turn.
-		m.setCookies(w, v, m.cookies.clear(m.cookies.binding))
+		setCookies(w, v, k.clear(k.binding))
 	}
 }

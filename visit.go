@@ -10,6 +10,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A visit is what walkin knows about one request. It is itself the request's context,
@@ -37,8 +38,12 @@ type visit struct {
 // A home is the middleware that a visit belongs to, as far as the visit has to know it.
 type home struct {
 	basePath string
-	m        *Middleware // for what answers in its texts and its frame
+	texts    func(*http.Request) *texts.Catalogue // Config.Texts
+	frame    atomic.Pointer[frame]                // of AttachFrame; nil for plain pages
 }
+
+// A frame shows a page of walkin's own in the site's design.
+type frame = func(w http.ResponseWriter, r *http.Request, status int, title, body string)
 
 // What the request of a returning visitor does not have.
 type rare struct {
@@ -123,7 +128,7 @@ func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 	}
 	if vr.isActing(r) {
 		// Outside of Handler nothing restricts an impersonation: fails closed.
-		return vr.newVisit(r, authResult{status: foreign, reason: "impersonation"})
+		return vr.home.newVisit(r, authResult{status: foreign, reason: "impersonation"})
 	}
 	now := time.Now()
 	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
@@ -134,21 +139,21 @@ func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 					continue
 				}
 				if f := vr.verifyToken(r, c.Value, vr.cache.Get(c.Value), now, as); f.status == live {
-					return vr.newVisit(r, f)
+					return vr.home.newVisit(r, f)
 				}
 			}
 		}
 	}
 	var b requestCredentials
 	b.read(r.Header, vr)
-	return vr.newVisit(r, vr.authenticate(r, &b, now))
+	return vr.home.newVisit(r, vr.authenticate(r, &b, now))
 }
 
-func (vr *verifier) newVisit(r *http.Request, f authResult) *visit {
+func (h *home) newVisit(r *http.Request, f authResult) *visit {
 	one := &struct { // allocated together
 		visit
 		rare
-	}{visit{Context: r.Context(), home: vr.home, status: f.status, bearer: f.bearer,
+	}{visit{Context: r.Context(), home: h, status: f.status, bearer: f.bearer,
 		lost: f.lost, unsure: f.unsure, keepCookie: f.beside == uncertain, entry: f.entry}, rare{reason: f.reason, err: f.err}}
 	v := &one.visit
 	v.rest.Store(&one.rare)

@@ -369,6 +369,11 @@ func (vr *verifier) verifyToken(r *http.Request, text string, e *entry, now time
 	if e.claims.Anonymous && isSafe(r) && vr.health.isDown(now) {
 		return unasked(e) // as below, without the wait
 	}
+	return vr.askStore(r, e, now)
+}
+
+// askStore finds out whether the session of a token of ours is alive.
+func (vr *verifier) askStore(r *http.Request, e *entry, now time.Time) authResult {
 	vr.missFeed()
 	s, seen, err := vr.ask(r, e)
 	switch {

@@ -153,21 +153,6 @@ func (vr *verifier) allOf(r *http.Request, v *visit, now time.Time) (h holdings)
 	return h
 }
 
-// changeRefusal is writeRefusal where a safe method may not do it either.
-func (a *admission) changeRefusal(v *visit, r *http.Request) *Refusal {
-	if a.facts(v, r).Method != request.Write {
-		return safeMethod()
-	}
-	return a.writeRefusal(v, r)
-}
-
-// safeMethod is the refusal of a GET that was to change something.
-func safeMethod() *Refusal {
-	return &Refusal{Status: http.StatusMethodNotAllowed, Reason: reasonSafeMethod}
-}
-
-const reasonSafeMethod = "safe_method"
-
 // end ends the session of a token.
 func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) error {
 	if m.verifier.isOver(e) {

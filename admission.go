@@ -3,9 +3,12 @@ package walkin
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // An admission decides what a request may do: write for its visitor, give them a new
@@ -90,3 +93,96 @@ func (a *admission) recentProofRefusal(v *visit) *Refusal {
 	}
 	return nil
 }
+
+// facts returns what is known about the sender of a request: what Handler read, or else
+// what r itself says.
+func (a *admission) facts(v *visit, r *http.Request) request.Facts {
+	if v.facts.IsRead() {
+		return v.facts
+	}
+	var b requestCredentials
+	b.read(r.Header, a.verifier)
+	return a.readFacts(r, &b)
+}
+
+func (a *admission) readFacts(r *http.Request, b *requestCredentials) request.Facts {
+	some, lax := !b.bearer && !b.nothing(), false
+	if !isSafe(r) {
+		if b.bearer { // cookies were not read yet
+			var permanent, anonymous carriedCookie
+			a.cookies.find(r.Header, nil, &permanent, &anonymous)
+			some = permanent.status != absent || anonymous.status != absent
+		}
+		_, flow := a.cookies.flowValue(r)
+		some = some || flow
+		lax = some && !a.cfg.Cookies.Partitioned
+	}
+	return request.Read(r, &a.site, some, lax)
+}
+
+// newSite returns what package request has to be told about a site.
+func newSite(cfg Config, keys *token.Keyring) request.Site {
+	return request.Site{
+		Insecure: cfg.Cookies.Insecure, Partitioned: cfg.Cookies.Partitioned, IsOurs: keys.IsOurs,
+		// CrossOriginProtection does not say which origins it trusts, nor why it
+		// lets a request pass. It is asked about one from elsewhere that is
+		// nothing but its origin: what it passes then is trusted wherever it goes.
+		Trusts: func(origin string) bool {
+			return cfg.CrossOrigin.Check(&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/.walkin/trusted-origin"},
+				Header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {origin}}}) == nil
+		},
+		IsExempt: func(r *http.Request) bool { return cfg.CrossOrigin.Check(r) == nil },
+	}
+}
+
+// writeRefusal returns nil when an unsafe request may change something for its visitor,
+// and the refusal otherwise. Every part of walkin that changes something asks it.
+func (a *admission) writeRefusal(v *visit, r *http.Request) *Refusal {
+	f := a.facts(v, r)
+	if reason := f.WriteRefusal(v.status == live && !v.bearer); reason != "" {
+		return foreignRequest(reason)
+	}
+	return nil
+}
+
+// changeRefusal is writeRefusal where a safe method may not do it either.
+func (a *admission) changeRefusal(v *visit, r *http.Request) *Refusal {
+	if a.facts(v, r).Method != request.Write {
+		return safeMethod()
+	}
+	return a.writeRefusal(v, r)
+}
+
+// noUser is the refusal of a request without a user that gets none.
+func (a *admission) noUser(v *visit, reason string) *Refusal {
+	switch {
+	case v.status == unreachable:
+		return storeDown(nil)
+	case v.status == conflicting:
+		return a.twoUsers()
+	case v.status == suspended:
+		return refusalOf(v.more().err)
+	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
+		return foreignRequest(reason)
+	case reason == reasonNoCookie:
+		return withoutCookie()
+	case v.reason() != "":
+		reason = v.reason()
+	}
+	return &Refusal{Status: http.StatusUnauthorized, Reason: reason, Page: a.cfg.Paths.SignIn}
+}
+
+// twoUsers is the refusal of a browser that has live cookies of two users, or more
+// cookies than are verified. Either user may have been planted, so neither counts, and
+// only a sign-out helps.
+func (a *admission) twoUsers() *Refusal {
+	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: a.cfg.Paths.SignOut,
+		Text: texts.Of("error.two_users")}
+}
+
+func (a *admission) anonymous() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: a.cfg.Paths.Upgrade,
+		Text: texts.Of("error.account_needed")}
+}
+
+func (a *admission) asked(r *http.Request) *url.URL { return askedBelow(a.cfg.Paths.Base, r) }

@@ -1,9 +1,6 @@
 package walkin
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,30 +52,6 @@ type Claims struct {
 	database string // that the session is in; empty where the store has no ID
 }
 
-// FromContext returns the claims of the visitor, or false without a user. It reads the
-// context only: it never creates a user and never asks the store. After
-// [Middleware.Ensure] or [Middleware.Continue] use what they return.
-func FromContext(ctx context.Context) (Claims, bool) {
-	v := visitFrom(ctx)
-	if v == nil {
-		return Claims{}, false
-	}
-	c := v.claims.Load()
-	if c == nil {
-		return Claims{}, false
-	}
-	return *c, true
-}
-
-// NewContext returns a context that carries claims, for tests of handlers that call
-// [FromContext] or are behind a guard. [Middleware.Ensure] and [Middleware.Continue]
-// ignore it: they believe only what came with the request.
-func NewContext(ctx context.Context, c Claims) context.Context {
-	v := &visit{Context: ctx}
-	v.claims.Store(&c)
-	return v
-}
-
 // claimsOf returns what a token says.
 func claimsOf(t token.Claims) Claims {
 	return Claims{UserID: t.UserID, SessionID: t.SessionID, Anonymous: t.Anonymous, Provisional: t.Provisional, Method: t.Method,
@@ -89,28 +62,4 @@ func claimsOf(t token.Claims) Claims {
 func (c Claims) forToken() token.Claims {
 	return token.Claims{UserID: c.UserID, SessionID: c.SessionID, Anonymous: c.Anonymous, Provisional: c.Provisional, Method: c.Method,
 		ProvenAt: c.ProvenAt, IssuedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt, App: c.App, Database: c.database}
-}
-
-// appClaims returns the text of the app's claims for c.
-func (is *issuer) appClaims(ctx context.Context, c Claims) (string, error) {
-	if is.cfg.Tokens.AppClaims == nil {
-		return "", nil
-	}
-	app, err := is.cfg.Tokens.AppClaims(ctx, c)
-	if err != nil {
-		return "", fmt.Errorf("walkin: Config.Tokens.AppClaims: %w", err)
-	}
-	if len(app) == 0 {
-		return "", nil
-	}
-	for name := range app {
-		if token.IsReserved(name) {
-			return "", fmt.Errorf("walkin: Config.Tokens.AppClaims returned %q, which is a claim of walkin's own", name)
-		}
-	}
-	text, err := json.Marshal(app)
-	if err != nil {
-		return "", fmt.Errorf("walkin: Config.Tokens.AppClaims: %w", err)
-	}
-	return string(text), nil
 }

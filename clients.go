@@ -1,59 +1,12 @@
 package walkin
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
-	"github.com/walkin-go/walkin/internal/response"
 )
-
-// A Token is what a response carries to a client without cookies, in place of a cookie.
-// It is a bearer token for this app, and as good as the cookie.
-type Token struct {
-	Text      string
-	ExpiresAt time.Time
-}
-
-// ServeHTTP answers with the token as a JSON object, in the words of RFC 6749 §5.1:
-// access_token, token_type, expires_in and expires_at (Unix seconds). No cache may
-// keep it.
-func (t Token) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	response.NoStore(h, "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	// The only error is a client that went away.
-	_ = json.NewEncoder(w).Encode(struct {
-		Token     string `json:"access_token"`
-		Type      string `json:"token_type"`
-		ExpiresIn int    `json:"expires_in"`
-		ExpiresAt int64  `json:"expires_at"`
-	}{t.Text, "bearer", int(time.Until(t.ExpiresAt).Seconds()), t.ExpiresAt.Unix()})
-}
-
-// IssuedToken returns the token that [Middleware.Continue], [Middleware.Unlink] or
-// [Middleware.Ensure] issued during this request. It does so for a client that sent a
-// bearer token, or whose path is below [Middleware.WithoutCookies]. Put it into the
-// response: the token that the client sent may have ended. It returns false for all
-// others, whose token is in their cookie.
-func IssuedToken(ctx context.Context) (Token, bool) {
-	v := visitFrom(ctx)
-	if v == nil || v.more().issued == nil {
-		return Token{}, false
-	}
-	return *v.more().issued, true
-}
-
-// hand is the one way by which a token goes into a response: what issues one for a
-// client without cookies leaves it here, and the handler that answers takes it from
-// IssuedToken.
-func (is *issuer) hand(v *visit, token string, c Claims) {
-	v.more().issued = &Token{Text: token, ExpiresAt: c.ExpiresAt}
-}
 
 // WithoutCookies wraps the paths of clients that have no cookies, such as an API for
 // native apps, in place of [Middleware.Handler]. It reads no cookie, so a page of
@@ -151,29 +104,4 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 	m.issuer.remember(v, token, next)
 	m.emit(r, Event{Outcome: Renewed, UserID: next.UserID, SessionID: next.SessionID})
 	return Token{token, next.ExpiresAt}, nil
-}
-
-// touch notes that a bearer was here, at most once in RenewAfter: it moves their
-// session's end and the user's SeenAt, as a renewal does. The response carries no
-// token, since the client does not expect one.
-func (is *issuer) touch(r *http.Request, v *visit, now time.Time) {
-	e := v.entry
-	renewed := e.renewed.Load()
-	if renewed == 0 || now.Sub(time.Unix(0, renewed)) < is.cfg.Tokens.RenewAfter ||
-		is.health.isDown(now) || !e.renewing.CompareAndSwap(false, true) {
-		return
-	}
-	defer e.renewing.Store(false)
-	switch _, err := is.extend(r, v, now); {
-	case err == nil:
-		e.renewed.Store(now.UnixNano())
-	case errors.Is(err, ErrNotFound):
-		// Lost since the last look; the next one tells what that means.
-	case errors.Is(err, ErrSessionEnded):
-		is.verifier.over(e)
-		v.become(sessionEnded, "session_ended")
-	default:
-		// Fails open: the token they have is still good.
-		is.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})
-	}
 }

@@ -6,15 +6,6 @@ import (
 	"time"
 )
 
-// A Clock is a [Store] that tells the time on which all replicas can agree: the
-// database's. Two replicas with different clocks cannot see that by themselves, and
-// what a wrong clock deletes is lost. The time is never that of the newest row, which
-// the replica that is ahead has written.
-type Clock interface {
-	// Now returns the time of the database's own clock.
-	Now(ctx context.Context) (time.Time, error)
-}
-
 // askClock compares the clock of this process with the store's, unless that was done
 // within maxAge. The error says that they differ by more than the leeway, or that
 // the store did not answer. A store without a clock agrees.

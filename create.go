@@ -2,7 +2,6 @@ package walkin
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -64,10 +63,4 @@ func (s *identityChange) onCreate(ctx context.Context) error {
 		c = s.visitor
 	}
 	return s.m.issuer.onCreate(ctx, c)
-}
-
-// isHook reports whether a function of the app's returned the error.
-func isHook(err error) bool {
-	_, ok := errors.AsType[*hookError](err)
-	return ok
 }

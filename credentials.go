@@ -2,9 +2,7 @@ package walkin
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/walkin-go/walkin/limit"
@@ -24,21 +22,6 @@ func (m *Middleware) Store() Store { return m.cfg.Store }
 // the first signs, all verify. So they rotate with the keys. Apps that share keys and
 // differ in Issuer or Audience get different ones. See [Key.Derive].
 func (m *Middleware) DeriveKeys(purpose string) ([][]byte, error) { return m.deriveKeys(purpose) }
-
-func (s *shared) deriveKeys(purpose string) ([][]byte, error) {
-	if purpose == "" || strings.Contains(purpose, "\x00") {
-		return nil, errors.New("walkin: DeriveKeys needs a purpose, without a NUL")
-	}
-	var all [][]byte
-	for _, key := range s.cfg.Keys {
-		secret, err := key.Derive(strings.Join([]string{purpose, s.cfg.Tokens.Issuer, s.cfg.Tokens.Audience}, "\x00"))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, secret)
-	}
-	return all, nil
-}
 
 // Cookie returns a cookie for one purpose of a package that is made from the
 // middleware. Its name and attributes follow Config; the caller sets Value and MaxAge.
@@ -91,51 +74,25 @@ func (m *Middleware) Report(ctx context.Context, reason string, err error) {
 	}
 }
 
-// A Challenge lets visitors past the limit on new users of their network.
-// [Middleware.AttachChallenge] takes one; package challenge has one.
-type Challenge interface {
-	// Passed reports whether the visitor has just passed a challenge. It is called when
-	// the limit is reached, before the answer is 429. If it returns true the user is
-	// created anyway, up to 20 times the limit. Each pass is consumed. An error counts
-	// as false and is reported to Config.OnEvent.
-	Passed(r *http.Request) (bool, error)
-
-	// Show answers a visitor whom the limit stopped with the challenge, and reports
-	// whether it did. False, with nothing written, leaves the answer to
-	// Config.OnRefuse. Headers such as Retry-After are set already.
-	Show(w http.ResponseWriter, r *http.Request, refusal *Refusal) bool
-}
-
-// AttachChallenge sets the challenge that is used when the limit on new users is
-// reached. challenge.New calls it. Without one the answer there is 429, so a forgotten
-// call fails closed. There can be one: a second is an error. Call it during setup,
-// before the site is served.
-func (m *Middleware) AttachChallenge(c Challenge) error {
-	if c == nil {
-		return errors.New("walkin: AttachChallenge needs a Challenge")
+// ReserveAccount takes from Config.NewUsers.Limit what [Middleware.Continue] would take
+// for a proof with Proof.Chosen of this request, and returns the refusal if the limit is
+// reached. It is for credentials whose proof is expensive, such as the hash of a new
+// password: call it before that, when nothing else is left to refuse. The request must
+// be one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes.
+// What Continue does not use is given back at the end of the request.
+func (m *Middleware) ReserveAccount(r *http.Request) error {
+	v := visitFrom(r.Context())
+	if v == nil || v.home != m.home || v.more().reserved {
+		return nil
 	}
-	if !m.limits.challenge.CompareAndSwap(nil, &c) {
-		return errors.New("walkin: there is a challenge already")
+	c := v.claims.Load()
+	if c != nil && !c.Provisional {
+		return nil
 	}
+	taken, full := m.limits.takeNewUserOrChallenge(r, time.Now())
+	if full != nil {
+		return full
+	}
+	v.more().taken, v.more().reserved = taken, true
 	return nil
-}
-
-// passedChallenge reports whether the visitor has passed the challenge, if there is
-// one. Fails closed: while it fails, visitors are told to wait, as without it.
-func (l *newUserLimits) passedChallenge(r *http.Request) bool {
-	c := l.challenge.Load()
-	if c == nil {
-		return false
-	}
-	passed, err := (*c).Passed(r)
-	if err != nil {
-		l.emit(r, Event{Outcome: Failed, Reason: "challenge", Err: err})
-	}
-	return passed && err == nil
-}
-
-// showChallenge answers with the challenge, if there is one and it is for this visitor.
-func (l *newUserLimits) showChallenge(w http.ResponseWriter, r *http.Request, refusal *Refusal) bool {
-	c := l.challenge.Load()
-	return c != nil && refusal.Reason == reasonNewUserLimit && (*c).Show(w, r, refusal)
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -118,36 +117,4 @@ func (d *devices) mark(r *http.Request, identity Identity) *http.Cookie {
 	cookie := d.cookies.forPurpose(deviceCookie)
 	cookie.Value, cookie.MaxAge = strings.Join(marks[:min(len(marks), maxMarks)], "~"), markedFor
 	return cookie
-}
-
-// ReserveAccount takes from Config.NewUsers.Limit what [Middleware.Continue] would take
-// for a proof with Proof.Chosen of this request, and returns the refusal if the limit is
-// reached. It is for credentials whose proof is expensive, such as the hash of a new
-// password: call it before that, when nothing else is left to refuse. The request must
-// be one behind [Middleware.Handler]; otherwise it does nothing, and Continue takes.
-// What Continue does not use is given back at the end of the request.
-func (m *Middleware) ReserveAccount(r *http.Request) error {
-	v := visitFrom(r.Context())
-	if v == nil || v.home != m.home || v.more().reserved {
-		return nil
-	}
-	c := v.claims.Load()
-	if c != nil && !c.Provisional {
-		return nil
-	}
-	taken, full := m.limits.takeNewUserOrChallenge(r, time.Now())
-	if full != nil {
-		return full
-	}
-	v.more().taken, v.more().reserved = taken, true
-	return nil
-}
-
-// returnReserved gives back what ReserveAccount took and Continue did not use: no
-// account was made, and a visitor who tries again must not be refused for that.
-func (l *newUserLimits) returnReserved(r *http.Request, v *visit) {
-	if own := v.rest.Load(); own != nil && own.reserved {
-		l.giveBack(r, own.taken, time.Now())
-		own.taken, own.reserved = reservation{}, false
-	}
 }

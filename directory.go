@@ -2,15 +2,10 @@ package walkin
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-
-	"github.com/walkin-go/walkin/texts"
 )
 
 // A Directory is a [Store] for operators: it lists and counts users, and bans them.
@@ -171,73 +166,3 @@ func (b Ban) Valid() bool {
 	}
 	return true
 }
-
-// ErrBanned is wrapped by the *[Refusal] of a banned user, 403.
-var ErrBanned = errors.New("walkin: user is banned")
-
-// Directory returns Config.Store as a [Directory], or false if it is none. Its calls
-// have no time limit of their own.
-func (m *Middleware) Directory() (Directory, bool) { return ability[Directory](m.cfg.Store) }
-
-func (m *Middleware) directory() (Directory, error) {
-	if directory, ok := m.Directory(); ok {
-		return directory, nil
-	}
-	return nil, fmt.Errorf("walkin: a store of type %T is no Directory", m.cfg.Store.(bounded).inner)
-}
-
-// forever is the end of a ban without one.
-var forever = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
-
-// Ban keeps a user out until ban.Until, or for good where that is zero. Their requests
-// have no user, and are refused where one is needed; they cannot sign in. No new user
-// is minted for them, and nothing of theirs is deleted: an anonymous user is back when
-// the ban ends. The ban holds for writes at once, and for reads on other replicas
-// within two seconds with [Middleware.RunFeed], or else within
-// Config.Sessions.RecheckAfter. It bans a user, not a human: another browser is another
-// visitor. A user who is not stored is ErrNotFound.
-func (m *Middleware) Ban(ctx context.Context, userID uuid.UUID, ban Ban) error {
-	if ban.Until.IsZero() {
-		ban.Until = forever
-	}
-	if !ban.Valid() {
-		return errors.New("walkin: the reason of a ban has at most 500 bytes of UTF-8 without NUL")
-	}
-	return m.setBan(ctx, userID, ban, Banned)
-}
-
-// Unban lifts a ban.
-func (m *Middleware) Unban(ctx context.Context, userID uuid.UUID) error {
-	return m.setBan(ctx, userID, Ban{}, Unbanned)
-}
-
-func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban Ban, outcome Outcome) error {
-	directory, err := m.directory()
-	if err == nil {
-		err = CheckActor(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	err = boundErr(ctx, func(ctx context.Context) error { return directory.SetBan(ctx, userID, ban) })
-	m.feed.changed(userID)
-	if err == nil {
-		m.emitCtx(ctx, Event{Outcome: outcome, UserID: userID})
-	}
-	return err
-}
-
-// banned returns the refusal of a user who is banned until then, or nil. The time is
-// compared with this process's clock, as all of a store's are.
-func banned(until time.Time) *Refusal {
-	if !time.Now().Before(until) {
-		return nil
-	}
-	text := texts.Of("error.banned")
-	if until.Before(forever) {
-		text = texts.Of("error.banned_until", "time", until.UTC().Format("2006-01-02 15:04 UTC"))
-	}
-	return &Refusal{Status: http.StatusForbidden, Reason: reasonBanned, Err: ErrBanned, Text: text}
-}
-
-const reasonBanned = "banned"

@@ -17,21 +17,6 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// Impersonation lets an operator see the site as a user does, for half an hour and
-// without changing anything: unsafe requests are refused, and so is everything in this
-// package that changes something, by any method. See [Middleware.Impersonate].
-type Impersonation struct {
-	// IsOperator reports whether a user may impersonate others. Such a user can never
-	// be impersonated. It is called on every request of an impersonation, for both
-	// users. Nil turns impersonation off.
-	IsOperator func(ctx context.Context, userID uuid.UUID) (bool, error)
-
-	// OnlyReads reports whether an unsafe request changes nothing, such as a query of
-	// GraphQL, and passes. Package rls makes PostgreSQL enforce that. If nil, no unsafe
-	// request passes.
-	OnlyReads func(*http.Request) bool
-}
-
 const (
 	actingFor = 30 * time.Minute
 
@@ -46,47 +31,7 @@ const (
 	actingHeader = "Walkin-Impersonation"
 )
 
-// acting is an impersonation, as the store keeps it in a ticket. So it is not in the
-// list of the user's sessions and moves no SeenAt.
-type acting struct {
-	UserID          uuid.UUID `json:"user_id"`
-	Operator        uuid.UUID `json:"operator"`
-	OperatorSession uuid.UUID `json:"operator_session"`
-	Reason          string    `json:"reason"`
-	EndsAt          time.Time `json:"ends_at"`
-
-	sessionID uuid.UUID
-}
-
-// actor returns the impersonation of a visit, or nil.
-func (v *visit) actor() *acting {
-	if rest := v.rest.Load(); rest != nil {
-		return rest.acting
-	}
-	return nil
-}
-
 func actingKey(session uuid.UUID) string { return "impersonation:" + session.String() }
-
-// CheckActor returns a *[Refusal] when an operator sees the site as the visitor of ctx,
-// and nil otherwise. Everything in this package that changes something calls it. Call
-// it in functions of the app that must not run then, whatever the method of the
-// request.
-func CheckActor(ctx context.Context) error {
-	if c, ok := FromContext(ctx); ok && c.Actor != uuid.Nil {
-		return actingRefusal("impersonation", "impersonation.read_only")
-	}
-	return nil
-}
-
-// actingRefusal has no text of its own where key is empty.
-func actingRefusal(reason, key string) *Refusal {
-	refusal := &Refusal{Status: http.StatusForbidden, Reason: reason}
-	if key != "" {
-		refusal.Text = texts.Of(key)
-	}
-	return refusal
-}
 
 // Impersonate lets the visitor, an operator, see the site as a user: with the user's
 // claims, and with Claims.Actor naming the operator. The session is separate, ends

@@ -4,8 +4,8 @@ import (
 	"context"
 	"html"
 	"net/http"
+	"sync/atomic"
 
-	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -20,14 +20,6 @@ func (h *home) catalogue(r *http.Request) *texts.Catalogue {
 		return nil
 	}
 	return h.texts(r)
-}
-
-// homeOf returns the home of the middleware that a request passed, or nil.
-func homeOf(r *http.Request) *home {
-	if v := visitFrom(r.Context()); v != nil {
-		return v.home
-	}
-	return nil
 }
 
 // say fills in the message of a refusal.
@@ -78,23 +70,6 @@ func (h *home) showPage(w http.ResponseWriter, r *http.Request, status int, titl
 `))
 }
 
-// showRefusal shows a refusal to a visitor, with what they can do.
-func showRefusal(w http.ResponseWriter, r *http.Request, e *Refusal) {
-	h := homeOf(r)
-	c := h.catalogue(r)
-	link := func(to, key string) string {
-		return `<p><a href="` + html.EscapeString(to) + `">` + html.EscapeString(c.Text(key)) + "</a></p>\n"
-	}
-	body := "<p>" + html.EscapeString(e.Message) + "</p>\n"
-	if e.SignOut != "" {
-		body += `<form method="post" action="` + html.EscapeString(e.SignOut) + `"><button>` + html.EscapeString(c.Text("error.signout")) + "</button></form>\n"
-	}
-	if back := localurl.Path(wayBack(r), ""); back != "" && !isSafe(r) {
-		body += link(back, "error.back")
-	}
-	h.showPage(w, r, e.Status, c.Text("error.title"), body+link(start(r), "error.start"))
-}
-
 // AttachObserver adds a function that gets every event after Config.OnEvent, with the
 // context of its request. Packages that are made from the middleware use it. Call it
 // during setup, before the site is served.
@@ -113,3 +88,13 @@ func (m *Middleware) AttachObserver(observe func(ctx context.Context, e Event)) 
 		}
 	}
 }
+
+// A home is the middleware that a visit belongs to, as far as the visit has to know it.
+type home struct {
+	basePath string
+	texts    func(*http.Request) *texts.Catalogue // Config.Texts
+	frame    atomic.Pointer[frame]                // of AttachFrame; nil for plain pages
+}
+
+// A frame shows a page of walkin's own in the site's design.
+type frame = func(w http.ResponseWriter, r *http.Request, status int, title, body string)

@@ -2,15 +2,6 @@ package walkin
 
 import "net/http"
 
-// An inquiry is a look-up that is under way, and then its answer.
-type inquiry struct {
-	done    chan struct{}
-	seen    uint32
-	session Session
-	err     error
-	left    bool // the request whose look-up it was has ended: this says nothing
-}
-
 // ask looks for the session of a token, for all requests with it that come meanwhile
 // and only read: a page and what it loads are one look-up. seen is what the feed's
 // counter was when the look-up began. A request that writes looks for itself, since

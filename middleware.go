@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,18 +27,6 @@ type Middleware struct {
 	refresher    refresher   // of Refresh
 	flows        flowCookies // of ClearAtSignOut
 	plainSeen    atomic.Bool // a page over plain http that keeps no Secure cookie, and the operator was told
-}
-
-// The parts of a middleware. Each checks its own settings, knows the ones above it, and
-// returns what happened; the entry points emit it and answer.
-type parts struct {
-	*shared
-	health    *storeHealth   // is the store there, and which one is it
-	verifier  *verifier      // whose request is it
-	issuer    *issuer        // tokens
-	limits    *newUserLimits // how many may come
-	data      *dataCarrier   // of sessions, for LoadAndSave
-	admission *admission     // what a request may do
 }
 
 // New checks cfg and returns a Middleware, or one error that names every error in cfg.
@@ -163,19 +149,6 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 }
 
-// writerFor wraps a response that gets cookies, now or by Ensure.
-func (is *issuer) writerFor(w http.ResponseWriter, r *http.Request, v *visit, f authResult, cookies []*http.Cookie) *response.Writer {
-	var p *response.Writer
-	if f.status == live && cookies != nil {
-		p = response.New(w)
-		p.SetWhile(is.stillAlive(r, f.entry, v.entry), cookies...)
-	} else {
-		p = response.New(w, cookies...)
-	}
-	v.more().response.Store(p)
-	return p
-}
-
 // serveWrapped calls the site. stored says that a user was stored for this request: one
 // whose cookie the visitor does not get is removed again.
 func (m *Middleware) serveWrapped(r *http.Request, next http.Handler, p *response.Writer, stored bool) {
@@ -191,18 +164,6 @@ func (m *Middleware) serveWrapped(r *http.Request, next http.Handler, p *respons
 	next.ServeHTTP(p.Wrapped(), r)
 	p.Finish(r.Context())
 	done = true
-}
-
-// returned returns the request of a visitor whose token is known, with their
-// claims. The two parts are allocated together.
-func (h *home) returned(r *http.Request, e *entry) *http.Request {
-	one := &struct {
-		request http.Request
-		visit   visit
-	}{visit: visit{Context: r.Context(), home: h, handled: true, status: live, url: r.URL, entry: e}}
-	one.visit.claims.Store(&e.claims)
-	one.request = *request.With(&one.visit, r)
-	return &one.request
 }
 
 // decide returns the cookies that this response is to carry, or nil, and whether a new
@@ -282,17 +243,6 @@ func one(c *http.Cookie) []*http.Cookie {
 	return []*http.Cookie{c}
 }
 
-// isExpired reports whether a token that this process takes for expired is so by the
-// store's clock too. Fails closed: a visitor whose session may still be alive is not
-// minted over, and the next page asks again.
-func (h *storeHealth) isExpired(r *http.Request) bool {
-	if err := h.askClock(r.Context(), askUnknown); err != nil {
-		h.skipped(r, "expired", "clock")
-		return false
-	}
-	return true
-}
-
 // unminted lets a page be served without a user when its visitor could not get one.
 // Fails open: there is nothing to lose yet, and the next page asks again.
 func (m *Middleware) unminted(r *http.Request, err error) error {
@@ -302,27 +252,6 @@ func (m *Middleware) unminted(r *http.Request, err error) error {
 	}
 	m.emit(r, Event{Outcome: Failed, Reason: refusalOf(err).Reason, Err: err})
 	return nil
-}
-
-// mayDemand reports whether the handler is likely to call Ensure on a visitor
-// whom the store does not know. Then the response is wrapped in advance, so that
-// the cookie is kept off a 304, and out of caches whatever a FileServer says.
-func (a *admission) mayDemand(r *http.Request, v *visit) bool {
-	if a.cfg.NewUsers.Mint != MintOnDemand || v.facts.IsAsset() || v.facts.IsUpgrade() || v.bearer {
-		return false
-	}
-	if v.facts.Method != request.Get && v.facts.Method != request.Write {
-		return false // a CONNECT, an OPTIONS, a HEAD: no one's first step
-	}
-	c := v.claims.Load()
-	return c == nil || c.Provisional
-}
-
-// storesUser reports whether this request stores a provisional visitor: when they write
-// something themselves, outside of the forms that decide which user they become.
-func (a *admission) storesUser(r *http.Request, v *visit) bool {
-	return v.facts.Method == request.Write && a.writeRefusal(v, r) == nil &&
-		(v.bearer || a.automatic(r, v.facts) == "") && !a.isCredentialForm(r)
 }
 
 // lookForPlainHTTP tells the operator, once, that a page which browsers load over plain
@@ -358,36 +287,6 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 	}
 }
 
-// isCredentialForm reports whether the request goes to a form that decides by itself
-// which user the visitor becomes. A sign-out is one: a user who is made only to sign
-// out is one too many, and where Config.NewUsers.Limit is reached it would be a 429.
-func (a *admission) isCredentialForm(r *http.Request) bool {
-	if isSignOutPath(r.URL.Path) {
-		return true
-	}
-	signOut, _, _ := strings.Cut(a.cfg.Paths.SignOut, "?")
-	upgrade, _, _ := strings.Cut(a.cfg.Paths.Upgrade, "?")
-	signIn, _, _ := strings.Cut(a.cfg.Paths.SignIn, "?")
-	path := a.asked(r).Path
-	return path == signOut || path == upgrade || path == signIn ||
-		slices.ContainsFunc(a.cfg.Paths.Credentials, func(at string) bool {
-			at = strings.TrimSuffix(at, "/")
-			below, ok := strings.CutPrefix(path, at)
-			return ok && (below == "" || below[0] == '/')
-		})
-}
-
-// isSignOutPath reports whether a path is called like one to sign out: /sign-out,
-// /users/sign_out, /logout/. Others are for Config.Paths.Credentials to name.
-func isSignOutPath(at string) bool {
-	at = strings.ToLower(strings.TrimSuffix(at, "/"))
-	switch strings.NewReplacer("-", "", "_", "").Replace(path.Base(at)) {
-	case "signout", "signoff", "logout", "logoff":
-		return true
-	}
-	return at == "/out" // and not /clock/out, which is no sign-out
-}
-
 // undo removes the user that was made for a request whose visitor did not get the
 // cookie, since the handler panicked before or answered with a 304: no browser can ever
 // come back to them.
@@ -400,19 +299,4 @@ func (m *Middleware) rollback(ctx context.Context, c Claims) {
 		return
 	}
 	m.data.deleteSessionData(ctx, c) // saved before a 304
-}
-
-// setCookies puts cookies on a response that may or may not be wrapped.
-func setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
-	if len(set) == 0 {
-		return
-	}
-	p := v.writer()
-	if p == nil {
-		response.SetCookies(w.Header(), set)
-		return
-	}
-	for _, c := range set {
-		p.Set(c)
-	}
 }

@@ -76,37 +76,27 @@ func (is *issuer) extend(r *http.Request, v *visit, now time.Time) (Claims, erro
 	return c, err
 }
 
-// stillAlive returns a function that the response calls when its header goes out, which
-// may be long after the token was issued: whether the session of the token is alive.
-// The visitor may have proven who they are in another tab meanwhile, or signed out; a
-// cookie of the session before would then replace the newer one. Fails closed: the
-// cookie they have is as good as this one. It costs one look-up for a renewal, and so
-// one a day. The first write of an anonymous user was stored a moment ago, and their
-// cookie can replace no permanent one.
-func (is *issuer) stillAlive(r *http.Request, old, renewed *entry) func() bool {
-	return func() bool {
-		if is.verifier.isOver(old) {
-			return false
-		}
-		if renewed.claims.Anonymous && time.Since(time.Unix(0, renewed.checked.Load())) < time.Second {
-			return true
-		}
-		_, err := is.health.lookup(r.Context(), renewed.claims)
-		if errors.Is(err, ErrNotFound) && renewed.claims.Provisional {
-			return true // no write yet
-		}
-		if errors.Is(err, ErrSessionEnded) {
-			is.verifier.over(renewed)
-			is.verifier.over(old)
-		}
-		return err == nil
+// touch notes that a bearer was here, at most once in RenewAfter: it moves their
+// session's end and the user's SeenAt, as a renewal does. The response carries no
+// token, since the client does not expect one.
+func (is *issuer) touch(r *http.Request, v *visit, now time.Time) {
+	e := v.entry
+	renewed := e.renewed.Load()
+	if renewed == 0 || now.Sub(time.Unix(0, renewed)) < is.cfg.Tokens.RenewAfter ||
+		is.health.isDown(now) || !e.renewing.CompareAndSwap(false, true) {
+		return
 	}
-}
-
-// remember makes a token that we just issued the visitor's.
-func (is *issuer) remember(v *visit, token string, c Claims) {
-	v.entry = is.verifier.known(token, c, false)
-	v.entry.checked.Store(time.Now().UnixNano())
-	v.status, v.more().reason = live, ""
-	v.claims.Store(&v.entry.claims)
+	defer e.renewing.Store(false)
+	switch _, err := is.extend(r, v, now); {
+	case err == nil:
+		e.renewed.Store(now.UnixNano())
+	case errors.Is(err, ErrNotFound):
+		// Lost since the last look; the next one tells what that means.
+	case errors.Is(err, ErrSessionEnded):
+		is.verifier.over(e)
+		v.become(sessionEnded, "session_ended")
+	default:
+		// Fails open: the token they have is still good.
+		is.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})
+	}
 }

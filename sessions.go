@@ -3,16 +3,11 @@ package walkin
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/walkin-go/walkin/texts"
-
-	"github.com/walkin-go/walkin/limit"
 )
 
 // A sign-in stores a session, and any visitor with an account or a stolen password can
@@ -37,48 +32,6 @@ const (
 	// maxIdentities is how many one user may have: far more than anyone needs.
 	maxIdentities = 100
 )
-
-// takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It counts
-// by identity and not by network: the visitor has proven it, so a stranger takes
-// nothing from anybody.
-func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (reservation, *Refusal) {
-	limit := l.cfg.Sessions.SignInLimit
-	if limit.Count < 0 {
-		return reservation{}, nil
-	}
-	sum := sha256.Sum256([]byte(p.Provider + "\x00" + p.Subject)) // a limiter needs no addresses
-	b := bucket{policy: "sign-ins", limit: limit}
-	b.key = fmt.Sprintf("%s:%d/%v:%s", b.policy, limit.Count, limit.Per, base64.RawURLEncoding.EncodeToString(sum[:16]))
-	taken, full, wait, err := l.takeSharedOrOwn(r, []bucket{b}, now)
-	switch {
-	case err != nil:
-		return reservation{}, refusalOf(err)
-	case full != nil:
-		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "sign_in_limit",
-			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
-			Text: texts.Of("error.sign_in_limit", "minutes", texts.Minutes(wait))}
-	}
-	return taken, nil
-}
-
-// takeChange takes one change of identity of a permanent user: a new proof, one more
-// identity, or one less. Each leaves a successor in the store for a quarter of an hour,
-// and a client that holds one account could make them without end. It counts by user,
-// so a stranger takes nothing from anybody.
-func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (reservation, *Refusal) {
-	b := bucket{policy: "identity-changes", limit: limit.Limit{Count: maxChangesAnHour, Per: time.Hour}}
-	b.key = b.policy + ":" + c.UserID.String()
-	taken, full, wait, err := l.takeSharedOrOwn(r, []bucket{b}, now)
-	switch {
-	case err != nil:
-		return reservation{}, refusalOf(err)
-	case full != nil:
-		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "identity_change_limit",
-			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
-			Text: texts.Of("error.change_limit", "minutes", texts.Minutes(wait))}
-	}
-	return taken, nil
-}
 
 // opensAnother reports whether the session that a change opens is one more of its
 // user: after an upgrade it is the only one, and a new proof replaces one.

@@ -233,3 +233,54 @@ type Hooks struct {
 	// SweepOptions.Keep.
 	OnDelete func(ctx context.Context, userID uuid.UUID) error
 }
+
+// Mint says when a visitor without a user gets one. Minting signs a token and sets a
+// cookie; it writes nothing to the store.
+type Mint uint8
+
+const (
+	// MintOnVisit mints when a visitor opens a page or sends an unsafe request.
+	MintOnVisit Mint = iota
+
+	// MintOnWrite mints when a visitor sends an unsafe request: a POST, PUT, PATCH or
+	// DELETE from the site itself, see docs/requests.md. Nothing is stored on the
+	// device of a visitor who only reads.
+	MintOnWrite
+
+	// MintOnDemand mints only in [Middleware.Ensure].
+	MintOnDemand
+
+	// MintOff mints no new anonymous users. Existing ones go on.
+	MintOff
+)
+
+// A FormerCookie describes the cookies before a change of Config.Cookies.Name, Domain
+// or Partitioned.
+type FormerCookie struct {
+	// Name, Domain and Partitioned are the former values of the fields of Config. An
+	// empty name is the default one.
+	Name        string
+	Domain      string
+	Partitioned bool
+
+	// ChangedAt is when the last replica stopped setting such cookies. Tokens in them
+	// that were issued later are ignored: they were planted. Before that moment the old
+	// cookie stays beside the new one, for replicas that do not know the new one yet;
+	// afterwards it is removed. Required.
+	ChangedAt time.Time
+}
+
+// Impersonation lets an operator see the site as a user does, for half an hour and
+// without changing anything: unsafe requests are refused, and so is everything in this
+// package that changes something, by any method. See [Middleware.Impersonate].
+type Impersonation struct {
+	// IsOperator reports whether a user may impersonate others. Such a user can never
+	// be impersonated. It is called on every request of an impersonation, for both
+	// users. Nil turns impersonation off.
+	IsOperator func(ctx context.Context, userID uuid.UUID) (bool, error)
+
+	// OnlyReads reports whether an unsafe request changes nothing, such as a query of
+	// GraphQL, and passes. Package rls makes PostgreSQL enforce that. If nil, no unsafe
+	// request passes.
+	OnlyReads func(*http.Request) bool
+}

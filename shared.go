@@ -2,6 +2,7 @@ package walkin
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"log/slog"
 	"net/http"
@@ -114,4 +115,19 @@ func (s *shared) isActing(r *http.Request) bool {
 		}
 	}
 	return false
+}
+
+func (s *shared) deriveKeys(purpose string) ([][]byte, error) {
+	if purpose == "" || strings.Contains(purpose, "\x00") {
+		return nil, errors.New("walkin: DeriveKeys needs a purpose, without a NUL")
+	}
+	var all [][]byte
+	for _, key := range s.cfg.Keys {
+		secret, err := key.Derive(strings.Join([]string{purpose, s.cfg.Tokens.Issuer, s.cfg.Tokens.Audience}, "\x00"))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, secret)
+	}
+	return all, nil
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,31 +66,6 @@ func within(ctx context.Context, bound time.Duration) time.Duration {
 	}
 	return bound
 }
-
-// storeFailed returns the refusal for an error of a store.
-func storeFailed(err error) *Refusal {
-	if refusal, ok := errors.AsType[*Refusal](err); ok {
-		return refusal
-	}
-	if errors.Is(err, ErrConstraint) {
-		return &Refusal{Status: http.StatusInternalServerError, Reason: reasonConstraint, Err: err,
-			Text: generalText(http.StatusInternalServerError)}
-	}
-	if err != nil && !errors.Is(err, ErrUnavailable) {
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return storeDown(err)
-}
-
-func storeDown(err error) *Refusal {
-	return &Refusal{Status: http.StatusServiceUnavailable, Reason: reasonStoreDown, Err: err, RetryAfter: 5 * time.Second,
-		Text: generalText(http.StatusServiceUnavailable)}
-}
-
-const (
-	reasonStoreDown  = "store_down"
-	reasonConstraint = "constraint"
-)
 
 // answered returns an error of a store as Bounded says.
 func answered(err error) error {
@@ -235,4 +210,42 @@ func (b bounded) TryTicket(ctx context.Context, key string, now time.Time) (Tick
 
 func (b bounded) TakeTicket(ctx context.Context, key string, now time.Time) (Ticket, error) {
 	return bound(ctx, func(ctx context.Context) (Ticket, error) { return b.inner.TakeTicket(ctx, key, now) })
+}
+
+// changes are the users that a transaction changes, through the store of Config.
+type changes struct {
+	mu    sync.Mutex
+	users []uuid.UUID
+}
+
+type changesKey struct{ *feed }
+
+// change counts a change of a user: at the end of the transaction of ctx, or now. Also
+// where the store answered an error, since it may have committed.
+func (b bounded) change(ctx context.Context, user uuid.UUID) {
+	if b.feed == nil {
+		return
+	}
+	if c, ok := ctx.Value(changesKey{b.feed}).(*changes); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.users = append(c.users, user)
+		return
+	}
+	b.feed.changed(user)
+}
+
+// gather returns a context for a transaction, and what is to be called when it is over.
+func (b bounded) gather(ctx context.Context) (context.Context, func()) {
+	if b.feed == nil || ctx.Value(changesKey{b.feed}) != nil {
+		return ctx, func() {}
+	}
+	c := &changes{}
+	return context.WithValue(ctx, changesKey{b.feed}, c), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, user := range c.users {
+			b.feed.changed(user)
+		}
+	}
 }

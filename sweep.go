@@ -10,32 +10,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// A SweepStore is a [Store] that [Middleware.Sweep] can sweep.
-type SweepStore interface {
-	Store
-
-	// InactiveUsers returns anonymous users without an identity who were last seen before a
-	// time, ordered by SeenAt ascending, starting after the given user; at most limit
-	// of them. The zero User starts at the beginning.
-	//
-	// It is called inside InTx and locks the users it returns until the end. It skips
-	// users whom another transaction has locked, where the database can do that: that
-	// transaction may be saving them.
-	InactiveUsers(ctx context.Context, before time.Time, after User, limit int) ([]User, error)
-
-	// DeleteInactive deletes users that InactiveUsers returned in this transaction, with
-	// their sessions, and leaves no tombstones: no token of theirs can be
-	// alive.
-	DeleteInactive(ctx context.Context, users []User) error
-
-	// DeleteExpired deletes what expired before a time: sessions, their data where the
-	// store keeps it, tombstones and tickets. It uses transactions of about batch rows
-	// and returns how many rows it deleted. It skips rows that the database refuses to
-	// delete because a table of the app's refers to them; the error says how many
-	// stayed.
-	DeleteExpired(ctx context.Context, before time.Time, batch int) (int, error)
-}
-
 // SweepOptions say what [Middleware.Sweep] deletes. The zero value sweeps users who
 // were not seen for 30 days, or for as long as a token can live.
 type SweepOptions struct {

@@ -22,25 +22,6 @@ func asked(r *http.Request) *url.URL {
 	return askedBelow(basePath(r), r)
 }
 
-func (a *admission) asked(r *http.Request) *url.URL { return askedBelow(a.cfg.Paths.Base, r) }
-
-func askedBelow(base string, r *http.Request) *url.URL {
-	u := r.URL
-	// A client asks a proxy, and httptest a handler, by the whole address.
-	if line, err := url.ParseRequestURI(r.RequestURI); err == nil && strings.HasPrefix(line.Path, "/") {
-		u = line
-	}
-	if base == "" || u.Path == base || strings.HasPrefix(u.Path, base+"/") {
-		return u // some proxies take it off and others do not
-	}
-	below := *u
-	below.Path = base + u.Path
-	if u.RawPath != "" {
-		below.RawPath = base + u.RawPath
-	}
-	return &below
-}
-
 func basePath(r *http.Request) string {
 	if v := visitFrom(r.Context()); v != nil && v.home != nil {
 		return v.home.basePath
@@ -98,4 +79,11 @@ func isPart(r *http.Request) bool {
 		return true
 	}
 	return header(r, "Turbo-Frame") != ""
+}
+
+// ReturnTo returns where a form leads when it is done: the local path in its return_to.
+// It returns the app's own start when return_to is not a local path, or is one that a
+// browser could take for another site. The start is "/", or where the app is mounted.
+func ReturnTo(r *http.Request) string {
+	return localurl.Path(r.FormValue("return_to"), start(r))
 }

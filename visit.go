@@ -8,9 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
-	"github.com/walkin-go/walkin/texts"
 )
 
 // A visit is what walkin knows about one request. It is itself the request's context,
@@ -34,16 +35,6 @@ type visit struct {
 	keepCookie     bool                         // another value of the cookie's name cannot be verified: it is not overwritten
 	facts          request.Facts                // who sent the request; not read on a returning visitor's short way
 }
-
-// A home is the middleware that a visit belongs to, as far as the visit has to know it.
-type home struct {
-	basePath string
-	texts    func(*http.Request) *texts.Catalogue // Config.Texts
-	frame    atomic.Pointer[frame]                // of AttachFrame; nil for plain pages
-}
-
-// A frame shows a page of walkin's own in the site's design.
-type frame = func(w http.ResponseWriter, r *http.Request, status int, title, body string)
 
 // What the request of a returning visitor does not have.
 type rare struct {
@@ -118,37 +109,6 @@ func visitFrom(ctx context.Context) *visit {
 	return v
 }
 
-// visit returns what Handler found about the request. When Handler left nothing in the
-// context, or the request did not come through it, visit looks now: first at what this
-// very response sets already, by an earlier Ensure or Continue, and then at the
-// request.
-func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
-	if v := visitFrom(r.Context()); v != nil && v.home == vr.home {
-		return v
-	}
-	if vr.isActing(r) {
-		// Outside of Handler nothing restricts an impersonation: fails closed.
-		return vr.home.newVisit(r, authResult{status: foreign, reason: "impersonation"})
-	}
-	now := time.Now()
-	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
-		set := http.Response{Header: w.Header()}
-		for _, as := range [...]carrier{asPermanent, asAnonymous} {
-			for _, c := range set.Cookies() {
-				if c.Name != vr.cookies.name(as == asAnonymous) || c.Value == "" {
-					continue
-				}
-				if f := vr.verifyToken(r, c.Value, vr.cache.Get(c.Value), now, as); f.status == live {
-					return vr.home.newVisit(r, f)
-				}
-			}
-		}
-	}
-	var b requestCredentials
-	b.read(r.Header, vr)
-	return vr.home.newVisit(r, vr.authenticate(r, &b, now))
-}
-
 func (h *home) newVisit(r *http.Request, f authResult) *visit {
 	one := &struct { // allocated together
 		visit
@@ -181,4 +141,59 @@ func (h *home) newVisit(r *http.Request, f authResult) *visit {
 func (v *visit) become(s tokenStatus, reason string) {
 	v.status, v.more().reason = s, reason
 	v.claims.Store(nil)
+}
+
+// homeOf returns the home of the middleware that a request passed, or nil.
+func homeOf(r *http.Request) *home {
+	if v := visitFrom(r.Context()); v != nil {
+		return v.home
+	}
+	return nil
+}
+
+// acting is an impersonation, as the store keeps it in a ticket. So it is not in the
+// list of the user's sessions and moves no SeenAt.
+type acting struct {
+	UserID          uuid.UUID `json:"user_id"`
+	Operator        uuid.UUID `json:"operator"`
+	OperatorSession uuid.UUID `json:"operator_session"`
+	Reason          string    `json:"reason"`
+	EndsAt          time.Time `json:"ends_at"`
+
+	sessionID uuid.UUID
+}
+
+// actor returns the impersonation of a visit, or nil.
+func (v *visit) actor() *acting {
+	if rest := v.rest.Load(); rest != nil {
+		return rest.acting
+	}
+	return nil
+}
+
+// setCookies puts cookies on a response that may or may not be wrapped.
+func setCookies(w http.ResponseWriter, v *visit, set ...*http.Cookie) {
+	if len(set) == 0 {
+		return
+	}
+	p := v.writer()
+	if p == nil {
+		response.SetCookies(w.Header(), set)
+		return
+	}
+	for _, c := range set {
+		p.Set(c)
+	}
+}
+
+// returned returns the request of a visitor whose token is known, with their
+// claims. The two parts are allocated together.
+func (h *home) returned(r *http.Request, e *entry) *http.Request {
+	one := &struct {
+		request http.Request
+		visit   visit
+	}{visit: visit{Context: r.Context(), home: h, handled: true, status: live, url: r.URL, entry: e}}
+	one.visit.claims.Store(&e.claims)
+	one.request = *request.With(&one.visit, r)
+	return &one.request
 }

@@ -2,8 +2,6 @@ package walkin
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"slices"
 	"sync"
@@ -12,11 +10,6 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/texts"
-)
-
-const (
-	flowLifetime = 15 * time.Minute
-	flowLength   = 26 // of rand.Text
 )
 
 // StartFlow returns a name for the browser that a login flow is bound to. The request that
@@ -129,28 +122,4 @@ func (f *flowCookies) clearing(r *http.Request, own *http.Cookie) []*http.Cookie
 	all := append([]*http.Cookie{own}, f.all...)
 	f.mu.Unlock()
 	return slices.DeleteFunc(all, func(c *http.Cookie) bool { return len(r.CookiesNamed(c.Name)) == 0 })
-}
-
-func sessionFlowID(c Claims) string { return "session:" + c.SessionID.String() }
-
-// boundToCookie hashes the value: an attacker who can read the store must not be able
-// to send it.
-func cookieFlowID(value string) string {
-	sum := sha256.Sum256([]byte(value))
-	return "cookie:" + base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// bound returns the value of the binding cookie, if there is one that we may
-// have set.
-func (k *cookies) flowValue(r *http.Request) (string, bool) {
-	values := r.CookiesNamed(k.binding)
-	if len(values) == 0 || len(values[0].Value) != flowLength {
-		return "", false
-	}
-	// Two different ones, which no browser sends for a __Host- cookie: an attacker may
-	// have planted one of them.
-	if slices.ContainsFunc(values, func(c *http.Cookie) bool { return c.Value != values[0].Value }) {
-		return "", false
-	}
-	return values[0].Value, true
 }

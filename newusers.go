@@ -61,13 +61,6 @@ func newLimits(s *shared) (*newUserLimits, error) {
 	return l, errors.Join(err, errors.Join(wrong...))
 }
 
-// A bucket is one that a row is taken from.
-type bucket struct {
-	policy string
-	key    string
-	limit  limit.Limit
-}
-
 // rowBuckets returns the buckets that a new row of this request counts in, so
 // many times as large as the limit says; none when rows are not limited.
 func (l *newUserLimits) newUserBuckets(r *http.Request, times int) []bucket {
@@ -112,13 +105,6 @@ func checkNewUserLimit(l limit.Limit) error {
 	return limit.Limit{Count: challenged * neighbours * l.Count, Per: l.Per}.Check()
 }
 
-// takenRows is a row that was taken from its buckets, for the case that none is
-// made. The zero value took nothing.
-type reservation struct {
-	limiter limit.Limiter
-	buckets []bucket
-}
-
 // takeNewUser takes one row from the visitor's networks, before it is made: so many
 // concurrent requests cannot all find room for one. The refusal is 429.
 func (l *newUserLimits) takeNewUser(r *http.Request, now time.Time) (reservation, *Refusal) {
@@ -152,8 +138,6 @@ func (l *newUserLimits) takeFrom(r *http.Request, buckets []bucket, now time.Tim
 		Text: texts.Of("error.new_user_limit", "minutes", texts.Minutes(wait))}
 }
 
-const reasonNewUserLimit = "new_user_limit"
-
 // takeSharedOrOwn fails neither open nor closed while the shared limiter is down: every
 // process then counts for itself. A site goes on taking new visitors, and a flood gets
 // the limit once for each replica. A limiter in memory returns no error.
@@ -183,49 +167,6 @@ func (l *newUserLimits) takeShared(r *http.Request, buckets []bucket, now time.T
 
 var errLimiterDown = errors.New("walkin: the limiter failed a moment ago")
 
-const limiterTimeout = time.Second
-
-// take takes one from every bucket, or from none: then it returns which is empty, and
-// for how long. The small network comes first: a computer that is over its own limit
-// must not use up its neighbours'.
-func take(ctx context.Context, limiter limit.Limiter, buckets []bucket, now time.Time) (reservation, *bucket, time.Duration, error) {
-	taken := reservation{limiter: limiter}
-	// The large one is checked before anything is taken: where it is full, each new
-	// address in it would cost a shared limiter two writes.
-	for i := 1; i < len(buckets); i++ {
-		verdict, err := limiter.Take(ctx, buckets[i].key, buckets[i].limit, 0, now)
-		if err != nil || !verdict.OK {
-			return reservation{}, &buckets[i], verdict.RetryAfter, err
-		}
-	}
-	for i, b := range buckets {
-		verdict, err := limiter.Take(ctx, b.key, b.limit, 1, now)
-		if err != nil || !verdict.OK {
-			err = errors.Join(err, taken.giveBack(ctx, now))
-			return reservation{}, &buckets[i], verdict.RetryAfter, err
-		}
-		taken.buckets = buckets[:i+1]
-	}
-	return taken, nil, 0, nil
-}
-
-// giveBack is for a row that was not made, for sure. What may have been made stays
-// taken, above all when the client hung up on the store: otherwise a bot would do so
-// every time.
-func (t reservation) giveBack(ctx context.Context, now time.Time) error {
-	if len(t.buckets) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limiterTimeout)
-	defer cancel()
-	var errs []error
-	for _, b := range t.buckets {
-		_, err := t.limiter.Take(ctx, b.key, b.limit, -1, now)
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 // returnRow gives back what was taken, and tells the operator when that fails: the
 // visitor's network is then one short for a while, and no more.
 func (l *newUserLimits) giveBack(r *http.Request, taken reservation, now time.Time) {
@@ -245,5 +186,14 @@ func (l *newUserLimits) lookForProxy(r *http.Request) {
 	if !l.proxySeen.Load() && l.proxies.Overlooks(r) && l.proxySeen.CompareAndSwap(false, true) {
 		l.log.Warn("walkin: requests come through a proxy that Config.Proxies.Trusted does not name: all visitors count as one for Config.NewUsers.Limit")
 		l.emit(r, Event{Outcome: Failed, Reason: "proxy_not_trusted"})
+	}
+}
+
+// returnReserved gives back what ReserveAccount took and Continue did not use: no
+// account was made, and a visitor who tries again must not be refused for that.
+func (l *newUserLimits) returnReserved(r *http.Request, v *visit) {
+	if own := v.rest.Load(); own != nil && own.reserved {
+		l.giveBack(r, own.taken, time.Now())
+		own.taken, own.reserved = reservation{}, false
 	}
 }

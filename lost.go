@@ -1,0 +1,164 @@
+package walkin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// unheard is for a token whose session is not in the store: it has ended, or the store
+// has lost it. A healthy store knows all users but provisional ones: it keeps a
+// tombstone of a deleted user for as long as a token can live, and sweeps later than
+// that. So an unknown user was lost, by a restore for example, and nothing is done that
+// could not be undone.
+func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) authResult {
+	c, never := e.claims, errors.Is(err, ErrNotFound)
+	age := askAgain
+	if seen := vr.health.asking.database.Load(); seen != nil && !seen.Forgets && !seen.owns(c) {
+		age = askUnknown
+	}
+	db, known, dbErr := vr.health.database(r.Context(), age)
+	if dbErr != nil {
+		return unreached(r, e, "store_down", dbErr)
+	}
+	if err := otherDatabase(c, db, known, never); err != nil {
+		vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
+		return unreached(r, e, "other_database", err)
+	}
+	endedBefore := db.EndedBefore
+	if c.Anonymous {
+		endedBefore = db.AnonymousEndedBefore
+	}
+	switch {
+	case c.IssuedAt.Before(endedBefore):
+	case never && c.Provisional:
+		if vr.alive(e, seen, time.Now()) {
+			return authResult{status: live, entry: e}
+		}
+	case db.Forgets:
+	case c.Anonymous && never:
+		return vr.lose(r, e)
+	case !c.Anonymous:
+		if !known && never {
+			return vr.lose(r, e) // and nothing is written where the database has no name
+		}
+		lost, err := vr.health.isLost(r.Context(), c, never)
+		if err != nil {
+			return unreached(r, e, "store_down", err)
+		}
+		if lost {
+			return vr.lose(r, e)
+		}
+	}
+	vr.over(e)
+	return authResult{status: sessionEnded, reason: "session_ended", entry: e}
+}
+
+// otherDatabase returns an error when a token says that the store is over another
+// database than the one that knows its session.
+func otherDatabase(c Claims, db Database, known, never bool) error {
+	switch {
+	case db.Forgets || !known:
+		return nil
+	case !db.owns(c):
+		return fmt.Errorf("walkin: a token is of the database %.8q and the store is over %q: "+
+			"either the store is over the wrong database, or it was made again and is to adopt the other's tokens", c.database, db.ID)
+	case never && c.IssuedAt.Add(leeway).Before(db.Birth):
+		return errors.New("walkin: a token is older than the database that the store is over: " +
+			"either it is the wrong one, or it was made again and is to adopt older tokens")
+	}
+	return nil
+}
+
+// unreached is for a token about which the store cannot answer now.
+func unreached(r *http.Request, e *entry, reason string, err error) authResult {
+	if e.claims.Anonymous && isSafe(r) {
+		f := unasked(e)
+		f.unsure = true
+		return f
+	}
+	return authResult{status: unreachable, reason: reason, entry: e, err: err}
+}
+
+// lose is for a user whom the store has lost, and remembers it for safe requests as
+// long as any look-up.
+func (vr *verifier) lose(r *http.Request, e *entry) authResult {
+	e.lost.Store(vr.clock() + int64(vr.cfg.Sessions.RecheckAfter))
+	vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "user_lost", UserID: e.claims.UserID, SessionID: e.claims.SessionID,
+		Err: errors.New("walkin: the store has never heard of the user of a token: it was restored, or is over the wrong database")})
+	return vr.lostOne(r, e)
+}
+
+// lostOne tells what a lost user may do. An anonymous one is served as the signature of
+// their token says, and comes back with their next write; a permanent one is without a
+// user until they sign in, or the store knows them again.
+func (vr *verifier) lostOne(r *http.Request, e *entry) authResult {
+	if e.claims.Anonymous && (isSafe(r) || !vr.cfg.Sessions.NoRevival) {
+		return authResult{status: live, entry: e, lost: true}
+	}
+	return authResult{status: lost, reason: "unknown_user", entry: e}
+}
+
+// isLost reports whether the store has lost a permanent user. Their token proves that
+// the ID is permanent: an anonymous user of that ID, brought back by an older token, is
+// signed out at once, and the ID is kept for its owner.
+//
+// The row that keeps it is of a user who was never seen. It makes the ID one that
+// the store knows, so no anonymous token brings it back from then on.
+func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if !never {
+		user, err := h.cfg.Store.LockUser(ctx, c.UserID)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil // deleted
+		}
+		if err != nil || !isReserved(user) {
+			return false, err
+		}
+		if !user.Anonymous {
+			return true, nil
+		}
+	}
+	err = h.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		lost = true
+		err := h.cfg.Store.CreateUser(ctx, User{ID: c.UserID, CreatedAt: time.Now(), SeenAt: neverSeen})
+		if !errors.Is(err, ErrSessionEnded) {
+			return err
+		}
+		user, err := h.cfg.Store.LockUser(ctx, c.UserID)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			lost = false // deleted meanwhile
+			return nil
+		case err != nil:
+			return err
+		case !user.Anonymous:
+			lost = isReserved(user)
+			return nil
+		}
+		return h.cfg.Store.DeleteSessions(ctx, c.UserID, uuid.Nil)
+	})
+	return lost, err
+}
+
+// neverSeen is the SeenAt of a row that keeps an ID for its lost owner.
+var neverSeen = time.Unix(0, 0).UTC()
+
+// isReserved reports whether a user, as the store has them, is less than what a
+// permanent token of theirs proves: it knows them as anonymous, from before their
+// upgrade, or keeps their ID.
+func isReserved(user User) bool { return user.Anonymous || user.SeenAt.Equal(neverSeen) }
+
+// unasked is for an anonymous reader while the store is down. A token that was seen to
+// be over before is not believed again: fails closed, and for this page alone.
+func unasked(e *entry) authResult {
+	if e.over.Load() != 0 {
+		return authResult{status: unverifiable, reason: "store_down", entry: e}
+	}
+	return authResult{status: live, entry: e}
+}

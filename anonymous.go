@@ -51,6 +51,7 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.status, byApp); reason != "" {
 		return Claims{}, m.admission.noUser(v, reason)
 	} else if v.reason() == "expired" && !m.health.isExpired(r) {
+		m.skipped(r, "expired", "clock")
 		return Claims{}, m.admission.noUser(v, "clock")
 	}
 	if v.begun() {

@@ -12,11 +12,11 @@ import (
 // have no time limit of their own.
 func (m *Middleware) Directory() (Directory, bool) { return ability[Directory](m.cfg.Store) }
 
-func (m *Middleware) directory() (Directory, error) {
-	if directory, ok := m.Directory(); ok {
+func directoryOf(store Store) (Directory, error) {
+	if directory, ok := ability[Directory](store); ok {
 		return directory, nil
 	}
-	return nil, fmt.Errorf("walkin: a store of type %T is no Directory", m.cfg.Store.(bounded).inner)
+	return nil, fmt.Errorf("walkin: a store of type %T is no Directory", store.(bounded).inner)
 }
 
 // Ban keeps a user out until ban.Until, or for good where that is zero. Their requests
@@ -42,7 +42,7 @@ func (m *Middleware) Unban(ctx context.Context, userID uuid.UUID) error {
 }
 
 func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban Ban, outcome Outcome) error {
-	directory, err := m.directory()
+	directory, err := directoryOf(m.cfg.Store)
 	if err == nil {
 		err = CheckActor(ctx)
 	}

@@ -15,14 +15,14 @@ const (
 
 func sessionFlowID(c Claims) string { return "session:" + c.SessionID.String() }
 
-// boundToCookie hashes the value: an attacker who can read the store must not be able
+// cookieFlowID hashes the value: an attacker who can read the store must not be able
 // to send it.
 func cookieFlowID(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return "cookie:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// bound returns the value of the binding cookie, if there is one that we may
+// flowValue returns the value of the binding cookie, if there is one that we may
 // have set.
 func (k *cookies) flowValue(r *http.Request) (string, bool) {
 	values := r.CookiesNamed(k.binding)

@@ -194,7 +194,7 @@ func (s *identityChange) currentUser(ctx context.Context) (user User, known bool
 // replacedFor is how long a click may be late.
 const replacedFor = time.Minute
 
-// replaced refuses a new account to a visitor who presents a session that a change of
+// checkReplaced refuses a new account to a visitor who presents a session that a change of
 // identity has just ended: another tab of theirs has signed in, and the new account
 // would take its cookie's place. After a minute they have had the time to see it.
 func (s *identityChange) checkReplaced(ctx context.Context, ended Claims) error {

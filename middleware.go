@@ -176,7 +176,11 @@ func (m *Middleware) decide(r *http.Request, v *visit, f authResult, mayMint boo
 		}
 		return cookies, false, err
 	}
-	if !mayMint || f.reason == "expired" && !m.health.isExpired(r) {
+	if !mayMint {
+		return nil, false, nil
+	}
+	if f.reason == "expired" && !m.health.isExpired(r) {
+		m.skipped(r, "expired", "clock")
 		return nil, false, nil
 	}
 	if act := v.facts.Method == request.Write; act || m.cfg.NewUsers.PersistOnMint {
@@ -223,7 +227,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f authResult, now tim
 	case f.beside == remnants && f.former == nil && v.facts.Method == request.Get && m.admission.notAPage(v.facts) == "":
 		// Of all values one is live, and the others have ended: the page leaves the
 		// live one alone. On a page view only, where a browser sends all it has.
-		cookie := m.issuer.renew(r, v, now)
+		cookie := m.renew(r, v, now)
 		if cookie == nil {
 			return nil, nil
 		}
@@ -231,9 +235,19 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f authResult, now tim
 		// alone is the same as one for a domain of its name.
 		return append(fit(m.cookies.clearOthers(r, cookie.Name)), cookie), nil
 	case f.nowStored, f.former != nil, m.health.earlier(now).Sub(c.IssuedAt) >= m.cfg.Tokens.RenewAfter:
-		return one(m.issuer.renew(r, v, now)), nil
+		return one(m.renew(r, v, now)), nil
 	}
 	return nil, nil
+}
+
+// renew re-issues the visitor's token, where that can be done now.
+func (m *Middleware) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
+	cookie := m.issuer.renew(r, v, now)
+	if cookie != nil {
+		c := v.claims.Load()
+		m.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
+	}
+	return cookie
 }
 
 func one(c *http.Cookie) []*http.Cookie {
@@ -287,7 +301,7 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 	}
 }
 
-// undo removes the user that was made for a request whose visitor did not get the
+// rollback removes the user that was made for a request whose visitor did not get the
 // cookie, since the handler panicked before or answered with a 304: no browser can ever
 // come back to them.
 func (m *Middleware) rollback(ctx context.Context, c Claims) {

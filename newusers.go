@@ -13,10 +13,10 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// The new-user limit is on what a visitor without a row makes the store keep: an anonymous
+// The new-user limit is on what a visitor who is not stored makes the store keep: an anonymous
 // user's row, the account of a self-asserted name (Proof.Chosen), the tombstone of an
-// anonymous user who signs out before they had a row. Page views, minting, renewals,
-// signing in and everything that users with a row do are free. So a carrier's thousands
+// anonymous user who signs out before they were stored. Page views, minting, renewals,
+// signing in and everything that stored users do are free. So a carrier's thousands
 // of customers behind one address go on, and only a new visitor in a crowd waits.
 
 const (
@@ -61,7 +61,7 @@ func newLimits(s *shared) (*newUserLimits, error) {
 	return l, errors.Join(err, errors.Join(wrong...))
 }
 
-// rowBuckets returns the buckets that a new row of this request counts in, so
+// newUserBuckets returns the buckets that a new row of this request counts in, so
 // many times as large as the limit says; none when rows are not limited.
 func (l *newUserLimits) newUserBuckets(r *http.Request, times int) []bucket {
 	most := l.cfg.NewUsers.Limit
@@ -167,7 +167,7 @@ func (l *newUserLimits) takeShared(r *http.Request, buckets []bucket, now time.T
 
 var errLimiterDown = errors.New("walkin: the limiter failed a moment ago")
 
-// returnRow gives back what was taken, and tells the operator when that fails: the
+// giveBack gives back what was taken, and tells the operator when that fails: the
 // visitor's network is then one short for a while, and no more.
 func (l *newUserLimits) giveBack(r *http.Request, taken reservation, now time.Time) {
 	if err := taken.giveBack(r.Context(), now); err != nil {

@@ -47,7 +47,6 @@ func (is *issuer) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 		return nil
 	}
 	is.remember(v, token, c)
-	is.emit(r, Event{Outcome: Renewed, UserID: c.UserID, SessionID: c.SessionID})
 	return is.cookies.carry(token, c, is.health.earlier(now))
 }
 

@@ -15,14 +15,14 @@ type bucket struct {
 	limit  limit.Limit
 }
 
-// takenRows is a row that was taken from its buckets, for the case that none is
+// A reservation is a new user that was taken from its buckets, for the case that none is
 // made. The zero value took nothing.
 type reservation struct {
 	limiter limit.Limiter
 	buckets []bucket
 }
 
-// giveBack is for a row that was not made, for sure. What may have been made stays
+// giveBack is for a user who was not stored, for sure. What may have been made stays
 // taken, above all when the client hung up on the store: otherwise a bot would do so
 // every time.
 func (t reservation) giveBack(ctx context.Context, now time.Time) error {

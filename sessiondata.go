@@ -207,7 +207,7 @@ func (dc *dataCarrier) load(ctx context.Context, c Claims) ([]savedData, error) 
 }
 
 // save writes the data under the session's successor. The old copy is deleted after
-// the commit, by drop: a store outside of the transaction must not have lost it when
+// the commit, by deleteSessionData: a store outside of the transaction must not have lost it when
 // the transaction fails.
 func (dc *dataCarrier) save(ctx context.Context, all []savedData, c Claims) error {
 	theirs := NewContext(ctx, c) // the request's is still the old session's
@@ -219,7 +219,7 @@ func (dc *dataCarrier) save(ctx context.Context, all []savedData, c Claims) erro
 	return nil
 }
 
-// forget empties what a request has loaded, when its visitor turned out to be another
+// clear empties what a request has loaded, when its visitor turned out to be another
 // user: it must not be saved as theirs.
 func (dc *dataCarrier) clear(ctx context.Context) error {
 	for _, d := range dc.managers() {
@@ -256,26 +256,26 @@ func (dc *dataCarrier) reload(ctx context.Context, c Claims) error {
 	return err
 }
 
-// drop deletes the data of a session that has ended, which need not be the one
+// deleteSessionData deletes the data of a session that has ended, which need not be the one
 // that the request came with. What cannot be deleted now expires by itself, and
 // no token leads to it any more.
 func (dc *dataCarrier) deleteSessionData(ctx context.Context, c Claims) {
-	dc.cleanUp(NewContext(ctx, c), Event{UserID: c.UserID, SessionID: c.SessionID}, func(ctx context.Context, d *sessionData) error {
+	dc.cleanUp(NewContext(ctx, c), c, func(ctx context.Context, d *sessionData) error {
 		return d.end(ctx, c)
 	})
 }
 
-// dropOthers deletes the data of all sessions of a user but one, which have
+// deleteOtherSessionData deletes the data of all sessions of a user but one, which have
 // ended; with uuid.Nil, all.
 func (dc *dataCarrier) deleteOtherSessionData(ctx context.Context, userID, except uuid.UUID) {
-	dc.cleanUp(ctx, Event{UserID: userID}, func(ctx context.Context, d *sessionData) error {
+	dc.cleanUp(ctx, Claims{UserID: userID}, func(ctx context.Context, d *sessionData) error {
 		return d.endOthers(ctx, userID, except)
 	})
 }
 
 // cleanUp does for each manager what follows from a change that is committed. So it
 // neither waits for a store that hangs nor ends with a visitor who hangs up.
-func (dc *dataCarrier) cleanUp(ctx context.Context, failed Event, do func(context.Context, *sessionData) error) {
+func (dc *dataCarrier) cleanUp(ctx context.Context, of Claims, do func(context.Context, *sessionData) error) {
 	all := dc.managers()
 	if len(all) == 0 {
 		return
@@ -284,8 +284,7 @@ func (dc *dataCarrier) cleanUp(ctx context.Context, failed Event, do func(contex
 	defer cancel()
 	for _, d := range all {
 		if err := do(bounded, d); err != nil {
-			failed.Outcome, failed.Reason, failed.Err = Failed, "session_data", err
-			dc.emitCtx(ctx, failed)
+			dc.emitCtx(ctx, Event{Outcome: Failed, Reason: "session_data", UserID: of.UserID, SessionID: of.SessionID, Err: err})
 		}
 	}
 }

@@ -19,7 +19,7 @@ type verifier struct {
 }
 
 // returning returns the entry of a visitor whose token was verified a moment ago, and
-// whose request has nothing to write. It is a short cut past look and Handler to what
+// whose request has nothing to write. It is a short cut past authenticate and Handler to what
 // they found then; nil leaves it to them.
 func (vr *verifier) returning(r *http.Request, b *requestCredentials) *entry {
 	e, as := b.permanent.entry, asPermanent
@@ -40,7 +40,7 @@ func (vr *verifier) returning(r *http.Request, b *requestCredentials) *entry {
 	return nil
 }
 
-// look finds out whose request this is. Nothing is written.
+// authenticate finds out whose request this is. Nothing is written.
 //
 // A bearer token counts alone: a client that sends one means that user, and a browser
 // never sends one by itself. Of the cookies the permanent one wins. If its session has
@@ -101,7 +101,7 @@ func (vr *verifier) verifyValues(r *http.Request, c carriedCookie, former *forme
 	return f
 }
 
-// judge returns what a token is worth on this request; e is its cache entry, if it has
+// verifyToken returns what a token is worth on this request; e is its cache entry, if it has
 // one.
 func (vr *verifier) verifyToken(r *http.Request, text string, e *entry, now time.Time, as carrier) authResult {
 	if e == nil {

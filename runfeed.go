@@ -49,7 +49,7 @@ func (m *Middleware) RunFeed(ctx context.Context) error {
 		if reader == nil {
 			ears.close()
 		} else if begins {
-			m.listen(ctx, ears, reader)
+			ears.listen(ctx, reader, m.shared)
 		}
 		select {
 		case <-tick.C:
@@ -78,7 +78,7 @@ func (e *ears) close() {
 
 // listen has the ears listen for a reader. What they hear is only a reason to read:
 // whoever can call a database's NOTIFY can send it.
-func (m *Middleware) listen(ctx context.Context, e *ears, reader Feed) {
+func (e *ears) listen(ctx context.Context, reader Feed, s *shared) {
 	alarm, ok := reader.(interface{ Wait(context.Context) error })
 	if !ok {
 		return
@@ -93,7 +93,7 @@ func (m *Middleware) listen(ctx context.Context, e *ears, reader Feed) {
 				default: // it is to be read already
 				}
 			} else if pause = feedDeaf; ctx.Err() == nil {
-				m.sometimes(ctx, Event{Outcome: Failed, Reason: "feed_alarm", Err: err})
+				s.sometimes(ctx, Event{Outcome: Failed, Reason: "feed_alarm", Err: err})
 			}
 			select {
 			case <-time.After(pause):

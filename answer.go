@@ -77,7 +77,7 @@ func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Re
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
 	response.NoStore(w.Header(), "no-store")
 	if refusal.Reason == reasonNoCookie {
-		m.refusedNoCookie(w, r)
+		m.admission.refusedNoCookie(w, r)
 	}
 	if refusal.Reason == reasonSafeMethod {
 		w.Header().Set("Allow", http.MethodPost) // RFC 9110 §15.5.6 wants one

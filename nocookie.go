@@ -12,16 +12,14 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
-	"github.com/walkin-go/walkin/texts"
 )
 
 const (
-	reasonNoCookie  = "no_cookie"
 	firstCookiesFor = 15 * time.Minute
 	maxFirstCookies = 2048 // pages; twice as many are kept
 )
 
-// firstCookies remembers which pages came to which browser with its first cookie, by
+// A firstCookies remembers which pages came to which browser with its first cookie, by
 // address and User-Agent. A form of such a page that comes without any cookie comes
 // from a browser that keeps none: each of its requests would be a new visitor's, and
 // nothing that it is told would last.
@@ -93,21 +91,17 @@ func (a *admission) noCookie(v *visit, r *http.Request) *Refusal {
 	return nil
 }
 
-func withoutCookie() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: reasonNoCookie, Text: texts.Of("error.no_cookie")}
-}
-
 // refusedNoCookie sets the cookie that the next try is told by, and tells the operator,
 // once: one visitor has switched cookies off, or no visitor's browser takes them.
-func (m *Middleware) refusedNoCookie(w http.ResponseWriter, r *http.Request) {
-	if v := m.verifier.visit(w, r); !v.begun() && !v.withoutCookies {
-		if _, has := m.cookies.flowValue(r); !has {
-			setCookies(w, v, m.cookies.flow(rand.Text()))
+func (a *admission) refusedNoCookie(w http.ResponseWriter, r *http.Request) {
+	if v := a.verifier.visit(w, r); !v.begun() && !v.withoutCookies {
+		if _, has := a.cookies.flowValue(r); !has {
+			setCookies(w, v, a.cookies.flow(rand.Text()))
 		}
 	}
-	if m.admission.firstCookies.told.CompareAndSwap(false, true) {
-		m.log.Warn("walkin: a browser does not send back the cookies that this site sets: its visitor blocks them, or something between browser and site removes Set-Cookie or Cookie",
-			slog.String("cookie", m.cookies.anonymous))
-		m.emit(r, Event{Outcome: Failed, Reason: "cookies_blocked"})
+	if a.firstCookies.told.CompareAndSwap(false, true) {
+		a.log.Warn("walkin: a browser does not send back the cookies that this site sets: its visitor blocks them, or something between browser and site removes Set-Cookie or Cookie",
+			slog.String("cookie", a.cookies.anonymous))
+		a.emit(r, Event{Outcome: Failed, Reason: "cookies_blocked"})
 	}
 }

@@ -293,3 +293,9 @@ func actingRefusal(reason, key string) *Refusal {
 	}
 	return refusal
 }
+
+const reasonNoCookie = "no_cookie"
+
+func withoutCookie() *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Reason: reasonNoCookie, Text: texts.Of("error.no_cookie")}
+}

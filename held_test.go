@@ -300,3 +300,64 @@ func TestAnonymousOperator(t *testing.T) {
 		t.Errorf("got %v, want ErrAnonymous", err)
 	}
 }
+
+// TestContinueNeedsAnIdentity holds that what names no identity, or one that a database
+// would cut or refuse, opens no account.
+func TestContinueNeedsAnIdentity(t *testing.T) {
+	long := strings.Repeat("x", 256)
+	for _, p := range []walkin.Proof{
+		{Subject: "ann"}, {Provider: "test"}, {},
+		{Provider: long, Subject: "ann"}, {Provider: "test", Subject: long},
+		{Provider: "te\x00st", Subject: "ann"}, {Provider: "test", Subject: "a\x00nn"},
+		{Provider: "te\xffst", Subject: "ann"}, {Provider: "test", Subject: "a\xffnn"},
+	} {
+		s := newSite(t)
+		c := s.browser(who)
+		p.Method = "pwd"
+		var err error
+		c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, err = s.Continue(w, r, p) }))).Post("/", nil)
+		if refusal, ok := errors.AsType[*walkin.Refusal](err); !ok || refusal.Status != http.StatusUnprocessableEntity {
+			t.Errorf("%.10q %.10q: got %v, want 422", p.Provider, p.Subject, err)
+		}
+		if s.store.count("CreateIdentity") > 0 {
+			t.Errorf("%.10q %.10q: it was stored", p.Provider, p.Subject)
+		}
+	}
+}
+
+// TestExportFails holds that data which could not be read whole is no export.
+func TestExportFails(t *testing.T) {
+	s := newSite(t)
+	id := s.claims(permanentUser(s, "ann")).UserID
+	for _, at := range []string{"LockUser", "Identities", "UserSessions"} {
+		s.store.failAt(at, errDown)
+		if _, err := s.Export(t.Context(), id); !errors.Is(err, errDown) {
+			t.Errorf("%s fails: got %v", at, err)
+		}
+	}
+	s.store.failAt("", nil)
+	if e, err := s.Export(t.Context(), id); err != nil || len(e.Identities) != 1 {
+		t.Errorf("got %+v, %v, want one identity", e, err)
+	}
+}
+
+// TestLateRowIsKnown holds that a token from before the first write is renewed as that of
+// a stored user.
+func TestLateRowIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, renewAlways)
+		c := resident(s, "provisional")
+		old := c.Cookie(anonName)
+		c.Post("/note", nil)
+		late := carrying(s, anonName, old) // the answer to the write got lost
+		time.Sleep(time.Minute)
+		late.Visit("/")
+		if late.Cookie(anonName) == old {
+			t.Fatal("nothing was renewed")
+		}
+		replica := newSite(t, over(s))
+		if got := replica.claims(late); got.Provisional || got.UserID == uuid.Nil {
+			t.Errorf("got %+v, want a stored user", got)
+		}
+	})
+}

@@ -11,7 +11,7 @@ CHAOSTIME ?= 15s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check check-all gofmt vet fix staticcheck lint promises race test versions fuzz fuzz-briefly mutants chaos clusters bench load crowd tidy release release-check
+.PHONY: check check-all gofmt vet fix staticcheck lint promises race test versions fuzz fuzz-briefly mutants chaos clusters bench load scale crowd tidy release release-check
 
 check: gofmt vet fix staticcheck lint promises race chaos fuzz-briefly
 	@echo "== all good"
@@ -101,6 +101,10 @@ clusters:
 # Measures beside our peers and rewrites the tables of docs/performance.md.
 bench:
 	@cd bench && $(GO) run ./table -write ../docs/performance.md
+
+# Has thousands of visitors read over several replicas and one PostgreSQL.
+scale:
+	@cd bench && GOWORK=off $(GO) test -run '^$$' -bench . -benchtime 1x ./scale
 
 # Lets a crowd at a small site on loopback, with walkin and without.
 load:

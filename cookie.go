@@ -167,9 +167,8 @@ type formerCookies struct {
 // carry returns the cookie that carries a token.
 func (k *cookies) carry(token string, c Claims, now time.Time) *http.Cookie {
 	cookie := k.cookie(k.name(c.Anonymous), token)
-	// Max-Age for browsers whose clock is wrong, Expires for the rest.
+	// Max-Age alone: it holds where a browser's clock is wrong, and all know it.
 	cookie.MaxAge = int(c.ExpiresAt.Sub(now).Seconds())
-	cookie.Expires = c.ExpiresAt
 	return cookie
 }
 

@@ -187,11 +187,11 @@ func auth0Returning(tb testing.TB, k key) http.Handler {
 
 type handClaims struct {
 	jwt.RegisteredClaims
-	SessionID string           `json:"session_id"`
-	Role      string           `json:"role"`
-	Anonymous bool             `json:"is_anonymous"`
-	AMR       []map[string]any `json:"amr"`
-	Prov      bool             `json:"prov"`
+	SessionID string    `json:"session_id"`
+	Role      string    `json:"role"`
+	Anonymous bool      `json:"is_anonymous"`
+	AMR       []bareAMR `json:"amr"`
+	Prov      bool      `json:"prov"`
 }
 
 type handKey struct{}
@@ -231,7 +231,7 @@ func golangFirst(_ testing.TB, k key) http.Handler {
 				IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(lifetime)),
 			},
 			SessionID: uuid.NewString(), Role: "authenticated", Anonymous: true, Prov: true,
-			AMR: []map[string]any{{"method": "anonymous", "timestamp": now.Unix()}},
+			AMR: []bareAMR{{"anonymous", now.Unix()}},
 		}).SignedString(k.sign())
 		if err == nil {
 			setCookie(w, token)

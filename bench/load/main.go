@@ -56,6 +56,7 @@ func main() {
 type site struct {
 	name string
 	wk   *walkin.Middleware // nil: without walkin
+	peer bool               // another library's, which knows only readers
 	http.Handler
 	address string
 }
@@ -138,7 +139,7 @@ func line(cookie string) string {
 
 // mint returns the cookie of a new visitor, without the network.
 func (s *site) mint() string {
-	if s.wk == nil {
+	if s.wk == nil && !s.peer {
 		return "session=" + strings.Repeat("x", 440) // as long as a token
 	}
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(get(""))))
@@ -170,26 +171,27 @@ func (s *site) act(cookie string) string {
 // measurement starts.
 type scene struct {
 	name     string
+	writes   bool
 	requests func(s *site, n int) [][]byte
 }
 
 var scenes = []scene{
-	{"a reader who was here before", func(s *site, n int) [][]byte {
+	{"a reader who was here before", false, func(s *site, n int) [][]byte {
 		known := make([][]byte, min(n, 1000))
 		for i := range known {
 			known[i] = get(s.mint())
 		}
 		return repeat(known, n)
 	}},
-	{"a first visit", func(_ *site, n int) [][]byte { return repeat([][]byte{get("")}, n) }},
-	{"somebody's first act", func(s *site, n int) [][]byte {
+	{"a first visit", false, func(_ *site, n int) [][]byte { return repeat([][]byte{get("")}, n) }},
+	{"a first write", true, func(s *site, n int) [][]byte {
 		all := make([][]byte, n)
 		for i := range all {
 			all[i] = post(s.mint())
 		}
 		return all
 	}},
-	{"an act of somebody known", func(s *site, n int) [][]byte {
+	{"a later write", true, func(s *site, n int) [][]byte {
 		known := make([][]byte, min(n, 1000))
 		for i := range known {
 			known[i] = post(s.act(s.mint()))
@@ -210,6 +212,7 @@ func repeat(some [][]byte, n int) [][]byte {
 type result struct {
 	rate     float64 // requests per second
 	p50, p99 time.Duration
+	cpu      time.Duration // of the process
 }
 
 // attack sends the requests over so many connections.
@@ -218,7 +221,7 @@ func attack(address string, requests [][]byte, connections int) (result, error) 
 	var next atomic.Int64
 	errs := make([]error, connections)
 	var wg sync.WaitGroup
-	start := time.Now()
+	start, before := time.Now(), processorTime()
 	for c := range connections {
 		wg.Go(func() {
 			conn, err := net.Dial("tcp", address)
@@ -247,9 +250,9 @@ func attack(address string, requests [][]byte, connections int) (result, error) 
 		})
 	}
 	wg.Wait()
-	all := time.Since(start)
+	all, cpu := time.Since(start), processorTime()-before
 	slices.Sort(took)
-	return result{float64(len(requests)) / all.Seconds(), took[len(took)/2], took[len(took)*99/100]}, errors.Join(errs...)
+	return result{float64(len(requests)) / all.Seconds(), took[len(took)/2], took[len(took)*99/100], cpu}, errors.Join(errs...)
 }
 
 // answer reads a response as cheaply as possible: the clients share the processors with
@@ -303,11 +306,20 @@ func run(requests, rounds, connections, visitors int, write string) error {
 		}
 		sites = append(sites, s)
 	}
+	for _, p := range peers() {
+		if err := p.serve(ctx); err != nil {
+			return err
+		}
+		sites = append(sites, p)
+	}
 	results := make(map[[2]int][]result)
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, rounds)
 		for i, scene := range scenes {
 			for j, s := range sites {
+				if s.peer && scene.writes {
+					continue
+				}
 				all := scene.requests(s, requests)
 				runtime.GC()
 				r, err := attack(s.address, all, connections)
@@ -321,10 +333,10 @@ func run(requests, rounds, connections, visitors int, write string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s/%s, %d cores for server and clients together, %d connections, %d requests, medians of %d rounds.\n\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), connections, requests, rounds)
-	b.WriteString("| who comes | site | throughput ÷ without | p50 ÷ without | p99 ÷ without |\n|---|---|---|---|---|\n")
+	b.WriteString("| who comes | site | throughput ÷ without | p50 ÷ without | p99 ÷ without | processor time ÷ without |\n|---|---|---|---|---|---|\n")
 	for i, scene := range scenes {
 		for j, s := range sites {
-			if j == 0 {
+			if j == 0 || s.peer && scene.writes {
 				continue
 			}
 			ratio := func(of func(result) float64) float64 {
@@ -335,10 +347,11 @@ func run(requests, rounds, connections, visitors int, write string) error {
 				slices.Sort(all)
 				return all[len(all)/2]
 			}
-			fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %.2f |\n", scene.name, s.name,
+			fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %.2f | %.2f |\n", scene.name, s.name,
 				ratio(func(r result) float64 { return r.rate }),
 				ratio(func(r result) float64 { return float64(r.p50) }),
-				ratio(func(r result) float64 { return float64(r.p99) }))
+				ratio(func(r result) float64 { return float64(r.p99) }),
+				ratio(func(r result) float64 { return float64(r.cpu) }))
 		}
 	}
 	text, err := memory(visitors)

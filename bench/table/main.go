@@ -54,12 +54,24 @@ func run(runs int, benchtime, match, write, raw string) error {
 	if err != nil {
 		return err
 	}
-	text := results.markdown(versions)
+	if len(results.names("Returning")) > 0 {
+		text := results.markdown(versions)
+		fmt.Print(text)
+		if write != "" {
+			if err := update(write, "table", text); err != nil {
+				return err
+			}
+		}
+	}
+	if len(results.names("Rhythm")) == 0 {
+		return nil
+	}
+	text := results.rhythm(versions)
 	fmt.Print(text)
 	if write == "" {
 		return nil
 	}
-	return update(write, text)
+	return errors.Join(update(write, "rhythm", text), results.charts(filepath.Dir(write)))
 }
 
 // A result is what one benchmark measured in each run.
@@ -142,7 +154,7 @@ func (rs *results) read(r io.Reader) {
 		if parts[0] != "Parallel" {
 			cpus = 0
 		}
-		it := rs.get(parts[0], parts[1], strings.ReplaceAll(name, "_", " "), cpus)
+		it := rs.get(parts[0], strings.ReplaceAll(parts[1], "_", " "), strings.ReplaceAll(name, "_", " "), cpus)
 		for i := 2; i+1 < len(fields); i += 2 {
 			value, err := strconv.ParseFloat(fields[i], 64)
 			if err != nil {
@@ -281,6 +293,25 @@ func (rs *results) markdown(versions string) string {
 	return b.String()
 }
 
+// rhythm is the table of visitors who come back after a minute.
+func (rs *results) rhythm(versions string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", versions)
+	columns := []string{"one visitor", "1,000 visitors", "20 other cookies"}
+	b.WriteString("| a page a minute after the last ÷ `r.WithContext` | " + strings.Join(columns, " | ") + " |\n|---|---|---|---|\n")
+	for _, name := range rs.names("Rhythm") {
+		row := []string{name}
+		for _, column := range columns {
+			row = append(row, format(median(rs.find("Rhythm", column, name, 0))))
+		}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+	}
+	if first := rs.find("FirstWrite", "any", "÷ a guest by hand on scs", 0); first != nil {
+		fmt.Fprintf(&b, "\nA first write on SQLite takes %s of the time of a guest who is made by hand on scs.\n", format(median(first)))
+	}
+	return b.String()
+}
+
 // names returns the contenders of a scene, in the order they ran.
 func (rs *results) names(scene string) []string {
 	var names []string
@@ -319,13 +350,9 @@ func versions() (string, error) {
 		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), strings.Join(modules, ", ")), nil
 }
 
-const (
-	begin = "<!-- table: made by make bench -->\n"
-	end   = "<!-- end of table -->\n"
-)
-
-// update replaces what is between the marks of a file.
-func update(path, text string) error {
+// update replaces what is between two marks of a file.
+func update(path, mark, text string) error {
+	begin, end := "<!-- "+mark+": made by make bench -->\n", "<!-- end of "+mark+" -->\n"
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return err

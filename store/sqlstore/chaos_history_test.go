@@ -309,6 +309,7 @@ func TestChaosChild(t *testing.T) {
 	s, db := d.store(t)
 	wk, err := walkin.New(loadConfig(d, s))
 	ok(t, err)
+	go func() { _ = wk.RunFeed(t.Context()) }()
 	mux := loadSite(wk, d, db)
 	mux.HandleFunc("GET /claims", func(w http.ResponseWriter, r *http.Request) {
 		c, _ := walkin.FromContext(r.Context())

@@ -60,6 +60,12 @@ func newPair(t *testing.T, d database) *pair {
 		}
 		wk, err := walkin.New(cfg)
 		ok(t, err)
+		if i == 0 { // the other one does without
+			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = wk.RunFeed(ctx) })
+			t.Cleanup(func() { cancel(); wg.Wait() })
+		}
 		p.stores[i], p.sites[i] = s, wk.Handler(loadSite(wk, d, db))
 	}
 	return p

@@ -123,6 +123,12 @@ func newTown(t *testing.T, open Opener) *town {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, ok := n.stores[i].(walkin.FeedStore); ok && i == 0 { // the other one does without
+			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = m.RunFeed(ctx) })
+			t.Cleanup(func() { cancel(); wg.Wait() })
+		}
 		n.replicas[i] = m
 		n.sites[i] = m.Handler(n.routes(m, n.stores[i]))
 	}

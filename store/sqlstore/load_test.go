@@ -60,7 +60,7 @@ func newPair(t *testing.T, d database) *pair {
 		}
 		wk, err := walkin.New(cfg)
 		ok(t, err)
-		if i == 0 { // the other one does without
+		if i == 0 && d.dialect != sqlstore.SQLite { // the other one does without; this test asks SQLite by pools that wait for no writer
 			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 			var wg sync.WaitGroup
 			wg.Go(func() { _ = wk.RunFeed(ctx) })

@@ -11,7 +11,7 @@ CHAOSTIME ?= 15s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check check-all gofmt vet fix staticcheck lint promises race test versions fuzz fuzz-briefly mutants chaos clusters bench load scale crowd tidy release release-check
+.PHONY: check quick help check-all gofmt vet fix staticcheck lint promises race test versions fuzz fuzz-briefly mutants chaos clusters bench load scale crowd tidy release release-check
 
 check: gofmt vet fix staticcheck lint promises race chaos fuzz-briefly
 	@echo "== all good"
@@ -23,6 +23,18 @@ check-all: check versions fuzz crowd clusters
 	@WALKIN_TEST_SWEEP=1000000 $(GO) test -count=1 -run '^TestSweepAtScale$$' -timeout 60m ./store/sqlstore
 	@echo "== ten million addresses"
 	@WALKIN_TEST_FLOOD=10000000 $(GO) test -count=1 -run '^TestLimiterFlood$$' -timeout 30m ./limit
+
+# What to run while changing the root: build, vet, its tests, the promises.
+quick:
+	@$(GO) build . && $(GO) vet . && $(GO) test -short . ./internal/promises
+
+help:
+	@echo "make quick      build, vet and test the root: while you work"
+	@echo "make check      what CI runs, and what a change must pass"
+	@echo "make check-all  that, and what takes longer: for a release"
+	@echo "make fuzz       every fuzz target, each for FUZZTIME"
+	@echo "make bench      measure beside peers, and rewrite docs/performance.md"
+	@echo "make tidy       go mod tidy in every module"
 
 # "work" is every package of every module in go.work.
 

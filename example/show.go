@@ -150,7 +150,7 @@ func (s *site) page(handle func(http.ResponseWriter, *http.Request) error) http.
 		err := handle(w, r)
 		if errors.Is(err, errNoNote) {
 			err = s.render(w, r, http.StatusNotFound, "message", message{Title: "Nothing is written here",
-				Message: "The address may have a slip in it, or the note was taken back by whoever wrote it."})
+				Message: "Check the address. A note may have been deleted by its writer."})
 		}
 		if err != nil {
 			s.wk.Refuse(w, r, err)

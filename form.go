@@ -1,10 +1,15 @@
 package walkin
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // A Credential is a sign-in method that a form can carry, such as a name and a
@@ -94,9 +99,14 @@ func (m *Middleware) SignInHandler(c Credential, page Page) http.Handler {
 // FormHandler serves any other form of a credential, such as one that asks for an
 // address to send a code to. On GET it shows page. On a same-origin POST it calls post,
 // which returns the local path to go on to, or empty for the form's return_to. Its
-// errors are as those of a [Credential]. A refusal is answered as
-// [Middleware.UpgradeHandler] does, and reported to OnEvent. The body is not larger
-// than 64 KB.
+// errors are as those of a [Credential].
+//
+// A page's own script may send the fields as one JSON object; post reads them as a form.
+// A client that sends or asks for JSON is not redirected: it gets 200 and an object with
+// "location", "user_id" and "is_anonymous", or a problem document.
+//
+// A refusal is answered as [Middleware.UpgradeHandler] does, and reported to OnEvent.
+// The body is not larger than 64 KB.
 func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := r
@@ -113,8 +123,14 @@ func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http
 				m.Refuse(w, r, refusal)
 				return
 			}
+			var unread error
+			r, unread = formOf(r)
 			if refusal := m.admission.noCookie(m.verifier.visit(w, r), r); refusal != nil {
 				m.RefuseForm(w, r, refusal, page)
+				return
+			}
+			if unread != nil {
+				m.RefuseForm(w, r, unread, page)
 				return
 			}
 			if v := m.verifier.visit(w, r); visitFrom(r.Context()) != v {
@@ -131,7 +147,7 @@ func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http
 				if to == "" {
 					to = ReturnTo(r)
 				}
-				http.Redirect(w, r, to, http.StatusSeeOther)
+				goOn(w, r, to, m.verifier.visit(w, r).claims.Load())
 				return
 			}
 			m.RefuseForm(w, r, err, page)
@@ -149,6 +165,40 @@ func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http
 		form.ReturnTo = ReturnTo(r)
 		m.showForm(w, r, func(w http.ResponseWriter) { page(w, r, form) })
 	})
+}
+
+// formOf returns the request that a form is read from: its own, or one whose JSON is
+// turned into a form.
+func formOf(r *http.Request) (*http.Request, error) {
+	form, err := request.FormOfJSON(r)
+	if err == nil {
+		return form, nil
+	}
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return form, &Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "form_large", Text: texts.Of("form.large")}
+	}
+	// The error may quote what the visitor typed.
+	return form, &Refusal{Status: http.StatusBadRequest, Reason: "form_malformed", Text: texts.Of("form.malformed")}
+}
+
+// goOn sends a visitor on after a form. A client that asks for JSON is told where to,
+// and who the visitor is now.
+func goOn(w http.ResponseWriter, r *http.Request, to string, c *Claims) {
+	if wantsForm(r) {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	answer := struct {
+		Location  string     `json:"location"`
+		UserID    *uuid.UUID `json:"user_id,omitempty"`
+		Anonymous *bool      `json:"is_anonymous,omitempty"`
+	}{Location: to}
+	if c != nil {
+		answer.UserID, answer.Anonymous = &c.UserID, &c.Anonymous
+	}
+	w.Header().Set("Content-Type", "application/json")
+	response.NoStore(w.Header(), "no-store")
+	_ = json.NewEncoder(w).Encode(answer) // the client may have gone
 }
 
 // limitBody bounds the body of a form. A request that was made by hand may have none.

@@ -108,7 +108,7 @@ var codes = map[string]string{
 	"unknown_name": "wrong_credentials", "wrong_password": "wrong_credentials", "password_changed": "wrong_credentials",
 	"wrong_code": "wrong_code", "wrong_code_last": "wrong_code", "code_over": "code_expired",
 	"password_short": "password_short", "password_long": "password_long", "password_encoding": "password_encoding",
-	"password_pattern": "password_common", "password_common": "password_common",
+	"password_pattern": "password_common", "password_common": "password_common", "password_breached": "password_breached",
 	"form_type": "form_type", "form_large": "form_large", "form_malformed": "form_malformed", "form_repeated": "form_malformed",
 }
 

@@ -33,6 +33,12 @@ type Config struct {
 	// there is no second factor.
 	MinLength int
 
+	// Breaches knows passwords that have leaked: [PwnedPasswords], or a [HashList].
+	// New passwords that it knows are refused; stored ones sign in as before. While it
+	// fails, new passwords are taken, and OnEvent is told. Nil asks nothing but the
+	// built-in list of common passwords.
+	Breaches Breaches
+
 	// Cost is what a hash costs; zero is 2 passes over 19 MiB, which takes
 	// about 25 ms.
 	Cost Cost
@@ -138,6 +144,7 @@ func New(wk *walkin.Middleware, cfg Config) (*Password, error) {
 		nameField:     cfg.NameField,
 		passwordField: cfg.PasswordField,
 		minLength:     cfg.MinLength,
+		breaches:      cfg.Breaches,
 		common:        commonPasswords(),
 		hashes:        newHasher(cfg.Cost),
 		gate:          newGate(cfg.Hashes, cfg.Waiting),

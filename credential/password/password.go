@@ -33,8 +33,8 @@
 //
 // # What it does not do
 //
-// It sends no mail, resets no forgotten password, and asks no service whether a
-// password has leaked. It limits guesses, not sign-ups. Of those, only as many run at
+// It sends no mail and resets no forgotten password. It asks whether a password has
+// leaked only with Config.Breaches. It limits guesses, not sign-ups. Of those, only as many run at
 // once as [Config] lets hash at once, and they leave room for sign-ins.
 package password
 
@@ -71,6 +71,7 @@ type Password struct {
 	provider                 string
 	nameField, passwordField string
 	minLength                int
+	breaches                 Breaches
 	common                   map[string]struct{}
 	hashes                   *hasher
 	gate                     *gate
@@ -119,6 +120,9 @@ func (p *Password) choose(r *http.Request, room func(*http.Request) error) (name
 		return "", nil, err
 	}
 	if err := room(r); err != nil {
+		return "", nil, err
+	}
+	if err := p.checkBreached(r.Context(), password); err != nil {
 		return "", nil, err
 	}
 	err = p.gate.turnUnlimited(r.Context(), func() error {
@@ -196,6 +200,9 @@ func (p *Password) Change(r *http.Request, name, current, next string) error {
 	}
 	identity, _, err := p.guess(r, name, current)
 	if err != nil {
+		return err
+	}
+	if err := p.checkBreached(r.Context(), next); err != nil {
 		return err
 	}
 	_, err = p.renew(r.Context(), identity, next)

@@ -121,7 +121,7 @@ func (all said) read(file *ast.File, place string) {
 					all.reason(n.Rhs[0], place)
 				}
 			case *ast.CompositeLit:
-				if m, is := n.Type.(*ast.MapType); is && nameOf(m.Key) == "string" && place == "answer.go" {
+				if m, is := n.Type.(*ast.MapType); is && nameOf(m.Key) == "string" && place == "refusal.go" {
 					for _, element := range n.Elts { // the codes of reasons
 						all.reason(element.(*ast.KeyValueExpr).Key, place)
 					}

@@ -161,7 +161,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	c := e.claims
 	c.Provisional = c.Provisional || lost // a tombstone keeps them from coming back here
 	// For a client that wants to fill a store, with a new cookie for each, a tombstone
-	// is as good as a row.
+	// is as good as a stored user.
 	var taken reservation
 	var full *Refusal
 	if c.Provisional {

@@ -37,7 +37,7 @@ func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, err
 func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (Claims, error) {
 	if c := v.claims.Load(); c != nil {
 		if c.Actor != uuid.Nil {
-			return *c, nil // the user's row is there, and stays as it is
+			return *c, nil // the user is stored, and stays as they are
 		}
 		if !c.Provisional {
 			return m.ensureAlive(r, v, *c)

@@ -8,7 +8,7 @@ type authResult struct {
 	bearer    bool
 	lost      bool // a live token of an anonymous user whom the store has never heard of
 	unsure    bool // live by the token alone: the store is not the one that knows its session
-	nowStored bool // a provisional token whose user has become a row: time for a new one
+	nowStored bool // a provisional token whose user is stored now: time for a new one
 	beside    beside
 	former    *formerCookies // the token came in a cookie of before a change
 	err       error

@@ -14,8 +14,8 @@ import (
 )
 
 // takeSignIn takes one sign-in of the proof's identity. The refusal is 429. It counts
-// by identity and not by network: the visitor has proven it, so a stranger takes
-// nothing from anybody.
+// by identity and not by network: the visitor has proven it, so no other client can
+// use it up.
 func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (reservation, *Refusal) {
 	limit := l.cfg.Sessions.SignInLimit
 	if limit.Count < 0 {
@@ -39,7 +39,7 @@ func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (res
 // takeChange takes one change of identity of a permanent user: a new proof, one more
 // identity, or one less. Each leaves a successor in the store for a quarter of an hour,
 // and a client that holds one account could make them without end. It counts by user,
-// so a stranger takes nothing from anybody.
+// so no other client can use it up.
 func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (reservation, *Refusal) {
 	b := bucket{policy: "identity-changes", limit: limit.Limit{Count: maxChangesAnHour, Per: time.Hour}}
 	b.key = b.policy + ":" + c.UserID.String()

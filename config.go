@@ -131,7 +131,7 @@ func (cfg *Config) fillIn() {
 	cfg.Tokens.AnonymousKeys = slices.Clone(cfg.Tokens.AnonymousKeys)
 }
 
-// A mistakes collects what is wrong with a Config.
+// configErrors collects what is wrong with a Config.
 type configErrors []error
 
 func (all *configErrors) add(format string, args ...any) {

@@ -17,7 +17,7 @@ import (
 
 // Two cookies, one for each kind of user. Code that handles anonymous users
 // writes only the anonymous one, so a late response of an anonymous request
-// can never sign anybody out. A third one, of StartFlow, says nothing about who the
+// can never sign a user out. A third one, of StartFlow, says nothing about who the
 // visitor is.
 type cookies struct {
 	anonymous, permanent string // names
@@ -144,8 +144,8 @@ func cookieName(issuer, audience string, insecure bool) string {
 	return defaultCookie + "-" + hex.EncodeToString(sum[:4])
 }
 
-// appPath names the program among those of a developer: its package within its module.
-// "go run main.go" and programs without a module have no such name; the directory they
+// appPath names the binary among those of a developer: its package within its module.
+// "go run main.go" and binaries without a module have no such name; the directory they
 // run in tells them apart.
 func appPath() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Path != "" && info.Path != "command-line-arguments" {

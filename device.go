@@ -14,15 +14,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// A limit that is keyed by what a stranger knows, a name or an address, can be used up
-// by a stranger. So a browser that has proven an identity is marked by a cookie
-// (OWASP's device cookie), and credentials count it in a bucket of its own. The mark
+// A limit that is keyed by what an attacker knows, a name or an address, can be used up
+// by one. So a browser that has proven an identity gets a cookie (OWASP's device
+// cookie), and credentials count it in a bucket of its own. The mark in the cookie
 // grants no access: it only says that the browser is a known one. So it stays at a
 // sign-out, and a thief gains only a few more tries.
 //
 // A mark is a random number and a MAC over it, the identity, its owner and the
-// version of its secret: a new password, or another owner, makes strangers of all
-// devices. There is no name and no address in it. The cookie has several, since a
+// version of its secret: a new password, or another owner, makes all devices unknown.
+// There is no name and no address in it. The cookie has several, since a
 // household shares a browser.
 const (
 	maxMarks  = 8
@@ -55,7 +55,7 @@ func newDevices(s *shared) (devices, error) {
 // KnownDevice reports whether the browser of a request has proven an identity before,
 // by a proof with Proof.Device, or is signed in as its user. The result device names
 // the browser, for the key of a limit: it is not secret, and says nothing about the
-// visitor. Use it only for limits that strangers could use up: such a browser has
+// visitor. Use it only for limits that other clients could use up: such a browser has
 // proven nothing today. The request must be one behind [Middleware.Handler]; every
 // other comes from an unknown device.
 func (m *Middleware) KnownDevice(r *http.Request, identity Identity) (device string, known bool) {
@@ -74,7 +74,7 @@ func (m *Middleware) KnownDevice(r *http.Request, identity Identity) (device str
 	return "", false
 }
 
-// marks returns the marks that a request brings, of the right size and no more than
+// marks returns the marks in a request, of the right size and no more than
 // we set.
 func (d *devices) marks(r *http.Request) []string {
 	values := r.CookiesNamed(d.cookies.own(deviceCookie))

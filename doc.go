@@ -57,7 +57,7 @@
 //
 // It does not protect the app's own forms from cross-site requests: use
 // http.CrossOriginProtection for all of them, as walkin does for its own. It does not
-// tell people from bots with certainty. It does not limit how many requests a user
+// tell visitors from bots with certainty. It does not limit how many requests a user
 // sends, only how many users a network creates. It does not send mail. It does not
 // decide what an anonymous user may do: a guard does. It starts no goroutine, and
 // writes to no log but Config.Logger.

@@ -35,7 +35,7 @@ func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) 
 }
 
 // maxChanges is how many changes of identity [Middleware.CameFrom] follows: more
-// than anybody makes in the 15 minutes that they are remembered for.
+// than any visitor makes in the 15 minutes that they are remembered for.
 const maxChanges = 8
 
 // again answers the second half of a double click: a proof whose Redeem says that it

@@ -50,7 +50,7 @@ const maxForm = 64 << 10 // bytes
 // sent to the form's return_to, or to "/", as a permanent user with the ID they had. A
 // client that sent a bearer token gets the new [Token] instead, since the old one has
 // ended. On a refusal page shows the form again, with the reason and the status. API
-// clients get a problem document, and so does everyone when page is nil.
+// clients get a problem document, and so does every client when page is nil.
 //
 // If the identity is taken, the form signs in to it, provided that it proves the
 // identity and the visitor is its owner or has no user. So a second click works, and so
@@ -210,7 +210,7 @@ func limitBody(w http.ResponseWriter, r *http.Request) {
 
 // RefuseForm answers a refused form, or a login flow that began with one: page shows
 // the form again, with the reason, the status, and the request's return_to. API clients
-// get what [Middleware.Refuse] says, and so does everyone when page is nil. The refusal
+// get what [Middleware.Refuse] says, and so does every client when page is nil. The refusal
 // is reported to OnEvent either way.
 func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err error, page Page) {
 	refusal := m.home.say(r, refusalOf(err))

@@ -26,7 +26,7 @@ type identityChange struct {
 	owner      uuid.UUID // who the visitor is by a token of a permanent user whom the store has lost; or uuid.Nil
 	unverified bool      // the request has a token under a key that this replica lacks
 	unknown    *Refusal  // and so of a sign-up, unless nil
-	full       *Refusal  // of a new row, where Config.NewUsers.Limit is reached; or nil
+	full       *Refusal  // of a new user, where Config.NewUsers.Limit is reached; or nil
 
 	ended Claims // of a token that is over, where the request has no other
 
@@ -37,11 +37,11 @@ type identityChange struct {
 	session   uuid.UUID   // the new one
 	held      bool        // the visitor is locked
 	stored    bool        // and was stored for that
-	created   bool        // a user, who had no row before
+	created   bool        // a user, who was not stored before
 	endsOld   bool        // the visitor's old session ended
 	opened    bool        // a session: the transaction may have been committed
 	revived   bool        // a user whom the store had lost
-	seen      bool        // the row of one was never seen before
+	seen      bool        // the user was never seen before
 	began     time.Time   // of the session, where that is not now
 	evicted   []uuid.UUID // other sessions of the user, to make room
 	tombstone *Tombstone
@@ -100,10 +100,10 @@ func (s *identityChange) apply(ctx context.Context) error {
 }
 
 // lock locks the visitor and the owner, in the order of their IDs, so that two changes
-// of the same users wait for each other instead of crossing. A visitor who has no row
-// gets it here, in their place in that order: as the permanent user they become, or as
-// the anonymous user whose tombstone ends the token. So the store decides that they have
-// none, and not a look-up before: a visitor who writes at this moment on another replica
+// of the same users wait for each other instead of crossing. A visitor who is not stored
+// is stored here, in their place in that order: as the permanent user they become, or as
+// the anonymous user whose tombstone ends the token. So the store decides that they are
+// not there, and not a look-up before: a visitor who writes at this moment on another replica
 // is an anonymous user with data.
 func (s *identityChange) lock(ctx context.Context, owned Identity, free bool) error {
 	store := s.m.cfg.Store
@@ -162,7 +162,7 @@ func (s *identityChange) lockOne(ctx context.Context, id uuid.UUID, free bool) e
 }
 
 // currentUser returns the visitor as the store has them now, and whether it has them: a
-// provisional visitor is a user without a row. The zero User is no user, also for a
+// provisional visitor is a user who is not stored. The zero User is no user, also for a
 // visitor whose session ended while they waited.
 func (s *identityChange) currentUser(ctx context.Context) (user User, known bool, err error) {
 	c := s.visitor

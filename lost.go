@@ -104,11 +104,11 @@ func (vr *verifier) lostOne(r *http.Request, e *entry) authResult {
 }
 
 // isLost reports whether the store has lost a permanent user. Their token proves that
-// the ID is permanent: an anonymous user of that ID, brought back by an older token, is
+// the ID is permanent: an anonymous user of that ID, revived by an older token, is
 // signed out at once, and the ID is kept for its owner.
 //
-// The row that keeps it is of a user who was never seen. It makes the ID one that
-// the store knows, so no anonymous token brings it back from then on.
+// The stored user that keeps it was never seen. It makes the ID one that the store
+// knows, so no anonymous token revives it from then on.
 func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -146,7 +146,7 @@ func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bo
 	return lost, err
 }
 
-// neverSeen is the SeenAt of a row that keeps an ID for its lost owner.
+// neverSeen is the SeenAt of a stored user that keeps an ID for its lost owner.
 var neverSeen = time.Unix(0, 0).UTC()
 
 // isReserved reports whether a user, as the store has them, is less than what a

@@ -211,7 +211,7 @@ func (m *Middleware) decideLive(r *http.Request, v *visit, f authResult, now tim
 	c := v.claims.Load()
 	switch {
 	case c.Provisional && m.admission.storesUser(r, v):
-		// The first write: the row is there before the handler runs.
+		// The first write: the user is stored before the handler runs.
 		cookie, err := m.storeUser(r, v)
 		if v.status == sessionEnded {
 			return nil, nil // no user; the handler and its guards say what that means

@@ -14,7 +14,7 @@ import (
 )
 
 // The new-user limit is on what a visitor who is not stored makes the store keep: an anonymous
-// user's row, the account of a self-asserted name (Proof.Chosen), the tombstone of an
+// user, the account of a self-asserted name (Proof.Chosen), the tombstone of an
 // anonymous user who signs out before they were stored. Page views, minting, renewals,
 // signing in and everything that stored users do are free. So a carrier's thousands
 // of customers behind one address go on, and only a new visitor in a crowd waits.
@@ -61,8 +61,8 @@ func newLimits(s *shared) (*newUserLimits, error) {
 	return l, errors.Join(err, errors.Join(wrong...))
 }
 
-// newUserBuckets returns the buckets that a new row of this request counts in, so
-// many times as large as the limit says; none when rows are not limited.
+// newUserBuckets returns the buckets that a new user of this request counts in, so
+// many times as large as the limit says; none when new users are not limited.
 func (l *newUserLimits) newUserBuckets(r *http.Request, times int) []bucket {
 	most := l.cfg.NewUsers.Limit
 	if l.cfg.NewUsers.LimitOf != nil {
@@ -105,7 +105,7 @@ func checkNewUserLimit(l limit.Limit) error {
 	return limit.Limit{Count: challenged * neighbours * l.Count, Per: l.Per}.Check()
 }
 
-// takeNewUser takes one row from the visitor's networks, before it is made: so many
+// takeNewUser takes one new user from the visitor's networks, before storing: so many
 // concurrent requests cannot all find room for one. The refusal is 429.
 func (l *newUserLimits) takeNewUser(r *http.Request, now time.Time) (reservation, *Refusal) {
 	return l.takeFrom(r, l.newUserBuckets(r, 1), now)
@@ -176,7 +176,7 @@ func (l *newUserLimits) giveBack(r *http.Request, taken reservation, now time.Ti
 }
 
 // lookForProxy tells the operator, once, that visitors seem to come through a proxy
-// which Config.Proxies.Trusted does not name: they all share its address, and its row
+// which Config.Proxies.Trusted does not name: they all share its address, and its new-user
 // limit. It cannot be fixed here: any client may have written the header.
 func (l *newUserLimits) lookForProxy(r *http.Request) {
 	if !clientip.HasPeer(r) && l.addressSeen.CompareAndSwap(false, true) {

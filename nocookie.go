@@ -66,11 +66,10 @@ func (k *firstCookies) gaveLately(key uint64, now int64) bool {
 }
 
 // keepsNoCookie reports whether a form was sent, or a link followed, by a browser that
-// keeps no cookies. It
-// may be wrong, as for a tab whose browser has just forgotten all cookies. So what
-// follows is small: the request gets no new user, whoever needs one is told to allow
-// cookies and to try again, and that answer carries one. A browser that brings it back
-// is believed. Whoever shares address, browser and page with one that keeps none has a
+// keeps no cookies. It may be wrong, as for a tab whose browser has just lost all
+// cookies. So what follows is small: the request gets no new user, a visitor who needs one is told to allow
+// cookies and to try again, and that answer carries one. A browser that returns it is
+// believed. A visitor who shares address, browser and page with one that keeps none has a
 // cookie of that page. Calls of scripts pass: their pages may be another cache's.
 func (a *admission) keepsNoCookie(r *http.Request, f request.Facts) bool {
 	if f.Shape != request.Page || !request.HasNoCookies(r.Header) {

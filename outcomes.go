@@ -135,7 +135,7 @@ func (s *identityChange) link(ctx context.Context, user User) error {
 		return notRecent()
 	}
 	// Self-asserted names could otherwise be had by the million: Config.NewUsers.Limit
-	// is about visitors who have no row.
+	// is about visitors who are not stored yet.
 	if identities, err := s.m.cfg.Store.Identities(ctx, user.ID); err != nil {
 		return err
 	} else if len(identities) >= maxIdentities {

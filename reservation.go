@@ -8,7 +8,7 @@ import (
 	"github.com/walkin-go/walkin/limit"
 )
 
-// A bucket is one that a row is taken from.
+// A bucket is one that a new user is taken from.
 type bucket struct {
 	policy string
 	key    string

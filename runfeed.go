@@ -77,7 +77,7 @@ func (e *ears) close() {
 }
 
 // listen has the ears listen for a reader. What they hear is only a reason to read:
-// whoever can call a database's NOTIFY can send it.
+// any client that can call a database's NOTIFY can send it.
 func (e *ears) listen(ctx context.Context, reader Feed, s *shared) {
 	alarm, ok := reader.(interface{ Wait(context.Context) error })
 	if !ok {
@@ -113,7 +113,7 @@ func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed
 		if err != nil {
 			return err
 		}
-		// What happened before is not known. Fails closed: everybody is looked up.
+		// What happened before is not known. Fails closed: every user is looked up.
 		m.feed.changed(uuid.Nil)
 		*reader = opened
 	}

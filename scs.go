@@ -131,7 +131,7 @@ func (m *Middleware) save(d *sessionData, w http.ResponseWriter, r *http.Request
 		}
 		cookie, err := m.storeUser(r, v)
 		if err != nil && isSafe(r) && refusalOf(err).Reason == reasonNewUserLimit {
-			// Fails open: a crowd must not keep anybody from reading. What
+			// Fails open: a crowd must not keep a visitor from reading. What
 			// the page would have remembered of them is not kept.
 			m.emit(r, Event{Outcome: Skipped, Reason: reasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
 			return nil

@@ -160,7 +160,7 @@ type Store interface {
 	TakeTicket(ctx context.Context, key string, now time.Time) (Ticket, error)
 }
 
-// A User is one row per user, anonymous or permanent.
+// A User is a stored user, anonymous or permanent.
 type User struct {
 	ID        uuid.UUID // a UUIDv7: it sorts by, and shows, when it was minted
 	Anonymous bool      // no identity yet
@@ -201,7 +201,7 @@ type Tombstone struct {
 	UserID     uuid.UUID
 	MergedInto uuid.UUID // the user who took over, or uuid.Nil
 	DeletedAt  time.Time
-	ExpiresAt  time.Time // from then on the store may forget it
+	ExpiresAt  time.Time // from then on the store may delete it
 }
 
 // A Ticket is a single-use record that expires by itself: a code that was sent, with

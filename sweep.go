@@ -25,7 +25,7 @@ type SweepOptions struct {
 	// those to keep. There the app deletes or archives what its foreign keys do not. An
 	// error rolls the batch back, which is then tried in halves, so that one user on
 	// whom Keep fails does not keep the others: Keep may get a user more than once. Nil
-	// keeps no one.
+	// keeps none.
 	Keep func(ctx context.Context, users []uuid.UUID) (keep []uuid.UUID, err error)
 
 	// DryRun counts and calls Keep, and deletes nothing.

@@ -45,9 +45,9 @@ func (vr *verifier) refuseUnverified(r *http.Request) *Refusal {
 	return nil
 }
 
-// strangers remember when a key that is not ours was first seen here, by the first
-// segment of its tokens. Their number is fixed, since anybody can make up keys. Filling
-// it makes new keys look old, and that lets visitors in.
+// unknownKeys remember when a key that is not ours was first seen here, by the first
+// segment of its tokens. Their number is fixed, since any client can make up keys.
+// Filling it makes new keys look old, and that lets visitors in.
 type unknownKeys struct {
 	seed  maphash.Seed
 	first [1024]atomic.Int64 // by Middleware.clock, one more; 0: none yet

@@ -149,7 +149,7 @@ func (vr *verifier) askStore(r *http.Request, e *entry, now time.Time) authResul
 	case err == nil && (vr.outlived(s.CreatedAt, now) || now.After(s.ExpiresAt.Add(leeway))):
 		return authResult{status: invalid, reason: "expired"}
 	case err == nil && s.Anonymous != e.claims.Anonymous:
-		// The row is right. Fails closed both ways: a permanent user's session is
+		// The store is right. Fails closed both ways: a permanent user's session is
 		// never an anonymous one's, and a flag in a token opens no guard.
 		vr.over(e)
 		return authResult{status: sessionEnded, reason: "wrong_kind", entry: e}

@@ -127,7 +127,7 @@ func (h *home) newVisit(r *http.Request, f authResult) *visit {
 		c.Provisional = true
 		v.claims.Store(&c)
 	case f.nowStored:
-		// The token is from before the row. What the store just said is newer.
+		// The token is from before the user was stored. What the store just said is newer.
 		c := f.entry.claims
 		c.Provisional = false
 		v.claims.Store(&c)

@@ -30,7 +30,7 @@
 //
 // # What it cannot do
 //
-// It does not tell people from bots. A bot can do the work, and pay for it.
+// It does not tell visitors from bots. A bot can do the work, and pay for it.
 // Config.NewUsers.Limit, twenty times as high for visitors who do, remains the upper
 // bound.
 //

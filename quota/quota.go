@@ -15,7 +15,7 @@
 // # What it cannot do
 //
 // A user is a cookie, and cookies can be thrown away. [PerNetwork] counts the address
-// too, and with it everybody who shares it: an office, a school, the customers of a
+// too, and with it every user who shares it: an office, a school, the customers of a
 // mobile carrier. If that is too harsh, give the network more with Config.NetworkLimit,
 // or ask for an account in the first place. With PerNetwork the store has the addresses
 // themselves, for as long as Config.Within: set that, and say so where you say what you

@@ -16,7 +16,7 @@ const minNumber, maxNumber = 7, 15
 
 // email returns the one spelling of an e-mail address, or a 422. It removes the blanks
 // around it and makes it lower case, the local part too. A server may tell cases apart
-// (RFC 5321, 2.4), but hardly one does, and people type one address in every case. The
+// (RFC 5321, 2.4), but hardly one does, and visitors type one address in every case. The
 // message goes to the same spelling. So even on such a server a visitor cannot prove
 // another user's mailbox.
 func email(typed string) (string, error) {
@@ -38,11 +38,11 @@ func noEmail() *walkin.Refusal {
 	return form.Unfit("bad_address", "code.bad_address")
 }
 
-// separators are what people write between the digits of a number.
+// separators are what visitors write between the digits of a number.
 var separators = strings.NewReplacer(" ", "", "\u00a0", "", "-", "", ".", "", "/", "", "(", "", ")", "")
 
 // phone returns an E.164 number without its separators, or a 422. It guesses at
-// no country: the same national number is another person's elsewhere.
+// no country: the same national number is another owner's elsewhere.
 func phone(typed string) (string, error) {
 	number := separators.Replace(strings.TrimSpace(typed))
 	switch {

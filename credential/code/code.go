@@ -12,7 +12,7 @@
 // Name the first and the last in walkin.Config.Paths.Credentials, so that asking for a
 // code creates no user.
 //
-// # One answer for everybody
+// # One answer for every address
 //
 // To prove an address is to own it: the code signs in to the account of that address,
 // and creates one if there is none. So signing up, signing in, linking and proving
@@ -166,7 +166,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	if err := c.cfg.Sender.Send(ctx, message); err != nil {
 		if ctx.Err() == nil {
 			// Nothing was sent, or after a timeout perhaps it was. What was taken from
-			// the browser and the network stays taken: without that limit, anybody
+			// the browser and the network stays taken: without that limit, any client
 			// could ask the relay which mailboxes exist.
 			taken.Of(isOfAddress).GiveBack(ctx)
 		}

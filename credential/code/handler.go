@@ -97,7 +97,7 @@ func (c *Codes) LinkHandler(page func(http.ResponseWriter, *http.Request, Link))
 			// guess without a try.
 			_, l.Here = c.pending(r)
 		} else {
-			l.Code = "" // a stranger's words are not shown as ours
+			l.Code = "" // another client's words are not shown as ours
 			if l.Refusal == nil {
 				l.Status = http.StatusNotFound
 			}

@@ -15,7 +15,7 @@ import (
 )
 
 // Messages have four limits, since each alone is either a weapon or useless. The tight
-// ones are on what a stranger has: their browser, their network, and their network for
+// ones are on what any client has: its browser, its network, and its network for
 // one address. The one on the address alone stops floods of its mailbox, and guesses,
 // from many networks. It keeps the owner out of new browsers too, so it is twice as
 // wide as what one network can use up.
@@ -24,7 +24,7 @@ import (
 // over their own limit must not use up that of an address.
 //
 // When one of these is full, requests of a known device of the address count in none
-// that strangers can use up, not even that of their network: it may be a café's.
+// that other clients can use up, not even that of their network: it may be a café's.
 func (c *Codes) buckets(r *http.Request, binding, address, device string) []limits.Bucket {
 	buckets := []limits.Bucket{c.bucket("browser", binding, c.cfg.PerBrowser)}
 	if device != "" {

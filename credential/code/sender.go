@@ -23,14 +23,14 @@ type Message struct {
 	// asked on, and nowhere else.
 	Code string
 
-	// Link, unless empty, is a URL that brings the code along. It does
+	// Link, unless empty, is a URL that contains the code. It does
 	// nothing by itself: the page behind it has a button in the browser that
 	// asked, and shows the code in every other.
 	Link string
 
 	// Owned says that the address has an account, which the code signs in to. Without
 	// one the code creates an account. A visitor who thinks that they are new learns it
-	// here, and so does an owner whose address a stranger typed.
+	// here, and so does an owner whose address another visitor typed.
 	Owned bool
 
 	// ExpiresIn is how long the code works.

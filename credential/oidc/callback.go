@@ -20,7 +20,7 @@ const (
 	clockSkew = time.Minute     // between a provider and this site
 )
 
-// An answer is what a provider says through the visitor's browser, so anybody
+// An answer is what a provider says through the visitor's browser, so any client
 // may have written it.
 type answer struct {
 	Code   string `json:"code,omitempty"`
@@ -49,7 +49,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 		return t, err
 	}
 	if !slices.Contains(h.middleware.FlowIDs(r), t.Binding) {
-		// Another visitor's, brought here to sign this visitor in to their account; or
+		// Another visitor's, sent here to sign this visitor in to their account; or
 		// the visitor's own, from before they became another user.
 		return t, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser",
 			Text: texts.Of("oidc.elsewhere")}

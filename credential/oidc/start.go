@@ -114,7 +114,7 @@ func (h *Handler) keep(ctx context.Context, key string, t ticket, until time.Tim
 }
 
 // take returns what was kept under a key, once. A provider that it is not for
-// is a mix-up: an answer that one provider gave, brought to another's callback.
+// is a mix-up: an answer that one provider gave, sent to another's callback.
 func (h *Handler) take(ctx context.Context, key, name string) (ticket, walkin.Ticket, error) {
 	kept, err := h.store.TakeTicket(ctx, key, time.Now())
 	if err != nil {

@@ -23,7 +23,7 @@ type Profile struct {
 
 	// Email is an address of the user: the provider says that it is verified, and
 	// [Provider.VerifiesEmail] says that its word counts. Otherwise it is empty, and
-	// UnverifiedEmail has what the provider wrote, which may be anybody's.
+	// UnverifiedEmail has what the provider wrote, which may be any address.
 	Email           string
 	UnverifiedEmail string
 

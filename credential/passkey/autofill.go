@@ -17,7 +17,7 @@ import (
 )
 
 // A browser that suggests passkeys in a field needs a challenge before anything was
-// pressed: at every view of the page, by a person or a bot. And a bot presses the
+// pressed: at every view of the page, by a visitor or a bot. And a bot presses the
 // button as often as it likes. A ticket for each would let bots fill the store. So the
 // challenges of sign-ins are not stored: each states its own expiry, and a MAC shows
 // that it is ours and which browser it is for. What is stored, once a key has signed

@@ -85,8 +85,8 @@ func ceremonyOver() *walkin.Refusal {
 }
 
 // unverified is the refusal of a response that the library does not accept. It finds
-// the reason itself: the library's texts quote the response, which comes from a
-// stranger.
+// the reason itself: the library's texts quote the response, which comes from the
+// client.
 func (p *Passkeys) unverified(client protocol.CollectedClientData, device protocol.AuthenticatorData) *walkin.Refusal {
 	refusal := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_bad",
 		Text: texts.Of("passkey.unverified")}

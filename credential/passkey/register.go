@@ -124,7 +124,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	}
 	made := &response.Response.AttestationObject
 	// We asked for no attestation. One that came all the same is ignored: parsers of
-	// certificates must not see a stranger's input.
+	// certificates must not see a client's input.
 	made.Format, made.AttStatement = string(protocol.AttestationFormatNone), nil
 	key, err := p.webauthn.CreateCredential(account{handle: c.Session.UserID}, c.Session, response)
 	if err != nil {

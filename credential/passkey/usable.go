@@ -9,7 +9,7 @@ import (
 )
 
 // Nothing is signed when a key is made. So an unusable key would show only when its
-// owner comes back, and a key that anybody can sign with not even then.
+// owner comes back, and a key that can be signed for without its private part not even then.
 
 const (
 	minRSABits = 2048      // as for token keys, RFC 7518 §3.3

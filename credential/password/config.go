@@ -57,8 +57,8 @@ type Config struct {
 	//   - PerAddress (an IPv4 address, an IPv6 /64) stops one computer that tries
 	//     common passwords with many names. Zero is 50 in 15 minutes.
 	//   - PerNameAndNetwork (an IPv4 /24, an IPv6 /48) stops guesses for one name.
-	//     It is the tight one: a limit for all networks together would let a
-	//     stranger lock an owner out, with ten wrong passwords every quarter of an
+	//     It is the tight one: a limit for all networks together would let an
+	//     attacker lock an owner out, with ten wrong passwords every quarter of an
 	//     hour. Zero is 10 in 15 minutes.
 	//   - PerName stops the same from many networks. It has to lock the name's
 	//     owner out of new browsers too, so it is wide: 100 is what NIST SP 800-63B,

@@ -14,10 +14,10 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
-// A count is what one sign-in counts in: the buckets of strangers, or those of a device
-// that the name's owner has used before. Strangers cannot use those up, so they cannot
-// lock an owner out of their own browser. A visitor with a stolen mark, or at the browser,
-// has as few tries as everybody.
+// A count is what one sign-in counts in: the buckets of unknown clients, or those of a
+// device that the name's owner has used before. Unknown clients cannot use those up, so they cannot
+// lock an owner out of their own browser. A client with a stolen device cookie, or at the browser,
+// has as few tries as every client.
 type count struct {
 	limits  limits.Limits
 	buckets []limits.Bucket

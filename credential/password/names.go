@@ -40,7 +40,7 @@ const (
 // several names look the same (a Cyrillic а, a dotless ı), and telling them
 // apart is a table and a policy that a login name does not need. An address's
 // local part may depend on its case (RFC 5321, 2.4); hardly a provider does
-// that, and people type one address in every case.
+// that, and visitors type one address in every case.
 func normalise(typed string) (string, error) {
 	name := strings.TrimSpace(typed)
 	if name == "" {

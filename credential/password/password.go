@@ -21,11 +21,11 @@
 //
 // Failed sign-ins are limited by where they come from and by the name they are for, see
 // [Config]. An unknown name and a wrong password get the same answer after the same
-// work. A stranger can learn that a name is taken, by signing up with it; that is so
+// work. Any visitor can learn that a name is taken, by signing up with it; that is so
 // wherever users choose their names.
 //
 // A browser that has proven the name before, or is signed in as its user, counts in
-// buckets of its own, see [walkin.Middleware.KnownDevice]. So strangers who guess
+// buckets of its own, see [walkin.Middleware.KnownDevice]. So an attacker who guesses
 // cannot lock users out of the browsers they use.
 //
 // Without walkin.Config.Limiter each process keeps its own counts in memory: n replicas

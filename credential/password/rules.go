@@ -11,7 +11,7 @@ import (
 const (
 	defaultMinLength = 8    // runes; NIST SP 800-63B (revision 3), 5.1.1.2
 	maxPassword      = 128  // runes; NIST asks for room for 64 characters, whatever they are written in, and some take two or three runes
-	maxBytes         = 1024 // what strangers have hashed, in any case; 128 runes are 512 bytes at most
+	maxBytes         = 1024 // what any client may have hashed, in any case; 128 runes are 512 bytes at most
 )
 
 // commonList holds passwords that are tried first, one a line, folded as

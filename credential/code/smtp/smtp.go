@@ -66,7 +66,7 @@ type Config struct {
 	// <hello@margin.example>". Replies and bounces go there.
 	From string
 
-	// Site is what people call the app; it is in the subject and the text.
+	// Site is the name of the app; it is in the subject and the text.
 	Site string
 
 	// Security is STARTTLS when zero.

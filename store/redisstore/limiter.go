@@ -36,7 +36,7 @@ type Limiter struct {
 
 var _ limit.Limiter = (*Limiter)(nil)
 
-// NewLimiter checks cfg and returns a limiter, or one error that names every mistake.
+// NewLimiter checks cfg and returns a limiter, or one error that names every setting that is wrong.
 // It does not contact Redis.
 func NewLimiter(cfg Config) (*Limiter, error) {
 	if err := cfg.check(); err != nil {

@@ -49,7 +49,7 @@ type Config struct {
 	Prefix string
 }
 
-// check fills in the defaults and returns one error that names every mistake.
+// check fills in the defaults and returns one error that names every setting that is wrong.
 func (cfg *Config) check() error {
 	var errs []error
 	mistake := func(text string) { errs = append(errs, errors.New("redisstore: "+text)) }

@@ -72,7 +72,8 @@ type Sessions struct {
 
 var _ scs.CtxStore = (*Sessions)(nil)
 
-// New checks cfg and returns session data, or one error that names every mistake. It
+// New checks cfg and returns session data, or one error that names every setting that
+// is wrong. It
 // does not contact Redis.
 func New(cfg Config) (*Sessions, error) {
 	if err := cfg.check(); err != nil {

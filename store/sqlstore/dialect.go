@@ -69,7 +69,7 @@ var dialects = map[Dialect]dialect{
 		bigint:     "INTEGER", noID: "NULL", utc: "CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
 		age:     "CAST(strftime('%s', 'now') AS INTEGER) * 1000000 - at",
 		standby: "0", xmin: "''", feedSince: "id > ? ORDER BY id", feedOpen: "id < 0",
-		patience: 10 * time.Millisecond, // another lane only waits for the same writer
+		patience: 10 * time.Millisecond, // another statement only waits for the same writer
 		time:     func(t time.Time) any { return t.UnixMicro() },
 	},
 	PostgreSQL: {

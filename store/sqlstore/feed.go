@@ -18,7 +18,7 @@ import (
 var _ walkin.FeedStore = (*Store)(nil)
 
 const (
-	// maxNews is how many rows one look reads. A reader that has missed more begins
+	// maxNews is how many rows one read returns. A reader that has missed more begins
 	// again.
 	maxNews = 10_000
 
@@ -102,7 +102,7 @@ type news struct {
 	xmin    string
 }
 
-// read looks once, in one statement. The first look reads from the newest row on.
+// read reads once, in one statement. The first read begins at the newest row.
 func (f *feed) read(ctx context.Context, first bool) (news, error) {
 	s := f.s
 	args := []any{f.last.id}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A group commits calls together: those that come while another one is at the database
+// A group is a group commit: the calls that come while another one is at the database
 // share one statement or transaction. They wait for the calls that are there, and then
 // go all at once. A call that comes alone does not wait. No call waits for a slow one
 // where another can be made beside it, see patience.
@@ -19,7 +19,7 @@ type group[T any] struct {
 	mu       sync.Mutex
 	lanes    int // statements that run
 	waiting  []*call[T]
-	overtake *time.Timer // begins another lane for those who wait
+	overtake *time.Timer // begins another batch for the waiters
 }
 
 // A call is one that may wait.
@@ -124,7 +124,7 @@ func (g *group[T]) run(b *batch[T]) {
 	g.answer(b.all)
 }
 
-// leave goes on with those who waited, or ends the lane.
+// leave begins the next batch of waiters, or ends.
 func (g *group[T]) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

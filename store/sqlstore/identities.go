@@ -25,7 +25,7 @@ var (
 // canName reports whether names can be kept. A name that does not fit is refused and
 // never cut to fit, since the shorter one would be another user's name. A name that
 // PostgreSQL cannot keep as text is refused everywhere, so that a test on SQLite tells.
-// No user has such a name, but a stranger may ask for it.
+// No user has such a name, but any client may ask for it.
 func canName(names ...string) bool {
 	for _, s := range names {
 		if len(s) > maxName || !utf8.ValidString(s) || strings.Contains(s, "\x00") {

@@ -97,7 +97,8 @@ type Store struct {
 
 var _ walkin.Store = (*Store)(nil)
 
-// New checks cfg and returns a store, or one error that names every mistake. It does
+// New checks cfg and returns a store, or one error that names every setting that is
+// wrong. It does
 // not contact the database.
 func New(cfg Config) (*Store, error) {
 	var errs []error

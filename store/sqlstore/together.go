@@ -17,7 +17,7 @@ import (
 
 // A durable write costs a database about the same for one visitor as for many. So
 // visitors who write at the same moment are stored together. Those who come while
-// others are being written wait for those, and then all who wait go in one transaction.
+// others are being written wait for those, and then all waiters go in one transaction.
 // A visitor who comes alone does not wait, and no one waits for a slow write where
 // another can be made beside it, see dialect.patience. No one gets an answer before the
 // commit. A visitor who was not stored with the others goes alone and gets the answer
@@ -26,7 +26,7 @@ import (
 
 const togetherTime = time.Second // in the transaction: one who is stuck must not hold up all others
 
-// An arrival is one call of CreateAnonymous that waits.
+// An arrival is a waiter: one call of CreateAnonymous.
 type arrival struct {
 	user    walkin.User
 	session walkin.Session
@@ -58,11 +58,11 @@ func (s *Store) CreateAnonymous(ctx context.Context, user walkin.User, session w
 	return created, err
 }
 
-// madeHere tells which process stored the row where the answer to a batch was lost,
+// madeHere tells which process stored the user where the answer to a batch was lost,
 // perhaps after the commit. It is the process that made the session as it was to be
 // made here: a replica that does the same made it at another microsecond. Without this
-// check a database that is slow for a second would take every row that it stores for
-// one that was there. Such rows count for no limit.
+// check a database that is slow for a second would take every user that it stores for
+// one that was there. Such users count for no limit.
 func (s *Store) madeHere(ctx context.Context, want walkin.Session) (bool, error) {
 	got, err := s.LookupSession(ctx, want.UserID, want.ID)
 	return err == nil && got.CreatedAt.Equal(want.CreatedAt.Truncate(time.Microsecond)), err

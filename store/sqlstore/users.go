@@ -66,7 +66,7 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 	})
 }
 
-// insertUser reports whether it made the row: false when the user is there.
+// insertUser reports whether it stored the user: false when the user is there.
 //
 // On MySQL a SELECT looks for them first. Several inserts may wait for another one that
 // is then rolled back, or that deletes its row. Each of them is left with a lock on the
@@ -81,7 +81,7 @@ func (s *Store) insertUser(ctx context.Context, user walkin.User) (created bool,
 		s.dialect.time(user.CreatedAt), s.dialect.time(user.SeenAt))
 }
 
-// takeBack removes a user whom this transaction has just stored, and says why. The row
+// takeBack removes a user whom this transaction has just stored, and says why. The user
 // must not outlive the answer, even where the caller's transaction goes on after it.
 //
 // They were never seen, so the trigger leaves no tombstone. Where only the session ID

@@ -67,7 +67,7 @@ func runScenarios(t *testing.T, open Opener) {
 	}
 }
 
-// A town is a site on two replicas, and the rows that its app keeps.
+// A town is a site on two replicas, and what its app keeps.
 type town struct {
 	t        *testing.T
 	stores   [2]walkin.Store
@@ -219,7 +219,7 @@ func (n *town) want(r *http.Response, status int, prefix string) string {
 
 func name(s string) url.Values { return url.Values{"name": {s}} }
 
-// act stores the visitor and returns their ID.
+// act writes as the visitor, who is then stored, and returns their ID.
 func (n *town) act(c *walkintest.Client) uuid.UUID {
 	n.t.Helper()
 	got := n.want(c.Post("/note", nil), http.StatusOK, "")
@@ -769,7 +769,7 @@ func appShell(t *testing.T, n *town) {
 func actThenOther(t *testing.T, n *town) {
 	c := n.browser()
 	c.Visit("/")
-	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, "") // replica 1 learns: no row yet
+	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, "") // replica 1 learns: not stored yet
 	id := n.act(c)
 	n.want(c.On(n.sites[1]).Fetch("/"), http.StatusOK, id.String())
 	n.want(c.On(n.sites[1]).Post("/note", nil), http.StatusOK, id.String())
@@ -792,7 +792,7 @@ func post(c *walkintest.Client, path string, form url.Values) *http.Request {
 	return r
 }
 
-// upgradeSignOut has a visitor without a row do both on two replicas.
+// upgradeSignOut has a visitor who is not stored do both on two replicas.
 func upgradeSignOut(t *testing.T, n *town) {
 	for round := range 10 {
 		c := n.browser()

@@ -42,7 +42,7 @@ func times(t *testing.T, a, b walkin.Store) {
 	} {
 		user, session := newUser(t)
 		user.CreatedAt, user.SeenAt = at, at.Add(time.Minute)
-		// Expired before it began: to judge that is not the store's.
+		// Expired before it began: to check that is not up to the store.
 		session.CreatedAt, session.RenewedAt, session.ExpiresAt = at, at.Add(time.Hour), at.Add(-time.Hour)
 		_, err := a.CreateAnonymous(t.Context(), user, session)
 		ok(t, err)
@@ -173,8 +173,8 @@ func persistRacesDelete(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-// buryRaces has one handle bury visitors who have no row, in one step, as a sign-out
-// does. The other handle makes them permanent. One of the two happens, and happens
+// buryRaces has one handle write tombstones of visitors who are not stored, in one step,
+// as a sign-out does. The other handle makes them permanent. One of the two happens, and happens
 // completely.
 func buryRaces(t *testing.T, a, b walkin.Store) {
 	for round := range 25 {

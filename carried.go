@@ -80,8 +80,8 @@ func (k *cookies) findIn(line string, known *tokencache.Cache[entry], permanent,
 			from = len(line)
 		}
 		name, value := trimEnd(part), ""
-		if end := strings.IndexByte(part, '='); end >= 0 {
-			name, value = trimEnd(part[:end]), trimEnd(part[end+1:])
+		if before, after, ok := strings.Cut(part, "="); ok {
+			name, value = trimEnd(before), trimEnd(after)
 		}
 		switch name {
 		case k.permanent[len(k.stem):]:

@@ -147,7 +147,7 @@ func holds(v any, trace []byte) bool {
 	case nil:
 		return false
 	default:
-		b = []byte(fmt.Sprint(v))
+		b = fmt.Append(nil, v)
 	}
 	text := strings.ToLower(strings.ReplaceAll(string(b), "-", ""))
 	return bytes.Contains(b, trace) || strings.Contains(text, hex.EncodeToString(trace))

@@ -241,7 +241,7 @@ func (d database) forgetsItself(t *testing.T, db *sql.DB) {
 func (d database) forgetsFeed(t *testing.T, db *sql.DB) {
 	t.Helper()
 	statements := []string{"DROP TRIGGER walkin_tell_session", "DROP TRIGGER walkin_tell_user", "DROP TRIGGER walkin_tell_deleted", "DROP TABLE walkin_feed"}
-	index := "DROP INDEX walkin_identities_created"
+	index, tickets := "DROP INDEX walkin_identities_created", "DROP INDEX walkin_tickets_user"
 	switch d.dialect {
 	case sqlstore.PostgreSQL:
 		statements = []string{"DROP FUNCTION walkin_alarm CASCADE", "DROP FUNCTION walkin_tell_sessions CASCADE", "DROP FUNCTION walkin_tell_user CASCADE",
@@ -250,8 +250,10 @@ func (d database) forgetsFeed(t *testing.T, db *sql.DB) {
 		statements = append(statements, "DROP TRIGGER walkin_tell_all", "DROP INDEX walkin_users_permanent")
 	case sqlstore.MySQL:
 		index += " ON walkin_identities"
+		tickets += " ON walkin_tickets"
 	}
-	for _, statement := range append(statements, index, "ALTER TABLE walkin_users DROP COLUMN banned_until", "ALTER TABLE walkin_users DROP COLUMN ban_reason") {
+	for _, statement := range append(statements, index, tickets, "ALTER TABLE walkin_tickets DROP COLUMN user_id",
+		"ALTER TABLE walkin_users DROP COLUMN banned_until", "ALTER TABLE walkin_users DROP COLUMN ban_reason") {
 		run(t, db, statement)
 	}
 }

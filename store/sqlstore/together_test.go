@@ -411,6 +411,14 @@ func (c *lossyConn) QueryContext(ctx context.Context, query string, args []drive
 	return nil, c.l.lose()
 }
 
+// PrepareContext is how the procedure for one visitor is called.
+func (c *lossyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if strings.Contains(query, "walkin_persist") {
+		c.l.came(ctx)
+	}
+	return c.conn.PrepareContext(ctx, query)
+}
+
 func (c *lossyConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	batch := c.l.came(ctx)
 	tx, err := c.conn.BeginTx(ctx, opts)

@@ -356,15 +356,16 @@ func (l *lossy) Connect(ctx context.Context) (driver.Conn, error) {
 	return &lossyConn{c.(conn), l}, nil
 }
 
-// came reports whether this is a batch, and has the first who is none wait.
+// came reports whether this is a batch. Those who come alone wait until one was lost:
+// the first, and any other for whom a batch of one began.
 func (l *lossy) came(ctx context.Context) bool {
 	if ctx.Value(alone{}) == nil {
 		return true
 	}
 	if l.first.CompareAndSwap(false, true) {
 		close(l.inside)
-		<-l.lost
 	}
+	<-l.lost
 	return false
 }
 

@@ -37,7 +37,14 @@ func newFirstCookies(address func(*http.Request) netip.Addr) *firstCookies {
 }
 
 func (k *firstCookies) key(r *http.Request, path string) uint64 {
-	return maphash.String(k.seed, k.address(r).String()+"\x00"+r.UserAgent()+"\x00"+path)
+	var h maphash.Hash
+	h.SetSeed(k.seed)
+	address := k.address(r).As16() // zeros where there is none
+	_, _ = h.Write(address[:])     // none of these fails
+	_, _ = h.WriteString(r.UserAgent())
+	_ = h.WriteByte(0)
+	_, _ = h.WriteString(path)
+	return h.Sum64()
 }
 
 // gave notes that a page came with a cookie, if the browser sent none of any kind: one

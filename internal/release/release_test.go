@@ -23,7 +23,7 @@ func TestFreshModules(t *testing.T) {
 	if err := tr.check(version, func(string) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
-	u, err := tr.serve(t.TempDir(), version)
+	u, err := published()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,12 @@
-package walkin_test
+package scsmove_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"html/template"
+	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,169 +17,22 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/scsmove"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// What stands between these lines is on the page docs/moving-from-scs.md, word for
-// word; TestMovingPage holds it to that.
+// errDown is what a store says that is down.
+var errDown = errors.New("down")
 
-// A move takes what visitors have under scs's own cookie over into walkin's
-// session. It goes when the last old session has expired.
-type move struct {
-	wk      *walkin.Middleware
-	old, sm *scs.SessionManager
-
-	// name returns the name of an account of the app's, and "" for one that is gone or
-	// banned.
-	name func(ctx context.Context, user string) (string, error)
-}
-
-// carryOver stands inside of wk.Handler and wk.LoadAndSave(sm).
-func (m move) carryOver(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		value := ""
-		if cookie, err := r.Cookie(m.old.Cookie.Name); err == nil {
-			value = cookie.Value
-		}
-		asked := false
-		ctx, err := m.old.Load(r.Context(), value)
-		if err == nil {
-			r = r.WithContext(ctx) // holds both sessions
-			asked, err = m.take(w, r)
-		}
-		switch {
-		case err != nil:
-			tryAgain(w)
-		case !asked:
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-// take takes over what it may, and reports whether it has answered, with a
-// question.
-func (m move) take(w http.ResponseWriter, r *http.Request) (asked bool, err error) {
-	ctx := r.Context()
-	visitor, somebody := walkin.FromContext(ctx)
-	user := m.old.GetString(ctx, "user")
-	switch {
-	case len(m.old.Keys(ctx)) == 0:
-		// Nothing is kept there, or not any more.
-	case m.sm.GetBool(ctx, "carried_over"), // and the browser has come back with the new cookie
-		user != "" && somebody && !visitor.Anonymous: // they have signed in since
-		return false, m.end(w, ctx)
-	case user != "" && isPage(r):
-		name, err := m.name(ctx, user)
-		switch {
-		case err != nil:
-			return false, err
-		case name == "":
-			return false, m.end(w, ctx)
-		}
-		return true, ask(w, r, user, name)
-	case user != "":
-		// No visitor becomes another user by the way.
-	case isPage(r), somebody && r.Method != http.MethodGet && r.Method != http.MethodHead:
-		// At a limit of rows the page is served without: nothing is lost.
-		if _, err := m.wk.Ensure(w, r); err == nil {
-			m.copy(ctx)
-		}
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return false, nil
+	return string(b)
 }
-
-// copy takes the old session's data over. What is in the new one is newer.
-func (m move) copy(ctx context.Context) {
-	for _, key := range m.old.Keys(ctx) {
-		if key != "user" && !m.sm.Exists(ctx, key) {
-			m.sm.Put(ctx, key, m.old.Get(ctx, key))
-		}
-	}
-	m.sm.Put(ctx, "carried_over", true)
-}
-
-// end ends the old session.
-func (m move) end(w http.ResponseWriter, ctx context.Context) error {
-	if err := m.old.Destroy(ctx); err != nil {
-		return err
-	}
-	m.old.WriteSessionCookie(ctx, w, "", time.Time{}) // removes it
-	m.sm.Remove(ctx, "carried_over")
-	return nil
-}
-
-// isPage reports whether a visitor opens a page: the pieces of a page that come with it
-// need not all carry the same session over.
-func isPage(r *http.Request) bool {
-	mode := r.Header.Get("Sec-Fetch-Mode")
-	return r.Method == http.MethodGet && (mode == "navigate" || mode == "")
-}
-
-func tryAgain(w http.ResponseWriter) {
-	http.Error(w, "Please try again in a moment.", http.StatusServiceUnavailable)
-}
-
-var question = template.Must(template.New("").Parse(`<!doctype html>
-<title>Welcome back</title>
-<form method="post" action="/go-on">
-<input type="hidden" name="return_to" value="{{.ReturnTo}}">
-<p>You were signed in as {{.Name}}.
-<p><button name="user" value="{{.User}}">Go on</button>
-<button name="user" value="">That is not me</button>
-</form>
-`))
-
-func ask(w http.ResponseWriter, r *http.Request, user, name string) error {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // no visitor clicks it unseen
-	return question.Execute(w, struct{ User, Name, ReturnTo string }{user, name, r.URL.RequestURI()})
-}
-
-// goOn takes the answer.
-func (m move) goOn(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	user := m.old.GetString(ctx, "user")
-	yes := user != "" && r.PostFormValue("user") == user // the one they were asked about
-	if yes {
-		name, err := m.name(ctx, user)
-		if err != nil {
-			tryAgain(w)
-			return
-		}
-		yes = name != ""
-	}
-	if yes {
-		_, err := m.wk.Continue(w, r, walkin.Proof{
-			Provider: "account", Subject: user, Method: "pwd",
-			At: time.Unix(1, 0), // nothing was proven just now
-		})
-		if err != nil {
-			m.wk.Refuse(w, r, err)
-			return
-		}
-		m.copy(ctx)
-	} else if err := m.end(w, ctx); err != nil {
-		tryAgain(w)
-		return
-	}
-	http.Redirect(w, r, walkin.ReturnTo(r), http.StatusSeeOther)
-}
-
-// signOut ends both sessions: the next page must not ask to go on.
-func (m move) signOut(w http.ResponseWriter, r *http.Request) {
-	if err := m.wk.SignOut(w, r); err != nil {
-		m.wk.Refuse(w, r, err)
-		return
-	}
-	if err := m.end(w, r.Context()); err != nil {
-		tryAgain(w)
-		return
-	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-// And this is the end of it.
 
 // A shop is a site on its way from scs to walkin.
 type shop struct {
@@ -233,7 +86,7 @@ func newShop(t *testing.T, change ...func(*walkin.Config)) *shop {
 	s.before = was.LoadAndSave(pages(was, func(_ http.ResponseWriter, r *http.Request) { was.Put(r.Context(), "user", r.FormValue("name")) }))
 
 	cfg := walkin.Config{
-		Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}},
+		Keys: []walkin.Key{{Secret: []byte("thirty-two bytes of a test's key")}}, Store: memstore.New(), NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			switch e.Outcome {
 			case walkin.Upgraded, walkin.Linked, walkin.Merged, walkin.SignedIn, walkin.SignedUp:
@@ -259,12 +112,15 @@ func newShop(t *testing.T, change ...func(*walkin.Config)) *shop {
 		return user + "@example.com", nil
 	}
 
-	// The page has these lines, too.
+	// docs/moving-from-scs.md has these lines, too.
 	old := scs.New() // as it was: its cookie, its lifetimes, its codec
 	old.Store = oldStore
 	sm := scs.New() // what the handlers use from now on
 	sm.Store = newStore
-	m := move{wk: wk, old: old, sm: sm, name: accountName}
+	move, err := scsmove.New(wk, scsmove.Config{Old: old, New: sm, UserKey: "user", AccountName: accountName})
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	mux := pages(sm, func(w http.ResponseWriter, r *http.Request) {
 		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "account", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
@@ -272,9 +128,14 @@ func newShop(t *testing.T, change ...func(*walkin.Config)) *shop {
 		}
 	})
 	mux.Handle("/recent", wk.RequireRecent(time.Hour)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "passed") })))
-	mux.HandleFunc("POST /go-on", m.goOn)
-	mux.HandleFunc("POST /sign-out", m.signOut)
-	site := wk.Handler(wk.LoadAndSave(sm)(m.carryOver(mux)))
+	mux.HandleFunc("POST /sign-out", func(w http.ResponseWriter, r *http.Request) {
+		if err := move.SignOut(w, r); err != nil {
+			wk.Refuse(w, r, err)
+			return
+		}
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
+	site := wk.Handler(wk.LoadAndSave(sm)(move.Handler(mux)))
 
 	s.now, s.after = site, wk.Handler(wk.LoadAndSave(sm)(mux))
 	return s
@@ -303,8 +164,8 @@ func (s *shop) goOn(c *walkintest.Client, name string) *http.Response {
 	return c.On(s.now).Post("/go-on", url.Values{"user": {name}, "return_to": {"/basket"}})
 }
 
-// TestMovingFromSCS holds that no user is signed out on the way, and no cart lost.
-func TestMovingFromSCS(t *testing.T) {
+// TestMove holds that no user is signed out on the way, and no cart lost.
+func TestMove(t *testing.T) {
 	s := newShop(t)
 	guest := walkintest.NewClient(t, s.before)
 	guest.Post("/buy", nil)
@@ -326,8 +187,8 @@ func TestMovingFromSCS(t *testing.T) {
 		"a newer cart":          {bea, "cart=book+book user= permanent=true"},
 		"a guest with a cart":   {guest, "cart=book user= permanent=false"},
 		"a guest who goes on":   {buyer, "cart=book+book user= permanent=false"},
-		"somebody signed in":    {ann, "cart=book user= permanent=true"},
-		"somebody new":          {walkintest.NewClient(t, s.before), "cart= user= permanent=false"},
+		"signed in":             {ann, "cart=book user= permanent=true"},
+		"a new visitor":         {walkintest.NewClient(t, s.before), "cart= user= permanent=false"},
 		"an account that is no": {s.signedIn("gone"), "cart= user= permanent=false"},
 	} {
 		for i, site := range []http.Handler{s.now, s.now, s.now, s.after} {
@@ -359,9 +220,9 @@ func TestMovingFromSCS(t *testing.T) {
 	}
 }
 
-// TestMovingFails holds that what cannot be saved is not lost: the old session
+// TestMoveFails holds that what cannot be saved is not lost: the old session
 // stays until the new one has come back.
-func TestMovingFails(t *testing.T) {
+func TestMoveFails(t *testing.T) {
 	s := newShop(t)
 	c := walkintest.NewClient(t, s.before)
 	c.Post("/buy", nil)
@@ -425,9 +286,9 @@ func TestMovingFails(t *testing.T) {
 	}
 }
 
-// TestMovingAttacks holds that an old session gives its holder nothing but its own
+// TestMoveAttacks holds that an old session gives its holder nothing but its own
 // account, by a click of the holder, and ends with a sign-out.
-func TestMovingAttacks(t *testing.T) {
+func TestMoveAttacks(t *testing.T) {
 	t.Run("planted on an account", func(t *testing.T) {
 		s := newShop(t)
 		victim := walkintest.NewClient(t, s.now)
@@ -463,7 +324,7 @@ func TestMovingAttacks(t *testing.T) {
 		victim.SetCookie("session", mallory.Cookie("session"))
 		for range 2 {
 			if got := s.page(victim, s.now); !strings.Contains(got, "mallory@example.com") {
-				t.Errorf("nobody says whose session it is: %q", got)
+				t.Errorf("the page does not say whose session it is: %q", got)
 			}
 		}
 		victim.Post("/buy", nil)
@@ -525,35 +386,69 @@ func TestMovingAttacks(t *testing.T) {
 	})
 }
 
-// TestMovingPage holds the page to the code of this file: every block of it.
-func TestMovingPage(t *testing.T) {
-	page, err := os.ReadFile("docs/moving-from-scs.md")
+// TestNew holds that New reports everything wrong at once.
+func TestNew(t *testing.T) {
+	_, err := scsmove.New(nil, scsmove.Config{UserKey: "user", Path: "go-on"})
+	for _, want := range []string{"New needs a middleware", "Config.Old", "AccountName", "Config.Path"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+	sm := scs.New()
+	if _, err := scsmove.New(nil, scsmove.Config{Old: sm, New: sm}); err == nil || !strings.Contains(err.Error(), "one manager") {
+		t.Errorf("got %v for one manager", err)
+	}
+}
+
+// TestKeys holds that an ID may be a number, that keys which give rights are not copied,
+// and that the answer is a post of this very site.
+func TestKeys(t *testing.T) {
+	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("thirty-two bytes of a test's key")}}, Store: memstore.New()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("moving_test.go")
+	old, sm := scs.New(), scs.New()
+	sm.Store = scsmem.NewWithCleanupInterval(0)
+	move, err := scsmove.New(wk, scsmove.Config{
+		Old: old, New: sm, UserKey: "uid", SignInKeys: []string{"admin"}, Path: "/answer",
+		AccountName: func(_ context.Context, id string) (string, error) { return "account " + id, nil },
+		Page: func(w http.ResponseWriter, _ *http.Request, q scsmove.Question) {
+			fmt.Fprintf(w, "%s %s %s %s", q.Action, q.User, q.Name, q.ReturnTo)
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	flat := func(text string) string {
-		var b strings.Builder
-		for line := range strings.Lines(text) {
-			b.WriteString(strings.TrimSpace(line) + "\n")
-		}
-		return b.String()
+	c := walkintest.NewClient(t, old.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		old.Put(r.Context(), "uid", int64(7))
+		old.Put(r.Context(), "admin", true)
+		old.Put(r.Context(), "cart", "book")
+	})))
+	c.Post("/", nil)
+	c = c.On(wk.Handler(wk.LoadAndSave(sm)(move.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, sm.Keys(r.Context()), " ", sm.GetString(r.Context(), "cart"))
+	})))))
+	r := c.Visit("/basket?a=1")
+	if got, want := body(t, r), "/answer 7 account 7 /basket?a=1"; got != want {
+		t.Errorf("got the question %q, want %q", got, want)
 	}
-	_, code, _ := strings.Cut(string(source), "word for\n// word; TestMovingPage holds it to that.\n\n")
-	code, _, _ = strings.Cut(code, "\n// And this is the end of it.")
-	whole := false
-	parts := strings.Split(string(page), "```")
-	for i := 1; i < len(parts); i += 2 {
-		block, ok := strings.CutPrefix(parts[i], "go\n")
-		if !ok || !strings.Contains(flat(string(source)), flat(block)) {
-			t.Errorf("no test runs these lines:\n%s", parts[i])
-		}
-		whole = whole || block == code
+	if !strings.Contains(r.Header.Get("Cache-Control"), "no-store") || r.Header.Get("Content-Security-Policy") != "frame-ancestors 'none'" {
+		t.Errorf("got the header %v", r.Header)
 	}
-	if !whole {
-		t.Error("docs/moving-from-scs.md does not have the whole of move")
+	if r := c.Visit("/answer"); r.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("GET: got %d", r.StatusCode)
+	}
+	no := c.NewRequest(http.MethodPost, "/answer", strings.NewReader("user="))
+	no.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	no.Header.Set("Sec-Fetch-Site", "cross-site")
+	if r := c.Do(no); r.StatusCode != http.StatusForbidden || c.Cookie("session") == "" {
+		t.Errorf("a no from another site: got %d, and the old cookie is %q", r.StatusCode, c.Cookie("session"))
+	}
+	if r := c.Post("/answer", url.Values{"user": {"7"}}); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("got %d", r.StatusCode)
+	}
+	c.Visit("/")
+	if got, want := body(t, c.Visit("/")), "[cart] book"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

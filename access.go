@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/store"
 )
 
 const maxAccess = time.Hour // the longest life of an access token
@@ -39,15 +40,15 @@ func (m *Middleware) jwksHandler(anonymous bool) http.Handler {
 
 // AccessToken signs a short-lived token for the visitor of ctx, for another service
 // that is named by audience. It carries the claims of the cookie and lives for ttl: an
-// hour at most, 5 minutes when zero. Without a user the error is ErrNotFound; for a
-// session that has ended it is ErrSessionEnded. With Config.Tokens.Audience as the
+// hour at most, 5 minutes when zero. Without a user the error is store.ErrNotFound; for a
+// session that has ended it is store.ErrSessionEnded. With Config.Tokens.Audience as the
 // audience it is a bearer token for this app. It ends with its session where the
 // session is looked up, and after ttl everywhere.
 func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.Duration) (string, error) {
 	c, ok := FromContext(ctx)
 	switch {
 	case !ok:
-		return "", ErrNotFound
+		return "", store.ErrNotFound
 	case c.Actor != uuid.Nil:
 		return "", CheckActor(ctx)
 	case audience == "":
@@ -61,16 +62,16 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	// verifies the token elsewhere does.
 	session, err := m.health.lookup(ctx, c)
 	switch {
-	case errors.Is(err, ErrNotFound) && c.Provisional:
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
-		return "", ErrSessionEnded
+	case errors.Is(err, store.ErrNotFound) && c.Provisional:
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded):
+		return "", store.ErrSessionEnded
 	case err != nil:
 		return "", err
 	}
 	c.IssuedAt = time.Now()
 	c.ExpiresAt = c.IssuedAt.Add(ttl)
 	if c = m.issuer.bounded(c, beganAt(c, session)); !c.ExpiresAt.After(c.IssuedAt) {
-		return "", ErrSessionEnded
+		return "", store.ErrSessionEnded
 	}
 	return m.keys.Issue(c.forToken(), token.Access, audience)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -174,21 +175,21 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 			// There is no session to delete; the tombstone ends the token. Only
 			// of a user who is not there: they may upgrade at this moment on
 			// another replica, and the replica that stores them first decides.
-			err := m.cfg.Store.CreateUser(ctx, User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now})
+			err := m.cfg.Store.CreateUser(ctx, store.User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now})
 			if err == nil {
 				buried = true
 				return m.cfg.Store.DeleteUser(ctx, *m.health.tombstone(c.UserID, uuid.Nil, now))
 			}
-			if !errors.Is(err, ErrSessionEnded) {
+			if !errors.Is(err, store.ErrSessionEnded) {
 				return err
 			}
 		}
-		if _, err := m.cfg.Store.LockUser(ctx, c.UserID); c.Provisional && errors.Is(err, ErrNotFound) {
+		if _, err := m.cfg.Store.LockUser(ctx, c.UserID); c.Provisional && errors.Is(err, store.ErrNotFound) {
 			// Without room for a tombstone it ends in this browser and on this replica
 			// alone. A copy of the token is then that of an anonymous user who has
 			// stored nothing, and no visitor is kept from signing out.
 			return nil
-		} else if err != nil && !errors.Is(err, ErrNotFound) {
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		return m.cfg.Store.DeleteSession(ctx, c.UserID, c.SessionID)
@@ -218,7 +219,7 @@ func (m *Middleware) SignOutEverywhere(ctx context.Context, userID uuid.UUID) er
 	}
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		// The lock: a sign-in that has begun ends first, and its session too.
-		if _, err := m.cfg.Store.LockUser(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := m.cfg.Store.LockUser(ctx, userID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		return m.cfg.Store.DeleteSessions(ctx, userID, uuid.Nil)
@@ -279,7 +280,7 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 
 // Identities returns the identities of a user, oldest first, without their
 // secrets.
-func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error) {
+func (m *Middleware) Identities(ctx context.Context, userID uuid.UUID) ([]store.Identity, error) {
 	identities, err := m.cfg.Store.Identities(ctx, userID)
 	for i := range identities {
 		identities[i].Secret = nil
@@ -308,7 +309,7 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 		if !s.opened {
 			m.limits.giveBack(r, taken, s.now)
 		}
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSessionEnded) {
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSessionEnded) {
 			return err // their session has just ended
 		}
 		return translate(err)
@@ -319,22 +320,22 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 
 // unlink does it, in the transaction of ctx.
 func (s *identityChange) unlink(ctx context.Context) error {
-	store, c := s.m.cfg.Store, s.visitor
+	st, c := s.m.cfg.Store, s.visitor
 	// The lock: two requests must not each remove what the other left.
-	if _, err := store.LockUser(ctx, c.UserID); err != nil {
+	if _, err := st.LockUser(ctx, c.UserID); err != nil {
 		return err
 	}
 	// The session is looked at again under it: it may have just ended.
-	session, err := store.LookupSession(ctx, c.UserID, c.SessionID)
+	session, err := st.LookupSession(ctx, c.UserID, c.SessionID)
 	if err != nil {
 		return err
 	}
 	s.began = session.CreatedAt // nothing was proven, so the new session is no younger
-	identities, err := store.Identities(ctx, c.UserID)
+	identities, err := st.Identities(ctx, c.UserID)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(identities, func(identity Identity) bool {
+	i := slices.IndexFunc(identities, func(identity store.Identity) bool {
 		return identity.Provider == s.proof.Provider && identity.Subject == s.proof.Subject
 	})
 	switch {
@@ -344,14 +345,14 @@ func (s *identityChange) unlink(ctx context.Context) error {
 		return &Refusal{Status: http.StatusConflict, Reason: "last_identity",
 			Text: texts.Of("error.last_identity")}
 	}
-	if err := store.DeleteIdentity(ctx, c.UserID, s.proof.Provider, s.proof.Subject); err != nil {
+	if err := st.DeleteIdentity(ctx, c.UserID, s.proof.Provider, s.proof.Subject); err != nil {
 		return err
 	}
 	s.change, s.endsOld = Change{Outcome: Unlinked, UserID: c.UserID}, true
 	if s.data, err = s.m.data.load(ctx, c); err != nil {
 		return err
 	}
-	if err := store.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {
+	if err := st.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {
 		return err
 	}
 	if s.session, err = uuid.NewRandom(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Ensure makes sure that the visitor has a stored user, and returns their claims. It
@@ -81,12 +82,12 @@ func (m *Middleware) ensureAlive(r *http.Request, v *visit, c Claims) (Claims, e
 		return c, nil
 	}
 	switch _, err := m.health.lookup(r.Context(), c); {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		// Lost a moment ago, perhaps: the next request looks more closely.
 		return Claims{}, storeDown(err)
-	case errors.Is(err, ErrSessionEnded):
+	case errors.Is(err, store.ErrSessionEnded):
 		m.verifier.end(v)
-		return Claims{}, refusalOf(ErrSessionEnded)
+		return Claims{}, refusalOf(store.ErrSessionEnded)
 	case err != nil:
 		return Claims{}, err
 	}
@@ -114,20 +115,20 @@ func (m *Middleware) storeUser(r *http.Request, v *visit) (*http.Cookie, error) 
 		}
 		// A visitor who is stored, and whose new token got lost in transit, adds none
 		// and goes on.
-		if _, err := m.health.lookup(r.Context(), c); errors.Is(err, ErrNotFound) {
+		if _, err := m.health.lookup(r.Context(), c); errors.Is(err, store.ErrNotFound) {
 			return nil, full
-		} else if err != nil && !errors.Is(err, ErrSessionEnded) {
+		} else if err != nil && !errors.Is(err, store.ErrSessionEnded) {
 			return nil, err
 		}
 	}
 	token, c, created, err := m.issuer.storeAnonymous(r.Context(), c, now)
-	if !created && !errors.Is(err, ErrUnavailable) { // which may have committed
+	if !created && !errors.Is(err, store.ErrUnavailable) { // which may have committed
 		m.limits.giveBack(r, taken, now)
 	}
 	switch {
 	case isHook(err):
 		return nil, refusalOf(err) // whatever it is called in there
-	case errors.Is(err, ErrSessionEnded):
+	case errors.Is(err, store.ErrSessionEnded):
 		m.verifier.end(v)
 		return nil, refusalOf(err)
 	case err != nil:

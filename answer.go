@@ -33,8 +33,8 @@ func writeProblem(w http.ResponseWriter, e *Refusal) {
 // Refuse answers a request with an error of [Middleware.Ensure] or
 // [Middleware.Continue], or with a *[Refusal] of the app's own, as the guards do. API
 // clients get a problem document. Browsers get a page, or a redirect to
-// Config.Paths.Upgrade or SignIn. ErrUnavailable is 503 with Retry-After. Any other
-// error, ErrConstraint among them, is a 500 that tells the visitor nothing and is
+// Config.Paths.Upgrade or SignIn. store.ErrUnavailable is 503 with Retry-After. Any other
+// error, store.ErrConstraint among them, is a 500 that tells the visitor nothing and is
 // logged with what the driver says.
 //
 // If w has a method Refuse(*Refusal), or unwraps to a w that has it, that method gets
@@ -69,7 +69,7 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // such as "GET, POST", in the header Allow.
 func (m *Middleware) RefuseMethod(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
-	m.Refuse(w, r, ErrMethod)
+	m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
 }
 
 // refused tells the operator, and sets the header fields that every refusal has.

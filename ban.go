@@ -6,17 +6,21 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
-// Directory returns Config.Store as a [Directory], or false if it is none. Its calls
+// Directory returns Config.Store as a [store.Directory], or false if it is none. Its calls
 // have no time limit of their own.
-func (m *Middleware) Directory() (Directory, bool) { return ability[Directory](m.cfg.Store) }
+func (m *Middleware) Directory() (store.Directory, bool) {
+	return ability[store.Directory](m.cfg.Store)
+}
 
-func directoryOf(store Store) (Directory, error) {
-	if directory, ok := ability[Directory](store); ok {
+func directoryOf(st store.Store) (store.Directory, error) {
+	if directory, ok := ability[store.Directory](st); ok {
 		return directory, nil
 	}
-	return nil, fmt.Errorf("walkin: a store of type %T is no Directory", store.(bounded).inner)
+	return nil, fmt.Errorf("walkin: a store of type %T is no Directory", st.(bounded).inner)
 }
 
 // Ban keeps a user out until ban.Until, or for good where that is zero. Their requests
@@ -25,8 +29,8 @@ func directoryOf(store Store) (Directory, error) {
 // the ban ends. The ban holds for writes at once, and for reads on other replicas
 // within two seconds with [Middleware.RunFeed], or else within
 // Config.Sessions.RecheckAfter. It bans a user, not a human: another browser is another
-// visitor. A user who is not stored is ErrNotFound.
-func (m *Middleware) Ban(ctx context.Context, userID uuid.UUID, ban Ban) error {
+// visitor. A user who is not stored is store.ErrNotFound.
+func (m *Middleware) Ban(ctx context.Context, userID uuid.UUID, ban store.Ban) error {
 	if ban.Until.IsZero() {
 		ban.Until = forever
 	}
@@ -38,10 +42,10 @@ func (m *Middleware) Ban(ctx context.Context, userID uuid.UUID, ban Ban) error {
 
 // Unban lifts a ban.
 func (m *Middleware) Unban(ctx context.Context, userID uuid.UUID) error {
-	return m.setBan(ctx, userID, Ban{}, Unbanned)
+	return m.setBan(ctx, userID, store.Ban{}, Unbanned)
 }
 
-func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban Ban, outcome Outcome) error {
+func (m *Middleware) setBan(ctx context.Context, userID uuid.UUID, ban store.Ban, outcome Outcome) error {
 	directory, err := directoryOf(m.cfg.Store)
 	if err == nil {
 		err = CheckActor(ctx)

@@ -11,16 +11,17 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/store"
 )
 
 // aliveStore is a store in which every session is alive.
 type aliveStore struct {
-	Store
+	store.Store
 	guests map[uuid.UUID]bool // whose sessions are of anonymous users
 }
 
-func (s aliveStore) LookupSession(_ context.Context, user, session uuid.UUID) (Session, error) {
-	return Session{ID: session, UserID: user, ExpiresAt: time.Now().Add(maxLifetime), Anonymous: s.guests[session]}, nil
+func (s aliveStore) LookupSession(_ context.Context, user, session uuid.UUID) (store.Session, error) {
+	return store.Session{ID: session, UserID: user, ExpiresAt: time.Now().Add(maxLifetime), Anonymous: s.guests[session]}, nil
 }
 
 // TestCacheIsNoWayAround holds that what is remembered of a token saves no
@@ -113,14 +114,14 @@ type calmStore struct {
 	none bool
 }
 
-func (s calmStore) LookupSession(ctx context.Context, user, session uuid.UUID) (Session, error) {
+func (s calmStore) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	if s.none {
-		return Session{}, ErrNotFound
+		return store.Session{}, store.ErrNotFound
 	}
 	return s.aliveStore.LookupSession(ctx, user, session)
 }
 
-func (calmStore) RenewSession(context.Context, Session) error { return nil }
+func (calmStore) RenewSession(context.Context, store.Session) error { return nil }
 
 // TestReturning holds for whom the short way is open, and until when.
 func TestReturning(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/store"
 )
 
 // WithoutCookies wraps the paths of clients that have no cookies, such as an API for
@@ -92,7 +93,7 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 		return Token{v.entry.token, v.entry.claims.ExpiresAt}, nil
 	}
 	next, err := m.issuer.extend(r, v, now)
-	if errors.Is(err, ErrSessionEnded) {
+	if errors.Is(err, store.ErrSessionEnded) {
 		return Token{}, err
 	} else if err != nil {
 		return Token{}, storeDown(err)

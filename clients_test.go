@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -170,7 +171,7 @@ func TestBearerSeen(t *testing.T) {
 		id := body(t, c.Fetch("/"))
 		app := &nativeApp{t, s.Handler(s.clients()), c.Cookie(anonName)}
 		claims := s.claims(c)
-		session := func() walkin.Session {
+		session := func() store.Session {
 			session, err := s.store.LookupSession(t.Context(), claims.UserID, claims.SessionID)
 			if err != nil {
 				t.Fatal(err)

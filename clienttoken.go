@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/store"
 )
 
 // ProfileClaims are the claims that a token of [Middleware.ClientToken] carries beside
@@ -35,14 +36,14 @@ var ErrTokenTooLarge = token.ErrTooLarge
 // is looked up.
 //
 // It does not check c, so c must come from walkin. A session that has ended is
-// ErrSessionEnded.
+// store.ErrSessionEnded.
 func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims, ttl time.Duration) (Token, error) {
 	if ttl <= 0 || ttl > maxAccess {
 		return Token{}, fmt.Errorf("walkin: a client's token lives %v at most, not %v", maxAccess, ttl)
 	}
 	session, err := m.health.lookup(ctx, c)
-	if errors.Is(err, ErrNotFound) {
-		return Token{}, ErrSessionEnded
+	if errors.Is(err, store.ErrNotFound) {
+		return Token{}, store.ErrSessionEnded
 	} else if err != nil {
 		return Token{}, err
 	}
@@ -51,7 +52,7 @@ func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims,
 	c.IssuedAt = time.Unix(now.Unix(), 0)
 	c.ExpiresAt = c.IssuedAt.Add(ttl)
 	if c = m.issuer.bounded(c, session.CreatedAt); !c.ExpiresAt.After(c.IssuedAt) || now.After(session.ExpiresAt) {
-		return Token{}, ErrSessionEnded
+		return Token{}, store.ErrSessionEnded
 	}
 	if c.App, err = m.issuer.appClaims(ctx, c); err != nil {
 		return Token{}, err

@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // askClock compares the clock of this process with the store's, unless that was done
 // within maxAge. The error says that they differ by more than the leeway, or that
 // the store did not answer. A store without a clock agrees.
 func (h *storeHealth) askClock(ctx context.Context, maxAge time.Duration) error {
-	store, ok := ability[Clock](h.cfg.Store)
+	store, ok := ability[store.Clock](h.cfg.Store)
 	if !ok {
 		return nil
 	}

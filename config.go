@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/walkin-go/walkin/bot"
 	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -25,7 +27,7 @@ type Config struct {
 	// Store keeps users and sessions. Required. It is for one database: verified
 	// tokens are cached, so a store that picked a database per request would let a
 	// user of one read as themselves in another. Make one Middleware for each.
-	Store Store
+	Store store.Store
 
 	// Cookies has the cookies' names and attributes. Zero is a __Host- cookie named
 	// walkin, for this host and https.
@@ -123,7 +125,7 @@ func (cfg *Config) fillIn() {
 		cfg.CrossOrigin = http.NewCrossOriginProtection()
 	}
 	if cfg.NewUsers.IsBot == nil {
-		cfg.NewUsers.IsBot = IsBot
+		cfg.NewUsers.IsBot = bot.Is
 	}
 	cfg.Paths.Base = strings.TrimSuffix(cfg.Paths.Base, "/")
 	cfg.Paths.Credentials = slices.Clone(cfg.Paths.Credentials)

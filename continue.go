@@ -21,9 +21,9 @@ import (
 //   - Linked: a permanent user, a free identity; needs a proof within Config.Sessions.RecentProof,
 //     and fails once the user has 100 identities
 //
-// Otherwise the error is ErrIdentityTaken or a *[Refusal], both for
+// Otherwise the error is store.ErrIdentityTaken or a *[Refusal], both for
 // [Middleware.Refuse]. Within a minute after a session was replaced by one of these,
-// its old token gets ErrIdentityTaken in place of SignedUp: it is a late click from
+// its old token gets store.ErrIdentityTaken in place of SignedUp: it is a late click from
 // another tab. With Proof.Chosen, a visitor who is not stored yet counts for
 // Config.NewUsers.Limit.
 //

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -180,7 +181,7 @@ func TestContinue(t *testing.T) {
 			switch tt.guest {
 			case "gone", "there":
 				_, err := s.store.LockUser(t.Context(), before.UserID)
-				if errors.Is(err, walkin.ErrNotFound) != (tt.guest == "gone") {
+				if errors.Is(err, store.ErrNotFound) != (tt.guest == "gone") {
 					t.Errorf("the guest: got %v, want %s", err, tt.guest)
 				}
 			}
@@ -220,7 +221,7 @@ func TestContinue(t *testing.T) {
 				t.Errorf("got events %+v, want %+v", events, wantEvent)
 			}
 			for i, change := range s.changes {
-				identity := walkin.Identity{Provider: "test", Subject: tt.proof[0], UserID: after.UserID, CreatedAt: change.Identity.CreatedAt}
+				identity := store.Identity{Provider: "test", Subject: tt.proof[0], UserID: after.UserID, CreatedAt: change.Identity.CreatedAt}
 				if fmt.Sprint(change) != fmt.Sprint(walkin.Change{Outcome: wantEvent.Outcome, UserID: after.UserID, AnonymousID: guest, Identity: identity}) {
 					t.Errorf("%s: got %+v", s.hooks[i], change)
 				}
@@ -478,7 +479,7 @@ func TestHooksRefuse(t *testing.T) {
 	for _, tt := range []struct{ hook, kind, name string }{
 		{"OnUpgrade", "nobody", "new"}, {"OnUpgrade", "provisional", "new"}, {"OnUpgrade", "anonymous", "new"}, {"OnMerge", "anonymous", "ann"},
 	} {
-		for status, refusal := range map[int]error{500: errors.New("a bug"), 402: &walkin.Refusal{Status: 402}, 409: walkin.ErrIdentityTaken} {
+		for status, refusal := range map[int]error{500: errors.New("a bug"), 402: &walkin.Refusal{Status: 402}, 409: store.ErrIdentityTaken} {
 			s := newMergingSite(t)
 			s.prove(s.browser(who), "ann")
 			c := resident(s.site, tt.kind)
@@ -489,7 +490,7 @@ func TestHooksRefuse(t *testing.T) {
 			if r.StatusCode != status || len(r.Header["Set-Cookie"]) > 0 || !slices.Contains(s.hooks, tt.hook) {
 				t.Errorf("%s, %s: got %d after %v and cookies %q, want %d", tt.hook, tt.kind, r.StatusCode, s.hooks, r.Header["Set-Cookie"], status)
 			}
-			if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s, %s: the identity: got %v, want ErrNotFound", tt.hook, tt.kind, err)
 			}
 			if got := body(t, c.Fetch("/")); got != id || fmt.Sprint(c.Cookies()) != jar {
@@ -535,7 +536,7 @@ func TestAppClaimsFail(t *testing.T) {
 				if got := body(t, c.Fetch("/")); got != id || fmt.Sprint(c.Cookies()) != jar {
 					t.Errorf("%s, %s, %s: got %q afterwards, want %q", name, kind, identity, got, id)
 				}
-				if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, walkin.ErrNotFound) {
+				if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("%s, %s: the identity: got %v, want ErrNotFound", name, kind, err)
 				}
 				say, fail = map[string]any{"plan": "pro"}, nil
@@ -576,7 +577,7 @@ func TestContinueTooLate(t *testing.T) {
 		_, err = s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann"})
 	})
 	c.Post("/", nil)
-	if _, lookErr := s.store.Identity(t.Context(), "test", "ann"); err == nil || !errors.Is(lookErr, walkin.ErrNotFound) {
+	if _, lookErr := s.store.Identity(t.Context(), "test", "ann"); err == nil || !errors.Is(lookErr, store.ErrNotFound) {
 		t.Errorf("got %v and the identity %v, want an error and none", err, lookErr)
 	}
 }
@@ -606,12 +607,12 @@ func TestUpgradeEndsOtherSessions(t *testing.T) {
 	s := newHookedSite(t)
 	c := resident(s.site, "anonymous")
 	copied := carrying(s.site, anonName, c.Cookie(anonName))
-	other := walkin.Session{ID: uuid.New(), UserID: s.claims(c).UserID, ExpiresAt: time.Now().Add(day)} // however it came about
+	other := store.Session{ID: uuid.New(), UserID: s.claims(c).UserID, ExpiresAt: time.Now().Add(day)} // however it came about
 	if err := s.store.CreateSession(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
 	s.prove(c, "ann")
-	if _, err := s.store.LookupSession(t.Context(), other.UserID, other.ID); !errors.Is(err, walkin.ErrSessionEnded) {
+	if _, err := s.store.LookupSession(t.Context(), other.UserID, other.ID); !errors.Is(err, store.ErrSessionEnded) {
 		t.Errorf("another session of the user after the upgrade: got %v, want ErrSessionEnded", err)
 	}
 	if r := act(copied, "/note"); r.StatusCode != http.StatusUnauthorized {
@@ -786,7 +787,7 @@ func TestDeleteUser(t *testing.T) {
 		if r := act(carrying(s.site, cookieOf(kind), token), "/note"); r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
 			t.Errorf("%s: acting: got %d and %v, want 401 and no cookie", kind, r.StatusCode, r.Cookies())
 		}
-		if _, err := s.store.LockUser(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.store.LockUser(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: the row: got %v, want ErrNotFound", kind, err)
 		}
 		if got := s.prove(s.browser(who), "ann"); got != "signed_up" {
@@ -860,7 +861,7 @@ func TestSignOut(t *testing.T) {
 			if c, ok := walkin.FromContext(r.Context()); ok {
 				t.Errorf("got %+v after the sign-out, want nobody", c)
 			}
-			if _, err := s.AccessToken(r.Context(), "walkin", 0); !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := s.AccessToken(r.Context(), "walkin", 0); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("an access token after the sign-out: got %v, want ErrNotFound", err)
 			}
 			if _, err := s.Ensure(w, r); err == nil {
@@ -962,7 +963,7 @@ func TestFirstActTwice(t *testing.T) {
 // not without it.
 func TestRedeem(t *testing.T) {
 	s := newHookedSite(t)
-	ticket := walkin.Ticket{Key: "a code", ExpiresAt: time.Now().Add(time.Hour)}
+	ticket := store.Ticket{Key: "a code", ExpiresAt: time.Now().Add(time.Hour)}
 	if err := s.store.PutTicket(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
@@ -970,7 +971,7 @@ func TestRedeem(t *testing.T) {
 	prove := func(w http.ResponseWriter, r *http.Request) {
 		_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "otp", Redeem: func(ctx context.Context) error {
 			_, err := s.store.TakeTicket(ctx, ticket.Key, time.Now())
-			if errors.Is(err, walkin.ErrNotFound) {
+			if errors.Is(err, store.ErrNotFound) {
 				return over
 			}
 			return err

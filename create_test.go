@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -120,7 +121,7 @@ func TestOnCreateLost(t *testing.T) {
 // TestOnCreateRefuses holds that a hook that fails leaves no user, says whose error
 // it is, and takes nothing from the visitor, who goes on as who they were.
 func TestOnCreateRefuses(t *testing.T) {
-	down := fmt.Errorf("dial: %w", walkin.ErrUnavailable)
+	down := fmt.Errorf("dial: %w", store.ErrUnavailable)
 	for _, tt := range []struct {
 		name   string
 		err    error
@@ -128,11 +129,11 @@ func TestOnCreateRefuses(t *testing.T) {
 		reason string
 	}{
 		{"a bug", errors.New("a bug"), 500, "internal"},
-		{"a constraint of the app's", fmt.Errorf("users: %w", walkin.ErrConstraint), 500, "constraint"},
+		{"a constraint of the app's", fmt.Errorf("users: %w", store.ErrConstraint), 500, "constraint"},
 		{"its database is down", down, 503, "store_down"},
 		{"a refusal", &walkin.Refusal{Status: 402, Reason: "pay"}, 402, "pay"},
-		{"what walkin takes for an end", fmt.Errorf("no row: %w", walkin.ErrSessionEnded), 500, "internal"},
-		{"what walkin takes for a miss", fmt.Errorf("no row: %w", walkin.ErrNotFound), 500, "internal"},
+		{"what walkin takes for an end", fmt.Errorf("no row: %w", store.ErrSessionEnded), 500, "internal"},
+		{"what walkin takes for a miss", fmt.Errorf("no row: %w", store.ErrNotFound), 500, "internal"},
 	} {
 		for _, visitor := range []string{"nobody", "provisional", "nobody signs up", "provisional signs up"} {
 			t.Run(tt.name+", "+visitor, func(t *testing.T) {
@@ -154,7 +155,7 @@ func TestOnCreateRefuses(t *testing.T) {
 				if i := slices.IndexFunc(told, func(e walkin.Event) bool { return e.Outcome == walkin.Refused }); i < 0 || told[i].Reason != tt.reason {
 					t.Errorf("got the events %+v, want refused for %q", told, tt.reason)
 				}
-				if _, err := s.store.LockUser(t.Context(), s.changes[0].UserID); !errors.Is(err, walkin.ErrNotFound) {
+				if _, err := s.store.LockUser(t.Context(), s.changes[0].UserID); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("the user: got %v, want ErrNotFound", err)
 				}
 				if got := body(t, c.Fetch("/")); got != id || fmt.Sprint(c.Cookies()) != jar {
@@ -233,7 +234,7 @@ func TestOnCreateAppClaims(t *testing.T) {
 		if r := s.browser(who).Post("/note", nil); r.StatusCode != http.StatusInternalServerError {
 			t.Errorf("got %d, want 500", r.StatusCode)
 		}
-		if _, err := s.store.LockUser(t.Context(), s.changes[0].UserID); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.store.LockUser(t.Context(), s.changes[0].UserID); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("the user: got %v, want ErrNotFound", err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 )
 
 // What the middleware knows is told once, to it. These methods hand it to the
@@ -13,10 +14,10 @@ import (
 
 // Store returns Config.Store for packages that are made from the middleware. Each of
 // its calls ends after 3 seconds, and a transaction, hooks included, after 10. Its
-// errors are the sentinels of [Store] or a *[Refusal] for [Middleware.Refuse]: 503
+// errors are the sentinels of [store.Store] or a *[Refusal] for [Middleware.Refuse]: 503
 // when the store did not answer, 500 when a rule of the app's own tables was broken.
-// It has no more methods than [Store].
-func (m *Middleware) Store() Store { return m.cfg.Store }
+// It has no more methods than [store.Store].
+func (m *Middleware) Store() store.Store { return m.cfg.Store }
 
 // DeriveKeys returns a secret of 32 bytes for one purpose from each of Config.Keys:
 // the first signs, all verify. So they rotate with the keys. Apps that share keys and

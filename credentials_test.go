@@ -13,6 +13,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -211,11 +212,11 @@ func TestReservationsReturn(t *testing.T) {
 
 // A ticketCounter counts the tickets that are kept in it.
 type ticketCounter struct {
-	walkin.Store
+	store.Store
 	tickets atomic.Int64
 }
 
-func (c *ticketCounter) PutTicket(ctx context.Context, t walkin.Ticket) error {
+func (c *ticketCounter) PutTicket(ctx context.Context, t store.Ticket) error {
 	c.tickets.Add(1)
 	return c.Store.PutTicket(ctx, t)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // EndSessionsBefore ends every session of permanent users that was opened before a
@@ -18,9 +20,9 @@ import (
 // Config.Sessions.RecheckAfter without it; those of anonymous users who are not stored
 // yet within a minute.
 //
-// It needs a store that is a [DatabaseStore]; those of this project are.
+// It needs a store that is a [store.DatabaseStore]; those of this project are.
 func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error {
-	store, ok := ability[DatabaseStore](m.cfg.Store)
+	store, ok := ability[store.DatabaseStore](m.cfg.Store)
 	switch {
 	case !ok:
 		return fmt.Errorf("walkin: a store of type %T cannot end all sessions", m.cfg.Store.(bounded).inner)

@@ -21,6 +21,14 @@ import (
 
 const module = "github.com/walkin-go/walkin"
 
+// publicLeaves are the packages that the root imports and apps may, too.
+var publicLeaves = []string{"bot", "limit", "store", "texts"}
+
+func isPublicLeaf(imported string) bool {
+	name, ok := strings.CutPrefix(imported, module+"/")
+	return ok && slices.Contains(publicLeaves, name)
+}
+
 // TestDependencies holds what an app gets into its binary by importing the
 // root: the standard library and a handful of modules, each with its reason.
 // And of ours only leaves: every other package points here.
@@ -64,7 +72,8 @@ func TestDependencies(t *testing.T) {
 		switch {
 		case p.ImportPath == "html/template", p.ImportPath == "text/template":
 			t.Errorf("the root depends on %s, which is 3.8 MB of every program", p.ImportPath)
-		case p.Standard || p.ImportPath == module || isOursWithin(p.ImportPath, "internal") || isOursWithin(p.ImportPath, "texts"), p.ImportPath == module+"/limit":
+		case p.Standard || p.ImportPath == module || isOursWithin(p.ImportPath, "internal") || isOursWithin(p.ImportPath, "texts"):
+		case isPublicLeaf(p.ImportPath):
 		case isOursWithin(p.ImportPath, ""):
 			t.Errorf("the root depends on %s; every arrow points at the root", p.ImportPath)
 		case p.Module == nil || !slices.Contains(allowed, p.Module.Path):
@@ -116,8 +125,8 @@ func leaves(t *testing.T) []string {
 func TestLeaves(t *testing.T) {
 	all := leaves(t)
 	for _, leaf := range all {
-		if leaf != "limit" && leaf != "texts" && !strings.HasPrefix(leaf, "internal/") {
-			t.Errorf("the root imports %s; of ours it imports internal leaves, limit and texts", leaf)
+		if !isPublicLeaf(module+"/"+leaf) && !strings.HasPrefix(leaf, "internal/") {
+			t.Errorf("the root imports %s; of ours it imports internal leaves and %q", leaf, publicLeaves)
 		}
 		for file, imports := range importsOf(t, leaf) {
 			for _, imported := range imports {
@@ -133,7 +142,7 @@ func TestLeaves(t *testing.T) {
 }
 
 // TestRoomsImportTheRoot holds that a store, a credential or another package of ours
-// imports the root and the leaf limit, and never a package beside it: an app that takes
+// imports the root and public leaves, and never a package beside it: an app that takes
 // one gets that one. The example, the commands, the benchmarks and the programs of the
 // docs are apps, and import like them.
 func TestRoomsImportTheRoot(t *testing.T) {
@@ -165,7 +174,7 @@ func TestRoomsImportTheRoot(t *testing.T) {
 				if !isOursWithin(imported, "") || shared || isOursWithin(imported, room) {
 					continue
 				}
-				if imported != module && imported != module+"/limit" && imported != module+"/texts" && !slices.Contains(also[room], strings.TrimPrefix(imported, module+"/")) {
+				if imported != module && !isPublicLeaf(imported) && !slices.Contains(also[room], strings.TrimPrefix(imported, module+"/")) {
 					t.Errorf("%s imports %s; packages of ours import the root and not each other", path.Join(room, file), imported)
 				}
 			}

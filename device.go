@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // A limit that is keyed by what an attacker knows, a name or an address, can be used up
@@ -58,7 +60,7 @@ func newDevices(s *shared) (devices, error) {
 // visitor. Use it only for limits that other clients could use up: such a browser has
 // proven nothing today. The request must be one behind [Middleware.Handler]; every
 // other comes from an unknown device.
-func (m *Middleware) KnownDevice(r *http.Request, identity Identity) (device string, known bool) {
+func (m *Middleware) KnownDevice(r *http.Request, identity store.Identity) (device string, known bool) {
 	v := visitFrom(r.Context())
 	if v == nil || v.home != m.home || identity.UserID == uuid.Nil {
 		return "", false
@@ -86,13 +88,13 @@ func (d *devices) marks(r *http.Request) []string {
 }
 
 // marked reports whether a mark is ours and the identity's, under whichever key.
-func (d *devices) marked(mark string, identity Identity) bool {
+func (d *devices) marked(mark string, identity store.Identity) bool {
 	return slices.ContainsFunc(d.keys, func(key []byte) bool {
 		return hmac.Equal([]byte(mark), []byte(markOf(key, mark[:markNonce], identity)))
 	})
 }
 
-func markOf(key []byte, nonce string, identity Identity) string {
+func markOf(key []byte, nonce string, identity store.Identity) string {
 	version := sha256.Sum256(identity.Secret)
 	h := hmac.New(sha256.New, key)
 	for _, part := range []string{nonce, identity.Provider, identity.Subject, string(identity.UserID[:]), string(version[:])} {
@@ -104,7 +106,7 @@ func markOf(key []byte, nonce string, identity Identity) string {
 
 // mark returns the cookie that marks the browser of a request for an identity which
 // it has just proven, beside the marks it has.
-func (d *devices) mark(r *http.Request, identity Identity) *http.Cookie {
+func (d *devices) mark(r *http.Request, identity store.Identity) *http.Cookie {
 	nonce, marks := rand.Text(), d.marks(r)
 	for i, mark := range marks {
 		if d.marked(mark, identity) {

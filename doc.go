@@ -20,7 +20,7 @@
 // # Trust
 //
 // A token is valid when one of Config.Keys signed it, its times and names hold, and its
-// session is alive in the [Store]. Safe requests may rely on an earlier look-up in the
+// session is alive in the [store.Store]. Safe requests may rely on an earlier look-up in the
 // store for Config.Sessions.RecheckAfter, or for longer while [Middleware.RunFeed]
 // hears that nothing changed. Unsafe requests always look in the store. Anyone who
 // holds a visitor's cookie is that visitor, until the session ends: by a sign-out, by
@@ -34,24 +34,19 @@
 // [Sessions], [NewUsers], [Proxies], [Paths], [Hooks] and [Impersonation]; [Mint],
 // [Conflict]; [Key], [KeyFile], [KeyFileES256], [ParseJWKS]. The [Middleware], and what
 // handlers use: [FromContext], [Claims], [NewContext] for tests, [ReturnTo], [Target],
-// [IsBot], [CheckActor]. What the app is told: [Event], [Outcome], [Change], [Refusal],
-// [ErrAnonymous], [ErrNotRecent], [ErrCrossOrigin], [ErrNewUserLimit], [ErrMethod],
-// [ErrBanned], [ErrTokenTooLarge]. Forms and clients: [Form], [Page], [Token],
-// [IssuedToken], [ProfileClaims]. Operators: [SweepOptions], [Export],
-// [ExportedIdentity], [ExportedSession].
+// [CheckActor]. What the app is told: [Event], [Outcome], [Change], [Refusal],
+// [ErrAnonymous], [ErrNotRecent], [ErrCrossOrigin], [ErrNewUserLimit], [ErrBanned],
+// [ErrTokenTooLarge]. Forms and clients: [Form], [Page], [Token], [IssuedToken],
+// [ProfileClaims]. Operators: [SweepOptions].
 //
 // For credentials, and other packages that are made from the middleware: [Credential],
-// [Proof], [ErrRedeemed], [ErrIdentityTaken], [Challenge], and of the
-// Middleware the methods Store, DeriveKeys, Cookie, Limiter, KnownDevice, ReserveAccount,
-// ClientNetworks, CheckOrigin, RecentProof, Report, Refuse, RefuseMethod, FormHandler,
-// StartFlow, FlowIDs and Continue.
+// [Proof], [ErrRedeemed], [Challenge], and of the Middleware the methods Store,
+// DeriveKeys, Cookie, Limiter, KnownDevice, ReserveAccount, ClientNetworks, CheckOrigin,
+// RecentProof, Report, Refuse, RefuseMethod, FormHandler, StartFlow, FlowIDs and
+// Continue.
 //
-// For stores: [Store], [User], [Session], [Identity], [Ticket], [Tombstone],
-// [ErrNotFound], [ErrSessionEnded], [ErrUnavailable], [ErrConstraint], [FirstUserID],
-// [Bounded]; and optional abilities: [SweepStore], [Clock], [DatabaseStore], [Database],
-// [Directory], [UserQuery], [UserKind], [UserPage], [ListedUser], [Count], [Accuracy],
-// [DailyUsers], [Ban], [FeedStore], [Feed],
-// [ErrFeedLost].
+// Users, sessions and identities as they are stored, the errors of a store, and the
+// interfaces for those who write one are in package store.
 //
 // # What it does not do
 //

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/store"
 )
 
 // CameFrom reports whether the visitor's session is the given one, or replaced it by
@@ -24,7 +25,7 @@ func (m *Middleware) CameFrom(r *http.Request, session uuid.UUID) (bool, error) 
 			return true, nil
 		}
 		next, err := m.health.successor(r.Context(), sessionFlowID(Claims{SessionID: session}))
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return false, nil
 		} else if err != nil {
 			return false, err
@@ -49,7 +50,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	}
 	first, err := m.health.successor(r.Context(), p.FlowID)
 	switch {
-	case errors.Is(err, ErrNotFound), err == nil && (first.Provider != p.Provider || first.Subject != p.Subject):
+	case errors.Is(err, store.ErrNotFound), err == nil && (first.Provider != p.Provider || first.Subject != p.Subject):
 		return "", refusal
 	case err != nil:
 		return "", storeFailed(err)
@@ -67,7 +68,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 	now := time.Now()
 	session, err := m.health.lookup(r.Context(), claims)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded), err == nil && now.After(session.ExpiresAt.Add(leeway)):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded), err == nil && now.After(session.ExpiresAt.Add(leeway)):
 		return "", refusal
 	case err != nil:
 		return "", storeFailed(err)
@@ -98,7 +99,7 @@ func (m *Middleware) again(w http.ResponseWriter, r *http.Request, v *visit, p P
 func (vr *verifier) shows(r *http.Request, v *visit, bound string, first successor) (bool, error) {
 	if c := v.claims.Load(); c != nil && !c.Provisional {
 		next, err := vr.health.successor(r.Context(), sessionFlowID(*c)) // it was alive when the request came in
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return false, nil
 		}
 		return err == nil && next.SessionID == first.SessionID, err

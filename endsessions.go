@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // EndSession ends one session of a user, such as one of a list that they see. It
@@ -23,7 +25,7 @@ func (m *Middleware) EndSession(ctx context.Context, userID, sessionID uuid.UUID
 func (m *Middleware) EndOtherSessions(ctx context.Context, userID, except uuid.UUID) error {
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		// The lock: a sign-in that has begun ends first, and its session too.
-		if _, err := m.cfg.Store.LockUser(ctx, userID); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := m.cfg.Store.LockUser(ctx, userID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		return m.cfg.Store.DeleteSessions(ctx, userID, except)

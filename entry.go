@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A tokenStatus is the status of a request's token.
@@ -63,7 +64,7 @@ func (e *entry) distrust() {
 type inquiry struct {
 	done    chan struct{}
 	seen    uint32
-	session Session
+	session store.Session
 	err     error
 	left    bool // the request whose look-up it was has ended: this says nothing
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -313,7 +314,7 @@ func TestStoreFailsMidway(t *testing.T) {
 			if got := body(t, c.Fetch("/")); got != id {
 				t.Errorf("%s, failing at %s: got %q afterwards, want %q", name, step, got, id)
 			}
-			if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s, failing at %s: the identity: got %v, want ErrNotFound", name, step, err)
 			}
 			if got := body(t, ann.Post("/members", nil)); !strings.HasSuffix(got, "anonymous=false") {
@@ -667,7 +668,7 @@ func TestSessionOver(t *testing.T) {
 		c := resident(s, kind)
 		claims := s.claims(c)
 		for _, ago := range []time.Duration{30 * time.Second, 2 * time.Minute} {
-			err := s.store.RenewSession(t.Context(), walkin.Session{ID: claims.SessionID, UserID: claims.UserID,
+			err := s.store.RenewSession(t.Context(), store.Session{ID: claims.SessionID, UserID: claims.UserID,
 				RenewedAt: time.Now().Add(-time.Hour), ExpiresAt: time.Now().Add(-ago)})
 			if err != nil {
 				t.Fatal(err)

@@ -10,12 +10,12 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A faultyStore is a store that counts its calls and can fail, hang or be slow.
 type faultyStore struct {
-	walkin.Store
+	store.Store
 
 	mu    sync.Mutex
 	fault error         // what every call returns; errHang lets it wait for its context
@@ -104,7 +104,7 @@ func (s *faultyStore) rows(t *testing.T) int {
 		switch _, err := s.Store.LockUser(t.Context(), id); {
 		case err == nil:
 			n++
-		case !errors.Is(err, walkin.ErrNotFound):
+		case !errors.Is(err, store.ErrNotFound):
 			t.Fatal(err)
 		}
 	}
@@ -140,14 +140,14 @@ func (s *faultyStore) stepsTaken() []string {
 	return slices.Clone(s.steps)
 }
 
-func (s *faultyStore) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *faultyStore) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	if err := s.call(ctx, "LookupSession"); err != nil {
-		return walkin.Session{}, err
+		return store.Session{}, err
 	}
 	return s.Store.LookupSession(ctx, user, session)
 }
 
-func (s *faultyStore) CreateAnonymous(ctx context.Context, user walkin.User, session walkin.Session) (bool, error) {
+func (s *faultyStore) CreateAnonymous(ctx context.Context, user store.User, session store.Session) (bool, error) {
 	if err := s.call(ctx, "CreateAnonymous"); err != nil {
 		return false, err
 	}
@@ -155,16 +155,16 @@ func (s *faultyStore) CreateAnonymous(ctx context.Context, user walkin.User, ses
 	return created, s.made(user.ID, err)
 }
 
-func (s *faultyStore) CreateUser(ctx context.Context, user walkin.User) error {
+func (s *faultyStore) CreateUser(ctx context.Context, user store.User) error {
 	if err := s.call(ctx, "CreateUser"); err != nil {
 		return err
 	}
 	return s.made(user.ID, s.Store.CreateUser(ctx, user))
 }
 
-func (s *faultyStore) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+func (s *faultyStore) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
 	if err := s.call(ctx, "LockUser"); err != nil {
-		return walkin.User{}, err
+		return store.User{}, err
 	}
 	return s.Store.LockUser(ctx, id)
 }
@@ -176,21 +176,21 @@ func (s *faultyStore) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous 
 	return s.Store.SetAnonymous(ctx, id, anonymous)
 }
 
-func (s *faultyStore) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) error {
+func (s *faultyStore) DeleteUser(ctx context.Context, tombstone store.Tombstone) error {
 	if err := s.call(ctx, "DeleteUser"); err != nil {
 		return err
 	}
 	return s.Store.DeleteUser(ctx, tombstone)
 }
 
-func (s *faultyStore) CreateSession(ctx context.Context, session walkin.Session) error {
+func (s *faultyStore) CreateSession(ctx context.Context, session store.Session) error {
 	if err := s.call(ctx, "CreateSession"); err != nil {
 		return err
 	}
 	return s.Store.CreateSession(ctx, session)
 }
 
-func (s *faultyStore) RenewSession(ctx context.Context, session walkin.Session) error {
+func (s *faultyStore) RenewSession(ctx context.Context, session store.Session) error {
 	if err := s.call(ctx, "RenewSession"); err != nil {
 		return err
 	}
@@ -211,21 +211,21 @@ func (s *faultyStore) DeleteSessions(ctx context.Context, user, except uuid.UUID
 	return s.Store.DeleteSessions(ctx, user, except)
 }
 
-func (s *faultyStore) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+func (s *faultyStore) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	if err := s.call(ctx, "Identity"); err != nil {
-		return walkin.Identity{}, err
+		return store.Identity{}, err
 	}
 	return s.Store.Identity(ctx, provider, subject)
 }
 
-func (s *faultyStore) Identities(ctx context.Context, user uuid.UUID) ([]walkin.Identity, error) {
+func (s *faultyStore) Identities(ctx context.Context, user uuid.UUID) ([]store.Identity, error) {
 	if err := s.call(ctx, "Identities"); err != nil {
 		return nil, err
 	}
 	return s.Store.Identities(ctx, user)
 }
 
-func (s *faultyStore) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+func (s *faultyStore) CreateIdentity(ctx context.Context, identity store.Identity) error {
 	if err := s.call(ctx, "CreateIdentity"); err != nil {
 		return err
 	}
@@ -246,44 +246,44 @@ func (s *faultyStore) DeleteIdentity(ctx context.Context, user uuid.UUID, provid
 	return s.Store.DeleteIdentity(ctx, user, provider, subject)
 }
 
-func (s *faultyStore) UserSessions(ctx context.Context, user uuid.UUID) ([]walkin.Session, error) {
+func (s *faultyStore) UserSessions(ctx context.Context, user uuid.UUID) ([]store.Session, error) {
 	if err := s.call(ctx, "UserSessions"); err != nil {
 		return nil, err
 	}
 	return s.Store.UserSessions(ctx, user)
 }
 
-func (s *faultyStore) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+func (s *faultyStore) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	if err := s.call(ctx, "PutTicket"); err != nil {
 		return err
 	}
 	return s.Store.PutTicket(ctx, ticket)
 }
 
-func (s *faultyStore) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Time) (bool, error) {
+func (s *faultyStore) AddTicket(ctx context.Context, ticket store.Ticket, now time.Time) (bool, error) {
 	if err := s.call(ctx, "AddTicket"); err != nil {
 		return false, err
 	}
 	return s.Store.AddTicket(ctx, ticket, now)
 }
 
-func (s *faultyStore) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s *faultyStore) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if err := s.call(ctx, "Ticket"); err != nil {
-		return walkin.Ticket{}, err
+		return store.Ticket{}, err
 	}
 	return s.Store.Ticket(ctx, key, now)
 }
 
-func (s *faultyStore) TryTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s *faultyStore) TryTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if err := s.call(ctx, "TryTicket"); err != nil {
-		return walkin.Ticket{}, err
+		return store.Ticket{}, err
 	}
 	return s.Store.TryTicket(ctx, key, now)
 }
 
-func (s *faultyStore) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s *faultyStore) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if err := s.call(ctx, "TakeTicket"); err != nil {
-		return walkin.Ticket{}, err
+		return store.Ticket{}, err
 	}
 	return s.Store.TakeTicket(ctx, key, now)
 }

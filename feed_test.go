@@ -17,16 +17,17 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
 // Feed makes every site of these tests one that can run its feed. It fails as "Feed",
 // and its readers as "Next".
-func (s *faultyStore) Feed(ctx context.Context) (walkin.Feed, error) {
+func (s *faultyStore) Feed(ctx context.Context) (store.Feed, error) {
 	if err := s.call(ctx, "Feed"); err != nil {
 		return nil, err
 	}
-	store, ok := s.Store.(walkin.FeedStore)
+	store, ok := s.Store.(store.FeedStore)
 	if !ok {
 		return nil, errors.New("no feed")
 	}
@@ -35,7 +36,7 @@ func (s *faultyStore) Feed(ctx context.Context) (walkin.Feed, error) {
 }
 
 type faultyFeed struct {
-	walkin.Feed
+	store.Feed
 	store *faultyStore
 }
 
@@ -191,7 +192,7 @@ func TestFeedEnds(t *testing.T) {
 						most = 30 * time.Second
 						here.store.failAt("Next", errHang)
 					case "the feed is lost":
-						here.store.failAt("Next", walkin.ErrFeedLost)
+						here.store.failAt("Next", store.ErrFeedLost)
 					case "the store is lost":
 						most = 30 * time.Second
 						here.store.be(errDown)
@@ -216,13 +217,13 @@ type alarmedStore struct {
 	ring chan error
 }
 
-func (s alarmedStore) Feed(ctx context.Context) (walkin.Feed, error) {
+func (s alarmedStore) Feed(ctx context.Context) (store.Feed, error) {
 	f, err := s.faultyStore.Feed(ctx)
 	return alarmedFeed{f, s.ring}, err
 }
 
 type alarmedFeed struct {
-	walkin.Feed
+	store.Feed
 	ring chan error
 }
 
@@ -322,7 +323,7 @@ func TestFeedTellsOperator(t *testing.T) {
 		if err := s.RunFeed(t.Context()); err == nil {
 			t.Error("a second RunFeed: got no error")
 		}
-		s.store.failAt("Next", walkin.ErrFeedLost)
+		s.store.failAt("Next", store.ErrFeedLost)
 		time.Sleep(3 * time.Second)
 		s.store.be(nil)
 		time.Sleep(3 * time.Second)

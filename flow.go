@@ -15,7 +15,7 @@ import (
 // StartFlow returns a name for the browser that a login flow is bound to. The request that
 // starts the flow calls it, as when a code is sent or a provider is asked. In the
 // request that completes the flow, the name is among those of [Middleware.FlowIDs]. The
-// name goes into the key or the data of a [Ticket]; it may be logged.
+// name goes into the key or the data of a [store.Ticket]; it may be logged.
 //
 // The name stands for the visitor's session and ends with it: a flow that was started
 // before an upgrade cannot be completed after it. Without a user it stands for a cookie

@@ -9,6 +9,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -64,7 +65,7 @@ func (m *Middleware) UpgradeHandler(credential Credential, page Page) http.Handl
 			return "", err
 		}
 		_, err = m.Continue(w, r, proof)
-		if _, refused := errors.AsType[*Refusal](err); refused || !errors.Is(err, ErrIdentityTaken) || !proof.Chosen {
+		if _, refused := errors.AsType[*Refusal](err); refused || !errors.Is(err, store.ErrIdentityTaken) || !proof.Chosen {
 			return "", err
 		}
 		known, signInErr := credential.SignIn(r)

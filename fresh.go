@@ -3,6 +3,8 @@ package walkin
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // fresh reports whether a safe request may believe what the last look-up found: for
@@ -33,7 +35,7 @@ func (vr *verifier) missFeed() {
 	if seen := vr.health.asking.database.Load(); seen != nil && seen.Forgets {
 		return // there is one process, and asking it is cheap
 	}
-	if _, ok := ability[FeedStore](vr.cfg.Store); ok && vr.feed.warned.CompareAndSwap(false, true) {
+	if _, ok := ability[store.FeedStore](vr.cfg.Store); ok && vr.feed.warned.CompareAndSwap(false, true) {
 		vr.log.Warn("walkin: nothing runs RunFeed: what ends on another replica is heard of within Config.Sessions.RecheckAfter, and returning visitors are looked up as often")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -321,10 +322,10 @@ func TestRefuse(t *testing.T) {
 		reason string
 	}{
 		{"any error", secret, 500, "internal"},
-		{"taken", walkin.ErrIdentityTaken, 409, "identity_taken"},
-		{"taken, wrapped", fmt.Errorf("secret: %w", walkin.ErrIdentityTaken), 409, "identity_taken"},
-		{"session_ended", walkin.ErrSessionEnded, 401, "session_ended"},
-		{"not found", walkin.ErrNotFound, 401, "session_ended"},
+		{"taken", store.ErrIdentityTaken, 409, "identity_taken"},
+		{"taken, wrapped", fmt.Errorf("secret: %w", store.ErrIdentityTaken), 409, "identity_taken"},
+		{"session_ended", store.ErrSessionEnded, 401, "session_ended"},
+		{"not found", store.ErrNotFound, 401, "session_ended"},
 		{"a refusal", &walkin.Refusal{Status: 429, Reason: "secret: too many", Err: secret}, 429, "secret: too many"},
 		{"a refusal, wrapped", fmt.Errorf("secret: %w", &walkin.Refusal{Status: 429, Reason: "many"}), 429, "many"},
 		{"a refusal without a status", &walkin.Refusal{Reason: "why"}, 403, "why"},
@@ -479,7 +480,7 @@ func TestRefusalAnswers(t *testing.T) {
 // A nameCredential recognizes users by a name and a word, both in the clear. It is for
 // tests alone.
 type nameCredential struct {
-	store walkin.Store
+	store store.Store
 
 	mu    sync.Mutex
 	asked int
@@ -516,7 +517,7 @@ func (c *nameCredential) SignIn(r *http.Request) (walkin.Proof, error) {
 		return walkin.Proof{}, err
 	}
 	identity, err := c.store.Identity(r.Context(), "name", name)
-	if errors.Is(err, walkin.ErrNotFound) || err == nil && string(identity.Secret) != word {
+	if errors.Is(err, store.ErrNotFound) || err == nil && string(identity.Secret) != word {
 		err = &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "wrong", Message: "That is not it."}
 	}
 	return walkin.Proof{Provider: "name", Subject: name, Method: "pwd"}, err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 const (
@@ -32,10 +34,10 @@ type storeHealth struct {
 // database returns what is known about the database, asking again when that is
 // older than maxAge. It must not be called in a transaction, which may have the
 // only connection. known is false for a store that has no such methods.
-func (h *storeHealth) database(ctx context.Context, maxAge time.Duration) (db Database, known bool, err error) {
-	store, ok := ability[DatabaseStore](h.cfg.Store)
+func (h *storeHealth) database(ctx context.Context, maxAge time.Duration) (db store.Database, known bool, err error) {
+	st, ok := ability[store.DatabaseStore](h.cfg.Store)
 	if !ok {
-		return Database{}, false, nil
+		return store.Database{}, false, nil
 	}
 	fresh := func() *seenDatabase {
 		if seen := h.asking.database.Load(); seen != nil && h.clock()-seen.at < int64(maxAge) {
@@ -52,18 +54,18 @@ func (h *storeHealth) database(ctx context.Context, maxAge time.Duration) (db Da
 		return seen.Database, true, nil // another request was faster
 	}
 	if h.asking.failed != 0 && h.clock()-h.asking.failed < int64(downPause) {
-		return Database{}, true, errNotAsked
+		return store.Database{}, true, errNotAsked
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if db, err = store.Database(ctx); err != nil {
+	if db, err = st.Database(ctx); err != nil {
 		h.asking.failed = max(h.clock(), 1)
-		return Database{}, true, err
+		return store.Database{}, true, err
 	}
 	h.asking.failed = 0
 	h.asking.database.Store(&seenDatabase{db, h.clock()})
 	if now := time.Now(); !db.Forgets && h.mustAnnounce(db, now) {
-		if err := store.AnnounceTokenLife(ctx, h.tokenLife(), now); err != nil {
+		if err := st.AnnounceTokenLife(ctx, h.tokenLife(), now); err != nil {
 			h.sometimes(ctx, Event{Outcome: Failed, Reason: "announce", Err: err})
 		}
 	}
@@ -72,7 +74,7 @@ func (h *storeHealth) database(ctx context.Context, maxAge time.Duration) (db Da
 
 // A seenDatabase is a Database, and when it was asked for.
 type seenDatabase struct {
-	Database
+	store.Database
 	at int64 // by Middleware.clock
 }
 
@@ -94,7 +96,7 @@ func (h *storeHealth) tokenLife() time.Duration {
 
 // mustAnnounce is true about once a day on one replica, so that requests that read
 // write nothing.
-func (h *storeHealth) mustAnnounce(db Database, now time.Time) bool {
+func (h *storeHealth) mustAnnounce(db store.Database, now time.Time) bool {
 	switch life := h.tokenLife(); {
 	case db.TokenLife < life:
 		return true
@@ -155,7 +157,7 @@ func (h *storeHealth) isExpired(r *http.Request) bool {
 func (h *storeHealth) isDown(now time.Time) bool { return now.UnixNano() < h.downUntil.Load() }
 
 // lookup looks for the session of a token. One of a banned user is a *Refusal.
-func (h *storeHealth) lookup(ctx context.Context, c Claims) (Session, error) {
+func (h *storeHealth) lookup(ctx context.Context, c Claims) (store.Session, error) {
 	s, err := h.cfg.Store.LookupSession(ctx, c.UserID, c.SessionID)
 	if refusal := banned(s.BannedUntil); err == nil && refusal != nil {
 		return s, refusal
@@ -164,8 +166,8 @@ func (h *storeHealth) lookup(ctx context.Context, c Claims) (Session, error) {
 }
 
 // tombstone remembers a deleted user until no token of theirs can be alive.
-func (h *storeHealth) tombstone(id, mergedInto uuid.UUID, now time.Time) *Tombstone {
-	return &Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(h.longestTokenLife())}
+func (h *storeHealth) tombstone(id, mergedInto uuid.UUID, now time.Time) *store.Tombstone {
+	return &store.Tombstone{UserID: id, MergedInto: mergedInto, DeletedAt: now, ExpiresAt: now.Add(h.longestTokenLife())}
 }
 
 const downPause = time.Second // how long readers believe that the store is still down

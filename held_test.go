@@ -16,6 +16,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -24,12 +25,12 @@ import (
 
 // lockOrder is a store that notes in which order users are locked.
 type lockOrder struct {
-	walkin.Store
+	store.Store
 	mu  sync.Mutex
 	ids []uuid.UUID
 }
 
-func (s *lockOrder) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+func (s *lockOrder) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
 	s.mu.Lock()
 	s.ids = append(s.ids, id)
 	s.mu.Unlock()
@@ -114,7 +115,7 @@ type sweeping struct {
 	expired int
 }
 
-func (s *sweeping) InactiveUsers(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
+func (s *sweeping) InactiveUsers(ctx context.Context, before time.Time, after store.User, limit int) ([]store.User, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -213,12 +214,12 @@ func TestRefuseUnavailable(t *testing.T) {
 		err  error
 		want int
 	}{
-		{walkin.ErrUnavailable, 503},
-		{fmt.Errorf("asking: %w", walkin.ErrUnavailable), 503},
-		{walkin.ErrConstraint, 500},
+		{store.ErrUnavailable, 503},
+		{fmt.Errorf("asking: %w", store.ErrUnavailable), 503},
+		{store.ErrConstraint, 500},
 		{errDown, 500},
-		{walkin.ErrSessionEnded, 401},
-		{walkin.ErrIdentityTaken, 409},
+		{store.ErrSessionEnded, 401},
+		{store.ErrIdentityTaken, 409},
 	} {
 		w := httptest.NewRecorder()
 		s.Refuse(w, s.request(http.MethodPost, "/"), tt.err)

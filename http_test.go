@@ -27,6 +27,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -848,7 +849,7 @@ func TestWithheldCookie(t *testing.T) {
 func (s *site) forgotten(t *testing.T) {
 	t.Helper()
 	for _, e := range s.told() {
-		if _, err := s.store.LockUser(t.Context(), e.UserID); e.Outcome == walkin.Minted && !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.store.LockUser(t.Context(), e.UserID); e.Outcome == walkin.Minted && !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("user %v: got %v, want ErrNotFound", e.UserID, err)
 		}
 	}

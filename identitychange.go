@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -31,8 +32,8 @@ type identityChange struct {
 	ended Claims // of a token that is over, where the request has no other
 
 	change    Change
-	claims    Claims   // of the new session
-	identity  Identity // with its secret
+	claims    Claims         // of the new session
+	identity  store.Identity // with its secret
 	token     string
 	session   uuid.UUID   // the new one
 	held      bool        // the visitor is locked
@@ -44,20 +45,20 @@ type identityChange struct {
 	seen      bool        // the user was never seen before
 	began     time.Time   // of the session, where that is not now
 	evicted   []uuid.UUID // other sessions of the user, to make room
-	tombstone *Tombstone
+	tombstone *store.Tombstone
 	data      []savedData
 }
 
 // apply decides on the identity change and applies it, in the transaction of ctx.
 func (s *identityChange) apply(ctx context.Context) error {
-	store, p := s.m.cfg.Store, s.proof
+	st, p := s.m.cfg.Store, s.proof
 	s.held, s.stored, s.created, s.opened, s.revived, s.seen, s.tombstone = false, false, false, false, false, false, nil
 	var err error
 	if s.session, err = uuid.NewRandom(); err != nil {
 		return err
 	}
-	owned, err := store.Identity(ctx, p.Provider, p.Subject)
-	free := errors.Is(err, ErrNotFound)
+	owned, err := st.Identity(ctx, p.Provider, p.Subject)
+	free := errors.Is(err, store.ErrNotFound)
 	if err != nil && !free {
 		return err
 	}
@@ -79,7 +80,7 @@ func (s *identityChange) apply(ctx context.Context) error {
 		// for the second half of a double click it has a successor.
 		return &Refusal{Status: http.StatusUnauthorized, Reason: "session_ended", Err: ErrRedeemed}
 	}
-	s.change = Change{UserID: user.ID, Identity: Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
+	s.change = Change{UserID: user.ID, Identity: store.Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
 	if err := s.onCreate(ctx); err != nil {
 		return err
 	}
@@ -105,8 +106,8 @@ func (s *identityChange) apply(ctx context.Context) error {
 // the anonymous user whose tombstone ends the token. So the store decides that they are
 // not there, and not a look-up before: a visitor who writes at this moment on another replica
 // is an anonymous user with data.
-func (s *identityChange) lock(ctx context.Context, owned Identity, free bool) error {
-	store := s.m.cfg.Store
+func (s *identityChange) lock(ctx context.Context, owned store.Identity, free bool) error {
+	st := s.m.cfg.Store
 	ids := []uuid.UUID{s.visitor.UserID, owned.UserID}
 	if ids[0] == uuid.Nil {
 		ids[0] = s.owner
@@ -125,8 +126,8 @@ func (s *identityChange) lock(ctx context.Context, owned Identity, free bool) er
 	if free {
 		return nil // attaching it will tell
 	}
-	again, err := store.Identity(ctx, owned.Provider, owned.Subject)
-	if errors.Is(err, ErrNotFound) || err == nil && again.UserID != owned.UserID {
+	again, err := st.Identity(ctx, owned.Provider, owned.Subject)
+	if errors.Is(err, store.ErrNotFound) || err == nil && again.UserID != owned.UserID {
 		return errRaced
 	}
 	return err
@@ -140,21 +141,21 @@ func (s *identityChange) lockOne(ctx context.Context, id uuid.UUID, free bool) e
 		return refusal
 	}
 	visitor := id == s.visitor.UserID
-	if visitor && s.visitor.Provisional && errors.Is(err, ErrNotFound) && (free || !s.proof.Chosen) {
+	if visitor && s.visitor.Provisional && errors.Is(err, store.ErrNotFound) && (free || !s.proof.Chosen) {
 		if free && s.full != nil {
 			return s.full
 		}
 		// A user whom the store has lost was stored once, and what the app kept of
 		// them may still be there: they are an anonymous user again before anything is
 		// decided.
-		err = s.m.cfg.Store.CreateUser(ctx, User{ID: id, Anonymous: !free || s.lost, CreatedAt: s.now, SeenAt: s.now})
-		if errors.Is(err, ErrSessionEnded) {
+		err = s.m.cfg.Store.CreateUser(ctx, store.User{ID: id, Anonymous: !free || s.lost, CreatedAt: s.now, SeenAt: s.now})
+		if errors.Is(err, store.ErrSessionEnded) {
 			return nil // currentUser tells
 		}
 		s.stored, s.revived = err == nil && !s.lost, err == nil && s.lost
 		s.created = err == nil && (free || s.lost)
 	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	s.held = s.held || visitor && err == nil
@@ -164,28 +165,28 @@ func (s *identityChange) lockOne(ctx context.Context, id uuid.UUID, free bool) e
 // currentUser returns the visitor as the store has them now, and whether it has them: a
 // provisional visitor is a user who is not stored. The zero User is no user, also for a
 // visitor whose session ended while they waited.
-func (s *identityChange) currentUser(ctx context.Context) (user User, known bool, err error) {
+func (s *identityChange) currentUser(ctx context.Context) (user store.User, known bool, err error) {
 	c := s.visitor
 	switch {
 	case c.UserID == uuid.Nil:
-		return User{}, false, nil
+		return store.User{}, false, nil
 	case s.revived:
-		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, true, nil
+		return store.User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, true, nil
 	case s.stored:
-		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
+		return store.User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
 	}
 	session, err := s.m.cfg.Store.LookupSession(ctx, c.UserID, c.SessionID)
 	switch {
-	case errors.Is(err, ErrNotFound) && c.Provisional:
-		return User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
-		return User{}, false, nil
+	case errors.Is(err, store.ErrNotFound) && c.Provisional:
+		return store.User{ID: c.UserID, Anonymous: true, CreatedAt: s.now, SeenAt: s.now}, false, nil
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded):
+		return store.User{}, false, nil
 	case err != nil:
-		return User{}, false, err
+		return store.User{}, false, err
 	case s.now.After(session.ExpiresAt.Add(leeway)):
-		return User{}, false, nil
+		return store.User{}, false, nil
 	case !s.held:
-		return User{}, false, errRaced // their first write stored them after lock
+		return store.User{}, false, errRaced // their first write stored them after lock
 	}
 	user, err = s.m.cfg.Store.LockUser(ctx, c.UserID)
 	return user, true, err
@@ -202,7 +203,7 @@ func (s *identityChange) checkReplaced(ctx context.Context, ended Claims) error 
 		return nil
 	}
 	switch next, err := s.m.health.successor(ctx, sessionFlowID(ended)); {
-	case errors.Is(err, ErrNotFound), err == nil && s.now.Sub(next.IssuedAt) >= replacedFor:
+	case errors.Is(err, store.ErrNotFound), err == nil && s.now.Sub(next.IssuedAt) >= replacedFor:
 		return nil
 	case err != nil:
 		return err
@@ -211,22 +212,22 @@ func (s *identityChange) checkReplaced(ctx context.Context, ended Claims) error 
 	// click, both of whose answers are good.
 	if _, err := s.m.cfg.Store.Identity(ctx, s.proof.Provider, s.proof.Subject); err == nil {
 		return errRaced
-	} else if !errors.Is(err, ErrNotFound) {
+	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return &Refusal{Status: http.StatusConflict, Reason: "replaced", Err: ErrIdentityTaken,
+	return &Refusal{Status: http.StatusConflict, Reason: "replaced", Err: store.ErrIdentityTaken,
 		Text: texts.Of("error.other_tab")}
 }
 
 // translate tells errors of the app from errors of the store.
 func translate(err error) error {
-	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, ErrIdentityTaken) {
+	if _, ok := errors.AsType[*Refusal](err); ok || errors.Is(err, store.ErrIdentityTaken) {
 		return err
 	}
 	if _, ok := errors.AsType[*hookError](err); ok {
 		return err
 	}
-	if errors.Is(err, errRaced) || errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, errRaced) || errors.Is(err, store.ErrSessionEnded) || errors.Is(err, store.ErrNotFound) {
 		return &Refusal{Status: http.StatusConflict, Reason: "raced", Err: err,
 			Text: texts.Of("error.raced")}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -81,7 +82,7 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 	if err != nil {
 		return err
 	}
-	if err := m.cfg.Store.PutTicket(r.Context(), Ticket{Key: actingKey(a.sessionID), Data: data, ExpiresAt: time.Now().Add(actingKnown)}); err != nil {
+	if err := m.cfg.Store.PutTicket(r.Context(), store.Ticket{Key: actingKey(a.sessionID), Data: data, ExpiresAt: time.Now().Add(actingKnown)}); err != nil {
 		return err
 	}
 	setCookies(w, v, m.cookies.act(text))
@@ -96,24 +97,24 @@ func (a *acting) event(o Outcome) Event {
 
 // mayActAs asks the app about both users, and returns the one who is seen. A user who
 // is not there is a *Refusal.
-func (m operators) mayActAs(ctx context.Context, a acting) (User, error) {
+func (m operators) mayActAs(ctx context.Context, a acting) (store.User, error) {
 	for id, want := range map[uuid.UUID]bool{a.Operator: true, a.UserID: false} {
 		is, err := m.cfg.Impersonation.IsOperator(ctx, id)
 		if err != nil {
-			return User{}, err // fails closed: a 500
+			return store.User{}, err // fails closed: a 500
 		}
 		if is != want {
-			return User{}, actingRefusal("impersonation_forbidden", "")
+			return store.User{}, actingRefusal("impersonation_forbidden", "")
 		}
 	}
 	user, err := m.cfg.Store.LockUser(ctx, a.UserID)
-	if errors.Is(err, ErrNotFound) {
-		return User{}, &Refusal{Status: http.StatusNotFound, Reason: "impersonation_no_user", Text: texts.Of("impersonation.no_user")}
+	if errors.Is(err, store.ErrNotFound) {
+		return store.User{}, &Refusal{Status: http.StatusNotFound, Reason: "impersonation_no_user", Text: texts.Of("impersonation.no_user")}
 	}
 	return user, err
 }
 
-func (m operators) actingToken(a acting, user User) (string, error) {
+func (m operators) actingToken(a acting, user store.User) (string, error) {
 	c := Claims{UserID: user.ID, SessionID: a.sessionID, Anonymous: user.Anonymous, IssuedAt: time.Now(), ExpiresAt: a.EndsAt}
 	return m.keys.IssueActing(c.forToken(), token.Actor{UserID: a.Operator, SessionID: a.OperatorSession}, m.cfg.Tokens.Audience)
 }
@@ -132,7 +133,7 @@ func (k *cookies) act(value string) *http.Cookie {
 // request asks the store for the record, the operator's session and the user, and the
 // app about both users. An error says that the store or the app did not answer: fails
 // closed, as neither of the two users.
-func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, err error) {
+func (m operators) actingOf(r *http.Request) (a acting, user store.User, alive bool, err error) {
 	values := r.CookiesNamed(m.cookies.acting)
 	if len(values) != 1 {
 		return a, user, false, nil // no browser sends two of a __Host- cookie
@@ -146,7 +147,7 @@ func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, e
 		return a, user, false, nil
 	}
 	ticket, err := m.cfg.Store.Ticket(r.Context(), actingKey(c.SessionID), now)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return a, user, false, nil
 	} else if err != nil {
 		return a, user, false, err
@@ -163,7 +164,7 @@ func (m operators) actingOf(r *http.Request) (a acting, user User, alive bool, e
 	}
 	s, err := m.health.lookup(r.Context(), Claims{UserID: a.Operator, SessionID: a.OperatorSession})
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded), errors.Is(err, ErrBanned):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded), errors.Is(err, ErrBanned):
 		return a, user, false, nil
 	case err != nil:
 		return a, user, false, err
@@ -285,7 +286,7 @@ func (m operators) endActing(r *http.Request, a acting) {
 	switch {
 	case err == nil:
 		m.emit(r, a.event(ImpersonationEnded))
-	case !errors.Is(err, ErrNotFound):
+	case !errors.Is(err, store.ErrNotFound):
 		// The cookie goes all the same, and the record ends by itself.
 		m.emit(r, Event{Outcome: Failed, Reason: "impersonation", UserID: a.UserID, ActorID: a.Operator, Err: err})
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/quota"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -139,7 +140,7 @@ func (o *office) routes() http.Handler {
 			return o.m.SignOutEverywhere(r.Context(), o.guestID)
 		},
 		"ban": func(_ http.ResponseWriter, r *http.Request) error {
-			return o.m.Ban(r.Context(), o.guestID, walkin.Ban{})
+			return o.m.Ban(r.Context(), o.guestID, store.Ban{})
 		},
 		"export": func(_ http.ResponseWriter, r *http.Request) error {
 			_, err := o.m.Export(r.Context(), o.guestID)
@@ -384,7 +385,7 @@ func TestImpersonationEnds(t *testing.T) {
 			}
 		},
 		"when the operator is demoted":        func(_ *testing.T, o *office) { delete(o.operators, o.operatorID) },
-		"when the operator is banned":         func(t *testing.T, o *office) { _ = o.m.Ban(t.Context(), o.operatorID, walkin.Ban{}) },
+		"when the operator is banned":         func(t *testing.T, o *office) { _ = o.m.Ban(t.Context(), o.operatorID, store.Ban{}) },
 		"when the user becomes an operator":   func(_ *testing.T, o *office) { o.operators[o.guestID] = true },
 		"when the user is deleted":            func(t *testing.T, o *office) { _ = o.m.DeleteUser(t.Context(), o.guestID) },
 		"when the operator's own cookie goes": func(_ *testing.T, o *office) { o.operator.SetCookie("__Host-walkin", "") },

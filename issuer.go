@@ -12,6 +12,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
+	"github.com/walkin-go/walkin/store"
 )
 
 // An issuer makes tokens: for a new user, for a new session, in place of an older one.
@@ -111,8 +112,8 @@ func (is *issuer) appClaims(ctx context.Context, c Claims) (string, error) {
 
 func (is *issuer) persist(ctx context.Context, c Claims, now time.Time) (created bool, err error) {
 	return is.cfg.Store.CreateAnonymous(ctx,
-		User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now},
-		Session{ID: c.SessionID, UserID: c.UserID, CreatedAt: now, RenewedAt: now, ExpiresAt: c.ExpiresAt})
+		store.User{ID: c.UserID, Anonymous: true, CreatedAt: now, SeenAt: now},
+		store.Session{ID: c.SessionID, UserID: c.UserID, CreatedAt: now, RenewedAt: now, ExpiresAt: c.ExpiresAt})
 }
 
 // toStore returns the visitor's claims as they will be once they are stored. It mints a
@@ -191,10 +192,10 @@ func (is *issuer) stillAlive(r *http.Request, old, renewed *entry) func() bool {
 			return true
 		}
 		_, err := is.health.lookup(r.Context(), renewed.claims)
-		if errors.Is(err, ErrNotFound) && renewed.claims.Provisional {
+		if errors.Is(err, store.ErrNotFound) && renewed.claims.Provisional {
 			return true // no write yet
 		}
-		if errors.Is(err, ErrSessionEnded) {
+		if errors.Is(err, store.ErrSessionEnded) {
 			is.verifier.over(renewed)
 			is.verifier.over(old)
 		}

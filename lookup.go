@@ -1,12 +1,16 @@
 package walkin
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/walkin-go/walkin/store"
+)
 
 // ask looks for the session of a token, for all requests with it that come meanwhile
 // and only read: a page and what it loads are one look-up. seen is what the feed's
 // counter was when the look-up began. A request that writes looks for itself, since
 // what it hears must be newer than the request.
-func (vr *verifier) ask(r *http.Request, e *entry) (s Session, seen uint32, err error) {
+func (vr *verifier) ask(r *http.Request, e *entry) (s store.Session, seen uint32, err error) {
 	for isSafe(r) {
 		mine := &inquiry{done: make(chan struct{}), seen: vr.feed.counters[e.slot].Load()}
 		if e.asking.CompareAndSwap(nil, mine) {
@@ -26,7 +30,7 @@ func (vr *verifier) ask(r *http.Request, e *entry) (s Session, seen uint32, err 
 		select {
 		case <-other.done:
 		case <-r.Context().Done():
-			return Session{}, 0, r.Context().Err()
+			return store.Session{}, 0, r.Context().Err()
 		}
 		if !other.left && other.seen == mine.seen {
 			return other.session, other.seen, other.err

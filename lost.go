@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // unheard is for a token whose session is not in the store: it has ended, or the store
@@ -16,9 +19,9 @@ import (
 // that. So an unknown user was lost, by a restore for example, and nothing is done that
 // could not be undone.
 func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) authResult {
-	c, never := e.claims, errors.Is(err, ErrNotFound)
+	c, never := e.claims, errors.Is(err, store.ErrNotFound)
 	age := askAgain
-	if seen := vr.health.asking.database.Load(); seen != nil && !seen.Forgets && !seen.owns(c) {
+	if seen := vr.health.asking.database.Load(); seen != nil && !seen.Forgets && !isFrom(c, &seen.Database) {
 		age = askUnknown
 	}
 	db, known, dbErr := vr.health.database(r.Context(), age)
@@ -60,11 +63,11 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) a
 
 // otherDatabase returns an error when a token says that the store is over another
 // database than the one that knows its session.
-func otherDatabase(c Claims, db Database, known, never bool) error {
+func otherDatabase(c Claims, db store.Database, known, never bool) error {
 	switch {
 	case db.Forgets || !known:
 		return nil
-	case !db.owns(c):
+	case !isFrom(c, &db):
 		return fmt.Errorf("walkin: a token is of the database %.8q and the store is over %q: "+
 			"either the store is over the wrong database, or it was made again and is to adopt the other's tokens", c.database, db.ID)
 	case never && c.IssuedAt.Add(leeway).Before(db.Birth):
@@ -72,6 +75,12 @@ func otherDatabase(c Claims, db Database, known, never bool) error {
 			"either it is the wrong one, or it was made again and is to adopt older tokens")
 	}
 	return nil
+}
+
+// isFrom reports whether a token can be of a database. A token that names no database
+// can.
+func isFrom(c Claims, db *store.Database) bool {
+	return c.database == "" || c.database == db.ID || slices.Contains(db.Adopted, c.database)
 }
 
 // unreached is for a token about which the store cannot answer now.
@@ -114,7 +123,7 @@ func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bo
 	defer cancel()
 	if !never {
 		user, err := h.cfg.Store.LockUser(ctx, c.UserID)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return false, nil // deleted
 		}
 		if err != nil || !isReserved(user) {
@@ -126,13 +135,13 @@ func (h *storeHealth) isLost(ctx context.Context, c Claims, never bool) (lost bo
 	}
 	err = h.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		lost = true
-		err := h.cfg.Store.CreateUser(ctx, User{ID: c.UserID, CreatedAt: time.Now(), SeenAt: neverSeen})
-		if !errors.Is(err, ErrSessionEnded) {
+		err := h.cfg.Store.CreateUser(ctx, store.User{ID: c.UserID, CreatedAt: time.Now(), SeenAt: neverSeen})
+		if !errors.Is(err, store.ErrSessionEnded) {
 			return err
 		}
 		user, err := h.cfg.Store.LockUser(ctx, c.UserID)
 		switch {
-		case errors.Is(err, ErrNotFound):
+		case errors.Is(err, store.ErrNotFound):
 			lost = false // deleted meanwhile
 			return nil
 		case err != nil:
@@ -152,7 +161,7 @@ var neverSeen = time.Unix(0, 0).UTC()
 // isReserved reports whether a user, as the store has them, is less than what a
 // permanent token of theirs proves: it knows them as anonymous, from before their
 // upgrade, or keeps their ID.
-func isReserved(user User) bool { return user.Anonymous || user.SeenAt.Equal(neverSeen) }
+func isReserved(user store.User) bool { return user.Anonymous || user.SeenAt.Equal(neverSeen) }
 
 // unasked is for an anonymous reader while the store is down. A token that was seen to
 // be over before is not believed again: fails closed, and for this page alone.

@@ -13,19 +13,20 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
 // A mistakenStore answers look-ups wrongly for a while, as a database does that
 // was restored from a backup, or that is the wrong one.
 type mistakenStore struct {
-	walkin.Store
+	store.Store
 	says atomic.Pointer[error]
 }
 
-func (s *mistakenStore) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
+func (s *mistakenStore) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
 	if err := s.says.Load(); err != nil {
-		return walkin.Session{}, *err
+		return store.Session{}, *err
 	}
 	return s.Store.LookupSession(ctx, userID, sessionID)
 }
@@ -35,19 +36,19 @@ func (s *mistakenStore) LookupSession(ctx context.Context, userID, sessionID uui
 // stays so.
 func TestNoObservationIsFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &mistakenStore{Store: memstore.New()}
-		s := newSite(t, func(c *walkin.Config) { c.Store = &faultyStore{Store: store} })
+		st := &mistakenStore{Store: memstore.New()}
+		s := newSite(t, func(c *walkin.Config) { c.Store = &faultyStore{Store: st} })
 		for _, kind := range kinds[1:] {
 			c := resident(s, kind)
 			id := body(t, c.Fetch("/"))
 			token := c.Cookie(cookieOf(kind))
 			time.Sleep(time.Minute)
-			says := walkin.ErrSessionEnded
-			store.says.Store(&says)
+			says := store.ErrSessionEnded
+			st.says.Store(&says)
 			if got := body(t, c.Fetch("/")); got != "nobody" {
 				t.Errorf("%s: while the store says it is over: got %q, want nobody", kind, got)
 			}
-			store.says.Store(nil)
+			st.says.Store(nil)
 			time.Sleep(31 * time.Second)
 			if got := body(t, c.Fetch("/")); got != id {
 				t.Errorf("%s: afterwards: got %q, want %q", kind, got, id)

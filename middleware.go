@@ -15,6 +15,7 @@ import (
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/internal/token"
 	"github.com/walkin-go/walkin/internal/tokencache"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Middleware gives the visitors of a site their users. It is safe for concurrent use.
@@ -34,7 +35,7 @@ type Middleware struct {
 func New(cfg Config) (*Middleware, error) {
 	cfg.fillIn()
 	err := cfg.check()
-	cfg.Store = Bounded(cfg.Store)
+	cfg.Store = boundedStore(cfg.Store)
 	keys, keysErr := token.NewKeyring(keysOf(cfg.Keys), keysOf(cfg.Tokens.AnonymousKeys), cfg.Tokens.Issuer, cfg.Tokens.Audience)
 	names, cookiesErr := cookiesOf(&cfg)
 	s := newShared(cfg, keys, names)
@@ -308,7 +309,7 @@ func (m *Middleware) rollback(ctx context.Context, c Claims) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	now := time.Now()
-	if err := m.cfg.Store.DeleteUser(ctx, Tombstone{UserID: c.UserID, DeletedAt: now, ExpiresAt: now}); err != nil {
+	if err := m.cfg.Store.DeleteUser(ctx, store.Tombstone{UserID: c.UserID, DeletedAt: now, ExpiresAt: now}); err != nil {
 		m.emitCtx(ctx, Event{Outcome: Failed, Reason: "rollback_mint", UserID: c.UserID, Err: err})
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -1035,7 +1036,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 	for _, path := range []string{"/", "/note", "/ensure"} {
 		s := newSite(t)
 		c := resident(s, "provisional")
-		s.store.failAt("CreateAnonymous", walkin.ErrSessionEnded) // as it says when the look before it was too early
+		s.store.failAt("CreateAnonymous", store.ErrSessionEnded) // as it says when the look before it was too early
 		r := c.Do(c.NewRequest(http.MethodPost, path, nil))
 		want := http.StatusUnauthorized
 		if path == "/" {

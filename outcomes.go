@@ -8,11 +8,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
 // takeFree gives an identity without an owner to the visitor, or to a new user.
-func (s *identityChange) takeFree(ctx context.Context, user User, known bool) error {
+func (s *identityChange) takeFree(ctx context.Context, user store.User, known bool) error {
 	switch {
 	case user.ID != uuid.Nil && user.Anonymous:
 		return s.upgrade(ctx, user, known)
@@ -36,14 +37,14 @@ func (s *identityChange) takeFree(ctx context.Context, user User, known bool) er
 }
 
 // becomeOwner makes the visitor the owner of an identity, where they may be.
-func (s *identityChange) becomeOwner(ctx context.Context, owned Identity, user User, known bool) error {
+func (s *identityChange) becomeOwner(ctx context.Context, owned store.Identity, user store.User, known bool) error {
 	switch {
 	case s.proof.Chosen:
-		return ErrIdentityTaken
+		return store.ErrIdentityTaken
 	case user.ID == uuid.Nil || owned.UserID == user.ID:
 		return s.signIn(ctx, owned, SignedIn)
 	case !user.Anonymous:
-		return ErrIdentityTaken
+		return store.ErrIdentityTaken
 	}
 	return s.leaveAnonymous(ctx, owned, user, known)
 }
@@ -61,7 +62,7 @@ func (s *identityChange) signUp(ctx context.Context) error {
 	}
 	if s.change.UserID = id; s.revived {
 		s.change.UserID = s.owner
-	} else if err := s.create(ctx, User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
+	} else if err := s.create(ctx, store.User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
 		return err
 	}
 	if err := s.onCreate(ctx); err != nil {
@@ -76,11 +77,11 @@ func (s *identityChange) signUp(ctx context.Context) error {
 // regain gives a permanent user whom the store has lost their ID back, and reports
 // whether it could: it was not deleted, and has no identity.
 func (s *identityChange) regain(ctx context.Context) (bool, error) {
-	store := s.m.cfg.Store
-	user, err := store.LockUser(ctx, s.owner)
-	if errors.Is(err, ErrNotFound) {
-		err = s.create(ctx, User{ID: s.owner, CreatedAt: s.now, SeenAt: s.now})
-		if errors.Is(err, ErrSessionEnded) {
+	st := s.m.cfg.Store
+	user, err := st.LockUser(ctx, s.owner)
+	if errors.Is(err, store.ErrNotFound) {
+		err = s.create(ctx, store.User{ID: s.owner, CreatedAt: s.now, SeenAt: s.now})
+		if errors.Is(err, store.ErrSessionEnded) {
 			s.created = false
 			return false, nil
 		}
@@ -89,21 +90,21 @@ func (s *identityChange) regain(ctx context.Context) (bool, error) {
 	if err != nil || !isReserved(user) {
 		return false, err
 	}
-	if identities, err := store.Identities(ctx, s.owner); err != nil || len(identities) > 0 {
+	if identities, err := st.Identities(ctx, s.owner); err != nil || len(identities) > 0 {
 		return false, err
 	}
 	if s.full != nil {
 		return false, s.full
 	}
 	s.created, s.seen = true, true
-	if err := store.SetAnonymous(ctx, s.owner, false); err != nil {
+	if err := st.SetAnonymous(ctx, s.owner, false); err != nil {
 		return false, err
 	}
-	return true, store.DeleteSessions(ctx, s.owner, uuid.Nil)
+	return true, st.DeleteSessions(ctx, s.owner, uuid.Nil)
 }
 
 // create stores a permanent user, where the limit leaves room for one.
-func (s *identityChange) create(ctx context.Context, user User) error {
+func (s *identityChange) create(ctx context.Context, user store.User) error {
 	if s.full != nil {
 		return s.full
 	}
@@ -111,7 +112,7 @@ func (s *identityChange) create(ctx context.Context, user User) error {
 	return s.m.cfg.Store.CreateUser(ctx, user)
 }
 
-func (s *identityChange) upgrade(ctx context.Context, user User, known bool) error {
+func (s *identityChange) upgrade(ctx context.Context, user store.User, known bool) error {
 	store := s.m.cfg.Store
 	s.change.Outcome = Upgraded
 	if known {
@@ -130,7 +131,7 @@ func (s *identityChange) upgrade(ctx context.Context, user User, known bool) err
 	return s.hook(ctx, s.m.cfg.Hooks.OnUpgrade)
 }
 
-func (s *identityChange) link(ctx context.Context, user User) error {
+func (s *identityChange) link(ctx context.Context, user store.User) error {
 	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.Sessions.RecentProof {
 		return notRecent()
 	}
@@ -151,7 +152,7 @@ func (s *identityChange) link(ctx context.Context, user User) error {
 
 // signIn is for the owner of the identity, from a browser that is theirs already or has
 // no user.
-func (s *identityChange) signIn(ctx context.Context, owned Identity, outcome Outcome) error {
+func (s *identityChange) signIn(ctx context.Context, owned store.Identity, outcome Outcome) error {
 	s.change.Outcome, s.change.UserID = outcome, owned.UserID
 	s.change.Identity.UserID, s.change.Identity.CreatedAt = owned.UserID, owned.CreatedAt
 	s.identity = owned
@@ -164,8 +165,8 @@ func (s *identityChange) signIn(ctx context.Context, owned Identity, outcome Out
 }
 
 // leaveAnonymous is for an anonymous visitor who turns out to be another user.
-func (s *identityChange) leaveAnonymous(ctx context.Context, owned Identity, left User, known bool) error {
-	store, conflict := s.m.cfg.Store, s.proof.Conflict
+func (s *identityChange) leaveAnonymous(ctx context.Context, owned store.Identity, left store.User, known bool) error {
+	st, conflict := s.m.cfg.Store, s.proof.Conflict
 	if conflict == 0 {
 		conflict = s.m.cfg.Conflict
 	}
@@ -175,7 +176,7 @@ func (s *identityChange) leaveAnonymous(ctx context.Context, owned Identity, lef
 		// to end; the tombstone ends their token.
 		s.tombstone = s.m.health.tombstone(left.ID, owned.UserID, s.now)
 	case conflict == ConflictReject:
-		return ErrIdentityTaken
+		return store.ErrIdentityTaken
 	case conflict == ConflictMerge && s.m.cfg.Hooks.OnMerge != nil:
 		s.change.AnonymousID = left.ID
 		if err := s.signIn(ctx, owned, Merged); err != nil {
@@ -184,7 +185,7 @@ func (s *identityChange) leaveAnonymous(ctx context.Context, owned Identity, lef
 		s.tombstone = s.m.health.tombstone(left.ID, owned.UserID, s.now)
 		return s.hook(ctx, s.m.cfg.Hooks.OnMerge)
 	default:
-		if err := store.DeleteSession(ctx, left.ID, s.visitor.SessionID); err != nil {
+		if err := st.DeleteSession(ctx, left.ID, s.visitor.SessionID); err != nil {
 			return err
 		}
 	}
@@ -198,7 +199,7 @@ func (s *identityChange) attach(ctx context.Context) error {
 	identity.Secret = s.proof.Secret
 	s.identity = identity
 	err := s.m.cfg.Store.CreateIdentity(ctx, identity)
-	if errors.Is(err, ErrIdentityTaken) {
+	if errors.Is(err, store.ErrIdentityTaken) {
 		return errRaced
 	}
 	return err
@@ -231,7 +232,7 @@ func (s *identityChange) open(ctx context.Context) error {
 			return err
 		}
 	}
-	session := Session{ID: s.session, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt}
+	session := store.Session{ID: s.session, UserID: c.UserID, CreatedAt: began, RenewedAt: s.now, ExpiresAt: s.claims.ExpiresAt}
 	if err := s.m.cfg.Store.CreateSession(ctx, session); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -41,7 +42,7 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	until := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
-	if err := o.m.Ban(t.Context(), id, walkin.Ban{Until: until, Reason: "spam"}); err != nil {
+	if err := o.m.Ban(t.Context(), id, store.Ban{Until: until, Reason: "spam"}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := o.m.Export(t.Context(), id)
@@ -61,7 +62,7 @@ func TestExport(t *testing.T) {
 	if strings.Contains(string(text), "hash of") || strings.Contains(string(text), "YSBoYXNo") {
 		t.Errorf("the export has the secret:\n%s", text)
 	}
-	if _, err := o.m.Export(t.Context(), uuid.New()); !errors.Is(err, walkin.ErrNotFound) {
+	if _, err := o.m.Export(t.Context(), uuid.New()); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a user who is not there: got %v", err)
 	}
 
@@ -125,7 +126,7 @@ func TestWatch(t *testing.T) {
 		do   func() error
 		then bool // the session of before goes on
 	}{
-		{"a ban", func() error { return o.m.Ban(t.Context(), o.guestID, walkin.Ban{}) }, false},
+		{"a ban", func() error { return o.m.Ban(t.Context(), o.guestID, store.Ban{}) }, false},
 		{"the end of a ban", func() error { return o.m.Unban(t.Context(), o.guestID) }, true},
 		{"an upgrade", func() error { o.guest.Post("/prove", url.Values{"name": {"bob"}}); return nil }, false},
 		{"a sign-out", func() error { return o.m.SignOutEverywhere(t.Context(), o.guestID) }, false},
@@ -176,7 +177,7 @@ func TestWatchElsewhere(t *testing.T) {
 		go func() { defer close(done); _ = other.RunFeed(ctx) }()
 		time.Sleep(3 * time.Second)
 		mine, operators := other.Watch(ctx, o.guestID), other.Watch(ctx, o.operatorID)
-		if err := o.m.Ban(t.Context(), o.guestID, walkin.Ban{}); err != nil {
+		if err := o.m.Ban(t.Context(), o.guestID, store.Ban{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Second)

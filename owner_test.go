@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // An ownedShelf is a store of session data that asks whose data it is: every
@@ -291,7 +292,7 @@ func TestSessionEndFails(t *testing.T) {
 
 // A hangUp is a store whose caller is gone when a transaction is committed.
 type hangUp struct {
-	walkin.Store
+	store.Store
 	cancel context.CancelFunc
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -49,7 +50,7 @@ func TestEndedMeanwhile(t *testing.T) {
 		c = resident(s, kind)
 		c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.endedMeanwhile(t, r)
-			if token, err := s.AccessToken(r.Context(), "another service", 0); !errors.Is(err, walkin.ErrSessionEnded) {
+			if token, err := s.AccessToken(r.Context(), "another service", 0); !errors.Is(err, store.ErrSessionEnded) {
 				t.Errorf("%s: AccessToken: got %q, %v, want ErrSessionEnded", kind, token, err)
 			}
 			if claims, err := s.Ensure(w, r); err == nil {
@@ -103,11 +104,11 @@ func TestUnknownKeyMakesNoAccount(t *testing.T) {
 
 // A lateStore answers look-ups of sessions late: as they were.
 type lateStore struct {
-	walkin.Store
+	store.Store
 	late func()
 }
 
-func (s *lateStore) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *lateStore) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	found, err := s.Store.LookupSession(ctx, user, session)
 	if late := s.late; late != nil {
 		s.late = nil

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // A refresh token names its user, its session and a counter, and has a MAC over them.
@@ -66,13 +68,13 @@ func (m *Middleware) StartRefresh(ctx context.Context, c Claims) (string, error)
 // token: the session ends for both, and OnEvent gets Refused with reason
 // refresh_token_reused.
 //
-// The error is ErrNotFound if the token is not one of ours, and ErrSessionEnded if its
+// The error is store.ErrNotFound if the token is not one of ours, and store.ErrSessionEnded if its
 // session has ended. It wraps ErrRedeemed if the token was used. Otherwise the store
 // failed.
 func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, error) {
 	user, session, counter, ok := m.refresher.readToken(token)
 	if !ok {
-		return Claims{}, "", ErrNotFound
+		return Claims{}, "", store.ErrNotFound
 	}
 	m.health.prepare(r.Context())
 	now := m.health.earlier(time.Now())
@@ -81,8 +83,8 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
 		c, answer = Claims{UserID: user, SessionID: session}, nil
 		// The lock: of two tabs the second sees what the first did.
-		if _, err := m.cfg.Store.LockUser(ctx, user); errors.Is(err, ErrNotFound) {
-			answer = ErrSessionEnded
+		if _, err := m.cfg.Store.LockUser(ctx, user); errors.Is(err, store.ErrNotFound) {
+			answer = store.ErrSessionEnded
 			return nil
 		} else if err != nil {
 			return err
@@ -110,8 +112,8 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 // returns the session that goes on, or with ErrRedeemed the one that it has ended.
 func (rf *refresher) rotate(ctx context.Context, c Claims, counter uint64, now time.Time) (Claims, uint64, error, error) {
 	ticket, err := rf.cfg.Store.Ticket(ctx, refreshKey(c.SessionID), now)
-	if errors.Is(err, ErrNotFound) {
-		return c, 0, ErrSessionEnded, nil
+	if errors.Is(err, store.ErrNotFound) {
+		return c, 0, store.ErrSessionEnded, nil
 	} else if err != nil {
 		return c, 0, nil, err
 	}
@@ -121,12 +123,12 @@ func (rf *refresher) rotate(ctx context.Context, c Claims, counter uint64, now t
 	}
 	session, err := rf.cfg.Store.LookupSession(ctx, c.UserID, c.SessionID)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded):
 		return rf.onceMore(ctx, c, counter, state, ticket, now)
 	case err != nil:
 		return c, 0, nil, err
 	case rf.verifier.outlived(session.CreatedAt, now), now.After(session.ExpiresAt.Add(leeway)):
-		return c, 0, ErrSessionEnded, nil
+		return c, 0, store.ErrSessionEnded, nil
 	}
 	if counter < state.Counter {
 		if !wasUsed(state.Used, counter, now) {
@@ -152,7 +154,7 @@ func (rf *refresher) rotate(ctx context.Context, c Claims, counter uint64, now t
 }
 
 // refreshed returns the claims of a session that goes on.
-func (rf *refresher) refreshed(c Claims, session Session, state refreshing, now time.Time) Claims {
+func (rf *refresher) refreshed(c Claims, session store.Session, state refreshing, now time.Time) Claims {
 	c.Anonymous = session.Anonymous
 	if !c.Anonymous {
 		c.Method, c.ProvenAt = state.Method, state.ProvenAt
@@ -182,7 +184,7 @@ func wasUsed(all []used, counter uint64, now time.Time) bool {
 // RefreshOnceMore lets the refresh token of a session that has just ended be exchanged
 // once more, until then, for the session that took its place. It is for a client whose
 // request changed its identity and whose response has no room for tokens. It returns
-// ErrNotFound if the old session had no refresh token.
+// store.ErrNotFound if the old session had no refresh token.
 //
 // It opens a window: another client that holds the old token may be faster. Then the
 // client's own try is the second, which ends the session for both and is an event, as
@@ -210,22 +212,22 @@ func (m *Middleware) RefreshOnceMore(ctx context.Context, old, next Claims, unti
 
 // onceMore decides about a token whose session has ended. A second try ends the session
 // that the first one got, however late it comes.
-func (rf *refresher) onceMore(ctx context.Context, c Claims, counter uint64, state refreshing, ticket Ticket, now time.Time) (Claims, uint64, error, error) {
+func (rf *refresher) onceMore(ctx context.Context, c Claims, counter uint64, state refreshing, ticket store.Ticket, now time.Time) (Claims, uint64, error, error) {
 	if state.Once == nil || counter != state.Counter {
-		return c, 0, ErrSessionEnded, nil
+		return c, 0, store.ErrSessionEnded, nil
 	}
 	next := c
 	next.SessionID = state.Once.SessionID
 	session, err := rf.cfg.Store.LookupSession(ctx, next.UserID, next.SessionID)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
-		return c, 0, ErrSessionEnded, nil
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded):
+		return c, 0, store.ErrSessionEnded, nil
 	case err != nil:
 		return c, 0, nil, err
 	case state.Once.Spent:
 		return next, 0, ErrRedeemed, rf.cfg.Store.DeleteSession(ctx, next.UserID, next.SessionID)
 	case now.After(state.Once.Until):
-		return c, 0, ErrSessionEnded, nil
+		return c, 0, store.ErrSessionEnded, nil
 	}
 	state.Once.Spent = true
 	if err := rf.putTicket(ctx, ticket.Key, next.UserID, state, ticket.ExpiresAt); err != nil {
@@ -251,7 +253,7 @@ func (rf *refresher) putTicket(ctx context.Context, key string, user uuid.UUID, 
 	if err != nil {
 		return err
 	}
-	return rf.cfg.Store.PutTicket(ctx, Ticket{Key: key, Data: text, ExpiresAt: until, UserID: user})
+	return rf.cfg.Store.PutTicket(ctx, store.Ticket{Key: key, Data: text, ExpiresAt: until, UserID: user})
 }
 
 // The token: 16 bytes of user, 16 of session, 8 of counter, 16 of MAC, in base64url.

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // opened returns a new anonymous user's session, with its first refresh token.
@@ -70,7 +71,7 @@ func (s *site) ended() (ids []uuid.UUID) {
 func (s *site) isAlive(t *testing.T, c walkin.Claims) bool {
 	t.Helper()
 	_, err := s.store.LookupSession(t.Context(), c.UserID, c.SessionID)
-	if err != nil && !errors.Is(err, walkin.ErrSessionEnded) {
+	if err != nil && !errors.Is(err, store.ErrSessionEnded) {
 		t.Fatal(err)
 	}
 	return err == nil
@@ -105,7 +106,7 @@ func TestRefresh(t *testing.T) {
 		if got := s.ended(); len(got) != 1 || got[0] != c.SessionID || s.isAlive(t, c) {
 			t.Errorf("got ended sessions %v, want the one whose token was used twice", got)
 		}
-		if _, _, err := s.refresh(third); !errors.Is(err, walkin.ErrSessionEnded) {
+		if _, _, err := s.refresh(third); !errors.Is(err, store.ErrSessionEnded) {
 			t.Errorf("the newest token of an ended session: got %v, want ErrSessionEnded", err)
 		}
 	})
@@ -158,12 +159,12 @@ func TestRefreshTokenMutations(t *testing.T) {
 		}
 	}
 	for _, mutated := range all {
-		if _, _, err := s.refresh(mutated); !errors.Is(err, walkin.ErrNotFound) {
+		if _, _, err := s.refresh(mutated); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%q: got %v, want ErrNotFound", mutated, err)
 		}
 	}
 	other := newSite(t, func(cfg *walkin.Config) { cfg.Tokens.Audience = "another app" })
-	if _, _, err := other.refresh(token); !errors.Is(err, walkin.ErrNotFound) {
+	if _, _, err := other.refresh(token); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a token of another app with the same key: got %v, want ErrNotFound", err)
 	}
 	if _, _, err := s.refresh(token); err != nil || !s.isAlive(t, c) {
@@ -229,12 +230,12 @@ func TestNoGrace(t *testing.T) {
 		if err := s.store.DeleteSession(t.Context(), old.UserID, old.SessionID); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.refresh(token); !errors.Is(err, walkin.ErrSessionEnded) {
+		if _, _, err := s.refresh(token); !errors.Is(err, store.ErrSessionEnded) {
 			t.Errorf("got %v, want ErrSessionEnded", err)
 		}
 		_, next, token := upgradedByPut(t, s)
 		time.Sleep(2 * time.Minute)
-		if _, _, err := s.refresh(token); !errors.Is(err, walkin.ErrSessionEnded) || !s.isAlive(t, next) {
+		if _, _, err := s.refresh(token); !errors.Is(err, store.ErrSessionEnded) || !s.isAlive(t, next) {
 			t.Errorf("after the window: got %v, want ErrSessionEnded and the new session alive", err)
 		}
 	})
@@ -285,7 +286,7 @@ func TestClientToken(t *testing.T) {
 	if err := s.store.DeleteSession(t.Context(), c.UserID, c.SessionID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.ClientToken(t.Context(), c, profile, time.Hour); !errors.Is(err, walkin.ErrSessionEnded) {
+	if _, err := s.ClientToken(t.Context(), c, profile, time.Hour); !errors.Is(err, store.ErrSessionEnded) {
 		t.Errorf("an ended session: got %v, want ErrSessionEnded", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -127,8 +128,7 @@ func code(status int, reason string) string {
 }
 
 // The common refusals, for errors.Is. A refusal matches one of them if API clients get
-// the same code in the problem document, whatever its Reason. ErrMethod is the one that
-// handlers return by themselves, see [Middleware.RefuseMethod].
+// the same code in the problem document, whatever its Reason.
 var (
 	// ErrAnonymous refuses an anonymous user where an account is needed.
 	ErrAnonymous error = &Refusal{Status: http.StatusForbidden, Reason: "anonymous",
@@ -144,9 +144,6 @@ var (
 	// ErrNewUserLimit refuses a new user because their network has created too many,
 	// see NewUsers.Limit.
 	ErrNewUserLimit error = &Refusal{Status: http.StatusTooManyRequests, Reason: reasonNewUserLimit}
-
-	// ErrMethod refuses a method that a handler does not have.
-	ErrMethod error = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"}
 )
 
 // refusalOf turns any error into the refusal that a visitor is answered with,
@@ -158,15 +155,15 @@ func refusalOf(err error) *Refusal {
 	switch {
 	case ok:
 		e = *refusal
-	case errors.Is(err, ErrIdentityTaken):
+	case errors.Is(err, store.ErrIdentityTaken):
 		e = Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
 			Text: texts.Of("error.identity_taken")}
-	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrConstraint):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrConstraint):
 		e = *storeFailed(err)
 	case isHook:
 		// Whatever it is called in there, it is the app that failed.
 		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
-	case errors.Is(err, ErrSessionEnded), errors.Is(err, ErrNotFound):
+	case errors.Is(err, store.ErrSessionEnded), errors.Is(err, store.ErrNotFound):
 		e = Refusal{Status: http.StatusUnauthorized, Reason: "session_ended", Err: err}
 	default:
 		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
@@ -204,12 +201,12 @@ func storeFailed(err error) *Refusal {
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return refusal
 	}
-	if errors.Is(err, ErrConstraint) {
+	if errors.Is(err, store.ErrConstraint) {
 		return &Refusal{Status: http.StatusInternalServerError, Reason: reasonConstraint, Err: err,
 			Text: generalText(http.StatusInternalServerError)}
 	}
-	if err != nil && !errors.Is(err, ErrUnavailable) {
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return storeDown(err)
 }

@@ -24,7 +24,7 @@ func TestCommonRefusals(t *testing.T) {
 		c.Fetch("/")
 		return err
 	}
-	all := []error{walkin.ErrAnonymous, walkin.ErrNotRecent, walkin.ErrCrossOrigin, walkin.ErrNewUserLimit, walkin.ErrMethod}
+	all := []error{walkin.ErrAnonymous, walkin.ErrNotRecent, walkin.ErrCrossOrigin, walkin.ErrNewUserLimit}
 	for _, tt := range []struct {
 		name string
 		err  error

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin/internal/request"
+	"github.com/walkin-go/walkin/store"
 )
 
 // isRenewable reports whether a response to a request is one that may carry a
@@ -29,10 +30,10 @@ func (is *issuer) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 	}
 	defer old.renewing.Store(false)
 	c, err := is.extend(r, v, now)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil // lost since the last look; the next one tells what that means
 	}
-	if errors.Is(err, ErrSessionEnded) {
+	if errors.Is(err, store.ErrSessionEnded) {
 		is.verifier.over(v.entry)
 		v.become(sessionEnded, "session_ended")
 		return nil
@@ -58,7 +59,7 @@ func (is *issuer) extend(r *http.Request, v *visit, now time.Time) (Claims, erro
 	c := is.dated(*v.claims.Load(), now)
 	s, err := is.health.lookup(r.Context(), c)
 	switch {
-	case errors.Is(err, ErrNotFound) && c.Provisional:
+	case errors.Is(err, store.ErrNotFound) && c.Provisional:
 		// No write yet, so there is no user to write to.
 		c, err = is.bounded(c, mintedAt(c)), nil
 	case err == nil:
@@ -89,9 +90,9 @@ func (is *issuer) touch(r *http.Request, v *visit, now time.Time) {
 	switch _, err := is.extend(r, v, now); {
 	case err == nil:
 		e.renewed.Store(now.UnixNano())
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		// Lost since the last look; the next one tells what that means.
-	case errors.Is(err, ErrSessionEnded):
+	case errors.Is(err, store.ErrSessionEnded):
 		is.verifier.over(e)
 		v.become(sessionEnded, "session_ended")
 	default:

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -20,16 +21,16 @@ import (
 // does, and what time it is there.
 type place struct {
 	*memstore.Store
-	info  walkin.Database
+	info  store.Database
 	ahead time.Duration // of its clock
 	asked int
 }
 
 func newPlace(id string) *place {
-	return &place{Store: memstore.New(), info: walkin.Database{ID: id, Birth: time.Now().Add(-time.Hour)}}
+	return &place{Store: memstore.New(), info: store.Database{ID: id, Birth: time.Now().Add(-time.Hour)}}
 }
 
-func (p *place) Database(ctx context.Context) (walkin.Database, error) {
+func (p *place) Database(ctx context.Context) (store.Database, error) {
 	p.asked++
 	ended, err := p.Store.Database(ctx)
 	db := p.info
@@ -113,7 +114,7 @@ func TestLostAnonymous(t *testing.T) {
 			}
 		}, true, 200, false},
 		{"a store that forgets", nil, func(_ *testing.T, p *place, _ *site, _ uuid.UUID) {
-			p.info = walkin.Database{Forgets: true}
+			p.info = store.Database{Forgets: true}
 		}, false, 401, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

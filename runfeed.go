@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // RunFeed reads the store's feed of changes once a second until ctx ends, and returns
@@ -25,9 +27,9 @@ import (
 //
 // A lost feed, for example after a restore of the database, is an event, Failed with
 // reason "feed"; all users are then looked up again. RunFeed needs a store that is a
-// [FeedStore]; those of this project are.
+// [store.FeedStore]; those of this project are.
 func (m *Middleware) RunFeed(ctx context.Context) error {
-	store, ok := ability[FeedStore](m.cfg.Store)
+	st, ok := ability[store.FeedStore](m.cfg.Store)
 	if !ok {
 		return fmt.Errorf("walkin: a store of type %T has no feed", m.cfg.Store.(bounded).inner)
 	}
@@ -39,10 +41,10 @@ func (m *Middleware) RunFeed(ctx context.Context) error {
 	defer tick.Stop()
 	ears := &ears{news: make(chan struct{}, 1)}
 	defer ears.close()
-	var reader Feed
+	var reader store.Feed
 	for {
 		begins := reader == nil
-		err := m.readFeed(ctx, store, &reader)
+		err := m.readFeed(ctx, st, &reader)
 		if err != nil && ctx.Err() == nil {
 			m.sometimes(ctx, Event{Outcome: Failed, Reason: "feed", Err: err})
 		}
@@ -78,7 +80,7 @@ func (e *ears) close() {
 
 // listen has the ears listen for a reader. What they hear is only a reason to read:
 // any client that can call a database's NOTIFY can send it.
-func (e *ears) listen(ctx context.Context, reader Feed, s *shared) {
+func (e *ears) listen(ctx context.Context, reader store.Feed, s *shared) {
 	alarm, ok := reader.(interface{ Wait(context.Context) error })
 	if !ok {
 		return
@@ -104,12 +106,12 @@ func (e *ears) listen(ctx context.Context, reader Feed, s *shared) {
 }
 
 // readFeed reads once, beginning where there is no reader.
-func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed) error {
+func (m *Middleware) readFeed(ctx context.Context, st store.FeedStore, reader *store.Feed) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	began := m.clock()
 	if *reader == nil {
-		opened, err := store.Feed(ctx)
+		opened, err := st.Feed(ctx)
 		if err != nil {
 			return err
 		}
@@ -118,7 +120,7 @@ func (m *Middleware) readFeed(ctx context.Context, store FeedStore, reader *Feed
 		*reader = opened
 	}
 	users, err := (*reader).Next(ctx)
-	if errors.Is(err, ErrFeedLost) {
+	if errors.Is(err, store.ErrFeedLost) {
 		m.feed.vouches.Store(0)
 		m.feed.changed(uuid.Nil)
 		m.watchers.changed(uuid.Nil)

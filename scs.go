@@ -27,7 +27,7 @@ import (
 // A store that needs to know whose data it keeps calls [FromContext]. It returns the
 // claims of the session that the data belongs to, also while walkin carries the data
 // over or deletes it. Such a store may have one or both of these methods, which do for
-// the data what they do in [Store] for the sessions:
+// the data what they do in [store.Store] for the sessions:
 //
 //	DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error
 //	DeleteSessions(ctx context.Context, userID, except uuid.UUID) error

@@ -97,7 +97,7 @@ func (d *sessionData) Commit(string, []byte, time.Time) error { return nil }
 func (d *sessionData) Delete(string) error                    { return nil }
 
 // The app's own store, with a context where it takes one: such a store has the same
-// time limit as any other, see Bounded. Errors of the codec are returned as they are.
+// time limit as any other, see boundedStore. Errors of the codec are returned as they are.
 
 func (d *sessionData) find(ctx context.Context, key string) ([]byte, bool, error) {
 	if s, ok := d.inner.(scs.CtxStore); ok {

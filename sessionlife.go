@@ -1,6 +1,10 @@
 package walkin
 
-import "time"
+import (
+	"time"
+
+	"github.com/walkin-go/walkin/store"
+)
 
 // mintedAt returns when an anonymous user was minted, which is when their session
 // began whatever the store knows of it: their ID tells. It is the zero time for a
@@ -13,7 +17,7 @@ func mintedAt(c Claims) time.Time {
 }
 
 // beganAt returns when a session that the store knows began.
-func beganAt(c Claims, s Session) time.Time {
+func beganAt(c Claims, s store.Session) time.Time {
 	if at := mintedAt(c); s.CreatedAt.IsZero() || !at.IsZero() && at.Before(s.CreatedAt) {
 		return at
 	}

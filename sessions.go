@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -61,10 +62,10 @@ func (s *identityChange) makeRoom(ctx context.Context) error {
 	if err != nil || tooMany <= 0 {
 		return err
 	}
-	expired := func(session Session) bool { return s.now.After(session.ExpiresAt.Add(leeway)) }
+	expired := func(session store.Session) bool { return s.now.After(session.ExpiresAt.Add(leeway)) }
 	young := max(untouchable, s.m.cfg.Sessions.RecentProof)
-	slices.SortFunc(sessions, func(a, b Session) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	rank := func(session Session) int {
+	slices.SortFunc(sessions, func(a, b store.Session) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	rank := func(session store.Session) int {
 		switch {
 		case expired(session):
 			return 0
@@ -73,7 +74,7 @@ func (s *identityChange) makeRoom(ctx context.Context) error {
 		}
 		return 2
 	}
-	var may, fresh []Session
+	var may, fresh []store.Session
 	for _, session := range sessions {
 		if expired(session) || s.now.Sub(session.CreatedAt) >= young {
 			may = append(may, session)
@@ -82,7 +83,7 @@ func (s *identityChange) makeRoom(ctx context.Context) error {
 		}
 	}
 	if len(fresh) >= newcomers(most) {
-		may = slices.DeleteFunc(may, func(session Session) bool { return rank(session) == 2 })
+		may = slices.DeleteFunc(may, func(session store.Session) bool { return rank(session) == 2 })
 	}
 	if len(may) < tooMany {
 		// Fails closed for the newcomer: the owner's browsers stay signed in.
@@ -90,7 +91,7 @@ func (s *identityChange) makeRoom(ctx context.Context) error {
 		return &Refusal{Status: http.StatusTooManyRequests, Reason: "session_limit", RetryAfter: wait,
 			Text: texts.Of("error.session_limit", "minutes", texts.Minutes(wait))}
 	}
-	slices.SortStableFunc(may, func(a, b Session) int {
+	slices.SortStableFunc(may, func(a, b store.Session) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.RenewedAt.Compare(b.RenewedAt))
 	})
 	for _, session := range may[:tooMany] {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -241,7 +242,7 @@ func TestManySessions(t *testing.T) {
 	id := h.userOf("ann")
 	for i := range 250 {
 		at := time.Now().Add(-time.Duration(2+i) * time.Hour)
-		err := h.store.CreateSession(t.Context(), walkin.Session{ID: uuid.New(), UserID: id, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(720 * time.Hour)})
+		err := h.store.CreateSession(t.Context(), store.Session{ID: uuid.New(), UserID: id, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(720 * time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -145,7 +145,7 @@ type NewUsers struct {
 	LimitOf func(*http.Request) limit.Limit
 
 	// IsBot reports whether a request comes from a bot, which gets no user yet. Nil
-	// is the function [IsBot].
+	// is [bot.Is].
 	IsBot func(*http.Request) bool
 
 	// IsAutomatic reports whether an unsafe request is sent by a page or an API
@@ -199,7 +199,7 @@ type Paths struct {
 }
 
 // Hooks are called inside the transaction of a change, with its context: an error or a
-// panic rolls the change back. A hook may run more than once, see Store.InTx. The
+// panic rolls the change back. A hook may run more than once, see store.Store.InTx. The
 // transaction ends after 10 seconds, and its context with it: the answer is then 503, as
 // when the database fails under a hook. Any other error is a 500, unless it is a
 // *[Refusal]. A nil hook is not called.

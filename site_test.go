@@ -15,6 +15,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -154,7 +155,7 @@ func (s *site) forget(provider string, subjects ...string) {
 		if err == nil {
 			err = s.store.DeleteIdentity(s.t.Context(), identity.UserID, provider, subject)
 		}
-		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			s.t.Fatal(err)
 		}
 	}

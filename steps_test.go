@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -117,7 +118,7 @@ func TestEveryStepFails(t *testing.T) {
 				t.Fatalf("got %q by %v, want a success that asks the store", want, steps)
 			}
 			for i, step := range steps {
-				for _, fault := range []error{errDown, walkin.ErrUnavailable} {
+				for _, fault := range []error{errDown, store.ErrUnavailable} {
 					s, c := start()
 					who, jar := body(t, c.Fetch("/")), fmt.Sprint(c.Cookies())
 					s.store.failStep(i+1, fault)
@@ -135,7 +136,7 @@ func TestEveryStepFails(t *testing.T) {
 					if after := body(t, c.Fetch("/")); after != who && !(call.ends && step == "LookupSession") {
 						t.Errorf("%s, step %d of %v: got %q, want %q", step, i+1, steps, after, who)
 					}
-					if _, err := s.store.Store.Identity(t.Context(), "test", "new"); !errors.Is(err, walkin.ErrNotFound) {
+					if _, err := s.store.Store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
 						t.Errorf("%s, step %d of %v: the identity: got %v, want ErrNotFound", step, i+1, steps, err)
 					}
 					if again := call.do(s, c); again[:3] != want[:3] {

@@ -17,13 +17,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
 // Errors of a store as it tells them apart, each around one of a driver's.
 var (
-	errOwn  = fmt.Errorf("%w: notes_user_id_fkey on table notes", walkin.ErrConstraint)
-	errGone = fmt.Errorf("%w: connection reset by peer", walkin.ErrUnavailable)
+	errOwn  = fmt.Errorf("%w: notes_user_id_fkey on table notes", store.ErrConstraint)
+	errGone = fmt.Errorf("%w: connection reset by peer", store.ErrUnavailable)
 )
 
 // manyErrors cannot be compared.
@@ -52,8 +53,8 @@ func TestStoreErrors(t *testing.T) {
 		{"a hook that forgot a table", "", errOwn, 500, "constraint"},
 		{"a hook's own error", "", errors.New("out of paper"), 500, "internal"},
 		{"a hook's own errors", "", manyErrors{"out of paper", "out of ink"}, 500, "internal"},
-		{"a hook that found nothing", "", walkin.ErrNotFound, 500, "internal"},
-		{"a hook that was too late", "", walkin.ErrSessionEnded, 500, "internal"},
+		{"a hook that found nothing", "", store.ErrNotFound, 500, "internal"},
+		{"a hook that was too late", "", store.ErrSessionEnded, 500, "internal"},
 		{"a hook that waits for ever", "", errHang, 503, "store_down"},
 		{"a hook that gave up waiting", "", context.DeadlineExceeded, 500, "internal"},
 		{"a hook that refuses", "", &walkin.Refusal{Status: http.StatusTeapot, Reason: "ban"}, 418, "ban"},
@@ -176,22 +177,27 @@ func TestStoreErrorsOfEachCall(t *testing.T) {
 }
 
 // TestHangingBegin holds that a transaction which never begins, or never ends, is
-// given up like any other call, and that a store can be bounded twice.
+// given up like any other call, and that the store
+// of another Middleware has the same limits.
 func TestHangingBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
-		store := walkin.Bounded(walkin.Bounded(s.store))
+		second, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: s.Store()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := second.Store()
 		for at, fault := range map[string]error{"InTx": errHang, "Identity": errHang, "LockUser": errHang} {
 			s.store.failAt(at, fault)
 			start := time.Now()
-			err := store.InTx(t.Context(), func(ctx context.Context) error {
-				if _, err := store.Identity(ctx, "test", "ann"); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+			err := st.InTx(t.Context(), func(ctx context.Context) error {
+				if _, err := st.Identity(ctx, "test", "ann"); err != nil && !errors.Is(err, store.ErrNotFound) {
 					return err
 				}
-				_, err := store.LockUser(ctx, uuid.New())
+				_, err := st.LockUser(ctx, uuid.New())
 				return err
 			})
-			if took := time.Since(start); !errors.Is(err, walkin.ErrUnavailable) || took != 3*time.Second {
+			if took := time.Since(start); !errors.Is(err, store.ErrUnavailable) || took != 3*time.Second {
 				t.Errorf("%s: got %v after %v, want ErrUnavailable after 3 s", at, err, took)
 			}
 		}

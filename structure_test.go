@@ -301,12 +301,14 @@ func TestNever(t *testing.T) {
 	for _, tt := range []struct{ what, dir, not string }{
 		{"a cache knows no visitor", "internal/tokencache", `^(net/|context$)`},
 		{"a keyring knows no request", "internal/token", `^(net/|context$)`},
-		{"a list of bots mints nothing", "internal/bot", `^(crypto|time$|context$|github.com/google/uuid)`},
+		{"a list of bots mints nothing", "bot", `^(crypto|time$|context$|github.com/google/uuid)`},
 		{"a response knows no token", "internal/response", `^(crypto|encoding|github.com)`},
+		{"a store knows no HTTP", "store", `^net/http`},
 		{"a store knows no HTTP", "store/memstore", `^net/http`},
 		{"a store knows no HTTP", "store/sqlstore", `^net/http`},
 		{"a store knows no HTTP", "store/pgxstore", `^net/http`},
 		{"a store knows no HTTP", "store/redisstore", `^net/http`},
+		{"a store needs no middleware", "store/memstore", `walkin-go/walkin$`},
 		{"pages import no credential", "pages", `walkin/credential`},
 	} {
 		files := importsOf(t, tt.dir)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // A successor says which session a change of identity opened, and which session or
@@ -47,7 +49,7 @@ func (s *identityChange) succeed(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		err := s.m.cfg.Store.PutTicket(ctx, Ticket{Key: successorKey(name), Data: data, ExpiresAt: s.now.Add(flowLifetime), UserID: s.claims.UserID})
+		err := s.m.cfg.Store.PutTicket(ctx, store.Ticket{Key: successorKey(name), Data: data, ExpiresAt: s.now.Add(flowLifetime), UserID: s.claims.UserID})
 		if err != nil {
 			return err
 		}
@@ -55,7 +57,7 @@ func (s *identityChange) succeed(ctx context.Context) error {
 	return nil
 }
 
-// successor returns what took the place of a session or a flow, or ErrNotFound.
+// successor returns what took the place of a session or a flow, or store.ErrNotFound.
 func (h *storeHealth) successor(ctx context.Context, bound string) (next successor, err error) {
 	ticket, err := h.cfg.Store.Ticket(ctx, successorKey(bound), time.Now())
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // SweepOptions say what [Middleware.Sweep] deletes. The zero value sweeps users who
@@ -42,9 +44,9 @@ type SweepOptions struct {
 // what expired. The error, which the event Swept has too, says how many stayed and
 // names some.
 //
-// It needs a store that is a [SweepStore]; those of this project are.
+// It needs a store that is a [store.SweepStore]; those of this project are.
 func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, err error) {
-	store, ok := ability[SweepStore](m.cfg.Store)
+	store, ok := ability[store.SweepStore](m.cfg.Store)
 	if !ok {
 		return 0, fmt.Errorf("walkin: a store of type %T cannot be swept", m.cfg.Store.(bounded).inner)
 	}
@@ -88,8 +90,8 @@ func (m *Middleware) Sweep(ctx context.Context, opts SweepOptions) (swept int, e
 
 // A sweeping deletes the users who were last seen before a time.
 type sweeping struct {
-	bounded Store // with time limits
-	store   SweepStore
+	bounded store.Store // with time limits
+	store   store.SweepStore
 	opts    SweepOptions
 	before  time.Time
 }
@@ -97,7 +99,7 @@ type sweeping struct {
 // all goes through the users. A batch that fails is halved, down to the user who cannot
 // go.
 func (s *sweeping) all(ctx context.Context) (swept int, err error) {
-	var last User
+	var last store.User
 	var stuck stuckUsers
 	for size := s.opts.Batch; ; {
 		n, users, err := s.batch(ctx, last, size)
@@ -121,7 +123,7 @@ func (s *sweeping) all(ctx context.Context) (swept int, err error) {
 }
 
 // batch takes one batch, and returns how many went and who was looked at.
-func (s *sweeping) batch(ctx context.Context, after User, size int) (swept int, users []User, err error) {
+func (s *sweeping) batch(ctx context.Context, after store.User, size int) (swept int, users []store.User, err error) {
 	err = s.bounded.InTx(ctx, func(ctx context.Context) (err error) {
 		swept = 0
 		if users, err = s.store.InactiveUsers(ctx, s.before, after, size); err != nil || len(users) == 0 {
@@ -176,7 +178,7 @@ func (s *stuckUsers) err() error {
 }
 
 // spare returns the users without those that keep names.
-func spare(ctx context.Context, keep func(context.Context, []uuid.UUID) ([]uuid.UUID, error), users []User) ([]User, error) {
+func spare(ctx context.Context, keep func(context.Context, []uuid.UUID) ([]uuid.UUID, error), users []store.User) ([]store.User, error) {
 	ids := make([]uuid.UUID, len(users))
 	for i, user := range users {
 		ids[i] = user.ID
@@ -189,7 +191,7 @@ func spare(ctx context.Context, keep func(context.Context, []uuid.UUID) ([]uuid.
 	for _, id := range kept {
 		spared[id] = true
 	}
-	var rest []User
+	var rest []store.User
 	for _, user := range users {
 		if !spared[user.ID] {
 			rest = append(rest, user)

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -615,10 +616,10 @@ func TestAccessToken(t *testing.T) {
 				t.Errorf("audience %q for %v: got %q and %v, want a token: %t", tt.audience, tt.ttl, access, err, tt.ok)
 			}
 		}
-		if access, err := ask(t, s, anonName, "x", "a", 0); !errors.Is(err, walkin.ErrNotFound) || access != "" {
+		if access, err := ask(t, s, anonName, "x", "a", 0); !errors.Is(err, store.ErrNotFound) || access != "" {
 			t.Errorf("nobody: got %q and %v, want ErrNotFound", access, err)
 		}
-		if _, err := s.AccessToken(t.Context(), "a", 0); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.AccessToken(t.Context(), "a", 0); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("outside of a request: got %v, want ErrNotFound", err)
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // A Proof is what a credential found out about a visitor: that they are the user whom
@@ -32,7 +34,7 @@ type Proof struct {
 	// New says that the identity is self-asserted, not proven: the visitor chose it
 	// just now and proved nothing about an existing one, as when they sign up with a
 	// name and a password. If the identity has an owner, even the visitor, the error is
-	// ErrIdentityTaken. Such accounts can be created by the million, so they count for
+	// store.ErrIdentityTaken. Such accounts can be created by the million, so they count for
 	// Config.NewUsers.Limit, and others do not.
 	Chosen bool
 
@@ -48,7 +50,7 @@ type Proof struct {
 	// changed in the meantime. It is called with the context of the change's
 	// transaction, with the users concerned locked and before anything else happens. An
 	// error refuses the change. If the change fails, by a hook's error too, what Redeem
-	// did is rolled back. It may run more than once, see Store.InTx.
+	// did is rolled back. It may run more than once, see store.Store.InTx.
 	//
 	// An error that wraps ErrRedeemed says that this was done a moment ago, by the
 	// first half of a double click. Then nothing changes. While the session that the
@@ -90,7 +92,7 @@ const (
 	// data, out of reach, until they are swept.
 	ConflictSignIn
 
-	// ConflictReject refuses with ErrIdentityTaken. A visitor without a write, who has
+	// ConflictReject refuses with store.ErrIdentityTaken. A visitor without a write, who has
 	// nothing to lose, is signed in all the same.
 	ConflictReject
 )
@@ -98,9 +100,9 @@ const (
 // A Change is a change of identity, as the hooks see it.
 type Change struct {
 	Outcome     Outcome
-	UserID      uuid.UUID // who the visitor is from now on
-	AnonymousID uuid.UUID // with Merged: the anonymous user who is about to be deleted
-	Identity    Identity  // what was proven; without the secret
+	UserID      uuid.UUID      // who the visitor is from now on
+	AnonymousID uuid.UUID      // with Merged: the anonymous user who is about to be deleted
+	Identity    store.Identity // what was proven; without the secret
 }
 
 // isValid reports whether provider and subject can name an identity.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/walkin-go/walkin/internal/token"
 	"github.com/walkin-go/walkin/internal/tokencache"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A verifier finds out whose request it is: whether a token is ours, and whether its
@@ -158,7 +159,7 @@ func (vr *verifier) askStore(r *http.Request, e *entry, now time.Time) authResul
 	case err == nil:
 		e.renewed.Store(s.RenewedAt.UnixNano())
 		return authResult{status: live, entry: e, nowStored: e.claims.Provisional}
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded):
 		return vr.unheard(r, e, seen, err)
 	case e.claims.Anonymous && isSafe(r):
 		// Fails open: a reader without an account is the user that their signed token

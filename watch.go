@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // Watch returns a channel that gets a value when the identity of a user may have
@@ -33,9 +35,9 @@ func (m *Middleware) IsAlive(ctx context.Context, c Claims) (bool, error) {
 	switch {
 	case err == nil:
 		return !now.After(s.ExpiresAt.Add(leeway)) && !m.verifier.outlived(s.CreatedAt, now) && s.Anonymous == c.Anonymous, nil
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		return c.Provisional, nil
-	case errors.Is(err, ErrSessionEnded), errors.Is(err, ErrBanned):
+	case errors.Is(err, store.ErrSessionEnded), errors.Is(err, ErrBanned):
 		return false, nil
 	}
 	return false, err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Config says who may see the screen. May is required.
@@ -56,7 +57,7 @@ var files embed.FS
 // A Screen is the handler. Make one with [New].
 type Screen struct {
 	wk    *walkin.Middleware
-	store walkin.Directory
+	store store.Directory
 	cfg   Config
 	page  *template.Template
 	mux   *http.ServeMux
@@ -66,7 +67,7 @@ type Screen struct {
 // recent is how old an operator's proof may be when they change something.
 const recent = 10 * time.Minute
 
-// New checks cfg and returns the screen. It needs a store that is a walkin.Directory.
+// New checks cfg and returns the screen. It needs a store that is a [store.Directory].
 func New(wk *walkin.Middleware, cfg Config) (*Screen, error) {
 	if wk == nil {
 		return nil, errors.New("admin: New was called without a Middleware")
@@ -78,7 +79,7 @@ func New(wk *walkin.Middleware, cfg Config) (*Screen, error) {
 	cfg.Path = strings.TrimSuffix(cfg.Path, "/")
 	switch {
 	case !ok:
-		return nil, errors.New("admin: the store of this Middleware is no walkin.Directory")
+		return nil, errors.New("admin: the store of this Middleware is no store.Directory")
 	case cfg.May == nil:
 		return nil, errors.New("admin: Config.May is nil; it says who may see the screen")
 	case !strings.HasPrefix(cfg.Path, "/") || strings.ContainsAny(cfg.Path, "?#{} ") || strings.Contains(cfg.Path, "//"):
@@ -181,12 +182,12 @@ func when(t time.Time) string {
 }
 
 // count writes a number with what it is worth.
-func count(c walkin.Count) string {
+func count(c store.Count) string {
 	text := thousands(c.N)
 	switch c.Accuracy {
-	case walkin.Approximate:
+	case store.Approximate:
 		return "about " + text
-	case walkin.AtLeast:
+	case store.AtLeast:
 		return text + " or more"
 	}
 	return text

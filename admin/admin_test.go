@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/admin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -202,7 +203,7 @@ func TestHostile(t *testing.T) {
 	o := newOffice(t)
 	const name = `=cmd|'/c calc'!A1"><script>alert(1)</script>`
 	_, id := o.member(name)
-	must(t, o.wk.Ban(t.Context(), id, walkin.Ban{Reason: `<img src=x onerror=alert(2)>`}))
+	must(t, o.wk.Ban(t.Context(), id, store.Ban{Reason: `<img src=x onerror=alert(2)>`}))
 	for _, path := range []string{"/admin/users", "/admin/users?q=" + url.QueryEscape(name), "/admin/users/" + id.String(), "/admin/users?q=" + url.QueryEscape(`"><script>`)} {
 		page := text(t, o.operator.Fetch(path))
 		for _, bad := range []string{"<script", "<img", "<i>apples"} {
@@ -240,9 +241,9 @@ func TestPages(t *testing.T) {
 	now := time.Now()
 	for i := range 130 {
 		at := now.Add(-time.Duration(i) * 3 * time.Hour)
-		id := walkin.FirstUserID(at)
+		id := store.FirstUserID(at)
 		id[6], id[15] = 0x70, 1
-		must(t, o.store.CreateUser(t.Context(), walkin.User{ID: id, Anonymous: true, CreatedAt: at, SeenAt: at}))
+		must(t, o.store.CreateUser(t.Context(), store.User{ID: id, Anonymous: true, CreatedAt: at, SeenAt: at}))
 	}
 	overview := text(t, o.operator.Fetch("/admin/"))
 	for _, part := range []string{"130", "<svg", "<table>", "email", "got an account", "no_such", "in this process"} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
@@ -50,7 +51,7 @@ func (c *Counters) read() (since time.Time, counts map[string]int64) {
 
 // An overview is the first page.
 type overview struct {
-	Anonymous, Permanent, Inactive walkin.Count
+	Anonymous, Permanent, Inactive store.Count
 	InactiveDays                   int
 	Days                           []bar
 	Providers                      []named
@@ -62,7 +63,7 @@ type overview struct {
 // A bar is one day of the chart. Heights are of 100.
 type bar struct {
 	Day           time.Time
-	New, Upgraded walkin.Count
+	New, Upgraded store.Count
 	X             int
 	NewHeight     int
 	UpHeight      int
@@ -81,8 +82,8 @@ func (s *Screen) overview(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	o := &overview{InactiveDays: 30}
 	var err error
-	if o.Anonymous, err = s.store.CountUsers(ctx, walkin.AnonymousUsers, false); err == nil {
-		o.Permanent, err = s.store.CountUsers(ctx, walkin.PermanentUsers, false)
+	if o.Anonymous, err = s.store.CountUsers(ctx, store.AnonymousUsers, false); err == nil {
+		o.Permanent, err = s.store.CountUsers(ctx, store.PermanentUsers, false)
 	}
 	if err == nil {
 		o.Inactive, err = s.store.CountInactive(ctx, time.Now().AddDate(0, 0, -o.InactiveDays), 10_000)
@@ -100,19 +101,19 @@ func (s *Screen) overview(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, "Overview", view{Overview: o})
 }
 
-func (o *overview) addDays(ctx context.Context, store walkin.Directory) error {
+func (o *overview) addDays(ctx context.Context, st store.Directory) error {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	days, err := store.DailyUsers(ctx, today.AddDate(0, 0, 1-shownDays), shownDays)
+	days, err := st.DailyUsers(ctx, today.AddDate(0, 0, 1-shownDays), shownDays)
 	if err != nil {
 		return err
 	}
 	most, providers := int64(1), make(map[string]int64)
 	for i, day := range days {
-		up := walkin.Count{Accuracy: walkin.Exact}
+		up := store.Count{Accuracy: store.Exact}
 		for provider, n := range day.First {
 			providers[provider] += n.N
 			up.N += n.N
-			if n.Accuracy != walkin.Exact {
+			if n.Accuracy != store.Exact {
 				up.Accuracy = n.Accuracy
 			}
 		}

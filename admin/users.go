@@ -12,25 +12,26 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A list is a page of users.
 type list struct {
 	Kind, Query, Seen string
-	Users             []walkin.ListedUser
+	Users             []store.ListedUser
 	Next, CSV         template.URL // queries of links, encoded
 	Now               time.Time
 }
 
 // query reads the filters of a list.
-func query(r *http.Request) (q walkin.UserQuery, l *list) {
+func query(r *http.Request) (q store.UserQuery, l *list) {
 	form := r.URL.Query()
 	l = &list{Kind: form.Get("kind"), Query: strings.TrimSpace(form.Get("q")), Seen: form.Get("seen"), Now: time.Now()}
 	switch l.Kind {
 	case "anonymous":
-		q.Kind = walkin.AnonymousUsers
+		q.Kind = store.AnonymousUsers
 	case "permanent":
-		q.Kind = walkin.PermanentUsers
+		q.Kind = store.PermanentUsers
 	default:
 		l.Kind = ""
 	}
@@ -124,7 +125,7 @@ func cell(text string) string {
 
 // A one is a user's page.
 type one struct {
-	walkin.Export
+	store.Export
 	Banned      bool
 	Events      []Event
 	Impersonate bool
@@ -139,7 +140,7 @@ func (s *Screen) user(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := s.wk.Export(r.Context(), id)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		err = noUser()
 	}
 	o := &one{Export: e, Impersonate: s.cfg.Impersonate, Now: time.Now()}
@@ -164,7 +165,7 @@ func (s *Screen) export(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := s.wk.Export(r.Context(), id)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		err = noUser()
 	}
 	text, marshal := json.MarshalIndent(e, "", "  ")
@@ -202,7 +203,7 @@ func (s *Screen) act(w http.ResponseWriter, r *http.Request) {
 	case action == "sign-out":
 		err = s.wk.SignOutEverywhere(r.Context(), id)
 	case action == "ban":
-		ban := walkin.Ban{Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+		ban := store.Ban{Reason: strings.TrimSpace(r.PostFormValue("reason"))}
 		if until := r.PostFormValue("until"); until != "" {
 			if ban.Until, err = time.Parse(time.DateOnly, until); err != nil {
 				err = &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "ban_until", Message: "The end of a ban is a day like 2026-03-29."}
@@ -220,7 +221,7 @@ func (s *Screen) act(w http.ResponseWriter, r *http.Request) {
 	default:
 		err = &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_such_action"}
 	}
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		err = noUser()
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -72,8 +73,8 @@ var keys = sync.OnceValue(func() map[string]key {
 // takes to answer is not measured here.
 type quick struct{ *memstore.Store }
 
-func (quick) LookupSession(context.Context, uuid.UUID, uuid.UUID) (walkin.Session, error) {
-	return walkin.Session{}, walkin.ErrNotFound
+func (quick) LookupSession(context.Context, uuid.UUID, uuid.UUID) (store.Session, error) {
+	return store.Session{}, store.ErrNotFound
 }
 
 func newWalkin(tb testing.TB, alg string, change ...func(*walkin.Config)) *walkin.Middleware {

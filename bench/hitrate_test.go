@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -18,9 +19,9 @@ type counting struct {
 	n *atomic.Int64
 }
 
-func (c counting) LookupSession(context.Context, uuid.UUID, uuid.UUID) (walkin.Session, error) {
+func (c counting) LookupSession(context.Context, uuid.UUID, uuid.UUID) (store.Session, error) {
 	c.n.Add(1)
-	return walkin.Session{}, walkin.ErrNotFound
+	return store.Session{}, store.ErrNotFound
 }
 
 // A returning visitor keeps a hit rate over 90 % while a hundred genuine

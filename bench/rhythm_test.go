@@ -24,6 +24,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -108,7 +109,7 @@ func serveCookies(h http.Handler, tokens []string, line func(name, value string)
 
 // A base is a real database.
 type base struct {
-	store walkin.Store
+	store store.Store
 	scs   scs.Store
 }
 
@@ -154,7 +155,7 @@ func exec(tb testing.TB, db *sql.DB, statements ...string) {
 	}
 }
 
-func migrated(tb testing.TB, dialect sqlstore.Dialect, db *sql.DB) walkin.Store {
+func migrated(tb testing.TB, dialect sqlstore.Dialect, db *sql.DB) store.Store {
 	tb.Helper()
 	s, err := sqlstore.New(sqlstore.Config{Dialect: dialect, DB: db})
 	if err == nil {
@@ -191,7 +192,7 @@ func siteOn(on base, recheck time.Duration) func(*testing.B) (http.Handler, func
 		return h, func(n int) []string {
 			tokens := make([]string, n)
 			for i := range tokens {
-				tokens[i] = store(b, h, newToken(b, m))
+				tokens[i] = storeUser(b, h, newToken(b, m))
 			}
 			for range 3 { // known, looked up, and vouched for
 				for _, token := range tokens {
@@ -206,9 +207,9 @@ func siteOn(on base, recheck time.Duration) func(*testing.B) (http.Handler, func
 	}
 }
 
-// store lets a visitor write for the first time, and returns the token that they have
+// storeUser lets a visitor write for the first time, and returns the token that they have
 // from then on.
-func store(tb testing.TB, h http.Handler, token string) string {
+func storeUser(tb testing.TB, h http.Handler, token string) string {
 	tb.Helper()
 	w, r := newSink(), httptest.NewRequest(http.MethodPost, "https://app.example/", nil)
 	r.Header = http.Header{"Cookie": {cookieName + "=" + token}, "Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"},
@@ -364,7 +365,7 @@ func BenchmarkFirstWrite(b *testing.B) {
 			hand := time.Since(start)
 			start = time.Now()
 			for _, token := range fresh {
-				store(b, h, token)
+				storeUser(b, h, token)
 			}
 			ratios = append(ratios, float64(time.Since(start))/float64(hand))
 		}

@@ -67,6 +67,7 @@ import (
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -87,7 +88,7 @@ type Config struct {
 type Gate struct {
 	cfg     Config
 	wk      *walkin.Middleware
-	store   walkin.Store
+	store   store.Store
 	limiter limit.Limiter
 	keys    [][]byte    // the first signs, all verify
 	pass    http.Cookie // without its value
@@ -145,7 +146,7 @@ func (g *Gate) Passed(r *http.Request) (bool, error) {
 		return false, nil
 	}
 	switch _, err := g.store.TakeTicket(r.Context(), passKey(values[0].Value), time.Now()); {
-	case errors.Is(err, walkin.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		return false, nil
 	case err != nil:
 		return false, err
@@ -350,7 +351,7 @@ func (g *Gate) solved(w http.ResponseWriter, r *http.Request) int {
 		return http.StatusForbidden
 	}
 	pass := rand.Text()
-	ticket := walkin.Ticket{Key: passKey(pass), ExpiresAt: time.Now().Add(passFor)}
+	ticket := store.Ticket{Key: passKey(pass), ExpiresAt: time.Now().Add(passFor)}
 	if err := g.store.PutTicket(ctx, ticket); err != nil {
 		g.failed(r, err)
 		return statusOf(err)

@@ -30,6 +30,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/challenge"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -69,7 +70,7 @@ type site struct {
 	told []string
 }
 
-func newSite(t *testing.T, store walkin.Store, change func(*walkin.Config, *challenge.Config)) *site {
+func newSite(t *testing.T, store store.Store, change func(*walkin.Config, *challenge.Config)) *site {
 	t.Helper()
 	s := &site{t: t}
 	cfg := walkin.Config{

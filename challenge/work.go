@@ -16,8 +16,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A challenge is base64url of its expiry, its difficulty and 16 random bytes, and
@@ -96,7 +96,7 @@ func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, soluti
 		return false, nil
 	}
 	// Only the exact text was signed, so of one challenge there is one key.
-	added, err := g.store.AddTicket(ctx, walkin.Ticket{Key: "challenge:work:" + text, ExpiresAt: expires}, now)
+	added, err := g.store.AddTicket(ctx, store.Ticket{Key: "challenge:work:" + text, ExpiresAt: expires}, now)
 	if err != nil {
 		return false, fmt.Errorf("walkin: challenge: %w", err)
 	}

@@ -38,6 +38,7 @@ import (
 	"github.com/walkin-go/walkin/pages"
 	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/resume"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -84,12 +85,12 @@ func build(ctx context.Context, db *sql.DB, cfg config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db})
+	users, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db})
 	if err != nil {
 		return nil, err
 	}
 	s := &site{notes: &notes{db}}
-	if err := store.Migrate(ctx); err != nil {
+	if err := users.Migrate(ctx); err != nil {
 		return nil, err
 	}
 	if _, err := db.ExecContext(ctx, schema); err != nil {
@@ -106,8 +107,8 @@ func build(ctx context.Context, db *sql.DB, cfg config) (*site, error) {
 
 	// Whoever has proven this address sees /admin/, and Margin as its users do.
 	isOperator := func(ctx context.Context, id uuid.UUID) (bool, error) {
-		identity, err := store.Identity(ctx, "email", strings.ToLower(cfg.admin))
-		if errors.Is(err, walkin.ErrNotFound) {
+		identity, err := users.Identity(ctx, "email", strings.ToLower(cfg.admin))
+		if errors.Is(err, store.ErrNotFound) {
 			return false, nil // also without an address
 		}
 		return err == nil && identity.UserID == id, err
@@ -117,7 +118,7 @@ func build(ctx context.Context, db *sql.DB, cfg config) (*site, error) {
 	// One middleware, and every visitor has a user ID. It is the same after a sign-up.
 	wk, err := walkin.New(walkin.Config{
 		Keys:    keys,
-		Store:   store,
+		Store:   users,
 		Cookies: walkin.Cookies{Insecure: base.Scheme == "http"}, // on localhost
 		Paths: walkin.Paths{
 			Upgrade: "/upgrade", SignIn: "/signin", SignOut: "/signout",

@@ -26,6 +26,7 @@ import (
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/pages"
 	"github.com/walkin-go/walkin/resume"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -218,13 +219,13 @@ const hostile = `"><script src="/x"></script><img src=x onerror=alert(1)>' {{.}}
 func (p *plain) addHostile() {
 	p.t.Helper()
 	now := time.Now()
-	user := walkin.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: now, SeenAt: now}
+	user := store.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: now, SeenAt: now}
 	err := p.store.CreateUser(p.t.Context(), user)
 	if err == nil {
-		err = p.store.CreateIdentity(p.t.Context(), walkin.Identity{Provider: hostile, Subject: hostile, UserID: user.ID, CreatedAt: now})
+		err = p.store.CreateIdentity(p.t.Context(), store.Identity{Provider: hostile, Subject: hostile, UserID: user.ID, CreatedAt: now})
 	}
 	if err == nil {
-		err = p.wk.Ban(p.t.Context(), user.ID, walkin.Ban{Reason: hostile})
+		err = p.wk.Ban(p.t.Context(), user.ID, store.Ban{Reason: hostile})
 	}
 	if err != nil {
 		p.t.Fatal(err)

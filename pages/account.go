@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -21,7 +22,7 @@ type method struct {
 	Detail            string // what it is
 	Added, Used       string // dates
 	HasPassword       bool
-	identity          walkin.Identity
+	identity          store.Identity
 }
 
 // methods returns how a user can sign in, oldest first.
@@ -186,7 +187,7 @@ func (p *Pages) setPassword(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	provider := p.cfg.Password.Provider()
-	i := slices.IndexFunc(identities, func(identity walkin.Identity) bool { return identity.Provider == provider })
+	i := slices.IndexFunc(identities, func(identity store.Identity) bool { return identity.Provider == provider })
 	if i < 0 {
 		return &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_identity", Text: textNotFound}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -72,7 +73,7 @@ func (p *Pages) changeEmail(w http.ResponseWriter, r *http.Request) (string, err
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(identities, func(identity walkin.Identity) bool { return identity.Provider == emailProvider })
+	i := slices.IndexFunc(identities, func(identity store.Identity) bool { return identity.Provider == emailProvider })
 	if outcome == walkin.Linked && i >= 0 {
 		if err := p.replaceEmail(r, identities[i], proof.Subject); err != nil {
 			return "", err
@@ -83,26 +84,26 @@ func (p *Pages) changeEmail(w http.ResponseWriter, r *http.Request) (string, err
 
 // replaceEmail removes an address for which another has just been linked. Its password
 // goes on, and a ticket remembers what an undo needs.
-func (p *Pages) replaceEmail(r *http.Request, old walkin.Identity, address string) error {
-	store, token := p.wk.Store(), rand.Text()
-	err := store.InTx(r.Context(), func(ctx context.Context) error {
-		if _, err := store.LockUser(ctx, old.UserID); err != nil { // the lock
+func (p *Pages) replaceEmail(r *http.Request, old store.Identity, address string) error {
+	st, token := p.wk.Store(), rand.Text()
+	err := st.InTx(r.Context(), func(ctx context.Context) error {
+		if _, err := st.LockUser(ctx, old.UserID); err != nil { // the lock
 			return err
 		}
-		added, err := store.Identity(ctx, emailProvider, address)
+		added, err := st.Identity(ctx, emailProvider, address)
 		if err != nil {
 			return err
 		}
 		if added.UserID != old.UserID {
-			return walkin.ErrIdentityTaken
+			return store.ErrIdentityTaken
 		}
 		undo := change{User: old.UserID, Address: old.Subject, Secret: old.Secret, At: added.CreatedAt}
 		if len(added.Secret) == 0 && len(old.Secret) > 0 {
-			if err := store.SetSecret(ctx, emailProvider, address, old.Secret); err != nil {
+			if err := st.SetSecret(ctx, emailProvider, address, old.Secret); err != nil {
 				return err
 			}
 		}
-		if err := store.DeleteIdentity(ctx, old.UserID, emailProvider, old.Subject); err != nil {
+		if err := st.DeleteIdentity(ctx, old.UserID, emailProvider, old.Subject); err != nil {
 			return err
 		}
 		data, err := json.Marshal(undo)
@@ -110,10 +111,10 @@ func (p *Pages) replaceEmail(r *http.Request, old walkin.Identity, address strin
 			return err
 		}
 		until := time.Now().Add(undoFor)
-		if err := store.PutTicket(ctx, walkin.Ticket{Key: undoKey(token), Data: data, ExpiresAt: until, UserID: old.UserID}); err != nil {
+		if err := st.PutTicket(ctx, store.Ticket{Key: undoKey(token), Data: data, ExpiresAt: until, UserID: old.UserID}); err != nil {
 			return err
 		}
-		return store.PutTicket(ctx, walkin.Ticket{Key: reservedKey(old.Subject), Data: old.UserID[:], ExpiresAt: until, UserID: old.UserID})
+		return st.PutTicket(ctx, store.Ticket{Key: reservedKey(old.Subject), Data: old.UserID[:], ExpiresAt: until, UserID: old.UserID})
 	})
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (p *Pages) replaceEmail(r *http.Request, old walkin.Identity, address strin
 	if err := p.wk.EndOtherSessions(r.Context(), c.UserID, c.SessionID); err != nil {
 		return err
 	}
-	p.notify(r, []walkin.Identity{old}, notice{subject: "mail.email_subject", text: "mail.email", after: "mail.email_undo",
+	p.notify(r, []store.Identity{old}, notice{subject: "mail.email_subject", text: "mail.email", after: "mail.email_undo",
 		link: withQuery(p.cfg.URL+p.cfg.Path+"undo", "token", token), linkName: "mail.email_undo_name"})
 	return nil
 }
@@ -135,7 +136,7 @@ func (p *Pages) reserved(next http.Handler) http.Handler {
 			c, _ := walkin.FromContext(r.Context())
 			ticket, err := p.wk.Store().Ticket(r.Context(), reservedKey(address), time.Now())
 			switch {
-			case errors.Is(err, walkin.ErrNotFound), err == nil && !c.Anonymous && bytes.Equal(ticket.Data, c.UserID[:]):
+			case errors.Is(err, store.ErrNotFound), err == nil && !c.Anonymous && bytes.Equal(ticket.Data, c.UserID[:]):
 			case err != nil:
 				p.wk.Refuse(w, r, err) // fails closed: it may be reserved
 				return
@@ -156,7 +157,7 @@ func undoOver() *walkin.Refusal {
 func (p *Pages) undoPage(w http.ResponseWriter, r *http.Request) error {
 	token := r.URL.Query().Get("token")
 	ticket, err := p.wk.Store().Ticket(r.Context(), undoKey(token), time.Now())
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return undoOver()
 	}
 	var undo change
@@ -176,10 +177,10 @@ func (p *Pages) undo(w http.ResponseWriter, r *http.Request) error {
 	if err := p.wk.CheckOrigin(r); err != nil {
 		return err
 	}
-	store := p.wk.Store()
+	st := p.wk.Store()
 	var undo change
-	err := store.InTx(r.Context(), func(ctx context.Context) error {
-		ticket, err := store.TakeTicket(ctx, undoKey(r.PostFormValue("token")), time.Now())
+	err := st.InTx(r.Context(), func(ctx context.Context) error {
+		ticket, err := st.TakeTicket(ctx, undoKey(r.PostFormValue("token")), time.Now())
 		if err != nil {
 			return err
 		}
@@ -187,26 +188,26 @@ func (p *Pages) undo(w http.ResponseWriter, r *http.Request) error {
 		if err := json.Unmarshal(ticket.Data, &undo); err != nil {
 			return err
 		}
-		if _, err := store.LockUser(ctx, undo.User); err != nil { // the lock; the account may be gone
+		if _, err := st.LockUser(ctx, undo.User); err != nil { // the lock; the account may be gone
 			return err
 		}
-		identities, err := store.Identities(ctx, undo.User)
+		identities, err := st.Identities(ctx, undo.User)
 		if err != nil {
 			return err
 		}
 		for _, identity := range identities {
 			if !identity.CreatedAt.Before(undo.At) {
-				if err := store.DeleteIdentity(ctx, undo.User, identity.Provider, identity.Subject); err != nil {
+				if err := st.DeleteIdentity(ctx, undo.User, identity.Provider, identity.Subject); err != nil {
 					return err
 				}
 			}
 		}
-		if _, err := store.TakeTicket(ctx, reservedKey(undo.Address), time.Now()); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := st.TakeTicket(ctx, reservedKey(undo.Address), time.Now()); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		return store.CreateIdentity(ctx, walkin.Identity{Provider: emailProvider, Subject: undo.Address, UserID: undo.User, Secret: undo.Secret, CreatedAt: time.Now()})
+		return st.CreateIdentity(ctx, store.Identity{Provider: emailProvider, Subject: undo.Address, UserID: undo.User, Secret: undo.Secret, CreatedAt: time.Now()})
 	})
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return undoOver()
 	}
 	if err != nil {

@@ -7,12 +7,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // An export is all that is stored about a user, as they download it. It has no secrets,
 // such as the hash of a password: they are of use to a thief alone.
 type export struct {
-	walkin.Export
+	store.Export
 	Devices map[uuid.UUID]string `json:"devices,omitempty"` // by their sessions
 }
 

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/mail"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -24,7 +24,7 @@ const mailTime = 10 * time.Second
 
 // notify writes to all e-mail addresses among identities. A mail that fails is reported
 // and holds nothing up: the change is done.
-func (p *Pages) notify(r *http.Request, identities []walkin.Identity, n notice) {
+func (p *Pages) notify(r *http.Request, identities []store.Identity, n notice) {
 	if p.cfg.Mail == nil {
 		return
 	}

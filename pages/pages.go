@@ -46,6 +46,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Password is package credential/password.
@@ -76,7 +77,7 @@ type Passkeys interface {
 	Rename(w http.ResponseWriter, r *http.Request, id, name string) error
 
 	// Describe reads what an identity of this package says about its key.
-	Describe(identity walkin.Identity) (name string, usedAt time.Time, synced bool)
+	Describe(identity store.Identity) (name string, usedAt time.Time, synced bool)
 }
 
 // Providers is package credential/oidc.

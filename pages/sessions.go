@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A session is one browser in which a user is signed in.
@@ -28,8 +29,8 @@ func (p *Pages) sessions(r *http.Request, c walkin.Claims) ([]session, error) {
 		return nil, err
 	}
 	now := time.Now()
-	stored = slices.DeleteFunc(stored, func(s walkin.Session) bool { return !s.ExpiresAt.After(now) })
-	slices.SortFunc(stored, func(a, b walkin.Session) int {
+	stored = slices.DeleteFunc(stored, func(s store.Session) bool { return !s.ExpiresAt.After(now) })
+	slices.SortFunc(stored, func(a, b store.Session) int {
 		switch c.SessionID {
 		case a.ID:
 			return -1
@@ -116,7 +117,7 @@ func (p *Pages) keepDevice(r *http.Request, user, id uuid.UUID) {
 	}
 	data, err := json.Marshal(kind)
 	if err == nil {
-		err = p.wk.Store().PutTicket(r.Context(), walkin.Ticket{Key: deviceKey(id), Data: data, ExpiresAt: time.Now().Add(deviceFor), UserID: user})
+		err = p.wk.Store().PutTicket(r.Context(), store.Ticket{Key: deviceKey(id), Data: data, ExpiresAt: time.Now().Add(deviceFor), UserID: user})
 	}
 	if err != nil {
 		p.wk.Report(r.Context(), "device", err) // the list says "another browser"

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // seen are the changes of identity of one request.
@@ -47,7 +48,7 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request, next http.Handler)
 		return
 	}
 	before, _ := walkin.FromContext(r.Context())
-	var identities []walkin.Identity
+	var identities []store.Identity
 	if !before.Anonymous && before.UserID != uuid.Nil {
 		var err error
 		if identities, err = p.wk.Identities(r.Context(), before.UserID); err != nil {

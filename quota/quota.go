@@ -35,6 +35,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // By says what is counted: users, networks, or both.
@@ -87,7 +88,7 @@ type Config struct {
 type Quota struct {
 	cfg   Config
 	wk    *walkin.Middleware
-	store walkin.Store
+	store store.Store
 }
 
 // A Left is what a visitor has left.
@@ -236,19 +237,19 @@ func (errSpent) Error() string { return "walkin: quota: none left" }
 
 // take takes one in the transaction of ctx, which holds the ticket until its end.
 func (q *Quota) take(ctx context.Context, c count, now time.Time) (remaining int, until time.Time, err error) {
-	store := q.store
-	ticket, err := store.TryTicket(ctx, c.key, now)
-	if errors.Is(err, walkin.ErrNotFound) {
+	st := q.store
+	ticket, err := st.TryTicket(ctx, c.key, now)
+	if errors.Is(err, store.ErrNotFound) {
 		// There is none yet, or all of its tries are gone.
-		ticket = walkin.Ticket{Key: c.key, Tries: budget - 1, ExpiresAt: now.Add(q.cfg.Within), UserID: c.user}
+		ticket = store.Ticket{Key: c.key, Tries: budget - 1, ExpiresAt: now.Add(q.cfg.Within), UserID: c.user}
 		var added bool
-		if added, err = store.AddTicket(ctx, ticket, now); err == nil && !added {
+		if added, err = st.AddTicket(ctx, ticket, now); err == nil && !added {
 			// Unless another request has just added it.
-			ticket, err = store.TryTicket(ctx, c.key, now)
+			ticket, err = st.TryTicket(ctx, c.key, now)
 		}
 	}
-	if errors.Is(err, walkin.ErrNotFound) {
-		if ticket, err = store.Ticket(ctx, c.key, now); err == nil {
+	if errors.Is(err, store.ErrNotFound) {
+		if ticket, err = st.Ticket(ctx, c.key, now); err == nil {
 			err = errSpent{ticket.ExpiresAt}
 		}
 	}
@@ -261,7 +262,7 @@ func (q *Quota) take(ctx context.Context, c count, now time.Time) (remaining int
 	return c.left(ticket), ticket.ExpiresAt, nil
 }
 
-func (c count) left(t walkin.Ticket) int { return max(c.limit-(budget-t.Tries), 0) }
+func (c count) left(t store.Ticket) int { return max(c.limit-(budget-t.Tries), 0) }
 
 // Remaining returns what the visitor has left, and takes nothing: for the page that
 // shows it. A request without a user has what a new visitor from its network would
@@ -276,7 +277,7 @@ func (q *Quota) Remaining(r *http.Request) (Left, error) {
 	for _, count := range counts {
 		ticket, err := q.store.Ticket(r.Context(), count.key, time.Now())
 		switch {
-		case errors.Is(err, walkin.ErrNotFound):
+		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
 			return Left{}, err
 		case count.left(ticket) < left.Count:

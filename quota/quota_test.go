@@ -18,6 +18,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/quota"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -42,16 +43,16 @@ type failing struct {
 
 var errDown = errors.New("the store is down")
 
-func (f *failing) TryTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (f *failing) TryTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if f.down.Load() {
-		return walkin.Ticket{}, errDown
+		return store.Ticket{}, errDown
 	}
 	return f.Store.TryTicket(ctx, key, now)
 }
 
-func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if f.down.Load() {
-		return walkin.Ticket{}, errDown
+		return store.Ticket{}, errDown
 	}
 	return f.Store.Ticket(ctx, key, now)
 }

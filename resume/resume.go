@@ -60,6 +60,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -91,14 +92,14 @@ type Pending struct {
 type Keeper struct {
 	cfg   Config
 	wk    *walkin.Middleware
-	store walkin.Store
+	store store.Store
 	own   http.Cookie // without its value
 	guard http.Handler
 }
 
 const (
 	maxBody   = 120 << 10 // bytes
-	maxTicket = 128 << 10 // bytes, see walkin.Ticket
+	maxTicket = 128 << 10 // bytes, see store.Ticket
 	keepFor   = 15 * time.Minute
 
 	// marker is the query parameter of a yes.
@@ -167,7 +168,7 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 			case walkin.CheckActor(r.Context()) != nil: // the guard refuses what is not safe
 			case r.Method != http.MethodPost:
 			case r.URL.Query().Has(marker) && ok && c.Anonymous: // not signed up yet; what is kept stays so
-				if _, _, err := k.find(r); errors.Is(err, walkin.ErrNotFound) {
+				if _, _, err := k.find(r); errors.Is(err, store.ErrNotFound) {
 					k.wk.Refuse(w, r, gone())
 					return
 				}
@@ -211,7 +212,7 @@ func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, c walkin.Claims) {
 		return
 	}
 	if err == nil {
-		err = k.store.PutTicket(r.Context(), walkin.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor), UserID: c.UserID})
+		err = k.store.PutTicket(r.Context(), store.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor), UserID: c.UserID})
 	}
 	if err != nil {
 		k.wk.Report(r.Context(), "not_kept", err)
@@ -340,20 +341,20 @@ func (k *Keeper) resume(w http.ResponseWriter, r *http.Request, guarded http.Han
 	ctx := r.Context()
 	user, form, err := k.find(r)
 	if err == nil && spelt(form.Target) != spelt(target(r)) {
-		err = walkin.ErrNotFound // the form of another page
+		err = store.ErrNotFound // the form of another page
 	}
 	if err == nil {
 		// The request that takes it lets it through: the second click finds nothing. A
 		// form that took its place in this moment is not the one that was asked about.
-		var ticket walkin.Ticket
+		var ticket store.Ticket
 		if ticket, err = k.store.TakeTicket(ctx, key(user), time.Now()); err == nil {
 			if taken, decodeErr := decode(ticket.Data); decodeErr != nil || !bytes.Equal(taken.Secret, form.Secret) {
-				err = walkin.ErrNotFound
+				err = store.ErrNotFound
 			}
 		}
 	}
 	switch {
-	case errors.Is(err, walkin.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		m.Refuse(w, r, gone()) // the cookie stays: there may be a form of another page
 		return
 	case err != nil:
@@ -395,7 +396,7 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	pending, err := k.pending(r)
 	switch c, ok := walkin.FromContext(r.Context()); {
-	case errors.Is(err, walkin.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		m.Refuse(w, r, gone())
 	case err != nil:
 		m.Refuse(w, r, err)
@@ -428,12 +429,12 @@ func (k *Keeper) goOn(w http.ResponseWriter, r *http.Request) {
 func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
 	values := r.CookiesNamed(k.own.Name)
 	if len(values) != 1 { // none, or more than a browser has
-		return uuid.Nil, kept{}, walkin.ErrNotFound
+		return uuid.Nil, kept{}, store.ErrNotFound
 	}
 	id, secret, _ := strings.Cut(values[0].Value, ".")
 	user, err := uuid.Parse(id)
 	if err != nil || len(secret) != len(rand.Text()) {
-		return uuid.Nil, kept{}, walkin.ErrNotFound
+		return uuid.Nil, kept{}, store.ErrNotFound
 	}
 	ticket, err := k.store.Ticket(r.Context(), key(user), time.Now())
 	if err != nil {
@@ -441,11 +442,11 @@ func (k *Keeper) find(r *http.Request) (uuid.UUID, kept, error) {
 	}
 	form, err := decode(ticket.Data)
 	if err != nil || subtle.ConstantTimeCompare(form.Secret, hash(secret)) != 1 {
-		return uuid.Nil, kept{}, walkin.ErrNotFound
+		return uuid.Nil, kept{}, store.ErrNotFound
 	}
 	same, err := k.wk.CameFrom(r, form.Session)
 	if err == nil && !same {
-		err = walkin.ErrNotFound
+		err = store.ErrNotFound
 	}
 	return user, form, err
 }

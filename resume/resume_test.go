@@ -20,6 +20,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/resume"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -44,16 +45,16 @@ type failing struct {
 
 var errDown = errors.New("the store is down")
 
-func (f *failing) PutTicket(ctx context.Context, t walkin.Ticket) error {
+func (f *failing) PutTicket(ctx context.Context, t store.Ticket) error {
 	if f.down {
 		return errDown
 	}
 	return f.Store.PutTicket(ctx, t)
 }
 
-func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if f.down {
-		return walkin.Ticket{}, errDown
+		return store.Ticket{}, errDown
 	}
 	return f.Store.Ticket(ctx, key, now)
 }

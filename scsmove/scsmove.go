@@ -36,6 +36,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Config says what is moved.
@@ -187,10 +188,10 @@ func (m *Move) load(r *http.Request) (*http.Request, error) {
 // down makes an error of the old store or of AccountName a 503: it fails closed, since
 // a page without the session would look like a sign-out, and a retry brings it back.
 func down(err error) error {
-	if err == nil || errors.Is(err, walkin.ErrUnavailable) {
+	if err == nil || errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
-	return fmt.Errorf("scsmove: %w: %w", walkin.ErrUnavailable, err)
+	return fmt.Errorf("scsmove: %w: %w", store.ErrUnavailable, err)
 }
 
 // user returns the ID of the account that the old session is signed in to, or "".

@@ -17,6 +17,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/connectwalkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -31,15 +32,15 @@ const (
 	anything = unary + stream + upload + talk
 )
 
-// A store that can be down.
-type store struct {
+// A testStore can be down.
+type testStore struct {
 	*memstore.Store
 	down atomic.Bool
 }
 
-func (s *store) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *testStore) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	if s.down.Load() {
-		return walkin.Session{}, errors.New("the store is down")
+		return store.Session{}, errors.New("the store is down")
 	}
 	return s.Store.LookupSession(ctx, user, session)
 }
@@ -47,7 +48,7 @@ func (s *store) LookupSession(ctx context.Context, user, session uuid.UUID) (wal
 // A world is a site with a service in it, on a server.
 type world struct {
 	t      *testing.T
-	store  *store
+	store  *testStore
 	server *httptest.Server
 	site   http.Handler
 	ran    atomic.Int32
@@ -57,7 +58,7 @@ type world struct {
 
 func newWorld(t *testing.T, level connectwalkin.Level, change ...func(*walkin.Config)) *world {
 	t.Helper()
-	w := &world{t: t, store: &store{Store: memstore.New()}}
+	w := &world{t: t, store: &testStore{Store: memstore.New()}}
 	cfg := walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store,
 		OnRefuse: connectwalkin.OnRefuse(nil), NewUsers: walkin.NewUsers{

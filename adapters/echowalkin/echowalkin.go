@@ -28,6 +28,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/internal/bridge"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Handler is walkin's Handler for echo. Use it before all other middleware. The
@@ -195,5 +196,5 @@ func isRefusal(err error) bool {
 		return false
 	}
 	_, ok := errors.AsType[*walkin.Refusal](err)
-	return ok || errors.Is(err, walkin.ErrIdentityTaken)
+	return ok || errors.Is(err, store.ErrIdentityTaken)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/grpcwalkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -36,17 +37,17 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// A store that can be down, and counts look-ups.
-type store struct {
+// A testStore that can be down, and counts look-ups.
+type testStore struct {
 	*memstore.Store
 	down  atomic.Bool
 	looks atomic.Int32
 }
 
-func (s *store) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *testStore) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	s.looks.Add(1)
 	if s.down.Load() {
-		return walkin.Session{}, errors.New("the store is down")
+		return store.Session{}, errors.New("the store is down")
 	}
 	return s.Store.LookupSession(ctx, user, session)
 }
@@ -78,7 +79,7 @@ func (s service) Watch(_ *health.HealthCheckRequest, stream grpc.ServerStreaming
 // A world is a site and a service behind it.
 type world struct {
 	t      *testing.T
-	store  *store
+	store  *testStore
 	site   http.Handler
 	wk     *walkin.Middleware // the service's
 	client health.HealthClient
@@ -90,7 +91,7 @@ type world struct {
 
 func newWorld(t *testing.T, level grpcwalkin.Level) *world {
 	t.Helper()
-	w := &world{t: t, store: &store{Store: memstore.New()}, who: make(chan walkin.Claims, 1)}
+	w := &world{t: t, store: &testStore{Store: memstore.New()}, who: make(chan walkin.Claims, 1)}
 	make := func(audience string) *walkin.Middleware {
 		wk, err := walkin.New(walkin.Config{
 			Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: w.store, Tokens: walkin.Tokens{Audience: audience},

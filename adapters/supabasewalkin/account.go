@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // getUser is GET /user.
@@ -150,7 +151,7 @@ func (h *Handler) changeAddress(c *call, claims walkin.Claims, current user, p p
 			return nil, err
 		}
 		return nil, taken
-	} else if !errors.Is(err, walkin.ErrNotFound) {
+	} else if !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
 	if h.cfg.Autoconfirm {
@@ -187,7 +188,7 @@ func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p p
 	next, _, err := h.prove(c, claims, walkin.Proof{
 		Provider: provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Chosen: true, Applied: h.banned(applied),
 	})
-	if errors.Is(err, walkin.ErrIdentityTaken) {
+	if errors.Is(err, store.ErrIdentityTaken) {
 		return nil, taken
 	} else if err != nil {
 		return nil, err
@@ -203,7 +204,7 @@ func beforeKey(token string) string { return hashed("supabase-before:", token) }
 func (h *Handler) keepBefore(c *call, old, next walkin.Claims, before user) error {
 	token, _ := bearerOf(c.Request)
 	err := h.wk.RefreshOnceMore(c.Context(), old, next, old.ExpiresAt)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil // a token that no refresh token stands behind
 	} else if err != nil {
 		return err
@@ -277,7 +278,7 @@ func (h *Handler) logout(c *call) (any, error) {
 		err = h.visit(c.Request, token, h.wk.SignOut)
 	case "others":
 		err = h.store.InTx(c.Context(), func(ctx context.Context) error {
-			if _, err := h.store.LockUser(ctx, claims.UserID); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := h.store.LockUser(ctx, claims.UserID); err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
 			return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
@@ -326,7 +327,7 @@ func (h *Handler) unlink(c *call) (any, error) {
 // unlinked removes an identity. Its answer has no room for tokens, so the session that
 // asked goes on. The user's other sessions end: one of them may have been opened with
 // the identity.
-func (h *Handler) unlinked(c *call, claims walkin.Claims, i walkin.Identity) (any, error) {
+func (h *Handler) unlinked(c *call, claims walkin.Claims, i store.Identity) (any, error) {
 	if time.Since(claims.ProvenAt) > h.wk.RecentProof() {
 		return nil, fail(http.StatusUnprocessableEntity, "reauthentication_needed", "Unlinking requires reauthentication")
 	}
@@ -346,7 +347,7 @@ func (h *Handler) unlinked(c *call, claims walkin.Claims, i walkin.Identity) (an
 		}
 		return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
 	})
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, fail(http.StatusUnprocessableEntity, "identity_not_found", "Identity doesn't exist")
 	}
 	return empty{}, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // admin is a route for who has a secret key.
@@ -42,7 +43,7 @@ func (h *Handler) target(c *call) (uuid.UUID, error) {
 		return id, fail(http.StatusNotFound, "validation_failed", "user_id must be an UUID")
 	}
 	_, err = h.store.LockUser(c.Context(), id)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return id, errNoSuchUser
 	}
 	return id, err
@@ -182,7 +183,7 @@ func (h *Handler) make(ctx context.Context, w wish) (uuid.UUID, error) {
 	}
 	now := time.Now()
 	err = h.store.InTx(ctx, func(ctx context.Context) error {
-		if err := h.store.CreateUser(ctx, walkin.User{ID: id, CreatedAt: now, SeenAt: now}); err != nil {
+		if err := h.store.CreateUser(ctx, store.User{ID: id, CreatedAt: now, SeenAt: now}); err != nil {
 			return err
 		}
 		return h.grant(ctx, id, w, now)
@@ -259,11 +260,11 @@ func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subj
 		return h.store.SetSecret(ctx, provider, subject, secret)
 	case err == nil:
 		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
-	case !errors.Is(err, walkin.ErrNotFound):
+	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	i := walkin.Identity{Provider: provider, Subject: subject, UserID: id, Secret: secret, CreatedAt: now}
-	if err := h.store.CreateIdentity(ctx, i); errors.Is(err, walkin.ErrIdentityTaken) {
+	i := store.Identity{Provider: provider, Subject: subject, UserID: id, Secret: secret, CreatedAt: now}
+	if err := h.store.CreateIdentity(ctx, i); errors.Is(err, store.ErrIdentityTaken) {
 		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
 	} else if err != nil {
 		return err
@@ -331,7 +332,7 @@ func (h *Handler) changeAny(c *call) (any, error) {
 		}
 		return h.grant(ctx, id, w, time.Now())
 	})
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, errNoSuchUser
 	} else if err != nil {
 		return nil, err

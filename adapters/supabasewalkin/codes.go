@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 )
 
 // The codes of credential/code belong to the browser that asked. These clients check a
@@ -103,11 +104,11 @@ func (h *Handler) keep(ctx context.Context, p pending) (mailed, error) {
 	}
 	key, until := codeKey(p.Kind, p.Address), time.Now().Add(codeLife)
 	user := cmp.Or(userOf(p.As), p.Target)
-	if err := h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, Tries: codeTries, ExpiresAt: until, UserID: user}); err != nil {
+	if err := h.store.PutTicket(ctx, store.Ticket{Key: key, Data: data, Tries: codeTries, ExpiresAt: until, UserID: user}); err != nil {
 		return mailed{}, err
 	}
 	link, _ := json.Marshal(key)
-	return m, h.store.PutTicket(ctx, walkin.Ticket{Key: p.Link, Data: link, ExpiresAt: until, UserID: user})
+	return m, h.store.PutTicket(ctx, store.Ticket{Key: p.Link, Data: link, ExpiresAt: until, UserID: user})
 }
 
 var errExpired = fail(http.StatusForbidden, "otp_expired", "Token has expired or is invalid")
@@ -115,7 +116,7 @@ var errExpired = fail(http.StatusForbidden, "otp_expired", "Token has expired or
 // byCode returns what a code leads to. Each wrong one costs a try.
 func (h *Handler) byCode(ctx context.Context, kind, address, code string) (pending, error) {
 	ticket, err := h.store.TryTicket(ctx, codeKey(kind, address), time.Now())
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return pending{}, errExpired
 	} else if err != nil {
 		return pending{}, err
@@ -142,7 +143,7 @@ func (h *Handler) byCode(ctx context.Context, kind, address, code string) (pendi
 // byLink returns what a link leads to, which it does until it is used.
 func (h *Handler) byLink(ctx context.Context, token string) (pending, error) {
 	link, err := h.store.Ticket(ctx, linkKey(token), time.Now())
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return pending{}, errExpired
 	} else if err != nil {
 		return pending{}, err
@@ -152,7 +153,7 @@ func (h *Handler) byLink(ctx context.Context, token string) (pending, error) {
 		return pending{}, err
 	}
 	ticket, err := h.store.Ticket(ctx, key, time.Now())
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return pending{}, errExpired
 	} else if err != nil {
 		return pending{}, err
@@ -172,7 +173,7 @@ func (h *Handler) byLink(ctx context.Context, token string) (pending, error) {
 func (h *Handler) spend(p pending) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ticket, err := h.store.TakeTicket(ctx, codeKey(p.Kind, p.Address), time.Now())
-		if errors.Is(err, walkin.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return spent()
 		} else if err != nil {
 			return err
@@ -185,7 +186,7 @@ func (h *Handler) spend(p pending) func(context.Context) error {
 			return spent() // a newer one, whose own code is still to come
 		}
 		_, err = h.store.TakeTicket(ctx, p.Link, time.Now())
-		if errors.Is(err, walkin.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A Handler is the endpoint. Make one with [New], and mount it with http.StripPrefix:
@@ -22,7 +23,7 @@ import (
 // It stands outside of the middleware: it reads no cookie of a visitor's and sets none.
 type Handler struct {
 	wk      *walkin.Middleware
-	store   walkin.Store
+	store   store.Store
 	limiter limit.Limiter
 	cfg     Config
 	keys    [][]byte // of codes: the first makes, all check
@@ -247,11 +248,11 @@ func (h *Handler) translate(c *call, err error) *failure {
 		return fail(http.StatusTooManyRequests, "over_request_rate_limit", "Request rate limit reached")
 	case errors.Is(refusal, walkin.ErrNotRecent):
 		return fail(http.StatusUnprocessableEntity, "reauthentication_needed", "This needs a recent sign-in")
-	case errors.Is(err, walkin.ErrIdentityTaken):
+	case errors.Is(err, store.ErrIdentityTaken):
 		return fail(http.StatusUnprocessableEntity, "identity_already_exists", "Identity is already linked to another user")
 	case refusal.Status == http.StatusConflict:
 		return fail(http.StatusConflict, "conflict", refusal.Message)
-	case errors.Is(err, walkin.ErrSessionEnded), refusal.Reason == "session_ended":
+	case errors.Is(err, store.ErrSessionEnded), refusal.Reason == "session_ended":
 		return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
 	case refusal.Status >= 500:
 		return fail(refusal.Status, "unexpected_failure", refusal.Message)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // The handlers of credential/oidc and credential/passkey do their own proving, bound to
@@ -84,7 +85,7 @@ func (h *Handler) through(c *call, to http.Handler, v *visitor, in inner) (walki
 // keptOn revives the session that began a change which only added an identity. It takes
 // the place of the session that walkin opened for the change. The answer has no room
 // for tokens, and all that the old ones could do was proven a moment ago.
-func (h *Handler) keptOn(c *call, old walkin.Claims, row walkin.Session, next uuid.UUID) error {
+func (h *Handler) keptOn(c *call, old walkin.Claims, row store.Session, next uuid.UUID) error {
 	return h.store.InTx(c.Context(), func(ctx context.Context) error {
 		if _, err := h.store.LockUser(ctx, old.UserID); err != nil {
 			return err

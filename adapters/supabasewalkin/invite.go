@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // invite mails a link to an address, for a user who is made with it.
@@ -92,7 +92,7 @@ func (h *Handler) generateLink(c *call) (any, error) {
 func (h *Handler) linkTarget(c *call, p *pending) (uuid.UUID, error) {
 	owned, err := h.store.Identity(c.Context(), byEmail, p.Address)
 	known := err == nil
-	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return uuid.Nil, err
 	}
 	switch p.Kind {
@@ -139,7 +139,7 @@ func (h *Handler) linkChange(c *call, p *pending, id uuid.UUID) error {
 	}
 	if _, err := h.store.Identity(c.Context(), byEmail, next); err == nil {
 		return fail(http.StatusUnprocessableEntity, "email_exists", "A user with this email address has already been registered")
-	} else if !errors.Is(err, walkin.ErrNotFound) {
+	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	if p.Target = id; p.Kind == "email_change_new" {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 type empty struct{}
@@ -38,7 +38,7 @@ func (h *Handler) otp(c *call) (any, error) {
 	}
 	if !create || h.cfg.NoSignUp {
 		// The site chose to say who has an account, as the original does.
-		if _, err := h.store.Identity(c.Context(), provider, address); errors.Is(err, walkin.ErrNotFound) {
+		if _, err := h.store.Identity(c.Context(), provider, address); errors.Is(err, store.ErrNotFound) {
 			return nil, fail(http.StatusUnprocessableEntity, "otp_disabled", "Signups not allowed for otp")
 		} else if err != nil {
 			return nil, err
@@ -70,7 +70,7 @@ func (h *Handler) recover(c *call) (any, error) {
 		return nil, err
 	}
 	owned, err := h.store.Identity(c.Context(), byEmail, address)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return empty{}, h.takeSend(c, address) // so that the limit says no more than the answer
 	} else if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (h *Handler) resend(c *call) (any, error) {
 		return nil, fail(http.StatusBadRequest, "validation_failed", "Missing one of these types: signup, email_change, sms, phone_change")
 	}
 	ticket, err := h.store.Ticket(c.Context(), codeKey(kind, address), time.Now())
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return empty{}, nil
 	} else if err != nil {
 		return nil, err
@@ -206,7 +206,7 @@ func (h *Handler) keepFlow(c *call, f flow) (string, error) {
 		return "", err
 	}
 	code := rand.Text()
-	return code, h.store.PutTicket(c.Context(), walkin.Ticket{Key: flowKey(code), Data: data, ExpiresAt: time.Now().Add(flowLife)})
+	return code, h.store.PutTicket(c.Context(), store.Ticket{Key: flowKey(code), Data: data, ExpiresAt: time.Now().Add(flowLife)})
 }
 
 // withTokens leads a browser on with its session in the fragment, which no server sees.

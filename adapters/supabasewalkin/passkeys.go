@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Passkeys is what the endpoint needs of credential/passkey.
@@ -115,7 +116,7 @@ func (h *Handler) beginCeremony(c *call, on ceremony, step, body string) (any, e
 func (h *Handler) finishCeremony(c *call, step string, registers bool) (walkin.Claims, ceremony, error) {
 	var on ceremony
 	err := h.take(c.Context(), ceremonyKey(c.text("challenge_id")), &on)
-	if errors.Is(err, walkin.ErrNotFound) || err == nil && on.Registers != registers {
+	if errors.Is(err, store.ErrNotFound) || err == nil && on.Registers != registers {
 		return walkin.Claims{}, on, fail(http.StatusUnprocessableEntity, "webauthn_challenge_not_found", "WebAuthn challenge not found")
 	} else if err != nil {
 		return walkin.Claims{}, on, err
@@ -237,6 +238,6 @@ func (h *Handler) deletePasskey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = h.unlinked(c, claims, walkin.Identity{Provider: providerPasskey, Subject: key.subject})
+	_, err = h.unlinked(c, claims, store.Identity{Provider: providerPasskey, Subject: key.subject})
 	return nothing{}, err
 }

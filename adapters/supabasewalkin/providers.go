@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A Provider is one that vouches for its users.
@@ -102,7 +103,7 @@ func (h *Handler) callback(c *call) (any, error) {
 	query := c.URL.Query()
 	var a authorization
 	err := h.ticket(c.Context(), authorizationKey(query.Get("state")), &a)
-	if errors.Is(err, walkin.ErrNotFound) || err == nil && a.Provider != c.PathValue("provider") {
+	if errors.Is(err, store.ErrNotFound) || err == nil && a.Provider != c.PathValue("provider") {
 		return nil, fail(http.StatusBadRequest, "bad_oauth_state", "OAuth state not found or expired")
 	} else if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func (h *Handler) posted(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) completeProvider(c *call, f flow) (any, error) {
 	var a authorization
 	err := h.take(c.Context(), authorizationKey(f.State), &a)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, fail(http.StatusNotFound, "flow_state_not_found", "invalid flow state, no valid flow state found")
 	} else if err != nil {
 		return nil, err

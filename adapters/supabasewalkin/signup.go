@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -99,7 +100,7 @@ func (h *Handler) signUpUnproven(c *call, provider, address string, secret []byt
 			return h.saveMetadata(ctx, change.UserID, h.described(change.UserID, provider, address, data))
 		}),
 	})
-	if errors.Is(err, walkin.ErrIdentityTaken) {
+	if errors.Is(err, store.ErrIdentityTaken) {
 		return nil, fail(http.StatusUnprocessableEntity, "user_already_exists", "User already registered")
 	} else if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/walkin-go/walkin/adapters/supabasewalkin"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -30,7 +31,7 @@ const (
 type site struct {
 	t     *testing.T
 	wk    *walkin.Middleware
-	store walkin.Store
+	store store.Store
 	api   http.Handler // at /auth/v1
 
 	mu     sync.Mutex

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // put keeps a value until then. It is of the user in as, or of none where that is nil.
@@ -15,7 +16,7 @@ func (h *Handler) put(ctx context.Context, key string, as *walkin.Claims, value 
 	if err != nil {
 		return err
 	}
-	return h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until, UserID: userOf(as)})
+	return h.store.PutTicket(ctx, store.Ticket{Key: key, Data: data, ExpiresAt: until, UserID: userOf(as)})
 }
 
 func userOf(c *walkin.Claims) uuid.UUID {

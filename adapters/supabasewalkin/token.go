@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 func bodyOf(text string) (io.ReadCloser, int64) {
@@ -77,9 +78,9 @@ func (h *Handler) signInByPassword(c *call) (any, error) {
 func (h *Handler) refresh(c *call) (any, error) {
 	claims, next, err := h.wk.Refresh(c.Request, c.text("refresh_token"))
 	switch {
-	case errors.Is(err, walkin.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		return nil, fail(http.StatusBadRequest, "validation_failed", "Refresh token is not valid")
-	case errors.Is(err, walkin.ErrSessionEnded):
+	case errors.Is(err, store.ErrSessionEnded):
 		return nil, fail(http.StatusBadRequest, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
 	case errors.Is(err, walkin.ErrRedeemed):
 		return nil, fail(http.StatusBadRequest, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
@@ -94,7 +95,7 @@ func (h *Handler) refresh(c *call) (any, error) {
 		return nil, fail(http.StatusBadRequest, "user_banned", "User is banned")
 	}
 	answer, err := h.tokens(c, claims, next)
-	if errors.Is(err, walkin.ErrSessionEnded) {
+	if errors.Is(err, store.ErrSessionEnded) {
 		return nil, fail(http.StatusBadRequest, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
 	}
 	return answer, err
@@ -120,7 +121,7 @@ func (h *Handler) exchange(c *call) (any, error) {
 	// It is deleted, whether the verifier is right or wrong: a code has one use and no
 	// second guess.
 	ticket, err := h.store.TakeTicket(c.Context(), flowKey(code), time.Now())
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, fail(http.StatusNotFound, "flow_state_not_found", "invalid flow state, no valid flow state found")
 	} else if err != nil {
 		return nil, err
@@ -162,9 +163,9 @@ func (h *Handler) complete(c *call, p pending) (any, error) {
 	proof.Applied = h.banned(applied)
 	claims, _, err := h.prove(c, as, proof)
 	switch {
-	case errors.Is(err, walkin.ErrIdentityTaken):
+	case errors.Is(err, store.ErrIdentityTaken):
 		return nil, fail(http.StatusUnprocessableEntity, proof.Provider+"_exists", "A user with this address has already been registered")
-	case errors.Is(err, walkin.ErrSessionEnded):
+	case errors.Is(err, store.ErrSessionEnded):
 		return nil, errExpired // who asked for the change has signed out since
 	case err != nil:
 		return nil, err
@@ -188,7 +189,7 @@ func (h *Handler) completeByAdmin(c *call, p pending) (any, error) {
 		}
 		return h.grant(ctx, p.Target, wish{email: p.Address, confirmEmail: true}, time.Now())
 	})
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, errExpired
 	} else if err != nil {
 		return nil, err
@@ -218,9 +219,9 @@ func (h *Handler) completion(c *call, p pending) (as walkin.Claims, proof walkin
 	if as.UserID.Version() == 0 && !p.Vouched {
 		// A code alone signs up the visitor who proves an address, unless the site
 		// forbids it.
-		if _, err := h.store.Identity(c.Context(), proof.Provider, proof.Subject); errors.Is(err, walkin.ErrNotFound) && h.cfg.NoSignUp {
+		if _, err := h.store.Identity(c.Context(), proof.Provider, proof.Subject); errors.Is(err, store.ErrNotFound) && h.cfg.NoSignUp {
 			return as, proof, nil, fail(http.StatusUnprocessableEntity, "signup_disabled", "Signups not allowed for this instance")
-		} else if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return as, proof, nil, err
 		}
 	}

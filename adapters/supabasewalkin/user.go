@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // The providers of identities that are addresses, as credential/code names them.
@@ -61,7 +62,7 @@ type identity struct {
 	UpdatedAt    time.Time      `json:"updated_at"`
 	Email        string         `json:"email,omitempty"`
 
-	subject walkin.Identity
+	subject store.Identity
 }
 
 // identitySpace makes IDs of identities, which walkin knows by provider and subject.
@@ -78,7 +79,7 @@ func at(t time.Time) *time.Time {
 // userOf returns a user as clients see them. A user who is not there is user_not_found.
 func (h *Handler) userOf(ctx context.Context, id uuid.UUID) (user, error) {
 	known, err := h.store.LockUser(ctx, id)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return user{}, fail(http.StatusForbidden, "user_not_found", "User from sub claim in JWT does not exist")
 	} else if err != nil {
 		return user{}, err
@@ -94,7 +95,7 @@ func (h *Handler) userOf(ctx context.Context, id uuid.UUID) (user, error) {
 	return h.shown(known, profile, identities), nil
 }
 
-func (h *Handler) shown(known walkin.User, p Profile, identities []walkin.Identity) user {
+func (h *Handler) shown(known store.User, p Profile, identities []store.Identity) user {
 	u := user{
 		ID: known.ID, Aud: role, Role: cmp.Or(p.Role, role), IsAnonymous: known.Anonymous,
 		InvitedAt: at(p.InvitedAt), ConfirmationSentAt: at(p.ConfirmationSentAt), RecoverySentAt: at(p.RecoverySentAt),
@@ -144,7 +145,7 @@ func (h *Handler) shown(known walkin.User, p Profile, identities []walkin.Identi
 
 // identityOf returns an identity as clients see it. It returns false for an identity
 // that they do not know, such as a passkey.
-func (h *Handler) identityOf(i walkin.Identity, p Profile) (identity, bool) {
+func (h *Handler) identityOf(i store.Identity, p Profile) (identity, bool) {
 	shown := identity{
 		IdentityID: uuid.NewSHA1(identitySpace, []byte(i.Provider+"\x00"+i.Subject)),
 		ID:         i.UserID.String(), UserID: i.UserID, Provider: i.Provider,

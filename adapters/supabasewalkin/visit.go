@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // as returns a request for walkin, without anything that a browser says by itself. The
@@ -168,7 +169,7 @@ func (h *Handler) update(ctx context.Context, id uuid.UUID, change func(*Profile
 		profile.UpdatedAt = time.Now()
 		return h.cfg.Profiles.Save(ctx, profile)
 	})
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return profile, fail(http.StatusForbidden, "user_not_found", "User from sub claim in JWT does not exist")
 	}
 	return profile, err

@@ -19,6 +19,7 @@ import (
 	"github.com/walkin-go/walkin/challenge"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/quota"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	_ "modernc.org/sqlite"
 )
@@ -115,7 +116,7 @@ func (s *site) close() {
 // A ledger counts the tickets that a crowd makes.
 type ledger struct{ *sqlstore.Store }
 
-func (l ledger) PutTicket(ctx context.Context, t walkin.Ticket) error {
+func (l ledger) PutTicket(ctx context.Context, t store.Ticket) error {
 	err := l.Store.PutTicket(ctx, t)
 	if c := crowdOf(ctx); c != nil && err == nil {
 		c.ticket()
@@ -123,7 +124,7 @@ func (l ledger) PutTicket(ctx context.Context, t walkin.Ticket) error {
 	return err
 }
 
-func (l ledger) AddTicket(ctx context.Context, t walkin.Ticket, now time.Time) (bool, error) {
+func (l ledger) AddTicket(ctx context.Context, t store.Ticket, now time.Time) (bool, error) {
 	added, err := l.Store.AddTicket(ctx, t, now)
 	if c := crowdOf(ctx); c != nil && added {
 		c.ticket()
@@ -131,7 +132,7 @@ func (l ledger) AddTicket(ctx context.Context, t walkin.Ticket, now time.Time) (
 	return added, err
 }
 
-func (s *site) build(store walkin.Store) error {
+func (s *site) build(store store.Store) error {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
 	wk, err := walkin.New(walkin.Config{

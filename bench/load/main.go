@@ -34,6 +34,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	_ "modernc.org/sqlite"
@@ -65,7 +66,7 @@ var page = template.Must(template.New("").Parse(`<!doctype html><title>Notes</ti
 <ul>{{range .Notes}}<li><a href="/notes/{{.}}">Note {{.}}</a> was written on a rainy day{{end}}</ul>`))
 
 // newSite returns a site that shows a page of twenty notes, and takes new ones.
-func newSite(name string, store walkin.Store) (*site, error) {
+func newSite(name string, store store.Store) (*site, error) {
 	s := &site{name: name}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -295,7 +296,7 @@ func run(requests, rounds, connections, visitors int, write string) error {
 	var sites []*site
 	for _, one := range []struct {
 		name  string
-		store walkin.Store
+		store store.Store
 	}{{"without walkin", nil}, {"walkin, memstore", memstore.New()}, {"walkin, SQLite, synchronous=FULL", lite}} {
 		s, err := newSite(one.name, one.store)
 		if err != nil {
@@ -367,7 +368,7 @@ func run(requests, rounds, connections, visitors int, write string) error {
 }
 
 // sqlite returns a store in a file, as the docs say.
-func sqlite(file string) (walkin.Store, error) {
+func sqlite(file string) (store.Store, error) {
 	dsn := "file:" + file + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)&_txlock=immediate"
 	writer, err := sql.Open("sqlite", dsn)
 	if err != nil {

@@ -27,6 +27,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -103,7 +104,7 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-func (w *world) replica(tb testing.TB, store walkin.Store, recheck time.Duration) *walkin.Middleware {
+func (w *world) replica(tb testing.TB, store store.Store, recheck time.Duration) *walkin.Middleware {
 	tb.Helper()
 	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: w.secret}}, Store: store, CacheSize: max(1<<15, 2*len(w.cookies)),
 		Sessions: walkin.Sessions{RecheckAfter: recheck}, NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}},
@@ -154,7 +155,7 @@ type counted struct {
 	n atomic.Int64
 }
 
-func (c *counted) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (c *counted) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	c.n.Add(1)
 	return c.Store.LookupSession(ctx, user, session)
 }
@@ -246,7 +247,7 @@ func (w *world) day(b *testing.B, feed, sticky, hot, deploy bool) {
 		wg.Go(func() {
 			for ctx.Err() == nil { // they are looked up again at once
 				at := time.Now()
-				other := walkin.Session{ID: uuid.New(), UserID: w.users[0], CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
+				other := store.Session{ID: uuid.New(), UserID: w.users[0], CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
 				if err := errors.Join(w.store.CreateSession(ctx, other), w.store.DeleteSession(ctx, other.UserID, other.ID)); err != nil && ctx.Err() == nil {
 					b.Error(err)
 				}
@@ -296,7 +297,7 @@ func BenchmarkRush(b *testing.B) {
 	w := newWorld(b, *visitors)
 	for _, scene := range []struct {
 		name    string
-		store   walkin.Store
+		store   store.Store
 		recheck time.Duration
 	}{
 		{"one statement each", &plain{w.store, w.db}, time.Nanosecond},
@@ -353,8 +354,8 @@ type plain struct {
 	db *sql.DB
 }
 
-func (p *plain) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
-	s := walkin.Session{ID: session, UserID: user}
+func (p *plain) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
+	s := store.Session{ID: session, UserID: user}
 	var alive bool
 	err := p.db.QueryRowContext(ctx, `
 		SELECT COALESCE(s.user_id = $1, FALSE), s.created_at, s.renewed_at, s.expires_at, COALESCE(u.anonymous, FALSE),
@@ -362,7 +363,7 @@ func (p *plain) LookupSession(ctx context.Context, user, session uuid.UUID) (wal
 		FROM (SELECT 1) AS one LEFT JOIN walkin_users u ON u.id = $1 LEFT JOIN walkin_sessions s ON s.id = $2
 		LEFT JOIN walkin_database d ON d.one = 1`, user, session).Scan(&alive, &s.CreatedAt, &s.RenewedAt, &s.ExpiresAt, &s.Anonymous, new(bool))
 	if err == nil && !alive {
-		err = fmt.Errorf("no session %v: %w", session, walkin.ErrNotFound)
+		err = fmt.Errorf("no session %v: %w", session, store.ErrNotFound)
 	}
 	return s, err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
 	"github.com/walkin-go/walkin/rls"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -64,8 +65,8 @@ func TestStoreCommands(t *testing.T) {
 	}
 }
 
-func storeCommands(t *testing.T, store string) {
-	on := func(args ...string) (string, string, int) { return call(t, "", append(args, "--store", store)...) }
+func storeCommands(t *testing.T, st string) {
+	on := func(args ...string) (string, string, int) { return call(t, "", append(args, "--store", st)...) }
 	if _, talk, code := on("users", "list"); code != 2 || talk == "" {
 		t.Errorf("without tables: got %d %q, want 2 and why", code, talk)
 	}
@@ -80,26 +81,26 @@ func storeCommands(t *testing.T, store string) {
 	out, _, code = on("migrate", "status", "--json")
 	want(t, code, 0, out, `"migrations": []`)
 
-	s, done := open(t, store)
+	s, done := open(t, st)
 	defer done()
 	now := time.Now()
-	user := func(at time.Time, anonymous bool) walkin.User {
-		id := walkin.FirstUserID(at)
+	user := func(at time.Time, anonymous bool) store.User {
+		id := store.FirstUserID(at)
 		random := uuid.New()
 		copy(id[6:], random[6:])
 		id[6] = 0x70 | id[6]&0x0f
-		u := walkin.User{ID: id, Anonymous: anonymous, CreatedAt: at, SeenAt: at}
+		u := store.User{ID: id, Anonymous: anonymous, CreatedAt: at, SeenAt: at}
 		must(t, s.CreateUser(t.Context(), u))
-		must(t, s.CreateSession(t.Context(), walkin.Session{ID: uuid.New(), UserID: id, CreatedAt: at, RenewedAt: at, ExpiresAt: now.Add(time.Hour)}))
+		must(t, s.CreateSession(t.Context(), store.Session{ID: uuid.New(), UserID: id, CreatedAt: at, RenewedAt: at, ExpiresAt: now.Add(time.Hour)}))
 		return u
 	}
-	var away []walkin.User
+	var away []store.User
 	for i := range 5 {
 		away = append(away, user(now.AddDate(0, 0, -40-20*i), true))
 	}
 	ann := user(now.Add(-time.Hour), false)
 	hostile := "ann\x1b[31m@example.com"
-	must(t, s.CreateIdentity(t.Context(), walkin.Identity{Provider: "email", Subject: hostile, UserID: ann.ID, Secret: []byte("secret hash"), CreatedAt: now}))
+	must(t, s.CreateIdentity(t.Context(), store.Identity{Provider: "email", Subject: hostile, UserID: ann.ID, Secret: []byte("secret hash"), CreatedAt: now}))
 
 	out, _, code = on("users", "list", "--json", "--limit", "0")
 	want(t, code, 0, out, ann.ID.String())
@@ -293,8 +294,8 @@ func TestToken(t *testing.T) {
 
 // TestSQLAs runs queries as users under policies.
 func TestSQLAs(t *testing.T) {
-	store := testserver.PostgresURL(t)
-	db, err := sql.Open("pgx", store)
+	st := testserver.PostgresURL(t)
+	db, err := sql.Open("pgx", st)
 	must(t, err)
 	defer db.Close()
 	exec := func(text string) {
@@ -308,28 +309,28 @@ func TestSQLAs(t *testing.T) {
 		}
 	}
 	// pgx takes several statements in one text without arguments only by the simple protocol.
-	simple, err := sql.Open("pgx", store+"&default_query_exec_mode=simple_protocol")
+	simple, err := sql.Open("pgx", st+"&default_query_exec_mode=simple_protocol")
 	must(t, err)
 	defer simple.Close()
 	if _, err := simple.ExecContext(t.Context(), rls.InstallSQL); err != nil {
-		simple, err = sql.Open("pgx", store+"?default_query_exec_mode=simple_protocol")
+		simple, err = sql.Open("pgx", st+"?default_query_exec_mode=simple_protocol")
 		must(t, err)
 		_, err = simple.ExecContext(t.Context(), rls.InstallSQL)
 		must(t, err)
 	}
-	if _, talk, code := call(t, "", "migrate", "--store", store); code != 0 {
+	if _, talk, code := call(t, "", "migrate", "--store", st); code != 0 {
 		t.Fatal(talk)
 	}
 	s, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.PostgreSQL, DB: db})
 	must(t, err)
-	ann := walkin.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now(), SeenAt: time.Now()}
+	ann := store.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now(), SeenAt: time.Now()}
 	must(t, s.CreateUser(context.Background(), ann))
 	exec(`CREATE TABLE posts (author uuid, body text);; ALTER TABLE posts ENABLE ROW LEVEL SECURITY;;
 		GRANT SELECT, INSERT ON posts TO authenticated;; GRANT USAGE ON SCHEMA public TO anon, authenticated;;
 		CREATE POLICY read ON posts FOR SELECT USING (author = auth.uid());; CREATE POLICY post ON posts FOR INSERT WITH CHECK (true);;
 		INSERT INTO posts VALUES ('` + ann.ID.String() + `', 'hers'), (NULL, 'no one''s')`)
 	as := func(who, query string) (string, string, int) {
-		return call(t, "", "sql", "--store", store, "--json", "--as", who, query)
+		return call(t, "", "sql", "--store", st, "--json", "--as", who, query)
 	}
 	out, _, code := as(ann.ID.String(), "SELECT body FROM posts")
 	want(t, code, 0, out, "hers")

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/rls"
+	"github.com/walkin-go/walkin/store"
 )
 
 // errRead undoes what a query did: it was to read.
@@ -76,7 +77,7 @@ func (t *tool) claims(ctx context.Context, as string) (walkin.Claims, error) {
 		return c, errors.New("--as is anonymous, nobody or a user's ID")
 	}
 	user, err := t.store.LockUser(ctx, id)
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return c, errors.New("there is no such user")
 	}
 	c.UserID, c.SessionID, c.Anonymous = id, uuid.New(), user.Anonymous

@@ -37,7 +37,7 @@ type tool struct {
 // the site knows that.
 type quiet struct{ *sqlstore.Store }
 
-// AnnounceTokenLife implements walkin.DatabaseStore.
+// AnnounceTokenLife implements store.DatabaseStore.
 func (quiet) AnnounceTokenLife(context.Context, time.Duration, time.Time) error { return nil }
 
 // command makes one that prints data, as JSON where it is asked to.

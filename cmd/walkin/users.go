@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 func usersCommand() *cobra.Command {
@@ -25,7 +25,7 @@ type row struct {
 	Anonymous  bool         `json:"anonymous"`
 	CreatedAt  time.Time    `json:"created_at"`
 	SeenAt     time.Time    `json:"seen_at"`
-	Ban        *walkin.Ban  `json:"ban,omitempty"`
+	Ban        *store.Ban   `json:"ban,omitempty"`
 	Identities []identified `json:"identities"`
 }
 
@@ -34,7 +34,7 @@ type identified struct {
 	Subject  string `json:"subject"`
 }
 
-func rowOf(u walkin.ListedUser) row {
+func rowOf(u store.ListedUser) row {
 	r := row{ID: u.ID, Anonymous: u.Anonymous, CreatedAt: u.CreatedAt, SeenAt: u.SeenAt, Identities: []identified{}}
 	if !u.Ban.Until.IsZero() {
 		r.Ban = &u.Ban
@@ -74,7 +74,7 @@ func printable(s string) string {
 }
 
 func usersList() *cobra.Command {
-	var q walkin.UserQuery
+	var q store.UserQuery
 	var anonymous, permanent bool
 	var seenBefore, from, before string
 	var limit int
@@ -84,9 +84,9 @@ func usersList() *cobra.Command {
 		}
 		switch {
 		case anonymous:
-			q.Kind = walkin.AnonymousUsers
+			q.Kind = store.AnonymousUsers
 		case permanent:
-			q.Kind = walkin.PermanentUsers
+			q.Kind = store.PermanentUsers
 		}
 		for text, at := range map[*string]*time.Time{&seenBefore: &q.SeenBefore, &from: &q.CreatedFrom, &before: &q.CreatedBefore} {
 			if *text == "" {
@@ -112,7 +112,7 @@ func usersList() *cobra.Command {
 }
 
 // list writes users as they come: a list of all may be long.
-func (t *tool) list(ctx context.Context, q walkin.UserQuery, limit int) error {
+func (t *tool) list(ctx context.Context, q store.UserQuery, limit int) error {
 	q.Limit = 1000
 	written := 0
 	defer func() { t.say("%d users", written) }()
@@ -152,9 +152,9 @@ func (t *tool) list(ctx context.Context, q walkin.UserQuery, limit int) error {
 func usersCount() *cobra.Command {
 	var exact bool
 	c := onStore("count", "Count users", true, cobra.NoArgs, func(ctx context.Context, t *tool, _ []string) error {
-		counts := make(map[string]walkin.Count)
+		counts := make(map[string]store.Count)
 		names := []string{"anonymous", "permanent"}
-		for i, kind := range []walkin.UserKind{walkin.AnonymousUsers, walkin.PermanentUsers} {
+		for i, kind := range []store.UserKind{store.AnonymousUsers, store.PermanentUsers} {
 			count, err := t.store.CountUsers(ctx, kind, exact)
 			if err != nil {
 				return err
@@ -162,8 +162,8 @@ func usersCount() *cobra.Command {
 			counts[names[i]] = count
 		}
 		type jsonCount struct {
-			Count    int64           `json:"count"`
-			Accuracy walkin.Accuracy `json:"accuracy"`
+			Count    int64          `json:"count"`
+			Accuracy store.Accuracy `json:"accuracy"`
 		}
 		out := make(map[string]jsonCount)
 		for name, count := range counts {
@@ -194,7 +194,7 @@ func onUser(use, short string, run func(ctx context.Context, t *tool, id uuid.UU
 		if err != nil {
 			return err
 		}
-		if err = run(ctx, t, id); errors.Is(err, walkin.ErrNotFound) {
+		if err = run(ctx, t, id); errors.Is(err, store.ErrNotFound) {
 			err = errors.New("there is no such user")
 		}
 		return err
@@ -253,7 +253,7 @@ func usersDelete() *cobra.Command {
 			return err
 		}
 		now := time.Now()
-		if err := t.store.DeleteUser(ctx, walkin.Tombstone{UserID: id, DeletedAt: now, ExpiresAt: now.Add(db.TokenLife)}); err != nil {
+		if err := t.store.DeleteUser(ctx, store.Tombstone{UserID: id, DeletedAt: now, ExpiresAt: now.Add(db.TokenLife)}); err != nil {
 			return err
 		}
 		return t.done("deleted", id)
@@ -265,7 +265,7 @@ func usersDelete() *cobra.Command {
 func usersBan() *cobra.Command {
 	var reason, until string
 	c := onUser("ban", "Keep a user out", func(ctx context.Context, t *tool, id uuid.UUID) error {
-		ban := walkin.Ban{Reason: reason}
+		ban := store.Ban{Reason: reason}
 		if until != "" {
 			at, err := time.Parse(time.DateOnly, until)
 			if err != nil {

@@ -63,6 +63,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -81,7 +82,7 @@ const (
 type Codes struct {
 	cfg      Config // with all defaults filled in
 	wk       *walkin.Middleware
-	store    walkin.Store
+	store    store.Store
 	provider string
 	keys     [][]byte // derived, for every MAC: the first signs, all verify
 	limits   limits.Limits
@@ -125,7 +126,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 	// limits.
 	identity, err := c.store.Identity(r.Context(), c.provider, address)
 	owned := err == nil
-	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	device := ""
@@ -205,7 +206,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 		if name == p.Binding {
 			continue
 		}
-		if _, err := c.store.TakeTicket(r.Context(), c.ticketKey(name), time.Now()); err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := c.store.TakeTicket(r.Context(), c.ticketKey(name), time.Now()); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return "", err
 		}
 	}
@@ -214,7 +215,7 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 		return "", err
 	}
 	user, _ := walkin.FromContext(r.Context())
-	return typed, c.store.PutTicket(r.Context(), walkin.Ticket{Key: c.ticketKey(p.Binding), Data: data, Tries: tries,
+	return typed, c.store.PutTicket(r.Context(), store.Ticket{Key: c.ticketKey(p.Binding), Data: data, Tries: tries,
 		ExpiresAt: time.Now().Add(lifetime), UserID: user.UserID})
 }
 
@@ -279,7 +280,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	}
 	ticket, used, err := c.try(r)
 	switch {
-	case errors.Is(err, walkin.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		return walkin.Proof{}, over()
 	case err != nil:
 		return walkin.Proof{}, err
@@ -333,16 +334,16 @@ func (c *Codes) isCode(typed string) (string, bool) {
 // hundred concurrent guesses get no further than a hundred in a row. It looks for the
 // code under the session first, and takes the first one found. If there is none, the
 // code may be one that was used a moment ago.
-func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error) {
+func (c *Codes) try(r *http.Request) (ticket store.Ticket, used bool, err error) {
 	for _, binding := range c.wk.FlowIDs(r) {
 		ticket, err = c.store.TryTicket(r.Context(), c.ticketKey(binding), time.Now())
-		if !errors.Is(err, walkin.ErrNotFound) {
+		if !errors.Is(err, store.ErrNotFound) {
 			return ticket, false, err
 		}
 	}
 	browser := c.browser(r)
 	if browser == "" {
-		return walkin.Ticket{}, false, walkin.ErrNotFound
+		return store.Ticket{}, false, store.ErrNotFound
 	}
 	ticket, err = c.store.TryTicket(r.Context(), c.usedKey(browser), time.Now())
 	return ticket, true, err
@@ -354,17 +355,17 @@ func (c *Codes) try(r *http.Request) (ticket walkin.Ticket, used bool, err error
 // The second half of a double click is the one whose answer is seen, and Continue
 // answers it as it answered the first. use refuses when another code took the place of
 // this one, which stays as it is.
-func (c *Codes) use(ctx context.Context, r *http.Request, tried walkin.Ticket, browser string) error {
+func (c *Codes) use(ctx context.Context, r *http.Request, tried store.Ticket, browser string) error {
 	now := time.Now()
 	ticket, err := c.store.TakeTicket(ctx, tried.Key, now)
-	if errors.Is(err, walkin.ErrNotFound) && c.browser(r) == browser {
+	if errors.Is(err, store.ErrNotFound) && c.browser(r) == browser {
 		_, err = c.store.Ticket(ctx, c.usedKey(browser), now) // the other half was faster
 		if err == nil {
 			return redeemed()
 		}
 	}
 	switch {
-	case errors.Is(err, walkin.ErrNotFound), err == nil && !bytes.Equal(ticket.Data, tried.Data):
+	case errors.Is(err, store.ErrNotFound), err == nil && !bytes.Equal(ticket.Data, tried.Data):
 		return over()
 	case err != nil:
 		return err
@@ -388,7 +389,7 @@ func (c *Codes) Pending(r *http.Request) (address string, ok bool) {
 func (c *Codes) pending(r *http.Request) (pending, bool) {
 	for _, binding := range c.wk.FlowIDs(r) {
 		ticket, err := c.store.Ticket(r.Context(), c.ticketKey(binding), time.Now())
-		if errors.Is(err, walkin.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
 		var p pending

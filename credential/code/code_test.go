@@ -18,6 +18,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/code"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -111,21 +112,21 @@ func TestSendDoesTheSameWork(t *testing.T) {
 
 // A recorder notes what is asked of a store.
 type recorder struct {
-	walkin.Store
+	store.Store
 	calls []string
 }
 
-func (s *recorder) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+func (s *recorder) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	s.calls = append(s.calls, "Identity")
 	return s.Store.Identity(ctx, provider, subject)
 }
 
-func (s *recorder) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+func (s *recorder) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	s.calls = append(s.calls, "PutTicket")
 	return s.Store.PutTicket(ctx, ticket)
 }
 
-func (s *recorder) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s *recorder) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	s.calls = append(s.calls, "TakeTicket")
 	return s.Store.TakeTicket(ctx, key, now)
 }
@@ -488,11 +489,11 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 type tickets struct {
-	walkin.Store
+	store.Store
 	data []string
 }
 
-func (s *tickets) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+func (s *tickets) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	s.data = append(s.data, string(ticket.Data))
 	return s.Store.PutTicket(ctx, ticket)
 }
@@ -648,36 +649,36 @@ func TestStoreFailsMidway(t *testing.T) {
 }
 
 type failing struct {
-	walkin.Store
+	store.Store
 	method string
 }
 
-func (s failing) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s failing) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if s.method == "TakeTicket" {
-		return walkin.Ticket{}, errBroken
+		return store.Ticket{}, errBroken
 	}
 	return s.Store.TakeTicket(ctx, key, now)
 }
 
-func (s failing) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+func (s failing) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	if s.method == "PutTicket" {
 		return errBroken
 	}
 	return s.Store.PutTicket(ctx, ticket)
 }
 
-type broken struct{ walkin.Store }
+type broken struct{ store.Store }
 
 var errBroken = errors.New("the store is down")
 
-func (broken) Identity(context.Context, string, string) (walkin.Identity, error) {
-	return walkin.Identity{}, errBroken
+func (broken) Identity(context.Context, string, string) (store.Identity, error) {
+	return store.Identity{}, errBroken
 }
-func (broken) Ticket(context.Context, string, time.Time) (walkin.Ticket, error) {
-	return walkin.Ticket{}, errBroken
+func (broken) Ticket(context.Context, string, time.Time) (store.Ticket, error) {
+	return store.Ticket{}, errBroken
 }
-func (broken) TryTicket(context.Context, string, time.Time) (walkin.Ticket, error) {
-	return walkin.Ticket{}, errBroken
+func (broken) TryTicket(context.Context, string, time.Time) (store.Ticket, error) {
+	return store.Ticket{}, errBroken
 }
 
 // Codes have as many digits as were asked for, and all of them occur.
@@ -836,11 +837,11 @@ func TestResendWhileInUse(t *testing.T) {
 
 // A slow store does something between a try and what comes of it.
 type slow struct {
-	walkin.Store
+	store.Store
 	before func()
 }
 
-func (s *slow) TryTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s *slow) TryTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	ticket, err := s.Store.TryTicket(ctx, key, now)
 	s.before()
 	return ticket, err
@@ -848,11 +849,11 @@ func (s *slow) TryTicket(ctx context.Context, key string, now time.Time) (walkin
 
 // A keys remembers under which key the last ticket was put.
 type keys struct {
-	walkin.Store
+	store.Store
 	key string
 }
 
-func (s *keys) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+func (s *keys) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	s.key = ticket.Key
 	return s.Store.PutTicket(ctx, ticket)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // The five pre-hijacking attacks of Sudhodanan and Paverd (2022), as far as they
@@ -122,10 +122,10 @@ func TestUnexpiredEmailChange(t *testing.T) {
 func TestNonVerifyingProvider(t *testing.T) {
 	s := newWorld(t)
 	eveID, now := uuid.Must(uuid.NewV7()), time.Now()
-	if err := s.store.CreateUser(t.Context(), walkin.User{ID: eveID, CreatedAt: now, SeenAt: now}); err != nil {
+	if err := s.store.CreateUser(t.Context(), store.User{ID: eveID, CreatedAt: now, SeenAt: now}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.store.CreateIdentity(t.Context(), walkin.Identity{Provider: "https://idp.example", Subject: ann, UserID: eveID, CreatedAt: now}); err != nil {
+	if err := s.store.CreateIdentity(t.Context(), store.Identity{Provider: "https://idp.example", Subject: ann, UserID: eveID, CreatedAt: now}); err != nil {
 		t.Fatal(err)
 	}
 	victim := s.stranger(s.replica())

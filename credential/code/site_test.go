@@ -17,6 +17,7 @@ import (
 	"github.com/walkin-go/walkin/credential/code"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -77,7 +78,7 @@ type world struct {
 	mu      sync.Mutex
 	events  []walkin.Event
 	limiter limit.Limiter
-	over    walkin.Store // in front of store, for replicas from now on
+	over    store.Store // in front of store, for replicas from now on
 }
 
 func newWorld(t *testing.T) *world {
@@ -201,7 +202,7 @@ func (s *world) lastReason() string {
 func (s *world) owner(provider, subject string) uuid.UUID {
 	s.t.Helper()
 	identity, err := s.store.Identity(s.t.Context(), provider, subject)
-	if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.t.Fatal(err)
 	}
 	return identity.UserID

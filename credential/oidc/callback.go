@@ -11,6 +11,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 	"golang.org/x/oauth2"
 )
@@ -205,7 +206,7 @@ func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at ti
 	}
 	owned, err := h.store.Identity(r.Context(), profile.Provider, profile.Subject)
 	switch {
-	case errors.Is(err, walkin.ErrNotFound), err == nil && owned.UserID != c.UserID:
+	case errors.Is(err, store.ErrNotFound), err == nil && owned.UserID != c.UserID:
 		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_other_account",
 			Text: texts.Of("oidc.not_yours")}
 	case err != nil:

@@ -11,13 +11,14 @@ import (
 
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 	"golang.org/x/oauth2"
 )
 
 // notKept is for a ticket that could not be taken.
 func notKept(err error) error {
-	if !errors.Is(err, walkin.ErrNotFound) {
+	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_state",

@@ -11,27 +11,28 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
 // A breakable store does not answer about tickets when broken says so.
 type breakable struct {
-	walkin.Store
+	store.Store
 	broken func(method string) bool
 }
 
 var errBroken = errors.New("the store is down")
 
-func (b *breakable) PutTicket(ctx context.Context, t walkin.Ticket) error {
+func (b *breakable) PutTicket(ctx context.Context, t store.Ticket) error {
 	if b.broken("put") {
 		return errBroken
 	}
 	return b.Store.PutTicket(ctx, t)
 }
 
-func (b *breakable) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (b *breakable) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if b.broken("take") {
-		return walkin.Ticket{}, errBroken
+		return store.Ticket{}, errBroken
 	}
 	return b.Store.TakeTicket(ctx, key, now)
 }

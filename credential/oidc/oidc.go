@@ -55,13 +55,14 @@ import (
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A Handler sends visitors to providers and completes their sign-ins. Make one with
 // [New]. It may serve concurrently; what one replica starts, another completes.
 type Handler struct {
 	middleware *walkin.Middleware
-	store      walkin.Store
+	store      store.Store
 	providers  map[string]*provider
 	names      []string // in the order of Config.Providers
 	page       walkin.Page

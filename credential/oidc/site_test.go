@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -29,7 +30,7 @@ const (
 // write notes.
 type site struct {
 	t         testing.TB
-	store     walkin.Store
+	store     store.Store
 	op, other *op
 	replicas  [2]http.Handler
 	wk        [2]*walkin.Middleware

@@ -15,6 +15,7 @@ import (
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 	"golang.org/x/oauth2"
 )
@@ -110,12 +111,12 @@ func (h *Handler) keep(ctx context.Context, key string, t ticket, until time.Tim
 	if err != nil {
 		return err
 	}
-	return h.store.PutTicket(ctx, walkin.Ticket{Key: key, Data: data, ExpiresAt: until})
+	return h.store.PutTicket(ctx, store.Ticket{Key: key, Data: data, ExpiresAt: until})
 }
 
 // take returns what was kept under a key, once. A provider that it is not for
 // is a mix-up: an answer that one provider gave, sent to another's callback.
-func (h *Handler) take(ctx context.Context, key, name string) (ticket, walkin.Ticket, error) {
+func (h *Handler) take(ctx context.Context, key, name string) (ticket, store.Ticket, error) {
 	kept, err := h.store.TakeTicket(ctx, key, time.Now())
 	if err != nil {
 		return ticket{}, kept, notKept(err)

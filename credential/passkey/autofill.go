@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/go-webauthn/webauthn/webauthn"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A browser that suggests passkeys in a field needs a challenge before anything was
@@ -72,7 +72,7 @@ func (p *Passkeys) challenged(r *http.Request, challenge string) (ceremony, erro
 		// key, and the counter would take it for one.
 		if _, err := p.store.Ticket(r.Context(), usedKey(challenge), time.Now()); err == nil {
 			return ceremony{}, ceremonyOver()
-		} else if !errors.Is(err, walkin.ErrNotFound) {
+		} else if !errors.Is(err, store.ErrNotFound) {
 			return ceremony{}, err
 		}
 		_, session, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(b))
@@ -92,7 +92,7 @@ func usedKey(challenge string) string {
 
 // useUp refuses a challenge that was used, in the transaction of the change.
 func (p *Passkeys) useUp(ctx context.Context, session webauthn.SessionData) error {
-	added, err := p.store.AddTicket(ctx, walkin.Ticket{Key: usedKey(session.Challenge), ExpiresAt: session.Expires.Add(usedFor)}, time.Now())
+	added, err := p.store.AddTicket(ctx, store.Ticket{Key: usedKey(session.Challenge), ExpiresAt: session.Expires.Add(usedFor)}, time.Now())
 	if err == nil && !added {
 		return ceremonyOver()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -40,7 +41,7 @@ func (p *Passkeys) put(ctx context.Context, bound string, c ceremony) error {
 		return err
 	}
 	user, _ := walkin.FromContext(ctx)
-	return p.store.PutTicket(ctx, walkin.Ticket{Key: ticketKey(bound, c.Session.Challenge), Data: data,
+	return p.store.PutTicket(ctx, store.Ticket{Key: ticketKey(bound, c.Session.Challenge), Data: data,
 		ExpiresAt: c.Session.Expires, UserID: user.UserID})
 }
 
@@ -49,7 +50,7 @@ func (p *Passkeys) put(ctx context.Context, bound string, c ceremony) error {
 func (p *Passkeys) take(r *http.Request, challenge string) (ceremony, error) {
 	for _, bound := range p.middleware.FlowIDs(r) {
 		ticket, err := p.store.TakeTicket(r.Context(), ticketKey(bound, challenge), time.Now())
-		if errors.Is(err, walkin.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/passkey"
+	"github.com/walkin-go/walkin/store"
 )
 
 // TestCounter holds that a key whose counter does not go up is refused, and the
@@ -136,7 +137,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 			s.told()
 			other.holding(func() { want(t, other.post("signin-finish", proof), http.StatusUnauthorized, "", "") })
 			wantTold(t, s, "passkey_unknown")
-			if _, err := s.store.Identity(t.Context(), passkey.Provider, id); !errors.Is(err, walkin.ErrNotFound) || n != tx {
+			if _, err := s.store.Identity(t.Context(), passkey.Provider, id); !errors.Is(err, store.ErrNotFound) || n != tx {
 				t.Errorf("%s, transaction %d of %d: got the identity with %v", name, tx, n, err)
 			}
 		}

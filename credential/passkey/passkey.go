@@ -69,6 +69,7 @@ import (
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -86,7 +87,7 @@ const (
 // methods may be called concurrently; it starts no goroutine.
 type Passkeys struct {
 	middleware  *walkin.Middleware
-	store       walkin.Store
+	store       store.Store
 	webauthn    *webauthn.WebAuthn
 	origins     []string
 	userName    func(*http.Request) string

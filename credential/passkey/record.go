@@ -17,6 +17,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -58,7 +59,7 @@ func (p *Passkeys) Keys(ctx context.Context, userID uuid.UUID) ([]Key, error) {
 
 // Describe reads what an identity of this package says about its key, as Keys does. A
 // key that cannot be read has no name.
-func (p *Passkeys) Describe(identity walkin.Identity) (name string, usedAt time.Time, synced bool) {
+func (p *Passkeys) Describe(identity store.Identity) (name string, usedAt time.Time, synced bool) {
 	k, err := recordOf(identity)
 	if err != nil {
 		return "", time.Time{}, false
@@ -83,7 +84,7 @@ func (p *Passkeys) Rename(w http.ResponseWriter, r *http.Request, id, name strin
 		return err
 	}
 	err = p.update(r.Context(), c.UserID, id, func(k *record) { k.Name = name })
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
 	}
 	return err
@@ -147,7 +148,7 @@ func subject(id []byte) string {
 	return "sha256." + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func recordOf(identity walkin.Identity) (record, error) {
+func recordOf(identity store.Identity) (record, error) {
 	var k record
 	if err := json.Unmarshal(identity.Secret, &k); err != nil {
 		return record{}, fmt.Errorf("walkin: passkey: a stored key of user %s cannot be read", identity.UserID)
@@ -157,7 +158,7 @@ func recordOf(identity walkin.Identity) (record, error) {
 
 // keysOf returns a user's keys with their identities. One that cannot be read is
 // left out: the others must go on working.
-func (p *Passkeys) keysOf(ctx context.Context, userID uuid.UUID) (identities []walkin.Identity, records []record, err error) {
+func (p *Passkeys) keysOf(ctx context.Context, userID uuid.UUID) (identities []store.Identity, records []record, err error) {
 	all, err := p.store.Identities(ctx, userID)
 	if err != nil {
 		return nil, nil, err
@@ -177,7 +178,7 @@ func (p *Passkeys) keysOf(ctx context.Context, userID uuid.UUID) (identities []w
 }
 
 // update changes the record of a user's key. Two updates at once wait for each
-// other; a key that is not there, or another user's, is walkin.ErrNotFound.
+// other; a key that is not there, or another user's, is store.ErrNotFound.
 func (p *Passkeys) update(ctx context.Context, userID uuid.UUID, id string, change func(*record)) error {
 	return p.store.InTx(ctx, func(ctx context.Context) error {
 		if _, err := p.store.LockUser(ctx, userID); err != nil { // the lock
@@ -188,7 +189,7 @@ func (p *Passkeys) update(ctx context.Context, userID uuid.UUID, id string, chan
 			return err
 		}
 		if identity.UserID != userID {
-			return walkin.ErrNotFound
+			return store.ErrNotFound
 		}
 		k, err := recordOf(identity)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -148,7 +149,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	// nothing.
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
 		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, Chosen: true, FlowID: c.bound})
-	if errors.Is(err, walkin.ErrIdentityTaken) {
+	if errors.Is(err, store.ErrIdentityTaken) {
 		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
 			Text: texts.Of("passkey.known")}
 	}

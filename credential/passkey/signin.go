@@ -12,6 +12,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -78,7 +79,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		}
 	}
 	identity, err := p.store.Identity(r.Context(), Provider, subject(response.RawID))
-	if errors.Is(err, walkin.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, unknown()
 	}
 	if err != nil {
@@ -113,7 +114,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 		Redeem: func(ctx context.Context) error {
 			// A key that was removed a moment ago must not come back with an owner.
 			again, err := p.store.Identity(ctx, Provider, identity.Subject)
-			if errors.Is(err, walkin.ErrNotFound) || err == nil && again.UserID != identity.UserID {
+			if errors.Is(err, store.ErrNotFound) || err == nil && again.UserID != identity.UserID {
 				return unknown()
 			}
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/passkey"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -29,7 +30,7 @@ const (
 // A site runs on two replicas over one store. Its users write notes.
 type site struct {
 	t        testing.TB
-	store    *store
+	store    *testStore
 	replicas [2]http.Handler
 	wk       [2]*walkin.Middleware
 	passkeys [2]*passkey.Passkeys
@@ -62,7 +63,7 @@ func minting(m walkin.Mint) setup {
 
 func newSite(t testing.TB, setups ...setup) *site {
 	t.Helper()
-	s := &site{t: t, store: &store{Store: memstore.New()}, notes: map[uuid.UUID]int{}}
+	s := &site{t: t, store: &testStore{Store: memstore.New()}, notes: map[uuid.UUID]int{}}
 	for i := range s.replicas {
 		hook := func(_ context.Context, c walkin.Change) error {
 			if s.hook != nil {
@@ -338,8 +339,8 @@ func wantTold(t testing.TB, s *site, reasons ...string) {
 	}
 }
 
-// A store fails where it is told to.
-type store struct {
+// A testStore fails where it is told to.
+type testStore struct {
 	*memstore.Store
 	mu    sync.Mutex
 	fail  string // the method that fails
@@ -347,7 +348,7 @@ type store struct {
 	inTx  func() // before the next transaction, once
 }
 
-func (s *store) InTx(ctx context.Context, fn func(context.Context) error) error {
+func (s *testStore) InTx(ctx context.Context, fn func(context.Context) error) error {
 	s.mu.Lock()
 	before := s.inTx
 	s.inTx = nil
@@ -358,7 +359,7 @@ func (s *store) InTx(ctx context.Context, fn func(context.Context) error) error 
 	return s.Store.InTx(ctx, fn)
 }
 
-func (s *store) failing(method string) error {
+func (s *testStore) failing(method string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if method == s.fail {
@@ -368,64 +369,64 @@ func (s *store) failing(method string) error {
 	return nil
 }
 
-func (s *store) breaks(method string) {
+func (s *testStore) breaks(method string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail, s.calls = method, 0
 }
 
-func (s *store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+func (s *testStore) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	if err := s.failing("PutTicket"); err != nil {
 		return err
 	}
 	return s.Store.PutTicket(ctx, ticket)
 }
 
-func (s *store) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Time) (bool, error) {
+func (s *testStore) AddTicket(ctx context.Context, ticket store.Ticket, now time.Time) (bool, error) {
 	if err := s.failing("AddTicket"); err != nil {
 		return false, err
 	}
 	return s.Store.AddTicket(ctx, ticket, now)
 }
 
-func (s *store) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s *testStore) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if err := s.failing("Ticket"); err != nil {
-		return walkin.Ticket{}, err
+		return store.Ticket{}, err
 	}
 	return s.Store.Ticket(ctx, key, now)
 }
 
-func (s *store) Identities(ctx context.Context, id uuid.UUID) ([]walkin.Identity, error) {
+func (s *testStore) Identities(ctx context.Context, id uuid.UUID) ([]store.Identity, error) {
 	if err := s.failing("Identities"); err != nil {
 		return nil, err
 	}
 	return s.Store.Identities(ctx, id)
 }
 
-func (s *store) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+func (s *testStore) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	if err := s.failing("Identity"); err != nil {
-		return walkin.Identity{}, err
+		return store.Identity{}, err
 	}
 	return s.Store.Identity(ctx, provider, subject)
 }
 
-func (s *store) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
+func (s *testStore) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
 	if err := s.failing("SetSecret"); err != nil {
 		return err
 	}
 	return s.Store.SetSecret(ctx, provider, subject, secret)
 }
 
-func (s *store) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+func (s *testStore) CreateIdentity(ctx context.Context, identity store.Identity) error {
 	if err := s.failing("CreateIdentity"); err != nil {
 		return err
 	}
 	return s.Store.CreateIdentity(ctx, identity)
 }
 
-func (s *store) TakeTicket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+func (s *testStore) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if err := s.failing("TakeTicket"); err != nil {
-		return walkin.Ticket{}, err
+		return store.Ticket{}, err
 	}
 	return s.Store.TakeTicket(ctx, key, now)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -144,8 +145,8 @@ func TestBreached(t *testing.T) {
 	if err != nil {
 		t.Fatalf("not leaked yet: got %v", err)
 	}
-	user := walkin.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now(), SeenAt: time.Now()}
-	if err := errors.Join(wk.Store().CreateUser(t.Context(), user), wk.Store().CreateIdentity(t.Context(), walkin.Identity{
+	user := store.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now(), SeenAt: time.Now()}
+	if err := errors.Join(wk.Store().CreateUser(t.Context(), user), wk.Store().CreateIdentity(t.Context(), store.Identity{
 		Provider: proof.Provider, Subject: proof.Subject, UserID: user.ID, Secret: proof.Secret})); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -16,16 +17,16 @@ import (
 // concurrent ones get no further than a hundred in a row, and given back if the
 // password was right. Attempts that wait for their turn do not count yet, or users who
 // know their password would stand in each other's way.
-func (p *Password) guess(r *http.Request, name, password string) (walkin.Identity, phc, error) {
+func (p *Password) guess(r *http.Request, name, password string) (store.Identity, phc, error) {
 	identity, stored, known, err := p.lookUp(r.Context(), name)
 	if err != nil {
-		return walkin.Identity{}, phc{}, err
+		return store.Identity{}, phc{}, err
 	}
 	count := p.count(r, name, identity)
 	if wait, err := count.wait(r.Context()); err != nil {
-		return walkin.Identity{}, phc{}, err
+		return store.Identity{}, phc{}, err
 	} else if wait > 0 {
-		return walkin.Identity{}, phc{}, tooMany(wait)
+		return store.Identity{}, phc{}, tooMany(wait)
 	}
 	err = p.gate.turn(r.Context(), func() error {
 		if wait, err := count.take(r.Context()); err != nil {
@@ -49,19 +50,19 @@ func (p *Password) guess(r *http.Request, name, password string) (walkin.Identit
 // as long as others and matches no password. So neither the answer nor the time tells
 // which names are known. Until a hash with another cost is renewed, its own time does
 // tell it.
-func (p *Password) lookUp(ctx context.Context, name string) (identity walkin.Identity, stored phc, known bool, err error) {
+func (p *Password) lookUp(ctx context.Context, name string) (identity store.Identity, stored phc, known bool, err error) {
 	identity, err = p.store.Identity(ctx, p.provider, name)
 	switch {
-	case errors.Is(err, walkin.ErrNotFound):
-		return walkin.Identity{}, p.hashes.nobodys, false, nil
+	case errors.Is(err, store.ErrNotFound):
+		return store.Identity{}, p.hashes.nobodys, false, nil
 	case err != nil:
-		return walkin.Identity{}, phc{}, false, err
+		return store.Identity{}, phc{}, false, err
 	case p.isProven() && len(identity.Secret) == 0: // their address is proven, and they have no password
-		return walkin.Identity{}, p.hashes.nobodys, false, nil
+		return store.Identity{}, p.hashes.nobodys, false, nil
 	}
 	stored, err = parsePHC(string(identity.Secret))
 	if err != nil {
-		return walkin.Identity{}, phc{}, false, fmt.Errorf("walkin: password: a stored hash: %w", err)
+		return store.Identity{}, phc{}, false, fmt.Errorf("walkin: password: a stored hash: %w", err)
 	}
 	return identity, stored, true, nil
 }
@@ -74,7 +75,7 @@ func mismatch(reason string) *walkin.Refusal {
 // renew gives an identity the hash of a password, and returns it. While it holds the
 // user's lock it compares what is stored with what was proven: a renewed hash of the
 // old password must not undo a change to a new one.
-func (p *Password) renew(ctx context.Context, proven walkin.Identity, password string) (secret []byte, err error) {
+func (p *Password) renew(ctx context.Context, proven store.Identity, password string) (secret []byte, err error) {
 	err = p.gate.turn(ctx, func() error {
 		secret = p.hashes.hash(password)
 		return nil
@@ -84,11 +85,11 @@ func (p *Password) renew(ctx context.Context, proven walkin.Identity, password s
 	}
 	return secret, p.store.InTx(ctx, func(ctx context.Context) error {
 		_, err := p.store.LockUser(ctx, proven.UserID)
-		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		stored, err := p.store.Identity(ctx, p.provider, proven.Subject)
-		if err != nil && !errors.Is(err, walkin.ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		if err != nil || stored.UserID != proven.UserID || !bytes.Equal(stored.Secret, proven.Secret) {

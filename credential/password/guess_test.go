@@ -15,6 +15,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -133,25 +134,25 @@ func TestChangedMeanwhile(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		proven bool
-		change func(t *testing.T, s *site, identity walkin.Identity)
+		change func(t *testing.T, s *site, identity store.Identity)
 	}{
-		{"changed", false, func(t *testing.T, s *site, _ walkin.Identity) {
+		{"changed", false, func(t *testing.T, s *site, _ store.Identity) {
 			if err := s.Change(form(t, "", ""), name, secret, "another horse battery"); err != nil {
 				t.Error(err)
 			}
 		}},
-		{"removed", false, func(t *testing.T, s *site, identity walkin.Identity) {
+		{"removed", false, func(t *testing.T, s *site, identity store.Identity) {
 			if err := s.store.DeleteIdentity(t.Context(), identity.UserID, identity.Provider, name); err != nil {
 				t.Error(err)
 			}
 		}},
-		{"a removed address", true, func(t *testing.T, s *site, identity walkin.Identity) {
+		{"a removed address", true, func(t *testing.T, s *site, identity store.Identity) {
 			if err := s.store.DeleteIdentity(t.Context(), identity.UserID, identity.Provider, name); err != nil {
 				t.Error(err)
 			}
 		}},
-		{"the user is deleted", true, func(t *testing.T, s *site, identity walkin.Identity) {
-			if err := s.store.DeleteUser(t.Context(), walkin.Tombstone{UserID: identity.UserID, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+		{"the user is deleted", true, func(t *testing.T, s *site, identity store.Identity) {
+			if err := s.store.DeleteUser(t.Context(), store.Tombstone{UserID: identity.UserID, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -192,7 +193,7 @@ func TestChangedMeanwhile(t *testing.T) {
 
 // A late store lets something happen before its next transaction.
 type late struct {
-	walkin.Store
+	store.Store
 	before func()
 }
 

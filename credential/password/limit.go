@@ -11,6 +11,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
 
@@ -25,7 +26,7 @@ type count struct {
 }
 
 // count returns what a sign-in with a name counts in; identity is the name's, or zero.
-func (p *Password) count(r *http.Request, name string, identity walkin.Identity) *count {
+func (p *Password) count(r *http.Request, name string, identity store.Identity) *count {
 	bucket := func(kind, key string, limit limit.Limit) limits.Bucket {
 		sum := sha256.Sum256([]byte(kind + "\x00" + key)) // a limiter needs no names
 		return limits.Bucket{Name: kind, Key: "password:" + base64.RawURLEncoding.EncodeToString(sum[:16]), Limit: limit}

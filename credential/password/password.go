@@ -47,6 +47,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Provider is the provider of all identities of this package, except with
@@ -67,7 +68,7 @@ func (p *Password) isProven() bool { return p.provider == provenEmail || p.provi
 // methods may be called concurrently; it starts no goroutine.
 type Password struct {
 	wk                       *walkin.Middleware
-	store                    walkin.Store
+	store                    store.Store
 	provider                 string
 	nameField, passwordField string
 	minLength                int
@@ -170,10 +171,10 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 // changes it and then signs out everywhere must not be left with a sign-in by the old
 // one. Nor must a removed identity come back, least of all an address, of which a
 // password proves nothing.
-func (p *Password) stillRight(ctx context.Context, proven walkin.Identity) error {
+func (p *Password) stillRight(ctx context.Context, proven store.Identity) error {
 	stored, err := p.store.Identity(ctx, p.provider, proven.Subject)
 	switch {
-	case err != nil && !errors.Is(err, walkin.ErrNotFound):
+	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	case err != nil, stored.UserID != proven.UserID, !bytes.Equal(stored.Secret, proven.Secret):
 		return mismatch("password_changed")

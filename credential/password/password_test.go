@@ -17,6 +17,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/texts"
 	"github.com/walkin-go/walkin/walkintest"
@@ -58,7 +59,7 @@ func newSiteOf(t *testing.T, config func(*walkin.Config), change func(*password.
 }
 
 // middleware returns one over a store.
-func middleware(t testing.TB, store walkin.Store, change func(*walkin.Config)) *walkin.Middleware {
+func middleware(t testing.TB, store store.Store, change func(*walkin.Config)) *walkin.Middleware {
 	t.Helper()
 	cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store}
 	if change != nil {
@@ -79,8 +80,8 @@ func quick(password, salt []byte, time, memory uint32, threads uint8, keyLen uin
 // own stores what a sign-up proved.
 func (s *site) own(t *testing.T, proof walkin.Proof) {
 	t.Helper()
-	user := walkin.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now(), SeenAt: time.Now()}
-	err := errors.Join(s.store.CreateUser(t.Context(), user), s.store.CreateIdentity(t.Context(), walkin.Identity{
+	user := store.User{ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now(), SeenAt: time.Now()}
+	err := errors.Join(s.store.CreateUser(t.Context(), user), s.store.CreateIdentity(t.Context(), store.Identity{
 		Provider: proof.Provider, Subject: proof.Subject, Secret: proof.Secret, UserID: user.ID, CreatedAt: time.Now()}))
 	if err != nil {
 		t.Fatal(err)
@@ -243,9 +244,9 @@ type broken struct {
 	identity, setSecret error
 }
 
-func (b *broken) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+func (b *broken) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	if b.identity != nil {
-		return walkin.Identity{}, b.identity
+		return store.Identity{}, b.identity
 	}
 	return b.Store.Identity(ctx, provider, subject)
 }

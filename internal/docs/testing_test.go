@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/bot"
 	"github.com/walkin-go/walkin/internal/browser"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -54,7 +55,7 @@ func TestHeadlessPage(t *testing.T) {
 		cfg.Cookies.Insecure = true
 		if test.own {
 			cfg.NewUsers.IsBot = func(r *http.Request) bool {
-				return !strings.Contains(r.UserAgent(), "HeadlessChrome") && walkin.IsBot(r)
+				return !strings.Contains(r.UserAgent(), "HeadlessChrome") && bot.Is(r)
 			}
 		}
 		inside := newWalkin(t, cfg).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

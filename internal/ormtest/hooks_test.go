@@ -21,6 +21,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/pgxstore"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
@@ -124,7 +125,7 @@ func TestHooksOnPgx(t *testing.T) {
 
 // upgrade has a visitor sign up three times: the hook fails after it has written, then
 // the token cannot be issued, and then all is well.
-func upgrade(t *testing.T, s walkin.Store, create func(context.Context, walkin.Claims) error, h hook, name func(uuid.UUID) string) {
+func upgrade(t *testing.T, s store.Store, create func(context.Context, walkin.Claims) error, h hook, name func(uuid.UUID) string) {
 	t.Helper()
 	var who uuid.UUID
 	var hookFails, claimsFail error

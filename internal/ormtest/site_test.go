@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -34,7 +35,7 @@ type site struct {
 	wk *walkin.Middleware
 }
 
-func newSite(db *sql.DB, store walkin.Store, keys []walkin.Key) (*site, error) {
+func newSite(db *sql.DB, store store.Store, keys []walkin.Key) (*site, error) {
 	s := &site{db: db}
 	var err error
 	s.wk, err = walkin.New(walkin.Config{
@@ -136,7 +137,7 @@ func fillRow(ctx context.Context, c walkin.Change) error {
 		return err
 	}
 	if taken { // by an account from before walkin, whose owner has not signed in since
-		return walkin.ErrIdentityTaken
+		return store.ErrIdentityTaken
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE users SET name = ?, email = ?, password_hash = ? WHERE walkin_id = ?`, a.name, a.email, a.hash, c.UserID[:])
 	return err

@@ -5,23 +5,23 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-var _ walkin.DatabaseStore = (*Store)(nil)
+var _ store.DatabaseStore = (*Store)(nil)
 
-// Database implements walkin.DatabaseStore. The database ends with the process. So a
+// Database implements store.DatabaseStore. The database ends with the process. So a
 // token of the process before is over, and is no sign of a loss.
-func (s *Store) Database(ctx context.Context) (walkin.Database, error) {
+func (s *Store) Database(ctx context.Context) (store.Database, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
-		return walkin.Database{}, err
+		return store.Database{}, err
 	}
 	defer leave()
-	return walkin.Database{Forgets: true, EndedBefore: s.ended[false], AnonymousEndedBefore: s.ended[true]}, nil
+	return store.Database{Forgets: true, EndedBefore: s.ended[false], AnonymousEndedBefore: s.ended[true]}, nil
 }
 
-// AnnounceTokenLife implements walkin.DatabaseStore. There is only one process, which
+// AnnounceTokenLife implements store.DatabaseStore. There is only one process, which
 // knows the token life already.
 func (s *Store) AnnounceTokenLife(ctx context.Context, _ time.Duration, _ time.Time) error {
 	_, leave, err := s.enter(ctx)
@@ -32,7 +32,7 @@ func (s *Store) AnnounceTokenLife(ctx context.Context, _ time.Duration, _ time.T
 	return nil
 }
 
-// EndSessionsBefore implements walkin.DatabaseStore.
+// EndSessionsBefore implements store.DatabaseStore.
 func (s *Store) EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {

@@ -10,19 +10,19 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-var _ walkin.Directory = (*Store)(nil)
+var _ store.Directory = (*Store)(nil)
 
 var (
-	errBan    = fmt.Errorf("memstore: the reason of a ban has at most 500 bytes of text without NUL: %w", walkin.ErrConstraint)
-	errCursor = fmt.Errorf("memstore: UserQuery.After is no UserPage.Next: %w", walkin.ErrConstraint)
+	errBan    = fmt.Errorf("memstore: the reason of a ban has at most 500 bytes of text without NUL: %w", store.ErrConstraint)
+	errCursor = fmt.Errorf("memstore: UserQuery.After is no UserPage.Next: %w", store.ErrConstraint)
 )
 
-// ListUsers implements walkin.Directory. It reads all users each time, since a store in
+// ListUsers implements store.Directory. It reads all users each time, since a store in
 // memory is small.
-func (s *Store) ListUsers(ctx context.Context, q walkin.UserQuery) (page walkin.UserPage, err error) {
+func (s *Store) ListUsers(ctx context.Context, q store.UserQuery) (page store.UserPage, err error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return page, err
@@ -31,12 +31,12 @@ func (s *Store) ListUsers(ctx context.Context, q walkin.UserQuery) (page walkin.
 	q = q.Bounded()
 	first, last := q.IDs()
 	type row struct {
-		walkin.User
+		store.User
 		cursor string
 	}
 	var rows []row
 	bySubject := q.Provider != "" || q.SubjectPrefix != ""
-	add := func(user walkin.User, cursor string) {
+	add := func(user store.User, cursor string) {
 		if q.Matches(user) && bytes.Compare(user.ID[:], first[:]) >= 0 && bytes.Compare(user.ID[:], last[:]) < 0 {
 			rows = append(rows, row{user, cursor})
 		}
@@ -64,7 +64,7 @@ func (s *Store) ListUsers(ctx context.Context, q walkin.UserQuery) (page walkin.
 		case len(page.Users) == q.Limit:
 			return page, nil
 		default:
-			page.Users = append(page.Users, walkin.ListedUser{User: row.User, Identities: s.publicIdentities(row.ID)})
+			page.Users = append(page.Users, store.ListedUser{User: row.User, Identities: s.publicIdentities(row.ID)})
 			if page.Next = row.cursor; row.cursor == rows[len(rows)-1].cursor {
 				page.Next = ""
 			}
@@ -73,8 +73,8 @@ func (s *Store) ListUsers(ctx context.Context, q walkin.UserQuery) (page walkin.
 	return page, nil
 }
 
-func (s *Store) publicIdentities(userID uuid.UUID) []walkin.Identity {
-	var identities []walkin.Identity
+func (s *Store) publicIdentities(userID uuid.UUID) []store.Identity {
+	var identities []store.Identity
 	for _, identity := range s.identities {
 		if identity.UserID == userID {
 			identity.Secret = nil
@@ -85,31 +85,31 @@ func (s *Store) publicIdentities(userID uuid.UUID) []walkin.Identity {
 	return identities
 }
 
-func byAge(a, b walkin.Identity) int {
+func byAge(a, b store.Identity) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.Provider, b.Provider), strings.Compare(a.Subject, b.Subject))
 }
 
-// CountUsers implements walkin.Directory.
-func (s *Store) CountUsers(ctx context.Context, kind walkin.UserKind, _ bool) (walkin.Count, error) {
-	return s.count(ctx, func(u walkin.User) bool { return walkin.UserQuery{Kind: kind}.Matches(u) })
+// CountUsers implements store.Directory.
+func (s *Store) CountUsers(ctx context.Context, kind store.UserKind, _ bool) (store.Count, error) {
+	return s.count(ctx, func(u store.User) bool { return store.UserQuery{Kind: kind}.Matches(u) })
 }
 
-// CountInactive implements walkin.Directory.
-func (s *Store) CountInactive(ctx context.Context, before time.Time, most int) (walkin.Count, error) {
-	count, err := s.count(ctx, func(u walkin.User) bool { return u.Anonymous && u.SeenAt.Before(before) })
+// CountInactive implements store.Directory.
+func (s *Store) CountInactive(ctx context.Context, before time.Time, most int) (store.Count, error) {
+	count, err := s.count(ctx, func(u store.User) bool { return u.Anonymous && u.SeenAt.Before(before) })
 	if count.N > int64(most) {
-		count = walkin.Count{N: int64(most), Accuracy: walkin.AtLeast}
+		count = store.Count{N: int64(most), Accuracy: store.AtLeast}
 	}
 	return count, err
 }
 
-func (s *Store) count(ctx context.Context, counts func(walkin.User) bool) (walkin.Count, error) {
+func (s *Store) count(ctx context.Context, counts func(store.User) bool) (store.Count, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
-		return walkin.Count{}, err
+		return store.Count{}, err
 	}
 	defer leave()
-	count := walkin.Count{Accuracy: walkin.Exact}
+	count := store.Count{Accuracy: store.Exact}
 	for _, user := range s.users {
 		if counts(user) {
 			count.N++
@@ -118,47 +118,47 @@ func (s *Store) count(ctx context.Context, counts func(walkin.User) bool) (walki
 	return count, nil
 }
 
-// DailyUsers implements walkin.Directory.
-func (s *Store) DailyUsers(ctx context.Context, from time.Time, days int) ([]walkin.DailyUsers, error) {
+// DailyUsers implements store.Directory.
+func (s *Store) DailyUsers(ctx context.Context, from time.Time, days int) ([]store.DailyUsers, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	all := make([]walkin.DailyUsers, days)
+	all := make([]store.DailyUsers, days)
 	for i := range all {
 		begin, end := from.AddDate(0, 0, i), from.AddDate(0, 0, i+1)
-		all[i] = walkin.DailyUsers{Day: begin, New: walkin.Count{Accuracy: walkin.Exact}, First: make(map[string]walkin.Count)}
-		first, next := walkin.FirstUserID(begin), walkin.FirstUserID(end)
+		all[i] = store.DailyUsers{Day: begin, New: store.Count{Accuracy: store.Exact}, First: make(map[string]store.Count)}
+		first, next := store.FirstUserID(begin), store.FirstUserID(end)
 		for id := range s.users {
 			if bytes.Compare(id[:], first[:]) >= 0 && bytes.Compare(id[:], next[:]) < 0 {
 				all[i].New.N++
 			}
 			identities := s.publicIdentities(id)
 			if len(identities) > 0 && !identities[0].CreatedAt.Before(begin) && identities[0].CreatedAt.Before(end) {
-				all[i].First[identities[0].Provider] = walkin.Count{N: all[i].First[identities[0].Provider].N + 1, Accuracy: walkin.Exact}
+				all[i].First[identities[0].Provider] = store.Count{N: all[i].First[identities[0].Provider].N + 1, Accuracy: store.Exact}
 			}
 		}
 	}
 	return all, nil
 }
 
-// FindTombstone implements walkin.Directory.
-func (s *Store) FindTombstone(ctx context.Context, userID uuid.UUID) (walkin.Tombstone, error) {
+// FindTombstone implements store.Directory.
+func (s *Store) FindTombstone(ctx context.Context, userID uuid.UUID) (store.Tombstone, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
-		return walkin.Tombstone{}, err
+		return store.Tombstone{}, err
 	}
 	defer leave()
 	tombstone, ok := s.tombstones[userID]
 	if !ok {
-		return walkin.Tombstone{}, walkin.ErrNotFound
+		return store.Tombstone{}, store.ErrNotFound
 	}
 	return tombstone, nil
 }
 
-// SetBan implements walkin.Directory.
-func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) error {
+// SetBan implements store.Directory.
+func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban store.Ban) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -169,9 +169,9 @@ func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) er
 	case !ban.Valid():
 		return errBan
 	case !ok:
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	case ban.Until.IsZero():
-		ban = walkin.Ban{}
+		ban = store.Ban{}
 	default:
 		ban.Until = moment(ban.Until)
 	}

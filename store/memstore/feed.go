@@ -5,10 +5,10 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-var _ walkin.FeedStore = (*Store)(nil)
+var _ store.FeedStore = (*Store)(nil)
 
 // maxNews is how many changes are kept for readers of the feed.
 const maxNews = 10_000
@@ -23,8 +23,8 @@ func (s *Store) tellFeed(user uuid.UUID) {
 	s.news = append(s.news, user)
 }
 
-// Feed implements walkin.FeedStore.
-func (s *Store) Feed(ctx context.Context) (walkin.Feed, error) {
+// Feed implements store.FeedStore.
+func (s *Store) Feed(ctx context.Context) (store.Feed, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ type feed struct {
 	read int // how many changes there were
 }
 
-// Next implements walkin.Feed.
+// Next implements store.Feed.
 func (f *feed) Next(ctx context.Context) ([]uuid.UUID, error) {
 	_, leave, err := f.s.enter(ctx)
 	if err != nil {
@@ -46,7 +46,7 @@ func (f *feed) Next(ctx context.Context) ([]uuid.UUID, error) {
 	}
 	defer leave()
 	if f.read < f.s.forgotten {
-		return nil, walkin.ErrFeedLost
+		return nil, store.ErrFeedLost
 	}
 	users := slices.Clone(f.s.news[f.read-f.s.forgotten:])
 	f.read += len(users)

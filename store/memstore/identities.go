@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // What sqlstore refuses is refused here.
@@ -19,8 +19,8 @@ const (
 )
 
 var (
-	errName   = fmt.Errorf("memstore: a provider and a subject are text without NUL of at most %d bytes: %w", maxName, walkin.ErrConstraint)
-	errSecret = fmt.Errorf("memstore: a secret has at most %d bytes: %w", maxSecret, walkin.ErrConstraint)
+	errName   = fmt.Errorf("memstore: a provider and a subject are text without NUL of at most %d bytes: %w", maxName, store.ErrConstraint)
+	errSecret = fmt.Errorf("memstore: a secret has at most %d bytes: %w", maxSecret, store.ErrConstraint)
 )
 
 // fits reports whether a database would keep the name.
@@ -33,29 +33,29 @@ func (n name) fits() bool {
 	return true
 }
 
-// Identity implements walkin.Store.
-func (s *Store) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+// Identity implements store.Store.
+func (s *Store) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
-		return walkin.Identity{}, err
+		return store.Identity{}, err
 	}
 	defer leave()
 	identity, ok := s.identities[name{provider, subject}]
 	if !ok {
-		return walkin.Identity{}, walkin.ErrNotFound
+		return store.Identity{}, store.ErrNotFound
 	}
 	identity.Secret = bytes.Clone(identity.Secret)
 	return identity, nil
 }
 
-// Identities implements walkin.Store.
-func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]walkin.Identity, error) {
+// Identities implements store.Store.
+func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]store.Identity, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	var identities []walkin.Identity
+	var identities []store.Identity
 	for _, identity := range s.identities {
 		if identity.UserID == userID {
 			identity.Secret = bytes.Clone(identity.Secret)
@@ -66,8 +66,8 @@ func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]walkin.Iden
 	return identities, nil
 }
 
-// CreateIdentity implements walkin.Store.
-func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+// CreateIdentity implements store.Store.
+func (s *Store) CreateIdentity(ctx context.Context, identity store.Identity) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -81,10 +81,10 @@ func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) er
 		return errSecret
 	}
 	if _, ok := s.users[identity.UserID]; !ok {
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	}
 	if _, taken := s.identities[key]; taken {
-		return walkin.ErrIdentityTaken
+		return store.ErrIdentityTaken
 	}
 	identity.Secret = bytes.Clone(identity.Secret)
 	identity.CreatedAt = moment(identity.CreatedAt)
@@ -92,7 +92,7 @@ func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) er
 	return nil
 }
 
-// SetSecret implements walkin.Store.
+// SetSecret implements store.Store.
 func (s *Store) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Store) SetSecret(ctx context.Context, provider, subject string, secret 
 	identity, ok := s.identities[key]
 	switch {
 	case !ok:
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	case len(secret) > maxSecret:
 		return errSecret
 	}
@@ -112,7 +112,7 @@ func (s *Store) SetSecret(ctx context.Context, provider, subject string, secret 
 	return nil
 }
 
-// DeleteIdentity implements walkin.Store.
+// DeleteIdentity implements store.Store.
 func (s *Store) DeleteIdentity(ctx context.Context, userID uuid.UUID, provider, subject string) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *Store) DeleteIdentity(ctx context.Context, userID uuid.UUID, provider, 
 	defer leave()
 	key := name{provider, subject}
 	if identity, ok := s.identities[key]; !ok || identity.UserID != userID {
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	}
 	remove(t, s.identities, key)
 	return nil

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-// A Store is a walkin.Store in memory. Make one with [New]. A transaction locks the
+// A Store is a store.Store in memory. Make one with [New]. A transaction locks the
 // whole store: all others wait for it, until their contexts end. A hook that calls the
 // store with another context than its own deadlocks until that context ends.
 //
@@ -20,11 +20,11 @@ import (
 type Store struct {
 	lock chan struct{} // full while a call is inside
 
-	users      map[uuid.UUID]walkin.User
-	sessions   map[uuid.UUID]walkin.Session
-	identities map[name]walkin.Identity
-	tombstones map[uuid.UUID]walkin.Tombstone
-	tickets    map[string]walkin.Ticket
+	users      map[uuid.UUID]store.User
+	sessions   map[uuid.UUID]store.Session
+	identities map[name]store.Identity
+	tombstones map[uuid.UUID]store.Tombstone
+	tickets    map[string]store.Ticket
 
 	news      []uuid.UUID // whose sessions ended or who changed, for the feed
 	forgotten int         // of news, the oldest
@@ -32,7 +32,7 @@ type Store struct {
 	ended map[bool]time.Time // sessions from before are over, of users who are anonymous or not
 }
 
-var _ walkin.Store = (*Store)(nil)
+var _ store.Store = (*Store)(nil)
 
 type name struct{ provider, subject string }
 
@@ -40,11 +40,11 @@ type name struct{ provider, subject string }
 func New() *Store {
 	return &Store{
 		lock:       make(chan struct{}, 1),
-		users:      make(map[uuid.UUID]walkin.User),
-		sessions:   make(map[uuid.UUID]walkin.Session),
-		identities: make(map[name]walkin.Identity),
-		tombstones: make(map[uuid.UUID]walkin.Tombstone),
-		tickets:    make(map[string]walkin.Ticket),
+		users:      make(map[uuid.UUID]store.User),
+		sessions:   make(map[uuid.UUID]store.Session),
+		identities: make(map[name]store.Identity),
+		tombstones: make(map[uuid.UUID]store.Tombstone),
+		tickets:    make(map[string]store.Ticket),
 		ended:      make(map[bool]time.Time),
 	}
 }
@@ -59,11 +59,11 @@ func (s *Store) known(id uuid.UUID) bool {
 	return user || tombstone
 }
 
-// LookupSession implements walkin.Store.
-func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
+// LookupSession implements store.Store.
+func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
-		return walkin.Session{}, err
+		return store.Session{}, err
 	}
 	defer leave()
 	if session, ok := s.sessions[sessionID]; ok && session.UserID == userID {
@@ -73,13 +73,13 @@ func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) 
 		}
 	}
 	if s.known(userID) {
-		return walkin.Session{}, walkin.ErrSessionEnded
+		return store.Session{}, store.ErrSessionEnded
 	}
-	return walkin.Session{}, walkin.ErrNotFound
+	return store.Session{}, store.ErrNotFound
 }
 
-// CreateAnonymous implements walkin.Store.
-func (s *Store) CreateAnonymous(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
+// CreateAnonymous implements store.Store.
+func (s *Store) CreateAnonymous(ctx context.Context, user store.User, session store.Session) (created bool, err error) {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return false, err
@@ -89,44 +89,44 @@ func (s *Store) CreateAnonymous(ctx context.Context, user walkin.User, session w
 		return false, nil
 	}
 	if _, taken := s.sessions[session.ID]; taken || s.known(user.ID) {
-		return false, walkin.ErrSessionEnded
+		return false, store.ErrSessionEnded
 	}
-	user.Ban = walkin.Ban{}
+	user.Ban = store.Ban{}
 	s.putUser(t, user)
 	s.putSession(t, session)
 	return true, nil
 }
 
-// CreateUser implements walkin.Store.
-func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
+// CreateUser implements store.Store.
+func (s *Store) CreateUser(ctx context.Context, user store.User) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	if s.known(user.ID) {
-		return walkin.ErrSessionEnded
+		return store.ErrSessionEnded
 	}
-	user.Ban = walkin.Ban{}
+	user.Ban = store.Ban{}
 	s.putUser(t, user)
 	return nil
 }
 
-// LockUser implements walkin.Store.
-func (s *Store) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+// LockUser implements store.Store.
+func (s *Store) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
-		return walkin.User{}, err
+		return store.User{}, err
 	}
 	defer leave()
 	user, ok := s.users[id]
 	if !ok {
-		return walkin.User{}, walkin.ErrNotFound
+		return store.User{}, store.ErrNotFound
 	}
 	return user, nil
 }
 
-// SetAnonymous implements walkin.Store.
+// SetAnonymous implements store.Store.
 func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 	defer leave()
 	user, ok := s.users[id]
 	if !ok {
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	}
 	user.Anonymous = anonymous
 	s.putUser(t, user)
@@ -143,8 +143,8 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 	return nil
 }
 
-// DeleteUser implements walkin.Store.
-func (s *Store) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) error {
+// DeleteUser implements store.Store.
+func (s *Store) DeleteUser(ctx context.Context, tombstone store.Tombstone) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -179,25 +179,25 @@ func (s *Store) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) erro
 	return nil
 }
 
-// CreateSession implements walkin.Store.
-func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error {
+// CreateSession implements store.Store.
+func (s *Store) CreateSession(ctx context.Context, session store.Session) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	if _, ok := s.users[session.UserID]; !ok {
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	}
 	if _, taken := s.sessions[session.ID]; taken {
-		return walkin.ErrSessionEnded
+		return store.ErrSessionEnded
 	}
 	s.putSession(t, session)
 	return nil
 }
 
-// RenewSession implements walkin.Store.
-func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error {
+// RenewSession implements store.Store.
+func (s *Store) RenewSession(ctx context.Context, session store.Session) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 	defer leave()
 	stored, ok := s.sessions[session.ID]
 	if !ok || stored.UserID != session.UserID {
-		return walkin.ErrSessionEnded
+		return store.ErrSessionEnded
 	}
 	stored.RenewedAt, stored.ExpiresAt = session.RenewedAt, session.ExpiresAt
 	s.putSession(t, stored)
@@ -215,14 +215,14 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 	return nil
 }
 
-// UserSessions implements walkin.Store.
-func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]walkin.Session, error) {
+// UserSessions implements store.Store.
+func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]store.Session, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	var sessions []walkin.Session
+	var sessions []store.Session
 	for _, session := range s.sessions {
 		if session.UserID == userID && !session.CreatedAt.Before(s.ended[s.users[userID].Anonymous]) {
 			sessions = append(sessions, session)
@@ -231,7 +231,7 @@ func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]walkin.Se
 	return sessions, nil
 }
 
-// DeleteSession implements walkin.Store.
+// DeleteSession implements store.Store.
 func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
@@ -245,7 +245,7 @@ func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) 
 	return nil
 }
 
-// DeleteSessions implements walkin.Store.
+// DeleteSessions implements store.Store.
 func (s *Store) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
@@ -261,12 +261,12 @@ func (s *Store) DeleteSessions(ctx context.Context, userID, except uuid.UUID) er
 	return nil
 }
 
-func (s *Store) putUser(t *tx, user walkin.User) {
+func (s *Store) putUser(t *tx, user store.User) {
 	user.CreatedAt, user.SeenAt = moment(user.CreatedAt), moment(user.SeenAt)
 	put(t, s.users, user.ID, user)
 }
 
-func (s *Store) putSession(t *tx, session walkin.Session) {
+func (s *Store) putSession(t *tx, session store.Session) {
 	session.CreatedAt, session.RenewedAt = moment(session.CreatedAt), moment(session.RenewedAt)
 	session.ExpiresAt = moment(session.ExpiresAt)
 	session.Anonymous, session.BannedUntil = false, time.Time{} // of the user, see LookupSession

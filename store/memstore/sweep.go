@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-var _ walkin.SweepStore = (*Store)(nil)
+var _ store.SweepStore = (*Store)(nil)
 
-// InactiveUsers implements walkin.SweepStore.
-func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
+// InactiveUsers implements store.SweepStore.
+func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after store.User, limit int) ([]store.User, error) {
 	_, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walki
 	for _, identity := range s.identities {
 		owners[identity.UserID] = true
 	}
-	var users []walkin.User
+	var users []store.User
 	for _, user := range s.users {
 		if user.Anonymous && !owners[user.ID] && user.SeenAt.Before(before) && byAbsence(user, after) > 0 {
 			users = append(users, user)
@@ -34,12 +34,12 @@ func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walki
 	return users[:min(limit, len(users))], nil
 }
 
-func byAbsence(a, b walkin.User) int {
+func byAbsence(a, b store.User) int {
 	return cmp.Or(a.SeenAt.Compare(b.SeenAt), bytes.Compare(a.ID[:], b.ID[:]))
 }
 
-// DeleteInactive implements walkin.SweepStore.
-func (s *Store) DeleteInactive(ctx context.Context, users []walkin.User) error {
+// DeleteInactive implements store.SweepStore.
+func (s *Store) DeleteInactive(ctx context.Context, users []store.User) error {
 	t, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (s *Store) DeleteInactive(ctx context.Context, users []walkin.User) error {
 	return nil
 }
 
-// DeleteExpired implements walkin.SweepStore.
+// DeleteExpired implements store.SweepStore.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, _ int) (int, error) {
 	t, leave, err := s.enter(ctx)
 	if err != nil {

@@ -41,7 +41,7 @@ func (s *Store) enter(ctx context.Context) (t *tx, leave func(), err error) {
 	}
 }
 
-// InTx implements walkin.Store.
+// InTx implements store.Store.
 func (s *Store) InTx(ctx context.Context, fn func(context.Context) error) error {
 	if ctx.Value(txKey{s}) != nil {
 		return fn(ctx)

@@ -8,15 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Feed is that of package sqlstore, and listens for the database's NOTIFY: see
-// [walkin.Feed]. It does so on a connection of its own, outside of the pool, which may
+// [store.Feed]. It does so on a connection of its own, outside of the pool, which may
 // have one only. It opens none where the pool's DefaultQueryExecMode is not pgx's
 // default: that is how an app says that a pooler is in between, through which no LISTEN
 // works. Then, and while the connection is broken, the feed is read once a second.
-func (s *Store) Feed(ctx context.Context) (walkin.Feed, error) {
+func (s *Store) Feed(ctx context.Context) (store.Feed, error) {
 	inner, err := s.Store.Feed(ctx)
 	if err != nil || s.pool.Config().ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
 		return inner, err
@@ -25,7 +25,7 @@ func (s *Store) Feed(ctx context.Context) (walkin.Feed, error) {
 }
 
 type feed struct {
-	walkin.Feed
+	store.Feed
 	pool *pgxpool.Pool
 	conn *pgx.Conn // of Wait alone
 }
@@ -35,7 +35,7 @@ const (
 	closeTime   = time.Second
 )
 
-// Wait implements what [walkin.Feed] says.
+// Wait implements what [store.Feed] says.
 func (f *feed) Wait(ctx context.Context) error {
 	err := f.wait(ctx)
 	if err == nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/pgxstore"
 )
 
 type alarm interface {
-	walkin.Feed
+	store.Feed
 	Wait(ctx context.Context) error
 }
 
@@ -41,8 +41,8 @@ func TestAlarm(t *testing.T) {
 	ok(t, <-wait()) // it listens
 	for range 2 {
 		at := time.Now()
-		user := walkin.User{ID: uuid.Must(uuid.NewV7()), Anonymous: true, CreatedAt: at, SeenAt: at}
-		session := walkin.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
+		user := store.User{ID: uuid.Must(uuid.NewV7()), Anonymous: true, CreatedAt: at, SeenAt: at}
+		session := store.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
 		quiet, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := s.CreateAnonymous(t.Context(), user, session)

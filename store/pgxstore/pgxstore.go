@@ -30,18 +30,18 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
-// A Store is a walkin.Store in PostgreSQL. It is safe for concurrent use, in any
+// A Store is a store.Store in PostgreSQL. It is safe for concurrent use, in any
 // number of processes.
 type Store struct {
 	*sqlstore.Store
 	pool *pgxpool.Pool
 }
 
-var _ walkin.FeedStore = (*Store)(nil)
+var _ store.FeedStore = (*Store)(nil)
 
 // New returns a store over the app's pool, which it never closes. It does not contact
 // the database. One connection is enough for it: it never takes a second one for the
@@ -105,7 +105,7 @@ func begin(ctx context.Context, db *sql.DB) (*transaction, error) {
 	return t, nil
 }
 
-var errEnded = fmt.Errorf("pgxstore: a hook's transaction ends with the change, and not by its own Commit or Rollback: %w", walkin.ErrConstraint)
+var errEnded = fmt.Errorf("pgxstore: a hook's transaction ends with the change, and not by its own Commit or Rollback: %w", store.ErrConstraint)
 
 // Commit implements sqlstore.Transaction.
 func (t *transaction) Commit() error {

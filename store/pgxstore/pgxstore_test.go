@@ -16,6 +16,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/pgxstore"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/store/storetest"
@@ -77,9 +78,9 @@ func TestStore(t *testing.T) {
 	schemas := postgres(t)
 	for _, conns := range []int32{1, 8} {
 		t.Run(fmt.Sprint(conns, " connections"), func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) func(*testing.T) walkin.Store {
+			storetest.Run(t, func(t *testing.T) func(*testing.T) store.Store {
 				pools := schemas(t)
-				return func(t *testing.T) walkin.Store { return newStore(t, pools(conns)) }
+				return func(t *testing.T) store.Store { return newStore(t, pools(conns)) }
 			})
 		})
 	}
@@ -376,7 +377,7 @@ func TestTx(t *testing.T) {
 		})
 	}))
 	// The app's statements and the store's are of one transaction, in both directions.
-	user := walkin.User{ID: uuid.Must(uuid.NewV7()), Anonymous: true, CreatedAt: time.Now(), SeenAt: time.Now()}
+	user := store.User{ID: uuid.Must(uuid.NewV7()), Anonymous: true, CreatedAt: time.Now(), SeenAt: time.Now()}
 	ok(t, s.InTx(t.Context(), func(ctx context.Context) error {
 		ok(t, s.CreateUser(ctx, user))
 		tx, _ := pgxstore.Tx(ctx)

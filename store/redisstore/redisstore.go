@@ -1,6 +1,6 @@
 // Package redisstore keeps in Redis what a site on walkin can do without for a moment:
 // the session data of scs, see [Sessions], and limits that replicas share, see
-// [Limiter]. Users, identities and sessions stay in a walkin.Store. An identity must
+// [Limiter]. Users, identities and sessions stay in a store.Store. An identity must
 // have one owner, and an upgrade must happen completely or not at all. Neither can be
 // promised across the slots of a cluster, nor past a fail-over.
 //

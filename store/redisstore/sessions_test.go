@@ -262,7 +262,7 @@ func testDeleteSession(t *testing.T, r *server) {
 	}
 }
 
-// testDeleteSessions holds the meaning of walkin.Store's method of that name.
+// testDeleteSessions holds the meaning of store.Store's method of that name.
 func testDeleteSessions(t *testing.T, r *server) {
 	hour := time.Now().Add(time.Hour)
 	for _, n := range []int{0, 1, 2, 250} {

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/store/redisstore"
 	"github.com/walkin-go/walkin/walkintest"
@@ -33,7 +34,7 @@ type site struct {
 }
 
 // newSite opens one over users; two over the same users are replicas.
-func newSite(t *testing.T, users walkin.Store, data *redisstore.Sessions, hash bool) *site {
+func newSite(t *testing.T, users store.Store, data *redisstore.Sessions, hash bool) *site {
 	t.Helper()
 	s := &site{t: t, sm: scs.New()}
 	s.sm.Store = data

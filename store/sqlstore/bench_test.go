@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -125,7 +125,7 @@ func (x *bench) exec(tx *sql.Tx, query string, args ...any) {
 }
 
 // persisted stores a visitor.
-func (x *bench) persisted() (walkin.User, walkin.Session) {
+func (x *bench) persisted() (store.User, store.Session) {
 	user, session := visitor(x.at)
 	_, err := x.store.CreateAnonymous(x.Context(), user, session)
 	ok(x, err)
@@ -197,9 +197,9 @@ func (x *bench) bareLookup() job {
 }
 
 // identity returns one that no user has.
-func (x *bench) identity(user uuid.UUID) walkin.Identity {
+func (x *bench) identity(user uuid.UUID) store.Identity {
 	x.n++
-	return walkin.Identity{Provider: "bench", Subject: fmt.Sprint(x.n), UserID: user, Secret: []byte("secret"), CreatedAt: x.at}
+	return store.Identity{Provider: "bench", Subject: fmt.Sprint(x.n), UserID: user, Secret: []byte("secret"), CreatedAt: x.at}
 }
 
 // upgrade does to the store what walkin.Middleware.Continue does.
@@ -272,7 +272,7 @@ func (x *bench) sweep() job {
 		x.fill()
 		return func() {
 			ok(x, x.store.InTx(x.Context(), func(ctx context.Context) error {
-				users, err := x.store.InactiveUsers(ctx, x.at, walkin.User{}, swept)
+				users, err := x.store.InactiveUsers(ctx, x.at, store.User{}, swept)
 				if err != nil {
 					return err
 				}

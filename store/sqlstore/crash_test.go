@@ -20,6 +20,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -41,7 +42,7 @@ const (
 
 // dying is a store whose process is killed before its nth call.
 type dying struct {
-	walkin.Store
+	store.Store
 	left atomic.Int64
 }
 
@@ -63,17 +64,17 @@ func (d *dying) InTx(ctx context.Context, fn func(context.Context) error) error 
 	return err
 }
 
-func (d *dying) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (d *dying) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	d.step()
 	return d.Store.LookupSession(ctx, user, session)
 }
 
-func (d *dying) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+func (d *dying) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
 	d.step()
 	return d.Store.LockUser(ctx, id)
 }
 
-func (d *dying) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+func (d *dying) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	d.step()
 	return d.Store.Identity(ctx, provider, subject)
 }
@@ -83,7 +84,7 @@ func (d *dying) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 	return d.Store.SetAnonymous(ctx, id, anonymous)
 }
 
-func (d *dying) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+func (d *dying) CreateIdentity(ctx context.Context, identity store.Identity) error {
 	d.step()
 	return d.Store.CreateIdentity(ctx, identity)
 }
@@ -93,12 +94,12 @@ func (d *dying) DeleteSessions(ctx context.Context, user, except uuid.UUID) erro
 	return d.Store.DeleteSessions(ctx, user, except)
 }
 
-func (d *dying) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) error {
+func (d *dying) DeleteUser(ctx context.Context, tombstone store.Tombstone) error {
 	d.step()
 	return d.Store.DeleteUser(ctx, tombstone)
 }
 
-func (d *dying) CreateSession(ctx context.Context, session walkin.Session) error {
+func (d *dying) CreateSession(ctx context.Context, session store.Session) error {
 	d.step()
 	return d.Store.CreateSession(ctx, session)
 }
@@ -132,7 +133,7 @@ type noteSite struct {
 	draft string    // in its session
 }
 
-func newNoteSite(t *testing.T, store walkin.Store, data scs.CtxStore, d database) *noteSite {
+func newNoteSite(t *testing.T, store store.Store, data scs.CtxStore, d database) *noteSite {
 	t.Helper()
 	n := new(noteSite)
 	wk, err := walkin.New(walkin.Config{

@@ -9,7 +9,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Sessions returns a store for the scs.SessionManager that is given to
@@ -33,7 +33,7 @@ func (s *Store) Sessions() scs.CtxStore { return sessions{s} }
 type sessions struct{ s *Store }
 
 var errKey = fmt.Errorf("sqlstore: session data has a key that is no session ID: "+
-	"Store.Sessions works under walkin's LoadAndSave, with SessionManager.HashTokenInStore off: %w", walkin.ErrConstraint)
+	"Store.Sessions works under walkin's LoadAndSave, with SessionManager.HashTokenInStore off: %w", store.ErrConstraint)
 
 // sessionID reads a key, which is not repeated in the error.
 func sessionID(key string) (uuid.UUID, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -43,7 +44,7 @@ func sessionData(t *testing.T, server server) {
 }
 
 // persisted stores a visitor and returns them and the key of their data.
-func persisted(t *testing.T, s *sqlstore.Store) (walkin.Session, string) {
+func persisted(t *testing.T, s *sqlstore.Store) (store.Session, string) {
 	t.Helper()
 	user, session := visitor(time.Now())
 	_, err := s.CreateAnonymous(t.Context(), user, session)
@@ -163,25 +164,25 @@ func dataCascade(t *testing.T, d database) {
 	now := time.Now()
 	for _, c := range []struct {
 		name string
-		end  func(walkin.Session) error
+		end  func(store.Session) error
 	}{
-		{"DeleteSession", func(session walkin.Session) error {
+		{"DeleteSession", func(session store.Session) error {
 			return s.DeleteSession(t.Context(), session.UserID, session.ID)
 		}},
-		{"DeleteSessions", func(session walkin.Session) error {
+		{"DeleteSessions", func(session store.Session) error {
 			return s.DeleteSessions(t.Context(), session.UserID, uuid.Nil)
 		}},
-		{"DeleteUser", func(session walkin.Session) error {
-			return s.DeleteUser(t.Context(), walkin.Tombstone{UserID: session.UserID, DeletedAt: now, ExpiresAt: now.Add(time.Hour)})
+		{"DeleteUser", func(session store.Session) error {
+			return s.DeleteUser(t.Context(), store.Tombstone{UserID: session.UserID, DeletedAt: now, ExpiresAt: now.Add(time.Hour)})
 		}},
-		{"DeleteInactive", func(session walkin.Session) error {
-			return s.DeleteInactive(t.Context(), []walkin.User{{ID: session.UserID, Anonymous: true}})
+		{"DeleteInactive", func(session store.Session) error {
+			return s.DeleteInactive(t.Context(), []store.User{{ID: session.UserID, Anonymous: true}})
 		}},
-		{"DeleteExpired", func(session walkin.Session) error {
+		{"DeleteExpired", func(session store.Session) error {
 			_, err := s.DeleteExpired(t.Context(), session.ExpiresAt.Add(time.Second), 10)
 			return err
 		}},
-		{"DELETE of the user by hand", func(session walkin.Session) error {
+		{"DELETE of the user by hand", func(session store.Session) error {
 			_, err := db.ExecContext(t.Context(), d.sql("DELETE FROM walkin_users WHERE id = ?"), d.bind(session.UserID))
 			return err
 		}},

@@ -8,39 +8,39 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 var (
-	_ walkin.DatabaseStore = (*Store)(nil)
-	_ walkin.Clock         = (*Store)(nil)
+	_ store.DatabaseStore = (*Store)(nil)
+	_ store.Clock         = (*Store)(nil)
 )
 
-// Database implements walkin.DatabaseStore.
-func (s *Store) Database(ctx context.Context) (walkin.Database, error) {
+// Database implements store.DatabaseStore.
+func (s *Store) Database(ctx context.Context) (store.Database, error) {
 	return s.readDatabase(ctx, s.q.database)
 }
 
-func (s *Store) readDatabase(ctx context.Context, query string) (db walkin.Database, err error) {
+func (s *Store) readDatabase(ctx context.Context, query string) (db store.Database, err error) {
 	var adopted string
 	var life int64
 	err = s.from(ctx).QueryRowContext(ctx, query).Scan(&db.ID, &adopted, moment{&db.Birth}, &life, moment{&db.TokenLifeUntil},
 		moment{&db.EndedBefore}, moment{&db.AnonymousEndedBefore})
 	if err != nil {
-		return walkin.Database{}, fmt.Errorf("reading walkin_database: %w", wrap(ctx, err))
+		return store.Database{}, fmt.Errorf("reading walkin_database: %w", wrap(ctx, err))
 	}
 	db.Adopted = strings.Fields(adopted)
 	db.TokenLife = time.Duration(life) * time.Microsecond
 	return db, nil
 }
 
-// AnnounceTokenLife implements walkin.DatabaseStore.
+// AnnounceTokenLife implements store.DatabaseStore.
 func (s *Store) AnnounceTokenLife(ctx context.Context, life time.Duration, now time.Time) error {
 	_, err := s.exec(ctx, s.q.announce, life.Microseconds(), s.dialect.time(now.Add(life)), life.Microseconds(), s.dialect.time(now))
 	return err
 }
 
-// EndSessionsBefore implements walkin.DatabaseStore.
+// EndSessionsBefore implements store.DatabaseStore.
 func (s *Store) EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		_, err := s.exec(ctx, s.q.endSessions, s.dialect.time(at), s.dialect.time(at))
@@ -88,7 +88,7 @@ func (s *Store) Adopt(ctx context.Context, id string) error {
 	})
 }
 
-// Now implements walkin.Clock. SQLite is part of the process and has its clock.
+// Now implements store.Clock. SQLite is part of the process and has its clock.
 func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
 	if s.dialect.now == "" {
 		return time.Now(), nil

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-var _ walkin.Directory = (*Store)(nil)
+var _ store.Directory = (*Store)(nil)
 
 // What a page reads at most, in windows that grow. Each window is a range of an index,
 // so that no planner has anything to choose, however rare the matching users are.
@@ -56,10 +56,10 @@ const (
 // lastSubject sorts after all subjects of a prefix: it is the last character there is.
 const lastSubject = "\U0010ffff"
 
-var errCursor = fmt.Errorf("sqlstore: UserQuery.After is no UserPage.Next: %w", walkin.ErrConstraint)
+var errCursor = fmt.Errorf("sqlstore: UserQuery.After is no UserPage.Next: %w", store.ErrConstraint)
 
-// ListUsers implements walkin.Directory.
-func (s *Store) ListUsers(ctx context.Context, q walkin.UserQuery) (walkin.UserPage, error) {
+// ListUsers implements store.Directory.
+func (s *Store) ListUsers(ctx context.Context, q store.UserQuery) (store.UserPage, error) {
 	q = q.Bounded()
 	list := s.listByID
 	if q.Provider != "" || q.SubjectPrefix != "" {
@@ -72,7 +72,7 @@ func (s *Store) ListUsers(ctx context.Context, q walkin.UserQuery) (walkin.UserP
 	return page, err
 }
 
-func (s *Store) listByID(ctx context.Context, q walkin.UserQuery) (page walkin.UserPage, err error) {
+func (s *Store) listByID(ctx context.Context, q store.UserQuery) (page store.UserPage, err error) {
 	first, last := q.IDs()
 	if q.After != "" {
 		after, err := uuid.Parse(q.After)
@@ -84,16 +84,16 @@ func (s *Store) listByID(ctx context.Context, q walkin.UserQuery) (page walkin.U
 		}
 	}
 	text := usersQuery
-	if q.Kind == walkin.PermanentUsers {
+	if q.Kind == store.PermanentUsers {
 		text = permanentQuery
 	}
 	query := s.dialect.sql(text)
 	for scanned, window := 0, q.Limit+1; scanned < maxScanned; window = min(window*maxGrowth, maxScanned-scanned) {
-		users, err := s.users(ctx, query, func(rows *sql.Rows, u *walkin.User) error {
+		users, err := s.users(ctx, query, func(rows *sql.Rows, u *store.User) error {
 			return rows.Scan(&u.ID, &u.Anonymous, moment{&u.CreatedAt}, moment{&u.SeenAt}, moment{&u.Ban.Until}, &u.Ban.Reason)
 		}, s.dialect.id(last), s.dialect.id(first), window)
 		if err != nil {
-			return walkin.UserPage{}, err
+			return store.UserPage{}, err
 		}
 		for _, user := range users {
 			if !q.Matches(user) {
@@ -105,7 +105,7 @@ func (s *Store) listByID(ctx context.Context, q walkin.UserQuery) (page walkin.U
 				return page, nil
 			}
 			last = user.ID
-			page.Users = append(page.Users, walkin.ListedUser{User: user})
+			page.Users = append(page.Users, store.ListedUser{User: user})
 		}
 		if len(users) < window {
 			return page, nil
@@ -117,15 +117,15 @@ func (s *Store) listByID(ctx context.Context, q walkin.UserQuery) (page walkin.U
 }
 
 // users reads the rows of a query.
-func (s *Store) users(ctx context.Context, query string, scan func(*sql.Rows, *walkin.User) error, args ...any) ([]walkin.User, error) {
+func (s *Store) users(ctx context.Context, query string, scan func(*sql.Rows, *store.User) error, args ...any) ([]store.User, error) {
 	rows, err := s.from(ctx).QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, wrap(ctx, err)
 	}
 	defer rows.Close()
-	var users []walkin.User
+	var users []store.User
 	for rows.Next() {
-		var user walkin.User
+		var user store.User
 		if err := scan(rows, &user); err != nil {
 			return nil, wrap(ctx, err)
 		}
@@ -138,7 +138,7 @@ func (s *Store) users(ctx context.Context, query string, scan func(*sql.Rows, *w
 }
 
 // listBySubject goes through the identities of one provider after the other.
-func (s *Store) listBySubject(ctx context.Context, q walkin.UserQuery) (page walkin.UserPage, err error) {
+func (s *Store) listBySubject(ctx context.Context, q store.UserQuery) (page store.UserPage, err error) {
 	if !canName(q.Provider, q.SubjectPrefix) {
 		return page, nil // no identity is so
 	}
@@ -179,9 +179,9 @@ func (s *Store) nextProvider(ctx context.Context, after string) (string, error) 
 
 // listProvider adds to a page, and reports whether it is full, or enough was read
 // for one.
-func (s *Store) listProvider(ctx context.Context, q walkin.UserQuery, provider, after string, page *walkin.UserPage, scanned *int) (more bool, err error) {
+func (s *Store) listProvider(ctx context.Context, q store.UserQuery, provider, after string, page *store.UserPage, scanned *int) (more bool, err error) {
 	first, last := q.IDs()
-	inRange := func(u walkin.User) bool {
+	inRange := func(u store.User) bool {
 		return string(u.ID[:]) >= string(first[:]) && string(u.ID[:]) < string(last[:])
 	}
 	query := s.dialect.sql(ownersQuery)
@@ -191,7 +191,7 @@ func (s *Store) listProvider(ctx context.Context, q walkin.UserQuery, provider, 
 		if after != "" {
 			start = after + "\x01" // the next text that has no NUL
 		}
-		users, err := s.users(ctx, query, func(rows *sql.Rows, u *walkin.User) error {
+		users, err := s.users(ctx, query, func(rows *sql.Rows, u *store.User) error {
 			subjects = append(subjects, "")
 			return rows.Scan(&subjects[len(subjects)-1], &u.ID, &u.Anonymous, moment{&u.CreatedAt}, moment{&u.SeenAt}, moment{&u.Ban.Until}, &u.Ban.Reason)
 		}, provider, start, q.SubjectPrefix+lastSubject, window)
@@ -206,7 +206,7 @@ func (s *Store) listProvider(ctx context.Context, q walkin.UserQuery, provider, 
 			}
 			after = subjects[i]
 			if matches {
-				page.Users = append(page.Users, walkin.ListedUser{User: user})
+				page.Users = append(page.Users, store.ListedUser{User: user})
 			}
 		}
 		if len(users) < window {
@@ -220,12 +220,12 @@ func (s *Store) listProvider(ctx context.Context, q walkin.UserQuery, provider, 
 }
 
 // addIdentities adds those of all users of a page.
-func (s *Store) addIdentities(ctx context.Context, users []walkin.ListedUser) error {
-	plain := make([]walkin.User, len(users))
+func (s *Store) addIdentities(ctx context.Context, users []store.ListedUser) error {
+	plain := make([]store.User, len(users))
 	for i := range users {
 		plain[i] = users[i].User
 	}
-	of := make(map[uuid.UUID][]walkin.Identity)
+	of := make(map[uuid.UUID][]store.Identity)
 	for chunk := range slices.Chunk(plain, deleteChunk) {
 		in, ids := s.list(idsOf(chunk))
 		rows, err := s.from(ctx).QueryContext(ctx, s.dialect.sql(identitiesOfQuery+in+` ORDER BY created_at, provider, subject`), ids...)
@@ -233,7 +233,7 @@ func (s *Store) addIdentities(ctx context.Context, users []walkin.ListedUser) er
 			return wrap(ctx, err)
 		}
 		for rows.Next() {
-			var one walkin.Identity
+			var one store.Identity
 			if err = rows.Scan(&one.UserID, &one.Provider, &one.Subject, moment{&one.CreatedAt}); err != nil {
 				break
 			}
@@ -249,25 +249,25 @@ func (s *Store) addIdentities(ctx context.Context, users []walkin.ListedUser) er
 	return nil
 }
 
-// FindTombstone implements walkin.Directory.
-func (s *Store) FindTombstone(ctx context.Context, userID uuid.UUID) (walkin.Tombstone, error) {
-	t := walkin.Tombstone{UserID: userID}
+// FindTombstone implements store.Directory.
+func (s *Store) FindTombstone(ctx context.Context, userID uuid.UUID) (store.Tombstone, error) {
+	t := store.Tombstone{UserID: userID}
 	var merged uuid.NullUUID
 	row := s.from(ctx).QueryRowContext(ctx, s.dialect.sql(tombstoneQuery), s.dialect.id(userID))
 	err := row.Scan(&merged, moment{&t.DeletedAt}, moment{&t.ExpiresAt})
 	if errors.Is(err, sql.ErrNoRows) {
-		return walkin.Tombstone{}, walkin.ErrNotFound
+		return store.Tombstone{}, store.ErrNotFound
 	} else if err != nil {
-		return walkin.Tombstone{}, wrap(ctx, err)
+		return store.Tombstone{}, wrap(ctx, err)
 	}
 	t.MergedInto = merged.UUID
 	return t, nil
 }
 
-// SetBan implements walkin.Directory.
-func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) error {
+// SetBan implements store.Directory.
+func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban store.Ban) error {
 	if !ban.Valid() {
-		return fmt.Errorf("sqlstore: the reason of a ban has at most 500 bytes of text without NUL: %w", walkin.ErrConstraint)
+		return fmt.Errorf("sqlstore: the reason of a ban has at most 500 bytes of text without NUL: %w", store.ErrConstraint)
 	}
 	var until, reason any
 	if !ban.Until.IsZero() {
@@ -286,19 +286,19 @@ func (s *Store) SetBan(ctx context.Context, userID uuid.UUID, ban walkin.Ban) er
 	})
 }
 
-// CountInactive implements walkin.Directory.
-func (s *Store) CountInactive(ctx context.Context, before time.Time, most int) (walkin.Count, error) {
+// CountInactive implements store.Directory.
+func (s *Store) CountInactive(ctx context.Context, before time.Time, most int) (store.Count, error) {
 	return s.countSome(ctx, s.dialect.sql(inactiveQuery), most, s.dialect.time(before))
 }
 
 // countSome counts what a query with a LIMIT behind all else finds.
-func (s *Store) countSome(ctx context.Context, query string, most int, args ...any) (walkin.Count, error) {
-	count := walkin.Count{Accuracy: walkin.Exact}
+func (s *Store) countSome(ctx context.Context, query string, most int, args ...any) (store.Count, error) {
+	count := store.Count{Accuracy: store.Exact}
 	if err := s.from(ctx).QueryRowContext(ctx, query, append(args, most+1)...).Scan(&count.N); err != nil {
-		return walkin.Count{}, wrap(ctx, err)
+		return store.Count{}, wrap(ctx, err)
 	}
 	if count.N > int64(most) {
-		count = walkin.Count{N: int64(most), Accuracy: walkin.AtLeast}
+		count = store.Count{N: int64(most), Accuracy: store.AtLeast}
 	}
 	return count, nil
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // maxCounted is how many rows a count reads by default: some 30 ms of an index.
@@ -22,20 +22,20 @@ const sizeQuery = `
 	SELECT CAST(c.reltuples AS float8), c.relpages, pg_relation_size(c.oid) / CAST(current_setting('block_size') AS bigint)
 	FROM pg_class c WHERE c.oid = to_regclass(?)`
 
-// CountUsers implements walkin.Directory.
-func (s *Store) CountUsers(ctx context.Context, kind walkin.UserKind, exact bool) (walkin.Count, error) {
+// CountUsers implements store.Directory.
+func (s *Store) CountUsers(ctx context.Context, kind store.UserKind, exact bool) (store.Count, error) {
 	where, index := "", "walkin_users_pkey"
 	switch kind {
-	case walkin.AnonymousUsers:
+	case store.AnonymousUsers:
 		where, index = " WHERE anonymous = TRUE", "walkin_users_away"
-	case walkin.PermanentUsers:
+	case store.PermanentUsers:
 		where, index = " WHERE anonymous = FALSE", "walkin_users_permanent"
 	}
 	if exact {
-		count := walkin.Count{Accuracy: walkin.Exact}
+		count := store.Count{Accuracy: store.Exact}
 		err := s.from(ctx).QueryRowContext(ctx, "SELECT COUNT(*) FROM walkin_users"+where).Scan(&count.N)
 		if err != nil {
-			return walkin.Count{}, wrap(ctx, err)
+			return store.Count{}, wrap(ctx, err)
 		}
 		return count, nil
 	}
@@ -51,7 +51,7 @@ func (s *Store) CountUsers(ctx context.Context, kind walkin.UserKind, exact bool
 
 // estimate returns how many entries an index has, where it is large, and known false
 // where it is small or was never looked through.
-func (s *Store) estimate(ctx context.Context, index string) (count walkin.Count, known bool, err error) {
+func (s *Store) estimate(ctx context.Context, index string) (count store.Count, known bool, err error) {
 	var tuples float64
 	var pages, now int64
 	err = s.from(ctx).QueryRowContext(ctx, s.dialect.sql(sizeQuery), index).Scan(&tuples, &pages, &now)
@@ -67,7 +67,7 @@ func (s *Store) estimate(ctx context.Context, index string) (count walkin.Count,
 	if tuples < 0 || n < maxCounted {
 		return count, false, nil
 	}
-	return walkin.Count{N: int64(n), Accuracy: walkin.Approximate}, true, nil
+	return store.Count{N: int64(n), Accuracy: store.Approximate}, true, nil
 }
 
 // A day is counted in parts, and of each part the first rows are read. On a busy day,
@@ -78,11 +78,11 @@ const (
 	maxUpgrades = 200
 )
 
-// DailyUsers implements walkin.Directory.
-func (s *Store) DailyUsers(ctx context.Context, from time.Time, days int) ([]walkin.DailyUsers, error) {
-	all := make([]walkin.DailyUsers, 0, days)
+// DailyUsers implements store.Directory.
+func (s *Store) DailyUsers(ctx context.Context, from time.Time, days int) ([]store.DailyUsers, error) {
+	all := make([]store.DailyUsers, 0, days)
 	for i := range days {
-		day := walkin.DailyUsers{Day: from.AddDate(0, 0, i)}
+		day := store.DailyUsers{Day: from.AddDate(0, 0, i)}
 		end := from.AddDate(0, 0, i+1)
 		var err error
 		if day.New, err = s.newUsers(ctx, day.Day, end); err != nil {
@@ -97,7 +97,7 @@ func (s *Store) DailyUsers(ctx context.Context, from time.Time, days int) ([]wal
 }
 
 // newUsers counts by ID.
-func (s *Store) newUsers(ctx context.Context, from, end time.Time) (walkin.Count, error) {
+func (s *Store) newUsers(ctx context.Context, from, end time.Time) (store.Count, error) {
 	part := end.Sub(from) / dayParts
 	last := "MAX(id)"
 	if s.dialect.nativeID {
@@ -107,32 +107,32 @@ func (s *Store) newUsers(ctx context.Context, from, end time.Time) (walkin.Count
 	var args []any
 	for i := range dayParts {
 		begin := from.Add(time.Duration(i) * part)
-		first, next := walkin.FirstUserID(begin), walkin.FirstUserID(begin.Add(part))
+		first, next := store.FirstUserID(begin), store.FirstUserID(begin.Add(part))
 		parts = append(parts, fmt.Sprintf("SELECT %d AS part, COUNT(*), %s FROM (SELECT id FROM walkin_users WHERE id >= ? AND id < ? ORDER BY id LIMIT %d) AS counted", i, last, maxNew))
 		args = append(args, s.dialect.id(first), s.dialect.id(next))
 	}
 	rows, err := s.from(ctx).QueryContext(ctx, s.dialect.sql(strings.Join(parts, " UNION ALL ")), args...)
 	if err != nil {
-		return walkin.Count{}, wrap(ctx, err)
+		return store.Count{}, wrap(ctx, err)
 	}
 	defer rows.Close()
-	count := walkin.Count{Accuracy: walkin.Exact}
+	count := store.Count{Accuracy: store.Exact}
 	for rows.Next() {
 		var i, n int64
 		var last uuid.NullUUID
 		if err := rows.Scan(&i, &n, &last); err != nil {
-			return walkin.Count{}, wrap(ctx, err)
+			return store.Count{}, wrap(ctx, err)
 		}
 		if n == maxNew {
 			id := last.UUID
 			ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
 			n = extrapolate(n, time.UnixMilli(ms).Sub(from.Add(time.Duration(i)*part)), part)
-			count.Accuracy = walkin.Approximate
+			count.Accuracy = store.Approximate
 		}
 		count.N += n
 	}
 	if err := rows.Err(); err != nil {
-		return walkin.Count{}, wrap(ctx, err)
+		return store.Count{}, wrap(ctx, err)
 	}
 	return count, nil
 }
@@ -144,13 +144,13 @@ func extrapolate(n int64, in, of time.Duration) int64 {
 }
 
 // firstIdentities counts users by when they got their first one.
-func (s *Store) firstIdentities(ctx context.Context, from, end time.Time) (map[string]walkin.Count, error) {
+func (s *Store) firstIdentities(ctx context.Context, from, end time.Time) (map[string]store.Count, error) {
 	part := end.Sub(from) / dayParts
 	query := s.dialect.sql(`
 		SELECT provider, {{time created_at}}, NOT EXISTS (SELECT 1 FROM walkin_identities e
 			WHERE e.user_id = i.user_id AND (e.created_at < i.created_at OR e.created_at = i.created_at AND (e.provider, e.subject) < (i.provider, i.subject)))
 		FROM walkin_identities i WHERE created_at >= ? AND created_at < ? ORDER BY created_at LIMIT ?`)
-	counts := make(map[string]walkin.Count)
+	counts := make(map[string]store.Count)
 	for begin := from; begin.Before(end); {
 		// A quiet day is one part.
 		until := end
@@ -165,10 +165,10 @@ func (s *Store) firstIdentities(ctx context.Context, from, end time.Time) (map[s
 		for provider, n := range found {
 			count := counts[provider]
 			if count.Accuracy == "" {
-				count.Accuracy = walkin.Exact
+				count.Accuracy = store.Exact
 			}
 			if read == maxUpgrades {
-				n, count.Accuracy = extrapolate(n, last.Sub(begin), until.Sub(begin)), walkin.Approximate
+				n, count.Accuracy = extrapolate(n, last.Sub(begin), until.Sub(begin)), store.Approximate
 			}
 			count.N += n
 			counts[provider] = count

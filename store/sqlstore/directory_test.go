@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -85,14 +85,14 @@ func directoryPlans(t *testing.T, d database) {
 	ok(t, err)
 	check("few are permanent")
 
-	count, err := s.CountUsers(t.Context(), walkin.PermanentUsers, false)
+	count, err := s.CountUsers(t.Context(), store.PermanentUsers, false)
 	ok(t, err)
-	if count != (walkin.Count{N: 300, Accuracy: walkin.Exact}) {
+	if count != (store.Count{N: 300, Accuracy: store.Exact}) {
 		t.Errorf("got %+v permanent users, want 300", count)
 	}
 	// A page of the rare kind reads a part, and the next one goes on.
 	started := time.Now()
-	page, err := s.ListUsers(t.Context(), walkin.UserQuery{Kind: walkin.AnonymousUsers, SeenBefore: time.Unix(0, 0).Add(time.Hour)})
+	page, err := s.ListUsers(t.Context(), store.UserQuery{Kind: store.AnonymousUsers, SeenBefore: time.Unix(0, 0).Add(time.Hour)})
 	ok(t, err)
 	t.Logf("a page of no one: %v", time.Since(started))
 	if len(page.Users) != 0 {
@@ -104,14 +104,14 @@ func directoryPlans(t *testing.T, d database) {
 	_, err = db.ExecContext(t.Context(), analyze)
 	ok(t, err)
 	check("few are anonymous")
-	page, err = s.ListUsers(t.Context(), walkin.UserQuery{Kind: walkin.AnonymousUsers, Limit: 300})
+	page, err = s.ListUsers(t.Context(), store.UserQuery{Kind: store.AnonymousUsers, Limit: 300})
 	ok(t, err)
 	if len(page.Users) == 0 || len(page.Users) > 90 || page.Next == "" {
 		t.Errorf("got %d rare users and next %q, want those of 8,192 rows and the way on", len(page.Users), page.Next)
 	}
 	found := len(page.Users)
 	for page.Next != "" {
-		page, err = s.ListUsers(t.Context(), walkin.UserQuery{Kind: walkin.AnonymousUsers, Limit: 300, After: page.Next})
+		page, err = s.ListUsers(t.Context(), store.UserQuery{Kind: store.AnonymousUsers, Limit: 300, After: page.Next})
 		ok(t, err)
 		found += len(page.Users)
 	}
@@ -177,22 +177,22 @@ func TestDirectoryEstimates(t *testing.T) {
 	_, err = db.ExecContext(t.Context(), "ANALYZE walkin_users, walkin_identities")
 	ok(t, err)
 
-	near := func(what string, got walkin.Count, want int64, within float64) {
+	near := func(what string, got store.Count, want int64, within float64) {
 		t.Helper()
-		if off := float64(got.N-want) / float64(want); off > within || off < -within || got.Accuracy != walkin.Approximate {
+		if off := float64(got.N-want) / float64(want); off > within || off < -within || got.Accuracy != store.Approximate {
 			t.Errorf("%s: got %+v, want about %d", what, got, want)
 		}
 	}
-	all, err := s.CountUsers(t.Context(), walkin.AllUsers, false)
+	all, err := s.CountUsers(t.Context(), store.AllUsers, false)
 	ok(t, err)
 	near("all", all, users, 0.01)
-	anonymous, err := s.CountUsers(t.Context(), walkin.AnonymousUsers, false)
+	anonymous, err := s.CountUsers(t.Context(), store.AnonymousUsers, false)
 	ok(t, err)
 	near("anonymous", anonymous, users-users/5, 0.01)
-	for kind, want := range map[walkin.UserKind]int64{walkin.AnonymousUsers: users - users/5, walkin.PermanentUsers: users / 5} {
+	for kind, want := range map[store.UserKind]int64{store.AnonymousUsers: users - users/5, store.PermanentUsers: users / 5} {
 		got, err := s.CountUsers(t.Context(), kind, true)
 		ok(t, err)
-		if got != (walkin.Count{N: want, Accuracy: walkin.Exact}) {
+		if got != (store.Count{N: want, Accuracy: store.Exact}) {
 			t.Errorf("exactly: got %+v, want %d", got, want)
 		}
 	}
@@ -205,10 +205,10 @@ func TestDirectoryEstimates(t *testing.T) {
 	}
 	inactive, err := s.CountInactive(t.Context(), time.Now(), 10_000)
 	ok(t, err)
-	if inactive != (walkin.Count{N: 10_000, Accuracy: walkin.AtLeast}) {
+	if inactive != (store.Count{N: 10_000, Accuracy: store.AtLeast}) {
 		t.Errorf("got %+v inactive, want 10,000 at least", inactive)
 	}
-	if _, err := s.ListUsers(t.Context(), walkin.UserQuery{After: uuid.Nil.String()}); err != nil {
+	if _, err := s.ListUsers(t.Context(), store.UserQuery{After: uuid.Nil.String()}); err != nil {
 		t.Error(err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // The drivers are the app's, so their errors are recognized by what they have in
@@ -33,8 +34,8 @@ func wrap(ctx context.Context, err error) error {
 // explain adds to an error that comes from a database, or from a hook that asked
 // it, which of walkin's errors it is. All others are returned as they are.
 func explain(ctx context.Context, err error) error {
-	for _, known := range []error{walkin.ErrNotFound, walkin.ErrSessionEnded, walkin.ErrIdentityTaken,
-		walkin.ErrConstraint, walkin.ErrUnavailable} {
+	for _, known := range []error{store.ErrNotFound, store.ErrSessionEnded, store.ErrIdentityTaken,
+		store.ErrConstraint, store.ErrUnavailable} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -46,10 +47,10 @@ func explain(ctx context.Context, err error) error {
 	case meaning != nil:
 		return &failure{meaning, err}
 	case ctx.Err() != nil:
-		return &failure{walkin.ErrUnavailable, err}
+		return &failure{store.ErrUnavailable, err}
 	case errors.Is(err, sql.ErrTxDone):
 		// The app ended a transaction that is not its own to end.
-		return &failure{walkin.ErrConstraint, err}
+		return &failure{store.ErrConstraint, err}
 	}
 	return err
 }
@@ -66,7 +67,7 @@ func (e *failure) Unwrap() []error { return []error{e.meaning, e.err} }
 
 var duplicate = regexp.MustCompile(`(?s)Duplicate entry '.*' for key`)
 
-// meaningOf returns walkin.ErrConstraint, walkin.ErrUnavailable, or nil for an error
+// meaningOf returns store.ErrConstraint, store.ErrUnavailable, or nil for an error
 // that says neither.
 func meaningOf(err error) error {
 	if isElsewhere(err) {
@@ -79,9 +80,9 @@ func meaningOf(err error) error {
 	if code := mysqlError.FindStringSubmatch(text); code != nil {
 		switch number, state := code[1], code[2]; {
 		case slices.Contains(mysqlConstraints, number):
-			return walkin.ErrConstraint
+			return store.ErrConstraint
 		case slices.Contains(mysqlDown, number):
-			return walkin.ErrUnavailable
+			return store.ErrUnavailable
 		case len(state) == 5:
 			return meaningOfState(state)
 		}
@@ -89,9 +90,9 @@ func meaningOf(err error) error {
 	}
 	switch {
 	case isCut(err), isRetryable(err), errors.Is(err, errFileBusy), containsAny(text, down):
-		return walkin.ErrUnavailable
+		return store.ErrUnavailable
 	case containsAny(text, refused):
-		return walkin.ErrConstraint
+		return store.ErrConstraint
 	}
 	return nil
 }
@@ -102,18 +103,18 @@ func meaningOfState(state string) error {
 	case "25P02", // a statement of the app's failed in the transaction, and the app went on
 		"P0001", "45000", // a trigger said no
 		"44000": // a view did
-		return walkin.ErrConstraint
+		return store.ErrConstraint
 	case "25006", // a standby, after a fail-over
 		"25P03", "25P04", // the transaction took too long
 		"55P03", // a lock that was not to be had in time
 		"70100": // MySQL: a statement that was killed
-		return walkin.ErrUnavailable
+		return store.ErrUnavailable
 	}
 	switch state[:2] {
 	case "22", "23", "54": // a value, a constraint, a size
-		return walkin.ErrConstraint
+		return store.ErrConstraint
 	case "08", "40", "53", "57", "58": // connection, rollback, resources, an operator, the system
-		return walkin.ErrUnavailable
+		return store.ErrUnavailable
 	}
 	return nil
 }

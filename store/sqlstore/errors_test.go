@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -89,9 +90,9 @@ func TestMeaning(t *testing.T) {
 			err := s.InTx(t.Context(), func(context.Context) error { return c.err })
 			got := other
 			switch {
-			case errors.Is(err, walkin.ErrConstraint):
+			case errors.Is(err, store.ErrConstraint):
 				got = app
-			case errors.Is(err, walkin.ErrUnavailable):
+			case errors.Is(err, store.ErrUnavailable):
 				got = down
 			}
 			if got != c.want || !errors.Is(err, c.err) {
@@ -103,7 +104,7 @@ func TestMeaning(t *testing.T) {
 		err := s.InTx(t.Context(), func(context.Context) error {
 			return state(1062, "23000", "Duplicate entry 'ann@example.com' for key 'walkin_notes.name'")
 		})
-		if !errors.Is(err, walkin.ErrConstraint) || strings.Contains(err.Error(), "ann@") || !strings.Contains(err.Error(), "walkin_notes.name") {
+		if !errors.Is(err, store.ErrConstraint) || strings.Contains(err.Error(), "ann@") || !strings.Contains(err.Error(), "walkin_notes.name") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -112,7 +113,7 @@ func TestMeaning(t *testing.T) {
 			tx, _ := sqlstore.Tx(ctx)
 			return tx.Commit()
 		})
-		if !errors.Is(err, walkin.ErrConstraint) {
+		if !errors.Is(err, store.ErrConstraint) {
 			t.Errorf("got %v, want ErrConstraint", err)
 		}
 	})
@@ -122,7 +123,7 @@ func TestMeaning(t *testing.T) {
 			cancel()
 			return ctx.Err()
 		})
-		if !errors.Is(err, walkin.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want ErrUnavailable and context.Canceled", err)
 		}
 	})

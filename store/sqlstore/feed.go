@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-var _ walkin.FeedStore = (*Store)(nil)
+var _ store.FeedStore = (*Store)(nil)
 
 const (
 	// maxNews is how many rows one read returns. A reader that has missed more begins
@@ -36,9 +36,9 @@ const (
 	trimEvery, feedAge = 5 * time.Minute, time.Hour
 )
 
-// Feed implements walkin.FeedStore. It writes a row, which is the one that the first
+// Feed implements store.FeedStore. It writes a row, which is the one that the first
 // look finds again.
-func (s *Store) Feed(ctx context.Context) (walkin.Feed, error) {
+func (s *Store) Feed(ctx context.Context) (store.Feed, error) {
 	f := &feed{s: s, counted: map[int64]bool{}, missing: map[int64]time.Time{}, trimmed: time.Now()}
 	if err := s.addBeat(ctx); err != nil {
 		return nil, err
@@ -77,12 +77,12 @@ type newsRow struct {
 	nonce uuid.UUID
 }
 
-// Next implements walkin.Feed.
+// Next implements store.Feed.
 func (f *feed) Next(ctx context.Context) ([]uuid.UUID, error) {
 	if f.file != nil {
 		now, err := os.Stat(f.path)
 		if err != nil || !os.SameFile(f.file, now) {
-			return nil, fmt.Errorf("%w: the file of the database is another one", walkin.ErrFeedLost)
+			return nil, fmt.Errorf("%w: the file of the database is another one", store.ErrFeedLost)
 		}
 	}
 	news, err := f.read(ctx, false)
@@ -130,11 +130,11 @@ func (f *feed) read(ctx context.Context, first bool) (news, error) {
 	case err != nil:
 		return news{}, err
 	case n.standby:
-		return news{}, fmt.Errorf("sqlstore: the feed is read from a database that only reads: %w", walkin.ErrUnavailable)
+		return news{}, fmt.Errorf("sqlstore: the feed is read from a database that only reads: %w", store.ErrUnavailable)
 	case n.newest.id == 0, !first && !n.there:
-		return news{}, fmt.Errorf("%w: the row that was read last is gone: the database was restored, or the table emptied", walkin.ErrFeedLost)
+		return news{}, fmt.Errorf("%w: the row that was read last is gone: the database was restored, or the table emptied", store.ErrFeedLost)
 	case len(n.rows) > maxNews:
-		return news{}, fmt.Errorf("%w: more than %d rows since the last look", walkin.ErrFeedLost, maxNews)
+		return news{}, fmt.Errorf("%w: more than %d rows since the last look", store.ErrFeedLost, maxNews)
 	}
 	old := beat
 	if f.file != nil {
@@ -257,7 +257,7 @@ func (f *feed) open(ctx context.Context) error {
 	}
 	file, err := os.Stat(f.path)
 	if err != nil {
-		return fmt.Errorf("sqlstore: %w", errors.Join(walkin.ErrUnavailable, err))
+		return fmt.Errorf("sqlstore: %w", errors.Join(store.ErrUnavailable, err))
 	}
 	f.file = file
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -35,7 +36,7 @@ func TestFeed(t *testing.T) {
 }
 
 // feedOf begins to read.
-func feedOf(t *testing.T, s *sqlstore.Store) walkin.Feed {
+func feedOf(t *testing.T, s *sqlstore.Store) store.Feed {
 	t.Helper()
 	f, err := s.Feed(t.Context())
 	ok(t, err)
@@ -43,7 +44,7 @@ func feedOf(t *testing.T, s *sqlstore.Store) walkin.Feed {
 }
 
 // tells waits for a reader to be told of a user, and returns all it was told.
-func tells(t *testing.T, f walkin.Feed, user uuid.UUID) {
+func tells(t *testing.T, f store.Feed, user uuid.UUID) {
 	t.Helper()
 	users, err := f.Next(t.Context())
 	ok(t, err)
@@ -52,7 +53,7 @@ func tells(t *testing.T, f walkin.Feed, user uuid.UUID) {
 	}
 }
 
-func member(t *testing.T, s *sqlstore.Store) (walkin.User, walkin.Session) {
+func member(t *testing.T, s *sqlstore.Store) (store.User, store.Session) {
 	t.Helper()
 	user, session := visitor(time.Now())
 	session.ExpiresAt = time.Now().Add(24 * time.Hour)
@@ -98,7 +99,7 @@ func feedReplicas(t *testing.T, d database) {
 		case "delete":
 			ok(t, here.DeleteUser(t.Context(), id))
 		case "ban":
-			ok(t, here.Ban(t.Context(), id, walkin.Ban{}))
+			ok(t, here.Ban(t.Context(), id, store.Ban{}))
 		case "all":
 			ok(t, here.EndSessionsBefore(t.Context(), time.Now().Add(time.Second), false))
 		}
@@ -186,14 +187,14 @@ func feedLost(t *testing.T, d database) {
 			t.Fatalf("%s: at first: got %v, %v", name, users, err)
 		}
 		lose()
-		if _, err := f.Next(t.Context()); !errors.Is(err, walkin.ErrFeedLost) {
+		if _, err := f.Next(t.Context()); !errors.Is(err, store.ErrFeedLost) {
 			t.Errorf("%s: got %v, want ErrFeedLost", name, err)
 		}
 	}
 	f := feedOf(t, s)
 	many := "INSERT INTO walkin_feed (nonce, at) SELECT " + nonce + ", at FROM (SELECT at FROM walkin_feed LIMIT 1) AS one CROSS JOIN (SELECT n" + d.numbers(10_001) + ") AS many"
 	exec(many)
-	if _, err := f.Next(t.Context()); !errors.Is(err, walkin.ErrFeedLost) {
+	if _, err := f.Next(t.Context()); !errors.Is(err, store.ErrFeedLost) {
 		t.Errorf("with more news than one look reads: got %v, want ErrFeedLost", err)
 	}
 	if d.dialect == sqlstore.SQLite {
@@ -201,7 +202,7 @@ func feedLost(t *testing.T, d database) {
 		file, _, _ := strings.Cut(strings.TrimPrefix(d.dsn, "file:"), "?")
 		ok(t, os.Rename(file, file+".old"))
 		ok(t, os.WriteFile(file, nil, 0o600))
-		if _, err := f.Next(t.Context()); !errors.Is(err, walkin.ErrFeedLost) {
+		if _, err := f.Next(t.Context()); !errors.Is(err, store.ErrFeedLost) {
 			t.Errorf("with another file: got %v, want ErrFeedLost", err)
 		}
 		ok(t, os.Rename(file+".old", file))
@@ -233,7 +234,7 @@ func feedTrimmed(t *testing.T, d database) {
 func feedLate(t *testing.T, d database) {
 	s, _ := d.migrated(t)
 	type open struct {
-		user walkin.User
+		user store.User
 		end  chan error
 		done chan error
 	}
@@ -330,7 +331,7 @@ type lookedUp struct {
 	count *counted
 }
 
-func (l *lookedUp) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (l *lookedUp) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	l.count.mu.Lock()
 	l.count.of++
 	l.count.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 	"github.com/walkin-go/walkin/credential/code"
 	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/resume"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -84,7 +85,7 @@ func forgotten(t *testing.T, d database) {
 		}
 	}
 	id := users[len(users)-1]
-	ok(t, wk.Ban(t.Context(), id, walkin.Ban{Until: time.Now().Add(time.Hour), Reason: "ann@example.com asked"}))
+	ok(t, wk.Ban(t.Context(), id, store.Ban{Until: time.Now().Add(time.Hour), Reason: "ann@example.com asked"}))
 
 	traces := map[string][]byte{"the address": []byte("ann@example.com")}
 	for _, user := range users {

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 const (
@@ -18,8 +18,8 @@ const (
 )
 
 var (
-	errName   = fmt.Errorf("sqlstore: a provider and a subject are text without NUL of at most %d bytes: %w", maxName, walkin.ErrConstraint)
-	errSecret = fmt.Errorf("sqlstore: a secret has at most %d bytes: %w", maxSecret, walkin.ErrConstraint)
+	errName   = fmt.Errorf("sqlstore: a provider and a subject are text without NUL of at most %d bytes: %w", maxName, store.ErrConstraint)
+	errSecret = fmt.Errorf("sqlstore: a secret has at most %d bytes: %w", maxSecret, store.ErrConstraint)
 )
 
 // canName reports whether names can be kept. A name that does not fit is refused and
@@ -35,33 +35,33 @@ func canName(names ...string) bool {
 	return true
 }
 
-// Identity implements walkin.Store.
-func (s *Store) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+// Identity implements store.Store.
+func (s *Store) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	if !canName(provider, subject) {
-		return walkin.Identity{}, walkin.ErrNotFound
+		return store.Identity{}, store.ErrNotFound
 	}
-	identity := walkin.Identity{Provider: provider, Subject: subject}
+	identity := store.Identity{Provider: provider, Subject: subject}
 	row := s.from(ctx).QueryRowContext(ctx, s.q.identity, provider, subject)
 	err := row.Scan(&identity.UserID, s.dialect.blob(&identity.Secret), moment{&identity.CreatedAt})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return walkin.Identity{}, walkin.ErrNotFound
+		return store.Identity{}, store.ErrNotFound
 	case err != nil:
-		return walkin.Identity{}, wrap(ctx, err)
+		return store.Identity{}, wrap(ctx, err)
 	}
 	return identity, nil
 }
 
-// Identities implements walkin.Store.
-func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]walkin.Identity, error) {
+// Identities implements store.Store.
+func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]store.Identity, error) {
 	rows, err := s.from(ctx).QueryContext(ctx, s.q.identities, s.dialect.id(userID))
 	if err != nil {
 		return nil, wrap(ctx, err)
 	}
 	defer rows.Close()
-	var identities []walkin.Identity
+	var identities []store.Identity
 	for rows.Next() {
-		identity := walkin.Identity{UserID: userID}
+		identity := store.Identity{UserID: userID}
 		if err := rows.Scan(&identity.Provider, &identity.Subject, s.dialect.blob(&identity.Secret), moment{&identity.CreatedAt}); err != nil {
 			return nil, wrap(ctx, err)
 		}
@@ -73,8 +73,8 @@ func (s *Store) Identities(ctx context.Context, userID uuid.UUID) ([]walkin.Iden
 	return identities, nil
 }
 
-// CreateIdentity implements walkin.Store.
-func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) error {
+// CreateIdentity implements store.Store.
+func (s *Store) CreateIdentity(ctx context.Context, identity store.Identity) error {
 	switch {
 	case !canName(identity.Provider, identity.Subject):
 		return errName
@@ -88,17 +88,17 @@ func (s *Store) CreateIdentity(ctx context.Context, identity walkin.Identity) er
 		made, err := s.insert(ctx, s.q.insertIdentity, identity.Provider, identity.Subject, s.dialect.id(identity.UserID),
 			identity.Secret, s.dialect.time(identity.CreatedAt))
 		if err == nil && !made {
-			err = walkin.ErrIdentityTaken
+			err = store.ErrIdentityTaken
 		}
 		return err
 	})
 }
 
-// SetSecret implements walkin.Store.
+// SetSecret implements store.Store.
 func (s *Store) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
 	switch {
 	case !canName(provider, subject):
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	case len(secret) > maxSecret:
 		return errSecret
 	}
@@ -110,14 +110,14 @@ func (s *Store) SetSecret(ctx context.Context, provider, subject string, secret 
 	return err
 }
 
-// DeleteIdentity implements walkin.Store.
+// DeleteIdentity implements store.Store.
 func (s *Store) DeleteIdentity(ctx context.Context, userID uuid.UUID, provider, subject string) error {
 	if !canName(provider, subject) {
-		return walkin.ErrNotFound
+		return store.ErrNotFound
 	}
 	n, err := s.exec(ctx, s.q.deleteIdentity, provider, subject, s.dialect.id(userID))
 	if err == nil && n == 0 {
-		err = walkin.ErrNotFound
+		err = store.ErrNotFound
 	}
 	return err
 }

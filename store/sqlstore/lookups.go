@@ -7,21 +7,21 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A lookup is one call of LookupSession that may wait, and its answer.
 type lookup struct {
 	user, session uuid.UUID
-	found         walkin.Session
+	found         store.Session
 	err           error
 }
 
-// LookupSession implements walkin.Store. Look-ups that come together are one statement, since
+// LookupSession implements store.Store. Look-ups that come together are one statement, since
 // a server spends most of a statement on what is the same for all. A call that waits
 // starts its statement after it came, so its answer is as new as its own would be.
 // SQLite is part of the process, and its readers do not wait.
-func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
+func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
 	if s.dialect.name == "sqlite" || s.tx(ctx) != nil {
 		return s.lookupOne(ctx, userID, sessionID)
 	}
@@ -33,32 +33,32 @@ func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) 
 	}
 	switch answered, err := s.lookups.wait(ctx, waits); {
 	case err != nil:
-		return walkin.Session{}, wrap(ctx, err)
+		return store.Session{}, wrap(ctx, err)
 	case answered:
 		return l.found, l.err
 	}
 	return s.lookupOne(ctx, userID, sessionID)
 }
 
-func (s *Store) lookupOne(ctx context.Context, userID, sessionID uuid.UUID) (walkin.Session, error) {
-	session := walkin.Session{ID: sessionID, UserID: userID}
+func (s *Store) lookupOne(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
+	session := store.Session{ID: sessionID, UserID: userID}
 	user, id := s.dialect.id(userID), s.dialect.id(sessionID)
 	row, err := s.queryPrepared(ctx, &s.lookup, user, user, user, id)
 	if err != nil {
-		return walkin.Session{}, wrap(ctx, err)
+		return store.Session{}, wrap(ctx, err)
 	}
 	var alive, ended, known, deleted bool
 	err = row.Scan(&alive, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt},
 		&known, &session.Anonymous, &deleted, &ended, moment{&session.BannedUntil})
 	switch {
 	case err != nil:
-		return walkin.Session{}, wrap(ctx, err)
+		return store.Session{}, wrap(ctx, err)
 	case alive && !ended:
 		return session, nil
 	case known || deleted:
-		return walkin.Session{}, walkin.ErrSessionEnded
+		return store.Session{}, store.ErrSessionEnded
 	}
-	return walkin.Session{}, walkin.ErrNotFound
+	return store.Session{}, store.ErrNotFound
 }
 
 // answerLookups answers a batch. Where the statement fails, each call asks alone and
@@ -86,7 +86,7 @@ type knownUser struct {
 }
 
 type knownSession struct {
-	walkin.Session
+	store.Session
 	ended, anonymousEnded time.Time // before which sessions are over
 }
 
@@ -159,7 +159,7 @@ func readKnown(found *sql.Rows) (known, error) {
 }
 
 // of is the answer to one of them, as LookupSession says.
-func (k known) of(l *lookup) (walkin.Session, error) {
+func (k known) of(l *lookup) (store.Session, error) {
 	user, there := k.users[l.user]
 	s, ok := k.sessions[l.session]
 	ended := s.ended
@@ -171,9 +171,9 @@ func (k known) of(l *lookup) (walkin.Session, error) {
 		s.Anonymous, s.BannedUntil = user.anonymous, user.bannedUntil
 		return s.Session, nil
 	case there, k.deleted[l.user]:
-		return walkin.Session{}, walkin.ErrSessionEnded
+		return store.Session{}, store.ErrSessionEnded
 	}
-	return walkin.Session{}, walkin.ErrNotFound
+	return store.Session{}, store.ErrNotFound
 }
 
 // newLookups returns the statements for 2, 4, 8 … look-ups, or with arrays the one

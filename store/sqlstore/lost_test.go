@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -25,7 +26,7 @@ type replica struct {
 	events []walkin.Event
 }
 
-func newReplica(t *testing.T, s walkin.Store) *replica {
+func newReplica(t *testing.T, s store.Store) *replica {
 	t.Helper()
 	r := new(replica)
 	m, err := walkin.New(walkin.Config{
@@ -136,7 +137,7 @@ func otherDatabase(t *testing.T, one, two database) {
 	if n := away.count(walkin.Failed, "other_database"); n != 1 {
 		t.Errorf("the owner was told %d times, want once", n)
 	}
-	if _, err := wrong.LockUser(t.Context(), uuid.MustParse(id[:36])); !errors.Is(err, walkin.ErrNotFound) {
+	if _, err := wrong.LockUser(t.Context(), uuid.MustParse(id[:36])); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the user over the wrong database: got %v, want ErrNotFound", err)
 	}
 	home1, err := s.Database(t.Context())
@@ -190,7 +191,7 @@ func buriedBySQL(t *testing.T, d database) {
 	ok(t, err)
 	late, session := visitor(time.Now())
 	session.ID = taken.ID
-	if _, err := s.CreateAnonymous(t.Context(), late, session); !errors.Is(err, walkin.ErrSessionEnded) {
+	if _, err := s.CreateAnonymous(t.Context(), late, session); !errors.Is(err, store.ErrSessionEnded) {
 		t.Errorf("a session ID that is taken: got %v", err)
 	}
 	wantRows(t, db, "walkin_tombstones", 1)

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -27,24 +27,24 @@ const skew = 20_000
 // A skewed database has its hot user.
 type skewed struct {
 	*sqlstore.Store
-	user     walkin.User
-	session  walkin.Session
-	identity walkin.Identity
+	user     store.User
+	session  store.Session
+	identity store.Identity
 	at       time.Time
 }
 
 // skewedData fills the tables of a database: with many users who have a session
 // each, and then with what the hot user has.
-func (d database) skewedData(t *testing.T, store *sqlstore.Store, db *sql.DB, between func()) skewed {
+func (d database) skewedData(t *testing.T, st *sqlstore.Store, db *sql.DB, between func()) skewed {
 	t.Helper()
 	at := time.Now().UTC().Truncate(time.Microsecond)
-	s := skewed{Store: store, at: at}
+	s := skewed{Store: st, at: at}
 	s.user, s.session = visitor(at)
-	_, err := store.CreateAnonymous(t.Context(), s.user, s.session)
+	_, err := st.CreateAnonymous(t.Context(), s.user, s.session)
 	ok(t, err)
-	s.identity = walkin.Identity{Provider: "test", Subject: "hot", UserID: s.user.ID, CreatedAt: at}
-	ok(t, store.CreateIdentity(t.Context(), s.identity))
-	ok(t, store.SetAnonymous(t.Context(), s.user.ID, false))
+	s.identity = store.Identity{Provider: "test", Subject: "hot", UserID: s.user.ID, CreatedAt: at}
+	ok(t, st.CreateIdentity(t.Context(), s.identity))
+	ok(t, st.SetAnonymous(t.Context(), s.user.ID, false))
 
 	others := "INSERT INTO walkin_tickets (name, tries, expires_at, user_id) SELECT " +
 		map[sqlstore.Dialect]string{sqlstore.PostgreSQL: "'of ' || id", sqlstore.MySQL: "CONCAT('of ', HEX(id))", sqlstore.SQLite: "'of ' || hex(id)"}[d.dialect] +

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -137,7 +138,7 @@ func TestFileHeld(t *testing.T) {
 	conn := hold()
 	user, session := visitor(time.Now())
 	_, err := s.CreateAnonymous(t.Context(), user, session)
-	if !errors.Is(err, walkin.ErrUnavailable) || !strings.Contains(err.Error(), "holds the SQLite file") {
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "holds the SQLite file") {
 		t.Errorf("got %v, want ErrUnavailable that says why", err)
 	}
 	var wg sync.WaitGroup

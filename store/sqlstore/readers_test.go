@@ -12,17 +12,18 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
 // counting is a store that counts look-ups.
 type counting struct {
-	walkin.Store
+	store.Store
 	lookups *atomic.Int64
 }
 
-func (c counting) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (c counting) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	c.lookups.Add(1)
 	return c.Store.LookupSession(ctx, user, session)
 }

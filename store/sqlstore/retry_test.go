@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -36,7 +36,7 @@ func TestInTxTriesAgain(t *testing.T) {
 		{"MySQL: duplicate", errors.New("Error 1062 (23000): Duplicate entry"), false},
 		{"SQLite: busy", errors.New("database is locked (5) (SQLITE_BUSY)"), true},
 		{"the app's", errors.New("out of paper"), false},
-		{"ours", walkin.ErrIdentityTaken, false},
+		{"ours", store.ErrIdentityTaken, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			user, session := visitor(time.Now())

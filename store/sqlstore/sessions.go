@@ -6,7 +6,7 @@ import (
 	"errors"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // queryPrepared runs one of the queries that most requests make.
@@ -29,8 +29,8 @@ func (s *Store) queryPrepared(ctx context.Context, q *prepared, args ...any) (ro
 	return row, err
 }
 
-// CreateSession implements walkin.Store.
-func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error {
+// CreateSession implements store.Store.
+func (s *Store) CreateSession(ctx context.Context, session store.Session) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		if _, err := s.LockUser(ctx, session.UserID); err != nil { // and locks them
 			return err
@@ -38,14 +38,14 @@ func (s *Store) CreateSession(ctx context.Context, session walkin.Session) error
 		made, err := s.insert(ctx, s.q.insertSession, s.dialect.id(session.ID), s.dialect.id(session.UserID),
 			s.dialect.time(session.CreatedAt), s.dialect.time(session.RenewedAt), s.dialect.time(session.ExpiresAt))
 		if err == nil && !made {
-			err = walkin.ErrSessionEnded
+			err = store.ErrSessionEnded
 		}
 		return err
 	})
 }
 
-// RenewSession implements walkin.Store.
-func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error {
+// RenewSession implements store.Store.
+func (s *Store) RenewSession(ctx context.Context, session store.Session) error {
 	err := s.InTx(ctx, func(ctx context.Context) error {
 		if _, err := s.LockUser(ctx, session.UserID); err != nil { // and locks them
 			return err
@@ -64,22 +64,22 @@ func (s *Store) RenewSession(ctx context.Context, session walkin.Session) error 
 		_, err = s.exec(ctx, s.q.seen, s.dialect.time(session.RenewedAt), user)
 		return err
 	})
-	if errors.Is(err, walkin.ErrNotFound) {
-		err = walkin.ErrSessionEnded
+	if errors.Is(err, store.ErrNotFound) {
+		err = store.ErrSessionEnded
 	}
 	return err
 }
 
-// UserSessions implements walkin.Store.
-func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]walkin.Session, error) {
+// UserSessions implements store.Store.
+func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]store.Session, error) {
 	rows, err := s.from(ctx).QueryContext(ctx, s.q.sessions, s.dialect.id(userID))
 	if err != nil {
 		return nil, wrap(ctx, err)
 	}
 	defer rows.Close()
-	var sessions []walkin.Session
+	var sessions []store.Session
 	for rows.Next() {
-		session := walkin.Session{UserID: userID}
+		session := store.Session{UserID: userID}
 		if err := rows.Scan(&session.ID, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt}); err != nil {
 			return nil, wrap(ctx, err)
 		}
@@ -91,12 +91,12 @@ func (s *Store) UserSessions(ctx context.Context, userID uuid.UUID) ([]walkin.Se
 	return sessions, nil
 }
 
-// DeleteSession implements walkin.Store.
+// DeleteSession implements store.Store.
 func (s *Store) DeleteSession(ctx context.Context, userID, sessionID uuid.UUID) error {
 	return s.endSessions(ctx, userID, s.q.deleteSession, s.dialect.id(sessionID), s.dialect.id(userID))
 }
 
-// DeleteSessions implements walkin.Store.
+// DeleteSessions implements store.Store.
 func (s *Store) DeleteSessions(ctx context.Context, userID, except uuid.UUID) error {
 	return s.endSessions(ctx, userID, s.q.deleteSessions, s.dialect.id(userID), s.dialect.id(except))
 }

@@ -46,7 +46,7 @@ import (
 	"database/sql"
 	"errors"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A Dialect is a kind of database. The zero value is none.
@@ -77,7 +77,7 @@ type Config struct {
 	Begin func(context.Context) (Transaction, error)
 }
 
-// A Store is a walkin.Store in a SQL database. It is safe for concurrent use,
+// A Store is a store.Store in a SQL database. It is safe for concurrent use,
 // in any number of processes.
 type Store struct {
 	dialect dialect
@@ -95,7 +95,7 @@ type Store struct {
 	lookupAll        []prepared     // by how many of them
 }
 
-var _ walkin.Store = (*Store)(nil)
+var _ store.Store = (*Store)(nil)
 
 // New checks cfg and returns a store, or one error that names every setting that is
 // wrong. It does

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 	"github.com/walkin-go/walkin/store/storetest"
 )
@@ -21,9 +21,9 @@ func TestPostgreSQL(t *testing.T) { testServer(t, postgres(t)) }
 func TestMariaDB(t *testing.T)    { testServer(t, mariadb(t)) }
 
 func runStore(t *testing.T, server server) {
-	storetest.Run(t, func(t *testing.T) func(*testing.T) walkin.Store {
+	storetest.Run(t, func(t *testing.T) func(*testing.T) store.Store {
 		d := server(t)
-		return func(t *testing.T) walkin.Store {
+		return func(t *testing.T) store.Store {
 			s, _ := d.migrated(t)
 			return s
 		}
@@ -110,9 +110,9 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func visitor(at time.Time) (walkin.User, walkin.Session) {
-	user := walkin.User{ID: uuid.Must(uuid.NewV7()), Anonymous: true, CreatedAt: at, SeenAt: at}
-	return user, walkin.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
+func visitor(at time.Time) (store.User, store.Session) {
+	user := store.User{ID: uuid.Must(uuid.NewV7()), Anonymous: true, CreatedAt: at, SeenAt: at}
+	return user, store.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
 }
 
 func ok(t testing.TB, err error) {
@@ -137,7 +137,7 @@ func twoStores(t *testing.T, one, two database) {
 			if inner, is := sqlstore.Tx(ctx); !is || inner == outer {
 				t.Error("Tx is not the inner store's transaction")
 			}
-			if _, err := a.LockUser(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := a.LockUser(ctx, user.ID); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("the outer store's user: got %v, want ErrNotFound", err)
 			}
 			return b.SetAnonymous(ctx, user.ID, false)
@@ -195,10 +195,10 @@ func driverSettings(t *testing.T, server server) {
 				}
 				ok(t, set.RenewSession(t.Context(), session))
 				ok(t, set.SetAnonymous(t.Context(), user.ID, true))
-				identity := walkin.Identity{Provider: "test", Subject: "änn'\\ " + fmt.Sprint(setting, hour), UserID: user.ID,
+				identity := store.Identity{Provider: "test", Subject: "änn'\\ " + fmt.Sprint(setting, hour), UserID: user.ID,
 					Secret: []byte("\x00\xff'\\"), CreatedAt: hour}
 				ok(t, set.CreateIdentity(t.Context(), identity))
-				if err := set.CreateIdentity(t.Context(), identity); !errors.Is(err, walkin.ErrIdentityTaken) {
+				if err := set.CreateIdentity(t.Context(), identity); !errors.Is(err, store.ErrIdentityTaken) {
 					t.Errorf("again: got %v, want ErrIdentityTaken", err)
 				}
 				for _, s := range []*sqlstore.Store{set, plain} {
@@ -239,7 +239,7 @@ func bytesAsTheyWere(t *testing.T, set, plain *sqlstore.Store) {
 	_, err := set.CreateAnonymous(t.Context(), user, session)
 	ok(t, err)
 	for _, s := range []*sqlstore.Store{set, plain} {
-		ticket := walkin.Ticket{Key: "bytes " + uuid.NewString(), Data: all, Tries: 1, ExpiresAt: now.Add(time.Hour)}
+		ticket := store.Ticket{Key: "bytes " + uuid.NewString(), Data: all, Tries: 1, ExpiresAt: now.Add(time.Hour)}
 		ok(t, s.PutTicket(t.Context(), ticket))
 		ok(t, s.Sessions().CommitCtx(t.Context(), session.ID.String(), all, now.Add(time.Hour)))
 		for _, s := range []*sqlstore.Store{set, plain} {
@@ -262,7 +262,7 @@ func bytesAsTheyWere(t *testing.T, set, plain *sqlstore.Store) {
 func storedTogether(t *testing.T, set, plain *sqlstore.Store, odd bool) {
 	t.Helper()
 	const crowd = 40
-	users, sessions := make([]walkin.User, crowd), make([]walkin.Session, crowd)
+	users, sessions := make([]store.User, crowd), make([]store.Session, crowd)
 	var wg sync.WaitGroup
 	for i := range crowd {
 		users[i], sessions[i] = visitor(time.Date(2026, time.November, 1, 6, 30, i, 1000*i, time.UTC))

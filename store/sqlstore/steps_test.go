@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A step is one call of the store, and how many rows it may be about.
@@ -25,12 +25,12 @@ func (s skewed) steps(t *testing.T) []step {
 	user, id, at := s.user.ID, s.session.ID, s.at
 	other, otherSession := visitor(at)
 	third, thirdSession := visitor(at)
-	ticket := walkin.Ticket{Key: "a ticket " + uuid.NewString(), Tries: 3, ExpiresAt: at.Add(time.Hour)}
+	ticket := store.Ticket{Key: "a ticket " + uuid.NewString(), Tries: 3, ExpiresAt: at.Add(time.Hour)}
 	data, key := s.Sessions(), s.session.ID.String()
-	newer := walkin.Session{ID: uuid.New(), UserID: user, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
+	newer := store.Session{ID: uuid.New(), UserID: user, CreatedAt: at, RenewedAt: at, ExpiresAt: at.Add(time.Hour)}
 	often := limit.Limit{Count: 9, Per: time.Hour}
 	address := "203.0.113." + uuid.NewString()
-	var inactive []walkin.User
+	var inactive []store.User
 	return []step{
 		{"LookupSession", 4, func(ctx context.Context) error { _, err := s.LookupSession(ctx, user, id); return err }},
 		{"LookupSession in a transaction", 4, func(ctx context.Context) error {
@@ -79,7 +79,7 @@ func (s skewed) steps(t *testing.T) []step {
 		{"Identity", 1, func(ctx context.Context) error { _, err := s.Identity(ctx, "test", "hot"); return err }},
 		{"Identities", skew * 3, func(ctx context.Context) error { _, err := s.Identities(ctx, user); return err }},
 		{"CreateIdentity", 4, func(ctx context.Context) error {
-			return s.CreateIdentity(ctx, walkin.Identity{Provider: "test", Subject: "more", UserID: user, CreatedAt: at})
+			return s.CreateIdentity(ctx, store.Identity{Provider: "test", Subject: "more", UserID: user, CreatedAt: at})
 		}},
 		{"SetSecret", 2, func(ctx context.Context) error { return s.SetSecret(ctx, "test", "more", []byte("s")) }},
 		{"DeleteIdentity", 3, func(ctx context.Context) error { return s.DeleteIdentity(ctx, user, "test", "more") }},
@@ -135,7 +135,7 @@ func (s skewed) steps(t *testing.T) []step {
 		}},
 		{"the sweep of users", 100 * 12, func(ctx context.Context) error {
 			return s.InTx(ctx, func(ctx context.Context) (err error) {
-				if inactive, err = s.InactiveUsers(ctx, at.Add(-30*24*time.Hour), walkin.User{}, 100); err != nil {
+				if inactive, err = s.InactiveUsers(ctx, at.Add(-30*24*time.Hour), store.User{}, 100); err != nil {
 					return err
 				}
 				if len(inactive) != 100 {
@@ -145,16 +145,16 @@ func (s skewed) steps(t *testing.T) []step {
 			})
 		}},
 		{"DeleteUser", 8, func(ctx context.Context) error {
-			return s.DeleteUser(ctx, walkin.Tombstone{UserID: other.ID, DeletedAt: at, ExpiresAt: at.Add(time.Hour)})
+			return s.DeleteUser(ctx, store.Tombstone{UserID: other.ID, DeletedAt: at, ExpiresAt: at.Add(time.Hour)})
 		}},
 		{"DeleteUser who is not there", 8, func(ctx context.Context) error {
-			return s.DeleteUser(ctx, walkin.Tombstone{UserID: uuid.Must(uuid.NewV7()), DeletedAt: at, ExpiresAt: at.Add(time.Hour)})
+			return s.DeleteUser(ctx, store.Tombstone{UserID: uuid.Must(uuid.NewV7()), DeletedAt: at, ExpiresAt: at.Add(time.Hour)})
 		}},
 		{"DeleteUser who was merged", 8, func(ctx context.Context) error {
 			id := uuid.Must(uuid.NewV7())
-			theirs := walkin.Ticket{Key: "of " + id.String(), ExpiresAt: at.Add(time.Hour), UserID: id}
+			theirs := store.Ticket{Key: "of " + id.String(), ExpiresAt: at.Add(time.Hour), UserID: id}
 			return errors.Join(s.PutTicket(ctx, theirs),
-				s.DeleteUser(ctx, walkin.Tombstone{UserID: id, MergedInto: user, DeletedAt: at, ExpiresAt: at.Add(time.Hour)}))
+				s.DeleteUser(ctx, store.Tombstone{UserID: id, MergedInto: user, DeletedAt: at, ExpiresAt: at.Add(time.Hour)}))
 		}},
 		{"CreateUser who was deleted", 8, func(ctx context.Context) error {
 			if err := s.CreateUser(ctx, other); err == nil {

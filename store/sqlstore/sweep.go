@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-var _ walkin.SweepStore = (*Store)(nil)
+var _ store.SweepStore = (*Store)(nil)
 
-// InactiveUsers implements walkin.SweepStore. SQLite has one writer, so there are no locked users
+// InactiveUsers implements store.SweepStore. SQLite has one writer, so there are no locked users
 // to pass over.
-func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walkin.User, limit int) ([]walkin.User, error) {
+func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after store.User, limit int) ([]store.User, error) {
 	if after.ID == uuid.Nil {
 		after.SeenAt = time.Unix(0, 0) // MySQL knows no year 1
 	}
@@ -30,9 +30,9 @@ func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walki
 		return nil, wrap(ctx, err)
 	}
 	defer rows.Close()
-	var users []walkin.User
+	var users []store.User
 	for rows.Next() {
-		user := walkin.User{Anonymous: true}
+		user := store.User{Anonymous: true}
 		if err := rows.Scan(&user.ID, moment{&user.CreatedAt}, moment{&user.SeenAt}); err != nil {
 			return nil, wrap(ctx, err)
 		}
@@ -48,8 +48,8 @@ func (s *Store) InactiveUsers(ctx context.Context, before time.Time, after walki
 // small enough for every database, and for one prepared text to serve them all.
 const deleteChunk = 500
 
-// DeleteInactive implements walkin.SweepStore.
-func (s *Store) DeleteInactive(ctx context.Context, users []walkin.User) error {
+// DeleteInactive implements store.SweepStore.
+func (s *Store) DeleteInactive(ctx context.Context, users []store.User) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		size := deleteChunk
 		if s.dialect.arrays {
@@ -85,7 +85,7 @@ func (s *Store) list(all []uuid.UUID) (in string, ids []any) {
 	return " = ANY (CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[]))", []any{array(all, appendID)}
 }
 
-func idsOf(users []walkin.User) []uuid.UUID {
+func idsOf(users []store.User) []uuid.UUID {
 	all := make([]uuid.UUID, len(users))
 	for i, user := range users {
 		all[i] = user.ID
@@ -93,7 +93,7 @@ func idsOf(users []walkin.User) []uuid.UUID {
 	return all
 }
 
-// DeleteExpired implements walkin.SweepStore.
+// DeleteExpired implements store.SweepStore.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, batch int) (total int, err error) {
 	at := s.dialect.time(before)
 	var errs []error
@@ -128,7 +128,7 @@ func (s *Store) deleteExpired(ctx context.Context, query string, before any, bat
 		case err == nil:
 			total += int(n)
 			size = min(2*size, batch)
-		case !errors.Is(err, walkin.ErrConstraint) || s.tx(ctx) != nil:
+		case !errors.Is(err, store.ErrConstraint) || s.tx(ctx) != nil:
 			// Not about a row; and a transaction may not go on after an error.
 			return total, errors.Join(first, err)
 		case size > 1:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -58,7 +59,7 @@ func sweepStuck(t *testing.T, d database) {
 			ok(t, err)
 		}
 	}
-	ok(t, s.PutTicket(t.Context(), walkin.Ticket{Key: "old", ExpiresAt: now.Add(-time.Hour)}))
+	ok(t, s.PutTicket(t.Context(), store.Ticket{Key: "old", ExpiresAt: now.Add(-time.Hour)}))
 
 	n, err := wk.Sweep(t.Context(), walkin.SweepOptions{Batch: 20})
 	if n != 57 || err == nil {

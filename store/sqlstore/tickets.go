@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 const (
@@ -17,10 +17,10 @@ const (
 )
 
 var errTicket = fmt.Errorf("sqlstore: a ticket has a key of 1 to %d bytes of text without NUL, at most %d bytes of data, "+
-	"and 0 to %d tries: %w", maxName, maxData, maxTries, walkin.ErrConstraint)
+	"and 0 to %d tries: %w", maxName, maxData, maxTries, store.ErrConstraint)
 
-// PutTicket implements walkin.Store.
-func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
+// PutTicket implements store.Store.
+func (s *Store) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	if !canTicket(ticket) {
 		return errTicket
 	}
@@ -37,8 +37,8 @@ func (s *Store) PutTicket(ctx context.Context, ticket walkin.Ticket) error {
 	})
 }
 
-// AddTicket implements walkin.Store.
-func (s *Store) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Time) (added bool, err error) {
+// AddTicket implements store.Store.
+func (s *Store) AddTicket(ctx context.Context, ticket store.Ticket, now time.Time) (added bool, err error) {
 	if !canTicket(ticket) {
 		return false, errTicket
 	}
@@ -52,27 +52,27 @@ func (s *Store) AddTicket(ctx context.Context, ticket walkin.Ticket, now time.Ti
 	return added && err == nil, err
 }
 
-func canTicket(t walkin.Ticket) bool {
+func canTicket(t store.Ticket) bool {
 	return t.Key != "" && canName(t.Key) && len(t.Data) <= maxData && t.Tries >= 0 && t.Tries <= maxTries
 }
 
 // insertTicket reports whether it made the row: false when there is one.
-func (s *Store) insertTicket(ctx context.Context, t walkin.Ticket) (added bool, err error) {
+func (s *Store) insertTicket(ctx context.Context, t store.Ticket) (added bool, err error) {
 	return s.insert(ctx, s.q.insertTicket, t.Key, t.Data, t.Tries, s.dialect.time(t.ExpiresAt), s.dialect.idOrNull(t.UserID))
 }
 
-// Ticket implements walkin.Store.
-func (s *Store) Ticket(ctx context.Context, key string, now time.Time) (walkin.Ticket, error) {
+// Ticket implements store.Store.
+func (s *Store) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	if !canName(key) {
-		return walkin.Ticket{}, walkin.ErrNotFound
+		return store.Ticket{}, store.ErrNotFound
 	}
 	return s.ticket(ctx, s.q.ticket, key, now)
 }
 
-// TryTicket implements walkin.Store.
-func (s *Store) TryTicket(ctx context.Context, key string, now time.Time) (ticket walkin.Ticket, err error) {
+// TryTicket implements store.Store.
+func (s *Store) TryTicket(ctx context.Context, key string, now time.Time) (ticket store.Ticket, err error) {
 	if !canName(key) {
-		return walkin.Ticket{}, walkin.ErrNotFound
+		return store.Ticket{}, store.ErrNotFound
 	}
 	err = s.InTx(ctx, func(ctx context.Context) error {
 		n, err := s.exec(ctx, s.q.tryTicket, key, s.dialect.time(now)) // and locks it
@@ -80,7 +80,7 @@ func (s *Store) TryTicket(ctx context.Context, key string, now time.Time) (ticke
 			return err
 		}
 		if n == 0 {
-			return walkin.ErrNotFound
+			return store.ErrNotFound
 		}
 		ticket, err = s.ticket(ctx, s.q.ticket, key, now)
 		return err
@@ -88,10 +88,10 @@ func (s *Store) TryTicket(ctx context.Context, key string, now time.Time) (ticke
 	return ticket, err
 }
 
-// TakeTicket implements walkin.Store.
-func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (ticket walkin.Ticket, err error) {
+// TakeTicket implements store.Store.
+func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (ticket store.Ticket, err error) {
 	if !canName(key) {
-		return walkin.Ticket{}, walkin.ErrNotFound
+		return store.Ticket{}, store.ErrNotFound
 	}
 	err = s.InTx(ctx, func(ctx context.Context) error {
 		if ticket, err = s.ticket(ctx, s.q.lockTicket, key, now); err != nil {
@@ -101,14 +101,14 @@ func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (tick
 		return err
 	})
 	if err != nil {
-		return walkin.Ticket{}, err
+		return store.Ticket{}, err
 	}
 	return ticket, nil
 }
 
 // ticket reads one that has not expired.
-func (s *Store) ticket(ctx context.Context, query, key string, now time.Time) (walkin.Ticket, error) {
-	ticket := walkin.Ticket{Key: key}
+func (s *Store) ticket(ctx context.Context, query, key string, now time.Time) (store.Ticket, error) {
+	ticket := store.Ticket{Key: key}
 	var user uuid.NullUUID
 	err := s.from(ctx).QueryRowContext(ctx, query, key).Scan(s.dialect.blob(&ticket.Data), &ticket.Tries, moment{&ticket.ExpiresAt}, &user)
 	ticket.UserID = user.UUID
@@ -116,7 +116,7 @@ func (s *Store) ticket(ctx context.Context, query, key string, now time.Time) (w
 	case err == nil && now.Before(ticket.ExpiresAt):
 		return ticket, nil
 	case err == nil, errors.Is(err, sql.ErrNoRows):
-		return walkin.Ticket{}, walkin.ErrNotFound
+		return store.Ticket{}, store.ErrNotFound
 	}
-	return walkin.Ticket{}, wrap(ctx, err)
+	return store.Ticket{}, wrap(ctx, err)
 }

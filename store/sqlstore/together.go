@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // A durable write costs a database about the same for one visitor as for many. So
@@ -28,14 +28,14 @@ const togetherTime = time.Second // in the transaction: one who is stuck must no
 
 // An arrival is a waiter: one call of CreateAnonymous.
 type arrival struct {
-	user    walkin.User
-	session walkin.Session
+	user    store.User
+	session store.Session
 	made    bool // it is stored now; set by the one that stores it, before the answer
 	unsure  bool // it may be one, see madeHere; likewise
 }
 
-// CreateAnonymous implements walkin.Store.
-func (s *Store) CreateAnonymous(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
+// CreateAnonymous implements store.Store.
+func (s *Store) CreateAnonymous(ctx context.Context, user store.User, session store.Session) (created bool, err error) {
 	if s.tx(ctx) != nil {
 		return s.persist(ctx, user, session)
 	}
@@ -63,7 +63,7 @@ func (s *Store) CreateAnonymous(ctx context.Context, user walkin.User, session w
 // made here: a replica that does the same made it at another microsecond. Without this
 // check a database that is slow for a second would take every user that it stores for
 // one that was there. Such users count for no limit.
-func (s *Store) madeHere(ctx context.Context, want walkin.Session) (bool, error) {
+func (s *Store) madeHere(ctx context.Context, want store.Session) (bool, error) {
 	got, err := s.LookupSession(ctx, want.UserID, want.ID)
 	return err == nil && got.CreatedAt.Equal(want.CreatedAt.Truncate(time.Microsecond)), err
 }
@@ -107,7 +107,7 @@ func (s *Store) persistOne(ctx context.Context, a *arrival) (created bool, err e
 	default:
 		// An error that is not the database's own trouble says that they are not new, or
 		// that there is no such view or procedure. Then they go the long way.
-		if err := s.persistNew(ctx, a); err == nil || errors.Is(err, walkin.ErrUnavailable) {
+		if err := s.persistNew(ctx, a); err == nil || errors.Is(err, store.ErrUnavailable) {
 			return err == nil, err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/sqlstore"
 )
 
@@ -61,7 +61,7 @@ func TestTogether(t *testing.T) {
 			}
 			for i := range others {
 				deleted, session := visitor(time.Now())
-				ok(t, a.DeleteUser(t.Context(), walkin.Tombstone{UserID: deleted.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+				ok(t, a.DeleteUser(t.Context(), store.Tombstone{UserID: deleted.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
 				second, secondSession := visitor(time.Now())
 				secondSession.ID = taken.ID
 				away, awaySession := visitor(time.Now())
@@ -74,7 +74,7 @@ func TestTogether(t *testing.T) {
 					},
 				} {
 					wg.Go(func() {
-						if err := f(); !errors.Is(err, walkin.ErrSessionEnded) {
+						if err := f(); !errors.Is(err, store.ErrSessionEnded) {
 							t.Errorf("%s: got %v, want ErrSessionEnded", name, err)
 						}
 					})
@@ -92,7 +92,7 @@ func TestTogether(t *testing.T) {
 				}
 			}
 			for _, id := range refused {
-				if _, err := b.LockUser(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+				if _, err := b.LockUser(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("a refused visitor: got %v, want no row", err)
 				}
 			}
@@ -118,7 +118,7 @@ func TestTogetherNotHeldUp(t *testing.T) {
 			ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
 				ok(t, b.CreateUser(ctx, stuck))
 				waiting.Go(func() {
-					if _, err := a.CreateAnonymous(t.Context(), stuck, session); !errors.Is(err, walkin.ErrSessionEnded) {
+					if _, err := a.CreateAnonymous(t.Context(), stuck, session); !errors.Is(err, store.ErrSessionEnded) {
 						t.Errorf("the one who waits: got %v, want ErrSessionEnded", err)
 					}
 				})
@@ -161,7 +161,7 @@ func TestPersistWaitsForDelete(t *testing.T) {
 			user, session := visitor(time.Now())
 			err := make(chan error, 1)
 			ok(t, b.InTx(t.Context(), func(ctx context.Context) error {
-				ok(t, b.DeleteUser(ctx, walkin.Tombstone{UserID: user.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+				ok(t, b.DeleteUser(ctx, store.Tombstone{UserID: user.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
 				go func() {
 					_, persist := a.CreateAnonymous(t.Context(), user, session)
 					err <- persist
@@ -177,10 +177,10 @@ func TestPersistWaitsForDelete(t *testing.T) {
 				t.Fatal("nobody waits")
 				return nil
 			}))
-			if err := <-err; !errors.Is(err, walkin.ErrSessionEnded) {
+			if err := <-err; !errors.Is(err, store.ErrSessionEnded) {
 				t.Errorf("got %v, want ErrSessionEnded", err)
 			}
-			if _, err := b.LockUser(t.Context(), user.ID); !errors.Is(err, walkin.ErrNotFound) {
+			if _, err := b.LockUser(t.Context(), user.ID); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("their row: got %v, want none", err)
 			}
 		})
@@ -195,7 +195,7 @@ func TestTogetherButOne(t *testing.T) {
 	_, err := s.CreateAnonymous(t.Context(), old, oldSession)
 	ok(t, err)
 	deleted, deletedSession := visitor(time.Now())
-	ok(t, s.DeleteUser(t.Context(), walkin.Tombstone{UserID: deleted.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+	ok(t, s.DeleteUser(t.Context(), store.Tombstone{UserID: deleted.ID, DeletedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
 	const visitors = 400
 	var wg sync.WaitGroup
 	for i := range visitors {
@@ -218,12 +218,12 @@ func TestTogetherButOne(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			if _, err := s.CreateAnonymous(t.Context(), deleted, deletedSession); !errors.Is(err, walkin.ErrSessionEnded) {
+			if _, err := s.CreateAnonymous(t.Context(), deleted, deletedSession); !errors.Is(err, store.ErrSessionEnded) {
 				t.Errorf("a deleted visitor: got %v, want ErrSessionEnded", err)
 			}
 		})
 		wg.Go(func() {
-			if _, err := s.CreateAnonymous(t.Context(), second, secondSession); !errors.Is(err, walkin.ErrSessionEnded) {
+			if _, err := s.CreateAnonymous(t.Context(), second, secondSession); !errors.Is(err, store.ErrSessionEnded) {
 				t.Errorf("a taken session: got %v, want ErrSessionEnded", err)
 			}
 		})
@@ -300,7 +300,7 @@ func TestTogetherByTheDozen(t *testing.T) {
 		s, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.PostgreSQL, DB: db})
 		ok(t, err)
 		var wg sync.WaitGroup
-		persist := func(user walkin.User, session walkin.Session) {
+		persist := func(user store.User, session store.Session) {
 			wg.Go(func() {
 				created, err := s.CreateAnonymous(t.Context(), user, session)
 				if isOld := user.ID == old.ID; created == isOld || isOld != errors.Is(err, errors.ErrUnsupported) {
@@ -465,8 +465,8 @@ func TestTogetherAnswerLost(t *testing.T) {
 				ok(t, err)
 
 				const crowd = 40
-				var users [1 + crowd]walkin.User
-				var sessions [1 + crowd]walkin.Session
+				var users [1 + crowd]store.User
+				var sessions [1 + crowd]store.Session
 				for i := range users {
 					users[i], sessions[i] = visitor(time.Now())
 				}

@@ -43,7 +43,7 @@ func (s *Store) tx(ctx context.Context) Transaction {
 	return tx
 }
 
-// InTx implements walkin.Store. The transaction is READ COMMITTED, so that a statement
+// InTx implements store.Store. The transaction is READ COMMITTED, so that a statement
 // that waited for a lock sees what the other transaction did.
 func (s *Store) InTx(ctx context.Context, fn func(context.Context) error) error {
 	if s.tx(ctx) != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // Code that locks more than one row locks the user's first: locking in one order never
@@ -20,7 +20,7 @@ import (
 // the two meet at the user's primary key, and the one that comes second waits there for
 // the other to commit. That is why the next statement looks for the tombstone, and not
 // the first: the next one sees what was committed meanwhile.
-func (s *Store) persist(ctx context.Context, user walkin.User, session walkin.Session) (created bool, err error) {
+func (s *Store) persist(ctx context.Context, user store.User, session store.Session) (created bool, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {
 		created, err = s.insertUser(ctx, user)
 		if err != nil {
@@ -28,8 +28,8 @@ func (s *Store) persist(ctx context.Context, user walkin.User, session walkin.Se
 		}
 		if !created {
 			_, err := s.LookupSession(ctx, user.ID, session.ID)
-			if errors.Is(err, walkin.ErrNotFound) {
-				err = walkin.ErrSessionEnded // the sweep took them between the two statements
+			if errors.Is(err, store.ErrNotFound) {
+				err = store.ErrSessionEnded // the sweep took them between the two statements
 			}
 			return err
 		}
@@ -44,15 +44,15 @@ func (s *Store) persist(ctx context.Context, user walkin.User, session walkin.Se
 	return created && err == nil, err
 }
 
-// CreateUser implements walkin.Store. For the tombstone, see persist.
-func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
+// CreateUser implements store.Store. For the tombstone, see persist.
+func (s *Store) CreateUser(ctx context.Context, user store.User) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		created, err := s.insertUser(ctx, user)
 		if err != nil {
 			return err
 		}
 		if !created {
-			return walkin.ErrSessionEnded
+			return store.ErrSessionEnded
 		}
 		var one int
 		err = s.from(ctx).QueryRowContext(ctx, s.q.tombstone, s.dialect.id(user.ID)).Scan(&one)
@@ -71,9 +71,9 @@ func (s *Store) CreateUser(ctx context.Context, user walkin.User) error {
 // On MySQL a SELECT looks for them first. Several inserts may wait for another one that
 // is then rolled back, or that deletes its row. Each of them is left with a lock on the
 // gap there, and no two of them can go on. A SELECT that waits is left with no lock.
-func (s *Store) insertUser(ctx context.Context, user walkin.User) (created bool, err error) {
+func (s *Store) insertUser(ctx context.Context, user store.User) (created bool, err error) {
 	if s.dialect.lockFirst {
-		if _, err := s.LockUser(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.LockUser(ctx, user.ID); !errors.Is(err, store.ErrNotFound) {
 			return false, err
 		}
 	}
@@ -93,31 +93,31 @@ func (s *Store) takeBack(ctx context.Context, id uuid.UUID) error {
 	if _, err := s.exec(ctx, s.q.deleteUser, s.dialect.id(id)); err != nil {
 		return err
 	}
-	return walkin.ErrSessionEnded
+	return store.ErrSessionEnded
 }
 
-// LockUser implements walkin.Store. The lock is the strongest: a row of the app's that is
+// LockUser implements store.Store. The lock is the strongest: a row of the app's that is
 // to refer to the user waits for it too. With a weaker lock, what an anonymous user
 // writes during a merge could arrive after the app has moved their rows. It would then
 // be deleted with them.
-func (s *Store) LockUser(ctx context.Context, id uuid.UUID) (walkin.User, error) {
+func (s *Store) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
 	query := s.q.user
 	if s.tx(ctx) != nil {
 		query = s.q.lockUser
 	}
-	user := walkin.User{ID: id}
+	user := store.User{ID: id}
 	row := s.from(ctx).QueryRowContext(ctx, query, s.dialect.id(id))
 	err := row.Scan(&user.Anonymous, moment{&user.CreatedAt}, moment{&user.SeenAt}, moment{&user.Ban.Until}, &user.Ban.Reason)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return walkin.User{}, walkin.ErrNotFound
+		return store.User{}, store.ErrNotFound
 	case err != nil:
-		return walkin.User{}, wrap(ctx, err)
+		return store.User{}, wrap(ctx, err)
 	}
 	return user, nil
 }
 
-// SetAnonymous implements walkin.Store.
+// SetAnonymous implements store.Store.
 func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
 		n, err := s.exec(ctx, s.q.setAnonymous, anonymous, s.dialect.id(id))
@@ -135,9 +135,9 @@ func (s *Store) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) 
 // hold locks a user. A user who is not there is stored for a moment. Where another
 // transaction has just stored them, the insert stores nothing and so locks nothing.
 // Then the row is locked by another statement.
-func (s *Store) hold(ctx context.Context, user walkin.User) error {
+func (s *Store) hold(ctx context.Context, user store.User) error {
 	for {
-		if _, err := s.LockUser(ctx, user.ID); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := s.LockUser(ctx, user.ID); !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		if made, err := s.insertUser(ctx, user); made || err != nil {
@@ -146,11 +146,11 @@ func (s *Store) hold(ctx context.Context, user walkin.User) error {
 	}
 }
 
-// DeleteUser implements walkin.Store. It locks the ID of a user who is not there, too,
+// DeleteUser implements store.Store. It locks the ID of a user who is not there, too,
 // so that a CreateAnonymous has to wait.
-func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
+func (s *Store) DeleteUser(ctx context.Context, t store.Tombstone) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		err := s.hold(ctx, walkin.User{ID: t.UserID, Anonymous: true, CreatedAt: t.DeletedAt, SeenAt: t.DeletedAt})
+		err := s.hold(ctx, store.User{ID: t.UserID, Anonymous: true, CreatedAt: t.DeletedAt, SeenAt: t.DeletedAt})
 		if err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ func (s *Store) DeleteUser(ctx context.Context, t walkin.Tombstone) error {
 
 // leaveTickets deletes the tickets of a deleted user, or gives them to whom the user was
 // merged into.
-func (s *Store) leaveTickets(ctx context.Context, t walkin.Tombstone) error {
+func (s *Store) leaveTickets(ctx context.Context, t store.Tombstone) error {
 	query, args := s.q.deleteTickets, []any{s.dialect.id(t.UserID)}
 	if t.MergedInto != uuid.Nil {
 		query, args = s.q.moveTickets, []any{s.dialect.id(t.MergedInto), s.dialect.id(t.UserID)}

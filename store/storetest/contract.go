@@ -7,15 +7,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-// Every case holds one rule of the comments on walkin.Store, over two handles
+// Every case holds one rule of the comments on store.Store, over two handles
 // of one database.
 
 type contractCase struct {
 	rule string
-	run  func(t *testing.T, a, b walkin.Store)
+	run  func(t *testing.T, a, b store.Store)
 }
 
 var contract = []contractCase{
@@ -85,18 +85,18 @@ func runContract(t *testing.T, open Opener) {
 // start is a time with more digits than a database keeps.
 var start = time.Date(2026, time.March, 29, 1, 59, 59, 123456789, time.FixedZone("", 3600))
 
-func newUser(t *testing.T) (walkin.User, walkin.Session) {
+func newUser(t *testing.T) (store.User, store.Session) {
 	t.Helper()
 	id, err := uuid.NewV7()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return walkin.User{ID: id, Anonymous: true, CreatedAt: start, SeenAt: start.Add(time.Second)},
-		walkin.Session{ID: uuid.New(), UserID: id, CreatedAt: start, RenewedAt: start.Add(time.Minute), ExpiresAt: start.Add(time.Hour)}
+	return store.User{ID: id, Anonymous: true, CreatedAt: start, SeenAt: start.Add(time.Second)},
+		store.Session{ID: uuid.New(), UserID: id, CreatedAt: start, RenewedAt: start.Add(time.Minute), ExpiresAt: start.Add(time.Hour)}
 }
 
 // persisted returns a user who is there with a session.
-func persisted(t *testing.T, s walkin.Store) (walkin.User, walkin.Session) {
+func persisted(t *testing.T, s store.Store) (store.User, store.Session) {
 	t.Helper()
 	user, session := newUser(t)
 	_, err := s.CreateAnonymous(t.Context(), user, session)
@@ -125,7 +125,7 @@ func sameTime(t *testing.T, what string, got, want time.Time) {
 	}
 }
 
-func sameSession(t *testing.T, got, want walkin.Session) {
+func sameSession(t *testing.T, got, want store.Session) {
 	t.Helper()
 	if got.ID != want.ID || got.UserID != want.UserID {
 		t.Errorf("got session %v of %v, want %v of %v", got.ID, got.UserID, want.ID, want.UserID)
@@ -135,7 +135,7 @@ func sameSession(t *testing.T, got, want walkin.Session) {
 	sameTime(t, "ExpiresAt", got.ExpiresAt, want.ExpiresAt)
 }
 
-func sameUser(t *testing.T, got, want walkin.User) {
+func sameUser(t *testing.T, got, want store.User) {
 	t.Helper()
 	if got.ID != want.ID || got.Anonymous != want.Anonymous {
 		t.Errorf("got user %v anonymous=%t, want %v anonymous=%t", got.ID, got.Anonymous, want.ID, want.Anonymous)
@@ -144,16 +144,16 @@ func sameUser(t *testing.T, got, want walkin.User) {
 	sameTime(t, "SeenAt", got.SeenAt, want.SeenAt)
 }
 
-func identityOf(user walkin.User, subject string) walkin.Identity {
-	return walkin.Identity{Provider: "test", Subject: subject, UserID: user.ID, Secret: []byte("s"), CreatedAt: start}
+func identityOf(user store.User, subject string) store.Identity {
+	return store.Identity{Provider: "test", Subject: subject, UserID: user.ID, Secret: []byte("s"), CreatedAt: start}
 }
 
-func tombstone(id uuid.UUID) walkin.Tombstone {
-	return walkin.Tombstone{UserID: id, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}
+func tombstone(id uuid.UUID) store.Tombstone {
+	return store.Tombstone{UserID: id, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}
 }
 
 // together runs f n times at once, on both handles in turn.
-func together(n int, a, b walkin.Store, f func(i int, s walkin.Store)) {
+func together(n int, a, b store.Store, f func(i int, s store.Store)) {
 	var wg sync.WaitGroup
 	for i := range n {
 		s := a

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-func lookupKind(t *testing.T, a, b walkin.Store) {
+func lookupKind(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	for _, anonymous := range []bool{true, false, true} {
 		ok(t, a.SetAnonymous(t.Context(), user.ID, anonymous))
@@ -25,11 +25,11 @@ func lookupKind(t *testing.T, a, b walkin.Store) {
 }
 
 // runDatabase holds what a store says about its database, over one that is a
-// walkin.DatabaseStore.
+// store.DatabaseStore.
 func runDatabase(t *testing.T, open Opener) {
 	cases := []struct {
 		rule string
-		run  func(t *testing.T, a, b walkin.DatabaseStore)
+		run  func(t *testing.T, a, b store.DatabaseStore)
 	}{
 		{"it has an ID of 8 letters and a birth, the same on both handles, or forgets", databaseID},
 		{"the longest life of a token holds until it has passed", tokenLife},
@@ -39,8 +39,8 @@ func runDatabase(t *testing.T, open Opener) {
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
 			handle := open(t)
-			a, isA := handle(t).(walkin.DatabaseStore)
-			b, _ := handle(t).(walkin.DatabaseStore)
+			a, isA := handle(t).(store.DatabaseStore)
+			b, _ := handle(t).(store.DatabaseStore)
 			if !isA {
 				t.Skip("this store does not know which database it is over")
 			}
@@ -49,7 +49,7 @@ func runDatabase(t *testing.T, open Opener) {
 	}
 }
 
-func databaseID(t *testing.T, a, b walkin.DatabaseStore) {
+func databaseID(t *testing.T, a, b store.DatabaseStore) {
 	one, err := a.Database(t.Context())
 	ok(t, err)
 	two, err := b.Database(t.Context())
@@ -68,7 +68,7 @@ func databaseID(t *testing.T, a, b walkin.DatabaseStore) {
 	}
 }
 
-func tokenLife(t *testing.T, a, b walkin.DatabaseStore) {
+func tokenLife(t *testing.T, a, b store.DatabaseStore) {
 	if db, err := a.Database(t.Context()); err != nil || db.Forgets {
 		return
 	}
@@ -94,25 +94,25 @@ func tokenLife(t *testing.T, a, b walkin.DatabaseStore) {
 	}
 }
 
-func endSessionsBefore(t *testing.T, a, b walkin.DatabaseStore) {
+func endSessionsBefore(t *testing.T, a, b store.DatabaseStore) {
 	guest, first := persisted(t, a)
 	member, second := persisted(t, a)
 	ok(t, a.SetAnonymous(t.Context(), member.ID, false))
 	later := second
 	later.ID, later.CreatedAt = uuid.New(), start.Add(time.Hour)
 	ok(t, a.CreateSession(t.Context(), later))
-	alive := func(s walkin.Session, want bool) {
+	alive := func(s store.Session, want bool) {
 		t.Helper()
-		for _, store := range []walkin.Store{a, b} {
-			_, err := store.LookupSession(t.Context(), s.UserID, s.ID)
+		for _, st := range []store.Store{a, b} {
+			_, err := st.LookupSession(t.Context(), s.UserID, s.ID)
 			if want {
 				ok(t, err)
 			} else {
-				is(t, err, walkin.ErrSessionEnded)
+				is(t, err, store.ErrSessionEnded)
 			}
-			all, err := store.UserSessions(t.Context(), s.UserID)
+			all, err := st.UserSessions(t.Context(), s.UserID)
 			ok(t, err)
-			if there := slices.ContainsFunc(all, func(one walkin.Session) bool { return one.ID == s.ID }); there != want {
+			if there := slices.ContainsFunc(all, func(one store.Session) bool { return one.ID == s.ID }); there != want {
 				t.Errorf("UserSessions has it: got %t, want %t", there, want)
 			}
 		}
@@ -136,8 +136,8 @@ func endSessionsBefore(t *testing.T, a, b walkin.DatabaseStore) {
 	isThere(t, a, member.ID, true)
 }
 
-func clock(t *testing.T, a, _ walkin.DatabaseStore) {
-	c, is := a.(walkin.Clock)
+func clock(t *testing.T, a, _ store.DatabaseStore) {
+	c, is := a.(store.Clock)
 	if !is {
 		return
 	}
@@ -150,7 +150,7 @@ func clock(t *testing.T, a, _ walkin.DatabaseStore) {
 
 // endAll ends every session from before a moment, on two replicas.
 func endAll(t *testing.T, n *town) {
-	if _, is := n.stores[0].(walkin.DatabaseStore); !is {
+	if _, is := n.stores[0].(store.DatabaseStore); !is {
 		t.Skip("this store cannot end all sessions")
 	}
 	guest, reader := n.browser(), n.browser()

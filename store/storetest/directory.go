@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
 // runDirectory holds what the operator sees, over a store that is a
-// walkin.Directory.
+// store.Directory.
 func runDirectory(t *testing.T, open Opener) {
 	cases := []struct {
 		rule string
-		run  func(t *testing.T, a, b walkin.Directory)
+		run  func(t *testing.T, a, b store.Directory)
 	}{
 		{"users come newest first, each once, page by page, by what is asked for", listUsers},
 		{"users are found by provider and by the beginning of a subject, byte for byte", listBySubject},
@@ -34,8 +34,8 @@ func runDirectory(t *testing.T, open Opener) {
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
 			handle := open(t)
-			a, isA := handle(t).(walkin.Directory)
-			b, _ := handle(t).(walkin.Directory)
+			a, isA := handle(t).(store.Directory)
+			b, _ := handle(t).(store.Directory)
 			if !isA {
 				t.Skip("this store is no Directory")
 			}
@@ -45,19 +45,19 @@ func runDirectory(t *testing.T, open Opener) {
 }
 
 // mintedAt makes a user who was minted and stored at a time.
-func mintedAt(t *testing.T, s walkin.Store, at time.Time, anonymous bool) walkin.User {
+func mintedAt(t *testing.T, s store.Store, at time.Time, anonymous bool) store.User {
 	t.Helper()
-	id := walkin.FirstUserID(at)
+	id := store.FirstUserID(at)
 	random := uuid.New()
 	copy(id[6:], random[6:])
 	id[6] = 0x70 | id[6]&0x0f
-	user := walkin.User{ID: id, Anonymous: anonymous, CreatedAt: at, SeenAt: at.Add(time.Second)}
+	user := store.User{ID: id, Anonymous: anonymous, CreatedAt: at, SeenAt: at.Add(time.Second)}
 	ok(t, s.CreateUser(t.Context(), user))
 	return user
 }
 
 // all returns the users of a query, page by page.
-func all(t *testing.T, s walkin.Directory, q walkin.UserQuery) (users []walkin.ListedUser) {
+func all(t *testing.T, s store.Directory, q store.UserQuery) (users []store.ListedUser) {
 	t.Helper()
 	for range 1000 {
 		page, err := s.ListUsers(t.Context(), q)
@@ -74,7 +74,7 @@ func all(t *testing.T, s walkin.Directory, q walkin.UserQuery) (users []walkin.L
 	return nil
 }
 
-func wantUsers(t *testing.T, what string, got []walkin.ListedUser, want ...walkin.User) {
+func wantUsers(t *testing.T, what string, got []store.ListedUser, want ...store.User) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Errorf("%s: got %d users, want %d", what, len(got), len(want))
@@ -87,8 +87,8 @@ func wantUsers(t *testing.T, what string, got []walkin.ListedUser, want ...walki
 	}
 }
 
-func listUsers(t *testing.T, a, b walkin.Directory) {
-	var users, anonymous, permanent []walkin.User // newest first
+func listUsers(t *testing.T, a, b store.Directory) {
+	var users, anonymous, permanent []store.User // newest first
 	for i := range 23 {
 		u := mintedAt(t, a, start.Add(time.Duration(i)*time.Minute), i%3 != 0)
 		users = slices.Insert(users, 0, u)
@@ -101,26 +101,26 @@ func listUsers(t *testing.T, a, b walkin.Directory) {
 	one := identityOf(permanent[2], "one")
 	ok(t, a.CreateIdentity(t.Context(), one))
 	for _, limit := range []int{1, 4, 23, 0} {
-		wantUsers(t, "all", all(t, b, walkin.UserQuery{Limit: limit}), users...)
-		wantUsers(t, "anonymous", all(t, b, walkin.UserQuery{Kind: walkin.AnonymousUsers, Limit: limit}), anonymous...)
-		got := all(t, b, walkin.UserQuery{Kind: walkin.PermanentUsers, Limit: limit})
+		wantUsers(t, "all", all(t, b, store.UserQuery{Limit: limit}), users...)
+		wantUsers(t, "anonymous", all(t, b, store.UserQuery{Kind: store.AnonymousUsers, Limit: limit}), anonymous...)
+		got := all(t, b, store.UserQuery{Kind: store.PermanentUsers, Limit: limit})
 		wantUsers(t, "permanent", got, permanent...)
 		sameUser(t, got[2].User, permanent[2])
 		if len(got[2].Identities) != 1 || got[2].Identities[0].Subject != one.Subject || got[2].Identities[0].Secret != nil || len(got[1].Identities) != 0 {
 			t.Errorf("got identities %+v, want the one without its secret", got[2].Identities)
 		}
 	}
-	wantUsers(t, "a range", all(t, b, walkin.UserQuery{CreatedFrom: users[9].CreatedAt, CreatedBefore: users[4].CreatedAt, Limit: 2}), users[5:10]...)
-	wantUsers(t, "seen before", all(t, b, walkin.UserQuery{SeenBefore: users[19].SeenAt.Truncate(time.Microsecond), Limit: 2}), users[20:]...)
-	wantUsers(t, "none", all(t, b, walkin.UserQuery{CreatedFrom: start.Add(time.Hour)}))
+	wantUsers(t, "a range", all(t, b, store.UserQuery{CreatedFrom: users[9].CreatedAt, CreatedBefore: users[4].CreatedAt, Limit: 2}), users[5:10]...)
+	wantUsers(t, "seen before", all(t, b, store.UserQuery{SeenBefore: users[19].SeenAt.Truncate(time.Microsecond), Limit: 2}), users[20:]...)
+	wantUsers(t, "none", all(t, b, store.UserQuery{CreatedFrom: start.Add(time.Hour)}))
 }
 
-func listBySubject(t *testing.T, a, b walkin.Directory) {
+func listBySubject(t *testing.T, a, b store.Directory) {
 	at := start
-	own := func(provider, subject string) walkin.User {
+	own := func(provider, subject string) store.User {
 		at = at.Add(time.Minute)
 		user := mintedAt(t, a, at, false)
-		ok(t, a.CreateIdentity(t.Context(), walkin.Identity{Provider: provider, Subject: subject, UserID: user.ID, Secret: []byte("s"), CreatedAt: at}))
+		ok(t, a.CreateIdentity(t.Context(), store.Identity{Provider: provider, Subject: subject, UserID: user.ID, Secret: []byte("s"), CreatedAt: at}))
 		return user
 	}
 	upper := own("email", "Ann@example.com")
@@ -132,8 +132,8 @@ func listBySubject(t *testing.T, a, b walkin.Directory) {
 	wild := own("email", `an%_\`)
 	umlaut := own("email", "annä@example.com")
 	for _, limit := range []int{1, 3, 50} {
-		find := func(provider, prefix string) []walkin.ListedUser {
-			return all(t, b, walkin.UserQuery{Provider: provider, SubjectPrefix: prefix, Limit: limit})
+		find := func(provider, prefix string) []store.ListedUser {
+			return all(t, b, store.UserQuery{Provider: provider, SubjectPrefix: prefix, Limit: limit})
 		}
 		wantUsers(t, "ann", find("email", "ann"), exact, ann, anna, umlaut)
 		wantUsers(t, "ann anywhere", find("", "ann"), exact, ann, anna, umlaut, elsewhere)
@@ -144,32 +144,32 @@ func listBySubject(t *testing.T, a, b walkin.Directory) {
 		wantUsers(t, "no such provider", find("emai", ""))
 		wantUsers(t, "no such subject", find("", "zoe"))
 		wantUsers(t, "no subject can be so", find("", "a\x00"))
-		wantUsers(t, "and created", all(t, b, walkin.UserQuery{SubjectPrefix: "ann", CreatedBefore: anna.CreatedAt, Limit: limit}), ann)
-		wantUsers(t, "and anonymous", all(t, b, walkin.UserQuery{SubjectPrefix: "ann", Kind: walkin.AnonymousUsers, Limit: limit}))
+		wantUsers(t, "and created", all(t, b, store.UserQuery{SubjectPrefix: "ann", CreatedBefore: anna.CreatedAt, Limit: limit}), ann)
+		wantUsers(t, "and anonymous", all(t, b, store.UserQuery{SubjectPrefix: "ann", Kind: store.AnonymousUsers, Limit: limit}))
 	}
-	ok(t, a.CreateIdentity(t.Context(), walkin.Identity{Provider: "email", Subject: "annabel", UserID: ann.ID, CreatedAt: at}))
-	wantUsers(t, "twice", all(t, b, walkin.UserQuery{Provider: "email", SubjectPrefix: "ann", Limit: 1}), exact, ann, anna, ann, umlaut)
+	ok(t, a.CreateIdentity(t.Context(), store.Identity{Provider: "email", Subject: "annabel", UserID: ann.ID, CreatedAt: at}))
+	wantUsers(t, "twice", all(t, b, store.UserQuery{Provider: "email", SubjectPrefix: "ann", Limit: 1}), exact, ann, anna, ann, umlaut)
 }
 
 // listRare has one user who matches among many who do not, at the end.
-func listRare(t *testing.T, a, b walkin.Directory) {
+func listRare(t *testing.T, a, b store.Directory) {
 	rare := mintedAt(t, a, start, true)
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
 		for i := range 300 {
-			id := walkin.FirstUserID(start.Add(time.Duration(i+1) * time.Second))
+			id := store.FirstUserID(start.Add(time.Duration(i+1) * time.Second))
 			id[15] = 1
-			if err := a.CreateUser(ctx, walkin.User{ID: id, CreatedAt: start, SeenAt: start.Add(day)}); err != nil {
+			if err := a.CreateUser(ctx, store.User{ID: id, CreatedAt: start, SeenAt: start.Add(day)}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}))
-	wantUsers(t, "the rare one", all(t, b, walkin.UserQuery{Kind: walkin.AnonymousUsers, Limit: 2}), rare)
+	wantUsers(t, "the rare one", all(t, b, store.UserQuery{Kind: store.AnonymousUsers, Limit: 2}), rare)
 }
 
-func listCursors(t *testing.T, a, _ walkin.Directory) {
+func listCursors(t *testing.T, a, _ store.Directory) {
 	mintedAt(t, a, start, true)
-	for _, q := range []walkin.UserQuery{
+	for _, q := range []store.UserQuery{
 		{After: "x"}, {After: "email\x00x"}, {Provider: "email", After: uuid.NewString()},
 		{Provider: "email", After: "other\x00x"}, {SubjectPrefix: "ann", After: "email"},
 	} {
@@ -180,20 +180,20 @@ func listCursors(t *testing.T, a, _ walkin.Directory) {
 	}
 }
 
-func countUsers(t *testing.T, a, b walkin.Directory) {
+func countUsers(t *testing.T, a, b store.Directory) {
 	for i := range 7 {
 		mintedAt(t, a, start.Add(time.Duration(i)*time.Hour), i < 5)
 	}
-	for kind, want := range map[walkin.UserKind]int64{walkin.AllUsers: 7, walkin.AnonymousUsers: 5, walkin.PermanentUsers: 2} {
+	for kind, want := range map[store.UserKind]int64{store.AllUsers: 7, store.AnonymousUsers: 5, store.PermanentUsers: 2} {
 		for _, exact := range []bool{true, false} {
 			got, err := b.CountUsers(t.Context(), kind, exact)
 			ok(t, err)
-			if got != (walkin.Count{N: want, Accuracy: walkin.Exact}) {
+			if got != (store.Count{N: want, Accuracy: store.Exact}) {
 				t.Errorf("kind %d, exact %t: got %+v, want %d", kind, exact, got, want)
 			}
 		}
 	}
-	for most, want := range map[int]walkin.Count{2: {N: 2, Accuracy: walkin.AtLeast}, 3: {N: 3, Accuracy: walkin.Exact}, 9: {N: 3, Accuracy: walkin.Exact}} {
+	for most, want := range map[int]store.Count{2: {N: 2, Accuracy: store.AtLeast}, 3: {N: 3, Accuracy: store.Exact}, 9: {N: 3, Accuracy: store.Exact}} {
 		got, err := b.CountInactive(t.Context(), start.Add(3*time.Hour), most)
 		ok(t, err)
 		if got != want {
@@ -202,13 +202,13 @@ func countUsers(t *testing.T, a, b walkin.Directory) {
 	}
 }
 
-func dailyUsers(t *testing.T, a, b walkin.Directory) {
+func dailyUsers(t *testing.T, a, b store.Directory) {
 	from := time.Date(2026, time.March, 27, 0, 0, 0, 0, time.UTC)
 	for i, at := range []time.Duration{-time.Second, 0, 23 * time.Hour, 24*time.Hour - time.Millisecond, day, 3 * day} {
 		user := mintedAt(t, a, from.Add(at), false)
 		// Their first identity comes a day later, and another one at once.
 		for n, provider := range []string{"email", "passkey"} {
-			ok(t, a.CreateIdentity(t.Context(), walkin.Identity{Provider: provider, Subject: fmt.Sprint(i), UserID: user.ID,
+			ok(t, a.CreateIdentity(t.Context(), store.Identity{Provider: provider, Subject: fmt.Sprint(i), UserID: user.ID,
 				CreatedAt: from.Add(at + day + time.Duration(n)*time.Millisecond)}))
 		}
 	}
@@ -218,17 +218,17 @@ func dailyUsers(t *testing.T, a, b walkin.Directory) {
 		t.Fatalf("got %d days, want 3", len(got))
 	}
 	for i, want := range []struct{ created, upgraded int64 }{{3, 1}, {1, 3}, {0, 1}} {
-		if !got[i].Day.Equal(from.AddDate(0, 0, i)) || got[i].New != (walkin.Count{N: want.created, Accuracy: walkin.Exact}) ||
+		if !got[i].Day.Equal(from.AddDate(0, 0, i)) || got[i].New != (store.Count{N: want.created, Accuracy: store.Exact}) ||
 			got[i].First["email"].N != want.upgraded || got[i].First["passkey"].N != 0 {
 			t.Errorf("day %d: got %+v, want %d new and %d by email", i, got[i], want.created, want.upgraded)
 		}
 	}
 }
 
-func findTombstone(t *testing.T, a, b walkin.Directory) {
+func findTombstone(t *testing.T, a, b store.Directory) {
 	user, _ := persisted(t, a)
 	_, err := b.FindTombstone(t.Context(), user.ID)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 	other, _ := persisted(t, a)
 	left := tombstone(user.ID)
 	left.MergedInto = other.ID
@@ -248,15 +248,15 @@ func findTombstone(t *testing.T, a, b walkin.Directory) {
 	}
 }
 
-func setBan(t *testing.T, a, b walkin.Directory) {
+func setBan(t *testing.T, a, b store.Directory) {
 	user, session := persisted(t, a)
 	bystander, theirs := persisted(t, a)
-	want := walkin.Ban{Until: start.Add(time.Hour), Reason: "spam <b>é"}
-	is(t, a.SetBan(t.Context(), uuid.New(), want), walkin.ErrNotFound)
+	want := store.Ban{Until: start.Add(time.Hour), Reason: "spam <b>é"}
+	is(t, a.SetBan(t.Context(), uuid.New(), want), store.ErrNotFound)
 	for _, bad := range []string{"a\x00b", "\xff", strings.Repeat("x", 501)} {
-		is(t, a.SetBan(t.Context(), user.ID, walkin.Ban{Until: start, Reason: bad}), walkin.ErrConstraint)
+		is(t, a.SetBan(t.Context(), user.ID, store.Ban{Until: start, Reason: bad}), store.ErrConstraint)
 	}
-	banned := func(want walkin.Ban) {
+	banned := func(want store.Ban) {
 		t.Helper()
 		got, err := b.LookupSession(t.Context(), user.ID, session.ID)
 		ok(t, err)
@@ -270,7 +270,7 @@ func setBan(t *testing.T, a, b walkin.Directory) {
 			t.Errorf("got ban %+v, want %+v", u.Ban, want)
 		}
 	}
-	banned(walkin.Ban{})
+	banned(store.Ban{})
 	ok(t, a.SetBan(t.Context(), user.ID, want))
 	banned(want)
 	ok(t, a.SetAnonymous(t.Context(), user.ID, user.Anonymous)) // which says nothing about it
@@ -282,23 +282,23 @@ func setBan(t *testing.T, a, b walkin.Directory) {
 	want.Until, want.Reason = start.Add(day), ""
 	ok(t, a.SetBan(t.Context(), user.ID, want))
 	banned(want)
-	if listed := all(t, b, walkin.UserQuery{}); !slices.ContainsFunc(listed, func(u walkin.ListedUser) bool { return u.ID == user.ID && !u.Ban.Until.IsZero() }) {
+	if listed := all(t, b, store.UserQuery{}); !slices.ContainsFunc(listed, func(u store.ListedUser) bool { return u.ID == user.ID && !u.Ban.Until.IsZero() }) {
 		t.Error("the list does not show the ban")
 	}
 	if s, err := b.LookupSession(t.Context(), bystander.ID, theirs.ID); err != nil || !s.BannedUntil.IsZero() {
 		t.Errorf("another user: got %v and a ban until %v, want none", err, s.BannedUntil)
 	}
-	ok(t, b.SetBan(t.Context(), user.ID, walkin.Ban{}))
-	banned(walkin.Ban{})
+	ok(t, b.SetBan(t.Context(), user.ID, store.Ban{}))
+	banned(store.Ban{})
 	ok(t, a.SetBan(t.Context(), user.ID, want))
 	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
 	_, err := b.LockUser(t.Context(), user.ID)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 }
 
 // banUser bans on one replica and looks at the other.
 func banUser(t *testing.T, n *town) {
-	if _, is := n.stores[0].(walkin.Directory); !is {
+	if _, is := n.stores[0].(store.Directory); !is {
 		t.Skip("this store is no Directory")
 	}
 	guest, member := n.browser(), n.browser()
@@ -309,7 +309,7 @@ func banUser(t *testing.T, n *town) {
 	n.want(member.Post("/prove", name("ann")), http.StatusOK, "upgraded")
 	before := guest.Cookie(anonCookie)
 	for _, id := range []uuid.UUID{guestID, memberID} {
-		ok(t, n.replicas[1].Ban(t.Context(), id, walkin.Ban{Reason: "spam"}))
+		ok(t, n.replicas[1].Ban(t.Context(), id, store.Ban{Reason: "spam"}))
 	}
 	// Writes are refused at once, everywhere, as a suspension and not as a sign-in that is missing.
 	for _, site := range n.sites {
@@ -333,27 +333,27 @@ func banUser(t *testing.T, n *town) {
 	n.want(guest.Post("/note", nil), http.StatusOK, guestID.String())
 	n.want(member.Post("/members", nil), http.StatusOK, memberID.String())
 	// A banned visitor can sign out, and their session is over then.
-	ok(t, n.replicas[0].Ban(t.Context(), memberID, walkin.Ban{}))
+	ok(t, n.replicas[0].Ban(t.Context(), memberID, store.Ban{}))
 	kept := member.Cookie(permCookie)
 	if r := member.Post("/out", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("signing out: got %d, want 303", r.StatusCode)
 	}
 	ok(t, n.replicas[0].Unban(t.Context(), memberID))
 	n.isNobody(permCookie, kept)
-	is(t, n.replicas[0].Ban(t.Context(), uuid.New(), walkin.Ban{}), walkin.ErrNotFound)
+	is(t, n.replicas[0].Ban(t.Context(), uuid.New(), store.Ban{}), store.ErrNotFound)
 }
 
 // banEnds has a ban that is over by itself.
 func banEnds(t *testing.T, n *town) {
-	if _, is := n.stores[0].(walkin.Directory); !is {
+	if _, is := n.stores[0].(store.Directory); !is {
 		t.Skip("this store is no Directory")
 	}
 	guest := n.browser()
 	guest.Visit("/")
 	id := n.act(guest)
-	ok(t, n.replicas[0].Ban(t.Context(), id, walkin.Ban{Until: time.Now().Add(-time.Second)}))
+	ok(t, n.replicas[0].Ban(t.Context(), id, store.Ban{Until: time.Now().Add(-time.Second)}))
 	n.want(guest.Post("/note", nil), http.StatusOK, id.String())
-	ok(t, n.replicas[0].Ban(t.Context(), id, walkin.Ban{Until: time.Now().Add(time.Hour)}))
+	ok(t, n.replicas[0].Ban(t.Context(), id, store.Ban{Until: time.Now().Add(time.Hour)}))
 	n.wantIn(guest.Post("/note", nil), http.StatusForbidden, time.Now().UTC().Add(time.Hour).Format("2006"))
 }
 

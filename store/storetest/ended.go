@@ -9,15 +9,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // ended calls every method with a context that has ended. Each returns at once, with the
 // context's error, and has done nothing.
-func ended(t *testing.T, a, b walkin.Store) {
+func ended(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
-	kept := walkin.Ticket{Key: "kept", Data: []byte("data"), Tries: 3, ExpiresAt: start.Add(time.Hour)}
+	kept := store.Ticket{Key: "kept", Data: []byte("data"), Tries: 3, ExpiresAt: start.Add(time.Hour)}
 	ok(t, a.PutTicket(t.Context(), kept))
 	left, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -34,10 +34,10 @@ func ended(t *testing.T, a, b walkin.Store) {
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("all calls took %v", took)
 		}
-		for _, s := range []walkin.Store{b, a} {
+		for _, s := range []store.Store{b, a} {
 			nothingHappened(t, s, user, session, []uuid.UUID{visitor.ID})
 			_, err := s.LockUser(t.Context(), visitor.ID)
-			is(t, err, walkin.ErrNotFound)
+			is(t, err, store.ErrNotFound)
 			sessions, err := s.UserSessions(t.Context(), user.ID)
 			ok(t, err)
 			got, err := s.Ticket(t.Context(), "kept", start)
@@ -46,18 +46,18 @@ func ended(t *testing.T, a, b walkin.Store) {
 				t.Errorf("got %d sessions and the ticket %+v, want all as before", len(sessions), got)
 			}
 			_, err = s.Ticket(t.Context(), "new", start)
-			is(t, err, walkin.ErrNotFound)
+			is(t, err, store.ErrNotFound)
 		}
 	}
 	persisted(t, a) // the handle goes on
 }
 
 // callsOf returns a call of each method, by name, of which each would work.
-func callsOf(ctx context.Context, s walkin.Store, user walkin.User, session walkin.Session, visitor walkin.User, first walkin.Session) map[string]func() error {
+func callsOf(ctx context.Context, s store.Store, user store.User, session store.Session, visitor store.User, first store.Session) map[string]func() error {
 	second, renewed := session, session
 	second.ID = uuid.New()
 	renewed.RenewedAt, renewed.ExpiresAt = start.Add(24*time.Hour), start.Add(48*time.Hour)
-	fresh := walkin.Ticket{Key: "new", Tries: 1, ExpiresAt: start.Add(time.Hour)}
+	fresh := store.Ticket{Key: "new", Tries: 1, ExpiresAt: start.Add(time.Hour)}
 	failing := func(_ any, err error) error { return err }
 	return map[string]func() error{
 		"InTx": func() error {

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-// runFeed holds what a store tells its replicas, over one that is a walkin.FeedStore.
+// runFeed holds what a store tells its replicas, over one that is a store.FeedStore.
 func runFeed(t *testing.T, open Opener) {
 	for _, c := range []struct {
 		rule string
-		run  func(t *testing.T, a, b walkin.FeedStore)
+		run  func(t *testing.T, a, b store.FeedStore)
 	}{
 		{"whatever ends or changes is told to every reader, and who is created to none", feedTells},
 		{"what is undone ends nothing, and what is committed in a transaction is told", feedTx},
@@ -23,8 +23,8 @@ func runFeed(t *testing.T, open Opener) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			handle := open(t)
-			a, isA := handle(t).(walkin.FeedStore)
-			b, _ := handle(t).(walkin.FeedStore)
+			a, isA := handle(t).(store.FeedStore)
+			b, _ := handle(t).(store.FeedStore)
 			if !isA {
 				t.Skip("this store has no feed")
 			}
@@ -33,14 +33,14 @@ func runFeed(t *testing.T, open Opener) {
 	}
 }
 
-func feedTells(t *testing.T, a, b walkin.FeedStore) {
+func feedTells(t *testing.T, a, b store.FeedStore) {
 	user, session := persisted(t, a)
-	second := walkin.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: start, RenewedAt: start, ExpiresAt: time.Now().Add(day)}
+	second := store.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: start, RenewedAt: start, ExpiresAt: time.Now().Add(day)}
 	third := second
 	third.ID = uuid.New()
 	never, _ := newUser(t)
 	plain, _ := newUser(t)
-	readers := []walkin.Feed{feedOf(t, a), feedOf(t, b)}
+	readers := []store.Feed{feedOf(t, a), feedOf(t, b)}
 	steps := []struct {
 		name string
 		do   func(ctx context.Context) error
@@ -64,14 +64,14 @@ func feedTells(t *testing.T, a, b walkin.FeedStore) {
 		{"DeleteSession", func(ctx context.Context) error { return a.DeleteSession(ctx, user.ID, third.ID) }, user.ID},
 		{"DeleteSessions", func(ctx context.Context) error { return a.DeleteSessions(ctx, user.ID, session.ID) }, user.ID},
 		{"EndSessionsBefore", func(ctx context.Context) error {
-			if d, is := a.(walkin.DatabaseStore); is {
+			if d, is := a.(store.DatabaseStore); is {
 				return d.EndSessionsBefore(ctx, start.Add(-day), true)
 			}
 			return a.DeleteUser(ctx, tombstone(uuid.Nil))
 		}, uuid.Nil},
 		{"SetBan", func(ctx context.Context) error {
-			if d, is := a.(walkin.Directory); is {
-				return d.SetBan(ctx, user.ID, walkin.Ban{Until: time.Now().Add(day)})
+			if d, is := a.(store.Directory); is {
+				return d.SetBan(ctx, user.ID, store.Ban{Until: time.Now().Add(day)})
 			}
 			return a.SetAnonymous(ctx, user.ID, true)
 		}, user.ID},
@@ -96,14 +96,14 @@ func feedTells(t *testing.T, a, b walkin.FeedStore) {
 	}
 }
 
-func feedOf(t *testing.T, s walkin.FeedStore) walkin.Feed {
+func feedOf(t *testing.T, s store.FeedStore) store.Feed {
 	t.Helper()
 	f, err := s.Feed(t.Context())
 	ok(t, err)
 	return f
 }
 
-func feedTx(t *testing.T, a, b walkin.FeedStore) {
+func feedTx(t *testing.T, a, b store.FeedStore) {
 	user, session := persisted(t, a)
 	session.ExpiresAt = time.Now().Add(day)
 	ok(t, a.RenewSession(t.Context(), session))
@@ -124,7 +124,7 @@ func feedTx(t *testing.T, a, b walkin.FeedStore) {
 	}
 }
 
-func feedBegins(t *testing.T, a, b walkin.FeedStore) {
+func feedBegins(t *testing.T, a, b store.FeedStore) {
 	user, _ := persisted(t, a)
 	for range 3 {
 		ok(t, a.SetAnonymous(t.Context(), user.ID, false))

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-func identityBytes(t *testing.T, a, b walkin.Store) {
+func identityBytes(t *testing.T, a, b store.Store) {
 	subjects := []string{
 		"ann", "Ann", "ANN", "ann ", " ann", "änn", "a\u0308nn", "ann\t", "ａnn", "ſ", "s",
 		"'; DROP TABLE walkin_users; --", "%", "_", `\`, "\U0001f600", strings.Repeat("x", 255), strings.Repeat("x", 254),
@@ -31,14 +31,14 @@ func identityBytes(t *testing.T, a, b walkin.Store) {
 	}
 	for _, provider := range []string{"Test", "test ", "tést", ""} {
 		_, err := b.Identity(t.Context(), provider, "ann")
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 	}
 }
 
 // names holds that a store may refuse what it cannot keep, with an error that means
 // nothing else. Such a name simply belongs to no user. A request that sends it must not
 // look like a database that is down.
-func names(t *testing.T, a, b walkin.Store) {
+func names(t *testing.T, a, b store.Store) {
 	user, _ := persisted(t, a)
 	full := strings.Repeat("x", 255)
 	for _, c := range []struct{ name, provider, subject, cut string }{
@@ -49,9 +49,9 @@ func names(t *testing.T, a, b walkin.Store) {
 		{"256 bytes in fewer letters", "test", strings.Repeat("ä", 128), strings.Repeat("ä", 127)},
 	} {
 		_, err := b.Identity(t.Context(), c.provider, c.subject)
-		is(t, err, walkin.ErrNotFound)
-		is(t, b.SetSecret(t.Context(), c.provider, c.subject, []byte("x")), walkin.ErrNotFound)
-		is(t, b.DeleteIdentity(t.Context(), user.ID, c.provider, c.subject), walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
+		is(t, b.SetSecret(t.Context(), c.provider, c.subject, []byte("x")), store.ErrNotFound)
+		is(t, b.DeleteIdentity(t.Context(), user.ID, c.provider, c.subject), store.ErrNotFound)
 
 		identity := identityOf(user, c.subject)
 		identity.Provider = c.provider
@@ -62,17 +62,17 @@ func names(t *testing.T, a, b walkin.Store) {
 			if found != nil || got.Provider != c.provider || got.Subject != c.subject {
 				t.Errorf("%s: kept, but found is %q of %q (%v)", c.name, got.Subject, got.Provider, found)
 			}
-		case errors.Is(err, walkin.ErrIdentityTaken), errors.Is(err, walkin.ErrNotFound), errors.Is(err, walkin.ErrSessionEnded):
+		case errors.Is(err, store.ErrIdentityTaken), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded):
 			t.Errorf("%s: got %v, which is about something else", c.name, err)
-		case !errors.Is(found, walkin.ErrNotFound):
+		case !errors.Is(found, store.ErrNotFound):
 			t.Errorf("%s: refused, but then got %v", c.name, found)
 		}
 		_, err = b.Identity(t.Context(), "test", c.cut)
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 	}
 }
 
-func secrets(t *testing.T, a, b walkin.Store) {
+func secrets(t *testing.T, a, b store.Store) {
 	user, _ := persisted(t, a)
 	all := make([]byte, 64<<10)
 	for i := range all {
@@ -100,16 +100,16 @@ func secrets(t *testing.T, a, b walkin.Store) {
 	if again, err := a.Identity(t.Context(), "test", "0"); err != nil || again.Secret[0] != 0 {
 		t.Errorf("a caller's change of the secret is seen by others (%v)", err)
 	}
-	is(t, a.SetSecret(t.Context(), "test", "nobody", all), walkin.ErrNotFound)
+	is(t, a.SetSecret(t.Context(), "test", "nobody", all), store.ErrNotFound)
 }
 
-func identityParallel(t *testing.T, a, b walkin.Store) {
-	var users [20]walkin.User
+func identityParallel(t *testing.T, a, b store.Store) {
+	var users [20]store.User
 	for i := range users {
 		users[i], _ = persisted(t, a)
 	}
 	var errs [20]error
-	together(len(users), a, b, func(i int, s walkin.Store) {
+	together(len(users), a, b, func(i int, s store.Store) {
 		errs[i] = s.CreateIdentity(t.Context(), identityOf(users[i], "ann"))
 	})
 	won := -1
@@ -119,7 +119,7 @@ func identityParallel(t *testing.T, a, b walkin.Store) {
 			won = i
 		case err == nil:
 			t.Errorf("both %d and %d won", won, i)
-		case !errors.Is(err, walkin.ErrIdentityTaken):
+		case !errors.Is(err, store.ErrIdentityTaken):
 			t.Errorf("got %v, want ErrIdentityTaken", err)
 		}
 	}
@@ -140,12 +140,12 @@ func identityParallel(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func identityTwice(t *testing.T, a, b walkin.Store) {
+func identityTwice(t *testing.T, a, b store.Store) {
 	user, _ := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")))
 	again := identityOf(user, "ann")
 	again.Secret = []byte("another")
-	is(t, b.CreateIdentity(t.Context(), again), walkin.ErrIdentityTaken)
+	is(t, b.CreateIdentity(t.Context(), again), store.ErrIdentityTaken)
 	got, err := b.Identity(t.Context(), "test", "ann")
 	ok(t, err)
 	if string(got.Secret) != "s" {
@@ -155,9 +155,9 @@ func identityTwice(t *testing.T, a, b walkin.Store) {
 
 // identityCrosswise is a deadlock where the database lets two transactions in:
 // it ends one of them, which the store runs again.
-func identityCrosswise(t *testing.T, a, b walkin.Store) {
+func identityCrosswise(t *testing.T, a, b store.Store) {
 	subjects := []string{"ann", "ann@example.com"}
-	var users [2]walkin.User
+	var users [2]store.User
 	for i := range users {
 		users[i], _ = persisted(t, a)
 	}
@@ -167,7 +167,7 @@ func identityCrosswise(t *testing.T, a, b walkin.Store) {
 	go func() { inside.Wait(); close(both) }()
 
 	var errs [2]error
-	together(2, a, b, func(i int, s walkin.Store) {
+	together(2, a, b, func(i int, s store.Store) {
 		first := true
 		errs[i] = s.InTx(t.Context(), func(ctx context.Context) error {
 			if err := s.CreateIdentity(ctx, identityOf(users[i], subjects[i])); err != nil {
@@ -192,7 +192,7 @@ func identityCrosswise(t *testing.T, a, b walkin.Store) {
 		winner = 1
 	}
 	ok(t, errs[winner])
-	is(t, errs[1-winner], walkin.ErrIdentityTaken)
+	is(t, errs[1-winner], store.ErrIdentityTaken)
 	for _, subject := range subjects {
 		got, err := a.Identity(t.Context(), "test", subject)
 		ok(t, err)
@@ -202,14 +202,14 @@ func identityCrosswise(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func identityOfNobody(t *testing.T, a, b walkin.Store) {
+func identityOfNobody(t *testing.T, a, b store.Store) {
 	user, _ := newUser(t)
-	is(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")), walkin.ErrNotFound)
+	is(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")), store.ErrNotFound)
 	_, err := b.Identity(t.Context(), "test", "ann")
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 }
 
-func identities(t *testing.T, a, b walkin.Store) {
+func identities(t *testing.T, a, b store.Store) {
 	user, _ := persisted(t, a)
 	if got, err := b.Identities(t.Context(), user.ID); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v; want none", got, err)
@@ -230,15 +230,15 @@ func identities(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func deleteIdentity(t *testing.T, a, b walkin.Store) {
+func deleteIdentity(t *testing.T, a, b store.Store) {
 	user, _ := persisted(t, a)
 	stranger, _ := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")))
-	is(t, b.DeleteIdentity(t.Context(), stranger.ID, "test", "ann"), walkin.ErrNotFound)
+	is(t, b.DeleteIdentity(t.Context(), stranger.ID, "test", "ann"), store.ErrNotFound)
 	_, err := a.Identity(t.Context(), "test", "ann")
 	ok(t, err)
 	ok(t, b.DeleteIdentity(t.Context(), user.ID, "test", "ann"))
 	_, err = a.Identity(t.Context(), "test", "ann")
-	is(t, err, walkin.ErrNotFound)
-	is(t, b.DeleteIdentity(t.Context(), user.ID, "test", "ann"), walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
+	is(t, b.DeleteIdentity(t.Context(), user.ID, "test", "ann"), store.ErrNotFound)
 }

@@ -7,12 +7,12 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // lookupTogether has a crowd ask at once: for sessions that are alive, are over, are
 // another user's, and for users who were deleted or were never heard of.
-func lookupTogether(t *testing.T, a, b walkin.Store) {
+func lookupTogether(t *testing.T, a, b store.Store) {
 	type ask struct {
 		user, session uuid.UUID
 		want          error
@@ -23,17 +23,17 @@ func lookupTogether(t *testing.T, a, b walkin.Store) {
 		user, session := persisted(t, a)
 		member, _ := persisted(t, a)
 		ok(t, a.SetAnonymous(t.Context(), member.ID, false))
-		second := walkin.Session{ID: uuid.New(), UserID: member.ID, CreatedAt: start, RenewedAt: start, ExpiresAt: start.Add(day)}
+		second := store.Session{ID: uuid.New(), UserID: member.ID, CreatedAt: start, RenewedAt: start, ExpiresAt: start.Add(day)}
 		ok(t, a.CreateSession(t.Context(), second))
 		gone, goneSession := persisted(t, a)
 		ok(t, a.DeleteUser(t.Context(), tombstone(gone.ID)))
 		asks = append(asks,
 			ask{user: user.ID, session: session.ID, anonymous: true},
 			ask{user: member.ID, session: second.ID},
-			ask{user: user.ID, session: second.ID, want: walkin.ErrSessionEnded},
-			ask{user: user.ID, session: uuid.New(), want: walkin.ErrSessionEnded},
-			ask{user: gone.ID, session: goneSession.ID, want: walkin.ErrSessionEnded},
-			ask{user: uuid.New(), session: session.ID, want: walkin.ErrNotFound})
+			ask{user: user.ID, session: second.ID, want: store.ErrSessionEnded},
+			ask{user: user.ID, session: uuid.New(), want: store.ErrSessionEnded},
+			ask{user: gone.ID, session: goneSession.ID, want: store.ErrSessionEnded},
+			ask{user: uuid.New(), session: session.ID, want: store.ErrNotFound})
 		if i%3 == 0 {
 			asks = append(asks, asks[len(asks)-6]) // who asks twice
 		}
@@ -41,7 +41,7 @@ func lookupTogether(t *testing.T, a, b walkin.Store) {
 	for range 5 {
 		var wg sync.WaitGroup
 		for i, one := range asks {
-			s := []walkin.Store{a, b}[i%2]
+			s := []store.Store{a, b}[i%2]
 			wg.Go(func() {
 				got, err := s.LookupSession(t.Context(), one.user, one.session)
 				switch {
@@ -57,7 +57,7 @@ func lookupTogether(t *testing.T, a, b walkin.Store) {
 }
 
 // lookupCancelled has half of a crowd leave.
-func lookupCancelled(t *testing.T, a, _ walkin.Store) {
+func lookupCancelled(t *testing.T, a, _ store.Store) {
 	user, session := persisted(t, a)
 	for range 5 {
 		leaving, cancel := context.WithCancel(t.Context())

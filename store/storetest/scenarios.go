@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -70,7 +71,7 @@ func runScenarios(t *testing.T, open Opener) {
 // A town is a site on two replicas, and what its app keeps.
 type town struct {
 	t        *testing.T
-	stores   [2]walkin.Store
+	stores   [2]store.Store
 	replicas [2]*walkin.Middleware
 	sites    [2]http.Handler
 
@@ -123,7 +124,7 @@ func newTown(t *testing.T, open Opener) *town {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := n.stores[i].(walkin.FeedStore); ok && i == 0 { // the other one does without
+		if _, ok := n.stores[i].(store.FeedStore); ok && i == 0 { // the other one does without
 			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 			var wg sync.WaitGroup
 			wg.Go(func() { _ = m.RunFeed(ctx) })
@@ -135,7 +136,7 @@ func newTown(t *testing.T, open Opener) *town {
 	return n
 }
 
-func (n *town) routes(m *walkin.Middleware, store walkin.Store) http.Handler {
+func (n *town) routes(m *walkin.Middleware, st store.Store) http.Handler {
 	who := func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := walkin.FromContext(r.Context()); ok {
 			fmt.Fprintf(w, "%s anonymous=%t", c.UserID, c.Anonymous)
@@ -161,8 +162,8 @@ func (n *town) routes(m *walkin.Middleware, store walkin.Store) http.Handler {
 		}
 		if key := r.PostFormValue("ticket"); key != "" {
 			p.Redeem = func(ctx context.Context) error {
-				_, err := store.TakeTicket(ctx, key, time.Now())
-				if errors.Is(err, walkin.ErrNotFound) {
+				_, err := st.TakeTicket(ctx, key, time.Now())
+				if errors.Is(err, store.ErrNotFound) {
 					return &walkin.Refusal{Status: http.StatusGone, Reason: "used", Err: walkin.ErrRedeemed}
 				}
 				return err
@@ -285,7 +286,7 @@ func fixationProvisional(t *testing.T, n *town) {
 
 // due makes the visitor's token old enough for a renewal, by presenting it to
 // a replica that renews at once.
-func (n *town) impatient(store walkin.Store) http.Handler {
+func (n *town) impatient(store store.Store) http.Handler {
 	n.t.Helper()
 	m, err := walkin.New(walkin.Config{
 		Keys:   []walkin.Key{{Secret: []byte("a secret that is only of this test")}},
@@ -500,7 +501,7 @@ func (n *town) stillAnonymous(c *walkintest.Client, id uuid.UUID) {
 		n.want(c.On(site).Fetch("/"), http.StatusOK, id.String()+" anonymous=true")
 		n.want(c.On(site).Post("/note", nil), http.StatusOK, id.String()+" anonymous=true")
 	}
-	if _, err := n.stores[1].Identity(n.t.Context(), "test", "ann"); !errors.Is(err, walkin.ErrNotFound) {
+	if _, err := n.stores[1].Identity(n.t.Context(), "test", "ann"); !errors.Is(err, store.ErrNotFound) {
 		n.t.Errorf("the identity: got %v, want ErrNotFound", err)
 	}
 }
@@ -508,7 +509,7 @@ func (n *town) stillAnonymous(c *walkintest.Client, id uuid.UUID) {
 func redeem(t *testing.T, n *town) {
 	const visitors = 20
 	for _, kind := range []string{"guests", "nobodies"} {
-		ok(t, n.stores[0].PutTicket(t.Context(), walkin.Ticket{Key: kind, ExpiresAt: time.Now().Add(time.Hour)}))
+		ok(t, n.stores[0].PutTicket(t.Context(), store.Ticket{Key: kind, ExpiresAt: time.Now().Add(time.Hour)}))
 		try := func(i int) (*walkintest.Client, url.Values) {
 			c := n.browser().On(n.sites[i%2])
 			if kind == "guests" {
@@ -556,7 +557,7 @@ func secondHalf(t *testing.T, n *town) {
 			}
 			flow := text(t, c.Post("/bind", nil))
 			key := "once:" + uuid.NewString()
-			if err := n.stores[0].PutTicket(t.Context(), walkin.Ticket{Key: key, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+			if err := n.stores[0].PutTicket(t.Context(), store.Ticket{Key: key, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 				t.Fatal(err)
 			}
 			form := url.Values{"name": {fmt.Sprintf("half %d of %s", i, start)}, "ticket": {key}, "flow": {flow}}
@@ -733,7 +734,7 @@ func resurrection(t *testing.T, n *town) {
 	for _, token := range []string{before, after} {
 		n.isNobody(anonCookie, token)
 	}
-	if _, err := n.stores[0].LockUser(t.Context(), id); !errors.Is(err, walkin.ErrNotFound) {
+	if _, err := n.stores[0].LockUser(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the deleted user: got %v, want ErrNotFound", err)
 	}
 }
@@ -843,7 +844,7 @@ func lateClick(t *testing.T, n *town) {
 				t.Errorf("%s, replica %d: got %d and %v, want 409 and no cookie", kind, i, r.StatusCode, r.Cookies())
 			}
 			_, err := n.stores[i].Identity(t.Context(), "test", subject)
-			is(t, err, walkin.ErrNotFound)
+			is(t, err, store.ErrNotFound)
 		}
 	}
 }
@@ -851,11 +852,11 @@ func lateClick(t *testing.T, n *town) {
 // A meddledStore has something happen between the first look at an identity and what
 // follows from it.
 type meddledStore struct {
-	walkin.Store
+	store.Store
 	meddle func()
 }
 
-func (s *meddledStore) Identity(ctx context.Context, provider, subject string) (walkin.Identity, error) {
+func (s *meddledStore) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
 	identity, err := s.Store.Identity(ctx, provider, subject)
 	if meddle := s.meddle; meddle != nil {
 		s.meddle = nil
@@ -872,14 +873,14 @@ func identityMoves(t *testing.T, n *town) {
 	n.want(ann.Post("/prove", name("ann")), http.StatusOK, "")
 	id := func(c *walkintest.Client) uuid.UUID { return n.act(c) }
 	annID, beaID := id(ann), id(bea)
-	store := &meddledStore{Store: n.stores[0]}
-	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store})
+	st := &meddledStore{Store: n.stores[0]}
+	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: st})
 	ok(t, err)
-	site := m.Handler(n.routes(m, store))
+	site := m.Handler(n.routes(m, st))
 	for _, moved := range []bool{false, true} {
 		for _, kind := range []string{"nobody", "provisional", "anonymous"} {
 			subject := fmt.Sprint(kind, moved)
-			ok(t, n.stores[1].CreateIdentity(t.Context(), walkin.Identity{Provider: "test", Subject: subject, UserID: annID, CreatedAt: time.Now()}))
+			ok(t, n.stores[1].CreateIdentity(t.Context(), store.Identity{Provider: "test", Subject: subject, UserID: annID, CreatedAt: time.Now()}))
 			c := n.browser()
 			if kind != "nobody" {
 				c.Visit("/")
@@ -889,13 +890,13 @@ func identityMoves(t *testing.T, n *town) {
 			}
 			c = c.On(site)
 			var meddled error
-			store.meddle = func() {
+			st.meddle = func() {
 				// A store with one writer makes this one wait until the proof is
 				// through, and so there is nothing between.
 				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				if meddled = n.stores[1].DeleteIdentity(ctx, annID, "test", subject); meddled == nil && moved {
-					meddled = n.stores[1].CreateIdentity(ctx, walkin.Identity{Provider: "test", Subject: subject, UserID: beaID, CreatedAt: time.Now()})
+					meddled = n.stores[1].CreateIdentity(ctx, store.Identity{Provider: "test", Subject: subject, UserID: beaID, CreatedAt: time.Now()})
 				}
 			}
 			n.want(c.Post("/prove", name(subject)), http.StatusOK, "")
@@ -923,7 +924,7 @@ func readers(t *testing.T, n *town) {
 		c.On(n.sites[1]).Fetch("/")
 		c.On(n.impatient(n.stores[0])).Visit("/") // a renewal of a provisional token
 		id, _, _ := strings.Cut(text(t, c.Fetch("/")), " ")
-		if _, err := n.stores[1].LockUser(t.Context(), uuid.MustParse(id)); !errors.Is(err, walkin.ErrNotFound) {
+		if _, err := n.stores[1].LockUser(t.Context(), uuid.MustParse(id)); !errors.Is(err, store.ErrNotFound) {
 			t.Fatalf("a reader's row: got %v, want ErrNotFound", err)
 		}
 	}

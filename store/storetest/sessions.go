@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-func createSession(t *testing.T, a, b walkin.Store) {
+func createSession(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	second := session
 	second.ID = uuid.New()
@@ -17,12 +17,12 @@ func createSession(t *testing.T, a, b walkin.Store) {
 		_, err := a.LookupSession(t.Context(), user.ID, id)
 		ok(t, err)
 	}
-	is(t, a.CreateSession(t.Context(), second), walkin.ErrSessionEnded)
+	is(t, a.CreateSession(t.Context(), second), store.ErrSessionEnded)
 	second.ID, second.UserID = uuid.New(), uuid.New()
-	is(t, a.CreateSession(t.Context(), second), walkin.ErrNotFound)
+	is(t, a.CreateSession(t.Context(), second), store.ErrNotFound)
 }
 
-func renewSession(t *testing.T, a, b walkin.Store) {
+func renewSession(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	asked := session
 	asked.CreatedAt = start.Add(-time.Hour) // not for a renewal to change
@@ -41,14 +41,14 @@ func renewSession(t *testing.T, a, b walkin.Store) {
 	stranger, _ := persisted(t, a)
 	foreign := asked
 	foreign.UserID = stranger.ID
-	is(t, a.RenewSession(t.Context(), foreign), walkin.ErrSessionEnded)
+	is(t, a.RenewSession(t.Context(), foreign), store.ErrSessionEnded)
 	ok(t, a.DeleteSession(t.Context(), user.ID, session.ID))
-	is(t, b.RenewSession(t.Context(), asked), walkin.ErrSessionEnded)
+	is(t, b.RenewSession(t.Context(), asked), store.ErrSessionEnded)
 	_, err = a.LookupSession(t.Context(), user.ID, session.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 }
 
-func deleteSessions(t *testing.T, a, b walkin.Store) {
+func deleteSessions(t *testing.T, a, b store.Store) {
 	user, first := persisted(t, a)
 	second, third := first, first
 	second.ID, third.ID = uuid.New(), uuid.New()
@@ -60,8 +60,8 @@ func deleteSessions(t *testing.T, a, b walkin.Store) {
 		ok(t, b.DeleteSession(t.Context(), user.ID, id))
 	}
 	_, err := a.LookupSession(t.Context(), user.ID, first.ID)
-	is(t, err, walkin.ErrSessionEnded)
-	for _, s := range []walkin.Session{second, third, other} {
+	is(t, err, store.ErrSessionEnded)
+	for _, s := range []store.Session{second, third, other} {
 		_, err := a.LookupSession(t.Context(), s.UserID, s.ID)
 		ok(t, err)
 	}
@@ -69,10 +69,10 @@ func deleteSessions(t *testing.T, a, b walkin.Store) {
 	_, err = a.LookupSession(t.Context(), user.ID, second.ID)
 	ok(t, err)
 	_, err = a.LookupSession(t.Context(), user.ID, third.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	ok(t, b.DeleteSessions(t.Context(), user.ID, uuid.Nil))
 	_, err = a.LookupSession(t.Context(), user.ID, second.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = a.LookupSession(t.Context(), bystander.ID, other.ID)
 	ok(t, err)
 	ok(t, b.DeleteSessions(t.Context(), uuid.New(), uuid.Nil))

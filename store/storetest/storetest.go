@@ -1,17 +1,17 @@
-// Package storetest is the conformance suite of walkin.Store. A store that
+// Package storetest is the conformance suite of store.Store. A store that
 // passes Run keeps the promises that walkin makes to a site's visitors.
 package storetest
 
 import (
 	"testing"
 
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // An Opener makes an empty database and returns a function that opens a handle on it.
 // Two handles are two replicas over one database. It cleans up after itself with
 // t.Cleanup.
-type Opener func(t *testing.T) (open func(t *testing.T) walkin.Store)
+type Opener func(t *testing.T) (open func(t *testing.T) store.Store)
 
 // Run runs the whole suite.
 func Run(t *testing.T, open Opener) {

@@ -11,13 +11,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-// runSweep holds what a sweep promises, over a store that is a walkin.SweepStore.
+// runSweep holds what a sweep promises, over a store that is a store.SweepStore.
 func runSweep(t *testing.T, open Opener) {
 	cases := []struct {
 		name string
-		run  func(t *testing.T, a, b *walkin.Middleware, stores [2]walkin.Store)
+		run  func(t *testing.T, a, b *walkin.Middleware, stores [2]store.Store)
 	}{
 		{"goes by inactivity, never takes a user with an identity", sweepInactive},
 		{"asks the keep hook in the transaction, and obeys", sweepKeep},
@@ -33,8 +34,8 @@ func runSweep(t *testing.T, open Opener) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			handle := open(t)
-			stores := [2]walkin.Store{handle(t), handle(t)}
-			if _, is := stores[0].(walkin.SweepStore); !is {
+			stores := [2]store.Store{handle(t), handle(t)}
+			if _, is := stores[0].(store.SweepStore); !is {
 				t.Skip("this store cannot be swept")
 			}
 			var replicas [2]*walkin.Middleware
@@ -50,7 +51,7 @@ func runSweep(t *testing.T, open Opener) {
 }
 
 // away makes an anonymous user who was last seen that long ago.
-func away(t *testing.T, s walkin.Store, long time.Duration) (walkin.User, walkin.Session) {
+func away(t *testing.T, s store.Store, long time.Duration) (store.User, store.Session) {
 	t.Helper()
 	user, session := newUser(t)
 	now := time.Now()
@@ -62,13 +63,13 @@ func away(t *testing.T, s walkin.Store, long time.Duration) (walkin.User, walkin
 	return user, session
 }
 
-func isThere(t *testing.T, s walkin.Store, id uuid.UUID, want bool) {
+func isThere(t *testing.T, s store.Store, id uuid.UUID, want bool) {
 	t.Helper()
 	_, err := s.LockUser(t.Context(), id)
 	if want {
 		ok(t, err)
 	} else {
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 	}
 }
 
@@ -78,7 +79,7 @@ const (
 	brief = 20 * day
 )
 
-func sweepInactive(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepInactive(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	var gone []uuid.UUID
 	for range 7 {
 		user, _ := away(t, stores[0], long)
@@ -106,7 +107,7 @@ func sweepInactive(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store
 	ok(t, err)
 }
 
-func sweepKeep(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepKeep(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	kept, _ := away(t, stores[0], 2*long)
 	gone, _ := away(t, stores[0], long)
 	var asked []uuid.UUID
@@ -123,7 +124,7 @@ func sweepKeep(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
 	isThere(t, stores[1], gone.ID, false)
 }
 
-func sweepKeepFails(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepKeepFails(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	user, session := away(t, stores[0], long)
 	_, err := m.Sweep(t.Context(), walkin.SweepOptions{Keep: func(context.Context, []uuid.UUID) ([]uuid.UUID, error) {
 		return nil, errApp
@@ -133,7 +134,7 @@ func sweepKeepFails(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Stor
 	ok(t, err)
 }
 
-func sweepKeepFailsOnOne(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepKeepFailsOnOne(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	const users = 23
 	var all []uuid.UUID
 	stuck := map[uuid.UUID]bool{}
@@ -174,7 +175,7 @@ func sweepKeepFailsOnOne(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin
 	}
 }
 
-func sweepDry(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepDry(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	user, session := away(t, stores[0], long)
 	n, err := m.Sweep(t.Context(), walkin.SweepOptions{DryRun: true})
 	ok(t, err)
@@ -185,7 +186,7 @@ func sweepDry(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
 	ok(t, err)
 }
 
-func sweepTogether(t *testing.T, a, b *walkin.Middleware, stores [2]walkin.Store) {
+func sweepTogether(t *testing.T, a, b *walkin.Middleware, stores [2]store.Store) {
 	const users = 60
 	for range users {
 		away(t, stores[0], long)
@@ -210,7 +211,7 @@ func sweepTogether(t *testing.T, a, b *walkin.Middleware, stores [2]walkin.Store
 	}
 }
 
-func sweepReturning(t *testing.T, a, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepReturning(t *testing.T, a, _ *walkin.Middleware, stores [2]store.Store) {
 	for range 10 {
 		user, session := away(t, stores[0], long)
 		renewed := session
@@ -229,8 +230,8 @@ func sweepReturning(t *testing.T, a, _ *walkin.Middleware, stores [2]walkin.Stor
 		case renewal == nil:
 			ok(t, err)
 			isThere(t, stores[0], user.ID, true)
-		case errors.Is(renewal, walkin.ErrSessionEnded):
-			is(t, err, walkin.ErrNotFound)
+		case errors.Is(renewal, store.ErrSessionEnded):
+			is(t, err, store.ErrNotFound)
 			isThere(t, stores[0], user.ID, false)
 		default:
 			t.Errorf("the renewal: got %v", renewal)
@@ -238,16 +239,16 @@ func sweepReturning(t *testing.T, a, _ *walkin.Middleware, stores [2]walkin.Stor
 	}
 }
 
-func sweepExpired(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepExpired(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	user, session := away(t, stores[0], 0)
 	expired := session
 	expired.ID, expired.ExpiresAt = uuid.New(), time.Now().Add(-day)
 	ok(t, stores[0].CreateSession(t.Context(), expired))
 	old, fresh := uuid.New(), uuid.New()
-	ok(t, stores[0].DeleteUser(t.Context(), walkin.Tombstone{UserID: old, DeletedAt: start, ExpiresAt: time.Now().Add(-day)}))
-	ok(t, stores[0].DeleteUser(t.Context(), walkin.Tombstone{UserID: fresh, DeletedAt: start, ExpiresAt: time.Now().Add(day)}))
+	ok(t, stores[0].DeleteUser(t.Context(), store.Tombstone{UserID: old, DeletedAt: start, ExpiresAt: time.Now().Add(-day)}))
+	ok(t, stores[0].DeleteUser(t.Context(), store.Tombstone{UserID: fresh, DeletedAt: start, ExpiresAt: time.Now().Add(day)}))
 	for key, left := range map[string]time.Duration{"old": -day, "fresh": day} {
-		ok(t, stores[0].PutTicket(t.Context(), walkin.Ticket{Key: key, ExpiresAt: time.Now().Add(left)}))
+		ok(t, stores[0].PutTicket(t.Context(), store.Ticket{Key: key, ExpiresAt: time.Now().Add(left)}))
 	}
 	_, err := m.Sweep(t.Context(), walkin.SweepOptions{})
 	ok(t, err)
@@ -260,25 +261,25 @@ func sweepExpired(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store)
 	_, err = stores[1].LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	_, err = stores[1].LookupSession(t.Context(), user.ID, expired.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = stores[1].LookupSession(t.Context(), old, session.ID)
-	is(t, err, walkin.ErrNotFound) // forgotten
+	is(t, err, store.ErrNotFound) // forgotten
 	_, err = stores[1].LookupSession(t.Context(), fresh, session.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 }
 
-func sweepTombstone(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepTombstone(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	id := uuid.New()
 	for i, left := range []time.Duration{day, -day} {
-		ok(t, stores[i].DeleteUser(t.Context(), walkin.Tombstone{UserID: id, DeletedAt: start, ExpiresAt: time.Now().Add(left)}))
+		ok(t, stores[i].DeleteUser(t.Context(), store.Tombstone{UserID: id, DeletedAt: start, ExpiresAt: time.Now().Add(left)}))
 	}
 	_, err := m.Sweep(t.Context(), walkin.SweepOptions{})
 	ok(t, err)
 	_, err = stores[1].LookupSession(t.Context(), id, uuid.New())
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 }
 
-func sweepTooSoon(t *testing.T, m, _ *walkin.Middleware, stores [2]walkin.Store) {
+func sweepTooSoon(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store) {
 	user, _ := away(t, stores[0], brief)
 	if _, err := m.Sweep(t.Context(), walkin.SweepOptions{InactiveFor: 10 * day}); err == nil {
 		t.Error("got no error")

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-func ticket(key string) walkin.Ticket {
-	return walkin.Ticket{Key: key, Data: []byte("data"), Tries: 5, ExpiresAt: start.Add(10 * time.Minute)}
+func ticket(key string) store.Ticket {
+	return store.Ticket{Key: key, Data: []byte("data"), Tries: 5, ExpiresAt: start.Add(10 * time.Minute)}
 }
 
-func addTicket(t *testing.T, s walkin.Store, ticket walkin.Ticket, now time.Time, want bool) {
+func addTicket(t *testing.T, s store.Store, ticket store.Ticket, now time.Time, want bool) {
 	t.Helper()
 	added, err := s.AddTicket(t.Context(), ticket, now)
 	ok(t, err)
@@ -28,17 +28,17 @@ func addTicket(t *testing.T, s walkin.Store, ticket walkin.Ticket, now time.Time
 }
 
 // noTicket holds that a key finds nothing, whatever it is asked for.
-func noTicket(t *testing.T, s walkin.Store, key string, now time.Time) {
+func noTicket(t *testing.T, s store.Store, key string, now time.Time) {
 	t.Helper()
 	_, err := s.Ticket(t.Context(), key, now)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 	_, err = s.TryTicket(t.Context(), key, now)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 	_, err = s.TakeTicket(t.Context(), key, now)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 }
 
-func sameTicket(t *testing.T, got, want walkin.Ticket) {
+func sameTicket(t *testing.T, got, want store.Ticket) {
 	t.Helper()
 	if got.Key != want.Key || !bytes.Equal(got.Data, want.Data) || got.Tries != want.Tries {
 		t.Errorf("got ticket %q with %d tries and %d bytes, want %q with %d and %d",
@@ -50,7 +50,7 @@ func sameTicket(t *testing.T, got, want walkin.Ticket) {
 	sameTime(t, "ExpiresAt", got.ExpiresAt, want.ExpiresAt)
 }
 
-func ticketOnce(t *testing.T, a, b walkin.Store) {
+func ticketOnce(t *testing.T, a, b store.Store) {
 	noTicket(t, a, "one", start)
 	want := ticket("one")
 	want.Data = []byte("a\x00\xff'")
@@ -66,7 +66,7 @@ func ticketOnce(t *testing.T, a, b walkin.Store) {
 	got, err := b.TakeTicket(t.Context(), "one", start)
 	ok(t, err)
 	sameTicket(t, got, want)
-	for _, s := range []walkin.Store{a, b} {
+	for _, s := range []store.Store{a, b} {
 		noTicket(t, s, "one", start)
 	}
 	ok(t, b.PutTicket(t.Context(), want)) // the key is free again
@@ -74,29 +74,29 @@ func ticketOnce(t *testing.T, a, b walkin.Store) {
 	ok(t, err)
 }
 
-func ticketReplaced(t *testing.T, a, b walkin.Store) {
+func ticketReplaced(t *testing.T, a, b store.Store) {
 	first := ticket("code")
 	ok(t, a.PutTicket(t.Context(), first))
 	ok(t, b.PutTicket(t.Context(), first)) // the very same
-	second := walkin.Ticket{Key: "code", Data: []byte("new"), Tries: 1, ExpiresAt: start.Add(time.Hour)}
+	second := store.Ticket{Key: "code", Data: []byte("new"), Tries: 1, ExpiresAt: start.Add(time.Hour)}
 	ok(t, b.PutTicket(t.Context(), second))
 	got, err := a.TakeTicket(t.Context(), "code", start.Add(30*time.Minute))
 	ok(t, err)
 	sameTicket(t, got, second)
 }
 
-func ticketTries(t *testing.T, a, b walkin.Store) {
+func ticketTries(t *testing.T, a, b store.Store) {
 	want := ticket("code")
 	want.Tries = 2
 	ok(t, a.PutTicket(t.Context(), want))
-	for _, s := range []walkin.Store{a, b} {
+	for _, s := range []store.Store{a, b} {
 		want.Tries--
 		got, err := s.TryTicket(t.Context(), "code", start)
 		ok(t, err)
 		sameTicket(t, got, want)
 	}
 	_, err := a.TryTicket(t.Context(), "code", start)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 	got, err := b.TakeTicket(t.Context(), "code", start) // the client that guessed it last may still have it
 	ok(t, err)
 	sameTicket(t, got, want)
@@ -105,10 +105,10 @@ func ticketTries(t *testing.T, a, b walkin.Store) {
 	none.Tries = 0
 	ok(t, a.PutTicket(t.Context(), none))
 	_, err = b.TryTicket(t.Context(), "state", start)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 }
 
-func ticketExpired(t *testing.T, a, b walkin.Store) {
+func ticketExpired(t *testing.T, a, b store.Store) {
 	old := ticket("code")
 	ok(t, a.PutTicket(t.Context(), old))
 	for _, now := range []time.Time{old.ExpiresAt, old.ExpiresAt.Add(100 * 365 * 24 * time.Hour)} {
@@ -120,7 +120,7 @@ func ticketExpired(t *testing.T, a, b walkin.Store) {
 	ok(t, err)
 }
 
-func ticketNames(t *testing.T, a, b walkin.Store) {
+func ticketNames(t *testing.T, a, b store.Store) {
 	full := strings.Repeat("x", 255)
 	for _, key := range []string{"code", "Code", "code ", "cöde", full, `'"\%_`} {
 		want := ticket(key)
@@ -134,20 +134,20 @@ func ticketNames(t *testing.T, a, b walkin.Store) {
 	ok(t, err)
 	sameTicket(t, got, large)
 
-	for name, change := range map[string]func(*walkin.Ticket){
-		"no key":          func(t *walkin.Ticket) { t.Key = "" },
-		"a NUL":           func(t *walkin.Ticket) { t.Key = "a\x00b" },
-		"no UTF-8":        func(t *walkin.Ticket) { t.Key = "a\xffb" },
-		"256 bytes":       func(t *walkin.Ticket) { t.Key = full + "x" },
-		"too much data":   func(t *walkin.Ticket) { t.Data = make([]byte, 128<<10+1) },
-		"too many tries":  func(t *walkin.Ticket) { t.Tries = 1001 },
-		"fewer than zero": func(t *walkin.Ticket) { t.Tries = -1 },
+	for name, change := range map[string]func(*store.Ticket){
+		"no key":          func(t *store.Ticket) { t.Key = "" },
+		"a NUL":           func(t *store.Ticket) { t.Key = "a\x00b" },
+		"no UTF-8":        func(t *store.Ticket) { t.Key = "a\xffb" },
+		"256 bytes":       func(t *store.Ticket) { t.Key = full + "x" },
+		"too much data":   func(t *store.Ticket) { t.Data = make([]byte, 128<<10+1) },
+		"too many tries":  func(t *store.Ticket) { t.Tries = 1001 },
+		"fewer than zero": func(t *store.Ticket) { t.Tries = -1 },
 	} {
 		bad := ticket("bad")
 		change(&bad)
 		_, added := a.AddTicket(t.Context(), bad, start)
 		for _, err := range []error{a.PutTicket(t.Context(), bad), added} {
-			if err == nil || errors.Is(err, walkin.ErrNotFound) {
+			if err == nil || errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s: got %v, want an error that means nothing else", name, err)
 			}
 		}
@@ -155,14 +155,14 @@ func ticketNames(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func ticketTaken(t *testing.T, a, b walkin.Store) {
+func ticketTaken(t *testing.T, a, b store.Store) {
 	ok(t, a.PutTicket(t.Context(), ticket("state")))
 	var got atomic.Int32
-	together(20, a, b, func(_ int, s walkin.Store) {
+	together(20, a, b, func(_ int, s store.Store) {
 		switch _, err := s.TakeTicket(t.Context(), "state", start); {
 		case err == nil:
 			got.Add(1)
-		case !errors.Is(err, walkin.ErrNotFound):
+		case !errors.Is(err, store.ErrNotFound):
 			t.Errorf("got %v", err)
 		}
 	})
@@ -171,15 +171,15 @@ func ticketTaken(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func ticketFirst(t *testing.T, a, b walkin.Store) {
+func ticketFirst(t *testing.T, a, b store.Store) {
 	for _, left := range []time.Duration{0, -time.Hour} { // on nothing, and on one that expired
-		ok(t, a.PutTicket(t.Context(), walkin.Ticket{Key: "spent", ExpiresAt: start.Add(left)}))
+		ok(t, a.PutTicket(t.Context(), store.Ticket{Key: "spent", ExpiresAt: start.Add(left)}))
 		if left == 0 {
 			_, err := a.TakeTicket(t.Context(), "spent", start.Add(-time.Hour))
 			ok(t, err)
 		}
 		var first atomic.Int32
-		together(20, a, b, func(_ int, s walkin.Store) {
+		together(20, a, b, func(_ int, s store.Store) {
 			switch added, err := s.AddTicket(t.Context(), ticket("spent"), start); {
 			case err != nil:
 				t.Errorf("got %v", err)
@@ -196,9 +196,9 @@ func ticketFirst(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func ticketLast(t *testing.T, a, b walkin.Store) {
-	together(20, a, b, func(i int, s walkin.Store) {
-		if err := s.PutTicket(t.Context(), walkin.Ticket{Key: "code", Tries: i, ExpiresAt: start.Add(time.Hour)}); err != nil {
+func ticketLast(t *testing.T, a, b store.Store) {
+	together(20, a, b, func(i int, s store.Store) {
+		if err := s.PutTicket(t.Context(), store.Ticket{Key: "code", Tries: i, ExpiresAt: start.Add(time.Hour)}); err != nil {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -207,10 +207,10 @@ func ticketLast(t *testing.T, a, b walkin.Store) {
 	noTicket(t, b, "code", start)
 }
 
-func ticketAdded(t *testing.T, a, b walkin.Store) {
+func ticketAdded(t *testing.T, a, b store.Store) {
 	first := ticket("pow")
 	addTicket(t, a, first, start, true)
-	second := walkin.Ticket{Key: "pow", Data: []byte("new"), ExpiresAt: start.Add(time.Hour)}
+	second := store.Ticket{Key: "pow", Data: []byte("new"), ExpiresAt: start.Add(time.Hour)}
 	addTicket(t, b, second, start, false)
 	addTicket(t, b, second, first.ExpiresAt.Add(-time.Second), false)
 	got, err := a.Ticket(t.Context(), "pow", start)
@@ -223,14 +223,14 @@ func ticketAdded(t *testing.T, a, b walkin.Store) {
 	addTicket(t, a, first, start, true)
 }
 
-func ticketGuesses(t *testing.T, a, b walkin.Store) {
+func ticketGuesses(t *testing.T, a, b store.Store) {
 	ok(t, a.PutTicket(t.Context(), ticket("code")))
 	var tried atomic.Int32
-	together(100, a, b, func(_ int, s walkin.Store) {
+	together(100, a, b, func(_ int, s store.Store) {
 		switch _, err := s.TryTicket(t.Context(), "code", start); {
 		case err == nil:
 			tried.Add(1)
-		case !errors.Is(err, walkin.ErrNotFound):
+		case !errors.Is(err, store.ErrNotFound):
 			t.Errorf("got %v", err)
 		}
 	})
@@ -239,7 +239,7 @@ func ticketGuesses(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func ticketTx(t *testing.T, a, b walkin.Store) {
+func ticketTx(t *testing.T, a, b store.Store) {
 	ok(t, a.PutTicket(t.Context(), ticket("taken")))
 	ok(t, a.PutTicket(t.Context(), ticket("tried")))
 	is(t, a.InTx(t.Context(), func(ctx context.Context) error {
@@ -263,18 +263,18 @@ func ticketTx(t *testing.T, a, b walkin.Store) {
 }
 
 // Their user is stored, or provisional.
-func ticketOfUser(t *testing.T, a, b walkin.Store) {
+func ticketOfUser(t *testing.T, a, b store.Store) {
 	for i, stored := range []bool{true, false} {
 		gone, merged, into := uuid.New(), uuid.New(), uuid.New()
 		name := func(key string) string { return fmt.Sprint(key, i) }
-		of := func(key string, user uuid.UUID) walkin.Ticket {
+		of := func(key string, user uuid.UUID) store.Ticket {
 			ticket := ticket(name(key))
 			ticket.UserID = user
 			return ticket
 		}
 		for _, id := range []uuid.UUID{gone, merged, into} {
 			if stored {
-				ok(t, a.CreateUser(t.Context(), walkin.User{ID: id, Anonymous: true, CreatedAt: start, SeenAt: start}))
+				ok(t, a.CreateUser(t.Context(), store.User{ID: id, Anonymous: true, CreatedAt: start, SeenAt: start}))
 			}
 		}
 		ok(t, a.PutTicket(t.Context(), of("gone", gone)))
@@ -284,23 +284,23 @@ func ticketOfUser(t *testing.T, a, b walkin.Store) {
 		ok(t, a.PutTicket(t.Context(), ticket(name("of no user"))))
 		// What a transaction is undone with stays.
 		is(t, a.InTx(t.Context(), func(ctx context.Context) error {
-			ok(t, a.DeleteUser(ctx, walkin.Tombstone{UserID: gone, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+			ok(t, a.DeleteUser(ctx, store.Tombstone{UserID: gone, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
 			return errApp
 		}), errApp)
 		got, err := b.Ticket(t.Context(), name("gone"), start)
 		ok(t, err)
 		sameTicket(t, got, of("gone", gone))
 
-		ok(t, b.DeleteUser(t.Context(), walkin.Tombstone{UserID: gone, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
-		ok(t, b.DeleteUser(t.Context(), walkin.Tombstone{UserID: merged, MergedInto: into, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+		ok(t, b.DeleteUser(t.Context(), store.Tombstone{UserID: gone, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+		ok(t, b.DeleteUser(t.Context(), store.Tombstone{UserID: merged, MergedInto: into, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
 		noTicket(t, a, name("gone"), start)
 		noTicket(t, a, name("gone too"), start)
-		for _, want := range []walkin.Ticket{of("merged", into), of("into", into), ticket(name("of no user"))} {
+		for _, want := range []store.Ticket{of("merged", into), of("into", into), ticket(name("of no user"))} {
 			got, err := a.Ticket(t.Context(), want.Key, start)
 			ok(t, err)
 			sameTicket(t, got, want)
 		}
-		ok(t, a.DeleteUser(t.Context(), walkin.Tombstone{UserID: into, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
+		ok(t, a.DeleteUser(t.Context(), store.Tombstone{UserID: into, DeletedAt: start, ExpiresAt: start.Add(time.Hour)}))
 		noTicket(t, b, name("merged"), start)
 		noTicket(t, b, name("into"), start)
 		_, err = b.TakeTicket(t.Context(), name("of no user"), start)

@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 var errApp = errors.New("the app says no")
 
 // everything does one of each in a transaction. It returns users who must be unknown
 // everywhere if the transaction is rolled back.
-func everything(ctx context.Context, t *testing.T, s walkin.Store, user walkin.User, session walkin.Session) []uuid.UUID {
+func everything(ctx context.Context, t *testing.T, s store.Store, user store.User, session store.Session) []uuid.UUID {
 	t.Helper()
 	visitor, first := newUser(t)
 	_, err := s.CreateAnonymous(ctx, visitor, first)
@@ -42,7 +42,7 @@ func everything(ctx context.Context, t *testing.T, s walkin.Store, user walkin.U
 	return []uuid.UUID{visitor.ID, member.ID, stranger}
 }
 
-func nothingHappened(t *testing.T, s walkin.Store, user walkin.User, session walkin.Session, strangers []uuid.UUID) {
+func nothingHappened(t *testing.T, s store.Store, user store.User, session store.Session, strangers []uuid.UUID) {
 	t.Helper()
 	got, err := s.LockUser(t.Context(), user.ID)
 	ok(t, err)
@@ -57,11 +57,11 @@ func nothingHappened(t *testing.T, s walkin.Store, user walkin.User, session wal
 	}
 	for _, id := range strangers {
 		_, err = s.LookupSession(t.Context(), id, session.ID)
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 	}
 }
 
-func txError(t *testing.T, a, b walkin.Store) {
+func txError(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
 	var strangers []uuid.UUID
@@ -74,7 +74,7 @@ func txError(t *testing.T, a, b walkin.Store) {
 	nothingHappened(t, a, user, session, strangers)
 }
 
-func txPanic(t *testing.T, a, b walkin.Store) {
+func txPanic(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
 	var strangers []uuid.UUID
@@ -93,7 +93,7 @@ func txPanic(t *testing.T, a, b walkin.Store) {
 	nothingHappened(t, a, user, session, strangers)
 }
 
-func txNested(t *testing.T, a, b walkin.Store) {
+func txNested(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
 	var strangers []uuid.UUID
@@ -110,7 +110,7 @@ func txNested(t *testing.T, a, b walkin.Store) {
 
 // txRefused holds that a transaction may go on after the store refused something, and
 // commit the rest. PostgreSQL would not, after an error of its own.
-func txRefused(t *testing.T, a, b walkin.Store) {
+func txRefused(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	other, otherSession := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(other, "ann")))
@@ -127,27 +127,27 @@ func txRefused(t *testing.T, a, b walkin.Store) {
 	nobody.ID, nobody.UserID = uuid.New(), uuid.New()
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
 		_, err := a.CreateAnonymous(ctx, deleted, deletedSession)
-		is(t, err, walkin.ErrSessionEnded)
+		is(t, err, store.ErrSessionEnded)
 		_, err = a.CreateAnonymous(ctx, fresh, freshSession)
-		is(t, err, walkin.ErrSessionEnded)
+		is(t, err, store.ErrSessionEnded)
 		_, err = a.CreateAnonymous(ctx, user, second)
-		is(t, err, walkin.ErrSessionEnded)
-		is(t, a.CreateUser(ctx, deleted), walkin.ErrSessionEnded)
-		is(t, a.CreateUser(ctx, user), walkin.ErrSessionEnded)
-		is(t, a.CreateSession(ctx, nobody), walkin.ErrNotFound)
-		is(t, a.CreateSession(ctx, otherSession), walkin.ErrSessionEnded)
-		is(t, a.RenewSession(ctx, foreign), walkin.ErrSessionEnded)
-		is(t, a.CreateIdentity(ctx, identityOf(user, "ann")), walkin.ErrIdentityTaken)
-		is(t, a.CreateIdentity(ctx, identityOf(deleted, "bea")), walkin.ErrNotFound)
+		is(t, err, store.ErrSessionEnded)
+		is(t, a.CreateUser(ctx, deleted), store.ErrSessionEnded)
+		is(t, a.CreateUser(ctx, user), store.ErrSessionEnded)
+		is(t, a.CreateSession(ctx, nobody), store.ErrNotFound)
+		is(t, a.CreateSession(ctx, otherSession), store.ErrSessionEnded)
+		is(t, a.RenewSession(ctx, foreign), store.ErrSessionEnded)
+		is(t, a.CreateIdentity(ctx, identityOf(user, "ann")), store.ErrIdentityTaken)
+		is(t, a.CreateIdentity(ctx, identityOf(deleted, "bea")), store.ErrNotFound)
 		_, err = a.Identity(ctx, "test", "a\x00b")
-		is(t, err, walkin.ErrNotFound)
-		is(t, a.DeleteIdentity(ctx, user.ID, "test", "ann"), walkin.ErrNotFound)
-		is(t, a.SetAnonymous(ctx, deleted.ID, false), walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
+		is(t, a.DeleteIdentity(ctx, user.ID, "test", "ann"), store.ErrNotFound)
+		is(t, a.SetAnonymous(ctx, deleted.ID, false), store.ErrNotFound)
 		return a.SetAnonymous(ctx, user.ID, false)
 	}))
 	for _, id := range []uuid.UUID{deleted.ID, fresh.ID} {
 		_, err := b.LockUser(t.Context(), id)
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 	}
 	user.Anonymous = false
 	got, err := b.LockUser(t.Context(), user.ID)
@@ -157,13 +157,13 @@ func txRefused(t *testing.T, a, b walkin.Store) {
 	ok(t, err)
 	sameSession(t, live, session)
 	_, err = b.LookupSession(t.Context(), user.ID, second.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	live, err = b.LookupSession(t.Context(), other.ID, otherSession.ID)
 	ok(t, err)
 	sameSession(t, live, otherSession)
 }
 
-func txEnded(t *testing.T, a, b walkin.Store) {
+func txEnded(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
 	for _, want := range []error{nil, errApp} {
@@ -173,7 +173,7 @@ func txEnded(t *testing.T, a, b walkin.Store) {
 			return want
 		})
 		is(t, err, want)
-		together(4, a, a, func(int, walkin.Store) {
+		together(4, a, a, func(int, store.Store) {
 			if a.SetAnonymous(kept, user.ID, false) == nil || a.DeleteUser(kept, tombstone(user.ID)) == nil {
 				t.Error("a call with the context of a transaction that has ended says that it did something")
 			}
@@ -182,7 +182,7 @@ func txEnded(t *testing.T, a, b walkin.Store) {
 	nothingHappened(t, b, user, session, nil)
 }
 
-func txIsolation(t *testing.T, a, b walkin.Store) {
+func txIsolation(t *testing.T, a, b store.Store) {
 	user, session := newUser(t)
 	inside, looked := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
@@ -192,7 +192,7 @@ func txIsolation(t *testing.T, a, b walkin.Store) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		// The other handle sees nothing yet, or has to wait.
-		if _, err := b.LookupSession(ctx, user.ID, session.ID); !errors.Is(err, walkin.ErrNotFound) && !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.LookupSession(ctx, user.ID, session.ID); !errors.Is(err, store.ErrNotFound) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want ErrNotFound before the commit", err)
 		}
 	})
@@ -211,7 +211,7 @@ func txIsolation(t *testing.T, a, b walkin.Store) {
 	ok(t, err)
 }
 
-func txCancelled(t *testing.T, a, b walkin.Store) {
+func txCancelled(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "old")))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -228,7 +228,7 @@ func txCancelled(t *testing.T, a, b walkin.Store) {
 	persisted(t, a) // the handle goes on
 }
 
-func txWait(t *testing.T, a, b walkin.Store) {
+func txWait(t *testing.T, a, b store.Store) {
 	user, _ := persisted(t, a)
 	ok(t, a.InTx(t.Context(), func(ctx context.Context) error {
 		_, err := a.LockUser(ctx, user.ID)
@@ -249,11 +249,11 @@ func txWait(t *testing.T, a, b walkin.Store) {
 	ok(t, b.SetAnonymous(t.Context(), user.ID, true)) // both go on
 }
 
-func txLock(t *testing.T, a, b walkin.Store) {
+func txLock(t *testing.T, a, b store.Store) {
 	user, _ := persisted(t, a)
 	// Each turns the flag around, by what it read. With a lost update the flag
 	// would not be what an even number of turns leaves.
-	together(20, a, b, func(_ int, s walkin.Store) {
+	together(20, a, b, func(_ int, s store.Store) {
 		err := s.InTx(t.Context(), func(ctx context.Context) error {
 			got, err := s.LockUser(ctx, user.ID)
 			if err != nil {

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
-func created(t *testing.T, a, b walkin.Store) {
+func created(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")))
-	for _, s := range []walkin.Store{a, b} {
+	for _, s := range []store.Store{a, b} {
 		got, err := s.LockUser(t.Context(), user.ID)
 		ok(t, err)
 		sameUser(t, got, user)
@@ -32,7 +32,7 @@ func created(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func times(t *testing.T, a, b walkin.Store) {
+func times(t *testing.T, a, b store.Store) {
 	for _, at := range []time.Time{
 		time.Date(2001, time.January, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(2150, time.December, 31, 23, 59, 59, 999999000, time.UTC),
@@ -68,24 +68,24 @@ func times(t *testing.T, a, b walkin.Store) {
 	}
 }
 
-func lookup(t *testing.T, a, b walkin.Store) {
+func lookup(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	_, other := persisted(t, a)
 	_, err := b.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
 	_, err = b.LookupSession(t.Context(), user.ID, uuid.New())
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = b.LookupSession(t.Context(), user.ID, other.ID) // another user's
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = b.LookupSession(t.Context(), uuid.New(), session.ID)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 	never := uuid.New()
 	ok(t, a.DeleteUser(t.Context(), tombstone(never)))
 	_, err = b.LookupSession(t.Context(), never, session.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 }
 
-func persist(t *testing.T, a, b walkin.Store) {
+func persist(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	changed := user
 	changed.SeenAt = start.Add(48 * time.Hour)
@@ -106,37 +106,37 @@ func persist(t *testing.T, a, b walkin.Store) {
 	second := session
 	second.ID = uuid.New()
 	_, err = b.CreateAnonymous(t.Context(), user, second)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = a.LookupSession(t.Context(), user.ID, second.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 
 	ok(t, a.DeleteSessions(t.Context(), user.ID, uuid.Nil)) // as an upgrade does
 	_, err = b.CreateAnonymous(t.Context(), user, session)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = a.LookupSession(t.Context(), user.ID, session.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 }
 
-func persistDeleted(t *testing.T, a, b walkin.Store) {
+func persistDeleted(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
 	_, err := b.CreateAnonymous(t.Context(), user, session)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = b.LockUser(t.Context(), user.ID)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 
 	never, session := newUser(t)
 	ok(t, a.DeleteUser(t.Context(), tombstone(never.ID)))
 	_, err = b.CreateAnonymous(t.Context(), never, session)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	_, err = b.LockUser(t.Context(), never.ID)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 }
 
-func persistParallel(t *testing.T, a, b walkin.Store) {
+func persistParallel(t *testing.T, a, b store.Store) {
 	user, session := newUser(t)
 	var creations atomic.Int32
-	together(20, a, b, func(_ int, s walkin.Store) {
+	together(20, a, b, func(_ int, s store.Store) {
 		created, err := s.CreateAnonymous(t.Context(), user, session)
 		if err != nil {
 			t.Errorf("got %v", err)
@@ -152,35 +152,35 @@ func persistParallel(t *testing.T, a, b walkin.Store) {
 	ok(t, err)
 }
 
-func persistRacesDelete(t *testing.T, a, b walkin.Store) {
+func persistRacesDelete(t *testing.T, a, b store.Store) {
 	for range 25 {
 		user, session := newUser(t)
-		together(4, a, b, func(i int, s walkin.Store) {
+		together(4, a, b, func(i int, s store.Store) {
 			var err error
 			if i == 3 {
 				err = s.DeleteUser(t.Context(), tombstone(user.ID))
 			} else {
 				_, err = s.CreateAnonymous(t.Context(), user, session)
 			}
-			if err != nil && !errors.Is(err, walkin.ErrSessionEnded) {
+			if err != nil && !errors.Is(err, store.ErrSessionEnded) {
 				t.Errorf("got %v", err)
 			}
 		})
 		_, err := a.LockUser(t.Context(), user.ID)
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 		_, err = b.LookupSession(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSessionEnded)
+		is(t, err, store.ErrSessionEnded)
 	}
 }
 
 // buryRaces has one handle write tombstones of visitors who are not stored, in one step,
 // as a sign-out does. The other handle makes them permanent. One of the two happens, and happens
 // completely.
-func buryRaces(t *testing.T, a, b walkin.Store) {
+func buryRaces(t *testing.T, a, b store.Store) {
 	for round := range 25 {
 		user, _ := newUser(t)
 		var buried, upgraded error
-		together(2, a, b, func(i int, s walkin.Store) {
+		together(2, a, b, func(i int, s store.Store) {
 			if i == 0 {
 				buried = s.InTx(t.Context(), func(ctx context.Context) error {
 					if err := s.CreateUser(ctx, user); err != nil {
@@ -202,10 +202,10 @@ func buryRaces(t *testing.T, a, b walkin.Store) {
 		_, there := b.LockUser(t.Context(), user.ID)
 		_, owned := a.Identity(t.Context(), "test", fmt.Sprint(round))
 		switch {
-		case buried == nil && errors.Is(upgraded, walkin.ErrSessionEnded):
-			is(t, there, walkin.ErrNotFound)
-			is(t, owned, walkin.ErrNotFound)
-		case upgraded == nil && errors.Is(buried, walkin.ErrSessionEnded):
+		case buried == nil && errors.Is(upgraded, store.ErrSessionEnded):
+			is(t, there, store.ErrNotFound)
+			is(t, owned, store.ErrNotFound)
+		case upgraded == nil && errors.Is(buried, store.ErrSessionEnded):
 			ok(t, there)
 			ok(t, owned)
 		default:
@@ -216,7 +216,7 @@ func buryRaces(t *testing.T, a, b walkin.Store) {
 
 // deleteWaits has a user be stored by a transaction that is still open when they are
 // deleted, and that then goes on, or is undone.
-func deleteWaits(t *testing.T, a, b walkin.Store) {
+func deleteWaits(t *testing.T, a, b store.Store) {
 	for _, undone := range []error{nil, errApp} {
 		user, session := newUser(t)
 		var deleted error
@@ -239,34 +239,34 @@ func deleteWaits(t *testing.T, a, b walkin.Store) {
 		wg.Wait()
 		ok(t, deleted)
 		_, err = a.LockUser(t.Context(), user.ID)
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 		_, err = a.LookupSession(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSessionEnded)
+		is(t, err, store.ErrSessionEnded)
 		_, err = b.Identity(t.Context(), "test", user.ID.String())
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 	}
 }
 
-func persistTaken(t *testing.T, a, b walkin.Store) {
+func persistTaken(t *testing.T, a, b store.Store) {
 	owner, taken := persisted(t, a)
 	user, session := newUser(t)
 	session.ID = taken.ID
 	created, err := b.CreateAnonymous(t.Context(), user, session)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	if created {
 		t.Error("a CreateAnonymous that failed says that it created the user")
 	}
 	_, err = a.LockUser(t.Context(), user.ID)
-	is(t, err, walkin.ErrNotFound)
+	is(t, err, store.ErrNotFound)
 	got, err := a.LookupSession(t.Context(), owner.ID, taken.ID)
 	ok(t, err)
 	sameSession(t, got, taken)
 }
 
-func deleteRaces(t *testing.T, a, b walkin.Store) {
+func deleteRaces(t *testing.T, a, b store.Store) {
 	for range 10 {
 		user, session := persisted(t, a)
-		together(10, a, b, func(i int, s walkin.Store) {
+		together(10, a, b, func(i int, s store.Store) {
 			var err error
 			switch i / 2 {
 			case 0:
@@ -284,36 +284,36 @@ func deleteRaces(t *testing.T, a, b walkin.Store) {
 					err = s.DeleteSessions(t.Context(), user.ID, session.ID)
 				}
 			}
-			if err != nil && !errors.Is(err, walkin.ErrSessionEnded) && !errors.Is(err, walkin.ErrNotFound) {
+			if err != nil && !errors.Is(err, store.ErrSessionEnded) && !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("call %d: got %v", i, err)
 			}
 		})
 		_, err := b.LockUser(t.Context(), user.ID)
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 		_, err = b.LookupSession(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSessionEnded)
+		is(t, err, store.ErrSessionEnded)
 		for i := range 10 {
 			_, err = b.Identity(t.Context(), "test", fmt.Sprint(i))
-			is(t, err, walkin.ErrNotFound)
+			is(t, err, store.ErrNotFound)
 		}
 	}
 }
 
-func createUser(t *testing.T, a, b walkin.Store) {
+func createUser(t *testing.T, a, b store.Store) {
 	user, session := newUser(t)
 	user.Anonymous = false
 	ok(t, a.CreateUser(t.Context(), user))
 	got, err := b.LockUser(t.Context(), user.ID)
 	ok(t, err)
 	sameUser(t, got, user)
-	is(t, b.CreateUser(t.Context(), user), walkin.ErrSessionEnded)
+	is(t, b.CreateUser(t.Context(), user), store.ErrSessionEnded)
 	_, err = b.LookupSession(t.Context(), user.ID, session.ID)
-	is(t, err, walkin.ErrSessionEnded)
+	is(t, err, store.ErrSessionEnded)
 	ok(t, a.DeleteUser(t.Context(), tombstone(user.ID)))
-	is(t, b.CreateUser(t.Context(), user), walkin.ErrSessionEnded)
+	is(t, b.CreateUser(t.Context(), user), store.ErrSessionEnded)
 }
 
-func setAnonymous(t *testing.T, a, b walkin.Store) {
+func setAnonymous(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	for _, anonymous := range []bool{false, false, true} { // to what it is already, too
 		ok(t, a.SetAnonymous(t.Context(), user.ID, anonymous))
@@ -324,41 +324,41 @@ func setAnonymous(t *testing.T, a, b walkin.Store) {
 	}
 	_, err := b.LookupSession(t.Context(), user.ID, session.ID)
 	ok(t, err)
-	is(t, a.SetAnonymous(t.Context(), uuid.New(), false), walkin.ErrNotFound)
+	is(t, a.SetAnonymous(t.Context(), uuid.New(), false), store.ErrNotFound)
 }
 
-func deleteUser(t *testing.T, a, b walkin.Store) {
+func deleteUser(t *testing.T, a, b store.Store) {
 	user, session := persisted(t, a)
 	ok(t, a.CreateIdentity(t.Context(), identityOf(user, "ann")))
 	bystander, other := persisted(t, a)
 	for range 2 {
 		ok(t, b.DeleteUser(t.Context(), tombstone(user.ID)))
 		_, err := a.LockUser(t.Context(), user.ID)
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 		_, err = a.LookupSession(t.Context(), user.ID, session.ID)
-		is(t, err, walkin.ErrSessionEnded)
+		is(t, err, store.ErrSessionEnded)
 		_, err = a.Identity(t.Context(), "test", "ann")
-		is(t, err, walkin.ErrNotFound)
+		is(t, err, store.ErrNotFound)
 	}
 	ok(t, a.CreateIdentity(t.Context(), identityOf(bystander, "ann"))) // free again
 	_, err := b.LookupSession(t.Context(), bystander.ID, other.ID)
 	ok(t, err)
 }
 
-func sessions(t *testing.T, a, b walkin.Store) {
+func sessions(t *testing.T, a, b store.Store) {
 	user, first := persisted(t, a)
 	_, other := persisted(t, a)
 	if none, err := b.UserSessions(t.Context(), uuid.New()); err != nil || len(none) != 0 {
 		t.Errorf("of a user who is not there: got %d, %v", len(none), err)
 	}
-	want := map[uuid.UUID]walkin.Session{first.ID: first}
+	want := map[uuid.UUID]store.Session{first.ID: first}
 	for i := range 60 {
-		session := walkin.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: start.Add(time.Duration(i) * time.Second),
+		session := store.Session{ID: uuid.New(), UserID: user.ID, CreatedAt: start.Add(time.Duration(i) * time.Second),
 			RenewedAt: start.Add(time.Duration(i) * time.Minute), ExpiresAt: start.Add(time.Duration(i-30) * time.Hour)}
 		ok(t, a.CreateSession(t.Context(), session))
 		want[session.ID] = session
 	}
-	check := func(s walkin.Store, ctx context.Context, n int) {
+	check := func(s store.Store, ctx context.Context, n int) {
 		t.Helper()
 		got, err := s.UserSessions(ctx, user.ID)
 		ok(t, err)

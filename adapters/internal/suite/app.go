@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -104,7 +105,7 @@ type App struct {
 	Sessions *scs.SessionManager
 	Events   chan string
 
-	store    *store
+	store    *appStore
 	sessions *sessions
 	ran      atomic.Int64
 	refusals atomic.Int64 // that walkin reported
@@ -116,7 +117,7 @@ type App struct {
 // NewApp returns an app over an empty store.
 func NewApp(t testing.TB, changes ...func(*walkin.Config)) *App {
 	t.Helper()
-	a := &App{Sessions: scs.New(), Events: make(chan string), store: &store{Store: memstore.New()}, logged: map[string]string{}}
+	a := &App{Sessions: scs.New(), Events: make(chan string), store: &appStore{Store: memstore.New()}, logged: map[string]string{}}
 	a.sessions = &sessions{values: map[string][]byte{}}
 	a.Sessions.Store = a.sessions
 	cfg := walkin.Config{
@@ -195,8 +196,8 @@ func (a *App) Log(where string, status, size int) {
 	a.logged[where] = fmt.Sprint(status, " ", max(size, 0))
 }
 
-// A store is one that can be down, and counts users.
-type store struct {
+// An appStore is one that can be down, and counts users.
+type appStore struct {
 	*memstore.Store
 	down atomic.Bool
 	rows atomic.Int64
@@ -204,14 +205,14 @@ type store struct {
 
 var errDown = errors.New("the store is down")
 
-func (s *store) LookupSession(ctx context.Context, user, session uuid.UUID) (walkin.Session, error) {
+func (s *appStore) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
 	if s.down.Load() {
-		return walkin.Session{}, errDown
+		return store.Session{}, errDown
 	}
 	return s.Store.LookupSession(ctx, user, session)
 }
 
-func (s *store) CreateAnonymous(ctx context.Context, u walkin.User, session walkin.Session) (bool, error) {
+func (s *appStore) CreateAnonymous(ctx context.Context, u store.User, session store.Session) (bool, error) {
 	if s.down.Load() {
 		return false, errDown
 	}
@@ -222,7 +223,7 @@ func (s *store) CreateAnonymous(ctx context.Context, u walkin.User, session walk
 	return created, err
 }
 
-func (s *store) CreateUser(ctx context.Context, u walkin.User) error {
+func (s *appStore) CreateUser(ctx context.Context, u store.User) error {
 	err := s.Store.CreateUser(ctx, u)
 	if err == nil {
 		s.rows.Add(1)
@@ -230,7 +231,7 @@ func (s *store) CreateUser(ctx context.Context, u walkin.User) error {
 	return err
 }
 
-func (s *store) DeleteUser(ctx context.Context, tombstone walkin.Tombstone) error {
+func (s *appStore) DeleteUser(ctx context.Context, tombstone store.Tombstone) error {
 	_, unknown := s.LockUser(ctx, tombstone.UserID)
 	err := s.Store.DeleteUser(ctx, tombstone)
 	if err == nil && unknown == nil {

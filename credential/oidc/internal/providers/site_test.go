@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -24,7 +25,7 @@ import (
 // A site runs on two replicas over one store.
 type site struct {
 	t        testing.TB
-	store    walkin.Store
+	store    store.Store
 	replicas [2]http.Handler
 
 	mu       sync.Mutex

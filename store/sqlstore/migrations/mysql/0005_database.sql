@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Which database this is, and what holds for all of it: one row. Times before which
--- sessions are over; token_life in microseconds, see walkin.Database.
+-- sessions are over; token_life in microseconds, see store.Database.
 
 CREATE TABLE walkin_database (
 	one                integer        NOT NULL PRIMARY KEY,

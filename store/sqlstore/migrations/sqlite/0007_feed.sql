@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Whose session or user ended or changed: replicas read it and look again, see
--- walkin.FeedStore. user_id is all zeros for everybody, and NULL for a row that only
+-- store.FeedStore. user_id is all zeros for everybody, and NULL for a row that only
 -- says that the feed is alive. No ID comes twice.
 CREATE TABLE walkin_feed (
 	id      INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,4 +1,4 @@
-package walkin
+package store
 
 import (
 	"context"

@@ -1,4 +1,13 @@
-package walkin
+// Package store is the contract between walkin and what keeps its users: the interface
+// [Store], the types of what is stored, the errors that a store returns, and the abilities
+// that it may have besides. It imports nothing of walkin's. Packages memstore, sqlstore,
+// pgxstore and redisstore implement it or a part of it; storetest tests one.
+//
+// A store needs the methods of [Store] to serve visitors. With those of a [SweepStore]
+// it can be swept, with those of a [DatabaseStore] a restored or wrong database is found
+// out, a [Clock] finds clocks that differ, a [Directory] lists, counts and bans users,
+// and a [FeedStore] tells other replicas what ended.
+package store
 
 import (
 	"context"
@@ -234,11 +243,10 @@ var (
 
 	// ErrConstraint: the data breaks a rule, such as a foreign key of one of the app's
 	// tables, a trigger, or the size of a secret. Trying again does not help.
-	// [Middleware.Refuse] answers 500 and reports it.
+	// walkin answers 500 and reports it.
 	ErrConstraint = errors.New("walkin: constraint violated")
 
 	// ErrUnavailable: the store could not be reached, did not answer in time, or the
-	// connection broke. Trying again may help. [Middleware.Refuse] answers 503 with
-	// Retry-After.
+	// connection broke. Trying again may help. walkin answers 503 with Retry-After.
 	ErrUnavailable = errors.New("walkin: store unavailable")
 )

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 const (
@@ -22,16 +24,16 @@ const (
 	sweepTimeout = time.Minute
 )
 
-// Bounded returns a store whose calls have a time limit: 3 seconds each, and 10 for a
+// boundedStore returns a store whose calls have a time limit: 3 seconds each, and 10 for a
 // transaction, hooks included. Its errors are ones that [Middleware.Refuse] answers
 // correctly: the sentinels for a miss and for a conflict, and otherwise a *[Refusal].
 // That is 503 when the store did not answer, and 500 when the request breaks a rule of
 // the app's own tables. What a function in InTx returns is passed on, unless the store
 // says that it is one of these.
 //
-// New does this to Config.Store. Code that answers visitors from another store does it
-// to its own. It may be done twice. It has no more methods than [Store].
-func Bounded(store Store) Store {
+// New does this to Config.Store, also where that is the store of another Middleware. It
+// has no more methods than [store.Store].
+func boundedStore(store store.Store) store.Store {
 	if _, ok := store.(bounded); ok || store == nil {
 		return store
 	}
@@ -39,12 +41,12 @@ func Bounded(store Store) Store {
 }
 
 type bounded struct {
-	inner Store
+	inner store.Store
 	feed  *feed // of New's: counts whose sessions may have ended; nil: no one does
 }
 
 // ability returns the store under a bounded one, where it can do something more.
-func ability[T any](store Store) (T, bool) {
+func ability[T any](store store.Store) (T, bool) {
 	if b, ok := store.(bounded); ok {
 		store = b.inner
 	}
@@ -67,9 +69,9 @@ func within(ctx context.Context, bound time.Duration) time.Duration {
 	return bound
 }
 
-// answered returns an error of a store as Bounded says.
+// answered returns an error of a store as boundedStore says.
 func answered(err error) error {
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrIdentityTaken) {
+	if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSessionEnded) || errors.Is(err, store.ErrIdentityTaken) {
 		return err
 	}
 	return storeFailed(err)
@@ -103,7 +105,7 @@ func (b bounded) InTx(ctx context.Context, fn func(context.Context) error) error
 	switch {
 	case !failed:
 		return answered(err)
-	case errors.Is(err, ErrConstraint), errors.Is(err, ErrUnavailable):
+	case errors.Is(err, store.ErrConstraint), errors.Is(err, store.ErrUnavailable):
 		return storeFailed(err)
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return storeFailed(err) // it waited until the bound, or the visitor left
@@ -124,20 +126,20 @@ func boundErr(ctx context.Context, call func(context.Context) error) error {
 	return answered(call(ctx))
 }
 
-func (b bounded) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (Session, error) {
-	return bound(ctx, func(ctx context.Context) (Session, error) { return b.inner.LookupSession(ctx, userID, sessionID) })
+func (b bounded) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
+	return bound(ctx, func(ctx context.Context) (store.Session, error) { return b.inner.LookupSession(ctx, userID, sessionID) })
 }
 
-func (b bounded) CreateAnonymous(ctx context.Context, user User, session Session) (created bool, err error) {
+func (b bounded) CreateAnonymous(ctx context.Context, user store.User, session store.Session) (created bool, err error) {
 	return bound(ctx, func(ctx context.Context) (bool, error) { return b.inner.CreateAnonymous(ctx, user, session) })
 }
 
-func (b bounded) CreateUser(ctx context.Context, user User) error {
+func (b bounded) CreateUser(ctx context.Context, user store.User) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateUser(ctx, user) })
 }
 
-func (b bounded) LockUser(ctx context.Context, id uuid.UUID) (User, error) {
-	return bound(ctx, func(ctx context.Context) (User, error) { return b.inner.LockUser(ctx, id) })
+func (b bounded) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
+	return bound(ctx, func(ctx context.Context) (store.User, error) { return b.inner.LockUser(ctx, id) })
 }
 
 func (b bounded) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool) error {
@@ -145,20 +147,20 @@ func (b bounded) SetAnonymous(ctx context.Context, id uuid.UUID, anonymous bool)
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.SetAnonymous(ctx, id, anonymous) })
 }
 
-func (b bounded) DeleteUser(ctx context.Context, tombstone Tombstone) error {
+func (b bounded) DeleteUser(ctx context.Context, tombstone store.Tombstone) error {
 	defer b.change(ctx, tombstone.UserID)
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteUser(ctx, tombstone) })
 }
 
-func (b bounded) UserSessions(ctx context.Context, userID uuid.UUID) ([]Session, error) {
-	return bound(ctx, func(ctx context.Context) ([]Session, error) { return b.inner.UserSessions(ctx, userID) })
+func (b bounded) UserSessions(ctx context.Context, userID uuid.UUID) ([]store.Session, error) {
+	return bound(ctx, func(ctx context.Context) ([]store.Session, error) { return b.inner.UserSessions(ctx, userID) })
 }
 
-func (b bounded) CreateSession(ctx context.Context, session Session) error {
+func (b bounded) CreateSession(ctx context.Context, session store.Session) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateSession(ctx, session) })
 }
 
-func (b bounded) RenewSession(ctx context.Context, session Session) error {
+func (b bounded) RenewSession(ctx context.Context, session store.Session) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.RenewSession(ctx, session) })
 }
 
@@ -172,15 +174,15 @@ func (b bounded) DeleteSessions(ctx context.Context, userID, except uuid.UUID) e
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteSessions(ctx, userID, except) })
 }
 
-func (b bounded) Identity(ctx context.Context, provider, subject string) (Identity, error) {
-	return bound(ctx, func(ctx context.Context) (Identity, error) { return b.inner.Identity(ctx, provider, subject) })
+func (b bounded) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
+	return bound(ctx, func(ctx context.Context) (store.Identity, error) { return b.inner.Identity(ctx, provider, subject) })
 }
 
-func (b bounded) Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error) {
-	return bound(ctx, func(ctx context.Context) ([]Identity, error) { return b.inner.Identities(ctx, userID) })
+func (b bounded) Identities(ctx context.Context, userID uuid.UUID) ([]store.Identity, error) {
+	return bound(ctx, func(ctx context.Context) ([]store.Identity, error) { return b.inner.Identities(ctx, userID) })
 }
 
-func (b bounded) CreateIdentity(ctx context.Context, identity Identity) error {
+func (b bounded) CreateIdentity(ctx context.Context, identity store.Identity) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.CreateIdentity(ctx, identity) })
 }
 
@@ -192,24 +194,24 @@ func (b bounded) DeleteIdentity(ctx context.Context, userID uuid.UUID, provider,
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.DeleteIdentity(ctx, userID, provider, subject) })
 }
 
-func (b bounded) PutTicket(ctx context.Context, ticket Ticket) error {
+func (b bounded) PutTicket(ctx context.Context, ticket store.Ticket) error {
 	return boundErr(ctx, func(ctx context.Context) error { return b.inner.PutTicket(ctx, ticket) })
 }
 
-func (b bounded) AddTicket(ctx context.Context, ticket Ticket, now time.Time) (added bool, err error) {
+func (b bounded) AddTicket(ctx context.Context, ticket store.Ticket, now time.Time) (added bool, err error) {
 	return bound(ctx, func(ctx context.Context) (bool, error) { return b.inner.AddTicket(ctx, ticket, now) })
 }
 
-func (b bounded) Ticket(ctx context.Context, key string, now time.Time) (Ticket, error) {
-	return bound(ctx, func(ctx context.Context) (Ticket, error) { return b.inner.Ticket(ctx, key, now) })
+func (b bounded) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	return bound(ctx, func(ctx context.Context) (store.Ticket, error) { return b.inner.Ticket(ctx, key, now) })
 }
 
-func (b bounded) TryTicket(ctx context.Context, key string, now time.Time) (Ticket, error) {
-	return bound(ctx, func(ctx context.Context) (Ticket, error) { return b.inner.TryTicket(ctx, key, now) })
+func (b bounded) TryTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	return bound(ctx, func(ctx context.Context) (store.Ticket, error) { return b.inner.TryTicket(ctx, key, now) })
 }
 
-func (b bounded) TakeTicket(ctx context.Context, key string, now time.Time) (Ticket, error) {
-	return bound(ctx, func(ctx context.Context) (Ticket, error) { return b.inner.TakeTicket(ctx, key, now) })
+func (b bounded) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	return bound(ctx, func(ctx context.Context) (store.Ticket, error) { return b.inner.TakeTicket(ctx, key, now) })
 }
 
 // changes are the users that a transaction changes, through the store of Config.

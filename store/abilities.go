@@ -1,15 +1,11 @@
-package walkin
+package store
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
-// A SweepStore is a [Store] that [Middleware.Sweep] can sweep.
+// A SweepStore is a [Store] that walkin can sweep, by Middleware.Sweep.
 type SweepStore interface {
 	Store
 
@@ -72,12 +68,6 @@ type Database struct {
 	Forgets bool
 }
 
-// owns reports whether a token can be of this database. A token that names no database
-// can.
-func (db *Database) owns(c Claims) bool {
-	return c.database == "" || c.database == db.ID || slices.Contains(db.Adopted, c.database)
-}
-
 // A DatabaseStore is a [Store] that knows which database it uses. Without it a
 // restored, empty or wrong database cannot be told from the right one. A store without
 // these methods counts as one that loses no data, and never as another database.
@@ -96,40 +86,3 @@ type DatabaseStore interface {
 	// with an earlier CreatedAt as ended.
 	EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error
 }
-
-// A FeedStore is a [Store] that tells its replicas what changed, for
-// [Middleware.RunFeed]. In the transaction of the change it records whose sessions
-// ended, who was deleted or banned, and who became permanent or anonymous; not who was
-// created.
-type FeedStore interface {
-	Store
-
-	// Feed returns a reader that starts now: every change that commits later is
-	// reported.
-	Feed(ctx context.Context) (Feed, error)
-}
-
-// A Feed is one reader's position. Do not use it from several goroutines at once.
-//
-// A Feed whose database can say that something changed also has a method
-//
-//	Wait(ctx context.Context) error
-//
-// which returns nil when Next may have something to report, and an error when it cannot
-// listen. It is called from one goroutine of its own, again and again, also after an
-// error, and must free what it holds when ctx ends. It is a hint to read now: Next is
-// called every second, whatever Wait says.
-type Feed interface {
-	// Next returns the users who changed since the previous call, in one query on the
-	// primary; uuid.Nil stands for all users. A change is reported after its commit,
-	// whatever the order of commits. A reported user means "look again", never "has
-	// ended", and may be reported without a reason.
-	//
-	// ErrFeedLost says that changes may have been missed: the reader must begin again
-	// with another Feed. After any other error the call can be made again.
-	Next(ctx context.Context) ([]uuid.UUID, error)
-}
-
-// ErrFeedLost: what a feed has read before is no longer there, or it has too much left
-// to read.
-var ErrFeedLost = errors.New("walkin: feed lost")

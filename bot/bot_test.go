@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/walkin-go/walkin/internal/bot"
+	"github.com/walkin-go/walkin/bot"
 )
 
 func requestBy(method, agent string) *http.Request {

@@ -1,5 +1,5 @@
 // Package scale plays a large site's day at its own pace: visitors who read, over
-// several replicas and one PostgreSQL, with walkin's real code. docs/scaling.md has what
+// several replicas and one PostgreSQL, with walkin's real code. docs/capacity.md has what
 // it says.
 //
 //	go test -run '^$' -bench . -benchtime 1x ./scale

@@ -57,7 +57,7 @@ func TestREADME(t *testing.T) {
 		testserver.Missing(t, "curl", "the transcript cannot be played")
 	}
 	page := readPage(t, "README.md")
-	p := newProgram(t, page, page.of("go")[0])
+	p := newProgram(t, page.of("go")[0])
 	visit(t, p, func(c *walkintest.Client) { c.Post("/", nil) }, "stored=true")
 
 	transcript := page.of("console")[2]
@@ -97,7 +97,7 @@ func TestPrograms(t *testing.T) {
 			if strings.Contains(programs[i], "DATABASE_URL") {
 				env = append(env, "DATABASE_URL="+testserver.PostgresURL(t))
 			}
-			visit(t, newProgram(t, page, programs[i], env...), write, test.after)
+			visit(t, newProgram(t, programs[i], env...), write, test.after)
 		})
 	}
 	if len(programs) != 3 {
@@ -133,9 +133,9 @@ type program struct {
 	cmd       *exec.Cmd
 }
 
-// newProgram builds a program by the commands that its page shows, in an empty folder,
+// newProgram builds a program by the commands that README.md shows, in an empty folder,
 // and starts it.
-func newProgram(t *testing.T, page page, source string, env ...string) *program {
+func newProgram(t *testing.T, source string, env ...string) *program {
 	t.Helper()
 	if n := strings.Count(source, "\n"); n >= 60 {
 		t.Errorf("the program has %d lines, want fewer than 60", n)
@@ -156,18 +156,13 @@ func newProgram(t *testing.T, page page, source string, env ...string) *program 
 		t.Fatal(err)
 	}
 	write(t, p.dir, "main.go", strings.ReplaceAll(source, "localhost:8080", p.addr))
-	for _, block := range page.of("console") {
-		if !strings.Contains(block, "go mod init") {
-			continue
+	for command := range strings.Lines(readPage(t, "README.md").of("console")[1]) {
+		args := strings.Fields(command)[2:] // $ go
+		if args[0] == "run" {
+			args = []string{"build", "-o", "program", "."}
 		}
-		for command := range strings.Lines(block) {
-			args := strings.Fields(command)[2:] // $ go
-			if args[0] == "run" {
-				args = []string{"build", "-o", "program", "."}
-			}
-			if err := u.run(p.dir, args...); err != nil {
-				t.Fatal(err)
-			}
+		if err := u.run(p.dir, args...); err != nil {
+			t.Fatal(err)
 		}
 	}
 	p.start()

@@ -335,6 +335,7 @@ func (s *identityChange) unlink(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	identities = signInMethods(identities)
 	i := slices.IndexFunc(identities, func(identity store.Identity) bool {
 		return identity.Provider == s.proof.Provider && identity.Subject == s.proof.Subject
 	})

@@ -51,6 +51,8 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 	err := s.run(r.Context())
 	m.limits.giveBackUnused(r, s, taken)
 	switch {
+	case errors.Is(err, halfProven{}):
+		return "", (*m.factor.Load()).Hold(w, r, p)
 	case errors.Is(err, ErrRedeemed):
 		return m.again(w, r, v, p, err)
 	case err != nil:

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 )
@@ -96,4 +98,24 @@ func (m *Middleware) ReserveAccount(r *http.Request) error {
 	}
 	v.more().taken, v.more().reserved = taken, true
 	return nil
+}
+
+// AttachSecondFactor has [Middleware.Continue] ask f before a proof of an identity with
+// an owner opens a session, and before a user adds an identity. totp.New calls it. Call
+// it during setup, before the site is served.
+//
+// Lacks reports whether a proof by a method (RFC 8176) is not enough for a user: to sign
+// in, or, with adds, to add an identity in a session that it opened. It is called in the
+// transaction of the change, with the user locked.
+//
+// Hold keeps a proof that was not enough, for the browser of the request. It calls
+// p.Redeem in the transaction in which it stores the proof, and opens no session. Its
+// error is never nil; if all went well it is a *[Refusal] with the Reason "half_proven"
+// and a Page that asks for the factor.
+func (m *Middleware) AttachSecondFactor(f interface {
+	Lacks(ctx context.Context, userID uuid.UUID, method string, adds bool) (bool, error)
+	Hold(w http.ResponseWriter, r *http.Request, p Proof) error
+}) {
+	attached := secondFactor(f)
+	m.factor.Store(&attached)
 }

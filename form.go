@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/walkin-go/walkin/internal/localurl"
 	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/internal/response"
 	"github.com/walkin-go/walkin/store"
@@ -220,6 +221,10 @@ func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err erro
 		return
 	}
 	m.refused(w, r, refusal)
+	if refusal.Reason == reasonHalfProven {
+		http.Redirect(w, r, localurl.WithReturnTo(refusal.Page, ReturnTo(r)), http.StatusSeeOther)
+		return
+	}
 	page(w, r, Form{Status: refusal.Status, Refusal: refusal, ReturnTo: ReturnTo(r)})
 }
 

@@ -65,6 +65,11 @@ func (s *identityChange) apply(ctx context.Context) error {
 	if err := s.lock(ctx, owned, free); err != nil {
 		return err
 	}
+	if !free {
+		if err := checkFactor(ctx, s, owned.UserID); err != nil {
+			return err
+		}
+	}
 	if p.Redeem != nil {
 		if err := p.Redeem(ctx); err != nil {
 			return err

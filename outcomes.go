@@ -135,6 +135,9 @@ func (s *identityChange) link(ctx context.Context, user store.User) error {
 	if s.now.Sub(s.visitor.ProvenAt) > s.m.cfg.Sessions.RecentProof {
 		return notRecent()
 	}
+	if err := checkAdding(ctx, s); err != nil {
+		return err
+	}
 	// Self-asserted names could otherwise be had by the million: Config.NewUsers.Limit
 	// is about visitors who are not stored yet.
 	if identities, err := s.m.cfg.Store.Identities(ctx, user.ID); err != nil {
@@ -279,4 +282,39 @@ func (s *identityChange) hook(ctx context.Context, hook func(context.Context, Ch
 		return &hookError{s.change.Outcome, err}
 	}
 	return nil
+}
+
+// checkFactor returns halfProven if the proof is not enough to sign in as the owner of
+// its identity. It comes before Redeem: what the proof relies on is used up by Hold.
+func checkFactor(ctx context.Context, s *identityChange, owner uuid.UUID) error {
+	factor := s.m.factor.Load()
+	if factor == nil || s.proof.Chosen {
+		return nil
+	}
+	// Fails closed: if the store does not say, there is no sign-in.
+	if lacks, err := (*factor).Lacks(ctx, owner, s.proof.Method, false); err != nil || !lacks {
+		return err
+	}
+	return halfProven{}
+}
+
+// checkAdding refuses a new identity to a session that was opened without the factor:
+// it would be a way around it. A session that had it keeps its method, whatever proves
+// the new identity.
+func checkAdding(ctx context.Context, s *identityChange) error {
+	factor := s.m.factor.Load()
+	if factor == nil {
+		return nil
+	}
+	lacks, err := (*factor).Lacks(ctx, s.visitor.UserID, s.visitor.Method, true)
+	if err != nil {
+		return err
+	}
+	if lacks {
+		return &Refusal{Status: http.StatusForbidden, Reason: "factor_not_proven", Text: texts.Of("factor.confirm")}
+	}
+	if lacks, err = (*factor).Lacks(ctx, s.visitor.UserID, s.proof.Method, true); err == nil && lacks {
+		s.proof.Method = s.visitor.Method
+	}
+	return err
 }

@@ -103,6 +103,8 @@ var codes = map[string]string{
 	"nothing_kept":          "nothing_kept",
 	reasonNoCookie:          "no_cookie",
 	"banned":                "banned",
+	reasonHalfProven:        "second_factor_required",
+	"factor_not_proven":     "recent_proof_required",
 	"impersonation":         "impersonation", "impersonation_read_only": "impersonation", "impersonation_upgrade": "impersonation",
 	"impersonation_bearer": "impersonation", "impersonation_over": "impersonation_over",
 

@@ -33,6 +33,7 @@ type shared struct {
 
 	watchers watchers                                           // of Watch
 	observe  atomic.Pointer[func(ctx context.Context, e Event)] // of AttachObserver, or nil
+	factor   atomic.Pointer[secondFactor]                       // of AttachSecondFactor, or nil
 }
 
 func newShared(cfg Config, keys *token.Keyring, names cookies) *shared {

@@ -112,5 +112,5 @@ func (p *Proof) isValid() bool {
 			return false
 		}
 	}
-	return true
+	return p.Provider != store.FactorProvider
 }

@@ -204,6 +204,12 @@ type Identity struct {
 	CreatedAt time.Time
 }
 
+// FactorProvider is the provider of identities that hold a user's second factor. They
+// prove nothing by themselves: walkin.Middleware.Continue refuses a proof of one,
+// walkin.Middleware.Unlink removes none, and one is not the sign-in method that a user
+// must keep.
+const FactorProvider = "totp"
+
 // A Tombstone remembers a deleted user for as long as a token of theirs could
 // still be presented.
 type Tombstone struct {

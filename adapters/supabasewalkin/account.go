@@ -316,12 +316,22 @@ func (h *Handler) unlink(c *call) (any, error) {
 		if !ok || shown.IdentityID != id {
 			continue
 		}
-		if len(identities) == 1 {
+		if signIns(identities) == 1 {
 			return nil, fail(http.StatusUnprocessableEntity, "single_identity_not_deletable", "User must have at least 1 identity after unlinking")
 		}
 		return h.unlinked(c, claims, i)
 	}
 	return nil, fail(http.StatusUnprocessableEntity, "identity_not_found", "Identity doesn't exist")
+}
+
+// signIns returns how many identities sign a user in: not a second factor.
+func signIns(identities []store.Identity) (n int) {
+	for _, i := range identities {
+		if i.Provider != store.FactorProvider {
+			n++
+		}
+	}
+	return n
 }
 
 // unlinked removes an identity. Its answer has no room for tokens, so the session that
@@ -339,7 +349,7 @@ func (h *Handler) unlinked(c *call, claims walkin.Claims, i store.Identity) (any
 		if err != nil {
 			return err
 		}
-		if len(left) < 2 {
+		if signIns(left) < 2 {
 			return fail(http.StatusUnprocessableEntity, "single_identity_not_deletable", "User must have at least 1 identity after unlinking")
 		}
 		if err := h.store.DeleteIdentity(ctx, claims.UserID, i.Provider, i.Subject); err != nil {

@@ -28,6 +28,7 @@ var options = []struct {
 	{"credential/code/smtp", "credential/code/smtp", []string{"Config"}},
 	{"credential/oidc", "credential/oidc", []string{"Config", "Provider"}},
 	{"credential/passkey", "credential/passkey", []string{"Config"}},
+	{"credential/totp", "credential/totp", []string{"Config"}},
 	{"pages", "pages", []string{"Config"}},
 	{"admin", "admin", []string{"Config"}},
 	{"quota", "quota", []string{"Config"}},

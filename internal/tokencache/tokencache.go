@@ -37,7 +37,6 @@ type entry[V any] struct {
 	kept  atomic.Bool
 	hits  atomic.Uint32 // on probation
 	used  atomic.Bool   // while kept, since the hand last passed over it
-	since uint32        // a number of the set's count: when its probation began
 	value V
 }
 
@@ -51,9 +50,12 @@ type set[V any] struct {
 	tags    [ways]atomic.Uint64 // 0: the place is empty
 	entries [ways]atomic.Pointer[entry[V]]
 
-	mu    sync.Mutex // for what follows, and for all changes
-	count uint32     // of probations that began
-	kept  uint8
+	// For what follows, and for all changes. Finding a place for a new token reads no
+	// entry: sixteen of them are seldom in a processor's cache.
+	mu    sync.Mutex
+	count uint32       // of probations that began
+	since [ways]uint32 // the count when the probation of each place began
+	kept  uint16       // a bit for each place
 	hand  uint8
 	door  doorkeeper
 }
@@ -117,9 +119,10 @@ func (c *Cache[V]) Add(token string, fill func(v *V, token string)) *V {
 	}
 	e := &entry[V]{token: strings.Clone(token)}
 	fill(&e.value, e.token)
-	s.put(s.room(), e, tag)
+	place := s.room()
+	s.put(place, e, tag)
 	if s.door.cameBefore(maphash.String(c.seed, token)) {
-		s.promote(e)
+		s.promote(place)
 	}
 	return &e.value
 }
@@ -130,46 +133,51 @@ func (s *set[V]) keep(e *entry[V]) {
 	defer s.mu.Unlock()
 	for i := range s.entries {
 		if s.entries[i].Load() == e && !e.kept.Load() {
-			s.promote(e)
+			s.promote(i)
 		}
 	}
 }
 
-// promote makes an entry one of the kept. Where they are as many as may be, another one
-// is on probation again: one that was not used since the hand last passed over it.
-func (s *set[V]) promote(e *entry[V]) {
-	for s.kept == mostKept {
-		other := s.entries[s.hand].Load()
+// promote makes the entry in a place one of the kept. Where they are as many as may be,
+// another one is on probation again: one that was not used since the hand last passed
+// over it.
+func (s *set[V]) promote(place int) {
+	for bits.OnesCount16(s.kept) == mostKept {
+		i := int(s.hand)
 		s.hand = (s.hand + 1) % ways
-		if other == nil || !other.kept.Load() || other.used.CompareAndSwap(true, false) {
+		if s.kept>>i&1 == 0 {
 			continue
 		}
-		s.probe(other)
+		other := s.entries[i].Load()
+		if other.used.CompareAndSwap(true, false) {
+			continue
+		}
+		s.probe(i)
 		other.hits.Store(0)
 		other.kept.Store(false)
-		s.kept--
 	}
+	e := s.entries[place].Load()
 	e.used.Store(false)
 	e.kept.Store(true)
-	s.kept++
+	s.kept |= 1 << place
 }
 
-// probe begins the probation of an entry.
-func (s *set[V]) probe(e *entry[V]) {
+// probe begins the probation of a place.
+func (s *set[V]) probe(place int) {
 	s.count++
-	e.since = s.count
+	s.since[place] = s.count
+	s.kept &^= 1 << place
 }
 
 // room returns an empty place, or that of the entry that has been on probation longest.
 // There is one: the kept never have all places.
 func (s *set[V]) room() int {
 	oldest, place := uint32(0), 0
-	for i := range s.entries {
-		e := s.entries[i].Load()
-		if e == nil {
+	for i := range s.tags {
+		if s.tags[i].Load() == 0 {
 			return i
 		}
-		if age := s.count - e.since; !e.kept.Load() && age >= oldest {
+		if age := s.count - s.since[i]; s.kept>>i&1 == 0 && age >= oldest {
 			oldest, place = age, i
 		}
 	}
@@ -179,7 +187,7 @@ func (s *set[V]) room() int {
 // put needs no order of its two steps. A reader between them finds an entry of another
 // token, or none.
 func (s *set[V]) put(place int, e *entry[V], tag uint64) {
-	s.probe(e)
+	s.probe(place)
 	s.tags[place].Store(tag)
 	s.entries[place].Store(e)
 }

@@ -42,7 +42,7 @@ func sqlCommand() *cobra.Command {
 		if !errors.Is(err, errRead) {
 			return err
 		}
-		err = t.print(map[string]any{"columns": columns, "new-users": rows}, func(w io.Writer) {
+		err = t.print(map[string]any{"columns": columns, "rows": rows}, func(w io.Writer) {
 			fmt.Fprintln(w, strings.Join(columns, "\t"))
 			for _, row := range rows {
 				for i, value := range row {

@@ -43,6 +43,12 @@ type Config struct {
 	// Impersonate shows the form that lets an operator see the site as a user, see
 	// walkin.Impersonation.
 	Impersonate bool
+
+	// Query runs a read-only query as a user and returns what the policies of the
+	// database let through. It is called after a recent proof alone. Claims.Actor is the
+	// operator, and the context ends after ten seconds. Pass a function that calls
+	// rls.Read on a login that can do nothing else. Nil leaves the page out.
+	Query func(ctx context.Context, c walkin.Claims, query string) (Table, error)
 }
 
 // An Event is a line of what the app recorded about a user.
@@ -88,7 +94,7 @@ func New(wk *walkin.Middleware, cfg Config) (*Screen, error) {
 	s := &Screen{wk: wk, store: store, cfg: cfg, mux: http.NewServeMux()}
 	var err error
 	if s.page, err = template.New("page.html").Funcs(template.FuncMap{
-		"when": when, "count": count, "day": func(t time.Time) string { return t.UTC().Format("2 Jan") },
+		"when": when, "count": count, "value": value, "null": func(v any) bool { return v == nil }, "day": func(t time.Time) string { return t.UTC().Format("2 Jan") },
 	}).ParseFS(files, "page.html"); err != nil {
 		return nil, err
 	}
@@ -101,6 +107,11 @@ func New(wk *walkin.Middleware, cfg Config) (*Screen, error) {
 	s.mux.HandleFunc("GET "+cfg.Path+"/users/{id}", s.user)
 	s.mux.HandleFunc("GET "+cfg.Path+"/users/{id}/export.json", s.export)
 	s.mux.Handle("POST "+cfg.Path+"/users/{id}/{action}", wk.RequireRecent(recent)(http.HandlerFunc(s.act)))
+	if cfg.Query != nil {
+		proven := wk.RequireRecent(recent) // before the operator has typed anything, too
+		s.mux.Handle("GET "+cfg.Path+"/query", proven(http.HandlerFunc(s.queryForm)))
+		s.mux.Handle("POST "+cfg.Path+"/query", proven(http.HandlerFunc(s.runQuery)))
+	}
 	s.mux.HandleFunc("GET "+cfg.Path+"/style.css", s.css)
 	return s, nil
 }
@@ -156,7 +167,7 @@ func (s *Screen) css(w http.ResponseWriter, _ *http.Request) {
 
 // show writes a page. What is shown is made first, so that an error is one.
 func (s *Screen) show(w http.ResponseWriter, r *http.Request, title string, v view) {
-	v.Title, v.Path = title, s.cfg.Path
+	v.Title, v.Path, v.Queries = title, s.cfg.Path, s.cfg.Query != nil
 	var b strings.Builder
 	if err := s.page.Execute(&b, v); err != nil {
 		s.wk.Refuse(w, r, err)
@@ -172,6 +183,8 @@ type view struct {
 	Overview    *overview
 	List        *list
 	User        *one
+	Trial       *trial
+	Queries     bool // there is a page for them
 }
 
 func when(t time.Time) string {

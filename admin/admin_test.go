@@ -31,6 +31,7 @@ type office struct {
 	id       uuid.UUID
 	may      map[uuid.UUID]bool
 	broken   error
+	query    func(ctx context.Context, c walkin.Claims, query string) (admin.Table, error)
 }
 
 func newOffice(t *testing.T) *office {
@@ -42,6 +43,9 @@ func newOffice(t *testing.T) *office {
 		Impersonation: walkin.Impersonation{IsOperator: is}, OnEvent: o.counters.OnEvent, Paths: walkin.Paths{Upgrade: "/prove"}})
 	must(t, err)
 	screen, err := admin.New(o.wk, admin.Config{Counters: &o.counters, Impersonate: true,
+		Query: func(ctx context.Context, c walkin.Claims, query string) (admin.Table, error) {
+			return o.query(ctx, c, query)
+		},
 		May: func(ctx context.Context, c walkin.Claims) (bool, error) { return is(ctx, c.UserID) },
 		Events: func(_ context.Context, id uuid.UUID) ([]admin.Event, error) {
 			return []admin.Event{{At: time.Now(), Text: "bought <i>apples</i>"}}, nil
@@ -105,7 +109,7 @@ func TestWho(t *testing.T) {
 	member, memberID := o.member("ann@example.com")
 	guest, guestID := o.guest()
 	o.may[guestID] = true // an app that mixes IDs up
-	paths := []string{"/admin/", "/admin/users", "/admin/users.csv", "/admin/users/" + memberID.String(), "/admin/users/" + memberID.String() + "/export.json", "/admin/style.css"}
+	paths := []string{"/admin/", "/admin/users", "/admin/users.csv", "/admin/users/" + memberID.String(), "/admin/users/" + memberID.String() + "/export.json", "/admin/style.css", "/admin/query"}
 	refused := func(name string, c *walkintest.Client) {
 		t.Helper()
 		for _, path := range paths {

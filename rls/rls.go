@@ -66,10 +66,6 @@ var ErrLeft = errors.New("rls: the function left the visitor's transaction, role
 // into a query can make the claims another user's. Row-level security does not replace
 // query parameters.
 func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) error) error {
-	role, claims, err := who(c)
-	if err != nil {
-		return err
-	}
 	// While an operator sees the site as the user, the database itself accepts no
 	// write. Once setWho has run, the function cannot change that.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: c.Actor != uuid.Nil})
@@ -77,6 +73,21 @@ func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) 
 		return fmt.Errorf("rls: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing, after a commit
+	if err := run(ctx, tx, c, fn); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("rls: %w", err)
+	}
+	return nil
+}
+
+// run runs fn in tx as the user of c, and checks that it stayed there.
+func run(ctx context.Context, tx *sql.Tx, c walkin.Claims, fn func(tx *sql.Tx) error) error {
+	role, claims, err := who(c)
+	if err != nil {
+		return err
+	}
 	var began string
 	if err := tx.QueryRowContext(ctx, setWho, role, claims).Scan(new(string), new(string), &began); err != nil {
 		return fmt.Errorf("rls: becoming %s: %w", role, err)
@@ -91,9 +102,6 @@ func InTx(ctx context.Context, db *sql.DB, c walkin.Claims, fn func(tx *sql.Tx) 
 	}
 	if !still {
 		return ErrLeft
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("rls: %w", err)
 	}
 	return nil
 }

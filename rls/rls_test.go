@@ -43,6 +43,13 @@ grant anon, authenticated to app;`
 // transaction leaves behind would be found by the next.
 func open(t *testing.T) *sql.DB {
 	t.Helper()
+	_, login := openAs(t)
+	return login("app")
+}
+
+// openAs returns the owner's pool, and what opens one of another login.
+func openAs(t *testing.T) (owner *sql.DB, login func(user string) *sql.DB) {
+	t.Helper()
 	socket := testserver.Postgres(t)
 	pool := func(user string) *sql.DB {
 		db, err := sql.Open("pgx", "host="+socket+" dbname=postgres default_query_exec_mode=simple_protocol user="+user)
@@ -53,13 +60,13 @@ func open(t *testing.T) *sql.DB {
 		db.SetMaxOpenConns(1)
 		return db
 	}
-	owner := pool("walkin")
+	owner = pool("walkin")
 	for _, text := range []string{rls.InstallSQL, rls.InstallSQL, schema} { // installing twice is fine
 		if _, err := owner.ExecContext(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return pool("app")
+	return owner, pool
 }
 
 // do runs a query as c and returns how many rows came.

@@ -334,6 +334,9 @@ func TestSQLAs(t *testing.T) {
 	}
 	out, _, code := as(ann.ID.String(), "SELECT body FROM posts")
 	want(t, code, 0, out, "hers")
+	if got := strings.Join(strings.Fields(out), ""); got != `{"columns":["body"],"more":false,"rows":[["hers"]]}` {
+		t.Errorf("got %s", got)
+	}
 	if strings.Contains(out, "no one") {
 		t.Errorf("the policy let through %s", out)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +14,6 @@ import (
 	"github.com/walkin-go/walkin/store"
 )
 
-// errRead undoes what a query did: it was to read.
-var errRead = errors.New("read")
-
-// maxRows is how many rows are shown.
-const maxRows = 1000
-
 func sqlCommand() *cobra.Command {
 	var as string
 	c := onStore("sql QUERY", "Run a query as a user, under row-level security, and undo it", true, cobra.ExactArgs(1), func(ctx context.Context, t *tool, args []string) error {
@@ -31,20 +24,13 @@ func sqlCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var columns []string
-		rows := [][]any{}
-		err = rls.InTx(ctx, t.db, c, func(tx *sql.Tx) error {
-			if columns, rows, err = read(ctx, tx, args[0]); err != nil {
-				return err
-			}
-			return errRead
-		})
-		if !errors.Is(err, errRead) {
+		result, err := rls.Read(ctx, t.db, c, args[0])
+		if err != nil {
 			return err
 		}
-		err = t.print(map[string]any{"columns": columns, "rows": rows}, func(w io.Writer) {
-			fmt.Fprintln(w, strings.Join(columns, "\t"))
-			for _, row := range rows {
+		err = t.print(map[string]any{"columns": result.Columns, "rows": result.Rows, "more": result.More}, func(w io.Writer) {
+			fmt.Fprintln(w, strings.Join(result.Columns, "\t"))
+			for _, row := range result.Rows {
 				for i, value := range row {
 					if i > 0 {
 						fmt.Fprint(w, "\t")
@@ -54,17 +40,19 @@ func sqlCommand() *cobra.Command {
 				fmt.Fprintln(w)
 			}
 		})
-		t.say("%d rows as %s", len(rows), as)
+		if result.More {
+			t.say("only the first %d rows are shown", len(result.Rows))
+		}
+		t.say("%d rows as %s", len(result.Rows), as)
 		return err
 	})
 	c.Flags().StringVar(&as, "as", "", "anonymous, nobody or a user's ID")
 	return c
 }
 
-// claims are those of the user that a query runs as. The actor makes the transaction
-// read-only, whatever the query says.
+// claims are those of the user that a query runs as.
 func (t *tool) claims(ctx context.Context, as string) (walkin.Claims, error) {
-	c := walkin.Claims{Actor: uuid.New()}
+	var c walkin.Claims
 	switch as {
 	case "nobody":
 		return c, nil
@@ -82,33 +70,4 @@ func (t *tool) claims(ctx context.Context, as string) (walkin.Claims, error) {
 	}
 	c.UserID, c.SessionID, c.Anonymous = id, uuid.New(), user.Anonymous
 	return c, err
-}
-
-func read(ctx context.Context, tx *sql.Tx, query string) (columns []string, rows [][]any, err error) {
-	result, err := tx.QueryContext(ctx, query)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer result.Close()
-	if columns, err = result.Columns(); err != nil {
-		return nil, nil, err
-	}
-	rows = [][]any{}
-	for result.Next() && len(rows) < maxRows {
-		row := make([]any, len(columns))
-		for i := range row {
-			row[i] = new(any)
-		}
-		if err := result.Scan(row...); err != nil {
-			return nil, nil, err
-		}
-		for i, value := range row {
-			row[i] = *value.(*any)
-			if b, is := row[i].([]byte); is {
-				row[i] = string(b)
-			}
-		}
-		rows = append(rows, row)
-	}
-	return columns, rows, result.Err()
 }

@@ -166,6 +166,8 @@ func (a *admission) noUser(v *visit, reason string) *Refusal {
 		return foreignRequest(reason)
 	case reason == reasonNoCookie:
 		return withoutCookie()
+	case v.status == hasAccount:
+		return signInAgain(a.cfg.Paths.SignIn)
 	case v.reason() != "":
 		reason = v.reason()
 	}

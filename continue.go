@@ -78,7 +78,7 @@ func newIdentityChange(m *parts, r *http.Request, v *visit, p Proof) *identityCh
 		s.visitor, s.lost = *c, v.lost
 	} else if v.status == lost && !v.entry.claims.Anonymous && !m.cfg.Sessions.NoRevival {
 		s.owner = v.entry.claims.UserID
-	} else if v.status == sessionEnded && v.entry != nil {
+	} else if (v.status == sessionEnded || v.status == hasAccount) && v.entry != nil {
 		s.ended = v.entry.claims
 	}
 	return s

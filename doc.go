@@ -40,10 +40,10 @@
 // [ProfileClaims]. Operators: [SweepOptions].
 //
 // For credentials, and other packages that are made from the middleware: [Credential],
-// [Proof], [ErrRedeemed], [Challenge], and of the Middleware the methods Store,
-// DeriveKeys, Cookie, Limiter, KnownDevice, ReserveAccount, ClientNetworks, CheckOrigin,
-// RecentProof, Report, Refuse, RefuseMethod, FormHandler, StartFlow, FlowIDs and
-// Continue.
+// [Proof], [Handover], [ErrRedeemed], [Challenge], and of the Middleware the methods
+// Store, DeriveKeys, Cookie, Limiter, KnownDevice, ReserveAccount, ClientNetworks,
+// CheckOrigin, RecentProof, Report, Refuse, RefuseMethod, FormHandler, StartFlow,
+// FlowIDs, Continue, Join and HasAccount.
 //
 // Users, sessions and identities as they are stored, the errors of a store, and the
 // interfaces for those who write one are in package store.

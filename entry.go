@@ -21,6 +21,7 @@ const (
 	unverifiable                    // perhaps ours, but this replica cannot tell
 	lost                            // ours, and the store has never heard of its user
 	unreachable                     // ours, but the store does not say whether its session is alive
+	hasAccount                      // ours, anonymous, and its session has ended since its user has an account by now
 	suspended                       // ours, its session is alive, and its user banned: not minted over, since a ban ends
 )
 

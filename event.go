@@ -18,6 +18,7 @@ const (
 	Minted             Outcome = "minted"              // a visitor got an anonymous user ID
 	Skipped            Outcome = "skipped"             // no user was minted or stored; Reason says why
 	Persisted          Outcome = "persisted"           // an anonymous user was stored
+	Joined             Outcome = "joined"              // an anonymous user goes on in one more browser
 	Revived            Outcome = "revived"             // a user whom the store had never heard of came back under their ID
 	Renewed            Outcome = "renewed"             // a token was re-issued
 	Unlinked           Outcome = "unlinked"            // a user removed an identity
@@ -40,7 +41,7 @@ type Event struct {
 	Reason      string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"; of SignedOut, "session_limit"
 	UserID      uuid.UUID // zero without a user
 	ActorID     uuid.UUID // the operator who sees the site as the user; or zero
-	AnonymousID uuid.UUID // the anonymous user who is gone, with Merged
+	AnonymousID uuid.UUID // the anonymous user who is gone, with Merged; or who was left, with Joined
 	SessionID   uuid.UUID
 	Provider    string // of the identity, where there is one
 	Note        string // of Impersonated and ImpersonationEnded: the operator's reason

@@ -98,6 +98,8 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 		return m.admission.noCookie(v, r)
 	} else if v != nil && v.status == suspended {
 		return refusalOf(v.more().err)
+	} else if v != nil && v.status == hasAccount {
+		refusal = signInAgain(refusal.Page)
 	} else if v != nil && v.reason() != "" {
 		refusal.Reason = v.reason()
 	}

@@ -129,6 +129,9 @@ func (o *office) routes() http.Handler {
 			_, err := o.m.Continue(w, r, walkin.Proof{Provider: "test", Subject: "x", Method: "fed", StateChecked: true})
 			return err
 		},
+		"join": func(w http.ResponseWriter, r *http.Request) error {
+			return o.m.Join(w, r, walkin.Handover{UserID: o.guestID})
+		},
 		"bind": func(w http.ResponseWriter, r *http.Request) error { _, err := o.m.StartFlow(w, r); return err },
 		"token": func(_ http.ResponseWriter, r *http.Request) error {
 			_, err := o.m.AccessToken(r.Context(), "elsewhere", 0)
@@ -341,7 +344,7 @@ func TestImpersonateChangesNothing(t *testing.T) {
 	o.want("the guest's cart", o.guest.Fetch("/data?put=apples"), http.StatusOK, "")
 	o.want("the guest's cart", o.guest.Fetch("/data"), http.StatusOK, "apples")
 	o.begin()
-	for _, name := range []string{"continue", "bind", "token", "quota", "delete", "everywhere", "ban", "export", "unlink", "check"} {
+	for _, name := range []string{"continue", "join", "bind", "token", "quota", "delete", "everywhere", "ban", "export", "unlink", "check"} {
 		r := o.operator.Fetch("/do/" + name)
 		if r.StatusCode != http.StatusForbidden {
 			t.Errorf("%s: got %d, want 403", name, r.StatusCode)

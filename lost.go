@@ -171,3 +171,24 @@ func unasked(e *entry) authResult {
 	}
 	return authResult{status: live, entry: e}
 }
+
+// withAccount finds out whether the user of an anonymous token that has ended has an
+// account by now, made in another browser. Then a new anonymous user in this one would
+// look like a loss of all they have: they are asked to sign in instead. The reason is
+// why nothing is minted, or empty. It fails closed: while the store does not answer, the
+// visitor is served without a user, and the next page asks again.
+//
+// Whoever holds such a token learns that its user has signed up, and nothing else.
+func (h *storeHealth) withAccount(ctx context.Context, f authResult) (authResult, string) {
+	if f.status != sessionEnded || f.entry == nil || !f.entry.claims.Anonymous {
+		return f, ""
+	}
+	switch user, err := h.cfg.Store.LockUser(ctx, f.entry.claims.UserID); {
+	case errors.Is(err, store.ErrNotFound), err == nil && user.Anonymous: // deleted or merged; signed out here
+		return f, ""
+	case err != nil:
+		return f, reasonStoreDown
+	}
+	f.status = hasAccount
+	return f, reasonHasAccount
+}

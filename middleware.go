@@ -103,7 +103,11 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	mayMint := false
 	if f.status != live && f.status != unreachable {
 		why := m.admission.mintRefusal(r, facts, f.status, byShape)
-		if mayMint = why == ""; !mayMint {
+		if mayMint = why == ""; mayMint {
+			f, why = m.health.withAccount(r.Context(), f)
+			mayMint = why == ""
+		}
+		if !mayMint {
 			m.skipped(r, f.reason, why)
 		}
 		if f.status == absent && !mayMint && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {

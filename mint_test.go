@@ -261,7 +261,7 @@ type baggage struct {
 	name   string
 	cookie string
 	reason string // why there is no user, in front of the reason for no new user
-	kind   string // "nothing", "dead", "unverified", "provisional", "live"
+	kind   string // "nothing", "dead", "unverified", "provisional", "live", "account"
 }
 
 // luggage returns everything that a visitor of s can bring.
@@ -277,9 +277,13 @@ func luggage(t *testing.T, s *site) []baggage {
 	anonymous := row.Cookie(anonName)
 	gone := visitor(s)
 	gone.Post("/note", nil)
-	ended := gone.Cookie(anonName)
+	upgraded := gone.Cookie(anonName)
 	s.prove(gone, "gone")
 	endedPermanent := gone.Cookie(permName)
+	gone.Post("/out", nil)
+	gone = visitor(s)
+	gone.Post("/note", nil)
+	ended := gone.Cookie(anonName)
 	gone.Post("/out", nil)
 	ann := visitor(s)
 	s.prove(ann, "ann")
@@ -322,6 +326,7 @@ func luggage(t *testing.T, s *site) []baggage {
 		{"expired", anon + expired, "expired", "dead"},
 		{"expired, permanent", perm + expiredPermanent, "expired", "dead"},
 		{"session_ended", anon + ended, "session_ended", "dead"},
+		{"upgraded elsewhere", anon + upgraded, "session_ended", "account"},
 		{"ended, permanent", perm + endedPermanent, "session_ended", "dead"},
 		{"ended in both", perm + endedPermanent + "; " + anon + ended, "session_ended", "dead"},
 		{"anonymous token in the permanent cookie", perm + anonymous, "wrong_cookie", "dead"},
@@ -362,6 +367,12 @@ func TestMintOverCookies(t *testing.T) {
 		},
 		"dead": { // the device has a cookie of ours, so a page replaces it; a click may have raced an upgrade
 			"page":               {"minted", "minted", "minted", "mint_off"},
+			"fetch":              {"not_a_page", "not_a_page", "not_a_page", "mint_off"},
+			"act":                {"stale_cookie", "stale_cookie", "stale_cookie", "mint_off"},
+			"act from elsewhere": {"cross_site", "cross_site", "cross_site", "mint_off"},
+		},
+		"account": { // they have an account in another browser, and are asked to sign in
+			"page":               {"has_account", "has_account", "has_account", "mint_off"},
 			"fetch":              {"not_a_page", "not_a_page", "not_a_page", "mint_off"},
 			"act":                {"stale_cookie", "stale_cookie", "stale_cookie", "mint_off"},
 			"act from elsewhere": {"cross_site", "cross_site", "cross_site", "mint_off"},
@@ -849,6 +860,8 @@ func TestEnsure(t *testing.T) {
 			walkin.MintOnVisit: "skipped:protocol_upgrade refused:protocol_upgrade"}, 401},
 		{"page with a dead cookie", func(s *site) *http.Request { return s.navigation("/ensure") }, "dead", map[walkin.Mint]string{
 			walkin.MintOnVisit: "minted persisted", walkin.MintOnDemand: "minted persisted"}, 200},
+		{"page of a user with an account elsewhere", func(s *site) *http.Request { return s.navigation("/ensure") }, "account", map[walkin.Mint]string{
+			walkin.MintOnVisit: "skipped:?,has_account refused:has_account", walkin.MintOnDemand: "skipped:?,has_account refused:has_account"}, 401},
 		{"fetch with a dead cookie", func(s *site) *http.Request { return s.request("GET", "/ensure") }, "dead", map[walkin.Mint]string{
 			walkin.MintOnVisit: "skipped:?,not_a_page refused:?", walkin.MintOnDemand: "skipped:?,not_a_page refused:?"}, 401},
 		{"act with a dead cookie", func(s *site) *http.Request { return s.request("POST", "/ensure") }, "dead", map[walkin.Mint]string{

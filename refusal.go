@@ -298,3 +298,10 @@ const reasonNoCookie = "no_cookie"
 func withoutCookie() *Refusal {
 	return &Refusal{Status: http.StatusForbidden, Reason: reasonNoCookie, Text: texts.Of("error.no_cookie")}
 }
+
+const reasonHasAccount = "has_account"
+
+// signInAgain is for a visitor who has made their account in another browser.
+func signInAgain(page string) *Refusal {
+	return &Refusal{Status: http.StatusUnauthorized, Reason: reasonHasAccount, Page: page, Text: texts.Of("error.has_account")}
+}

@@ -1,0 +1,82 @@
+package walkin_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/walkin-go/walkin"
+)
+
+// TestJoinOverCookies holds what may be replaced by a session of another browser's
+// user: nothing that is alive, could be alive, or has data, unless the visitor agreed to
+// leave it.
+func TestJoinOverCookies(t *testing.T) {
+	home := newSite(t)
+	giver := home.browser(home.routes().ServeHTTP)
+	giver.Post("/note", nil)
+	var from walkin.Claims
+	home.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { from, _ = walkin.FromContext(r.Context()) })).
+		ServeHTTP(httptest.NewRecorder(), with(home.navigation("/"), "Cookie", anonName+"="+giver.Cookie(anonName)))
+	if from.UserID == uuid.Nil {
+		t.Fatal("there is no user to go on as")
+	}
+	all := luggage(t, home)
+	for _, leave := range []bool{false, true} {
+		for _, b := range all {
+			if leave && b.kind != "live" {
+				continue
+			}
+			t.Run(b.name+map[bool]string{true: ", left"}[leave], func(t *testing.T) {
+				s := newSite(t, over(home))                  // another replica, with nothing in its cache
+				r := s.request(http.MethodPost, "/sign-out") // where no user is stored by itself
+				if b.cookie != "" {
+					r.Header.Set("Cookie", b.cookie)
+				}
+				var err error
+				rec := httptest.NewRecorder()
+				s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					err = s.Join(w, r, walkin.Handover{UserID: from.UserID, SessionID: from.SessionID, Leave: leave})
+				})).ServeHTTP(rec, r)
+				refusal, refused := errors.AsType[*walkin.Refusal](err)
+				if err != nil && !refused {
+					t.Fatal(err)
+				}
+				switch b.kind {
+				case "nothing", "dead", "account", "provisional":
+					if refused {
+						t.Errorf("refused for %s", refusal.Reason)
+					}
+				case "live":
+					if leave && refused && string(refusal.Reason) == "handover_occupied" {
+						t.Error("the visitor agreed, and was refused")
+					}
+					if !leave && !refused {
+						t.Error("a user was replaced unasked")
+					}
+				default:
+					if !refused {
+						t.Error("a cookie that cannot be verified was replaced")
+					}
+				}
+				for _, c := range rec.Result().Cookies() {
+					if refused || c.Name == permName {
+						t.Errorf("got a cookie %s", c.Name)
+					}
+				}
+				sessions, err := home.store.UserSessions(t.Context(), from.UserID)
+				for _, session := range sessions {
+					if session.ID != from.SessionID { // five are the most
+						err = errors.Join(err, home.store.DeleteSession(t.Context(), from.UserID, session.ID))
+					}
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}

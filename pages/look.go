@@ -205,6 +205,7 @@ type view struct {
 	SignUp, SignIn, SignOut string
 	HasPassword, HasCode    bool
 	HasPasskeys             bool
+	HasHandover             bool
 	Providers               []provider // that are offered
 	Anonymous, Permanent    bool       // who looks at it; neither is a visitor without a user
 	RenderedFor             template.HTML
@@ -238,6 +239,7 @@ func (v *view) fill(p *Pages, r *http.Request) {
 	v.Title, v.Language = v.say(v.Title), c.Language()
 	v.Path, v.Home, v.SignUp, v.SignIn, v.SignOut = p.cfg.Path, p.cfg.Home, p.cfg.SignUpPath, p.cfg.SignInPath, p.cfg.SignOutPath
 	v.HasPassword, v.HasCode, v.HasPasskeys = p.cfg.Password != nil, p.cfg.Code != nil, p.cfg.Passkeys != nil
+	v.HasHandover = p.cfg.Handover != nil
 	if v.HasPassword {
 		v.MinLength = p.cfg.Password.MinLength()
 	}

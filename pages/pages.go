@@ -92,6 +92,19 @@ type Providers interface {
 	Issuer(name string) string
 }
 
+// Handover is package credential/handover.
+type Handover interface {
+	// The browser that shows the code.
+	Start(w http.ResponseWriter, r *http.Request) error
+	Offered(r *http.Request) (stage, link, svg, device string, err error)
+	Confirm(w http.ResponseWriter, r *http.Request, number string) error
+
+	// The browser that opens it.
+	Scan(w http.ResponseWriter, r *http.Request, code, device string) error
+	Scanned(r *http.Request) (stage, number string, err error)
+	Join(w http.ResponseWriter, r *http.Request, leave bool) error
+}
+
 // A Mailer delivers a mail to one address. [Preview] is one, and so is the Sender of
 // credential/code/smtp.
 type Mailer interface {
@@ -124,6 +137,10 @@ type Config struct {
 	Code      Code
 	Passkeys  Passkeys
 	Providers Providers
+
+	// Handover lets visitors without an account go on on a second device. Its Link is
+	// "device/join" below Path. Nil is not offered.
+	Handover Handover
 
 	// Mail sends notices to the addresses of an account that changed. Nil sends none.
 	// Then addresses cannot be changed, since no notice would reach the old one.
@@ -278,6 +295,9 @@ func (p *Pages) route() {
 	}
 	if p.changesEmail() {
 		p.routeEmail()
+	}
+	if cfg.Handover != nil {
+		p.routeDevice()
 	}
 	p.mux.Handle("POST "+path+"end-session", p.member(true, p.endSession))
 	p.mux.Handle("POST "+path+"end-others", p.member(true, p.endOthers))

@@ -78,6 +78,9 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request, form walkin.Form, n
 			v.Notice = p.Notice(w, r)
 		}
 	}
+	if name == "signin" && form.Refusal == nil && p.wk.HasAccount(r) {
+		v.Notice = p.wk.Texts(r).Text("error.has_account")
+	}
 	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
 		if form.Refusal == nil && !pending && time.Since(c.ProvenAt) < p.wk.RecentProof() {
 			// Back to the form with the browser's button: they have been through it.
@@ -139,6 +142,8 @@ func (v *view) refused(c *texts.Catalogue, refusal *walkin.Refusal, page string)
 	case page == "confirm": // it has no other field
 	case kind == "name", kind == "code", refusal.Text.Key == "error.identity_taken", refusal.Text.Key == "email.reserved":
 		v.Field = "email"
+	case refusal.Text.Key == "handover.missing":
+		v.Field = "number"
 	case refusal.Text.Key == "passkey.name":
 		v.Field = "name"
 	}
@@ -162,11 +167,29 @@ func (p *Pages) signOutPage(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return p.render(w, r, http.StatusOK, "message", &view{Title: "signout.done_title", Data: message{Text: "signout.done"}})
 	}
-	return p.render(w, r, http.StatusOK, "signout", &view{Title: "signout.title", ReturnTo: walkin.ReturnTo(r), Data: c.Anonymous})
+	shared := false
+	if c.Anonymous && p.cfg.Handover != nil {
+		sessions, err := p.sessions(r, c)
+		if err != nil {
+			return err
+		}
+		shared = len(sessions) > 1
+	}
+	return p.render(w, r, http.StatusOK, "signout", &view{Title: "signout.title", ReturnTo: walkin.ReturnTo(r), Data: shared})
 }
 
-// signOut signs out and leads to the form's return_to, or to the front page.
+// signOut signs out and leads to the form's return_to, or to the front page. With
+// "everywhere" it also ends the sessions of an anonymous user's other devices; those of
+// an account need a fresh proof, and are ended on its page.
 func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) error {
+	if c, ok := walkin.FromContext(r.Context()); ok && c.Anonymous && r.PostFormValue("everywhere") != "" {
+		if err := p.wk.CheckOrigin(r); err != nil {
+			return err
+		}
+		if err := p.wk.EndOtherSessions(r.Context(), c.UserID, c.SessionID); err != nil {
+			return err
+		}
+	}
 	if err := p.wk.SignOut(w, r); err != nil {
 		return err
 	}

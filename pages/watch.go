@@ -23,7 +23,7 @@ type seenKey struct{}
 
 // observe is told every event of the middleware.
 func observe(ctx context.Context, e walkin.Event) {
-	changes := []walkin.Outcome{walkin.Upgraded, walkin.SignedUp, walkin.SignedIn, walkin.Merged, walkin.Linked}
+	changes := []walkin.Outcome{walkin.Upgraded, walkin.SignedUp, walkin.SignedIn, walkin.Merged, walkin.Linked, walkin.Joined}
 	s, ok := ctx.Value(seenKey{}).(*seen)
 	if !ok || !slices.Contains(changes, e.Outcome) {
 		return

@@ -29,6 +29,7 @@ var options = []struct {
 	{"credential/oidc", "credential/oidc", []string{"Config", "Provider"}},
 	{"credential/passkey", "credential/passkey", []string{"Config"}},
 	{"credential/totp", "credential/totp", []string{"Config"}},
+	{"credential/handover", "credential/handover", []string{"Config"}},
 	{"pages", "pages", []string{"Config"}},
 	{"admin", "admin", []string{"Config"}},
 	{"quota", "quota", []string{"Config"}},

@@ -14,15 +14,21 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// unmigrated is a database without tables, with a store and with goose over it.
-func unmigrated(t *testing.T) (*sql.DB, *sqlstore.Store, *goose.Provider) {
+// bareSQLite is a database without tables, with a store over it.
+func bareSQLite(t *testing.T) (*sql.DB, *sqlstore.Store) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "app.db")+"?_pragma=foreign_keys(1)")
 	ok(t, err)
 	t.Cleanup(func() { db.Close() })
 	store, err := sqlstore.New(sqlstore.Config{Dialect: sqlstore.SQLite, DB: db})
 	ok(t, err)
+	return db, store
+}
 
+// unmigrated is a database without tables, with a store and with goose over it.
+func unmigrated(t *testing.T) (*sql.DB, *sqlstore.Store, *goose.Provider) {
+	t.Helper()
+	db, store := bareSQLite(t)
 	migrations, err := fs.Sub(sqlstore.Migrations, "migrations/sqlite") // or postgres, mysql
 	ok(t, err)
 	provider, err := goose.NewProvider(goose.DialectSQLite3, db, migrations)

@@ -11,14 +11,14 @@ CHAOSTIME ?= 15s
 RACE := $(if $(CI),-race,$(shell test "$$($(GO) env CGO_ENABLED)" = 1 && echo -race))
 
 .NOTPARALLEL:
-.PHONY: check quick help check-all gofmt vet fix staticcheck lint promises race test versions fuzz fuzz-briefly mutants chaos clusters bench load scale crowd tidy release release-check
+.PHONY: check quick help check-all gofmt vet elsewhere everything-elsewhere fix staticcheck lint promises race test versions fuzz fuzz-briefly mutants chaos clusters bench load scale crowd tidy release release-check
 
-check: gofmt vet fix staticcheck lint promises race chaos fuzz-briefly
+check: gofmt vet elsewhere fix staticcheck lint promises race chaos fuzz-briefly
 	@echo "== all good"
 
 # What make check does, and what is too slow for it: each fuzz target for FUZZTIME,
 # a busy day, a sweep of a million users and a flood of ten million addresses.
-check-all: check versions fuzz crowd clusters
+check-all: check everything-elsewhere versions fuzz crowd clusters
 	@echo "== a million users"
 	@WALKIN_TEST_SWEEP=1000000 $(GO) test -count=1 -run '^TestSweepAtScale$$' -timeout 60m ./store/sqlstore
 	@echo "== ten million addresses"
@@ -46,6 +46,16 @@ gofmt:
 vet:
 	@echo "== go vet"
 	@$(GO) vet work
+
+# The root module, its tests too, on the two systems that differ most. It takes seconds.
+elsewhere:
+	@echo "== go vet for windows and 32 bits"
+	@CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(GO) vet ./...
+	@CGO_ENABLED=0 GOOS=linux GOARCH=386 $(GO) vet ./...
+
+# All modules that users get, on five systems. SQLite in Go takes minutes for each.
+everything-elsewhere:
+	@.ci/elsewhere
 
 fix:
 	@echo "== go fix"

@@ -498,7 +498,7 @@ func TestSessionDataAtTheNewUserLimit(t *testing.T) {
 func TestNewUserLimitOf(t *testing.T) {
 	const here = "203.0.113.7:1"
 	limits := map[string]limit.Limit{
-		"/booth": {Count: 5, Per: time.Minute}, "/off": {Count: -1}, "/wrong": {Count: 5}, "/huge": {Count: 1 << 40, Per: time.Hour},
+		"/booth": {Count: 5, Per: time.Minute}, "/off": {Count: -1}, "/wrong": {Count: 5}, "/huge": {Count: math.MaxInt, Per: time.Hour},
 	}
 	for path, want := range map[string]int{"/": 3, "/booth": 5, "/off": 20, "/wrong": 3, "/huge": 3} {
 		t.Run(path, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"math"
 	"math/bits"
 	"net/http"
 	"net/http/httptest"
@@ -684,8 +685,8 @@ func TestOddParts(t *testing.T) {
 		bits    string
 	}{
 		"no network":           {"@", nil, "17"},
-		"more left than there": {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{OK: true, Remaining: 1 << 40}, nil }), "17"},
-		"less than none left":  {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{Remaining: -1 << 40}, nil }), "22"},
+		"more left than there": {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{OK: true, Remaining: math.MaxInt}, nil }), "17"},
+		"less than none left":  {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{Remaining: math.MinInt}, nil }), "22"},
 		"down":                 {"192.0.2.1:1", limiterFunc(func() (limit.Verdict, error) { return limit.Verdict{}, errors.New("down") }), "17"},
 	} {
 		gate := newGate(t, tt.limiter)

@@ -54,7 +54,7 @@ var tables = map[SQLDialect]string{
 
 // migrationLock is that of PostgreSQL, where two CREATE TABLE IF NOT EXISTS at once can
 // fail.
-const migrationLock = 7_350_119_264_413
+const migrationLock int64 = 7_350_119_264_413
 
 // Migrate makes the table if it is missing. Replicas may call it at the same time.
 func (s *SQLProfiles) Migrate(ctx context.Context) error {

@@ -40,8 +40,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 // lockName is one number and one name for all replicas.
 const (
-	lockNumber = 8_275_361_109 // PostgreSQL's advisory locks are numbered
-	lockName   = "walkin_migrate"
+	lockNumber int64 = 8_275_361_109 // PostgreSQL's advisory locks are numbered
+	lockName         = "walkin_migrate"
 )
 
 func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {

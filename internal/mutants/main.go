@@ -45,6 +45,7 @@ var targets = []target{
 	{"./limit", nil},
 	{"./credential/code", nil},
 	{"./credential/password", nil},
+	{"./store", []string{"./store/memstore"}},
 	{"./store/memstore", nil},
 	{"./resume", nil},
 	{"./quota", nil},

@@ -34,6 +34,9 @@ func (p *Pages) methods(r *http.Request, user uuid.UUID) ([]method, error) {
 	c := p.wk.Texts(r)
 	var all []method
 	for _, identity := range identities {
+		if identity.Provider == store.FactorProvider {
+			continue
+		}
 		m := method{Provider: identity.Provider, Subject: identity.Subject, Title: identity.Subject, Added: date(c, identity.CreatedAt), identity: identity}
 		isPassword := p.cfg.Password != nil && identity.Provider == p.cfg.Password.Provider()
 		m.HasPassword = isPassword && len(identity.Secret) > 0
@@ -93,12 +96,13 @@ type accountView struct {
 	CanEmail    bool
 	Connect     []provider // that open the account not yet
 	Sessions    []session
+	Factor      *factorView // nil without one
 }
 
 // The notices of the account page, by the value of "done" in its address.
 var done = map[string]string{
 	"added": "account.done_added", "removed": "account.done_removed", "renamed": "account.done_renamed", "password": "account.done_password",
-	"email": "account.done_email", "session": "account.done_session", "sessions": "account.done_sessions",
+	"email": "account.done_email", "factor_off": "account.done_factor_off", "session": "account.done_session", "sessions": "account.done_sessions",
 }
 
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
@@ -127,6 +131,9 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, status int, 
 		}
 	}
 	if page.Sessions, err = p.sessions(r, c); err != nil {
+		return err
+	}
+	if page.Factor, err = p.factor(r, c, page.Methods); err != nil {
 		return err
 	}
 	v := &view{Title: "account.title", ReturnTo: p.cfg.Path, Email: r.PostFormValue("email"), Of: r.PostFormValue("id"), Data: page}

@@ -142,6 +142,10 @@ type Config struct {
 	// "device/join" below Path. Nil is not offered.
 	Handover Handover
 
+	// SecondFactor is asked for after a password or a code, by users who turn it on.
+	// Set its Config.Page to "factor" below Path. Nil offers none.
+	SecondFactor SecondFactor
+
 	// Mail sends notices to the addresses of an account that changed. Nil sends none.
 	// Then addresses cannot be changed, since no notice would reach the old one.
 	Mail Mailer
@@ -228,6 +232,9 @@ func New(wk *walkin.Middleware, cfg Config) (*Pages, error) {
 			mistake("Config.%s %q is not a local path like /account/", name, path)
 		}
 	}
+	if cfg.SecondFactor != nil && cfg.SecondFactor.Page() != cfg.Path+"factor" {
+		mistake("Config.SecondFactor asks for codes at %q and not at %q", cfg.SecondFactor.Page(), cfg.Path+"factor")
+	}
 	templates, err := parse(cfg.Templates)
 	if err != nil {
 		mistake("Config.Templates: %w", err)
@@ -281,6 +288,9 @@ func (p *Pages) route() {
 	if cfg.Providers != nil {
 		p.mux.Handle(path+"provider/", cfg.Providers.WithPage(p.providerPage))
 		p.mux.Handle("GET "+path+"connect", p.member(false, p.connect))
+	}
+	if cfg.SecondFactor != nil {
+		p.routeFactor()
 	}
 	p.mux.Handle("GET "+cfg.SignOutPath, p.page(p.signOutPage))
 	p.mux.Handle("POST "+cfg.SignOutPath, p.page(p.signOut))

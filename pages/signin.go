@@ -137,6 +137,8 @@ func (v *view) refused(c *texts.Catalogue, refusal *walkin.Refusal, page string)
 	case page == "code":
 		v.Field = "code"
 	case refusal.Status == http.StatusTooManyRequests || refusal.Status >= 500:
+	case kind == "factor":
+		v.Field = "factor"
 	case kind == "password":
 		v.Field = "password"
 	case page == "confirm": // it has no other field

@@ -150,7 +150,7 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, status int, 
 // again shows the account page with what was wrong, where the visitor can correct it.
 func (p *Pages) again(w http.ResponseWriter, r *http.Request, err error) error {
 	refusal, ok := errors.AsType[*walkin.Refusal](err)
-	if !ok || refusal.Status != http.StatusUnprocessableEntity {
+	if !ok || refusal.Status != http.StatusUnprocessableEntity || !wantsPage(r) {
 		return err
 	}
 	filled := *refusal
@@ -160,7 +160,7 @@ func (p *Pages) again(w http.ResponseWriter, r *http.Request, err error) error {
 
 // finish leads back to the account page, which says what was done.
 func (p *Pages) finish(w http.ResponseWriter, r *http.Request, what string) error {
-	http.Redirect(w, r, withQuery(p.cfg.Path, "done", what), http.StatusSeeOther)
+	p.leadTo(w, r, withQuery(p.cfg.Path, "done", what))
 	return nil
 }
 

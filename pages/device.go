@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/internal/request"
 	"github.com/walkin-go/walkin/store"
 )
 
@@ -29,7 +28,7 @@ func (p *Pages) routeDevice() {
 			handler.ServeHTTP(w, r)
 		})
 	}
-	p.mux.Handle("POST "+path+"/end", p.rendered(p.wk.FormHandler(p.devicePage, p.endDevice)))
+	p.mux.Handle("POST "+path+"/end", p.takesJSON(p.rendered(p.wk.FormHandler(p.devicePage, p.endDevice))))
 }
 
 // A deviceView is what device.html gets.
@@ -194,12 +193,6 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, form walkin.Form, n
 // say shows a page with a message in place of a form.
 func (p *Pages) say(w http.ResponseWriter, r *http.Request, form walkin.Form, v *view) {
 	p.show(w, r, form, "message", v)
-}
-
-// wantsPage reports whether a client is to be answered with a page: as for a form, all
-// but those that ask for JSON.
-func wantsPage(r *http.Request) bool {
-	return request.WantsPage(r.Header) || !request.Accepts(r.Header, "json")
 }
 
 // tell answers a page's own script with what the page would show.

@@ -44,11 +44,11 @@ func (p *Pages) routeEmail() {
 	path := p.cfg.Path
 	recent := p.wk.RequireRecent(p.wk.RecentProof())
 	send := p.cfg.Code.SendHandler(path+"email/code", p.emailPage)
-	p.mux.Handle("POST "+path+"email", recent(p.rendered(send)))
+	p.mux.Handle("POST "+path+"email", recent(p.takesJSON(p.rendered(send))))
 	p.mux.Handle("GET "+path+"email", http.RedirectHandler(path, http.StatusSeeOther))
 	p.mux.Handle(path+"email/code", recent(p.reserved(p.wk.FormHandler(p.codePage, p.changeEmail))))
 	p.mux.Handle("GET "+path+"undo", p.page(p.undoPage))
-	p.mux.Handle("POST "+path+"undo", p.page(p.undo))
+	p.mux.Handle("POST "+path+"undo", p.takesJSON(p.page(p.undo)))
 }
 
 // emailPage shows the account page again when a code could not be sent.
@@ -215,6 +215,10 @@ func (p *Pages) undo(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := p.wk.SignOutEverywhere(r.Context(), undo.User); err != nil {
 		return err
+	}
+	if !wantsPage(r) {
+		p.leadTo(w, r, p.cfg.SignInPath)
+		return nil
 	}
 	return p.render(w, r, http.StatusOK, "message", &view{Title: "undo.done_title",
 		Data: message{Text: "undo.done", Args: []any{"email", undo.Address}, Links: []link{{"signin.title", p.cfg.SignInPath}}}})

@@ -56,5 +56,9 @@ func (p *Pages) delete(w http.ResponseWriter, r *http.Request) error {
 	if err := p.wk.SignOut(w, r); err != nil {
 		return err
 	}
+	if !wantsPage(r) {
+		p.leadTo(w, r, p.cfg.Home)
+		return nil
+	}
 	return p.render(w, r, http.StatusOK, "message", &view{Title: "delete.done_title", Data: message{Text: "delete.done"}})
 }

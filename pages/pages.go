@@ -293,7 +293,7 @@ func (p *Pages) route() {
 		p.routeFactor()
 	}
 	p.mux.Handle("GET "+cfg.SignOutPath, p.page(p.signOutPage))
-	p.mux.Handle("POST "+cfg.SignOutPath, p.page(p.signOut))
+	p.mux.Handle("POST "+cfg.SignOutPath, p.takesJSON(p.page(p.signOut)))
 
 	p.mux.Handle("GET "+path+"{$}", p.member(false, p.account))
 	p.mux.Handle("POST "+path+"remove", p.member(true, p.remove))
@@ -352,7 +352,7 @@ func (p *Pages) member(recent bool, handle func(http.ResponseWriter, *http.Reque
 	if recent {
 		guard = p.wk.RequireRecent(p.wk.RecentProof())
 	}
-	guarded := guard(p.rendered(p.page(handle)))
+	guarded := guard(p.takesJSON(p.rendered(p.page(handle))))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := walkin.FromContext(r.Context()); ok && c.Anonymous && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
 			// A visitor who looks for their account has one: not to the sign-up, where

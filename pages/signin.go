@@ -196,7 +196,7 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.putNotice(w, "account.done_signed_out")
-	http.Redirect(w, r, walkin.ReturnTo(r), http.StatusSeeOther)
+	p.leadTo(w, r, walkin.ReturnTo(r))
 	return nil
 }
 

@@ -3,28 +3,24 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
+	"os/exec"
 	"strings"
 	"testing"
-
-	"github.com/walkin-go/walkin/cmd/walkinvet/analyzer"
 )
 
-// TestMain serves go vet, which calls the program it was started by.
-func TestMain(m *testing.M) {
-	if analyzer.RunAsVetTool(os.Args[1:]) {
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// TestLintRoutes holds the forms of output and the exit codes.
+// TestLintRoutes holds the forms of output and the exit codes. The command is the built
+// one: go vet starts it for each package of a program and below it, and a test binary
+// with the race detector takes minutes for that.
 func TestLintRoutes(t *testing.T) {
 	const cases = "../walkinvet/internal/cases/testdata/"
 	lint := func(args ...string) (stdout, stderr string, code int) {
 		var out, talk bytes.Buffer
-		code = run(t.Context(), append([]string{"lint", "routes"}, args...), &out, &talk)
-		return out.String(), talk.String(), code
+		cmd := exec.CommandContext(t.Context(), built(t), append([]string{"lint", "routes"}, args...)...)
+		cmd.Stdout, cmd.Stderr = &out, &talk
+		if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return out.String(), talk.String(), cmd.ProcessState.ExitCode()
 	}
 	out, talk, code := lint("./" + cases + "faults/across/...")
 	if code != 1 || strings.Count(out, "\n") != 4 || !strings.Contains(out, "across.go:13:2: every visitor can send POST /create") || !strings.Contains(talk, "4 findings") {

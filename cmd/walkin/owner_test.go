@@ -5,10 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -360,14 +362,45 @@ func TestSQLAs(t *testing.T) {
 	}
 }
 
+// binary is the command as users have it, built once: a static file.
+var binary struct {
+	once sync.Once
+	file string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if binary.file != "" {
+		_ = os.RemoveAll(filepath.Dir(binary.file))
+	}
+	os.Exit(status)
+}
+
+// built returns the file of the command.
+func built(t *testing.T) string {
+	t.Helper()
+	binary.once.Do(func() {
+		dir, err := os.MkdirTemp("", "walkin-command-")
+		if err != nil {
+			binary.err = err
+			return
+		}
+		binary.file = filepath.Join(dir, "walkin")
+		// With the same flags as in internal/release, so that they share the build cache.
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary.file, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	must(t, binary.err)
+	return binary.file
+}
+
 // TestBinary holds that the command is one static file of less than 30 MB.
 func TestBinary(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "walkin")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", file, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	file := built(t)
 	info, err := os.Stat(file)
 	must(t, err)
 	if mb := info.Size() >> 20; mb >= 30 {

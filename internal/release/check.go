@@ -63,7 +63,10 @@ func newUser(proxy, cache string) (user, error) {
 		// The tree is in no checksum database yet, and a fresh module has no
 		// go.sum to hold the others to.
 		"GOSUMDB=off",
-		"GOFLAGS=-mod=mod -modcacherw -trimpath", // trimmed paths let the build cache be used again
+		// Trimmed paths let the build cache be used again, also by the tests of cmd/walkin,
+		// which build without cgo as well.
+		"GOFLAGS=-mod=mod -modcacherw -trimpath",
+		"CGO_ENABLED=0",
 	)}, nil
 }
 

@@ -7,6 +7,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/sessions v1.4.0
 	github.com/jackc/pgx/v5 v5.7.4
+	github.com/pquerna/otp v1.5.0
 	github.com/pressly/goose/v3 v3.24.2
 	github.com/prometheus/client_golang v1.25.0
 	github.com/walkin-go/walkin v0.1.0
@@ -16,6 +17,7 @@ require (
 	github.com/walkin-go/walkin/credential/code/smtp v0.1.0
 	github.com/walkin-go/walkin/credential/oidc v0.1.0
 	github.com/walkin-go/walkin/credential/passkey v0.1.0
+	github.com/walkin-go/walkin/credential/totp v0.1.0
 	github.com/walkin-go/walkin/internal/browser v0.1.0
 	github.com/walkin-go/walkin/store/sqlstore v0.1.0
 	golang.org/x/crypto v0.58.0
@@ -28,6 +30,7 @@ require (
 	github.com/apparentlymart/go-textseg/v13 v13.0.0 // indirect
 	github.com/apparentlymart/go-textseg/v15 v15.0.0 // indirect
 	github.com/bmatcuk/doublestar v1.3.4 // indirect
+	github.com/boombuler/barcode v1.1.0 // indirect
 	github.com/go-openapi/inflect v0.19.0 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/hashicorp/hcl/v2 v2.13.0 // indirect

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
@@ -19,6 +20,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/passkey"
 	"github.com/walkin-go/walkin/internal/browser"
+	"github.com/walkin-go/walkin/store"
 )
 
 // tell sends the browser a command.
@@ -50,6 +52,7 @@ var sitePage = template.Must(template.New("").Parse(`<!doctype html>
 	<button>Sign in with a passkey</button>
 	<p aria-live="polite"></p>
 </form>
+{{if .Remove}}<form id="remove" data-passkey-remove="{{.Remove}}" method="post" action="/remove"><input type="hidden" name="id" value="{{.ID}}"><button>Remove</button></form>{{end}}
 <script src="/passkey/script.js" defer></script>
 </html>
 `))
@@ -72,7 +75,8 @@ func serve(t *testing.T) (base string, s *site) {
 		}
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'; "+
 			"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
-		if err := sitePage.Execute(w, map[string]string{"Who": string(text), "ReturnTo": r.FormValue("return_to"), "Suggest": r.FormValue("suggest")}); err != nil {
+		if err := sitePage.Execute(w, map[string]string{"Who": string(text), "ReturnTo": r.FormValue("return_to"), "Suggest": r.FormValue("suggest"),
+			"Remove": r.FormValue("remove"), "ID": r.FormValue("id")}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -84,6 +88,9 @@ func serve(t *testing.T) (base string, s *site) {
 		s.mu.Unlock()
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
+	mux.Handle("POST /remove", s.wk[0].FormHandler(nil, func(w http.ResponseWriter, r *http.Request) (string, error) {
+		return "/?removed", s.wk[0].Unlink(w, r, passkey.Provider, r.PostFormValue("id"))
+	}))
 	mux.Handle("POST /out", s.wk[0].SignOutHandler())
 	mux.Handle("/passkey/", s.passkeys[0])
 	server.Config.Handler = s.wk[0].Handler(mux)
@@ -372,5 +379,36 @@ func TestBrowserSuggests(t *testing.T) {
 	}
 	if got := ann.who(); got.ID != member.ID || got.Method != "hwk" {
 		t.Errorf("by the field: got %+v, want %s", got, member.ID)
+	}
+}
+
+// TestBrowserForgets holds that a device is told of a key that its site has removed, and
+// of no other: neither of one that the site did not remove, nor of one that a sign-in
+// finds unknown.
+func TestBrowserForgets(t *testing.T) {
+	base, s := serve(t)
+	ann := newTab(t, browser.New(t), base)
+	held := func() int {
+		return len(tell(ann, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: ann.device}).Credentials)
+	}
+	ann.open("/")
+	ann.arrive("#note")
+	member, _ := ann.arrive("#register button")
+	id := s.keysOf(member.ID)[0].ID
+	if err := s.store.CreateIdentity(t.Context(), store.Identity{Provider: "test", Subject: "ann", UserID: member.ID, CreatedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	click := func(remove, id string) (at string) {
+		ann.open("/?remove=" + remove + "&id=" + id)
+		if _, err := chromedp.RunResponse(ann.Ctx, chromedp.Click(chromedp.CSS("#remove button"))); err != nil {
+			t.Fatal(err)
+		}
+		return ask(ann, chromedp.Location())
+	}
+	if at := click(id, "of-no-key"); at != base+"/remove" || held() != 1 {
+		t.Errorf("a removal that was refused led to %s, and the device has %d keys", at, held())
+	}
+	if at := click(id, id); at != base+"/?removed" || held() != 0 {
+		t.Errorf("a removal led to %s, and the device has %d keys", at, held())
 	}
 }

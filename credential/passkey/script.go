@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// script drives the browser's API for the forms of a page; at most 2,650 bytes,
-// of which suggestions in a field are a fourth.
+// script drives the browser's API for the forms of a page; at most 3,300 bytes,
+// of which suggestions in a field are a fifth.
 //
 //go:embed script.js
 var script []byte
@@ -27,7 +27,11 @@ func (p *Passkeys) serveScript(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 		return
 	}
-	c, says := p.middleware.Texts(r), map[string]string{}
+	// With the site's name, a form that removes a key tells the device to offer that key no
+	// more: only once the server has said that it is removed. A sign-in with an unknown key
+	// tells nothing. A store that was restored from a backup has lost some, and what a
+	// device drops is gone.
+	c, says := p.middleware.Texts(r), map[string]string{"rp": p.webauthn.Config.RPID}
 	for name, key := range map[string]string{"notsupported": "passkey.not_supported", "security": "passkey.not_secure",
 		"notallowed": "passkey.cancelled", "invalidstate": "passkey.exists", "failed": "passkey.failed"} {
 		says[name] = c.Text(key)

@@ -58,4 +58,14 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
 			setInterval(() => now.idle && fill(), 24e4)
 		})
 }
+for (const form of document.querySelectorAll("form[data-passkey-remove]")) form.onsubmit = e => {
+	if (!self.PublicKeyCredential?.signalUnknownCredential) return
+	e.preventDefault()
+	fetch(form.action, {method: "POST", headers: {Accept: "application/json"}, body: new URLSearchParams(new FormData(form))}).then(async r => {
+		if (!r.ok) throw r
+		const {location: to} = await r.json()
+		await PublicKeyCredential.signalUnknownCredential({rpId: texts.rp, credentialId: form.dataset.passkeyRemove}).catch(() => {})
+		location.assign(to)
+	}).catch(() => form.submit())
+}
 }

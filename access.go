@@ -29,7 +29,7 @@ func (m *Middleware) jwksHandler(anonymous bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod})
 			return
 		}
 		w.Header().Set("Content-Type", "application/jwk-set+json")

@@ -21,7 +21,7 @@ func (m *Middleware) SignOutHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", "POST")
-			refusal := &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"}
+			refusal := &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod}
 			if isSafe(r) {
 				refusal = safeMethod()
 			}
@@ -55,7 +55,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	if v.actor() != nil { // it stops, and nothing of the user's ends
 		operators{m}.stopActing(w, r, v)
-		v.become(sessionEnded, "signed_out")
+		v.become(sessionEnded, ReasonSignedOut)
 		return nil
 	}
 	now := time.Now()
@@ -64,7 +64,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v.become(sessionEnded, "signed_out")
+	v.become(sessionEnded, ReasonSignedOut)
 	if !held.bearer && !v.bearer || held.cookies {
 		setCookies(w, v, held.clearing...)
 	}
@@ -78,7 +78,7 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 
 // endAll ends the sessions of all that a browser holds. The reason says which of them
 // may go on all the same: that is no success, though the browser has forgotten them.
-func (m *Middleware) endAll(r *http.Request, held holdings, now time.Time) (reason string, err error) {
+func (m *Middleware) endAll(r *http.Request, held holdings, now time.Time) (reason Reason, err error) {
 	unverified, unknown := held.tooMany, false
 	for _, f := range held.tokens {
 		switch f.status {
@@ -99,9 +99,9 @@ func (m *Middleware) endAll(r *http.Request, held holdings, now time.Time) (reas
 	}
 	switch {
 	case unknown:
-		return "unknown_user", nil // a database that knows the session may be back tomorrow
+		return ReasonUnknownUser, nil // a database that knows the session may be back tomorrow
 	case unverified:
-		return "unknown_key", nil // only another replica can name the session
+		return ReasonUnknownKey, nil // only another replica can name the session
 	}
 	return "", nil
 }
@@ -198,7 +198,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 		m.limits.giveBack(r, taken, now)
 	}
 	if full != nil {
-		m.emit(r, Event{Outcome: Skipped, Reason: reasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
+		m.emit(r, Event{Outcome: Skipped, Reason: ReasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
 	}
 	if err != nil {
 		return err
@@ -341,9 +341,9 @@ func (s *identityChange) unlink(ctx context.Context) error {
 	})
 	switch {
 	case i < 0:
-		return &Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
+		return &Refusal{Status: http.StatusNotFound, Reason: ReasonNoIdentity}
 	case len(identities) == 1:
-		return &Refusal{Status: http.StatusConflict, Reason: "last_identity",
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonLastIdentity,
 			Text: texts.Of("error.last_identity")}
 	}
 	if err := st.DeleteIdentity(ctx, c.UserID, s.proof.Provider, s.proof.Subject); err != nil {

@@ -72,7 +72,7 @@ func (a *admission) certaintyRefusal(v *visit, needs need) *Refusal {
 		return storeDown(nil)
 	case v.status == conflicting:
 		return a.twoUsers()
-	case needs == needsStore && (v.reason() == "clock_skew" || v.status == foreign):
+	case needs == needsStore && (v.reason() == ReasonClockSkew || v.status == foreign):
 		// Whose request this is cannot be told here and now: a new account for a
 		// visitor who has one would take theirs away.
 		return &Refusal{Status: http.StatusUnauthorized, Reason: v.reason()}
@@ -85,7 +85,7 @@ func (a *admission) recentProofRefusal(v *visit) *Refusal {
 	c := v.claims.Load()
 	switch {
 	case c == nil:
-		return a.noUser(v, "no_user")
+		return a.noUser(v, ReasonNoUser)
 	case c.Anonymous:
 		return a.anonymous()
 	case time.Since(c.ProvenAt) > a.cfg.Sessions.RecentProof:
@@ -140,7 +140,7 @@ func newSite(cfg Config, keys *token.Keyring) request.Site {
 func (a *admission) writeRefusal(v *visit, r *http.Request) *Refusal {
 	f := a.facts(v, r)
 	if reason := f.WriteRefusal(v.status == live && !v.bearer); reason != "" {
-		return foreignRequest(reason)
+		return foreignRequest(Reason(reason))
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (a *admission) changeRefusal(v *visit, r *http.Request) *Refusal {
 }
 
 // noUser is the refusal of a request without a user that gets none.
-func (a *admission) noUser(v *visit, reason string) *Refusal {
+func (a *admission) noUser(v *visit, reason Reason) *Refusal {
 	switch {
 	case v.status == unreachable:
 		return storeDown(nil)
@@ -162,9 +162,9 @@ func (a *admission) noUser(v *visit, reason string) *Refusal {
 		return a.twoUsers()
 	case v.status == suspended:
 		return refusalOf(v.more().err)
-	case reason == "cross_site", reason == "report", reason == "worker_without_cookie":
+	case reason == ReasonCrossSite, reason == ReasonReport, reason == ReasonWorkerWithoutCookie:
 		return foreignRequest(reason)
-	case reason == reasonNoCookie:
+	case reason == ReasonNoCookie:
 		return withoutCookie()
 	case v.status == hasAccount:
 		return signInAgain(a.cfg.Paths.SignIn)
@@ -178,12 +178,12 @@ func (a *admission) noUser(v *visit, reason string) *Refusal {
 // cookies than are verified. Either user may have been planted, so neither counts, and
 // only a sign-out helps.
 func (a *admission) twoUsers() *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Reason: "duplicate_cookie", SignOut: a.cfg.Paths.SignOut,
+	return &Refusal{Status: http.StatusUnauthorized, Reason: ReasonDuplicateCookie, SignOut: a.cfg.Paths.SignOut,
 		Text: texts.Of("error.two_users")}
 }
 
 func (a *admission) anonymous() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: "anonymous", Page: a.cfg.Paths.Upgrade,
+	return &Refusal{Status: http.StatusForbidden, Reason: ReasonAnonymous, Page: a.cfg.Paths.Upgrade,
 		Text: texts.Of("error.account_needed")}
 }
 

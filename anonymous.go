@@ -51,9 +51,9 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		}
 	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.status, byApp); reason != "" {
 		return Claims{}, m.admission.noUser(v, reason)
-	} else if v.reason() == "expired" && !m.health.isExpired(r) {
-		m.skipped(r, "expired", "clock")
-		return Claims{}, m.admission.noUser(v, "clock")
+	} else if v.reason() == ReasonExpired && !m.health.isExpired(r) {
+		m.skipped(r, ReasonExpired, ReasonClock)
+		return Claims{}, m.admission.noUser(v, ReasonClock)
 	}
 	if v.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
@@ -135,12 +135,13 @@ func (m *Middleware) storeUser(r *http.Request, v *visit) (*http.Cookie, error) 
 		return nil, err
 	}
 	v.minted = v.minted || fresh
-	for _, event := range []struct {
-		is      bool
-		outcome Outcome
-	}{{fresh, Minted}, {created && v.lost, Revived}, {created, Persisted}} {
-		if event.is {
-			m.emit(r, Event{Outcome: event.outcome, UserID: c.UserID, SessionID: c.SessionID})
+	for _, told := range []struct {
+		is    bool
+		event Event
+	}{{fresh, Event{Outcome: Minted, Token: v.reason()}}, {created && v.lost, Event{Outcome: Revived}}, {created, Event{Outcome: Persisted}}} {
+		if told.is {
+			told.event.UserID, told.event.SessionID = c.UserID, c.SessionID
+			m.emit(r, told.event)
 		}
 	}
 	return m.issuer.give(v, token, c, now), nil

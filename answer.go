@@ -69,17 +69,17 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // such as "GET, POST", in the header Allow.
 func (m *Middleware) RefuseMethod(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
-	m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+	m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod})
 }
 
 // refused tells the operator, and sets the header fields that every refusal has.
 func (m *Middleware) refused(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	m.emit(r, Event{Outcome: Refused, Reason: refusal.Reason, Err: refusal.Err})
 	response.NoStore(w.Header(), "no-store")
-	if refusal.Reason == reasonNoCookie {
+	if refusal.Reason == ReasonNoCookie {
 		m.admission.refusedNoCookie(w, r)
 	}
-	if refusal.Reason == reasonSafeMethod {
+	if refusal.Reason == ReasonSafeMethod {
 		w.Header().Set("Allow", http.MethodPost) // RFC 9110 §15.5.6 wants one
 	}
 	if refusal.RetryAfter > 0 {

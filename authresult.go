@@ -3,7 +3,7 @@ package walkin
 // An authResult is the result of verifying a request: whose it is.
 type authResult struct {
 	status    tokenStatus
-	reason    string // why not live, for the operator's events
+	reason    Reason // why not live, for the operator's events
 	entry     *entry // of a token that verified
 	bearer    bool
 	lost      bool // a live token of an anonymous user whom the store has never heard of
@@ -28,7 +28,7 @@ const (
 // any more: it was planted.
 func (f authResult) before(former *formerCookies) authResult {
 	if former != nil && f.entry != nil && !f.entry.claims.IssuedAt.Before(former.changedAt) {
-		return authResult{status: invalid, reason: "former_cookie"}
+		return authResult{status: invalid, reason: ReasonFormerCookie}
 	}
 	return f
 }
@@ -43,7 +43,7 @@ func (f authResult) and(other authResult) authResult {
 	}
 	if f.status == live && other.status == live {
 		if f.entry.claims.UserID != other.entry.claims.UserID {
-			return authResult{status: conflicting, reason: "duplicate_cookie"}
+			return authResult{status: conflicting, reason: ReasonDuplicateCookie}
 		}
 		if other.entry.claims.IssuedAt.After(f.entry.claims.IssuedAt) {
 			f, other = other, f

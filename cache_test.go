@@ -56,7 +56,7 @@ func TestCacheIsNoWayAround(t *testing.T) {
 		var b requestCredentials
 		b.read(r.Header, m.verifier)
 		if f := m.verifier.authenticate(r, &b, at); f.status != live {
-			return f.reason
+			return string(f.reason)
 		}
 		return "live"
 	}

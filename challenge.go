@@ -43,7 +43,7 @@ func (l *newUserLimits) passedChallenge(r *http.Request) bool {
 	}
 	passed, err := (*c).Passed(r)
 	if err != nil {
-		l.emit(r, Event{Outcome: Failed, Reason: "challenge", Err: err})
+		l.emit(r, Event{Outcome: Failed, Reason: ReasonChallenge, Err: err})
 	}
 	return passed && err == nil
 }
@@ -51,5 +51,5 @@ func (l *newUserLimits) passedChallenge(r *http.Request) bool {
 // showChallenge answers with the challenge, if there is one and it is for this visitor.
 func (l *newUserLimits) showChallenge(w http.ResponseWriter, r *http.Request, refusal *Refusal) bool {
 	c := l.challenge.Load()
-	return c != nil && refusal.Reason == reasonNewUserLimit && (*c).Show(w, r, refusal)
+	return c != nil && refusal.Reason == ReasonNewUserLimit && (*c).Show(w, r, refusal)
 }

@@ -29,7 +29,7 @@ func (l *newUserLimits) takeSignIn(r *http.Request, p Proof, now time.Time) (res
 	case err != nil:
 		return reservation{}, refusalOf(err)
 	case full != nil:
-		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "sign_in_limit",
+		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: ReasonSignInLimit,
 			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
 			Text: texts.Of("error.sign_in_limit", "minutes", texts.Minutes(wait))}
 	}
@@ -48,7 +48,7 @@ func (l *newUserLimits) takeChange(r *http.Request, c Claims, now time.Time) (re
 	case err != nil:
 		return reservation{}, refusalOf(err)
 	case full != nil:
-		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: "identity_change_limit",
+		return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: ReasonIdentityChangeLimit,
 			RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
 			Text: texts.Of("error.change_limit", "minutes", texts.Minutes(wait))}
 	}

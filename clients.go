@@ -60,7 +60,7 @@ func (m *Middleware) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", "POST")
-			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod})
 			return
 		}
 		token, err := m.exchange(w, r)
@@ -82,11 +82,11 @@ func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, er
 	case v.status == unreachable:
 		return Token{}, storeDown(nil)
 	case !isBearer || !v.bearer || c == nil:
-		return Token{}, &Refusal{Status: http.StatusUnauthorized, Reason: "bearer_needed"}
+		return Token{}, &Refusal{Status: http.StatusUnauthorized, Reason: ReasonBearerNeeded}
 	case v.lost || v.unsure:
 		return Token{}, storeDown(nil) // nothing of theirs is final, and nothing is issued
 	case v.entry.access:
-		return Token{}, &Refusal{Status: http.StatusForbidden, Reason: "access_token"}
+		return Token{}, &Refusal{Status: http.StatusForbidden, Reason: ReasonAccessToken}
 	}
 	now := time.Now()
 	if now.Sub(v.entry.claims.IssuedAt) < m.cfg.Tokens.RenewAfter && v.entry.claims.Provisional == c.Provisional {

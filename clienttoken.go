@@ -60,7 +60,7 @@ func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims,
 	c.database = m.health.databaseID()
 	text, err := m.keys.IssueProfile(c.forToken(), token.Profile(p), m.cfg.Tokens.Audience)
 	if errors.Is(err, ErrTokenTooLarge) {
-		err = &Refusal{Status: http.StatusUnprocessableEntity, Reason: "token_too_large", Err: err}
+		err = &Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonTokenTooLarge, Err: err}
 	}
 	if err != nil {
 		return Token{}, err

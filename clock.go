@@ -43,7 +43,7 @@ func (h *storeHealth) askClock(ctx context.Context, maxAge time.Duration) error 
 	if ahead < 0 {
 		err = fmt.Errorf("walkin: the clock of this process is %v behind the store's", -ahead.Round(time.Second))
 	}
-	h.sometimes(ctx, Event{Outcome: Failed, Reason: "clock", Err: err})
+	h.sometimes(ctx, Event{Outcome: Failed, Reason: ReasonClock, Err: err})
 	return err
 }
 

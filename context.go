@@ -36,7 +36,7 @@ func NewContext(ctx context.Context, c Claims) context.Context {
 // request.
 func CheckActor(ctx context.Context) error {
 	if c, ok := FromContext(ctx); ok && c.Actor != uuid.Nil {
-		return actingRefusal("impersonation", "impersonation.read_only")
+		return actingRefusal(ReasonImpersonation, "impersonation.read_only")
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", err
 	}
 	if !p.isValid() {
-		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: "bad_identity"}
+		return "", &Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonBadIdentity}
 	}
 	m.health.prepare(r.Context())
 	s := newIdentityChange(&m.parts, r, v, p)
@@ -140,7 +140,7 @@ func (is *issuer) handAfter(r *http.Request, v *visit, s *identityChange, access
 		c.ExpiresAt = c.IssuedAt.Add(access)
 		var err error
 		if text, err = is.keys.Issue(c.forToken(), token.Access, is.cfg.Tokens.Audience); err != nil {
-			is.emit(r, Event{Outcome: Failed, Reason: "access_token", UserID: c.UserID, SessionID: c.SessionID, Err: err})
+			is.emit(r, Event{Outcome: Failed, Reason: ReasonAccessToken, UserID: c.UserID, SessionID: c.SessionID, Err: err})
 		}
 	}
 	if text != "" {

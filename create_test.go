@@ -126,7 +126,7 @@ func TestOnCreateRefuses(t *testing.T) {
 		name   string
 		err    error
 		status int
-		reason string
+		reason walkin.Reason
 	}{
 		{"a bug", errors.New("a bug"), 500, "internal"},
 		{"a constraint of the app's", fmt.Errorf("users: %w", store.ErrConstraint), 500, "constraint"},

@@ -60,7 +60,7 @@ func (l *fallbackLimiter) Take(ctx context.Context, key string, limit limit.Limi
 	}
 	if ctx.Err() == nil { // a client that went away says nothing about the limiter
 		l.limits.downUntil.Store(time.Now().Add(downPause).UnixNano())
-		l.limits.emitCtx(ctx, Event{Outcome: Failed, Reason: "limiter", Err: err})
+		l.limits.emitCtx(ctx, Event{Outcome: Failed, Reason: ReasonLimiter, Err: err})
 	}
 	return l.own.Take(ctx, key, limit, n, now)
 }
@@ -71,7 +71,7 @@ func (m *Middleware) RecentProof() time.Duration { return m.cfg.Sessions.RecentP
 // Report tells Config.OnEvent and Config.Logger that something failed while the
 // request went on: an event Failed with a reason. A client that went away is not
 // reported.
-func (m *Middleware) Report(ctx context.Context, reason string, err error) {
+func (m *Middleware) Report(ctx context.Context, reason Reason, err error) {
 	if ctx.Err() == nil {
 		m.emitCtx(ctx, Event{Outcome: Failed, Reason: reason, Err: err})
 	}

@@ -35,6 +35,6 @@ func (m *Middleware) EndSessionsBefore(ctx context.Context, at time.Time, anonym
 	}
 	m.health.asking.database.Store(nil)
 	m.feed.changed(uuid.Nil)
-	m.emitCtx(ctx, Event{Outcome: SignedOut, Reason: "all_before"})
+	m.emitCtx(ctx, Event{Outcome: SignedOut, Reason: ReasonAllBefore})
 	return nil
 }

@@ -34,7 +34,7 @@
 // [Sessions], [NewUsers], [Proxies], [Paths], [Hooks] and [Impersonation]; [Mint],
 // [Conflict]; [Key], [KeyFile], [KeyFileES256], [ParseJWKS]. The [Middleware], and what
 // handlers use: [FromContext], [Claims], [NewContext] for tests, [ReturnTo], [Target],
-// [CheckActor]. What the app is told: [Event], [Outcome], [Change], [Refusal],
+// [CheckActor]. What the app is told: [Event], [Outcome], [Reason], [Change], [Refusal],
 // [ErrAnonymous], [ErrNotRecent], [ErrCrossOrigin], [ErrNewUserLimit], [ErrBanned],
 // [ErrTokenTooLarge]. Forms and clients: [Form], [Page], [Token], [IssuedToken],
 // [ProfileClaims]. Operators: [SweepOptions].

@@ -38,7 +38,8 @@ const (
 // address, and nothing that a visitor wrote.
 type Event struct {
 	Outcome     Outcome
-	Reason      string    // of Skipped, Refused and Failed: "bot", "anonymous", "store_down"; of SignedOut, "session_limit"
+	Reason      Reason    // of Skipped, Refused and Failed: why; of SignedOut where the user did not ask for it
+	Token       Reason    // of Skipped and Minted: why the token in the request was not accepted; empty without one
 	UserID      uuid.UUID // zero without a user
 	ActorID     uuid.UUID // the operator who sees the site as the user; or zero
 	AnonymousID uuid.UUID // the anonymous user who is gone, with Merged; or who was left, with Joined

@@ -47,7 +47,7 @@ func FindKnownCookie(h http.Header, names Cookies, anonymous bool, known string)
 func (m *Middleware) Verify(text string, bearer bool, now time.Time) (Claims, error) {
 	c, _, s, reason := m.keys.Verify(text, bearer, now)
 	if s != token.Valid {
-		return claimsOf(c), errors.New(reason)
+		return claimsOf(c), errors.New(string(reason))
 	}
 	return claimsOf(c), nil
 }

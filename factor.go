@@ -21,9 +21,6 @@ type halfProven struct{}
 
 func (halfProven) Error() string { return "walkin: the user has a second factor" }
 
-// reasonHalfProven is that of the refusals of Hold: their Page asks for the factor.
-const reasonHalfProven = "half_proven"
-
 // signInMethods leaves out what opens no session.
 func signInMethods(identities []store.Identity) []store.Identity {
 	return slices.DeleteFunc(identities, func(i store.Identity) bool { return i.Provider == store.FactorProvider })

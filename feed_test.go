@@ -250,7 +250,7 @@ func TestFeedAlarm(t *testing.T) {
 		here.Middleware, err = walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: alarmedStore{here.store, ring},
 			OnEvent: func(_ context.Context, e walkin.Event) {
 				if e.Outcome == walkin.Failed {
-					failed = append(failed, e.Reason)
+					failed = append(failed, string(e.Reason))
 				}
 			}})
 		noError(t, err)

@@ -36,7 +36,7 @@ func (m *Middleware) StartFlow(w http.ResponseWriter, r *http.Request) (string, 
 	if v.withoutCookies {
 		// Fails closed: a flow bound to a cookie that cannot come back would never
 		// complete, and one bound to nothing would complete for any browser.
-		return "", &Refusal{Status: http.StatusUnauthorized, Reason: "flow_without_token", Text: texts.Of("error.token_needed")}
+		return "", &Refusal{Status: http.StatusUnauthorized, Reason: ReasonFlowWithoutToken, Text: texts.Of("error.token_needed")}
 	}
 	value, ok := m.cookies.flowValue(r)
 	if !ok {

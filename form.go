@@ -156,12 +156,12 @@ func (m *Middleware) FormHandler(page Page, post func(http.ResponseWriter, *http
 			return
 		default:
 			w.Header().Set("Allow", "GET, HEAD, POST")
-			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod})
 			return
 		}
 		if page == nil {
 			w.Header().Set("Allow", "POST")
-			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod})
 			return
 		}
 		form.ReturnTo = ReturnTo(r)
@@ -177,10 +177,10 @@ func formOf(r *http.Request) (*http.Request, error) {
 		return form, nil
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return form, &Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "form_large", Text: texts.Of("form.large")}
+		return form, &Refusal{Status: http.StatusRequestEntityTooLarge, Reason: ReasonFormLarge, Text: texts.Of("form.large")}
 	}
 	// The error may quote what the visitor typed.
-	return form, &Refusal{Status: http.StatusBadRequest, Reason: "form_malformed", Text: texts.Of("form.malformed")}
+	return form, &Refusal{Status: http.StatusBadRequest, Reason: ReasonFormMalformed, Text: texts.Of("form.malformed")}
 }
 
 // goOn sends a visitor on after a form. A client that asks for JSON is told where to,
@@ -221,7 +221,7 @@ func (m *Middleware) RefuseForm(w http.ResponseWriter, r *http.Request, err erro
 		return
 	}
 	m.refused(w, r, refusal)
-	if refusal.Reason == reasonHalfProven {
+	if refusal.Reason == ReasonHalfProven {
 		http.Redirect(w, r, localurl.WithReturnTo(refusal.Page, ReturnTo(r)), http.StatusSeeOther)
 		return
 	}

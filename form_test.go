@@ -23,7 +23,7 @@ func TestFormHandler(t *testing.T) {
 		Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: memstore.New(),
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			if e.Outcome == walkin.Refused {
-				reasons = append(reasons, e.Reason)
+				reasons = append(reasons, string(e.Reason))
 			}
 		},
 	})

@@ -61,7 +61,7 @@ func (m *Middleware) Require(rule func(Claims) error) func(http.Handler) http.Ha
 		if _, ok := errors.AsType[*Refusal](err); err == nil || ok {
 			return err
 		}
-		return &Refusal{Status: http.StatusForbidden, Reason: "rule", Err: err}
+		return &Refusal{Status: http.StatusForbidden, Reason: ReasonRule, Err: err}
 	})
 }
 
@@ -91,7 +91,7 @@ func (m *Middleware) check(r *http.Request, rule func(Claims) error) error {
 	case ok:
 		return rule(c)
 	}
-	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: "no_user", Page: m.cfg.Paths.SignIn}
+	refusal := &Refusal{Status: http.StatusUnauthorized, Reason: ReasonNoUser, Page: m.cfg.Paths.SignIn}
 	if v != nil && v.status == conflicting {
 		return m.admission.twoUsers()
 	} else if v != nil && m.admission.noCookie(v, r) != nil {

@@ -48,7 +48,7 @@ func TestGuards(t *testing.T) {
 		guard, visitor string
 		status         int    // 200: let through
 		page           string // where a person is sent: "sign-in", "sign-up" or nowhere
-		reason         string
+		reason         walkin.Reason
 		detail         string // a part of what the visitor reads
 	}{
 		{"user", "nobody", 401, "sign-in", "no_user", "sign in"},
@@ -319,7 +319,7 @@ func TestRefuse(t *testing.T) {
 		name   string
 		err    error
 		status int
-		reason string
+		reason walkin.Reason
 	}{
 		{"any error", secret, 500, "internal"},
 		{"taken", store.ErrIdentityTaken, 409, "identity_taken"},

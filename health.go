@@ -66,7 +66,7 @@ func (h *storeHealth) database(ctx context.Context, maxAge time.Duration) (db st
 	h.asking.database.Store(&seenDatabase{db, h.clock()})
 	if now := time.Now(); !db.Forgets && h.mustAnnounce(db, now) {
 		if err := st.AnnounceTokenLife(ctx, h.tokenLife(), now); err != nil {
-			h.sometimes(ctx, Event{Outcome: Failed, Reason: "announce", Err: err})
+			h.sometimes(ctx, Event{Outcome: Failed, Reason: ReasonAnnounce, Err: err})
 		}
 	}
 	return db, true, nil

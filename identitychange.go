@@ -83,7 +83,7 @@ func (s *identityChange) apply(ctx context.Context) error {
 		// Fails closed: the session was alive when the request came in, and is over. A
 		// visitor who has just signed out must not be signed in by a flow from before;
 		// for the second half of a double click it has a successor.
-		return &Refusal{Status: http.StatusUnauthorized, Reason: "session_ended", Err: ErrRedeemed}
+		return &Refusal{Status: http.StatusUnauthorized, Reason: ReasonSessionEnded, Err: ErrRedeemed}
 	}
 	s.change = Change{UserID: user.ID, Identity: store.Identity{Provider: p.Provider, Subject: p.Subject, CreatedAt: s.now}}
 	if err := s.onCreate(ctx); err != nil {
@@ -220,7 +220,7 @@ func (s *identityChange) checkReplaced(ctx context.Context, ended Claims) error 
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return &Refusal{Status: http.StatusConflict, Reason: "replaced", Err: store.ErrIdentityTaken,
+	return &Refusal{Status: http.StatusConflict, Reason: ReasonReplaced, Err: store.ErrIdentityTaken,
 		Text: texts.Of("error.other_tab")}
 }
 
@@ -233,7 +233,7 @@ func translate(err error) error {
 		return err
 	}
 	if errors.Is(err, errRaced) || errors.Is(err, store.ErrSessionEnded) || errors.Is(err, store.ErrNotFound) {
-		return &Refusal{Status: http.StatusConflict, Reason: "raced", Err: err,
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonRaced, Err: err,
 			Text: texts.Of("error.raced")}
 	}
 	return storeFailed(err)

@@ -63,11 +63,11 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 	case err != nil:
 		return err
 	case v.bearer:
-		return actingRefusal("impersonation_bearer", "")
+		return actingRefusal(ReasonImpersonationBearer, "")
 	case c.UserID == userID:
-		return actingRefusal("impersonation_self", "impersonation.self")
+		return actingRefusal(ReasonImpersonationSelf, "impersonation.self")
 	case reason == "", len(reason) > 500, !utf8.ValidString(reason):
-		return &Refusal{Status: http.StatusUnprocessableEntity, Reason: "impersonation_reason", Text: texts.Of("impersonation.reason")}
+		return &Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonImpersonationReason, Text: texts.Of("impersonation.reason")}
 	}
 	a := acting{UserID: userID, Operator: c.UserID, OperatorSession: c.SessionID, Reason: reason, EndsAt: time.Now().Add(actingFor), sessionID: uuid.New()}
 	user, err := operators{m}.mayActAs(r.Context(), a)
@@ -104,12 +104,12 @@ func (m operators) mayActAs(ctx context.Context, a acting) (store.User, error) {
 			return store.User{}, err // fails closed: a 500
 		}
 		if is != want {
-			return store.User{}, actingRefusal("impersonation_forbidden", "")
+			return store.User{}, actingRefusal(ReasonImpersonationForbidden, "")
 		}
 	}
 	user, err := m.cfg.Store.LockUser(ctx, a.UserID)
 	if errors.Is(err, store.ErrNotFound) {
-		return store.User{}, &Refusal{Status: http.StatusNotFound, Reason: "impersonation_no_user", Text: texts.Of("impersonation.no_user")}
+		return store.User{}, &Refusal{Status: http.StatusNotFound, Reason: ReasonImpersonationNoUser, Text: texts.Of("impersonation.no_user")}
 	}
 	return user, err
 }
@@ -249,17 +249,17 @@ func (m operators) serveActing(w http.ResponseWriter, r *http.Request, next, han
 func (m operators) actingMay(r *http.Request, f request.Facts) *Refusal {
 	switch {
 	case r.Header.Get("Authorization") != "":
-		return actingRefusal("impersonation_bearer", "") // whose request it is must be beyond doubt
+		return actingRefusal(ReasonImpersonationBearer, "") // whose request it is must be beyond doubt
 	case r.Method == http.MethodConnect, f.IsUpgrade():
-		return actingRefusal("impersonation_upgrade", "") // what follows is no request that could be refused
+		return actingRefusal(ReasonImpersonationUpgrade, "") // what follows is no request that could be refused
 	case isSafe(r):
 		return nil
 	case f.WriteRefusal(true) != "":
-		return foreignRequest(f.WriteRefusal(true))
+		return foreignRequest(Reason(f.WriteRefusal(true)))
 	case m.isStop(r), m.cfg.Impersonation.OnlyReads != nil && m.cfg.Impersonation.OnlyReads(r):
 		return nil
 	}
-	return actingRefusal("impersonation_read_only", "impersonation.read_only")
+	return actingRefusal(ReasonImpersonationReadOnly, "impersonation.read_only")
 }
 
 // isStop reports whether a request ends the impersonation. A sign-out does, and does
@@ -288,7 +288,7 @@ func (m operators) endActing(r *http.Request, a acting) {
 		m.emit(r, a.event(ImpersonationEnded))
 	case !errors.Is(err, store.ErrNotFound):
 		// The cookie goes all the same, and the record ends by itself.
-		m.emit(r, Event{Outcome: Failed, Reason: "impersonation", UserID: a.UserID, ActorID: a.Operator, Err: err})
+		m.emit(r, Event{Outcome: Failed, Reason: ReasonImpersonation, UserID: a.UserID, ActorID: a.Operator, Err: err})
 	}
 }
 
@@ -301,7 +301,7 @@ func (m operators) serveAfterActing(w http.ResponseWriter, r *http.Request, hand
 		m.endActing(r, a)
 	}
 	if !isSafe(r) {
-		m.Refuse(w, r, actingRefusal("impersonation_over", "impersonation.over"))
+		m.Refuse(w, r, actingRefusal(ReasonImpersonationOver, "impersonation.over"))
 		return
 	}
 	var b requestCredentials

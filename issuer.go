@@ -80,7 +80,7 @@ func (is *issuer) issue(ctx context.Context, c Claims) (string, Claims, error) {
 	if n := len(is.cookies.name(c.Anonymous)) + 1 + len(text); n > token.MaxSize {
 		// A browser would drop the cookie without an error, and every later visit would
 		// mint again.
-		return "", c, &Refusal{Status: http.StatusInternalServerError, Reason: "token_too_large",
+		return "", c, &Refusal{Status: http.StatusInternalServerError, Reason: ReasonTokenTooLarge,
 			Err: errors.New("walkin: the claims of Config.Tokens.AppClaims make the cookie too large")}
 	}
 	return text, c, nil

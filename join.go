@@ -59,7 +59,7 @@ func (m *Middleware) Join(w http.ResponseWriter, r *http.Request, h Handover) er
 	j := &joining{parts: &m.parts, h: h, now: m.health.earlier(time.Now())}
 	switch c := v.claims.Load(); {
 	case c != nil && !c.Anonymous:
-		return &Refusal{Status: http.StatusConflict, Reason: "handover_permanent", Text: texts.Of("handover.permanent")}
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonHandoverPermanent, Text: texts.Of("handover.permanent")}
 	case c != nil:
 		j.visitor = *c
 	case v.status != absent && v.status != sessionEnded && v.status != invalid && v.status != hasAccount:
@@ -68,7 +68,7 @@ func (m *Middleware) Join(w http.ResponseWriter, r *http.Request, h Handover) er
 		return &Refusal{Status: http.StatusUnauthorized, Reason: v.reason()}
 	}
 	if v.keepCookie || v.lost {
-		return &Refusal{Status: http.StatusConflict, Reason: "handover_unverified", Text: texts.Of("error.cannot_tell")}
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonHandoverUnverified, Text: texts.Of("error.cannot_tell")}
 	}
 	if err := m.cfg.Store.InTx(r.Context(), j.apply); err != nil {
 		if errors.Is(err, store.ErrSessionEnded) || errors.Is(err, store.ErrNotFound) {
@@ -170,7 +170,7 @@ func (j *joining) checkGiver(ctx context.Context) error {
 	case !session.Anonymous, j.now.After(session.ExpiresAt.Add(leeway)), j.verifier.outlived(session.CreatedAt, j.now):
 		return store.ErrSessionEnded
 	case j.h.UserID == j.visitor.UserID:
-		return &Refusal{Status: http.StatusConflict, Reason: "handover_same", Text: texts.Of("handover.same")}
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonHandoverSame, Text: texts.Of("handover.same")}
 	}
 	sessions, err := j.cfg.Store.UserSessions(ctx, j.h.UserID)
 	alive := 0
@@ -180,7 +180,7 @@ func (j *joining) checkGiver(ctx context.Context) error {
 		}
 	}
 	if err == nil && alive >= maxAnonymousSessions {
-		return &Refusal{Status: http.StatusConflict, Reason: "handover_full", Text: texts.Of("handover.full")}
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonHandoverFull, Text: texts.Of("handover.full")}
 	}
 	return err
 }
@@ -195,9 +195,9 @@ func (j *joining) leave(ctx context.Context) error {
 	case err != nil:
 		return err // they signed out a moment ago, or up
 	case !session.Anonymous:
-		return &Refusal{Status: http.StatusConflict, Reason: "handover_permanent", Text: texts.Of("handover.permanent")}
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonHandoverPermanent, Text: texts.Of("handover.permanent")}
 	case !j.h.Leave:
-		return &Refusal{Status: http.StatusConflict, Reason: "handover_occupied", Text: texts.Of("handover.occupied")}
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonHandoverOccupied, Text: texts.Of("handover.occupied")}
 	}
 	j.left = j.visitor.UserID
 	return j.cfg.Store.DeleteSession(ctx, j.visitor.UserID, j.visitor.SessionID)
@@ -220,7 +220,7 @@ func (j *joining) open(ctx context.Context) error {
 // handoverOver says nothing about why: the receiving browser learns nothing about the
 // user.
 func handoverOver() *Refusal {
-	return &Refusal{Status: http.StatusConflict, Reason: "handover_over", Text: texts.Of("handover.over")}
+	return &Refusal{Status: http.StatusConflict, Reason: ReasonHandoverOver, Text: texts.Of("handover.over")}
 }
 
 // HasAccount reports whether the visitor has no user here because the one of their

@@ -26,11 +26,11 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) a
 	}
 	db, known, dbErr := vr.health.database(r.Context(), age)
 	if dbErr != nil {
-		return unreached(r, e, "store_down", dbErr)
+		return unreached(r, e, ReasonStoreDown, dbErr)
 	}
 	if err := otherDatabase(c, db, known, never); err != nil {
-		vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "other_database", Err: err})
-		return unreached(r, e, "other_database", err)
+		vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: ReasonOtherDatabase, Err: err})
+		return unreached(r, e, ReasonOtherDatabase, err)
 	}
 	endedBefore := db.EndedBefore
 	if c.Anonymous {
@@ -51,14 +51,14 @@ func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) a
 		}
 		lost, err := vr.health.isLost(r.Context(), c, never)
 		if err != nil {
-			return unreached(r, e, "store_down", err)
+			return unreached(r, e, ReasonStoreDown, err)
 		}
 		if lost {
 			return vr.lose(r, e)
 		}
 	}
 	vr.over(e)
-	return authResult{status: sessionEnded, reason: "session_ended", entry: e}
+	return authResult{status: sessionEnded, reason: ReasonSessionEnded, entry: e}
 }
 
 // otherDatabase returns an error when a token says that the store is over another
@@ -84,7 +84,7 @@ func isFrom(c Claims, db *store.Database) bool {
 }
 
 // unreached is for a token about which the store cannot answer now.
-func unreached(r *http.Request, e *entry, reason string, err error) authResult {
+func unreached(r *http.Request, e *entry, reason Reason, err error) authResult {
 	if e.claims.Anonymous && isSafe(r) {
 		f := unasked(e)
 		f.unsure = true
@@ -97,7 +97,7 @@ func unreached(r *http.Request, e *entry, reason string, err error) authResult {
 // long as any look-up.
 func (vr *verifier) lose(r *http.Request, e *entry) authResult {
 	e.lost.Store(vr.clock() + int64(vr.cfg.Sessions.RecheckAfter))
-	vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: "user_lost", UserID: e.claims.UserID, SessionID: e.claims.SessionID,
+	vr.sometimes(r.Context(), Event{Outcome: Failed, Reason: ReasonUserLost, UserID: e.claims.UserID, SessionID: e.claims.SessionID,
 		Err: errors.New("walkin: the store has never heard of the user of a token: it was restored, or is over the wrong database")})
 	return vr.lostOne(r, e)
 }
@@ -109,7 +109,7 @@ func (vr *verifier) lostOne(r *http.Request, e *entry) authResult {
 	if e.claims.Anonymous && (isSafe(r) || !vr.cfg.Sessions.NoRevival) {
 		return authResult{status: live, entry: e, lost: true}
 	}
-	return authResult{status: lost, reason: "unknown_user", entry: e}
+	return authResult{status: lost, reason: ReasonUnknownUser, entry: e}
 }
 
 // isLost reports whether the store has lost a permanent user. Their token proves that
@@ -167,7 +167,7 @@ func isReserved(user store.User) bool { return user.Anonymous || user.SeenAt.Equ
 // be over before is not believed again: fails closed, and for this page alone.
 func unasked(e *entry) authResult {
 	if e.over.Load() != 0 {
-		return authResult{status: unverifiable, reason: "store_down", entry: e}
+		return authResult{status: unverifiable, reason: ReasonStoreDown, entry: e}
 	}
 	return authResult{status: live, entry: e}
 }
@@ -179,7 +179,7 @@ func unasked(e *entry) authResult {
 // visitor is served without a user, and the next page asks again.
 //
 // Whoever holds such a token learns that its user has signed up, and nothing else.
-func (h *storeHealth) withAccount(ctx context.Context, f authResult) (authResult, string) {
+func (h *storeHealth) withAccount(ctx context.Context, f authResult) (authResult, Reason) {
 	if f.status != sessionEnded || f.entry == nil || !f.entry.claims.Anonymous {
 		return f, ""
 	}
@@ -187,8 +187,8 @@ func (h *storeHealth) withAccount(ctx context.Context, f authResult) (authResult
 	case errors.Is(err, store.ErrNotFound), err == nil && user.Anonymous: // deleted or merged; signed out here
 		return f, ""
 	case err != nil:
-		return f, reasonStoreDown
+		return f, ReasonStoreDown
 	}
 	f.status = hasAccount
-	return f, reasonHasAccount
+	return f, ReasonHasAccount
 }

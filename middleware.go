@@ -130,7 +130,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		// Fails closed: an unsafe request, or one of a permanent user whose
 		// session was not seen alive lately. The cookie stays as it is.
 		refusal := storeFailed(f.err)
-		if f.reason == "other_database" {
+		if f.reason == ReasonOtherDatabase {
 			refusal.Reason = f.reason
 		}
 		m.Refuse(w, r, refusal)
@@ -184,8 +184,8 @@ func (m *Middleware) decide(r *http.Request, v *visit, f authResult, mayMint boo
 	if !mayMint {
 		return nil, false, nil
 	}
-	if f.reason == "expired" && !m.health.isExpired(r) {
-		m.skipped(r, "expired", "clock")
+	if f.reason == ReasonExpired && !m.health.isExpired(r) {
+		m.skipped(r, ReasonExpired, ReasonClock)
 		return nil, false, nil
 	}
 	if act := v.facts.Method == request.Write; act || m.cfg.NewUsers.PersistOnMint {
@@ -206,7 +206,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f authResult, mayMint boo
 		return nil, false, m.unminted(r, err)
 	}
 	m.issuer.remember(v, text, c)
-	m.emit(r, Event{Outcome: Minted, UserID: c.UserID, SessionID: c.SessionID})
+	m.emit(r, Event{Outcome: Minted, Token: f.reason, UserID: c.UserID, SessionID: c.SessionID})
 	return one(m.cookies.carry(text, c, now)), false, nil
 }
 
@@ -265,8 +265,8 @@ func one(c *http.Cookie) []*http.Cookie {
 // unminted lets a page be served without a user when its visitor could not get one.
 // Fails open: there is nothing to lose yet, and the next page asks again.
 func (m *Middleware) unminted(r *http.Request, err error) error {
-	if refusal := refusalOf(err); refusal.Reason == reasonNewUserLimit {
-		m.emit(r, Event{Outcome: Skipped, Reason: reasonNewUserLimit})
+	if refusal := refusalOf(err); refusal.Reason == ReasonNewUserLimit {
+		m.emit(r, Event{Outcome: Skipped, Reason: ReasonNewUserLimit})
 		return nil
 	}
 	m.emit(r, Event{Outcome: Failed, Reason: refusalOf(err).Reason, Err: err})
@@ -302,7 +302,7 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 	}
 	if m.plainSeen.CompareAndSwap(false, true) {
 		m.log.Warn("walkin: a page is loaded over plain http, where browsers keep no Secure cookie: every request is a new visitor's. Serve it over https, or set Config.Cookies.Insecure in development")
-		m.emit(r, Event{Outcome: Failed, Reason: "secure_cookie_over_http"})
+		m.emit(r, Event{Outcome: Failed, Reason: ReasonSecureCookieOverHTTP})
 	}
 }
 
@@ -314,7 +314,7 @@ func (m *Middleware) rollback(ctx context.Context, c Claims) {
 	defer cancel()
 	now := time.Now()
 	if err := m.cfg.Store.DeleteUser(ctx, store.Tombstone{UserID: c.UserID, DeletedAt: now, ExpiresAt: now}); err != nil {
-		m.emitCtx(ctx, Event{Outcome: Failed, Reason: "rollback_mint", UserID: c.UserID, Err: err})
+		m.emitCtx(ctx, Event{Outcome: Failed, Reason: ReasonRollbackMint, UserID: c.UserID, Err: err})
 		return
 	}
 	m.data.deleteSessionData(ctx, c) // saved before a 304

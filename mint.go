@@ -22,86 +22,86 @@ const (
 //
 // It fails closed: a request gets no user unless it is known to be a visitor's own
 // first step. A refusal costs the visitor nothing; the next page view asks again.
-func (a *admission) mintRefusal(r *http.Request, f request.Facts, s tokenStatus, by demand) string {
+func (a *admission) mintRefusal(r *http.Request, f request.Facts, s tokenStatus, by demand) Reason {
 	switch {
 	case a.cfg.NewUsers.Mint == MintOff:
-		return "mint_off"
+		return ReasonMintOff
 	case s != absent && s != sessionEnded && s != invalid:
 		// There is a token that could not be verified, or two: to mint over it could
 		// take a live user away.
-		return "cookie_not_verified"
+		return ReasonCookieNotVerified
 	case f.IsUpgrade():
-		return "protocol_upgrade" // many WebSocket libraries drop the cookie
+		return ReasonProtocolUpgrade // many WebSocket libraries drop the cookie
 	case f.IsPrefetch():
-		return "prefetch"
+		return ReasonPrefetch
 	case request.IsMachinePath(r.URL.Path, f.SaysBrowser()):
-		return "machine_path"
+		return ReasonMachinePath
 	}
-	var reason string
+	var reason Reason
 	switch f.Method {
 	case request.Write:
 		reason = a.writeMintRefusal(r, f, s, by)
 	case request.Get:
 		reason = a.visitMintRefusal(f, s, by)
 	default:
-		reason = "method"
+		reason = ReasonMethod
 	}
 	stores := f.Method == request.Write || by == byApp || a.cfg.NewUsers.PersistOnMint
 	if reason == "" && s == absent && stores && a.keepsNoCookie(r, f) {
-		reason = reasonNoCookie
+		reason = ReasonNoCookie
 	}
 	if reason == "" && a.cfg.NewUsers.IsBot(r) {
-		reason = "bot"
+		reason = ReasonBot
 	}
 	return reason
 }
 
-func (a *admission) writeMintRefusal(r *http.Request, f request.Facts, s tokenStatus, by demand) string {
+func (a *admission) writeMintRefusal(r *http.Request, f request.Facts, s tokenStatus, by demand) Reason {
 	if reason := f.WriteRefusal(false); reason != "" {
-		return reason
+		return Reason(reason)
 	}
 	switch {
 	case f.From == request.TrustedFar, f.From == request.Exempt:
 		// Also a top-level post from elsewhere: the browser withholds a Lax
 		// cookie there, and there may be one.
-		return "cross_site"
+		return ReasonCrossSite
 	case s != absent:
 		// A click that raced an upgrade must not open a second user.
-		return "stale_cookie"
+		return ReasonStaleCookie
 	case f.Auth == request.AppBearer, f.Auth == request.AppAuth:
-		return "authorization" // an API client sent it, and the app knows it by that
+		return ReasonAuthorization // an API client sent it, and the app knows it by that
 	case by == byApp:
 		return ""
 	case a.cfg.NewUsers.Mint == MintOnDemand:
-		return "on_demand"
+		return ReasonOnDemand
 	case a.isCredentialForm(r):
-		return "credential_form"
+		return ReasonCredentialForm
 	}
 	return a.automatic(r, f)
 }
 
 // automatic returns why an unsafe request that is allowed was still not sent by a
 // visitor, or "". Such a request creates and stores no user by itself.
-func (a *admission) automatic(r *http.Request, f request.Facts) string {
+func (a *admission) automatic(r *http.Request, f request.Facts) Reason {
 	switch {
 	case !f.IsBrowser():
-		return "no_browser" // a webhook, or another API client
+		return ReasonNoBrowser // a webhook, or another API client
 	case f.Shape == request.Beacon:
-		return "beacon"
+		return ReasonBeacon
 	case a.cfg.NewUsers.IsAutomatic != nil && a.cfg.NewUsers.IsAutomatic(r):
-		return "automatic"
+		return ReasonAutomatic
 	}
 	return ""
 }
 
-func (a *admission) visitMintRefusal(f request.Facts, s tokenStatus, by demand) string {
+func (a *admission) visitMintRefusal(f request.Facts, s tokenStatus, by demand) Reason {
 	visit := a.notAPage(f)
 	switch {
 	case f.Auth == request.AppBearer:
-		return "authorization"
+		return ReasonAuthorization
 	case by == byApp && s == absent:
 		if visit != "" && f.SaysBrowser() && f.From != request.Own && f.From != request.Trusted {
-			return "cross_site"
+			return ReasonCrossSite
 		}
 		return ""
 	case visit != "":
@@ -109,7 +109,7 @@ func (a *admission) visitMintRefusal(f request.Facts, s tokenStatus, by demand) 
 	case a.cfg.NewUsers.Mint == MintOnVisit || by == byApp:
 		return ""
 	case s == absent:
-		return "no_act"
+		return ReasonNoWrite
 	}
 	// The device already holds a cookie of ours, and an invalid one. Without a new one
 	// its visitor could never write again.
@@ -117,7 +117,7 @@ func (a *admission) visitMintRefusal(f request.Facts, s tokenStatus, by demand) 
 }
 
 // notAPage returns "" when a visitor opens a page, and otherwise what else it is.
-func (a *admission) notAPage(f request.Facts) string {
+func (a *admission) notAPage(f request.Facts) Reason {
 	switch f.Shape {
 	case request.Page:
 		return ""
@@ -125,11 +125,11 @@ func (a *admission) notAPage(f request.Facts) string {
 		if a.cfg.Cookies.Partitioned {
 			return ""
 		}
-		return "embedded"
+		return ReasonEmbedded
 	case request.Frameset, request.Plugin:
-		return "embedded"
+		return ReasonEmbedded
 	}
-	return "not_a_page"
+	return ReasonNotAPage
 }
 
 // storesUser reports whether this request stores a provisional visitor: when they write

@@ -70,7 +70,7 @@ func (l *newUserLimits) newUserBuckets(r *http.Request, times int) []bucket {
 		case own == limit.Limit{}:
 		case own.Count >= 0 && checkNewUserLimit(own) != nil:
 			// Neither fails open nor locks the route: the site's limit holds.
-			l.emit(r, Event{Outcome: Failed, Reason: "new_user_limit_of", Err: fmt.Errorf("walkin: Config.NewUsers.LimitOf: %w", checkNewUserLimit(own))})
+			l.emit(r, Event{Outcome: Failed, Reason: ReasonNewUserLimitOf, Err: fmt.Errorf("walkin: Config.NewUsers.LimitOf: %w", checkNewUserLimit(own))})
 		default:
 			most = own
 		}
@@ -115,7 +115,7 @@ func (l *newUserLimits) takeNewUser(r *http.Request, now time.Time) (reservation
 // no room.
 func (l *newUserLimits) takeNewUserOrChallenge(r *http.Request, now time.Time) (reservation, *Refusal) {
 	taken, full := l.takeNewUser(r, now)
-	if full == nil || full.Reason != reasonNewUserLimit || !l.passedChallenge(r) {
+	if full == nil || full.Reason != ReasonNewUserLimit || !l.passedChallenge(r) {
 		return taken, full
 	}
 	return l.takeFrom(r, l.newUserBuckets(r, challenged), now)
@@ -133,7 +133,7 @@ func (l *newUserLimits) takeFrom(r *http.Request, buckets []bucket, now time.Tim
 	case full == nil:
 		return taken, nil
 	}
-	return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: reasonNewUserLimit,
+	return reservation{}, &Refusal{Status: http.StatusTooManyRequests, Reason: ReasonNewUserLimit,
 		RetryAfter: max(wait, time.Second), Policy: full.policy, Limit: full.limit,
 		Text: texts.Of("error.new_user_limit", "minutes", texts.Minutes(wait))}
 }
@@ -160,7 +160,7 @@ func (l *newUserLimits) takeShared(r *http.Request, buckets []bucket, now time.T
 	taken, full, wait, err := take(ctx, l.cfg.Limiter, buckets, now)
 	if err != nil && r.Context().Err() == nil {
 		l.downUntil.Store(time.Now().Add(downPause).UnixNano())
-		l.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
+		l.emit(r, Event{Outcome: Failed, Reason: ReasonLimiter, Err: err})
 	}
 	return taken, full, wait, err
 }
@@ -171,7 +171,7 @@ var errLimiterDown = errors.New("walkin: the limiter failed a moment ago")
 // visitor's network is then one short for a while, and no more.
 func (l *newUserLimits) giveBack(r *http.Request, taken reservation, now time.Time) {
 	if err := taken.giveBack(r.Context(), now); err != nil {
-		l.emit(r, Event{Outcome: Failed, Reason: "limiter", Err: err})
+		l.emit(r, Event{Outcome: Failed, Reason: ReasonLimiter, Err: err})
 	}
 }
 
@@ -181,11 +181,11 @@ func (l *newUserLimits) giveBack(r *http.Request, taken reservation, now time.Ti
 func (l *newUserLimits) lookForProxy(r *http.Request) {
 	if !clientip.HasPeer(r) && l.addressSeen.CompareAndSwap(false, true) {
 		l.log.Warn("walkin: requests come without a client address: all visitors count as one for Config.NewUsers.Limit; set http.Request.RemoteAddr, or Config.NewUsers.LimitOf")
-		l.emit(r, Event{Outcome: Failed, Reason: "no_client_address"})
+		l.emit(r, Event{Outcome: Failed, Reason: ReasonNoClientAddress})
 	}
 	if !l.proxySeen.Load() && l.proxies.Overlooks(r) && l.proxySeen.CompareAndSwap(false, true) {
 		l.log.Warn("walkin: requests come through a proxy that Config.Proxies.Trusted does not name: all visitors count as one for Config.NewUsers.Limit")
-		l.emit(r, Event{Outcome: Failed, Reason: "proxy_not_trusted"})
+		l.emit(r, Event{Outcome: Failed, Reason: ReasonProxyNotTrusted})
 	}
 }
 

@@ -108,6 +108,6 @@ func (a *admission) refusedNoCookie(w http.ResponseWriter, r *http.Request) {
 	if a.firstCookies.told.CompareAndSwap(false, true) {
 		a.log.Warn("walkin: a browser does not send back the cookies that this site sets: its visitor blocks them, or something between browser and site removes Set-Cookie or Cookie",
 			slog.String("cookie", a.cookies.anonymous))
-		a.emit(r, Event{Outcome: Failed, Reason: "cookies_blocked"})
+		a.emit(r, Event{Outcome: Failed, Reason: ReasonCookiesBlocked})
 	}
 }

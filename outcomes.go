@@ -143,7 +143,7 @@ func (s *identityChange) link(ctx context.Context, user store.User) error {
 	if identities, err := s.m.cfg.Store.Identities(ctx, user.ID); err != nil {
 		return err
 	} else if len(identities) >= maxIdentities {
-		return &Refusal{Status: http.StatusConflict, Reason: "too_many_identities",
+		return &Refusal{Status: http.StatusConflict, Reason: ReasonTooManyIdentities,
 			Text: texts.Of("error.too_many_identities")}
 	}
 	s.change.Outcome = Linked
@@ -311,7 +311,7 @@ func checkAdding(ctx context.Context, s *identityChange) error {
 		return err
 	}
 	if lacks {
-		return &Refusal{Status: http.StatusForbidden, Reason: "factor_not_proven", Text: texts.Of("factor.confirm")}
+		return &Refusal{Status: http.StatusForbidden, Reason: ReasonFactorNotProven, Text: texts.Of("factor.confirm")}
 	}
 	if lacks, err = (*factor).Lacks(ctx, s.visitor.UserID, s.proof.Method, true); err == nil && lacks {
 		s.proof.Method = s.visitor.Method

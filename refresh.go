@@ -98,8 +98,8 @@ func (m *Middleware) Refresh(r *http.Request, token string) (Claims, string, err
 	}
 	if errors.Is(answer, ErrRedeemed) {
 		m.data.deleteSessionData(r.Context(), c)
-		m.emit(r, Event{Outcome: Refused, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
-		m.emit(r, Event{Outcome: SignedOut, Reason: "refresh_token_reused", UserID: c.UserID, SessionID: c.SessionID})
+		m.emit(r, Event{Outcome: Refused, Reason: ReasonRefreshTokenReused, UserID: c.UserID, SessionID: c.SessionID})
+		m.emit(r, Event{Outcome: SignedOut, Reason: ReasonRefreshTokenReused, UserID: c.UserID, SessionID: c.SessionID})
 	}
 	if answer != nil {
 		return c, "", answer

@@ -19,9 +19,8 @@ type Refusal struct {
 	// Status is the HTTP status; 0 is 403.
 	Status int
 
-	// Reason is for the operator, in events: "no_user", "anonymous", "cross_origin". It
-	// is never shown to the visitor.
-	Reason string
+	// Reason is for the operator, in events. It is never shown to the visitor.
+	Reason Reason
 
 	// Text is for the visitor: what happened and what they can do, by its key in
 	// package texts. Zero is a general text for the status.
@@ -59,7 +58,7 @@ type Refusal struct {
 
 // Error tells status and reason. It is for logs, not for visitors.
 func (e *Refusal) Error() string {
-	text := "walkin: refused: " + e.Reason
+	text := "walkin: refused: " + string(e.Reason)
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}
@@ -87,36 +86,35 @@ func (e *Refusal) code() string {
 }
 
 // codes are the codes for API clients, by the Reason of a refusal, of those that are
-// safe to tell. Any other reason gets the code of its status: why a token was rejected,
-// and whether a name or its password was wrong, is for the operator.
-var codes = map[string]string{
-	"anonymous":             "account_required",
-	"not_recent":            "recent_proof_required",
-	"cross_origin":          "cross_origin",
-	"worker_without_cookie": "cross_origin",
-	"identity_taken":        "identity_taken",
-	"last_identity":         "last_identity",
-	"too_many_identities":   "too_many_identities",
-	"raced":                 "raced",
-	"new_user_limit":        "new_user_limit",
-	"quota":                 "quota",
-	"nothing_kept":          "nothing_kept",
-	reasonNoCookie:          "no_cookie",
-	"banned":                "banned",
-	reasonHalfProven:        "second_factor_required",
-	"factor_not_proven":     "recent_proof_required",
-	"impersonation":         "impersonation", "impersonation_read_only": "impersonation", "impersonation_upgrade": "impersonation",
-	"impersonation_bearer": "impersonation", "impersonation_over": "impersonation_over",
-
-	"unknown_name": "wrong_credentials", "wrong_password": "wrong_credentials", "password_changed": "wrong_credentials",
-	"wrong_code": "wrong_code", "wrong_code_last": "wrong_code", "code_over": "code_expired",
-	"password_short": "password_short", "password_long": "password_long", "password_encoding": "password_encoding",
-	"password_pattern": "password_common", "password_common": "password_common", "password_breached": "password_breached",
-	"form_type": "form_type", "form_large": "form_large", "form_malformed": "form_malformed", "form_repeated": "form_malformed",
+// safe to tell. Any other reason gets the code of its status: why a token was rejected is
+// for the operator. A package with reasons of its own sets Code.
+var codes = map[Reason]string{
+	ReasonAnonymous:             "account_required",
+	ReasonNotRecent:             "recent_proof_required",
+	ReasonCrossOrigin:           "cross_origin",
+	ReasonWorkerWithoutCookie:   "cross_origin",
+	ReasonIdentityTaken:         "identity_taken",
+	ReasonLastIdentity:          "last_identity",
+	ReasonTooManyIdentities:     "too_many_identities",
+	ReasonRaced:                 "raced",
+	ReasonNewUserLimit:          "new_user_limit",
+	ReasonNoCookie:              "no_cookie",
+	ReasonBanned:                "banned",
+	ReasonFactorNotProven:       "recent_proof_required",
+	ReasonHalfProven:            "second_factor_required",
+	ReasonImpersonation:         "impersonation",
+	ReasonImpersonationReadOnly: "impersonation",
+	ReasonImpersonationUpgrade:  "impersonation",
+	ReasonImpersonationBearer:   "impersonation",
+	ReasonImpersonationOver:     "impersonation_over",
+	ReasonFormType:              "form_type",
+	ReasonFormLarge:             "form_large",
+	ReasonFormMalformed:         "form_malformed",
+	ReasonFormRepeated:          "form_malformed",
 }
 
 // code returns the word for a refusal that has none of its own.
-func code(status int, reason string) string {
+func code(status int, reason Reason) string {
 	if c, ok := codes[reason]; ok {
 		return c
 	}
@@ -133,19 +131,19 @@ func code(status int, reason string) string {
 // the same code in the problem document, whatever its Reason.
 var (
 	// ErrAnonymous refuses an anonymous user where an account is needed.
-	ErrAnonymous error = &Refusal{Status: http.StatusForbidden, Reason: "anonymous",
+	ErrAnonymous error = &Refusal{Status: http.StatusForbidden, Reason: ReasonAnonymous,
 		Text: texts.Of("error.account_needed")}
 
 	// ErrNotRecent refuses a permanent user whose last proof is too old.
-	ErrNotRecent error = &Refusal{Status: http.StatusForbidden, Reason: "not_recent",
+	ErrNotRecent error = &Refusal{Status: http.StatusForbidden, Reason: ReasonNotRecent,
 		Text: texts.Of("error.not_recent")}
 
 	// ErrCrossOrigin refuses an unsafe request that another site may have sent.
-	ErrCrossOrigin error = &Refusal{Status: http.StatusForbidden, Reason: "cross_origin"}
+	ErrCrossOrigin error = &Refusal{Status: http.StatusForbidden, Reason: ReasonCrossOrigin}
 
 	// ErrNewUserLimit refuses a new user because their network has created too many,
 	// see NewUsers.Limit.
-	ErrNewUserLimit error = &Refusal{Status: http.StatusTooManyRequests, Reason: reasonNewUserLimit}
+	ErrNewUserLimit error = &Refusal{Status: http.StatusTooManyRequests, Reason: ReasonNewUserLimit}
 )
 
 // refusalOf turns any error into the refusal that a visitor is answered with,
@@ -158,17 +156,17 @@ func refusalOf(err error) *Refusal {
 	case ok:
 		e = *refusal
 	case errors.Is(err, store.ErrIdentityTaken):
-		e = Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
+		e = Refusal{Status: http.StatusConflict, Reason: ReasonIdentityTaken, Err: err,
 			Text: texts.Of("error.identity_taken")}
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrConstraint):
 		e = *storeFailed(err)
 	case isHook:
 		// Whatever it is called in there, it is the app that failed.
-		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
+		e = Refusal{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: err}
 	case errors.Is(err, store.ErrSessionEnded), errors.Is(err, store.ErrNotFound):
-		e = Refusal{Status: http.StatusUnauthorized, Reason: "session_ended", Err: err}
+		e = Refusal{Status: http.StatusUnauthorized, Reason: ReasonSessionEnded, Err: err}
 	default:
-		e = Refusal{Status: http.StatusInternalServerError, Reason: "internal", Err: err}
+		e = Refusal{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: err}
 	}
 	if e.Status == 0 {
 		e.Status = http.StatusForbidden
@@ -204,7 +202,7 @@ func storeFailed(err error) *Refusal {
 		return refusal
 	}
 	if errors.Is(err, store.ErrConstraint) {
-		return &Refusal{Status: http.StatusInternalServerError, Reason: reasonConstraint, Err: err,
+		return &Refusal{Status: http.StatusInternalServerError, Reason: ReasonConstraint, Err: err,
 			Text: generalText(http.StatusInternalServerError)}
 	}
 	if err != nil && !errors.Is(err, store.ErrUnavailable) {
@@ -214,30 +212,23 @@ func storeFailed(err error) *Refusal {
 }
 
 func storeDown(err error) *Refusal {
-	return &Refusal{Status: http.StatusServiceUnavailable, Reason: reasonStoreDown, Err: err, RetryAfter: 5 * time.Second,
+	return &Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonStoreDown, Err: err, RetryAfter: 5 * time.Second,
 		Text: generalText(http.StatusServiceUnavailable)}
 }
 
-const (
-	reasonStoreDown  = "store_down"
-	reasonConstraint = "constraint"
-)
-
 func notRecent() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: "not_recent",
+	return &Refusal{Status: http.StatusForbidden, Reason: ReasonNotRecent,
 		Text: texts.Of("error.not_recent")}
 }
 
 // safeMethod is the refusal of a GET that was to change something.
 func safeMethod() *Refusal {
-	return &Refusal{Status: http.StatusMethodNotAllowed, Reason: reasonSafeMethod}
+	return &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonSafeMethod}
 }
 
-const reasonSafeMethod = "safe_method"
-
-func foreignRequest(reason string) *Refusal {
-	refusal := &Refusal{Status: http.StatusForbidden, Reason: "cross_origin"}
-	if reason == "worker_without_cookie" {
+func foreignRequest(reason Reason) *Refusal {
+	refusal := &Refusal{Status: http.StatusForbidden, Reason: ReasonCrossOrigin}
+	if reason == ReasonWorkerWithoutCookie {
 		refusal.Reason, refusal.Message = reason, "We could not tell that this came from our own page. Please reload the page and try again."
 	}
 	return refusal
@@ -271,21 +262,17 @@ func banned(until time.Time) *Refusal {
 	if until.Before(forever) {
 		text = texts.Of("error.banned_until", "time", until.UTC().Format("2006-01-02 15:04 UTC"))
 	}
-	return &Refusal{Status: http.StatusForbidden, Reason: reasonBanned, Err: ErrBanned, Text: text}
+	return &Refusal{Status: http.StatusForbidden, Reason: ReasonBanned, Err: ErrBanned, Text: text}
 }
 
 // forever is the end of a ban without one.
 var forever = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
-const reasonBanned = "banned"
-
 // ErrBanned is wrapped by the *[Refusal] of a banned user, 403.
 var ErrBanned = errors.New("walkin: user is banned")
 
-const reasonNewUserLimit = "new_user_limit"
-
 // actingRefusal has no text of its own where key is empty.
-func actingRefusal(reason, key string) *Refusal {
+func actingRefusal(reason Reason, key string) *Refusal {
 	refusal := &Refusal{Status: http.StatusForbidden, Reason: reason}
 	if key != "" {
 		refusal.Text = texts.Of(key)
@@ -293,15 +280,11 @@ func actingRefusal(reason, key string) *Refusal {
 	return refusal
 }
 
-const reasonNoCookie = "no_cookie"
-
 func withoutCookie() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Reason: reasonNoCookie, Text: texts.Of("error.no_cookie")}
+	return &Refusal{Status: http.StatusForbidden, Reason: ReasonNoCookie, Text: texts.Of("error.no_cookie")}
 }
-
-const reasonHasAccount = "has_account"
 
 // signInAgain is for a visitor who has made their account in another browser.
 func signInAgain(page string) *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Reason: reasonHasAccount, Page: page, Text: texts.Of("error.has_account")}
+	return &Refusal{Status: http.StatusUnauthorized, Reason: ReasonHasAccount, Page: page, Text: texts.Of("error.has_account")}
 }

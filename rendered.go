@@ -70,7 +70,7 @@ func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
 // by itself, for example with the text that it was sent. The error is a *[Refusal].
 func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 	if len(m.renderedKeys) == 0 {
-		return &Refusal{Status: http.StatusInternalServerError, Reason: "internal",
+		return &Refusal{Status: http.StatusInternalServerError, Reason: ReasonInternal,
 			Err: errors.New("walkin: RequireRenderedFor: no key of Config.Keys has a secret to derive from")}
 	}
 	value := r.Header.Get(renderedHeader)
@@ -92,10 +92,10 @@ func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 			}
 		}
 	}
-	refusal := &Refusal{Status: http.StatusConflict, Reason: "rendered_for_another",
+	refusal := &Refusal{Status: http.StatusConflict, Reason: ReasonRenderedForAnother,
 		Text: texts.Of("error.page_outdated")}
 	if value == "" {
-		refusal.Reason = "rendered_for_missing"
+		refusal.Reason = ReasonRenderedForMissing
 	}
 	return refusal
 }

@@ -35,7 +35,7 @@ func (is *issuer) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 	}
 	if errors.Is(err, store.ErrSessionEnded) {
 		is.verifier.over(v.entry)
-		v.become(sessionEnded, "session_ended")
+		v.become(sessionEnded, ReasonSessionEnded)
 		return nil
 	}
 	var token string
@@ -44,7 +44,7 @@ func (is *issuer) renew(r *http.Request, v *visit, now time.Time) *http.Cookie {
 	}
 	if err != nil {
 		// Fails open: the token they have is still good.
-		is.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: c.UserID, SessionID: c.SessionID, Err: err})
+		is.emit(r, Event{Outcome: Failed, Reason: ReasonRenewal, UserID: c.UserID, SessionID: c.SessionID, Err: err})
 		return nil
 	}
 	is.remember(v, token, c)
@@ -94,9 +94,9 @@ func (is *issuer) touch(r *http.Request, v *visit, now time.Time) {
 		// Lost since the last look; the next one tells what that means.
 	case errors.Is(err, store.ErrSessionEnded):
 		is.verifier.over(e)
-		v.become(sessionEnded, "session_ended")
+		v.become(sessionEnded, ReasonSessionEnded)
 	default:
 		// Fails open: the token they have is still good.
-		is.emit(r, Event{Outcome: Failed, Reason: "renewal", UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})
+		is.emit(r, Event{Outcome: Failed, Reason: ReasonRenewal, UserID: e.claims.UserID, SessionID: e.claims.SessionID, Err: err})
 	}
 }

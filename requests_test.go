@@ -110,7 +110,7 @@ func TestRequestsPage(t *testing.T) {
 			case "minted persisted":
 				said = "user, stored"
 			default:
-				if why := strings.TrimPrefix(said, "skipped:"); reason == "" && why != "no_act" && why != "on_demand" {
+				if why := strings.TrimPrefix(said, "skipped:"); reason == "" && why != "no_write" && why != "on_demand" {
 					reason = why
 				}
 				said = "–"

@@ -70,7 +70,7 @@ func siteAt(t *testing.T, p *place, changes ...func(*walkin.Config)) *site {
 func (s *site) at(c *walkintest.Client) *walkintest.Client { return c.On(s.Handler(s.routes())) }
 
 // reasons counts the events of an outcome and a reason.
-func (s *site) reasons(outcome walkin.Outcome, reason string) (n int) {
+func (s *site) reasons(outcome walkin.Outcome, reason walkin.Reason) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.events {

@@ -46,7 +46,7 @@ func (m *Middleware) RunFeed(ctx context.Context) error {
 		begins := reader == nil
 		err := m.readFeed(ctx, st, &reader)
 		if err != nil && ctx.Err() == nil {
-			m.sometimes(ctx, Event{Outcome: Failed, Reason: "feed", Err: err})
+			m.sometimes(ctx, Event{Outcome: Failed, Reason: ReasonFeed, Err: err})
 		}
 		if reader == nil {
 			ears.close()
@@ -95,7 +95,7 @@ func (e *ears) listen(ctx context.Context, reader store.Feed, s *shared) {
 				default: // it is to be read already
 				}
 			} else if pause = feedDeaf; ctx.Err() == nil {
-				s.sometimes(ctx, Event{Outcome: Failed, Reason: "feed_alarm", Err: err})
+				s.sometimes(ctx, Event{Outcome: Failed, Reason: ReasonFeedAlarm, Err: err})
 			}
 			select {
 			case <-time.After(pause):

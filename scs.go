@@ -109,7 +109,7 @@ func (m *Middleware) destroyed(d *sessionData, w http.ResponseWriter, r *http.Re
 	if m.cfg.Sessions.DestroySignsOut {
 		return m.SignOut(w, r)
 	}
-	m.emit(r, Event{Outcome: Failed, Reason: "session_destroyed", UserID: c.UserID, SessionID: c.SessionID})
+	m.emit(r, Event{Outcome: Failed, Reason: ReasonSessionDestroyed, UserID: c.UserID, SessionID: c.SessionID})
 	return nil
 }
 
@@ -120,8 +120,8 @@ func (m *Middleware) save(d *sessionData, w http.ResponseWriter, r *http.Request
 	}
 	c := v.claims.Load()
 	if c == nil {
-		if v.reason() != "signed_out" {
-			m.emit(r, Event{Outcome: Failed, Reason: "session_without_user"})
+		if v.reason() != ReasonSignedOut {
+			m.emit(r, Event{Outcome: Failed, Reason: ReasonSessionWithoutUser})
 		}
 		return nil
 	}
@@ -130,10 +130,10 @@ func (m *Middleware) save(d *sessionData, w http.ResponseWriter, r *http.Request
 			return nil // an idle timeout calls every session modified; a reader stays one
 		}
 		cookie, err := m.storeUser(r, v)
-		if err != nil && isSafe(r) && refusalOf(err).Reason == reasonNewUserLimit {
+		if err != nil && isSafe(r) && refusalOf(err).Reason == ReasonNewUserLimit {
 			// Fails open: a crowd must not keep a visitor from reading. What
 			// the page would have remembered of them is not kept.
-			m.emit(r, Event{Outcome: Skipped, Reason: reasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
+			m.emit(r, Event{Outcome: Skipped, Reason: ReasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
 			return nil
 		}
 		if err != nil {

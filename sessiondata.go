@@ -198,7 +198,7 @@ func (dc *dataCarrier) load(ctx context.Context, c Claims) ([]savedData, error) 
 		if err != nil {
 			// A type that was renamed, for example. Fails open: the app cannot read the
 			// data as it is, and that must not keep a user from signing in.
-			dc.emitCtx(ctx, Event{Outcome: Failed, Reason: "session_data", SessionID: c.SessionID, Err: err})
+			dc.emitCtx(ctx, Event{Outcome: Failed, Reason: ReasonSessionData, SessionID: c.SessionID, Err: err})
 			continue
 		}
 		all = append(all, savedData{d, text, expiry})
@@ -284,7 +284,7 @@ func (dc *dataCarrier) cleanUp(ctx context.Context, of Claims, do func(context.C
 	defer cancel()
 	for _, d := range all {
 		if err := do(bounded, d); err != nil {
-			dc.emitCtx(ctx, Event{Outcome: Failed, Reason: "session_data", UserID: of.UserID, SessionID: of.SessionID, Err: err})
+			dc.emitCtx(ctx, Event{Outcome: Failed, Reason: ReasonSessionData, UserID: of.UserID, SessionID: of.SessionID, Err: err})
 		}
 	}
 }

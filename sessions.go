@@ -88,7 +88,7 @@ func (s *identityChange) makeRoom(ctx context.Context) error {
 	if len(may) < tooMany {
 		// Fails closed for the newcomer: the owner's browsers stay signed in.
 		wait := max(fresh[0].CreatedAt.Add(young).Sub(s.now), time.Second)
-		return &Refusal{Status: http.StatusTooManyRequests, Reason: "session_limit", RetryAfter: wait,
+		return &Refusal{Status: http.StatusTooManyRequests, Reason: ReasonSessionLimit, RetryAfter: wait,
 			Text: texts.Of("error.session_limit", "minutes", texts.Minutes(wait))}
 	}
 	slices.SortStableFunc(may, func(a, b store.Session) int {
@@ -107,6 +107,6 @@ func (s *identityChange) makeRoom(ctx context.Context) error {
 func (s *identityChange) emitEvicted(r *http.Request) {
 	for _, id := range s.evicted {
 		s.m.data.deleteSessionData(r.Context(), Claims{UserID: s.change.UserID, SessionID: id})
-		s.m.emit(r, Event{Outcome: SignedOut, Reason: "session_limit", UserID: s.change.UserID, SessionID: id})
+		s.m.emit(r, Event{Outcome: SignedOut, Reason: ReasonSessionLimit, UserID: s.change.UserID, SessionID: id})
 	}
 }

@@ -145,7 +145,7 @@ func TestSignInFlood(t *testing.T) {
 				}
 				reasons := map[string]int{}
 				for _, e := range h.told() {
-					reasons[string(e.Outcome)+" "+e.Reason]++
+					reasons[string(e.Outcome)+" "+string(e.Reason)]++
 				}
 				if reasons["refused session_limit"] == 0 || reasons["signed_out session_limit"] != good+1-50 {
 					t.Errorf("the owner of the site is told %v of %d sign-ins", reasons, good)

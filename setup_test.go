@@ -74,7 +74,7 @@ func TestSetUpFaults(t *testing.T) {
 			var reasons []string
 			for _, e := range s.told() {
 				if e.Outcome == walkin.Failed {
-					reasons = append(reasons, e.Reason)
+					reasons = append(reasons, string(e.Reason))
 				}
 			}
 			if got := strings.Join(reasons, " "); got != tt.reason {

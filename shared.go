@@ -29,7 +29,7 @@ type shared struct {
 	began   time.Time
 
 	mu   sync.Mutex
-	told map[string]int64 // when the operator was told what goes on, by clock
+	told map[Reason]int64 // when the operator was told what goes on, by clock
 
 	watchers watchers                                           // of Watch
 	observe  atomic.Pointer[func(ctx context.Context, e Event)] // of AttachObserver, or nil
@@ -60,11 +60,11 @@ func (s *shared) emit(r *http.Request, e Event) {
 }
 
 // ours are the reasons of refusals that are no visitor's doing.
-var ours = []string{reasonStoreDown, reasonConstraint, "internal"}
+var ours = []Reason{ReasonStoreDown, ReasonConstraint, ReasonInternal}
 
 func (s *shared) emitCtx(ctx context.Context, e Event) {
 	if e.Outcome == Failed || e.Outcome == Refused && slices.Contains(ours, e.Reason) {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "walkin: "+string(e.Outcome), slog.String("reason", e.Reason), slog.Any("error", e.Err))
+		s.log.LogAttrs(ctx, slog.LevelWarn, "walkin: "+string(e.Outcome), slog.String("reason", string(e.Reason)), slog.Any("error", e.Err))
 	}
 	s.watchers.watched(e)
 	if s.cfg.OnEvent != nil {
@@ -83,7 +83,7 @@ func (s *shared) sometimes(ctx context.Context, e Event) {
 	last, told := s.told[e.Reason]
 	if told = told && now-last < int64(10*time.Minute); !told {
 		if s.told == nil {
-			s.told = make(map[string]int64)
+			s.told = make(map[Reason]int64)
 		}
 		s.told[e.Reason] = now // the reasons are words of ours, and few
 	}
@@ -94,14 +94,11 @@ func (s *shared) sometimes(ctx context.Context, e Event) {
 }
 
 // skipped tells the operator why a visitor without a user got none.
-func (s *shared) skipped(r *http.Request, token, reason string) {
+func (s *shared) skipped(r *http.Request, token, reason Reason) {
 	if s.cfg.OnEvent == nil {
 		return
 	}
-	if token != "" {
-		reason = token + "," + reason
-	}
-	s.emit(r, Event{Outcome: Skipped, Reason: reason})
+	s.emit(r, Event{Outcome: Skipped, Reason: reason, Token: token})
 }
 
 // isActing reports whether a request has the cookie of an impersonation. A site that

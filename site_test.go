@@ -199,8 +199,10 @@ func (s *site) outcomes() string {
 	var words []string
 	for _, e := range s.told() {
 		word := string(e.Outcome)
-		if e.Reason != "" {
-			word += ":" + e.Reason
+		for i, reason := range []walkin.Reason{e.Token, e.Reason} {
+			if reason != "" {
+				word += [...]string{"/", ":"}[i] + string(reason)
+			}
 		}
 		words = append(words, word)
 	}

@@ -50,7 +50,7 @@ func (m *Middleware) StartHandler() http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 		default:
 			w.Header().Set("Allow", "GET, HEAD, POST")
-			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+			m.Refuse(w, r, &Refusal{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod})
 		}
 	})
 }

@@ -92,7 +92,7 @@ func TestStoreErrors(t *testing.T) {
 				}
 				events := s.told()
 				last := events[len(events)-1]
-				if last.Outcome != walkin.Refused || last.Reason != tt.reason {
+				if last.Outcome != walkin.Refused || string(last.Reason) != tt.reason {
 					t.Errorf("got event %+v, want refused for %s", last, tt.reason)
 				}
 				if tt.reason != "ban" && tt.err != errHang && !strings.Contains(last.Err.Error(), tt.err.Error()) {

@@ -212,7 +212,7 @@ func (m *Middleware) RunSweeper(ctx context.Context, every time.Duration, opts S
 	defer tick.Stop()
 	for {
 		if _, err := m.Sweep(ctx, opts); err != nil && ctx.Err() == nil {
-			m.emitCtx(ctx, Event{Outcome: Failed, Reason: "sweep", Err: err})
+			m.emitCtx(ctx, Event{Outcome: Failed, Reason: ReasonSweep, Err: err})
 		}
 		select {
 		case <-tick.C:

@@ -32,14 +32,14 @@ func (vr *verifier) refuseUnverified(r *http.Request) *Refusal {
 			switch {
 			case s != token.Unverifiable:
 			case as == asPermanent:
-				return &Refusal{Status: http.StatusUnauthorized, Reason: "unknown_key"}
+				return &Refusal{Status: http.StatusUnauthorized, Reason: ReasonUnknownKey}
 			default:
 				wait = max(wait, newKeyFor-vr.unknownKeys.age(value, vr.clock()))
 			}
 		}
 	}
 	if wait > 0 {
-		return &Refusal{Status: http.StatusServiceUnavailable, Reason: "unknown_key", RetryAfter: wait,
+		return &Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonUnknownKey, RetryAfter: wait,
 			Text: texts.Of("error.cannot_tell")}
 	}
 	return nil

@@ -73,7 +73,7 @@ func (vr *verifier) authenticate(r *http.Request, b *requestCredentials, now tim
 func (vr *verifier) verifyCookie(r *http.Request, c carriedCookie, former *formerCookies, now time.Time, as carrier) authResult {
 	switch {
 	case c.status == conflicting:
-		return authResult{status: conflicting, reason: "duplicate_cookie"}
+		return authResult{status: conflicting, reason: ReasonDuplicateCookie}
 	case c.status != live:
 		return authResult{status: c.status}
 	case c.others == nil && former == nil:
@@ -110,9 +110,9 @@ func (vr *verifier) verifyToken(r *http.Request, text string, e *entry, now time
 		switch status {
 		case token.Unverifiable:
 			vr.unknownKeys.age(text, vr.clock())
-			return authResult{status: unverifiable, reason: reason}
+			return authResult{status: unverifiable, reason: Reason(reason)}
 		case token.Invalid:
-			return authResult{status: invalid, reason: reason}
+			return authResult{status: invalid, reason: Reason(reason)}
 		}
 		e = vr.known(text, claimsOf(c), access)
 	}
@@ -120,13 +120,13 @@ func (vr *verifier) verifyToken(r *http.Request, text string, e *entry, now time
 	case now.After(e.claims.ExpiresAt.Add(leeway)), now.After(e.claims.IssuedAt.Add(vr.cfg.Tokens.Lifetime + leeway)):
 		// The second says the same, unless Config.Tokens.Lifetime was longer when the
 		// token was issued: tombstones and sweeps go by what it is now.
-		return authResult{status: invalid, reason: "expired"}
+		return authResult{status: invalid, reason: ReasonExpired}
 	case !as.fits(e):
-		return authResult{status: invalid, reason: "wrong_cookie"}
+		return authResult{status: invalid, reason: ReasonWrongCookie}
 	case vr.outlived(mintedAt(e.claims), now):
-		return authResult{status: invalid, reason: "expired"}
+		return authResult{status: invalid, reason: ReasonExpired}
 	case vr.isOver(e):
-		return authResult{status: sessionEnded, reason: "session_ended", entry: e}
+		return authResult{status: sessionEnded, reason: ReasonSessionEnded, entry: e}
 	case isSafe(r) && vr.fresh(e, now):
 		return authResult{status: live, entry: e}
 	case isSafe(r) && e.lost.Load() > vr.clock():
@@ -146,16 +146,16 @@ func (vr *verifier) askStore(r *http.Request, e *entry, now time.Time) authResul
 	case errors.Is(err, ErrBanned):
 		e.distrust()
 		e.over.CompareAndSwap(0, 1) // not believed while the store is down, see unasked
-		return authResult{status: suspended, reason: reasonBanned, entry: e, err: err}
+		return authResult{status: suspended, reason: ReasonBanned, entry: e, err: err}
 	case err == nil && (vr.outlived(s.CreatedAt, now) || now.After(s.ExpiresAt.Add(leeway))):
-		return authResult{status: invalid, reason: "expired"}
+		return authResult{status: invalid, reason: ReasonExpired}
 	case err == nil && s.Anonymous != e.claims.Anonymous:
 		// The store is right. Fails closed both ways: a permanent user's session is
 		// never an anonymous one's, and a flag in a token opens no guard.
 		vr.over(e)
-		return authResult{status: sessionEnded, reason: "wrong_kind", entry: e}
+		return authResult{status: sessionEnded, reason: ReasonWrongKind, entry: e}
 	case err == nil && !vr.alive(e, seen, now):
-		return authResult{status: sessionEnded, reason: "session_ended", entry: e}
+		return authResult{status: sessionEnded, reason: ReasonSessionEnded, entry: e}
 	case err == nil:
 		e.renewed.Store(s.RenewedAt.UnixNano())
 		return authResult{status: live, entry: e, nowStored: e.claims.Provisional}
@@ -170,7 +170,7 @@ func (vr *verifier) askStore(r *http.Request, e *entry, now time.Time) authResul
 		}
 		return unasked(e)
 	}
-	return authResult{status: unreachable, reason: "store_down", entry: e, err: err}
+	return authResult{status: unreachable, reason: ReasonStoreDown, entry: e, err: err}
 }
 
 // visit returns what Handler found about the request. When Handler left nothing in the
@@ -183,7 +183,7 @@ func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 	}
 	if vr.isActing(r) {
 		// Outside of Handler nothing restricts an impersonation: fails closed.
-		return vr.home.newVisit(r, authResult{status: foreign, reason: "impersonation"})
+		return vr.home.newVisit(r, authResult{status: foreign, reason: ReasonImpersonation})
 	}
 	now := time.Now()
 	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
@@ -206,7 +206,7 @@ func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 
 // end takes the user away from a visit whose session was found to have ended.
 func (vr *verifier) end(v *visit) {
-	v.become(sessionEnded, "session_ended")
+	v.become(sessionEnded, ReasonSessionEnded)
 	if v.entry != nil {
 		vr.over(v.entry)
 	}

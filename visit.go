@@ -38,7 +38,7 @@ type visit struct {
 
 // What the request of a returning visitor does not have.
 type rare struct {
-	reason   string                          // why the visitor has no user, for the operator's events
+	reason   Reason                          // why the visitor has no user, for the operator's events
 	err      error                           // what caused it, where there is a cause
 	response atomic.Pointer[response.Writer] // the wrapped writer, nil when w was passed through, and after the request
 	issued   *Token                          // for the answer to a bearer
@@ -58,7 +58,7 @@ func (v *visit) more() *rare {
 }
 
 // reason says why the visitor has no user; it is empty where they have one.
-func (v *visit) reason() string {
+func (v *visit) reason() Reason {
 	if rest := v.rest.Load(); rest != nil {
 		return rest.reason
 	}
@@ -138,7 +138,7 @@ func (h *home) newVisit(r *http.Request, f authResult) *visit {
 }
 
 // become takes the visitor's user away.
-func (v *visit) become(s tokenStatus, reason string) {
+func (v *visit) become(s tokenStatus, reason Reason) {
 	v.status, v.more().reason = s, reason
 	v.claims.Store(nil)
 }

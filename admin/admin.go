@@ -143,9 +143,9 @@ func (s *Screen) may(r *http.Request) error {
 	}
 	c, ok := walkin.FromContext(r.Context())
 	if !ok {
-		return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "no_user"}
+		return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: walkin.ReasonNoUser}
 	}
-	refusal := &walkin.Refusal{Status: http.StatusForbidden, Reason: "no_operator"}
+	refusal := &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonNoOperator}
 	if c.Anonymous {
 		return refusal
 	}

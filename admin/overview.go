@@ -31,7 +31,7 @@ func (c *Counters) OnEvent(_ context.Context, e walkin.Event) {
 	key := string(e.Outcome)
 	switch e.Outcome {
 	case walkin.Refused, walkin.Failed, walkin.Skipped:
-		key += " " + e.Reason
+		key += " " + string(e.Reason)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

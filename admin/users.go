@@ -179,7 +179,7 @@ func (s *Screen) export(w http.ResponseWriter, r *http.Request) {
 }
 
 func noUser() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_such_user", Message: "There is no such user."}
+	return &walkin.Refusal{Status: http.StatusNotFound, Reason: ReasonNoSuchUser, Message: "There is no such user."}
 }
 
 // act does what a button of a user's page says.
@@ -199,14 +199,14 @@ func (s *Screen) act(w http.ResponseWriter, r *http.Request) {
 		}
 	case c.UserID == id:
 		// An operator who locks themselves out cannot undo it here.
-		err = &walkin.Refusal{Status: http.StatusConflict, Reason: "self", Message: "That is you."}
+		err = &walkin.Refusal{Status: http.StatusConflict, Reason: ReasonSelf, Message: "That is you."}
 	case action == "sign-out":
 		err = s.wk.SignOutEverywhere(r.Context(), id)
 	case action == "ban":
 		ban := store.Ban{Reason: strings.TrimSpace(r.PostFormValue("reason"))}
 		if until := r.PostFormValue("until"); until != "" {
 			if ban.Until, err = time.Parse(time.DateOnly, until); err != nil {
-				err = &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "ban_until", Message: "The end of a ban is a day like 2026-03-29."}
+				err = &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonBanUntil, Message: "The end of a ban is a day like 2026-03-29."}
 			}
 		}
 		if err == nil {
@@ -215,11 +215,11 @@ func (s *Screen) act(w http.ResponseWriter, r *http.Request) {
 	case action == "unban":
 		err = s.wk.Unban(r.Context(), id)
 	case action == "delete" && r.PostFormValue("sure") != "yes":
-		err = &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "not_sure", Message: "Please tick the box: a deletion cannot be undone."}
+		err = &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonNotSure, Message: "Please tick the box: a deletion cannot be undone."}
 	case action == "delete":
 		err = s.wk.DeleteUser(r.Context(), id)
 	default:
-		err = &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_such_action"}
+		err = &walkin.Refusal{Status: http.StatusNotFound, Reason: ReasonNoSuchAction}
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		err = noUser()

@@ -388,4 +388,6 @@ func (g *Gate) again(w http.ResponseWriter, r *http.Request) {
 }
 
 // failed reports that no visitor can pass.
-func (g *Gate) failed(r *http.Request, err error) { g.wk.Report(r.Context(), "challenge", err) }
+func (g *Gate) failed(r *http.Request, err error) {
+	g.wk.Report(r.Context(), walkin.ReasonChallenge, err)
+}

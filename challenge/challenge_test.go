@@ -80,7 +80,7 @@ func newSite(t *testing.T, store store.Store, change func(*walkin.Config, *chall
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if e.Outcome == walkin.Failed {
-				s.told = append(s.told, e.Reason)
+				s.told = append(s.told, string(e.Reason))
 			}
 		},
 	}

@@ -17,6 +17,12 @@ const (
 	maxBody = 64 << 10 // bytes of a form: maxText of the longest characters, percent-encoded
 )
 
+// The app's own reasons, for its events and metrics.
+const (
+	reasonNoCookies walkin.Reason = "no_cookies"
+	reasonForm      walkin.Reason = "form"
+)
+
 type homePage struct {
 	Notes []note
 	Text  string // what was typed, when Error says what is wrong with it
@@ -43,7 +49,7 @@ func (s *site) addNote(w http.ResponseWriter, r *http.Request) error {
 	again := r.URL.Query().Has("again")
 	if _, ok := walkin.FromContext(r.Context()); ok && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Referer() != "" && len(r.Cookies()) == 0 {
 		if again { // a browser that keeps none, although our page had one for it
-			return &walkin.Refusal{Status: http.StatusForbidden, Reason: "no_cookies", Message: "Your browser keeps no cookies. " +
+			return &walkin.Refusal{Status: http.StatusForbidden, Reason: reasonNoCookies, Message: "Your browser keeps no cookies. " +
 				"One is how Margin knows that a note is yours; it follows you nowhere. Allow cookies for this site, and try again."}
 		}
 		// Perhaps it only had none yet. A 307 has it send the same form once more, this
@@ -92,7 +98,7 @@ func userID(r *http.Request) uuid.UUID {
 func noteText(w http.ResponseWriter, r *http.Request) (text, complaint string, err error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if err := r.ParseForm(); err != nil {
-		return "", "", &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "form", Message: "The form could not be read, or is too large. Go back and shorten the note."}
+		return "", "", &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: reasonForm, Message: "The form could not be read, or is too large. Go back and shorten the note."}
 	}
 	// Browsers send line breaks as CRLF, whatever the visitor sees.
 	text = strings.ReplaceAll(strings.ToValidUTF8(r.PostForm.Get("text"), "\ufffd"), "\r\n", "\n")

@@ -72,6 +72,6 @@ func open(ctx context.Context, cfg config) (*site, io.Closer, error) {
 // no secrets and no addresses.
 func event(ctx context.Context, e walkin.Event) {
 	if e.Outcome != walkin.Skipped && e.Outcome != walkin.Renewed {
-		slog.InfoContext(ctx, string(e.Outcome), "user", e.UserID, "reason", e.Reason, "error", e.Err)
+		slog.InfoContext(ctx, string(e.Outcome), "user", e.UserID, "reason", e.Reason, "token", e.Token, "error", e.Err)
 	}
 }

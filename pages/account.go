@@ -196,7 +196,7 @@ func (p *Pages) setPassword(w http.ResponseWriter, r *http.Request) error {
 	provider := p.cfg.Password.Provider()
 	i := slices.IndexFunc(identities, func(identity store.Identity) bool { return identity.Provider == provider })
 	if i < 0 {
-		return &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_identity", Text: textNotFound}
+		return &walkin.Refusal{Status: http.StatusNotFound, Reason: walkin.ReasonNoIdentity, Text: textNotFound}
 	}
 	_ = r.ParseForm()                              // guards have read it
 	r.PostForm.Set("email", identities[i].Subject) // theirs, whatever the form says

@@ -141,7 +141,7 @@ func (p *Pages) reserved(next http.Handler) http.Handler {
 				p.wk.Refuse(w, r, err) // fails closed: it may be reserved
 				return
 			default:
-				p.wk.RefuseForm(w, r, &walkin.Refusal{Status: http.StatusConflict, Reason: "email_reserved", Text: texts.Of("email.reserved")}, p.codePage)
+				p.wk.RefuseForm(w, r, &walkin.Refusal{Status: http.StatusConflict, Reason: ReasonEmailReserved, Text: texts.Of("email.reserved")}, p.codePage)
 				return
 			}
 		}
@@ -150,7 +150,7 @@ func (p *Pages) reserved(next http.Handler) http.Handler {
 }
 
 func undoOver() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusNotFound, Reason: "undo_over", Text: texts.Of("undo.over")}
+	return &walkin.Refusal{Status: http.StatusNotFound, Reason: ReasonUndoOver, Text: texts.Of("undo.over")}
 }
 
 // undoPage asks: opening a link must change nothing, since scanners open every link.

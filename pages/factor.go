@@ -179,7 +179,7 @@ func (p *Pages) turnOff(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) tellFactor(r *http.Request, user uuid.UUID, n notice) {
 	identities, err := p.wk.Identities(r.Context(), user)
 	if err != nil {
-		p.wk.Report(r.Context(), "notice", err) // it is done
+		p.wk.Report(r.Context(), ReasonNotice, err) // it is done
 		return
 	}
 	p.notify(r, identities, n)

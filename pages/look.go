@@ -158,7 +158,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, title,
 func (p *Pages) plain(w http.ResponseWriter, r *http.Request, status int, title, body string) {
 	heading := "<h1>" + template.HTMLEscapeString(title) + "</h1>\n"
 	if err := p.write(w, r, status, title, heading+body); err != nil {
-		p.wk.Report(r.Context(), "frame", err)
+		p.wk.Report(r.Context(), ReasonFrame, err)
 		http.Error(w, title, status)
 	}
 }

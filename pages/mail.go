@@ -44,7 +44,7 @@ func (p *Pages) notify(r *http.Request, identities []store.Identity, n notice) {
 			continue
 		}
 		if err := p.cfg.Mail.Deliver(ctx, identity.Subject, message.Subject, message.Text, message.HTML); err != nil {
-			p.wk.Report(r.Context(), "notice", err)
+			p.wk.Report(r.Context(), ReasonNotice, err)
 		}
 	}
 }

@@ -330,7 +330,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func notFound() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_route", Text: textNotFound}
+	return &walkin.Refusal{Status: http.StatusNotFound, Reason: walkin.ReasonNoRoute, Text: textNotFound}
 }
 
 // page lets a handler return its error, and answers it.

@@ -120,7 +120,7 @@ func (p *Pages) keepDevice(r *http.Request, user, id uuid.UUID) {
 		err = p.wk.Store().PutTicket(r.Context(), store.Ticket{Key: deviceKey(id), Data: data, ExpiresAt: time.Now().Add(deviceFor), UserID: user})
 	}
 	if err != nil {
-		p.wk.Report(r.Context(), "device", err) // the list says "another browser"
+		p.wk.Report(r.Context(), ReasonDevice, err) // the list says "another browser"
 	}
 }
 

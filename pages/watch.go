@@ -79,7 +79,7 @@ func (p *Pages) tellNewDevice(r *http.Request, e walkin.Event) {
 	}
 	identities, err := p.wk.Store().Identities(r.Context(), e.UserID)
 	if err != nil {
-		p.wk.Report(r.Context(), "notice", err)
+		p.wk.Report(r.Context(), ReasonNotice, err)
 		return
 	}
 	for _, identity := range identities {

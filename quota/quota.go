@@ -153,7 +153,7 @@ func (q *Quota) Require() func(http.Handler) http.Handler {
 				q.wk.RefuseMethod(w, r, "GET, POST, PUT, PATCH, DELETE") // as far as we are asked
 				return
 			case isPrefetch(r.Header):
-				q.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "prefetch"})
+				q.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: walkin.ReasonPrefetch})
 				return
 			default:
 				if _, err := q.Take(w, r); err != nil {
@@ -329,7 +329,7 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 func unlimited() Left { return Left{Count: math.MaxInt, Limit: math.MaxInt} }
 
 func (q *Quota) refusal(c walkin.Claims, wait time.Duration) *walkin.Refusal {
-	refusal := &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "quota", Message: q.cfg.Message, RetryAfter: wait}
+	refusal := &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: ReasonQuota, Code: "quota", Message: q.cfg.Message, RetryAfter: wait}
 	if c.Anonymous {
 		refusal.Page = q.cfg.UpgradeURL
 	}

@@ -71,7 +71,7 @@ func newSite(t *testing.T, store *failing, cfg quota.Config) *site {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if e.Outcome == walkin.Refused {
-				s.told = append(s.told, e.Reason)
+				s.told = append(s.told, string(e.Reason))
 			}
 		},
 	})

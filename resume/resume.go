@@ -215,8 +215,8 @@ func (k *Keeper) keep(w http.ResponseWriter, r *http.Request, c walkin.Claims) {
 		err = k.store.PutTicket(r.Context(), store.Ticket{Key: key(c.UserID), Data: data, ExpiresAt: time.Now().Add(keepFor), UserID: c.UserID})
 	}
 	if err != nil {
-		k.wk.Report(r.Context(), "not_kept", err)
-		k.lose(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "not_kept_store_down", Err: err, RetryAfter: 5 * time.Second,
+		k.wk.Report(r.Context(), ReasonNotKept, err)
+		k.lose(w, r, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonNotKeptStoreDown, Err: err, RetryAfter: 5 * time.Second,
 			Text: texts.Of("resume.down")})
 		return
 	}
@@ -252,7 +252,7 @@ func (f *kept) read(r *http.Request) *walkin.Refusal {
 			err = errors.New("walkin: resume: the body was read before it came here")
 		}
 		if err != nil {
-			return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_read", Err: err,
+			return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonNotKeptRead, Err: err,
 				Text: texts.Of("resume.unreadable")}
 		}
 		f.Body = body
@@ -298,12 +298,12 @@ func (f kept) values() url.Values {
 }
 
 func withFiles() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_files",
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonNotKeptFiles,
 		Text: texts.Of("resume.files")}
 }
 
 func tooLarge() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_kept_too_large",
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonNotKeptTooLarge,
 		Text: texts.Of("resume.large")}
 }
 
@@ -465,7 +465,7 @@ func (k *Keeper) pending(r *http.Request) (Pending, error) {
 }
 
 func gone() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusNotFound, Reason: "nothing_kept",
+	return &walkin.Refusal{Status: http.StatusNotFound, Reason: ReasonNothingKept, Code: "nothing_kept",
 		Text: texts.Of("resume.gone")}
 }
 

@@ -70,7 +70,7 @@ func newSite(t *testing.T, changes ...func(*resume.Config)) *site {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if e.Outcome == walkin.Refused {
-				s.told = append(s.told, e.Reason)
+				s.told = append(s.told, string(e.Reason))
 			}
 		},
 	})

@@ -128,7 +128,7 @@ func TestEveryOutcome(t *testing.T) {
 	for outcome, want := range map[walkin.Outcome]map[string]int64{
 		walkin.Minted: {"walkin.minted": 1}, walkin.Persisted: {"walkin.persisted": 1}, walkin.Renewed: {"walkin.renewed": 1},
 		walkin.Revived: {"walkin.revived": 1}, walkin.SignedOut: {"walkin.signed_out": 1}, walkin.Deleted: {"walkin.deleted": 1},
-		walkin.Skipped: {"walkin.skipped{walkin.reason=why}": 1}, walkin.Refused: {"walkin.refused{walkin.reason=why}": 1},
+		walkin.Skipped: {"walkin.skipped{walkin.reason=why}": 1, "walkin.rejected_tokens{walkin.token=expired}": 1}, walkin.Refused: {"walkin.refused{walkin.reason=why}": 1},
 		walkin.Failed: {"walkin.failed{walkin.reason=why}": 1}, walkin.Swept: {"walkin.swept": 7, "walkin.sweeps": 1},
 		walkin.SignedUp:      {"walkin.changes{walkin.outcome=signed_up,walkin.provider=p}": 1},
 		walkin.SignedIn:      {"walkin.changes{walkin.outcome=signed_in,walkin.provider=p}": 1},
@@ -140,7 +140,7 @@ func TestEveryOutcome(t *testing.T) {
 		recorder, reader := newRecorder(t)
 		spans := tracetest.NewInMemoryExporter()
 		ctx, span := trace.NewTracerProvider(trace.WithSyncer(spans)).Tracer("test").Start(t.Context(), "test")
-		recorder.OnEvent(ctx, walkin.Event{Outcome: outcome, Reason: "expired,why", UserID: id, AnonymousID: id, SessionID: id,
+		recorder.OnEvent(ctx, walkin.Event{Outcome: outcome, Reason: "why", Token: map[walkin.Outcome]walkin.Reason{walkin.Skipped: "expired"}[outcome], UserID: id, AnonymousID: id, SessionID: id,
 			Provider: "p", Count: 7, Err: errors.New(id.String())})
 		span.End()
 		if got := counts(t, reader); !maps.Equal(got, want) {
@@ -159,7 +159,7 @@ func TestSeries(t *testing.T) {
 	for worker := range 4 {
 		wg.Go(func() {
 			for i := range 1000 {
-				recorder.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Refused, Reason: fmt.Sprintf("%d/%d", worker, i)})
+				recorder.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Refused, Reason: walkin.Reason(fmt.Sprintf("%d/%d", worker, i))})
 				recorder.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Linked, Provider: fmt.Sprintf("%d/%d\xff", worker, i)})
 			}
 		})

@@ -10,6 +10,7 @@
 //
 //	walkin_minted_total                      visitors who got an anonymous user ID
 //	walkin_skipped_total{reason}             visitors who got none, or were not stored
+//	walkin_rejected_tokens_total{reason}     tokens that were not accepted, of visitors who got a new user or none
 //	walkin_persisted_total                   anonymous users who were stored
 //	walkin_revived_total                     users whom the store had lost and who came back
 //	walkin_renewed_total                     tokens that were re-issued
@@ -42,8 +43,8 @@ type Collector struct {
 	counters map[walkin.Outcome]prometheus.Counter
 	sweeps   prometheus.Counter
 
-	skipped, refused, failed, changes *prometheus.CounterVec
-	reasons, providers                labels.Set
+	skipped, rejected, refused, failed, changes *prometheus.CounterVec
+	reasons, tokens, providers                  labels.Set
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -59,30 +60,34 @@ func New() *Collector {
 	return &Collector{
 		counters: map[walkin.Outcome]prometheus.Counter{
 			walkin.Minted:    counter("minted_total", "Visitors who got an anonymous user ID."),
-			walkin.Persisted: counter("persisted_total", "Anonymous users who became a row in the store."),
+			walkin.Persisted: counter("persisted_total", "Anonymous users who were stored."),
 			walkin.Revived:   counter("revived_total", "Users whom the store had lost and who came back."),
-			walkin.Renewed:   counter("renewed_total", "Tokens that were issued anew."),
+			walkin.Renewed:   counter("renewed_total", "Tokens that were re-issued."),
 			walkin.SignedOut: counter("signed_out_total", "Sessions that were ended by their owner."),
 			walkin.Deleted:   counter("deleted_total", "Users who were deleted."),
 			walkin.Swept:     counter("swept_total", "Anonymous users who stayed away and were swept."),
 		},
-		sweeps:  counter("sweeps_total", "Sweeps that took somebody, or failed."),
-		skipped: vec("skipped_total", "Visitors who got no user ID, or no row.", "reason"),
-		refused: vec("refused_total", "Requests that were refused.", "reason"),
-		failed:  vec("failed_total", "Things that broke.", "reason"),
-		changes: vec("changes_total", "Changes of who a visitor is.", "outcome", "provider"),
+		sweeps:   counter("sweeps_total", "Sweeps that deleted users, or failed."),
+		skipped:  vec("skipped_total", "Visitors who got no user ID, or were not stored.", "reason"),
+		rejected: vec("rejected_tokens_total", "Tokens that were not accepted.", "reason"),
+		refused:  vec("refused_total", "Requests that were refused.", "reason"),
+		failed:   vec("failed_total", "Failures.", "reason"),
+		changes:  vec("changes_total", "Changes of who a visitor is.", "outcome", "provider"),
 	}
 }
 
 // OnEvent counts an event. It is for walkin.Config.OnEvent.
 func (c *Collector) OnEvent(_ context.Context, e walkin.Event) {
+	if e.Token != "" { // a counter of its own: as a second label it would multiply the series
+		c.rejected.WithLabelValues(c.tokens.Of(string(e.Token))).Inc()
+	}
 	switch e.Outcome {
 	case walkin.Skipped:
-		c.skipped.WithLabelValues(c.reasons.Of(labels.Reason(e))).Inc()
+		c.skipped.WithLabelValues(c.reasons.Of(string(e.Reason))).Inc()
 	case walkin.Refused:
-		c.refused.WithLabelValues(c.reasons.Of(labels.Reason(e))).Inc()
+		c.refused.WithLabelValues(c.reasons.Of(string(e.Reason))).Inc()
 	case walkin.Failed:
-		c.failed.WithLabelValues(c.reasons.Of(labels.Reason(e))).Inc()
+		c.failed.WithLabelValues(c.reasons.Of(string(e.Reason))).Inc()
 	case walkin.Upgraded, walkin.SignedUp, walkin.SignedIn, walkin.Merged, walkin.Linked, walkin.Unlinked:
 		c.changes.WithLabelValues(string(e.Outcome), c.providers.Of(e.Provider)).Inc()
 	case walkin.Swept:
@@ -96,7 +101,7 @@ func (c *Collector) OnEvent(_ context.Context, e walkin.Event) {
 }
 
 func (c *Collector) all() []prometheus.Collector {
-	all := []prometheus.Collector{c.sweeps, c.skipped, c.refused, c.failed, c.changes}
+	all := []prometheus.Collector{c.sweeps, c.skipped, c.rejected, c.refused, c.failed, c.changes}
 	for _, counter := range c.counters {
 		all = append(all, counter)
 	}

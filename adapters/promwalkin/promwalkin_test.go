@@ -102,10 +102,11 @@ func TestOnEvent(t *testing.T) {
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Deleted})
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Revived})
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Failed, Reason: "store"})
+	metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Minted, Token: "expired"})
 	metrics.OnEvent(t.Context(), walkin.Event{Outcome: "of a later version"})
 
 	want := map[string]float64{
-		"walkin_minted_total": 2, "walkin_persisted_total": 2, "walkin_renewed_total": 1, "walkin_signed_out_total": 1,
+		"walkin_minted_total": 3, "walkin_rejected_tokens_total{reason=expired}": 1, "walkin_persisted_total": 2, "walkin_renewed_total": 1, "walkin_signed_out_total": 1,
 		"walkin_deleted_total": 1, "walkin_revived_total": 1, "walkin_sweeps_total": 1, "walkin_swept_total": 7,
 		"walkin_skipped_total{reason=bot}": 1, "walkin_refused_total{reason=anonymous}": 1, "walkin_failed_total{reason=store}": 1,
 		"walkin_changes_total{outcome=upgraded,provider=test}": 1, "walkin_changes_total{outcome=merged,provider=test}": 1,
@@ -124,7 +125,7 @@ func TestSeries(t *testing.T) {
 	for worker := range 4 {
 		wg.Go(func() {
 			for i := range 2000 {
-				metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Refused, Reason: fmt.Sprintf("%d/%d", worker, i)})
+				metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Refused, Reason: walkin.Reason(fmt.Sprintf("%d/%d", worker, i))})
 				metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.SignedIn, Provider: fmt.Sprintf("%d/%d\xff", worker, i)})
 				metrics.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Linked, Provider: fmt.Sprintf("%d/%d", worker, i)})
 			}

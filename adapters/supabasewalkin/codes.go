@@ -194,7 +194,7 @@ func (h *Handler) spend(p pending) func(context.Context) error {
 }
 
 func spent() error {
-	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "otp_expired", Err: errExpired}
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonOTPExpired, Err: errExpired}
 }
 
 // send makes a code and sends it. The answer takes no longer for an address that is
@@ -224,7 +224,7 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 	if err := send(c.Context(), message); err != nil {
 		// The reason is for the operator. It is not a 5xx, since the client would try
 		// again by itself, and send once more.
-		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send", Err: err})
+		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonSendFailed, Err: err})
 		return fail(http.StatusUnprocessableEntity, "email_address_not_authorized", "The message could not be sent")
 	}
 	return nil

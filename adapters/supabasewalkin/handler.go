@@ -252,7 +252,7 @@ func (h *Handler) translate(c *call, err error) *failure {
 		return fail(http.StatusUnprocessableEntity, "identity_already_exists", "Identity is already linked to another user")
 	case refusal.Status == http.StatusConflict:
 		return fail(http.StatusConflict, "conflict", refusal.Message)
-	case errors.Is(err, store.ErrSessionEnded), refusal.Reason == "session_ended":
+	case errors.Is(err, store.ErrSessionEnded), refusal.Reason == walkin.ReasonSessionEnded:
 		return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
 	case refusal.Status >= 500:
 		return fail(refusal.Status, "unexpected_failure", refusal.Message)

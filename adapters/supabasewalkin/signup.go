@@ -128,22 +128,22 @@ func (h *Handler) saveMetadata(ctx context.Context, id uuid.UUID, data map[strin
 }
 
 // newSecret returns the hash of a password that was chosen for an address.
-func (h *Handler) newSecret(c *call, address, password string) ([]byte, error) {
+func (h *Handler) newSecret(c *call, address, typed string) ([]byte, error) {
 	passwords, err := h.passwords(address)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := passwords.NewSecret(h.passwordForm(c, address, password))
+	secret, err := passwords.NewSecret(h.passwordForm(c, address, typed))
 	refusal, ok := errors.AsType[*walkin.Refusal](err)
 	if !ok || refusal.Status != http.StatusUnprocessableEntity {
 		return secret, err
 	}
 	weak := fail(http.StatusUnprocessableEntity, "weak_password", texts.English().Say(refusal.Text)) // the protocol is in English
 	weak.reasons = []string{"characters"}
-	if strings.Contains(refusal.Reason, "short") {
+	switch refusal.Code {
+	case "password_short":
 		weak.reasons = []string{"length"}
-	}
-	if strings.Contains(refusal.Reason, "common") {
+	case "password_common", "password_breached":
 		weak.reasons = []string{"pwned"} // the word that clients know for it
 	}
 	return nil, weak

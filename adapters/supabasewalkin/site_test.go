@@ -218,7 +218,7 @@ func (s *site) upgraded(address string) *client {
 	return c
 }
 
-func (s *site) did(outcome walkin.Outcome, reason string) bool {
+func (s *site) did(outcome walkin.Outcome, reason walkin.Reason) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.events, func(e walkin.Event) bool { return e.Outcome == outcome && e.Reason == reason })

@@ -78,7 +78,7 @@ func (h *Handler) user(c *call) (walkin.Claims, error) {
 		}
 		w2 := &captured{header: http.Header{}}
 		h.wk.RequireUser()(http.NotFoundHandler()).ServeHTTP(w2, r)
-		if w2.refusal != nil && (w2.refusal.Reason == "session_ended" || w2.refusal.Reason == "wrong_kind") {
+		if w2.refusal != nil && (w2.refusal.Reason == walkin.ReasonSessionEnded || w2.refusal.Reason == walkin.ReasonWrongKind) {
 			return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
 		}
 		return fail(http.StatusForbidden, "bad_jwt", "invalid JWT: unable to parse or verify signature")
@@ -138,7 +138,7 @@ func (h *Handler) banned(next func(context.Context, walkin.Change) error) func(c
 			return err
 		}
 		if time.Now().Before(profile.BannedUntil) {
-			return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "banned", Err: fail(http.StatusBadRequest, "user_banned", "User is banned")}
+			return &walkin.Refusal{Status: http.StatusBadRequest, Reason: walkin.ReasonBanned, Err: fail(http.StatusBadRequest, "user_banned", "User is banned")}
 		}
 		if err := h.confirm(ctx, change, &profile); err != nil {
 			return err
@@ -183,7 +183,7 @@ func (h *Handler) confirm(ctx context.Context, change walkin.Change, p *Profile)
 		return nil
 	}
 	if method(ctx) == "pwd" {
-		return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "email_not_confirmed", Err: fail(http.StatusBadRequest, "email_not_confirmed", "Email not confirmed")}
+		return &walkin.Refusal{Status: http.StatusBadRequest, Reason: ReasonEmailNotConfirmed, Err: fail(http.StatusBadRequest, "email_not_confirmed", "Email not confirmed")}
 	}
 	p.Unconfirmed = without(p.Unconfirmed, change.Identity.Provider)
 	return h.store.SetSecret(ctx, change.Identity.Provider, change.Identity.Subject, nil)

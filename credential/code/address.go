@@ -22,7 +22,7 @@ const minNumber, maxNumber = 7, 15
 func email(typed string) (string, error) {
 	address := strings.TrimSpace(typed)
 	if address == "" {
-		return "", form.Unfit("no_address", "code.no_address")
+		return "", form.Unfit(ReasonNoAddress, "code.no_address")
 	}
 	// Before lower case: the Kelvin sign's is a k.
 	if strings.ContainsFunc(address, func(c rune) bool { return c >= utf8.RuneSelf }) {
@@ -35,7 +35,7 @@ func email(typed string) (string, error) {
 }
 
 func noEmail() *walkin.Refusal {
-	return form.Unfit("bad_address", "code.bad_address")
+	return form.Unfit(ReasonBadAddress, "code.bad_address")
 }
 
 // separators are what visitors write between the digits of a number.
@@ -47,7 +47,7 @@ func phone(typed string) (string, error) {
 	number := separators.Replace(strings.TrimSpace(typed))
 	switch {
 	case number == "":
-		return "", form.Unfit("no_address", "code.no_number")
+		return "", form.Unfit(ReasonNoAddress, "code.no_number")
 	case !isNumber(number):
 		return "", noPhone()
 	}
@@ -55,7 +55,7 @@ func phone(typed string) (string, error) {
 }
 
 func noPhone() *walkin.Refusal {
-	return form.Unfit("bad_address", "code.bad_number")
+	return form.Unfit(ReasonBadAddress, "code.bad_number")
 }
 
 func isNumber(s string) bool {

@@ -171,7 +171,7 @@ func (c *Codes) Send(w http.ResponseWriter, r *http.Request, address string) err
 			// could ask the relay which mailboxes exist.
 			taken.Of(isOfAddress).GiveBack(ctx)
 		}
-		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "send_failed", Err: err, RetryAfter: 30 * time.Second,
+		return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonSendFailed, Err: err, RetryAfter: 30 * time.Second,
 			Text: texts.Of("code.not_sent")}
 	}
 	return nil
@@ -276,7 +276,7 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	}
 	typed, ok := c.isCode(typed)
 	if !ok {
-		return walkin.Proof{}, form.Unfit("no_code", "code.missing", "count", c.cfg.Digits)
+		return walkin.Proof{}, form.Unfit(ReasonNoCode, "code.missing", "count", c.cfg.Digits)
 	}
 	ticket, used, err := c.try(r)
 	switch {
@@ -296,12 +296,12 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	switch {
 	case c.isRight(p, typed) && ticket.Key == key:
 	case ticket.Tries == 0:
-		return walkin.Proof{}, wrong("wrong_code_last", "code.wrong_last")
+		return walkin.Proof{}, wrong(ReasonWrongCodeLast, "wrong_code", "code.wrong_last")
 	default:
-		return walkin.Proof{}, wrong("wrong_code", "code.wrong")
+		return walkin.Proof{}, wrong(ReasonWrongCode, "wrong_code", "code.wrong")
 	}
 	if len(p.Secret) > 0 && c.browser(r) != p.Browser {
-		return walkin.Proof{}, wrong("other_browser", "code.other_browser")
+		return walkin.Proof{}, wrong(ReasonOtherBrowser, "", "code.other_browser")
 	}
 	proof := walkin.Proof{Provider: c.provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Device: true, FlowID: p.Binding,
 		Redeem: func(ctx context.Context) error {
@@ -397,7 +397,7 @@ func (c *Codes) pending(r *http.Request) (pending, bool) {
 			err = json.Unmarshal(ticket.Data, &p)
 		}
 		if err != nil {
-			c.wk.Report(r.Context(), "code_pending", err)
+			c.wk.Report(r.Context(), ReasonPending, err)
 			return pending{}, false
 		}
 		return p, ticket.Tries > 0
@@ -406,7 +406,7 @@ func (c *Codes) pending(r *http.Request) (pending, bool) {
 }
 
 func over() *walkin.Refusal {
-	return wrong("code_over", "code.over")
+	return wrong(ReasonOver, "code_expired", "code.over")
 }
 
 // redeemed is the refusal of a code that was used a moment ago, when Continue finds no
@@ -417,6 +417,6 @@ func redeemed() *walkin.Refusal {
 	return refusal
 }
 
-func wrong(reason, key string) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason, Text: texts.Of(key)}
+func wrong(reason walkin.Reason, code, key string) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason, Code: code, Text: texts.Of(key)}
 }

@@ -72,6 +72,13 @@ func (c *Codes) mailbox(address string) string {
 	return strings.ReplaceAll(local, ".", "") + "@" + domain
 }
 
+// limitReasons are the reasons of a full bucket, by its name.
+var limitReasons = map[string]walkin.Reason{
+	"browser": ReasonLimitBrowser, "network": ReasonLimitNetwork,
+	"address": ReasonLimitAddress, "address_and_network": ReasonLimitAddressAndNetwork,
+	"device": ReasonLimitDevice, "devices": ReasonLimitDevices,
+}
+
 // bucket hashes its key: a limiter that replicas share needs no addresses.
 func (c *Codes) bucket(name, value string, limit limit.Limit) limits.Bucket {
 	return limits.Bucket{Name: name, Key: "code:" + hex.EncodeToString(sum(c.keys[0], "limit", name, value)[:16]), Limit: limit}
@@ -95,6 +102,6 @@ func isOfAddress(b limits.Bucket) bool { return b.Name != "browser" && b.Name !=
 // tooMany gives the same answer for every limit, so that the visitor does not learn
 // what was sent to another user's address. The operator gets the limit's name.
 func tooMany(name string, wait time.Duration) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "code_limit_" + name, RetryAfter: max(wait, time.Second),
+	return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: limitReasons[name], RetryAfter: max(wait, time.Second),
 		Text: texts.Of("code.too_many", "minutes", texts.Minutes(wait))}
 }

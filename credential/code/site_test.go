@@ -184,7 +184,7 @@ func (s *world) reasons() []string {
 	var reasons []string
 	for _, e := range s.events {
 		if e.Outcome == walkin.Refused {
-			reasons = append(reasons, e.Reason)
+			reasons = append(reasons, string(e.Reason))
 		}
 	}
 	return reasons

@@ -190,7 +190,7 @@ func (h *Handovers) Start(w http.ResponseWriter, r *http.Request) error {
 // mayGive refuses whoever has nothing to hand over, and requests of other sites.
 func (h *Handovers) mayGive(w http.ResponseWriter, r *http.Request) error {
 	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
-		return refusal("handover_give_permanent", "handover.give_permanent")
+		return refusal(ReasonGivePermanent, "handover.give_permanent")
 	}
 	_, err := h.wk.StartFlow(w, r)
 	return err
@@ -260,17 +260,17 @@ func (h *Handovers) Confirm(w http.ResponseWriter, r *http.Request, number strin
 	}
 	number = strings.Join(strings.Fields(number), "")
 	if len(number) != digits || strings.Trim(number, "0123456789") != "" {
-		return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "handover_number_missing", Text: texts.Of("handover.missing")}
+		return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonNumberMissing, Text: texts.Of("handover.missing")}
 	}
 	return h.change(r.Context(), place{c.UserID, c.SessionID}, func(s *state) error {
 		switch {
 		case s.Stage == Waiting:
-			return refusal("handover_not_opened", "handover.not_yet")
+			return refusal(ReasonNotOpened, "handover.not_yet")
 		case s.Stage == Ended:
 			return over()
 		case subtle.ConstantTimeCompare([]byte(s.Number), []byte(number)) != 1 && s.Stage != Joined:
 			s.Stage = Ended
-			return refusal("handover_wrong_number", "handover.wrong")
+			return refusal(ReasonWrongNumber, "handover.wrong")
 		case s.Stage == Scanned:
 			s.Stage = Confirmed
 		}
@@ -285,7 +285,7 @@ func (h *Handovers) Confirm(w http.ResponseWriter, r *http.Request, number strin
 func (h *Handovers) Scan(w http.ResponseWriter, r *http.Request, code, device string) error {
 	c, ok := walkin.FromContext(r.Context())
 	if ok && !c.Anonymous {
-		return refusal("handover_permanent", "handover.permanent")
+		return refusal(walkin.ReasonHandoverPermanent, "handover.permanent")
 	}
 	if _, err := h.wk.StartFlow(w, r); err != nil { // who may begin a sign-in may scan
 		return err
@@ -298,7 +298,7 @@ func (h *Handovers) Scan(w http.ResponseWriter, r *http.Request, code, device st
 		return err
 	}
 	if ok && c.UserID == at.UserID {
-		return refusal("handover_same", "handover.same")
+		return refusal(walkin.ReasonHandoverSame, "handover.same")
 	}
 	value, ok := h.browser(r)
 	if !ok {
@@ -320,7 +320,7 @@ func (h *Handovers) Scan(w http.ResponseWriter, r *http.Request, code, device st
 			return over()
 		default:
 			s.Stage = Ended
-			return refusal("handover_opened_twice", "handover.over")
+			return refusal(ReasonOpenedTwice, "handover.over")
 		}
 		return nil
 	})
@@ -388,7 +388,7 @@ func (h *Handovers) Join(w http.ResponseWriter, r *http.Request, leave bool) err
 		case now.Browser != browser, now.Stage == Ended:
 			return over()
 		case now.Stage == Scanned:
-			return refusal("handover_waiting", "handover.waiting")
+			return refusal(ReasonWaiting, "handover.waiting")
 		case now.Stage == Joined:
 			again := over()
 			again.Err = walkin.ErrRedeemed
@@ -453,15 +453,19 @@ func (h *Handovers) take(ctx context.Context, buckets []limits.Bucket) error {
 		return fmt.Errorf("walkin: handover: %w", err)
 	}
 	if full != nil {
-		return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "handover_limit_" + full.Name, RetryAfter: max(full.Wait, time.Second),
+		reason := ReasonLimitNetwork
+		if full.Name == "user" {
+			reason = ReasonLimitUser
+		}
+		return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: reason, RetryAfter: max(full.Wait, time.Second),
 			Text: texts.Of("handover.too_many", "minutes", texts.Minutes(full.Wait))}
 	}
 	return nil
 }
 
-func refusal(reason, key string) *walkin.Refusal {
+func refusal(reason walkin.Reason, key string) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusConflict, Reason: reason, Text: texts.Of(key)}
 }
 
 // over says the same for every reason: a stranger learns nothing about a code.
-func over() *walkin.Refusal { return refusal("handover_over", "handover.over") }
+func over() *walkin.Refusal { return refusal(walkin.ReasonHandoverOver, "handover.over") }

@@ -43,7 +43,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, name string) 
 func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) (ticket, error) {
 	p := h.providers[name]
 	if p == nil {
-		return ticket{}, &walkin.Refusal{Status: http.StatusNotFound, Reason: "oidc_unknown_provider"}
+		return ticket{}, &walkin.Refusal{Status: http.StatusNotFound, Reason: ReasonUnknownProvider}
 	}
 	t, err := h.redeem(r, p)
 	if err != nil {
@@ -52,7 +52,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 	if !slices.Contains(h.middleware.FlowIDs(r), t.Binding) {
 		// Another visitor's, sent here to sign this visitor in to their account; or
 		// the visitor's own, from before they became another user.
-		return t, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser",
+		return t, &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonBrowser,
 			Text: texts.Of("oidc.elsewhere")}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callTime)
@@ -197,7 +197,7 @@ func (p *provider) provenAt(authTime time.Time) time.Time {
 // than theirs.
 func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at time.Time) error {
 	if !at.IsZero() && at.Before(t.Started.Add(-clockSkew)) {
-		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_not_fresh",
+		return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonNotFresh,
 			Text: texts.Of("oidc.not_recent")}
 	}
 	c, ok := walkin.FromContext(r.Context())
@@ -207,7 +207,7 @@ func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at ti
 	owned, err := h.store.Identity(r.Context(), profile.Provider, profile.Subject)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && owned.UserID != c.UserID:
-		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_other_account",
+		return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonOtherAccount,
 			Text: texts.Of("oidc.not_yours")}
 	case err != nil:
 		return err

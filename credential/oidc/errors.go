@@ -21,29 +21,29 @@ func notKept(err error) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_state",
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonState,
 		Text: texts.Of("oidc.over")}
 }
 
 func malformed() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "oidc_malformed",
+	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: ReasonMalformed,
 		Text: texts.Of("oidc.malformed")}
 }
 
 func mixedUp() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_mix_up",
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonMixUp,
 		Text: texts.Of("oidc.mixed_up")}
 }
 
 // providerDown is for a provider that does not answer, or not as it should.
 func providerDown(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "oidc_provider_down", Err: err, RetryAfter: 30 * time.Second,
+	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonProviderDown, Err: err, RetryAfter: 30 * time.Second,
 		Text: texts.Of("oidc.down")}
 }
 
 // notBelieved is for an answer that proves nothing.
 func notBelieved(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_not_believed", Err: err,
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonNotBelieved, Err: err,
 		Text: texts.Of("oidc.unproven")}
 }
 
@@ -52,7 +52,7 @@ func refusedThere(code string) *walkin.Refusal {
 	switch code {
 	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required",
 		"user_cancelled_login", "user_cancelled_authorize", "user_cancelled_authorization":
-		return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_denied",
+		return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonDenied,
 			Text: texts.Of("oidc.cancelled")}
 	}
 	return providerDown(fmt.Errorf("walkin: oidc: the provider answered %s", known(code)))

@@ -103,11 +103,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 		h.callback(w, r, name)
 	case isCallback:
 		w.Header().Set("Allow", "GET, POST")
-		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: "method"})
+		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: walkin.ReasonMethod})
 	case path.Base(r.URL.Path) == "start":
 		h.middleware.FormHandler(h.page, h.start).ServeHTTP(w, r)
 	default:
-		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_route"})
+		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusNotFound, Reason: walkin.ReasonNoRoute})
 	}
 }
 

@@ -258,7 +258,7 @@ func (s *site) reason() string {
 	defer s.mu.Unlock()
 	for i := len(s.events) - 1; i >= 0; i-- {
 		if s.events[i].Outcome == walkin.Refused {
-			return s.events[i].Reason
+			return string(s.events[i].Reason)
 		}
 	}
 	return ""

@@ -52,7 +52,7 @@ func key(kind, secret string) string {
 func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) {
 	p := h.providers[r.FormValue("provider")]
 	if p == nil {
-		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "oidc_unknown_provider",
+		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonUnknownProvider,
 			Text: texts.Of("oidc.unknown")}
 	}
 	binding, err := h.middleware.StartFlow(w, r)
@@ -66,7 +66,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 		return "", fmt.Errorf("walkin: oidc: %w", err)
 	}
 	if full != nil {
-		return "", &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "oidc_limit", RetryAfter: max(full.Wait, time.Second),
+		return "", &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: ReasonLimit, RetryAfter: max(full.Wait, time.Second),
 			Text: texts.Of("oidc.too_many", "minutes", texts.Minutes(full.Wait))}
 	}
 	at, err := p.endpoints(r.Context())

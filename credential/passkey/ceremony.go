@@ -74,14 +74,14 @@ func (p *Passkeys) takeTicket(r *http.Request) (limits.Taken, error) {
 		return limits.Taken{}, fmt.Errorf("walkin: passkey: %w", err)
 	}
 	if full != nil {
-		return limits.Taken{}, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "passkey_limit", RetryAfter: max(full.Wait, time.Second),
+		return limits.Taken{}, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: ReasonLimit, RetryAfter: max(full.Wait, time.Second),
 			Text: texts.Of("oidc.too_many", "minutes", texts.Minutes(full.Wait))}
 	}
 	return taken, nil
 }
 
 func ceremonyOver() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusGone, Reason: "passkey_ceremony",
+	return &walkin.Refusal{Status: http.StatusGone, Reason: ReasonCeremony,
 		Text: texts.Of("passkey.over")}
 }
 
@@ -89,18 +89,18 @@ func ceremonyOver() *walkin.Refusal {
 // the reason itself: the library's texts quote the response, which comes from the
 // client.
 func (p *Passkeys) unverified(client protocol.CollectedClientData, device protocol.AuthenticatorData) *walkin.Refusal {
-	refusal := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_bad",
+	refusal := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: ReasonBad,
 		Text: texts.Of("passkey.unverified")}
 	rpID := sha256.Sum256([]byte(p.webauthn.Config.RPID))
 	switch {
 	case !protocol.IsOriginInHaystack(client.Origin, p.origins):
-		refusal.Reason = "passkey_origin"
+		refusal.Reason = ReasonOrigin
 	case client.CrossOrigin:
-		refusal.Reason = "passkey_framed"
+		refusal.Reason = ReasonFramed
 	case string(device.RPIDHash) != string(rpID[:]):
-		refusal.Reason = "passkey_rp_id"
+		refusal.Reason = ReasonRPID
 	case !device.Flags.UserVerified():
-		refusal.Reason = "passkey_user_unverified"
+		refusal.Reason = ReasonUserUnverified
 		refusal.Message = "Your device did not ask for its PIN, your finger or your face. Please set one up there and try again."
 	}
 	return refusal

@@ -129,7 +129,7 @@ func (p *Passkeys) post(w http.ResponseWriter, r *http.Request) {
 	case "signin-finish":
 		step = p.finishSignIn
 	default:
-		p.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_route"})
+		p.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusNotFound, Reason: walkin.ReasonNoRoute})
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -156,12 +156,12 @@ func (p *Passkeys) post(w http.ResponseWriter, r *http.Request) {
 // out once more, and tells a page without its script from one with it.
 func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, &walkin.Refusal{Status: http.StatusUnsupportedMediaType, Reason: "not_json",
+		return nil, &walkin.Refusal{Status: http.StatusUnsupportedMediaType, Reason: ReasonNotJSON,
 			Text: texts.Of("passkey.no_script")}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "passkey_large"}
+		return nil, &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: ReasonLarge}
 	}
 	if err != nil {
 		return nil, malformed()
@@ -170,6 +170,6 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func malformed() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "passkey_malformed",
+	return &walkin.Refusal{Status: http.StatusBadRequest, Reason: ReasonMalformed,
 		Text: texts.Of("passkey.malformed")}
 }

@@ -77,7 +77,7 @@ func (p *Passkeys) Rename(w http.ResponseWriter, r *http.Request, id, name strin
 	}
 	c, ok := walkin.FromContext(r.Context())
 	if !ok {
-		return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "no_user"}
+		return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: walkin.ReasonNoUser}
 	}
 	name, err := checkName(name)
 	if err != nil {
@@ -85,7 +85,7 @@ func (p *Passkeys) Rename(w http.ResponseWriter, r *http.Request, id, name strin
 	}
 	err = p.update(r.Context(), c.UserID, id, func(k *record) { k.Name = name })
 	if errors.Is(err, store.ErrNotFound) {
-		return &walkin.Refusal{Status: http.StatusNotFound, Reason: "no_identity"}
+		return &walkin.Refusal{Status: http.StatusNotFound, Reason: walkin.ReasonNoIdentity}
 	}
 	return err
 }
@@ -94,7 +94,7 @@ func (p *Passkeys) Rename(w http.ResponseWriter, r *http.Request, id, name strin
 func checkName(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
-		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "passkey_name",
+		return "", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonName,
 			Text: texts.Of("passkey.name", "count", maxName)}
 	}
 	return name, nil
@@ -169,7 +169,7 @@ func (p *Passkeys) keysOf(ctx context.Context, userID uuid.UUID) (identities []s
 		}
 		k, err := recordOf(identity)
 		if err != nil {
-			p.middleware.Report(ctx, "passkey_unreadable", err)
+			p.middleware.Report(ctx, ReasonUnreadable, err)
 			continue
 		}
 		identities, records = append(identities, identity), append(records, k)

@@ -60,7 +60,7 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 		// belongs to nothing.
 		left := p.recentProof - time.Since(c.ProvenAt)
 		if left < min(leastTime, p.recentProof/2) {
-			return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: "not_recent",
+			return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: walkin.ReasonNotRecent,
 				Text: texts.Of("error.not_recent")}
 		}
 		timeout = min(timeout, left)
@@ -132,7 +132,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 		return nil, p.unverified(response.Response.CollectedClientData, made.AuthData)
 	}
 	if !usable(key.PublicKey) {
-		return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "passkey_unusable",
+		return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonUnusable,
 			Text: texts.Of("passkey.unusable")}
 	}
 	k := record{
@@ -150,7 +150,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
 		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, Chosen: true, FlowID: c.bound})
 	if errors.Is(err, store.ErrIdentityTaken) {
-		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: "identity_taken", Err: err,
+		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: walkin.ReasonIdentityTaken, Err: err,
 			Text: texts.Of("passkey.known")}
 	}
 	return outcomeOf(r, did), err

@@ -96,7 +96,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	if proven.Authenticator.CloneWarning {
 		// Fails closed. A key whose counter stays at 0 has no counter, and never comes
 		// here.
-		return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: "cloned",
+		return nil, &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonCloned,
 			Err:  fmt.Errorf("walkin: passkey: the counter of a key of user %s went back", identity.UserID),
 			Text: texts.Of("passkey.cloned")}
 	}
@@ -107,7 +107,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	}
 	if err := p.update(r.Context(), identity.UserID, identity.Subject, use); err != nil {
 		// They have proven who they are, even if this fails.
-		p.middleware.Report(r.Context(), "passkey_counter", err)
+		p.middleware.Report(r.Context(), ReasonCounter, err)
 	}
 	did, err := p.middleware.Continue(w, r, walkin.Proof{
 		Provider: Provider, Subject: identity.Subject, Method: k.method(), FlowID: c.bound,
@@ -126,7 +126,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 }
 
 func unknown() *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "passkey_unknown",
+	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: ReasonUnknown,
 		Text: texts.Of("passkey.unknown")}
 }
 

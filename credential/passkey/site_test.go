@@ -155,7 +155,7 @@ func (s *site) told() []string {
 	var reasons []string
 	for _, e := range s.events {
 		if e.Outcome == walkin.Refused {
-			reasons = append(reasons, e.Reason)
+			reasons = append(reasons, string(e.Reason))
 		}
 	}
 	s.events = nil

@@ -14,8 +14,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"github.com/walkin-go/walkin/credential/internal/form"
 )
 
 // Breaches knows passwords that have leaked, see [Config].
@@ -41,10 +39,10 @@ func (p *Password) checkBreached(ctx context.Context, password string) error {
 	breached, err := p.breaches.Breached(ctx, password)
 	switch {
 	case err != nil:
-		p.wk.Report(ctx, "breaches", err)
+		p.wk.Report(ctx, ReasonBreaches, err)
 		return nil
 	case breached:
-		return form.Unfit("password_breached", "password.breached")
+		return weak(ReasonBreached, "password_breached", "password.breached")
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
 )
 
@@ -21,7 +22,7 @@ func TestForms(t *testing.T) {
 		name, contentType, body string
 		before                  func(*http.Request)
 		status                  int // 0: it is read
-		reason                  string
+		reason                  walkin.Reason
 	}{
 		{name: "urlencoded", contentType: urlencoded, body: good},
 		{name: "with a charset", contentType: urlencoded + "; charset=utf-8", body: good},

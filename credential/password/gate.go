@@ -58,6 +58,6 @@ func (g *gate) turn(ctx context.Context, f func() error) error {
 }
 
 func busy(err error) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: "busy", RetryAfter: 2 * time.Second, Err: err,
+	return &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonBusy, RetryAfter: 2 * time.Second, Err: err,
 		Text: texts.Of("password.busy")}
 }

@@ -36,9 +36,9 @@ func (p *Password) guess(r *http.Request, name, password string) (store.Identity
 		}
 		switch right := p.hashes.matches(stored, password); {
 		case !known:
-			return mismatch("unknown_name")
+			return mismatch(ReasonUnknownName)
 		case !right:
-			return mismatch("wrong_password")
+			return mismatch(ReasonWrongPassword)
 		}
 		count.giveBack(r.Context())
 		return nil
@@ -67,8 +67,8 @@ func (p *Password) lookUp(ctx context.Context, name string) (identity store.Iden
 	return identity, stored, true, nil
 }
 
-func mismatch(reason string) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason,
+func mismatch(reason walkin.Reason) *walkin.Refusal {
+	return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reason, Code: "wrong_credentials",
 		Text: texts.Of("password.wrong")}
 }
 
@@ -93,7 +93,7 @@ func (p *Password) renew(ctx context.Context, proven store.Identity, password st
 			return err
 		}
 		if err != nil || stored.UserID != proven.UserID || !bytes.Equal(stored.Secret, proven.Secret) {
-			return &walkin.Refusal{Status: http.StatusConflict, Reason: "raced",
+			return &walkin.Refusal{Status: http.StatusConflict, Reason: walkin.ReasonRaced,
 				Text: texts.Of("password.raced")}
 		}
 		return p.store.SetSecret(ctx, p.provider, proven.Subject, secret)

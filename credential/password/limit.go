@@ -73,6 +73,6 @@ func waitFor(full *limits.Full, err error) (time.Duration, error) {
 func (c *count) giveBack(ctx context.Context) { c.taken.GiveBack(ctx) }
 
 func tooMany(wait time.Duration) *walkin.Refusal {
-	return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "too_many_attempts", RetryAfter: wait,
+	return &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: ReasonTooManyAttempts, RetryAfter: wait,
 		Text: texts.Of("password.too_many", "minutes", texts.Minutes(wait))}
 }

@@ -21,7 +21,7 @@ func (p *Password) normalise(typed string) (string, error) {
 	number := strings.ReplaceAll(strings.TrimSpace(typed), " ", "")
 	digits, ok := strings.CutPrefix(number, "+")
 	if !ok || len(digits) < minNumber || len(digits) > maxNumber || digits[0] == '0' || strings.Trim(digits, "0123456789") != "" {
-		return "", form.Unfit("name_number", "code.bad_number")
+		return "", form.Unfit(ReasonNameNumber, "code.bad_number")
 	}
 	return number, nil
 }
@@ -44,28 +44,28 @@ const (
 func normalise(typed string) (string, error) {
 	name := strings.TrimSpace(typed)
 	if name == "" {
-		return "", form.Unfit("no_name", "name.missing")
+		return "", form.Unfit(ReasonNoName, "name.missing")
 	}
 	if len(name) > mailbox.MaxLength {
-		return "", form.Unfit("name_long", "name.long")
+		return "", form.Unfit(ReasonNameLong, "name.long")
 	}
 	for _, c := range []byte(name) {
 		if c <= ' ' || c == 0x7f {
-			return "", form.Unfit("name_blank", "name.blank")
+			return "", form.Unfit(ReasonNameBlank, "name.blank")
 		}
 		if c > 0x7f {
-			return "", form.Unfit("name_ascii", "name.ascii")
+			return "", form.Unfit(ReasonNameASCII, "name.ascii")
 		}
 	}
 	name = strings.ToLower(name)
 	isAddress := strings.Contains(name, "@")
 	switch {
 	case isAddress && !mailbox.IsAddress(name):
-		return "", form.Unfit("name_address", "name.address")
+		return "", form.Unfit(ReasonNameAddress, "name.address")
 	case !isAddress && (len(name) < minUser || len(name) > maxUser):
-		return "", form.Unfit("name_length", "name.length")
+		return "", form.Unfit(ReasonNameLength, "name.length")
 	case !isAddress && !mailbox.Only(name, "._-"):
-		return "", form.Unfit("name_signs", "name.signs")
+		return "", form.Unfit(ReasonNameSigns, "name.signs")
 	}
 	return name, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
 )
 
@@ -64,7 +65,7 @@ func TestNames(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			proof, err := newSite(t, nil).SignUp(form(t, tt.typed, secret))
 			if tt.reason != "" {
-				refusal(t, err, http.StatusUnprocessableEntity, tt.reason, tt.typed)
+				refusal(t, err, http.StatusUnprocessableEntity, walkin.Reason(tt.reason), tt.typed)
 			} else if err != nil || proof.Subject != tt.want {
 				t.Errorf("got %q, %v, want %q", proof.Subject, err, tt.want)
 			}

@@ -158,7 +158,7 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 			}
 		} else if err != nil {
 			// They have proven who they are, even if this fails.
-			p.wk.Report(r.Context(), "password_not_renewed", err)
+			p.wk.Report(r.Context(), ReasonNotRenewed, err)
 		} else {
 			identity.Secret = renewed
 		}
@@ -177,7 +177,7 @@ func (p *Password) stillRight(ctx context.Context, proven store.Identity) error 
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	case err != nil, stored.UserID != proven.UserID, !bytes.Equal(stored.Secret, proven.Secret):
-		return mismatch("password_changed")
+		return mismatch(ReasonChanged)
 	}
 	return nil
 }

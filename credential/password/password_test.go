@@ -124,7 +124,7 @@ func from(r *http.Request, addr string) *http.Request {
 
 // refusal checks that err is a refusal with the status and reason, that it
 // has a sentence for the visitor, and that it quotes nothing they typed.
-func refusal(t testing.TB, err error, status int, reason string, typed ...string) *walkin.Refusal {
+func refusal(t testing.TB, err error, status int, reason walkin.Reason, typed ...string) *walkin.Refusal {
 	t.Helper()
 	r, ok := errors.AsType[*walkin.Refusal](err)
 	if !ok {
@@ -132,6 +132,9 @@ func refusal(t testing.TB, err error, status int, reason string, typed ...string
 	}
 	if r.Status != status || r.Reason != reason {
 		t.Errorf("got %d %s, want %d %s", r.Status, r.Reason, status, reason)
+	}
+	if status == http.StatusUnauthorized && r.Code != "wrong_credentials" { // which of the two was wrong is not told
+		t.Errorf("%s: got the code %q", reason, r.Code)
 	}
 	message := texts.English().Say(r.Text)
 	if !strings.HasSuffix(message, ".") {
@@ -216,7 +219,7 @@ func TestUnknownAndWrongAreTheSame(t *testing.T) {
 			return quick(password, salt, time, memory, threads, keyLen)
 		})
 		_, err := s.SignIn(form(t, tt.name, "wrong horse battery"))
-		got[i] = refusal(t, err, http.StatusUnauthorized, tt.reason, tt.name)
+		got[i] = refusal(t, err, http.StatusUnauthorized, walkin.Reason(tt.reason), tt.name)
 		if calls != 1 {
 			t.Errorf("%s: hashed %d times", tt.reason, calls)
 		}
@@ -296,7 +299,7 @@ func TestWithMiddleware(t *testing.T) {
 		c.Paths.Upgrade, c.Paths.SignIn = "/upgrade", "/signin"
 		c.OnEvent = func(_ context.Context, e walkin.Event) {
 			if e.Outcome == walkin.Refused {
-				reasons = append(reasons, e.Reason)
+				reasons = append(reasons, string(e.Reason))
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
 )
 
@@ -39,11 +40,11 @@ func commonPasswords() map[string]struct{} {
 func checkTyped(password string) error {
 	switch {
 	case password == "":
-		return form.Unfit("no_password", "password.missing")
+		return form.Unfit(ReasonNoPassword, "password.missing")
 	case len(password) > maxBytes, utf8.RuneCountInString(password) > maxPassword:
-		return form.Unfit("password_long", "password.long", "count", maxPassword)
+		return weak(ReasonLong, "password_long", "password.long", "count", maxPassword)
 	case !utf8.ValidString(password):
-		return form.Unfit("password_encoding", "password.encoding")
+		return weak(ReasonEncoding, "password_encoding", "password.encoding")
 	}
 	return nil
 }
@@ -63,15 +64,22 @@ func (p *Password) check(name, password string) error {
 	local, _, _ := strings.Cut(name, "@")
 	switch {
 	case utf8.RuneCountInString(password) < p.minLength:
-		return form.Unfit("password_short", "password.short", "count", p.minLength)
+		return weak(ReasonShort, "password_short", "password.short", "count", p.minLength)
 	case folded == name || folded == local:
-		return form.Unfit("password_is_name", "password.is_name")
+		return form.Unfit(ReasonIsName, "password.is_name")
 	case isPattern(folded):
-		return form.Unfit("password_pattern", "password.pattern")
+		return weak(ReasonPattern, "password_common", "password.pattern")
 	case p.isCommon(folded):
-		return form.Unfit("password_common", "password.common")
+		return weak(ReasonCommon, "password_common", "password.common")
 	}
 	return nil
+}
+
+// weak refuses a new password. code is for API clients, and key is the text.
+func weak(reason walkin.Reason, code, key string, args ...any) *walkin.Refusal {
+	refusal := form.Unfit(reason, key, args...)
+	refusal.Code = code
+	return refusal
 }
 
 // isPattern reports whether s repeats itself, as "abcabcabc" does, or goes up

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/texts"
 )
@@ -52,7 +53,7 @@ func TestPasswords(t *testing.T) {
 			s := newSite(t, nil)
 			_, err := s.SignUp(form(t, "annabel.smith@example.com", tt.password))
 			if tt.reason != "" {
-				refusal(t, err, http.StatusUnprocessableEntity, tt.reason)
+				refusal(t, err, http.StatusUnprocessableEntity, walkin.Reason(tt.reason))
 			} else if err != nil {
 				t.Error(err)
 			}
@@ -91,7 +92,7 @@ func TestSignInAsksForLess(t *testing.T) {
 	} {
 		before := s.hashes.Load()
 		_, err := s.SignIn(form(t, name, tt.password))
-		refusal(t, err, tt.status, tt.reason)
+		refusal(t, err, tt.status, walkin.Reason(tt.reason))
 		if n := s.hashes.Load() - before; n != tt.hashes {
 			t.Errorf("%s: hashed %d times, want %d", tt.reason, n, tt.hashes)
 		}

@@ -40,7 +40,7 @@ func (t *TOTP) take(ctx context.Context, buckets []limits.Bucket) (limits.Taken,
 		return limits.Taken{}, fmt.Errorf("walkin: totp: %w", err)
 	}
 	if full != nil {
-		return limits.Taken{}, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "factor_limit", RetryAfter: max(full.Wait, time.Second),
+		return limits.Taken{}, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: ReasonLimit, RetryAfter: max(full.Wait, time.Second),
 			Text: texts.Of("factor.too_many", "minutes", texts.Minutes(full.Wait))}
 	}
 	return taken, nil

@@ -22,7 +22,7 @@ func (t *TOTP) member(r *http.Request) (walkin.Claims, error) {
 	c, ok := walkin.FromContext(r.Context())
 	switch {
 	case !ok:
-		return walkin.Claims{}, &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "no_user"}
+		return walkin.Claims{}, &walkin.Refusal{Status: http.StatusUnauthorized, Reason: walkin.ReasonNoUser}
 	case c.Anonymous:
 		return walkin.Claims{}, walkin.ErrAnonymous
 	case time.Since(c.ProvenAt) > t.wk.RecentProof():
@@ -75,13 +75,13 @@ func (t *TOTP) password(ctx context.Context, c walkin.Claims) (store.Identity, e
 		return store.Identity{}, err
 	}
 	if slices.ContainsFunc(identities, func(i store.Identity) bool { return i.Provider == Provider }) {
-		return store.Identity{}, refuse(http.StatusConflict, "factor_on", "factor.on")
+		return store.Identity{}, refuse(http.StatusConflict, ReasonOn, "factor.on")
 	}
 	i := slices.IndexFunc(identities, func(i store.Identity) bool {
 		return (i.Provider == "password" || i.Provider == "email" || i.Provider == "phone") && len(i.Secret) > 0
 	})
 	if i < 0 {
-		return store.Identity{}, refuse(http.StatusConflict, "factor_no_password", "factor.no_password")
+		return store.Identity{}, refuse(http.StatusConflict, ReasonNoPassword, "factor.no_password")
 	}
 	return identities[i], nil
 }
@@ -146,7 +146,7 @@ func (t *TOTP) Confirm(w http.ResponseWriter, r *http.Request) ([]string, error)
 		return nil, err
 	}
 	if code.recovery {
-		return nil, form.Unfit("factor_missing", "factor.missing")
+		return nil, form.Unfit(ReasonMissing, "factor.missing")
 	}
 	identity, err := t.password(r.Context(), c)
 	if err != nil {
@@ -154,7 +154,7 @@ func (t *TOTP) Confirm(w http.ResponseWriter, r *http.Request) ([]string, error)
 	}
 	ticket, err := t.store.TryTicket(r.Context(), setUpKey(flow), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, refuse(http.StatusNotFound, "factor_set_up_over", "factor.set_up_over")
+		return nil, refuse(http.StatusNotFound, ReasonSetUpOver, "factor.set_up_over")
 	}
 	if err != nil {
 		return nil, err
@@ -177,14 +177,14 @@ func (t *TOTP) Confirm(w http.ResponseWriter, r *http.Request) ([]string, error)
 		Redeem: func(ctx context.Context) error {
 			again, err := t.store.TakeTicket(ctx, ticket.Key, time.Now())
 			if errors.Is(err, store.ErrNotFound) || err == nil && !bytes.Equal(again.Data, ticket.Data) {
-				return refuse(http.StatusNotFound, "factor_set_up_over", "factor.set_up_over")
+				return refuse(http.StatusNotFound, ReasonSetUpOver, "factor.set_up_over")
 			}
 			if err != nil {
 				return err
 			}
 			err = t.store.CreateIdentity(ctx, store.Identity{Provider: Provider, Subject: c.UserID.String(), UserID: c.UserID, Secret: secret, CreatedAt: time.Now()})
 			if errors.Is(err, store.ErrIdentityTaken) {
-				return refuse(http.StatusConflict, "factor_on", "factor.on")
+				return refuse(http.StatusConflict, ReasonOn, "factor.on")
 			}
 			if err != nil {
 				return err
@@ -197,7 +197,7 @@ func (t *TOTP) Confirm(w http.ResponseWriter, r *http.Request) ([]string, error)
 	// The sessions are gone; what the app kept in them goes too.
 	if now, ok := walkin.FromContext(r.Context()); ok {
 		if err := t.wk.EndOtherSessions(r.Context(), c.UserID, now.SessionID); err != nil {
-			t.wk.Report(r.Context(), "factor_sessions", err) // the codes are shown once, so they are
+			t.wk.Report(r.Context(), ReasonSessions, err) // the codes are shown once, so they are
 		}
 	}
 	return codes, nil

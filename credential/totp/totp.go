@@ -165,7 +165,7 @@ func (t *TOTP) read(r *http.Request) (typed, error) {
 			return typed{text: text, recovery: true}, nil
 		}
 	}
-	return typed{}, form.Unfit("factor_missing", "factor.missing")
+	return typed{}, form.Unfit(ReasonMissing, "factor.missing")
 }
 
 // ErrHalfProven is what [walkin.Middleware.Continue] returns for a sign-in that lacks the
@@ -173,21 +173,21 @@ func (t *TOTP) read(r *http.Request) (typed, error) {
 // no session yet, or still the one they had.
 var ErrHalfProven error = halfProven
 
-var halfProven = refuse(http.StatusUnauthorized, "half_proven", "factor.needed")
+var halfProven = refuse(http.StatusUnauthorized, walkin.ReasonHalfProven, "factor.needed")
 
-func refuse(status int, reason, key string, args ...any) *walkin.Refusal {
+func refuse(status int, reason walkin.Reason, key string, args ...any) *walkin.Refusal {
 	return &walkin.Refusal{Status: status, Reason: reason, Text: texts.Of(key, args...)}
 }
 
 func wrong() *walkin.Refusal {
-	return refuse(http.StatusUnauthorized, "factor_wrong", "factor.wrong")
+	return refuse(http.StatusUnauthorized, ReasonWrong, "factor.wrong")
 }
 
-func used() *walkin.Refusal { return refuse(http.StatusUnauthorized, "factor_used", "factor.used") }
+func used() *walkin.Refusal { return refuse(http.StatusUnauthorized, ReasonUsed, "factor.used") }
 
-func over() *walkin.Refusal { return refuse(http.StatusUnauthorized, "factor_over", "factor.over") }
+func over() *walkin.Refusal { return refuse(http.StatusUnauthorized, ReasonOver, "factor.over") }
 
-func off() *walkin.Refusal { return refuse(http.StatusNotFound, "factor_off", "factor.off") }
+func off() *walkin.Refusal { return refuse(http.StatusNotFound, ReasonOff, "factor.off") }
 
 // redeemed is the answer to the second half of a double click.
 func redeemed() *walkin.Refusal {

@@ -1,15 +1,18 @@
 package docs
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/promwalkin"
+	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -43,6 +46,27 @@ func TestObservabilityPage(t *testing.T) {
 	several.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Minted})
 	if got := counted(t, registry, "walkin_minted_total"); got != 2 || len(recorder.events) != 1 {
 		t.Errorf("got %v, and %d events", got, len(recorder.events))
+	}
+}
+
+// TestReasonsPage runs the function of docs/observability.md that looks at reasons.
+func TestReasonsPage(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(logger)
+	one := walkin.Config{
+		OnEvent: func(ctx context.Context, e walkin.Event) {
+			switch e.Reason {
+			case walkin.ReasonStoreDown, password.ReasonTooManyAttempts:
+				slog.WarnContext(ctx, "walkin", "outcome", e.Outcome, "reason", e.Reason, "user", e.UserID)
+			}
+		},
+	}
+	one.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Refused, Reason: walkin.ReasonBot})
+	one.OnEvent(t.Context(), walkin.Event{Outcome: walkin.Refused, Reason: walkin.ReasonStoreDown})
+	if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "reason=store_down") {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // TestTroubleshooting holds that docs/troubleshooting.md has a row for every exported
-// error, every reason of an event or a refusal, and every error of a New; and no other.
+// error, outcome and reason, and for every error of a New; and no other.
 func TestTroubleshooting(t *testing.T) {
 	page := read(t, filepath.Join(root, "docs", "troubleshooting.md"))
 	said := sourcesOf(t)
@@ -25,7 +25,8 @@ func TestTroubleshooting(t *testing.T) {
 		least int
 	}{
 		{"## Errors", said.errors, 12},
-		{"## Reasons", said.reasons, 110},
+		{"## Outcomes", constantsOf(t, "github.com/walkin-go/walkin.Outcome"), 20},
+		{"## Reasons", constantsOf(t, reasonType), 150},
 		{"## What New reports", said.mistakes, 60},
 	} {
 		_, section, found := strings.Cut(page, "\n"+kind.title+"\n")
@@ -58,25 +59,21 @@ func TestTroubleshooting(t *testing.T) {
 }
 
 // A said is what the source says to operators: by its text, with the place where it is.
-type said struct{ errors, reasons, mistakes map[string]string }
+type said struct{ errors, mistakes map[string]string }
 
-// without are folders that apps do not import, or that say only what another does: the
-// reasons of supabasewalkin are Supabase's own.
+// without are folders that apps do not import, or that say only what another does.
 var without = []string{"bench", "cmd", "docs", "example", "node_modules", "storetest", "testdata", "walkintest", "supabasewalkin",
 	"browser", "testserver", "release", "promises", "enginetest", "ormtest", "tools", "mail", "tokencache"}
 
 var (
-	word     = regexp.MustCompile(`^[a-z]+(_[a-z]+)*_?$`)
 	verb     = regexp.MustCompile(`%[+#]?[a-z]`)
 	mistaken = regexp.MustCompile(`^(New.*|check.*|validate|defaults|check)$`)
-	telling  = regexp.MustCompile(`(?i)^(reason|automatic|notAPage|whyNot.*|.*Reason|.*Refusal)$`)
-	told     = regexp.MustCompile(`^(skipped|Report|report|refuse|refusal|failure|fail)$`)
 )
 
 // sourcesOf reads the packages that apps import.
 func sourcesOf(t *testing.T) said {
 	t.Helper()
-	all := said{map[string]string{}, map[string]string{}, map[string]string{}}
+	all := said{map[string]string{}, map[string]string{}}
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		name := d.Name()
 		switch {
@@ -112,31 +109,8 @@ func (all said) read(file *ast.File, place string) {
 			switch n := node.(type) {
 			case *ast.ValueSpec:
 				all.values(n, place)
-			case *ast.KeyValueExpr:
-				if key, is := n.Key.(*ast.Ident); is && strings.EqualFold(key.Name, "reason") {
-					all.reason(n.Value, place)
-				}
-			case *ast.AssignStmt:
-				if strings.EqualFold(nameOf(n.Lhs[0]), "reason") {
-					all.reason(n.Rhs[0], place)
-				}
-			case *ast.CompositeLit:
-				if m, is := n.Type.(*ast.MapType); is && nameOf(m.Key) == "string" && place == "refusal.go" {
-					for _, element := range n.Elts { // the codes of reasons
-						all.reason(element.(*ast.KeyValueExpr).Key, place)
-					}
-				}
-			case *ast.ReturnStmt:
-				if last := len(n.Results) - 1; last >= 0 && isFunc && (telling.MatchString(f.Name.Name) || strings.HasPrefix(place, "internal/token/")) {
-					all.reason(n.Results[last], place)
-				}
 			case *ast.CallExpr:
 				called := nameOf(n.Fun)
-				if told.MatchString(called) {
-					for _, argument := range n.Args {
-						all.reason(argument, place)
-					}
-				}
 				if isFunc && mistaken.MatchString(f.Name.Name) && slices.Contains([]string{"add", "fault", "Errorf", "New", "wrong", "mistake"}, called) && len(n.Args) > 0 {
 					if text, is := literal(n.Args[0]); is && len(strings.Fields(text)) > 2 {
 						all.mistakes[strings.TrimPrefix(verb.ReplaceAllString(text, "…"), "walkin: ")] = place
@@ -147,21 +121,12 @@ func (all said) read(file *ast.File, place string) {
 	}
 }
 
-// values takes exported errors, and constants that are reasons.
+// values takes exported errors.
 func (all said) values(n *ast.ValueSpec, place string) {
-	for i, name := range n.Names {
-		switch {
-		case strings.HasPrefix(name.Name, "Err") && !strings.HasPrefix(place, "internal/"):
+	for _, name := range n.Names {
+		if strings.HasPrefix(name.Name, "Err") && !strings.HasPrefix(place, "internal/") {
 			all.errors[name.Name] = place
-		case strings.HasPrefix(strings.ToLower(name.Name), "reason") && i < len(n.Values):
-			all.reason(n.Values[i], place)
 		}
-	}
-}
-
-func (all said) reason(value ast.Expr, place string) {
-	if text, is := literal(value); is && word.MatchString(text) {
-		all.reasons[text] = place
 	}
 }
 

@@ -57,6 +57,15 @@ const (
 	AppAuth   // another scheme
 )
 
+// A Reason says why a request may not write for its visitor.
+type Reason string
+
+const (
+	ReasonReport              Reason = "report"
+	ReasonCrossSite           Reason = "cross_site"
+	ReasonWorkerWithoutCookie Reason = "worker_without_cookie"
+)
+
 // Facts are what is known about the sender of a request. The zero Facts were not read.
 type Facts struct {
 	Method Method
@@ -109,26 +118,26 @@ func (f Facts) IsAsset() bool { return f.Shape == Piece || f.Shape == Plugin }
 // WriteRefusal returns "" when an unsafe request may write for its visitor, and otherwise
 // the reason why not. live says that the visitor is known by a live cookie. It fails
 // closed: a request that another site may have sent writes for no visitor.
-func (f Facts) WriteRefusal(live bool) string {
+func (f Facts) WriteRefusal(live bool) Reason {
 	switch {
 	case f.IsSafe():
 		return ""
 	case f.Auth == OurBearer && !f.has(cookie):
 		return "" // no browser sends one by itself, so no other site can make it
 	case f.Shape == Report:
-		return "report" // browsers send them unasked, some to wherever a link in a page's text says
+		return ReasonReport // browsers send them unasked, some to wherever a link in a page's text says
 	case f.From == Foreign && f.has(selfOrigin) && f.has(lax) && live:
 		// WebKit calls a form of the site itself with target=_blank cross-site.
 		// A browser writes our Origin for our pages alone, and leaves a Lax
 		// cookie out where another site began.
 		return ""
 	case f.From == Foreign:
-		return "cross_site"
+		return ReasonCrossSite
 	case f.Shape == Worker && (!f.has(lax) || f.has(otherOrigin)):
 		// A service worker that answers with fetch(event.request) makes another
 		// site's form look like its own: Firefox and WebKit then say same-origin.
 		// What it cannot add is a cookie that the browser withheld.
-		return "worker_without_cookie"
+		return ReasonWorkerWithoutCookie
 	}
 	return ""
 }

@@ -28,7 +28,7 @@ func TestRead(t *testing.T) {
 		lax                     bool // the browser sent the visitor's Lax cookie
 		from                    request.From
 		shape                   request.Shape
-		why                     string
+		why                     request.Reason
 	}{
 		{"a typed address", "GET", "none", "navigate", "document", html, "", "", false, request.Own, request.Page, ""},
 		{"a link of the site", "GET", "same-origin", "navigate", "document", html, "", "", true, request.Own, request.Page, ""},

@@ -32,22 +32,22 @@ func IsReserved(name string) bool {
 
 // check checks claims that were signed by one of our keys. Another service may share
 // the key, so nothing about the claims is taken for granted.
-func (r *Keyring) check(p *payload, now time.Time) (Claims, Status, string) {
+func (r *Keyring) check(p *payload, now time.Time) (Claims, Status, Reason) {
 	issued, expires := time.Unix(p.IssuedAt, 0), time.Unix(p.ExpiresAt, 0)
 	switch {
 	case p.Issuer != r.issuer, p.Audience != r.audience:
-		return Claims{}, Invalid, "foreign"
+		return Claims{}, Invalid, ReasonForeign
 	case p.Role != roleClaim, len(p.App) > 0 && p.App[0] != '{':
-		return Claims{}, Invalid, "foreign"
+		return Claims{}, Invalid, ReasonForeign
 	case p.Subject == uuid.Nil, p.SessionID == uuid.Nil, p.Anonymous == nil, p.IssuedAt == 0, p.ExpiresAt == 0,
 		len(p.AMR) != 1, p.Prov && !*p.Anonymous:
-		return Claims{}, Invalid, "incomplete"
+		return Claims{}, Invalid, ReasonIncomplete
 	case now.After(expires.Add(Leeway)):
-		return Claims{}, Invalid, "expired"
+		return Claims{}, Invalid, ReasonExpired
 	case issued.After(now.Add(Leeway)):
 		// Ours, and from a clock ahead of this one: to mint over it would
 		// take the visitor's identity away.
-		return Claims{}, Unverifiable, "clock_skew"
+		return Claims{}, Unverifiable, ReasonClockSkew
 	}
 	c := Claims{
 		UserID: p.Subject, SessionID: p.SessionID,

@@ -189,12 +189,26 @@ func (k *key) sign(header string, body []byte) (string, error) {
 // one spelling.
 var strict = base64.RawURLEncoding.Strict()
 
+// A Reason says why a token was not accepted.
+type Reason string
+
+const (
+	ReasonTooLong    Reason = "too_long"
+	ReasonMalformed  Reason = "malformed"
+	ReasonForged     Reason = "forged"
+	ReasonForeign    Reason = "foreign"
+	ReasonIncomplete Reason = "incomplete"
+	ReasonExpired    Reason = "expired"
+	ReasonUnknownKey Reason = "unknown_key"
+	ReasonClockSkew  Reason = "clock_skew"
+)
+
 // Verify returns the claims of a token of ours that is live, or the reason why there
 // are none. Invalid is for a token that is not ours or is over. Unverifiable is for a
 // token that may be ours and cannot be verified here and now.
 //
 // access is true for an access token, which is looked for only in a bearer.
-func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, access bool, s Status, reason string) {
+func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, access bool, s Status, reason Reason) {
 	header, reason := headerOf(token)
 	if reason != "" {
 		return Claims{}, false, Invalid, reason
@@ -206,9 +220,9 @@ func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, ac
 	}
 	if key == nil {
 		if r.foreign(header, Session) || bearer && r.foreign(header, Access) {
-			return Claims{}, false, Unverifiable, "unknown_key"
+			return Claims{}, false, Unverifiable, ReasonUnknownKey
 		}
-		return Claims{}, false, Invalid, "malformed"
+		return Claims{}, false, Invalid, ReasonMalformed
 	}
 	text, reason := key.open(token)
 	if reason != "" {
@@ -218,14 +232,14 @@ func (r *Keyring) Verify(token string, bearer bool, now time.Time) (c Claims, ac
 	if !r.parse(&p, text) {
 		other, err := unmarshal(text)
 		if err != nil {
-			return Claims{}, false, Invalid, "malformed"
+			return Claims{}, false, Invalid, ReasonMalformed
 		}
 		p = *other
 	}
 	c, s, reason = r.check(&p, now)
 	if key.anonymous && s == Valid && !c.Anonymous {
 		// Whoever has only this key makes no permanent user.
-		return Claims{}, false, Invalid, "forged"
+		return Claims{}, false, Invalid, ReasonForged
 	}
 	return c, access, s, reason
 }
@@ -240,33 +254,33 @@ func (r *Keyring) JWKS(all bool) []byte {
 }
 
 // headerOf returns the first segment of a token, or why it is none of ours.
-func headerOf(token string) (header, reason string) {
+func headerOf(token string) (header string, reason Reason) {
 	if len(token) > MaxSize {
-		return "", "too_long"
+		return "", ReasonTooLong
 	}
 	header, rest, _ := strings.Cut(token, ".")
 	// encoding/base64 passes over line breaks, also when it is strict.
 	if !strings.Contains(rest, ".") || strings.ContainsAny(token, "\r\n") {
-		return "", "malformed"
+		return "", ReasonMalformed
 	}
 	return header, ""
 }
 
 // open returns the payload of a token that has this key's header, or why not.
-func (k *key) open(token string) (body []byte, reason string) {
+func (k *key) open(token string) (body []byte, reason Reason) {
 	header, rest, _ := strings.Cut(token, ".")
 	text, signature, _ := strings.Cut(rest, ".")
 	// A second dot in what should be the signature is not base64.
 	mac, err := strict.DecodeString(signature)
 	if err != nil {
-		return nil, "malformed"
+		return nil, ReasonMalformed
 	}
 	if k.verifier.Verify([]byte(token[:len(header)+1+len(text)]), mac, k.public) != nil {
-		return nil, "forged"
+		return nil, ReasonForged
 	}
 	// From here on the words are our own.
 	if body, err = strict.DecodeString(text); err != nil {
-		return nil, "malformed"
+		return nil, ReasonMalformed
 	}
 	return body, ""
 }

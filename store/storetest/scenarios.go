@@ -164,7 +164,8 @@ func (n *town) routes(m *walkin.Middleware, st store.Store) http.Handler {
 			p.Redeem = func(ctx context.Context) error {
 				_, err := st.TakeTicket(ctx, key, time.Now())
 				if errors.Is(err, store.ErrNotFound) {
-					return &walkin.Refusal{Status: http.StatusGone, Reason: "used", Err: walkin.ErrRedeemed}
+					const reasonUsed walkin.Reason = "used"
+					return &walkin.Refusal{Status: http.StatusGone, Reason: reasonUsed, Err: walkin.ErrRedeemed}
 				}
 				return err
 			}

@@ -5,13 +5,10 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"github.com/walkin-go/walkin"
 )
 
-// most is how many values of one label are kept apart. walkin's own reasons are about
-// forty, and an app adds its own. A metrics database keeps a series for each of them
-// for ever.
+// most is how many values of one label are kept apart. The reasons of one site are
+// fewer, and an app adds its own. A metrics database keeps a series for each of them.
 const most = 100
 
 // A Set is the values that a label has had. The zero Set is empty. It may be used
@@ -43,13 +40,4 @@ func (s *Set) Of(value string) string {
 	}
 	s.seen[strings.Clone(value)] = true
 	return value
-}
-
-// Reason returns the reason of an event in one word. An event may say what was wrong
-// with a token and then why its visitor got no other one. Reason returns the latter.
-func Reason(e walkin.Event) string {
-	if i := strings.LastIndexByte(e.Reason, ','); i >= 0 {
-		return e.Reason[i+1:]
-	}
-	return e.Reason
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/internal/labels"
 )
 
@@ -40,13 +39,5 @@ func TestSet(t *testing.T) {
 	}
 	if got := s.Of(strings.Repeat("x", 1<<20)); got != "other" {
 		t.Errorf("a long one: got %d bytes", len(got))
-	}
-}
-
-func TestReason(t *testing.T) {
-	for reason, want := range map[string]string{"bot": "bot", "expired,no_act": "no_act", "": ""} {
-		if got := labels.Reason(walkin.Event{Reason: reason}); got != want {
-			t.Errorf("%q: got %q, want %q", reason, got, want)
-		}
 	}
 }

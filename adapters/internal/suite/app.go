@@ -68,8 +68,14 @@ type Stack struct {
 	Sockets bool
 }
 
+const (
+	reasonGone     walkin.Reason = "gone"
+	reasonNoName   walkin.Reason = "no_name"
+	reasonNoSignIn walkin.Reason = "no_sign_in"
+)
+
 // Gone is what /refuse refuses with.
-var Gone = &walkin.Refusal{Status: http.StatusGone, Reason: "gone", Message: "That is gone."}
+var Gone = &walkin.Refusal{Status: http.StatusGone, Reason: reasonGone, Message: "That is gone."}
 
 // ErrorPage is the text of the page for /error.
 const ErrorPage = "the app's own error page"
@@ -164,13 +170,13 @@ type credential struct{}
 func (credential) SignUp(r *http.Request) (walkin.Proof, error) {
 	name := r.PostFormValue("name")
 	if name == "" {
-		return walkin.Proof{}, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "no_name", Message: "Who are you?"}
+		return walkin.Proof{}, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: reasonNoName, Message: "Who are you?"}
 	}
 	return walkin.Proof{Provider: "name", Subject: name, Method: "pwd", Chosen: true}, nil
 }
 
 func (credential) SignIn(*http.Request) (walkin.Proof, error) {
-	return walkin.Proof{}, &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "no_sign_in"}
+	return walkin.Proof{}, &walkin.Refusal{Status: http.StatusUnauthorized, Reason: reasonNoSignIn}
 }
 
 // Page shows the sign-up form.

@@ -21,7 +21,7 @@ func Parse(r *http.Request) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	multipart := kind == "multipart/form-data"
 	if err != nil || !multipart && kind != "application/x-www-form-urlencoded" {
-		return &walkin.Refusal{Status: http.StatusUnsupportedMediaType, Reason: "form_type",
+		return &walkin.Refusal{Status: http.StatusUnsupportedMediaType, Reason: walkin.ReasonFormType,
 			Text: texts.Of("form.type")}
 	}
 	if r.Body != nil {
@@ -33,12 +33,12 @@ func Parse(r *http.Request) error {
 		err = r.ParseForm()
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "form_large",
+		return &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: walkin.ReasonFormLarge,
 			Text: texts.Of("form.large")}
 	}
 	if err != nil {
 		// The error may quote the form.
-		return &walkin.Refusal{Status: http.StatusBadRequest, Reason: "form_malformed",
+		return &walkin.Refusal{Status: http.StatusBadRequest, Reason: walkin.ReasonFormMalformed,
 			Text: texts.Of("form.malformed")}
 	}
 	return nil
@@ -54,11 +54,11 @@ func Field(r *http.Request, name string) (string, error) {
 	case 1:
 		return values[0], nil
 	}
-	return "", &walkin.Refusal{Status: http.StatusBadRequest, Reason: "form_repeated",
+	return "", &walkin.Refusal{Status: http.StatusBadRequest, Reason: walkin.ReasonFormRepeated,
 		Text: texts.Of("form.repeated")}
 }
 
 // Unfit refuses what the visitor typed and can type in another way; key names the text.
-func Unfit(reason, key string, args ...any) *walkin.Refusal {
+func Unfit(reason walkin.Reason, key string, args ...any) *walkin.Refusal {
 	return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: reason, Text: texts.Of(key, args...)}
 }

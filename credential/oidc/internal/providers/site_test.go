@@ -92,7 +92,7 @@ func (s *site) reason() (reason string, err error) {
 	defer s.mu.Unlock()
 	for _, e := range s.events {
 		if e.Outcome == walkin.Refused {
-			reason, err = e.Reason, e.Err
+			reason, err = string(e.Reason), e.Err
 		}
 	}
 	return reason, err

@@ -28,15 +28,15 @@ func (p *Pages) takesJSON(next http.Handler) http.Handler {
 		form, err := request.FormOfJSON(r)
 		if err != nil {
 			// The error may quote what the visitor typed.
-			refusal := &walkin.Refusal{Status: http.StatusBadRequest, Reason: "form_malformed", Text: texts.Of("form.malformed")}
+			refusal := &walkin.Refusal{Status: http.StatusBadRequest, Reason: walkin.ReasonFormMalformed, Text: texts.Of("form.malformed")}
 			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-				refusal = &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "form_large", Text: texts.Of("form.large")}
+				refusal = &walkin.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: walkin.ReasonFormLarge, Text: texts.Of("form.large")}
 			}
 			p.wk.Refuse(w, form, refusal)
 			return
 		}
 		if err := form.ParseForm(); err == nil && repeats(form.PostForm) {
-			p.wk.Refuse(w, form, &walkin.Refusal{Status: http.StatusBadRequest, Reason: "form_repeated", Text: texts.Of("form.repeated")})
+			p.wk.Refuse(w, form, &walkin.Refusal{Status: http.StatusBadRequest, Reason: walkin.ReasonFormRepeated, Text: texts.Of("form.repeated")})
 			return
 		}
 		next.ServeHTTP(w, form)

@@ -182,7 +182,7 @@ func appErrors(t *testing.T, d database) {
 		t.Helper()
 		last := told[len(told)-1]
 		if r.StatusCode != status || (r.Header.Get("Retry-After") != "") != (status == 503) ||
-			last.Reason != reason || !strings.Contains(last.Err.Error(), names) {
+			string(last.Reason) != reason || !strings.Contains(last.Err.Error(), names) {
 			t.Errorf("%s: got %d, Retry-After %q and event %+v; want %d for %s that names %q",
 				what, r.StatusCode, r.Header.Get("Retry-After"), last, status, reason, names)
 		}

@@ -53,7 +53,7 @@ func newPair(t *testing.T, d database) *pair {
 		cfg.OnEvent = func(_ context.Context, e walkin.Event) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.events[strings.TrimSuffix(string(e.Outcome)+":"+e.Reason, ":")]++
+			p.events[strings.TrimSuffix(string(e.Outcome)+":"+string(e.Reason), ":")]++
 			if e.Err != nil && (e.Reason == "store_down" || e.Reason == "internal" || e.Reason == "constraint") {
 				p.errs = append(p.errs, e.Err)
 			}

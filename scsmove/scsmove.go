@@ -37,6 +37,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // Config says what is moved.
@@ -71,7 +72,8 @@ type Config struct {
 	// is "/go-on".
 	Path string
 
-	// Page shows the question; nil is a plain page in English. Its form posts to
+	// Page shows the question; nil is a plain page in the
+	// visitor's language. Its form posts to
 	// Question.Action the field user, with Question.User for yes and "" for no, and
 	// return_to. No site can show it in a frame.
 	Page func(w http.ResponseWriter, r *http.Request, q Question)
@@ -111,9 +113,6 @@ func New(wk *walkin.Middleware, cfg Config) (*Move, error) {
 	if cfg.UserKey != "" && cfg.AccountName == nil {
 		errs = append(errs, errors.New("scsmove: Config.UserKey needs Config.AccountName"))
 	}
-	if cfg.Page == nil {
-		cfg.Page = ask
-	}
 	cfg.Provider = cmp.Or(cfg.Provider, "account")
 	cfg.Path = cmp.Or(cfg.Path, "/go-on")
 	if cfg.Path[0] != '/' {
@@ -126,7 +125,11 @@ func New(wk *walkin.Middleware, cfg Config) (*Move, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Move{cfg: cfg, wk: wk, origin: http.NewCrossOriginProtection(), skip: skip}, nil
+	m := &Move{cfg: cfg, wk: wk, origin: http.NewCrossOriginProtection(), skip: skip}
+	if cfg.Page == nil {
+		m.cfg.Page = m.ask
+	}
+	return m, nil
 }
 
 // Handler takes over what the visitor's old session has, and serves Config.Path. It
@@ -308,18 +311,23 @@ func (m *Move) goOn(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-func ask(w http.ResponseWriter, _ *http.Request, q Question) {
-	_ = question.Execute(w, q)
+func (m *Move) ask(w http.ResponseWriter, r *http.Request, q Question) {
+	words := m.wk.Texts(r)
+	_ = question.Execute(w, struct {
+		Question
+		Words               *texts.Catalogue
+		Title, Lead, Go, No string
+	}{q, words, words.Text("move.title"), words.Text("move.lead", "name", q.Name), words.Text("move.go"), words.Text("move.no")})
 }
 
 var question = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en">
+<html lang="{{.Words.Language}}" dir="{{.Words.Direction}}">
 <meta name="viewport" content="width=device-width">
-<title>Welcome back</title>
+<title>{{.Title}}</title>
 <form method="post" action="{{.Action}}">
 <input type="hidden" name="return_to" value="{{.ReturnTo}}">
-<p>You were signed in as {{.Name}}.
-<p><button name="user" value="{{.User}}">Go on</button>
-<button name="user" value="">That is not me</button>
+<p>{{.Lead}}
+<p><button name="user" value="{{.User}}">{{.Go}}</button>
+<button name="user" value="">{{.No}}</button>
 </form>
 `))

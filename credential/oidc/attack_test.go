@@ -474,32 +474,39 @@ func TestPreHijacking(t *testing.T) {
 	})
 
 	t.Run("trojan identifier", func(t *testing.T) {
-		s := newSite(t)
-		attacker, _ := s.guest()
-		victim := s.browser()
-		for _, cookie := range attacker.Cookies() {
-			victim.SetCookie(cookie.Name, cookie.Value)
-		}
-		if r := s.prove(attacker, "mallory"); r.StatusCode != http.StatusSeeOther {
-			t.Fatalf("got %d for %q", r.StatusCode, s.reason())
-		}
-		attackers := s.who(attacker)
-		// The cookie that was planted is dead, so she does not finish his account.
-		if r := s.prove(victim, "ann"); r.StatusCode != http.StatusSeeOther {
-			t.Fatalf("got %d for %q", r.StatusCode, s.reason())
-		}
-		hers := s.who(victim)
-		if hers.ID == attackers.ID || s.identities(hers.ID) != 1 || s.identities(attackers.ID) != 1 {
-			t.Errorf("got %+v, the attacker is %v", hers, attackers.ID)
-		}
-		// His permanent cookie, planted after a silent sign-in, links nothing of hers
-		// either: its owner has not been proven lately.
-		victim = s.browser()
-		victim.SetCookie(permName, attacker.Cookie(permName))
-		r := s.back(victim, "other", s.other.answer(s.press(victim, "other"), "ann"))
-		if r.StatusCode != http.StatusForbidden || s.reason() != "not_recent" || s.identities(attackers.ID) != 1 {
-			t.Errorf("got %d for %q, %d identities", r.StatusCode, s.reason(), s.identities(attackers.ID))
-		}
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			attacker, _ := s.guest()
+			victim := s.browser()
+			for _, cookie := range attacker.Cookies() {
+				victim.SetCookie(cookie.Name, cookie.Value)
+			}
+			if r := s.prove(attacker, "mallory"); r.StatusCode != http.StatusSeeOther {
+				t.Fatalf("got %d for %q", r.StatusCode, s.reason())
+			}
+			attackers := s.who(attacker)
+			// The cookie that was planted is dead, so she does not finish his account. For a
+			// minute she may be a late click of his own.
+			if r := s.prove(victim, "ann"); r.StatusCode != http.StatusConflict || s.reason() != "replaced" {
+				t.Errorf("at once: got %d for %q", r.StatusCode, s.reason())
+			}
+			time.Sleep(time.Minute)
+			if r := s.prove(victim, "ann"); r.StatusCode != http.StatusSeeOther {
+				t.Fatalf("got %d for %q", r.StatusCode, s.reason())
+			}
+			hers := s.who(victim)
+			if hers.ID == attackers.ID || s.identities(hers.ID) != 1 || s.identities(attackers.ID) != 1 {
+				t.Errorf("got %+v, the attacker is %v", hers, attackers.ID)
+			}
+			// His permanent cookie, planted after a silent sign-in, links nothing of hers
+			// either: its owner has not been proven lately.
+			victim = s.browser()
+			victim.SetCookie(permName, attacker.Cookie(permName))
+			r := s.back(victim, "other", s.other.answer(s.press(victim, "other"), "ann"))
+			if r.StatusCode != http.StatusForbidden || s.reason() != "not_recent" || s.identities(attackers.ID) != 1 {
+				t.Errorf("got %d for %q, %d identities", r.StatusCode, s.reason(), s.identities(attackers.ID))
+			}
+		})
 	})
 
 	t.Run("non-verifying provider", func(t *testing.T) {

@@ -50,7 +50,7 @@ func newReplica(t *testing.T, s store.Store) *replica {
 
 func (r *replica) count(outcome walkin.Outcome, reason string) (n int) {
 	for _, e := range r.events {
-		if e.Outcome == outcome && e.Reason == reason {
+		if e.Outcome == outcome && string(e.Reason) == reason {
 			n++
 		}
 	}

@@ -25,10 +25,6 @@ type ProfileClaims struct {
 	AAL string // "aal": the authenticator assurance level; empty is "aal1"
 }
 
-// ErrTokenTooLarge is wrapped by the error of [Middleware.ClientToken] when the
-// claims do not fit into a token.
-var ErrTokenTooLarge = token.ErrTooLarge
-
 // ClientToken signs a short-lived bearer token for this app: for the session in c, with
 // the profile's claims. Use it to answer a client that keeps tokens instead of cookies,
 // right after [Middleware.Continue], [Middleware.Ensure] or [Middleware.Refresh]. The
@@ -36,7 +32,8 @@ var ErrTokenTooLarge = token.ErrTooLarge
 // is looked up.
 //
 // It does not check c, so c must come from walkin. A session that has ended is
-// store.ErrSessionEnded.
+// store.ErrSessionEnded. Claims that do not fit into a token are a [Refusal] with
+// [ReasonTokenTooLarge].
 func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims, ttl time.Duration) (Token, error) {
 	if ttl <= 0 || ttl > maxAccess {
 		return Token{}, fmt.Errorf("walkin: a client's token lives %v at most, not %v", maxAccess, ttl)
@@ -59,7 +56,7 @@ func (m *Middleware) ClientToken(ctx context.Context, c Claims, p ProfileClaims,
 	}
 	c.database = m.health.databaseID()
 	text, err := m.keys.IssueProfile(c.forToken(), token.Profile(p), m.cfg.Tokens.Audience)
-	if errors.Is(err, ErrTokenTooLarge) {
+	if errors.Is(err, token.ErrTooLarge) {
 		err = &Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonTokenTooLarge, Err: err}
 	}
 	if err != nil {

@@ -35,8 +35,8 @@
 // [Conflict]; [Key], [KeyFile], [KeyFileES256], [ParseJWKS]. The [Middleware], and what
 // handlers use: [FromContext], [Claims], [NewContext] for tests, [ReturnTo], [Target],
 // [CheckActor]. What the app is told: [Event], [Outcome], [Reason], [Change], [Refusal],
-// [ErrAnonymous], [ErrNotRecent], [ErrCrossOrigin], [ErrNewUserLimit], [ErrBanned],
-// [ErrTokenTooLarge]. Forms and clients: [Form], [Page], [Token], [IssuedToken],
+// [ErrAnonymous], [ErrNotRecent], [ErrCrossOrigin], [ErrNewUserLimit], [ErrBanned].
+// Forms and clients: [Form], [Page], [Token], [IssuedToken],
 // [ProfileClaims]. Operators: [SweepOptions].
 //
 // For credentials, and other packages that are made from the middleware: [Credential],

@@ -277,8 +277,9 @@ func TestClientToken(t *testing.T) {
 		}
 	}
 	large := walkin.ProfileClaims{UserMetadata: json.RawMessage(`{"a":"` + strings.Repeat("x", 4000) + `"}`)}
-	if _, err := s.ClientToken(t.Context(), c, large, time.Hour); !errors.Is(err, walkin.ErrTokenTooLarge) {
-		t.Errorf("too much: got %v, want ErrTokenTooLarge", err)
+	_, err = s.ClientToken(t.Context(), c, large, time.Hour)
+	if refusal, is := errors.AsType[*walkin.Refusal](err); !is || refusal.Reason != walkin.ReasonTokenTooLarge || refusal.Status != http.StatusUnprocessableEntity {
+		t.Errorf("too much: got %v, want a refusal for that", err)
 	}
 	if _, err := s.ClientToken(t.Context(), c, profile, 2*time.Hour); err == nil {
 		t.Error("a life of two hours: got a token")

@@ -242,7 +242,7 @@ func (h *Handler) translate(c *call, err error) *failure {
 		}
 	}
 	switch {
-	case errors.Is(err, walkin.ErrTokenTooLarge):
+	case refusal.Reason == walkin.ReasonTokenTooLarge && refusal.Status < 500: // the profile, not the app's claims
 		return fail(http.StatusUnprocessableEntity, "validation_failed", "The user's data does not fit into a token")
 	case refusal.Status == http.StatusTooManyRequests:
 		return fail(http.StatusTooManyRequests, "over_request_rate_limit", "Request rate limit reached")

@@ -259,7 +259,7 @@ func TestContinue(t *testing.T) {
 	}
 }
 
-// TestConflict holds what becomes of guests by Config.Conflict, and that a
+// TestConflict holds what becomes of anonymous users by Config.Conflict, and that a
 // proof may decide otherwise.
 func TestConflict(t *testing.T) {
 	for _, tt := range []struct {
@@ -285,14 +285,14 @@ func TestConflict(t *testing.T) {
 	}
 }
 
-// TestConflictSignIn holds that a guest who signs in to another account is left
+// TestConflictSignIn holds that an anonymous user who signs in to another account is left
 // as they were, out of reach.
 func TestConflictSignIn(t *testing.T) {
 	s := newHookedSite(t)
 	s.prove(s.browser(who), "ann")
 	c := resident(s.site, "anonymous")
 	guest := s.claims(c)
-	other := carrying(s.site, anonName, c.Cookie(anonName)) // a second browser with the guest's token
+	other := carrying(s.site, anonName, c.Cookie(anonName)) // a second browser with the anonymous user's token
 	s.prove(c, "ann")
 	user, err := s.store.LockUser(t.Context(), guest.UserID)
 	if err != nil || !user.Anonymous {

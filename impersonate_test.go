@@ -182,7 +182,7 @@ func (o *office) id(r *http.Response) uuid.UUID {
 	return id
 }
 
-// begin has the operator see the site as the guest.
+// begin has the operator see the site as the anonymous user.
 func (o *office) begin() {
 	o.t.Helper()
 	r := o.operator.Post("/as", url.Values{"id": {o.guestID.String()}, "reason": {"ticket 7"}})
@@ -369,7 +369,7 @@ func TestImpersonateChangesNothing(t *testing.T) {
 	}
 	o.is("the guest is still there", o.guest, o.guestID, uuid.Nil)
 	o.want("with the same session", o.guest.Post("/write", nil), http.StatusOK, o.guestID.String())
-	// A sign-out is a stop: the guest's session and the operator's go on.
+	// A sign-out is a stop: the anonymous user's session and the operator's go on.
 	if r := o.operator.Post("/leave", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("sign-out: got %d", r.StatusCode)
 	}

@@ -162,7 +162,7 @@ func TestSessionOwner(t *testing.T) {
 					s.wantKeys(unlinked, merged, signedIn)
 				}
 
-				// The guest in the cookie that does not count goes as well.
+				// The anonymous user in the cookie that does not count goes as well.
 				left := s.visitor("anonymous")
 				s.put(left, "cart", "left behind")
 				guest = s.claims(left)

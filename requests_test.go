@@ -78,11 +78,11 @@ func sendings() []sending {
 var whyNot = map[string]string{
 	"":                      "",
 	"bot":                   "robots get no user",
-	"prefetch":              "nobody may ever look at it",
+	"prefetch":              "the page may never be looked at",
 	"embedded":              "the browser may withhold a cookie; with `Partitioned` a user",
 	"not_a_page":            "a page comes first, or a write",
 	"protocol_upgrade":      "many WebSocket libraries drop the cookie",
-	"method":                "nobody opens a page or writes by it",
+	"method":                "it neither opens a page nor writes",
 	"machine_path":          "machines ask for it",
 	"credential_form":       "the form decides who the visitor becomes",
 	"worker_without_cookie": "a worker makes another site's form look like the site's own",

@@ -382,7 +382,7 @@ func TestSessionUpgrade(t *testing.T) {
 	})
 }
 
-// TestSessionSignIn holds that a guest's data does not follow into the account
+// TestSessionSignIn holds that an anonymous user's data does not follow into the account
 // that they sign in to, whatever the app does on the way.
 func TestSessionSignIn(t *testing.T) {
 	eachStore(t, func(t *testing.T, open opener) {

@@ -25,7 +25,7 @@ func TestSignInAndOut(t *testing.T) {
 		statuses := map[int]int{}
 		for i := range 200 {
 			c := h.browser(h.routes().ServeHTTP).From(fmt.Sprintf("203.0.113.%d:1", i))
-			c.Visit("/") // a guest, of whom a tombstone stays
+			c.Visit("/") // an anonymous user, of whom a tombstone stays
 			statuses[act(c, "/prove?name=ann").StatusCode]++
 			act(c.On(h.Handler(h.SignOutHandler())), "/")
 		}
@@ -102,7 +102,7 @@ func (h *hookedSite) alive(c *walkintest.Client) bool {
 func TestSignInFlood(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		visit bool // they come as guests, of whom a sign-in leaves a tombstone
+		visit bool // they come as anonymous users, of whom a sign-in leaves a tombstone
 	}{{"nobody", false}, {"guests", true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

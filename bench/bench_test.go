@@ -167,7 +167,7 @@ func BenchmarkPage(b *testing.B) {
 	b.Run("HS256/floor bare handler", func(b *testing.B) { measure(b, hello, cookie) })
 	b.Run("HS256/floor WithContext", func(b *testing.B) { measure(b, withContext, cookie) })
 	b.Run("HS256/walkin", func(b *testing.B) { measure(b, newWalkin(b, "HS256").Handler(walkinPage), cookie) })
-	b.Run("HS256/walkin, nobody", func(b *testing.B) {
+	b.Run("HS256/walkin, no user", func(b *testing.B) {
 		measure(b, newWalkin(b, "HS256", func(cfg *walkin.Config) { cfg.NewUsers.Mint = walkin.MintOnWrite }).Handler(hello), "")
 	})
 	for _, p := range peers {

@@ -321,7 +321,7 @@ func scsOn(on base) func(*testing.B) (http.Handler, func(int) []string) {
 	}
 }
 
-// BenchmarkFirstWrite is the first write of a visitor on SQLite, beside a guest made by
+// BenchmarkFirstWrite is the first write of a visitor on SQLite, beside a user made by
 // hand on scs: a row for the user, and the session that scs saves.
 func BenchmarkFirstWrite(b *testing.B) {
 	dsn := "file:" + filepath.Join(b.TempDir(), "write.db") + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate"

@@ -169,7 +169,7 @@ func build(ctx context.Context, db *sql.DB, cfg config) (*site, error) {
 
 	// All pages of an account, in Margin's own frame. A visitor who publishes without an
 	// account is sent to make one, and what they were about to do is kept for them. On a
-	// crowded network their browser works for its first note. Guests write a hundred
+	// crowded network their browser works for its first note. Anonymous users write a hundred
 	// notes a day. The operator has a screen.
 	s.accounts, err1 = pages.New(wk, pages.Config{
 		Name: "Margin", URL: cfg.url, SignUpPath: "/upgrade", SignInPath: "/signin", SignOutPath: "/signout",

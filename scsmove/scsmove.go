@@ -51,7 +51,7 @@ type Config struct {
 	New *scs.SessionManager
 
 	// UserKey is the key under which an old session has the ID of the account that is
-	// signed in. Empty is a site without accounts: nobody is asked anything. Other keys that
+	// signed in. Empty is a site without accounts: no account is looked up. Other keys that
 	// sign a visitor in belong to SignInKeys.
 	UserKey string
 

@@ -96,7 +96,7 @@ func (s *site) event(ctx context.Context, e walkin.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch e.Outcome {
-	case walkin.Persisted, walkin.SignedUp, walkin.Upgraded: // the last also of a guest who had no row
+	case walkin.Persisted, walkin.SignedUp, walkin.Upgraded: // the last also of an anonymous user who was not stored
 		if s.rowOf[e.UserID] == nil {
 			s.rowOf[e.UserID] = c
 		}

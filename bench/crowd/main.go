@@ -119,7 +119,7 @@ func run(ctx context.Context, out io.Writer, size size) error {
 	fmt.Fprintf(out, "\nIn %v, with the limits of an hour: people: %d of %d kept everything, and are who they were.\n",
 		time.Since(s.began).Round(time.Second), kept, len(all))
 	for _, c := range []*crowd{owner, neighbours} {
-		fmt.Fprintf(out, "%s: signed in anew %d times, told to wait %d times.\n", c.name, c.signIns, c.status[429])
+		fmt.Fprintf(out, "%s: signed in again %d times, told to wait %d times.\n", c.name, c.signIns, c.status[429])
 	}
 	return errs.err()
 }

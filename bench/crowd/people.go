@@ -255,7 +255,7 @@ func (p *person) live(ctx context.Context) error {
 		return err
 	}
 	if p.id = before.ID; p.id == uuid.Nil {
-		p.miss("their first note made them nobody")
+		p.miss("after their first note they have no user")
 	}
 	if err := p.write(ctx, p.browser, "second"); err != nil {
 		return err
@@ -313,7 +313,7 @@ func (p *person) look(ctx context.Context, from *browser) (kept, error) {
 	return k, nil
 }
 
-// trial takes what a guest may take, and one more.
+// trial takes what an anonymous user may take, and one more.
 func (p *person) trial(ctx context.Context) error {
 	for i := range exports + 1 {
 		a, err := p.post(ctx, "/export")
@@ -341,7 +341,7 @@ func (p *person) join(ctx context.Context) error {
 		return nil
 	}
 	if p.number%4 == 0 {
-		// Another device of theirs, on which they wrote as a guest.
+		// Another device of theirs, on which they wrote as an anonymous user.
 		other := p.s.browser(p.crowd, p.address)
 		if _, err := other.open(ctx, "/"); err != nil {
 			return err
@@ -377,7 +377,7 @@ func (p *person) signIn(ctx context.Context, from *browser) error {
 }
 
 // takeStock checks that the person is who they were and has what they made, in their
-// browser and in the database. With anew, it also checks for a member whether they can
+// browser and in the database. With again, it also checks for a member whether they can
 // sign in from a browser that is new.
 func (p *person) takeStock(ctx context.Context, anew bool) error {
 	if err := p.check(ctx, p.browser, "at home"); err != nil {

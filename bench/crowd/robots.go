@@ -124,7 +124,7 @@ func (s *site) robots(size size) (all []func(context.Context) error) {
 			if time.Now().After(s.until) {
 				break
 			}
-			_, hashes, err := s.browser(worker, "203.0.113.77").act(ctx, "/notes", "text", "dear spam")
+			_, hashes, err := s.browser(worker, "203.0.113.77").act(ctx, "/notes", "text", "spam")
 			if err != nil {
 				return fmt.Errorf("%s: %w", worker.name, err)
 			}
@@ -149,7 +149,7 @@ func (s *site) hoard(ctx context.Context, c *crowd, n int) error {
 	total, start := 0, time.Now()
 	for range n {
 		b := s.browser(c, "203.0.113.78")
-		a, err := b.post(ctx, "/notes", "text", "dear spam")
+		a, err := b.post(ctx, "/notes", "text", "spam")
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -164,7 +164,7 @@ func (s *site) hoard(ctx context.Context, c *crowd, n int) error {
 		solved, hashes, err := o.browser.solve(ctx, o.answer)
 		total += hashes
 		if err == nil && solved {
-			_, err = o.browser.post(ctx, "/notes", "text", "dear spam")
+			_, err = o.browser.post(ctx, "/notes", "text", "spam")
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)

@@ -43,11 +43,11 @@ type site struct {
 
 	mu    sync.Mutex
 	rowOf map[uuid.UUID]*crowd // who made a user's row
-	gone  map[uuid.UUID]bool   // guests who were merged into members
+	gone  map[uuid.UUID]bool   // anonymous users who were merged into members
 }
 
 const (
-	exports   = 3  // a guest's
+	exports   = 3  // an anonymous user's
 	downloads = 10 // a network's
 )
 
@@ -261,7 +261,7 @@ func (s *site) stored(ctx context.Context, id uuid.UUID, name string) (k kept, o
 func (s *site) addNote(w http.ResponseWriter, r *http.Request) {
 	c, ok := walkin.FromContext(r.Context())
 	if !ok {
-		http.Error(w, "nobody's note", http.StatusUnauthorized)
+		http.Error(w, "a note of no user", http.StatusUnauthorized)
 		return
 	}
 	if _, err := s.db.ExecContext(r.Context(), `INSERT INTO notes (user_id, text) VALUES (?, ?)`, c.UserID[:], r.PostFormValue("text")); err != nil {

@@ -344,7 +344,7 @@ func TestSQLAs(t *testing.T) {
 	}
 	out, _, code = as("anonymous", "SELECT count(*) FROM posts")
 	want(t, code, 0, out, "0")
-	if _, talk, code := as("nobody", "SELECT count(*) FROM posts"); code != 2 || !strings.Contains(talk, "permission denied") {
+	if _, talk, code := as("none", "SELECT count(*) FROM posts"); code != 2 || !strings.Contains(talk, "permission denied") {
 		t.Errorf("nobody: got %d %q, want that they may not", code, talk)
 	}
 	for _, query := range []string{"INSERT INTO posts VALUES (NULL, 'x')", "WITH x AS (INSERT INTO posts VALUES (NULL, 'x') RETURNING 1) SELECT * FROM x"} {

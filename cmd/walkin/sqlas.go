@@ -46,7 +46,7 @@ func sqlCommand() *cobra.Command {
 		t.say("%d rows as %s", len(result.Rows), as)
 		return err
 	})
-	c.Flags().StringVar(&as, "as", "", "anonymous, nobody or a user's ID")
+	c.Flags().StringVar(&as, "as", "", "anonymous, none or a user's ID")
 	return c
 }
 
@@ -54,7 +54,7 @@ func sqlCommand() *cobra.Command {
 func (t *tool) claims(ctx context.Context, as string) (walkin.Claims, error) {
 	var c walkin.Claims
 	switch as {
-	case "nobody":
+	case "none":
 		return c, nil
 	case "anonymous":
 		c.UserID, c.SessionID, c.Anonymous = uuid.Must(uuid.NewV7()), uuid.New(), true
@@ -62,7 +62,7 @@ func (t *tool) claims(ctx context.Context, as string) (walkin.Claims, error) {
 	}
 	id, err := userID([]string{as})
 	if err != nil {
-		return c, errors.New("--as is anonymous, nobody or a user's ID")
+		return c, errors.New("--as is anonymous, none or a user's ID")
 	}
 	user, err := t.store.LockUser(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {

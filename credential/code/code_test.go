@@ -47,13 +47,13 @@ func TestEnumeration(t *testing.T) {
 	for _, start := range []struct {
 		name  string
 		visit func(*world, http.Handler) visitor
-	}{{"nobody", (*world).stranger}, {"a guest", (*world).guest}} {
+	}{{"nobody", (*world).stranger}, {"a guest", (*world).anonymous}} {
 		t.Run(start.name, func(t *testing.T) {
 			var got [2][]answer
 			for i, to := range []string{ann, free} {
 				s := newWorld(t)
 				site := s.replica()
-				owner := s.guest(site)
+				owner := s.anonymous(site)
 				want(t, owner.enter(owner.mustAsk(ann).Code), http.StatusSeeOther)
 				before := len(s.mail.sent())
 				v := start.visit(s, site).from(100)
@@ -92,7 +92,7 @@ func TestSendDoesTheSameWork(t *testing.T) {
 	var got [2][]string
 	for i, to := range []string{ann, "bob@example.com"} {
 		s := newWorld(t)
-		v := s.guest(s.replica())
+		v := s.anonymous(s.replica())
 		want(t, v.enter(v.mustAsk(ann).Code), http.StatusSeeOther)
 		log := &recorder{Store: s.store}
 		s.over = log
@@ -159,7 +159,7 @@ func TestLimits(t *testing.T) {
 			func(_ *world, _ http.Handler, first visitor, i int) *http.Response {
 				return first.from(i).ask(fmt.Sprintf("a%d@example.com", i))
 			},
-			func(s *world, site http.Handler, _ visitor) *http.Response { return s.guest(site).from(1).ask(ann) }},
+			func(s *world, site http.Handler, _ visitor) *http.Response { return s.anonymous(site).from(1).ask(ann) }},
 		{"per network", "code_limit_network", func(cfg *code.Config) { cfg.PerNetwork = most },
 			func(s *world, site http.Handler, _ visitor, i int) *http.Response {
 				return s.stranger(site).from(1).ask(fmt.Sprintf("a%d@example.com", i))
@@ -183,7 +183,7 @@ func TestLimits(t *testing.T) {
 				s.limiter = shared
 				s.change = tt.set
 				replicas := []http.Handler{s.replica(), s.replica()}
-				first := s.guest(replicas[0])
+				first := s.anonymous(replicas[0])
 				for i := range few {
 					want(t, tt.ask(s, replicas[i%2], first.on(replicas[i%2]), i), http.StatusSeeOther)
 				}
@@ -338,7 +338,7 @@ func (down) Take(context.Context, string, limit.Limit, int, time.Time) (limit.Ve
 // A form from elsewhere sends nothing, and neither does a GET.
 func TestSendIsAnActOfTheSite(t *testing.T) {
 	s := newWorld(t)
-	v := s.guest(s.replica())
+	v := s.anonymous(s.replica())
 	r := v.NewRequest(http.MethodPost, sendPath, form("email", ann))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -355,7 +355,7 @@ func TestSendIsAnActOfTheSite(t *testing.T) {
 func TestLink(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	v := s.guest(site)
+	v := s.anonymous(site)
 	id, _ := v.whoami()
 	want(t, v.Post(sendPath, url.Values{"email": {ann}, "return_to": {"/notes?a=b"}}), http.StatusSeeOther)
 	message := s.mail.last(t, ann)
@@ -417,7 +417,7 @@ func TestLink(t *testing.T) {
 // no message.
 func TestLinkReturnsHome(t *testing.T) {
 	s := newWorld(t)
-	v := s.guest(s.replica())
+	v := s.anonymous(s.replica())
 	sent := v.Post(sendPath, url.Values{"email": {ann}, "return_to": {"https://evil.example/"}})
 	if got := sent.Header.Get("Location"); got != "/signin?return_to=https%3A%2F%2Fevil.example%2F" {
 		t.Errorf("got %q", got)
@@ -440,7 +440,7 @@ func TestLinkReturnsHome(t *testing.T) {
 func TestPending(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	v, other := s.guest(site), s.guest(site)
+	v, other := s.anonymous(site), s.anonymous(site)
 	want(t, v.Fetch("/pending"), http.StatusNotFound)
 	typed := v.mustAsk(ann).Code
 	if got := body(t, v.Fetch("/pending")); got != ann {
@@ -458,7 +458,7 @@ func TestNothingLeaks(t *testing.T) {
 	log := &tickets{Store: s.store}
 	s.over = log
 	s.mail.fail = errors.New("the relay is down")
-	v := s.guest(s.replica())
+	v := s.anonymous(s.replica())
 	failed := v.ask(ann)
 	want(t, failed, http.StatusServiceUnavailable)
 	s.mail.fail = nil
@@ -534,7 +534,7 @@ func TestSenderFails(t *testing.T) {
 	t.Run("down", func(t *testing.T) {
 		s := newWorld(t)
 		s.mail.fail = errors.New("the relay is down")
-		v := s.guest(s.replica())
+		v := s.anonymous(s.replica())
 		id, _ := v.whoami()
 		for range 8 { // more than an address has, and fewer than a browser
 			response := v.ask(ann)
@@ -567,7 +567,7 @@ func TestSenderFails(t *testing.T) {
 					return ctx.Err()
 				})
 			}
-			v := s.guest(s.replica())
+			v := s.anonymous(s.replica())
 			for range 6 { // five, by the limit on an address from a network
 				r := v.NewRequest(http.MethodPost, sendPath, form("email", ann))
 				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -587,7 +587,7 @@ func TestSenderFails(t *testing.T) {
 func TestStoreDown(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	v := s.guest(site)
+	v := s.anonymous(site)
 	typed := v.mustAsk(ann).Code
 	s.over = broken{s.store}
 	v = v.on(s.replica())
@@ -610,7 +610,7 @@ func TestStoreFailsMidway(t *testing.T) {
 	for _, method := range []string{"TakeTicket", "PutTicket"} {
 		s := newWorld(t)
 		site := s.replica()
-		v := s.guest(site)
+		v := s.anonymous(site)
 		id, _ := v.whoami()
 		typed := v.mustAsk(ann).Code
 		s.over = failing{s.store, method}
@@ -634,9 +634,9 @@ func TestStoreFailsMidway(t *testing.T) {
 			}
 		}
 		site := s.replica()
-		owner := s.guest(site)
+		owner := s.anonymous(site)
 		want(t, owner.enter(owner.mustAsk(ann).Code), http.StatusSeeOther)
-		v := s.guest(site)
+		v := s.anonymous(site)
 		id, _ := v.whoami()
 		typed := v.mustAsk(ann).Code
 		want(t, v.enter(typed), http.StatusConflict)
@@ -689,7 +689,7 @@ func TestDigits(t *testing.T) {
 		s.change = func(cfg *code.Config) {
 			cfg.Digits, cfg.PerBrowser, cfg.PerNetwork, cfg.PerAddress, cfg.PerAddressAndNetwork = digits, wide, wide, wide, wide
 		}
-		v := s.guest(s.replica())
+		v := s.anonymous(s.replica())
 		seen := map[rune]bool{}
 		first := map[byte]bool{}
 		for range 300 {
@@ -775,7 +775,7 @@ func TestTicketsAreBound(t *testing.T) {
 			s := newWorld(t)
 			log := &keys{Store: s.store}
 			s.over = log
-			v := s.guest(s.replica())
+			v := s.anonymous(s.replica())
 			typed := v.mustAsk(ann).Code
 			ticket, err := s.store.Ticket(t.Context(), log.key, time.Now())
 			if err != nil {
@@ -803,7 +803,7 @@ func TestTicketsStayWhereTheyAre(t *testing.T) {
 	log := &keys{Store: s.store}
 	s.over = log
 	site := s.replica()
-	v, elsewhere := s.guest(site), s.guest(site)
+	v, elsewhere := s.anonymous(site), s.anonymous(site)
 	want(t, elsewhere.ask(eve), http.StatusSeeOther)
 	to := log.key
 	typed := v.mustAsk(ann).Code
@@ -824,7 +824,7 @@ func TestTicketsStayWhereTheyAre(t *testing.T) {
 func TestResendWhileInUse(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	v := s.guest(site)
+	v := s.anonymous(site)
 	first := v.mustAsk(ann).Code
 	var second string
 	s.over = &slow{Store: s.store, before: func() { second = v.mustAsk(eve).Code }}

@@ -18,12 +18,12 @@ import (
 func TestClassicFederatedMerge(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	attacker := s.guest(site)
+	attacker := s.anonymous(site)
 	want(t, attacker.Post("/password", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
 	want(t, attacker.Post("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
 	eveID, _ := attacker.whoami()
 
-	victim := s.guest(site)
+	victim := s.anonymous(site)
 	annID, _ := victim.whoami()
 	message := victim.mustAsk(ann)
 	if message.Owned {
@@ -44,7 +44,7 @@ func TestUnexpiredSession(t *testing.T) {
 	t.Run("she reads along", func(t *testing.T) {
 		s := newWorld(t)
 		site := s.replica()
-		victim := s.guest(site)
+		victim := s.anonymous(site)
 		attacker := victim.plant().on(site)
 		id, _ := victim.whoami()
 		message := victim.mustAsk(ann)
@@ -56,7 +56,7 @@ func TestUnexpiredSession(t *testing.T) {
 	t.Run("her password waits in Ann's session", func(t *testing.T) {
 		s := newWorld(t)
 		site := s.replica()
-		victim := s.guest(site)
+		victim := s.anonymous(site)
 		attacker := victim.plant().on(site)
 		id, _ := victim.whoami()
 		want(t, victim.Post("/join/send", url.Values{"email": {ann}, "password": {secret}}), http.StatusSeeOther)
@@ -80,7 +80,7 @@ func TestUnexpiredSession(t *testing.T) {
 func TestTrojanIdentifier(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	victim := s.guest(site)
+	victim := s.anonymous(site)
 	id, _ := victim.whoami()
 	attacker := victim.plant().on(site)
 	want(t, attacker.Post("/phone/send", url.Values{"phone": {"+14155550123"}}), http.StatusSeeOther)
@@ -101,7 +101,7 @@ func TestTrojanIdentifier(t *testing.T) {
 func TestUnexpiredEmailChange(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	victim := s.guest(site)
+	victim := s.anonymous(site)
 	id, _ := victim.whoami()
 	want(t, victim.enter(victim.mustAsk(ann).Code), http.StatusSeeOther)
 	attacker := victim.plant().on(site)

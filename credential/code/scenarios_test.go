@@ -23,7 +23,7 @@ func TestOneCodeForEverything(t *testing.T) {
 	site := s.replica()
 
 	t.Run("upgrade", func(t *testing.T) { // 13, same ID
-		guest := s.guest(site)
+		guest := s.anonymous(site)
 		id, _ := guest.whoami()
 		want(t, guest.ask(" Ann@Example.COM "), http.StatusSeeOther)
 		message := s.mail.last(t, ann)
@@ -71,7 +71,7 @@ func TestOneCodeForEverything(t *testing.T) {
 		owner.must(annID, true)
 	})
 	t.Run("phone", func(t *testing.T) {
-		guest := s.guest(site)
+		guest := s.anonymous(site)
 		id, _ := guest.whoami()
 		want(t, guest.Post("/phone/send", url.Values{"phone": {"+1 (415) 555-0123"}}), http.StatusSeeOther)
 		message := s.mail.last(t, "+14155550123")
@@ -107,7 +107,7 @@ func TestAskingMakesNoUser(t *testing.T) {
 func TestConfirmForTheAttacker(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	attacker, victim := s.guest(site), s.guest(site)
+	attacker, victim := s.anonymous(site), s.anonymous(site)
 	eveID, _ := attacker.whoami()
 	annID, _ := victim.whoami()
 	message := attacker.mustAsk(ann)
@@ -143,7 +143,7 @@ func TestConfirmForTheAttacker(t *testing.T) {
 func TestPendingIsNothing(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	attacker := s.guest(site)
+	attacker := s.anonymous(site)
 	want(t, attacker.Post("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
 	if s.owner("email", ann) != uuid.Nil || s.owner("password", ann) != uuid.Nil {
 		t.Fatal("a pending address is in an identity")
@@ -153,7 +153,7 @@ func TestPendingIsNothing(t *testing.T) {
 	}
 	want(t, login(eves), http.StatusUnauthorized)
 
-	victim := s.guest(site)
+	victim := s.anonymous(site)
 	annID, _ := victim.whoami()
 	want(t, victim.enter(victim.mustAsk(ann).Code), http.StatusSeeOther)
 	victim.must(annID, true)
@@ -168,7 +168,7 @@ func TestPendingIsNothing(t *testing.T) {
 func TestEmailAndPasswordInOneStep(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	guest := s.guest(site)
+	guest := s.anonymous(site)
 	id, _ := guest.whoami()
 	login := func(password string) visitor {
 		v := s.stranger(site)
@@ -204,7 +204,7 @@ func TestOldPendingProof(t *testing.T) {
 		name  string
 		start func(*world, http.Handler) visitor
 	}{
-		{"a guest", (*world).guest},
+		{"a guest", (*world).anonymous},
 		{"nobody", (*world).stranger},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestTwoVisitorsOneIdentity(t *testing.T) {
 	}
 	var entries []entry
 	for i := range n {
-		v := s.guest(replicas[i%2]).from(i)
+		v := s.anonymous(replicas[i%2]).from(i)
 		id, _ := v.whoami()
 		entries = append(entries, entry{v, id, v.mustAsk(ann).Code})
 	}
@@ -279,7 +279,7 @@ func TestDoubleClick(t *testing.T) {
 		name  string
 		start func(*world, http.Handler) visitor
 	}{
-		{"a guest", (*world).guest},
+		{"a guest", (*world).anonymous},
 		{"nobody", (*world).stranger},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -347,7 +347,7 @@ func TestHookFails(t *testing.T) {
 						return nil
 					}
 				}
-				v := s.guest(s.replica())
+				v := s.anonymous(s.replica())
 				id, _ := v.whoami()
 				typed := v.mustAsk(ann).Code
 				r := v.NewRequest(http.MethodPost, "/upgrade", form("code", typed))
@@ -379,7 +379,7 @@ func TestCodes(t *testing.T) {
 	t.Run("the sixth try", func(t *testing.T) {
 		s := newWorld(t)
 		replicas := []http.Handler{s.replica(), s.replica()}
-		v := s.guest(replicas[0])
+		v := s.anonymous(replicas[0])
 		typed := v.mustAsk(ann).Code
 		for i := range 5 {
 			want(t, v.on(replicas[i%2]).enter(other(typed)), http.StatusUnauthorized)
@@ -394,7 +394,7 @@ func TestCodes(t *testing.T) {
 	})
 	t.Run("the fifth try", func(t *testing.T) {
 		s := newWorld(t)
-		v := s.guest(s.replica())
+		v := s.anonymous(s.replica())
 		typed := v.mustAsk(ann).Code
 		for range 4 {
 			want(t, v.enter(other(typed)), http.StatusUnauthorized)
@@ -407,7 +407,7 @@ func TestCodes(t *testing.T) {
 	t.Run("a hundred at once", func(t *testing.T) {
 		s := newWorld(t)
 		replicas := []http.Handler{s.replica(), s.replica()}
-		v := s.guest(replicas[0])
+		v := s.anonymous(replicas[0])
 		typed := v.mustAsk(ann).Code
 		var wg sync.WaitGroup
 		for i := range 100 {
@@ -441,7 +441,7 @@ func TestCodes(t *testing.T) {
 	t.Run("ten minutes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newWorld(t)
-			v := s.guest(s.replica())
+			v := s.anonymous(s.replica())
 			typed := v.mustAsk(ann).Code
 			time.Sleep(10*time.Minute - time.Second)
 			want(t, v.enter(other(typed)), http.StatusUnauthorized)
@@ -457,7 +457,7 @@ func TestCodes(t *testing.T) {
 	})
 	t.Run("a resend", func(t *testing.T) {
 		s := newWorld(t)
-		v := s.guest(s.replica())
+		v := s.anonymous(s.replica())
 		first := v.mustAsk(ann).Code
 		second := v.mustAsk(eve).Code
 		for first == second { // one in a million
@@ -486,7 +486,7 @@ func TestCodes(t *testing.T) {
 	t.Run("another browser", func(t *testing.T) {
 		s := newWorld(t)
 		site := s.replica()
-		v, elsewhere := s.guest(site), s.guest(site)
+		v, elsewhere := s.anonymous(site), s.anonymous(site)
 		typed := v.mustAsk(ann).Code
 		want(t, elsewhere.enter(typed), http.StatusUnauthorized)
 		want(t, s.stranger(site).enter(typed), http.StatusUnauthorized)

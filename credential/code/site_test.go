@@ -219,8 +219,8 @@ func (s *world) stranger(site http.Handler) visitor {
 	return visitor{walkintest.NewClient(s.t, site), s}
 }
 
-// guest returns a browser whose user is stored, after an unsafe request.
-func (s *world) guest(site http.Handler) visitor {
+// anonymous returns a browser whose user is stored, after an unsafe request.
+func (s *world) anonymous(site http.Handler) visitor {
 	v := s.stranger(site)
 	v.Visit("/")
 	v.Post("/act", nil)

@@ -34,7 +34,7 @@ func (v visitor) session() string {
 
 // starts are who may ask for a code.
 var starts = map[string]func(*world, http.Handler) visitor{
-	"a guest": (*world).guest,
+	"a guest": (*world).anonymous,
 	"nobody":  (*world).stranger,
 	"a visitor who never acted": func(s *world, site http.Handler) visitor {
 		v := s.stranger(site)
@@ -232,7 +232,7 @@ func TestSentAgain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newWorld(t)
 			site := s.replica()
-			v := s.guest(site)
+			v := s.anonymous(site)
 			want(t, v.Post("/join/send", tt.before), http.StatusSeeOther)
 			r := v.Post("/join/send", tt.again)
 			want(t, r, tt.status)
@@ -249,7 +249,7 @@ func TestSentAgain(t *testing.T) {
 	t.Run("in a session that was planted", func(t *testing.T) {
 		s := newWorld(t)
 		site := s.replica()
-		attacker := s.guest(site)
+		attacker := s.anonymous(site)
 		victim := attacker.plant().on(site)
 		want(t, attacker.Post("/join/send", url.Values{"email": {ann}, "password": {eves}}), http.StatusSeeOther)
 		want(t, victim.Post("/join/send", again), http.StatusUnprocessableEntity)

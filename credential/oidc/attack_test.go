@@ -25,7 +25,7 @@ import (
 // victims are the visitors an attacker may find.
 var victims = map[string]func(*site) *walkintest.Client{
 	"nobody":           func(s *site) *walkintest.Client { return s.browser() },
-	"a guest":          func(s *site) *walkintest.Client { c, _ := s.guest(); return c },
+	"a guest":          func(s *site) *walkintest.Client { c, _ := s.anonymous(); return c },
 	"a permanent user": func(s *site) *walkintest.Client { c, _ := s.member("bea"); return c },
 	"who began one of their own": func(s *site) *walkintest.Client {
 		c := s.browser()
@@ -33,7 +33,7 @@ var victims = map[string]func(*site) *walkintest.Client{
 		return c
 	},
 	"a guest who began one of their own": func(s *site) *walkintest.Client {
-		c, _ := s.guest()
+		c, _ := s.anonymous()
 		s.press(c, "op")
 		return c
 	},
@@ -44,7 +44,7 @@ var victims = map[string]func(*site) *walkintest.Client{
 func TestAttackersAnswer(t *testing.T) {
 	attackers := map[string]func(*site) *walkintest.Client{
 		"nobody":  func(s *site) *walkintest.Client { return s.browser() },
-		"a guest": func(s *site) *walkintest.Client { c, _ := s.guest(); return c },
+		"a guest": func(s *site) *walkintest.Client { c, _ := s.anonymous(); return c },
 		"a user":  func(s *site) *walkintest.Client { c, _ := s.member("mallory"); return c },
 	}
 	for from, attacker := range attackers {
@@ -76,7 +76,7 @@ func TestAttackersAnswer(t *testing.T) {
 // requests with it at the same moment, on two replicas, one does.
 func TestReplayedState(t *testing.T) {
 	s := newSite(t)
-	c, _ := s.guest()
+	c, _ := s.anonymous()
 	answer := s.op.answer(s.press(c, "op"), "ann")
 	if r := s.back(c, "op", answer); r.StatusCode != http.StatusSeeOther {
 		t.Fatalf("got %d for %q", r.StatusCode, s.reason())
@@ -89,7 +89,7 @@ func TestReplayedState(t *testing.T) {
 	s.refused(thief, s.back(thief, "op", answer), s.who(thief), http.StatusForbidden, "oidc_state")
 
 	s = newSite(t)
-	c, guest := s.guest()
+	c, guest := s.anonymous()
 	answer = s.op.answer(s.press(c, "op"), "ann")
 	var statuses [20]int
 	var wg sync.WaitGroup
@@ -163,7 +163,7 @@ func TestExpiredRoundTrip(t *testing.T) {
 	for after, want := range map[time.Duration]int{14 * time.Minute: http.StatusSeeOther, 16 * time.Minute: http.StatusForbidden} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
-			c, _ := s.guest()
+			c, _ := s.anonymous()
 			to := s.press(c, "op")
 			time.Sleep(after)
 			if r := s.back(c, "op", s.op.answer(to, "ann")); r.StatusCode != want {
@@ -206,7 +206,7 @@ func TestMixUp(t *testing.T) {
 			if c.setup != nil {
 				c.setup(s)
 			}
-			b, before := s.guest()
+			b, before := s.anonymous()
 			answer := s.op.answer(s.press(b, "op"), "ann")
 			c.change(answer)
 			r := s.back(b, c.at, answer)
@@ -312,7 +312,7 @@ func TestIDToken(t *testing.T) {
 			s := newSite(t)
 			s.prove(s.browser(), "ann") // the keys are fetched, and the provider works
 			c.fault(s.op)
-			b, before := s.guest()
+			b, before := s.anonymous()
 			r := s.prove(b, "mallory")
 			reason := "oidc_not_believed"
 			if name == "a subject of 256" {
@@ -330,7 +330,7 @@ func TestIDToken(t *testing.T) {
 	t.Run("two audiences and an azp", func(t *testing.T) {
 		s := newSite(t)
 		s.op.claims = func(m map[string]any) { m["aud"], m["azp"] = []string{"client", "an API"}, "client" }
-		c, _ := s.guest()
+		c, _ := s.anonymous()
 		if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther {
 			t.Errorf("got %d for %q", r.StatusCode, s.reason())
 		}
@@ -352,7 +352,7 @@ func TestInjectedCode(t *testing.T) {
 				return true
 			}
 		}
-		attacker, before := s.guest()
+		attacker, before := s.anonymous()
 		state := s.press(attacker, "op").Query().Get("state")
 		r := s.back(attacker, "op", url.Values{"state": {state}, "code": {stolen}})
 		s.refused(attacker, r, before, http.StatusForbidden, "oidc_not_believed")
@@ -414,7 +414,7 @@ func TestLoginCSRF(t *testing.T) {
 // TestCallbackByPost holds that a callback by another method does nothing.
 func TestCallbackByPost(t *testing.T) {
 	s := newSite(t)
-	c, before := s.guest()
+	c, before := s.anonymous()
 	answer := s.op.answer(s.press(c, "op"), "ann")
 	for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodPut, http.MethodOptions} {
 		r := callback(c, "op", answer)
@@ -440,7 +440,7 @@ func TestPreHijacking(t *testing.T) {
 		s := newSite(t, believing)
 		_, attackers := s.member(address)
 		vouching(s.op, address, true)
-		victim, before := s.guest()
+		victim, before := s.anonymous()
 		if r := s.prove(victim, "ann"); r.StatusCode != http.StatusSeeOther {
 			t.Fatalf("got %d for %q", r.StatusCode, s.reason())
 		}
@@ -451,7 +451,7 @@ func TestPreHijacking(t *testing.T) {
 
 	t.Run("unexpired session", func(t *testing.T) {
 		s := newSite(t)
-		attacker, planted := s.guest()
+		attacker, planted := s.anonymous()
 		victim := s.browser()
 		for _, cookie := range attacker.Cookies() {
 			victim.SetCookie(cookie.Name, cookie.Value)
@@ -476,7 +476,7 @@ func TestPreHijacking(t *testing.T) {
 	t.Run("trojan identifier", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
-			attacker, _ := s.guest()
+			attacker, _ := s.anonymous()
 			victim := s.browser()
 			for _, cookie := range attacker.Cookies() {
 				victim.SetCookie(cookie.Name, cookie.Value)

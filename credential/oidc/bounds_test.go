@@ -85,7 +85,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 						}
 						c.Client = &http.Client{Transport: h, Timeout: time.Hour}
 					})
-					c, before := s.guest()
+					c, before := s.anonymous()
 					began := time.Now()
 					r := c.Post("/auth/start", pressed(provider))
 					if to, err := r.Location(); r.StatusCode == http.StatusSeeOther && err == nil {

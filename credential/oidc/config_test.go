@@ -75,7 +75,7 @@ func TestConfigIsCopied(t *testing.T) {
 	scopes := []string{"email"}
 	s := newSite(t, provider(func(p *oidc.Provider) { p.Params, p.Scopes = params, scopes }))
 	params["state"], scopes[0] = "x", "everything"
-	c, _ := s.guest()
+	c, _ := s.anonymous()
 	q := s.press(c, "op").Query()
 	if q.Get("hd") != "app.example" || q.Get("prompt") != "select_account" || q.Get("state") == "x" || q.Get("scope") != "openid email" {
 		t.Errorf("got %v", q)

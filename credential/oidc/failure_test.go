@@ -42,7 +42,7 @@ func TestStoreDown(t *testing.T) {
 	var down string
 	b := &breakable{Store: memstore.New(), broken: func(method string) bool { return method == down }}
 	s := newSite(t, formPost, func(c *walkin.Config, _ *oidc.Config) { c.Store = b })
-	c, before := s.guest()
+	c, before := s.anonymous()
 	down = "put"
 	s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "store_down")
 	down = ""
@@ -68,14 +68,14 @@ func TestProviderHangs(t *testing.T) {
 		})
 		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.Client = &http.Client{Transport: hanging} })
 		// A visitor who asks and goes away does not take the answer from the others.
-		first, _ := s.guest()
+		first, _ := s.anonymous()
 		ctx, leave := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { first.Do(first.NewRequest(http.MethodPost, "/auth/start?provider=op", nil).WithContext(ctx)) })
 		synctest.Wait()
 		began := time.Now()
 		for range 20 {
-			c, before := s.guest()
+			c, before := s.anonymous()
 			wg.Go(func() {
 				s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 			})
@@ -83,7 +83,7 @@ func TestProviderHangs(t *testing.T) {
 		synctest.Wait()
 		leave()
 		// And who only waits may leave at once.
-		last, _ := s.guest()
+		last, _ := s.anonymous()
 		left := false
 		ctx, leave = context.WithCancel(t.Context())
 		wg.Go(func() {

@@ -20,7 +20,7 @@ import (
 // afterwards, on the other replica as well.
 func TestUpgrade(t *testing.T) {
 	s := newSite(t)
-	c, before := s.guest()
+	c, before := s.anonymous()
 	planted := s.browser()
 	for _, cookie := range c.Cookies() {
 		planted.SetCookie(cookie.Name, cookie.Value)
@@ -67,7 +67,7 @@ func TestUpgrade(t *testing.T) {
 // TestOutcomes is the table of Continue, by way of a provider.
 func TestOutcomes(t *testing.T) {
 	nobody := func(s *site) *walkintest.Client { return s.browser() }
-	guest := func(s *site) *walkintest.Client { c, _ := s.guest(); return c }
+	guest := func(s *site) *walkintest.Client { c, _ := s.anonymous(); return c }
 	reader := func(s *site) *walkintest.Client { c := s.browser(); c.Visit("/"); return c }
 	bea := func(s *site) *walkintest.Client { c, _ := s.member("bea"); return c }
 	merge := func(c *walkin.Config, _ *oidc.Config) { c.Conflict = walkin.ConflictMerge }
@@ -160,7 +160,7 @@ func TestTwoVisitorsOneIdentity(t *testing.T) {
 	var before [n]who
 	var answers [n]url.Values
 	for i := range n {
-		browsers[i], before[i] = s.guest()
+		browsers[i], before[i] = s.anonymous()
 		answers[i] = s.op.answer(s.press(browsers[i], "op"), "ann")
 	}
 	var responses [n]*http.Response
@@ -196,7 +196,7 @@ func TestTwoVisitorsOneIdentity(t *testing.T) {
 func TestDoubleClick(t *testing.T) {
 	for range 10 {
 		s := newSite(t)
-		c, before := s.guest()
+		c, before := s.anonymous()
 		var answers [2]url.Values
 		for i := range answers {
 			answers[i] = s.op.answer(s.press(c.On(s.replicas[i]), "op"), "ann")
@@ -237,7 +237,7 @@ func TestHookFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
-			c, before := s.guest()
+			c, before := s.anonymous()
 			answer := s.op.answer(s.press(c, "op"), "ann")
 			s.hook = hook
 			r := callback(c, "op", answer)
@@ -407,7 +407,7 @@ func TestProfile(t *testing.T) {
 			s.op.userinfo = c.userinfo
 			victim, _ := s.member(address) // owns an account of that name here
 			owner := s.who(victim)
-			b, before := s.guest()
+			b, before := s.anonymous()
 			if r := s.prove(b, "ann"); r.StatusCode != http.StatusSeeOther {
 				t.Fatalf("got %d for %q", r.StatusCode, s.reason())
 			}
@@ -468,7 +468,7 @@ func TestCancelled(t *testing.T) {
 				b := s.browser()
 				switch visitor {
 				case "a guest":
-					b, _ = s.guest()
+					b, _ = s.anonymous()
 				case "a permanent user":
 					b, _ = s.member("bea")
 				}
@@ -506,7 +506,7 @@ func TestPage(t *testing.T) {
 			w.WriteHeader(f.Status)
 		}
 	})
-	c, before := s.guest()
+	c, before := s.anonymous()
 	to := s.press(c, "op", "return_to", "/notes?all")
 	r := s.back(c, "op", url.Values{"state": {to.Query().Get("state")}, "code": {"secret"}, "error": {"access_denied"}})
 	s.refused(c, r, before, http.StatusForbidden, "oidc_denied")
@@ -533,7 +533,7 @@ func TestPage(t *testing.T) {
 
 	// A hook may send the visitor elsewhere; the way back is not the callback.
 	s = newSite(t)
-	c, _ = s.guest()
+	c, _ = s.anonymous()
 	s.hook = func(walkin.Change) error { return &walkin.Refusal{Status: 403, Reason: "ban", Page: "/banned"} }
 	r = s.prove(c, "ann", "return_to", "/notes")
 	if got := r.Header.Get("Location"); got != "/banned?return_to=%2Fnotes" {
@@ -555,7 +555,7 @@ func newSiteOver(s *site) http.Handler {
 func TestReturnTo(t *testing.T) {
 	s := newSite(t)
 	for _, evil := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "/%5cevil.example", "javascript:alert(1)", ""} {
-		c, _ := s.guest()
+		c, _ := s.anonymous()
 		if r := s.prove(c, "user "+evil, "return_to", evil); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/" {
 			t.Errorf("%q: got %d to %q", evil, r.StatusCode, r.Header.Get("Location"))
 		}
@@ -567,7 +567,7 @@ func TestReturnTo(t *testing.T) {
 func TestProviderDown(t *testing.T) {
 	s := newSite(t)
 	s.op.down = true
-	c, before := s.guest()
+	c, before := s.anonymous()
 	for range 2 {
 		s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 	}
@@ -598,7 +598,7 @@ func TestDiscovery(t *testing.T) {
 	} {
 		s := newSite(t)
 		s.op.discovery = change
-		c, before := s.guest()
+		c, before := s.anonymous()
 		s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 		if t.Failed() {
 			t.Fatal(name)
@@ -611,7 +611,7 @@ func TestDiscovery(t *testing.T) {
 func TestDiscoveryFails(t *testing.T) {
 	s := newSite(t)
 	s.op.fails = "/.well-known/openid-configuration"
-	c, before := s.guest()
+	c, before := s.anonymous()
 	s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
 }
 
@@ -625,7 +625,7 @@ func TestOutside(t *testing.T) {
 			asked = who{ID: c.UserID}
 		}
 	})
-	c, before := s.guest()
+	c, before := s.anonymous()
 	outside := c.On(s.sso[0])
 	to := s.press(outside, "op")
 	s.back(outside, "op", url.Values{"state": {to.Query().Get("state")}, "error": {"access_denied"}})
@@ -650,7 +650,7 @@ func TestClientAuthentication(t *testing.T) {
 				m["token_endpoint_auth_methods_supported"] = methods
 			}
 		}
-		c, _ := s.guest()
+		c, _ := s.anonymous()
 		inBody := false
 		s.op.token = func(_ http.ResponseWriter, form url.Values) bool { inBody = form.Has("client_secret"); return false }
 		if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther {

@@ -53,7 +53,7 @@ func (s *site) follow(c *walkintest.Client, r *http.Response) *http.Response {
 func TestFormPost(t *testing.T) {
 	for kind, visitor := range map[string]func(*site) *walkintest.Client{
 		"nobody":  func(s *site) *walkintest.Client { return s.browser() },
-		"a guest": func(s *site) *walkintest.Client { c, _ := s.guest(); return c },
+		"a guest": func(s *site) *walkintest.Client { c, _ := s.anonymous(); return c },
 	} {
 		s := newSite(t, formPost, minting(walkin.MintOnWrite))
 		c := visitor(s)
@@ -88,7 +88,7 @@ func TestFormPostAttacks(t *testing.T) {
 		s := newSite(t, formPost, minting(walkin.MintOnWrite))
 		v := victim(s)
 		before := s.glance(v)
-		attacker, _ := s.guest()
+		attacker, _ := s.anonymous()
 		r := s.follow(v, s.post(v, "op", s.op.answer(s.press(attacker, "op"), "mallory")))
 		if after := s.glance(v); after != before || r.StatusCode != http.StatusForbidden || s.reason() != "oidc_browser" {
 			t.Errorf("%s: got %d for %q, %+v, want %+v as before", to, r.StatusCode, s.reason(), after, before)
@@ -108,7 +108,7 @@ func TestFormPostAttacks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t, formPost)
-			b, before := s.guest()
+			b, before := s.anonymous()
 			answer := s.op.answer(s.press(b, "op"), "ann")
 			c.change(answer)
 			s.refused(b, s.post(b, c.at, answer), before, c.status, c.reason)
@@ -116,21 +116,21 @@ func TestFormPostAttacks(t *testing.T) {
 	}
 	t.Run("cancelled", func(t *testing.T) {
 		s := newSite(t, formPost)
-		b, before := s.guest()
+		b, before := s.anonymous()
 		to := s.press(b, "op")
 		r := s.follow(b, s.post(b, "op", url.Values{"state": {to.Query().Get("state")}, "error": {"access_denied"}}))
 		s.refused(b, r, before, http.StatusForbidden, "oidc_denied")
 	})
 	t.Run("another iss", func(t *testing.T) {
 		s := newSite(t, formPost)
-		b, before := s.guest()
+		b, before := s.anonymous()
 		answer := s.op.answer(s.press(b, "op"), "ann")
 		answer.Set("iss", other)
 		s.refused(b, s.follow(b, s.post(b, "op", answer)), before, http.StatusForbidden, "oidc_mix_up")
 	})
 	t.Run("twice", func(t *testing.T) {
 		s := newSite(t, formPost)
-		b, before := s.guest()
+		b, before := s.anonymous()
 		answer := s.op.answer(s.press(b, "op"), "ann")
 		s.post(b, "op", answer)
 		s.refused(b, s.post(b, "op", answer), before, http.StatusForbidden, "oidc_state")
@@ -138,7 +138,7 @@ func TestFormPostAttacks(t *testing.T) {
 	t.Run("too late", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t, formPost)
-			b, before := s.guest()
+			b, before := s.anonymous()
 			posted := s.post(b, "op", s.op.answer(s.press(b, "op"), "ann"))
 			time.Sleep(2*time.Minute + time.Second)
 			s.refused(b, s.follow(b, posted), before, http.StatusForbidden, "oidc_state")
@@ -152,7 +152,7 @@ func TestFormPostAttacks(t *testing.T) {
 func TestFormPostLeadsHome(t *testing.T) {
 	for _, at := range []string{"/callback/op", "//evil.example/auth/callback/op", `/\evil.example/callback/op`} {
 		s := newSite(t, formPost)
-		c, _ := s.guest()
+		c, _ := s.anonymous()
 		answer := s.op.answer(s.press(c, "op"), "ann")
 		r := c.NewRequest(http.MethodPost, "/", strings.NewReader(answer.Encode()))
 		r.URL.Path = at
@@ -178,7 +178,7 @@ func TestFormPostBehindProtection(t *testing.T) {
 		if bypass != "" {
 			protection.AddInsecureBypassPattern(bypass)
 		}
-		c, _ := s.guest()
+		c, _ := s.anonymous()
 		c = c.On(protection.Handler(s.replicas[0]))
 		answer := s.op.answer(s.press(c, "op"), "ann")
 		r := c.NewRequest(http.MethodPost, "/auth/callback/op", strings.NewReader(answer.Encode()))

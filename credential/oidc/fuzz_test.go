@@ -23,7 +23,7 @@ func FuzzCallback(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, path, query string, post bool) {
 		s := newSite(t, provider(func(p *oidc.Provider) { p.FormPost = true }))
-		c, before := s.guest()
+		c, before := s.anonymous()
 		r := c.NewRequest(http.MethodGet, "/", nil)
 		r.URL.Path = "/auth/callback/" + path
 		r.URL.RawQuery = query

@@ -77,7 +77,7 @@ func TestGitHub(t *testing.T) {
 				sso.Providers[0] = p
 				sso.Client = &http.Client{Transport: web{"github.com": hub, "api.github.com": hub}}
 			})
-			b, before := s.guest()
+			b, before := s.anonymous()
 			to := s.press(b, "github")
 			q := to.Query()
 			if to.Host != "github.com" || q.Get("code_challenge_method") != "S256" || q.Get("scope") != "user:email" || q.Has("nonce") {
@@ -111,7 +111,7 @@ func TestGitHub(t *testing.T) {
 			sso.Providers[0] = oidc.GitHub("client", "secret")
 			sso.Client = &http.Client{Transport: web{"github.com": hub, "api.github.com": hub}}
 		})
-		b, before := s.guest()
+		b, before := s.anonymous()
 		state := s.press(b, "github").Query().Get("state")
 		r := s.back(b, "github", url.Values{"state": {state}, "code": {"guessed"}})
 		s.refused(b, r, before, http.StatusForbidden, "oidc_not_believed")

@@ -154,8 +154,8 @@ func (s *site) routes(wk *walkin.Middleware, sso http.Handler) http.Handler {
 // browser returns one at the first replica.
 func (s *site) browser() *walkintest.Client { return walkintest.NewClient(s.t, s.replicas[0]) }
 
-// guest returns the browser of an anonymous user who has written two notes.
-func (s *site) guest() (*walkintest.Client, who) {
+// anonymous returns the browser of an anonymous user who has written two notes.
+func (s *site) anonymous() (*walkintest.Client, who) {
 	s.t.Helper()
 	c := s.browser()
 	c.Visit("/")

@@ -60,7 +60,7 @@ func TestSignIn(t *testing.T) {
 }
 
 // TestHalfProven holds that a right password opens nothing: not for any guard, not for
-// what changes the account, and not for a guest's own session.
+// what changes the account, and not for an anonymous user's own session.
 func TestHalfProven(t *testing.T) {
 	timed(t, func(t *testing.T, s *site) {
 		_, p := s.withFactor(ann)

@@ -61,7 +61,7 @@ func main() {
 	flag.StringVar(&s.addr, "addr", "127.0.0.1:8081", "where to listen")
 	flag.StringVar(&s.database, "database", "", "URL of a PostgreSQL database; empty starts one that goes with the process")
 	flag.StringVar(&s.modules, "modules", "example/forum/node_modules", "where npm ci has put supabase-js")
-	flag.BoolVar(&s.autoconfirm, "autoconfirm", false, "take addresses as proven that nobody proved, for tests")
+	flag.BoolVar(&s.autoconfirm, "autoconfirm", false, "take addresses as proven without a proof, for tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

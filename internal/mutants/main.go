@@ -3,7 +3,7 @@
 // notices survives, and is printed.
 //
 //	go run ./internal/mutants -time 10m                     # samples all that it knows
-//	go run ./internal/mutants -time 10m -files settlement . # one package, some files
+//	go run ./internal/mutants -time 10m -files newusers . # one package, some files
 //	go run ./internal/mutants -number 1234 .                # one mutant again
 //
 // All mutants of a package are compiled in at once, behind a switch that the

@@ -81,7 +81,7 @@ func userID(r *http.Request) int64 {
 
 func (s *site) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /notes", s.wk.RequireUser()(http.HandlerFunc(s.addNote)))        // guests too
+	mux.Handle("POST /notes", s.wk.RequireUser()(http.HandlerFunc(s.addNote)))        // anonymous users too
 	mux.Handle("POST /publish", s.wk.RequirePermanent()(http.HandlerFunc(s.publish))) // was requireLogin
 	mux.HandleFunc("POST /sign-up", s.signUp)
 	mux.HandleFunc("POST /sign-in", s.signIn)
@@ -156,36 +156,36 @@ func (s *site) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 // adoptRow is for an account from before walkin, whose owner signs in for the first
-// time: its row gets their user ID, and what they made as a guest. Its number stays.
+// time: its row gets their user ID, and what they made before. Its number stays.
 func adoptRow(ctx context.Context, c walkin.Change) error {
 	tx, _ := sqlstore.Tx(ctx)
-	var guest, own int64
+	var before, own int64
 	err := tx.QueryRowContext(ctx, `SELECT g.id, o.id FROM users g, users o WHERE g.walkin_id = ? AND o.email = ?`,
-		c.UserID[:], c.Identity.Subject).Scan(&guest, &own)
+		c.UserID[:], c.Identity.Subject).Scan(&before, &own)
 	if err != nil {
 		return err
 	}
-	if err := moveRows(ctx, tx, guest, own); err != nil {
+	if err := moveRows(ctx, tx, before, own); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM users WHERE id = ?`, guest); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM users WHERE id = ?`, before); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE users SET walkin_id = ? WHERE id = ?`, c.UserID[:], own)
 	return err
 }
 
-// mergeRows is OnMerge. The guest's row, with what is left of theirs, goes with the
-// guest: ON DELETE CASCADE.
+// mergeRows is OnMerge. The anonymous user's row, with what is left of theirs, goes with the
+// user: ON DELETE CASCADE.
 func mergeRows(ctx context.Context, c walkin.Change) error {
 	tx, _ := sqlstore.Tx(ctx)
-	var guest, own int64
+	var before, own int64
 	err := tx.QueryRowContext(ctx, `SELECT g.id, o.id FROM users g, users o WHERE g.walkin_id = ? AND o.walkin_id = ?`,
-		c.AnonymousID[:], c.UserID[:]).Scan(&guest, &own)
+		c.AnonymousID[:], c.UserID[:]).Scan(&before, &own)
 	if err != nil {
 		return err
 	}
-	return moveRows(ctx, tx, guest, own)
+	return moveRows(ctx, tx, before, own)
 }
 
 func moveRows(ctx context.Context, tx *sql.Tx, from, to int64) error {

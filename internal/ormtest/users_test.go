@@ -177,7 +177,7 @@ func TestSignUpRefused(t *testing.T) {
 }
 
 // TestAdopt holds that an account from before walkin keeps its number, and gets what
-// its owner made as a guest.
+// its owner made before.
 func TestAdopt(t *testing.T) {
 	for _, guest := range []bool{true, false} {
 		g := newGuide(t)

@@ -22,7 +22,7 @@ import (
 
 const (
 	Leeway  = 60 * time.Second // how far the clocks of two replicas may differ
-	MaxSize = 3800             // bytes of a cookie, name included; browsers drop more than 4,096 in silence
+	MaxSize = 3800             // bytes of a cookie, name included; browsers drop more than 4,096 without a word
 
 	minSecret  = 32              // bytes; RFC 7518 §3.2
 	minRSABits = 2048            // RFC 7518 §3.3

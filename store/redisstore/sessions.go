@@ -189,7 +189,7 @@ func (s *Sessions) Delete(string) error { return errNoContext }
 func owner(ctx context.Context) (uuid.UUID, error) {
 	c, ok := walkin.FromContext(ctx)
 	if !ok {
-		return uuid.Nil, errors.New("redisstore: the context has no visitor of walkin's, so it is nobody's data; use the session manager through LoadAndSave")
+		return uuid.Nil, errors.New("redisstore: the context has no visitor of walkin's, so the data has no user; use the session manager through LoadAndSave")
 	}
 	return c.UserID, nil
 }

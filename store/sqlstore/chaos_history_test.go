@@ -226,7 +226,7 @@ type truth struct {
 	users      map[uuid.UUID]bool // anonymous
 	sessions   map[uuid.UUID]uuid.UUID
 	identities map[string]uuid.UUID
-	merged     map[uuid.UUID]uuid.UUID // guest: the account
+	merged     map[uuid.UUID]uuid.UUID // anonymous user: the account
 	notes      map[int64]uuid.UUID
 }
 

@@ -32,7 +32,7 @@ var contract = []contractCase{
 	{"who is buried only if they are not there, is either buried or there", buryRaces},
 	{"a user who is stored while they are deleted is deleted", deleteWaits},
 	{"a CreateAnonymous with a session ID that is taken makes no user", persistTaken},
-	{"what is written to a user while they are deleted is gone with them, and nobody fails", deleteRaces},
+	{"what is written to a user while they are deleted is gone with them, and no call fails", deleteRaces},
 	{"CreateUser of a taken or deleted ID is ErrSessionEnded", createUser},
 	{"SetAnonymous changes the flag alone", setAnonymous},
 	{"DeleteUser takes sessions and identities along, twice is fine", deleteUser},

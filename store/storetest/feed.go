@@ -85,7 +85,7 @@ func feedTells(t *testing.T, a, b store.FeedStore) {
 			ok(t, err)
 			switch {
 			case step.want == uuid.Max && len(users) > 0:
-				t.Errorf("%s: told of %v, want nobody", step.name, users)
+				t.Errorf("%s: told of %v, want none", step.name, users)
 			case step.want != uuid.Max && !slices.Contains(users, step.want):
 				t.Errorf("%s: told of %v, want %v", step.name, users, step.want)
 			}

@@ -124,7 +124,7 @@ func identityParallel(t *testing.T, a, b store.Store) {
 		}
 	}
 	if won < 0 {
-		t.Fatal("nobody won")
+		t.Fatal("no call won")
 	}
 	got, err := b.Identity(t.Context(), "test", "ann")
 	ok(t, err)

@@ -27,7 +27,7 @@ func RunLimiter(t *testing.T, open LimiterOpener) {
 		{"with zero it looks and takes nothing", limiterLook},
 		{"what is given back is there again, and no more than fits", limiterGiveBack},
 		{"every key has a bucket of its own, whatever is in it", limiterKeys},
-		{"a clock that was set back lets nobody wait for more than Per", limiterClock},
+		{"a clock that was set back lets no caller wait for more than Per", limiterClock},
 		{"what makes no sense is an error, which names no key", limiterNonsense},
 		{"of many at once, on two replicas, no more than Count are OK", limiterTogether},
 	} {

@@ -57,7 +57,7 @@ func runScenarios(t *testing.T, open Opener) {
 		{"a banned user is refused everywhere, loses nothing, and is back when let in", banUser},
 		{"a ban ends by itself", banEnds},
 		{"app shell: six fetches and a post make one user", appShell},
-		{"an act on one replica is known on the other", actThenOther},
+		{"a write on one replica is known on the other", actThenOther},
 		{"readers write nothing", readers},
 		{"an upgrade that races a sign-out is whole, or was not", upgradeSignOut},
 		{"a late click in another tab opens no second account", lateClick},
@@ -254,7 +254,7 @@ func (n *town) isNobody(cookie, token string) {
 		// The visitor wrote, so this replica has looked; from now on it does not even
 		// read.
 		if got := text(n.t, c.Fetch("/")); got != "nobody" {
-			n.t.Errorf("replica %d: reading with the old token: got %q, want nobody", i, got)
+			n.t.Errorf("replica %d: reading with the old token: got %q, want no user", i, got)
 		}
 		if r := c.Fetch("/members"); r.StatusCode != http.StatusUnauthorized {
 			n.t.Errorf("replica %d: the guard with the old token: got %d, want 401", i, r.StatusCode)

@@ -23,7 +23,7 @@ func runSweep(t *testing.T, open Opener) {
 		{"goes by inactivity, never takes a user with an identity", sweepInactive},
 		{"asks the keep hook in the transaction, and obeys", sweepKeep},
 		{"a keep hook that fails undoes its batch", sweepKeepFails},
-		{"a user whom the keep hook fails on keeps nobody else", sweepKeepFailsOnOne},
+		{"a user whom the keep hook fails on keeps no other user", sweepKeepFailsOnOne},
 		{"a dry run deletes nothing", sweepDry},
 		{"two replicas sweep together, each user once", sweepTogether},
 		{"a user who comes back survives whole or is gone whole", sweepReturning},

@@ -264,7 +264,7 @@ func txLock(t *testing.T, a, b store.Store) {
 				return err
 			}
 			if (len(identities)%2 == 0) != got.Anonymous {
-				t.Errorf("flag %t with %d identities: somebody else was inside", got.Anonymous, len(identities))
+				t.Errorf("flag %t with %d identities: another call was inside", got.Anonymous, len(identities))
 			}
 			if err := s.CreateIdentity(ctx, identityOf(user, fmt.Sprint(len(identities)))); err != nil {
 				return err

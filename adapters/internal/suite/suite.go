@@ -165,41 +165,41 @@ var rows = []row{
 	{name: "a script's request", who: "nobody", request: fetch("/"), status: 200, text: "nobody", ran: 1},
 	{name: "a robot's visit", who: "nobody", request: send("GET", "/", "User-Agent", "Googlebot/2.1", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"),
 		status: 200, text: "nobody", ran: 1},
-	{name: "a first act", who: "nobody", request: act("/"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
-	{name: "an act from another site", who: "nobody", request: send("POST", "/", "Sec-Fetch-Site", "cross-site"), status: 200, text: "nobody", ran: 1},
+	{name: "a first write", who: "nobody", request: act("/"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
+	{name: "a write from another site", who: "nobody", request: send("POST", "/", "Sec-Fetch-Site", "cross-site"), status: 200, text: "nobody", ran: 1},
 	{name: "a return", who: "provisional", request: visit("/"), status: 200, text: "provisional", ran: 1},
-	{name: "the act that makes the row", who: "provisional", request: act("/"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
-	{name: "another act", who: "anonymous", request: act("/"), status: 200, text: "anonymous", rows: 1, ran: 1},
+	{name: "the write that stores the user", who: "provisional", request: act("/"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
+	{name: "another write", who: "anonymous", request: act("/"), status: 200, text: "anonymous", rows: 1, ran: 1},
 	{name: "an account's visit", who: "permanent", request: visit("/"), status: 200, text: "permanent", rows: 1, ran: 1},
 	{name: "a bearer", who: "nobody", request: send("POST", "/", "Authorization", "Bearer nonsense"), status: 200, text: "nobody", ran: 1},
 	{name: "claims in the request's context, on a first visit", who: "nobody", request: visit("/std"), status: 200, text: "provisional", cookies: "anon", cache: private, ran: 1},
 	{name: "claims in the request's context, on a return", who: "anonymous", request: fetch("/std"), status: 200, text: "anonymous", rows: 1, ran: 1},
 
 	// Guards end the chain.
-	{name: "a user's page, to nobody's program", who: "nobody", request: fetch("/user"), status: 401, text: pleaseSign, cache: refused,
+	{name: "a user's page, to an API client without a user", who: "nobody", request: fetch("/user"), status: 401, text: pleaseSign, cache: refused,
 		header: []string{"WWW-Authenticate", "Bearer", "Content-Type", problem}},
 	{name: "a user's page, on a first visit", who: "nobody", request: visit("/user"), status: 200, text: "provisional", cookies: "anon", cache: private, ran: 1},
 	{name: "a user's page, to a user", who: "provisional", request: fetch("/user"), status: 200, text: "provisional", ran: 1},
-	{name: "an act for users, by nobody from elsewhere", who: "nobody", request: send("POST", "/user", "Sec-Fetch-Site", "cross-site"), status: 401, text: pleaseSign, cache: refused},
-	{name: "an account's page, to nobody's program", who: "nobody", request: fetch("/permanent"), status: 401, text: pleaseSign, cache: refused},
+	{name: "a write for users, from another site without a user", who: "nobody", request: send("POST", "/user", "Sec-Fetch-Site", "cross-site"), status: 401, text: pleaseSign, cache: refused},
+	{name: "an account's page, to an API client without a user", who: "nobody", request: fetch("/permanent"), status: 401, text: pleaseSign, cache: refused},
 	{name: "an account's page, to a program", who: "anonymous", request: fetch("/permanent"), status: 403, text: needAccount, cache: refused, rows: 1,
 		header: []string{"Content-Type", problem}},
 	{name: "an account's page, to a person", who: "anonymous", request: visit("/permanent?a=b"), status: 303,
 		text: "<a href=\"/sign-up?return_to=%2Fpermanent%3Fa%3Db\">See Other</a>.\n\n", location: "/sign-up?return_to=%2Fpermanent%3Fa%3Db", cache: refused, rows: 1},
 	{name: "an account's page, on a first visit", who: "nobody", request: visit("/permanent"), status: 303,
 		text: "<a href=\"/sign-up?return_to=%2Fpermanent\">See Other</a>.\n\n", location: "/sign-up?return_to=%2Fpermanent", cookies: "anon", cache: private},
-	{name: "an account's act, by a person", who: "anonymous", request: act("/permanent"), status: 303, location: "/sign-up", cache: refused, rows: 1},
-	{name: "an account's act, by a new person", who: "nobody", request: act("/permanent"), status: 303, location: "/sign-up", cookies: "anon", cache: private, rows: 1},
-	{name: "an account's act, by a program", who: "anonymous", request: send("POST", "/permanent"), status: 403, text: needAccount, cache: refused, rows: 1},
+	{name: "an account's write, by a person", who: "anonymous", request: act("/permanent"), status: 303, location: "/sign-up", cache: refused, rows: 1},
+	{name: "an account's write, by a new person", who: "nobody", request: act("/permanent"), status: 303, location: "/sign-up", cookies: "anon", cache: private, rows: 1},
+	{name: "an account's write, by a program", who: "anonymous", request: send("POST", "/permanent"), status: 403, text: needAccount, cache: refused, rows: 1},
 	{name: "an account's page, to an account", who: "permanent", request: visit("/permanent"), status: 200, text: "permanent", rows: 1, ran: 1},
-	{name: "an account's act, by an account", who: "permanent", request: act("/permanent"), status: 200, text: "permanent", rows: 1, ran: 1},
+	{name: "an account's write, by an account", who: "permanent", request: act("/permanent"), status: 200, text: "permanent", rows: 1, ran: 1},
 	{name: "a rule that says no", who: "anonymous", request: fetch("/rule"), status: 403, text: notAllowedBy, cache: refused, rows: 1},
 	{name: "a rule that says yes", who: "permanent", request: fetch("/rule"), status: 200, text: "permanent", rows: 1, ran: 1},
 	{name: "a guarded group, to a user", who: "anonymous", request: fetch("/group/page"), status: 403, text: needAccount, cache: refused, rows: 1},
 	{name: "a guarded group, to an account", who: "permanent", request: fetch("/group/page"), status: 200, text: "permanent", rows: 1, ran: 1},
 
 	// Ensure.
-	{name: "Ensure, for nobody's program", who: "nobody", request: fetch("/ensure"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
+	{name: "Ensure, for an API client without a user", who: "nobody", request: fetch("/ensure"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
 	{name: "Ensure, on a first visit", who: "nobody", request: visit("/ensure"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
 	{name: "Ensure, for a provisional user", who: "provisional", request: fetch("/ensure"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1},
 	{name: "Ensure, for an anonymous user", who: "anonymous", request: fetch("/ensure"), status: 200, text: "anonymous", rows: 1, ran: 1},
@@ -208,7 +208,7 @@ var rows = []row{
 
 	// Continue.
 	{name: "an upgrade", who: "anonymous", request: act("/continue?name=ann"), status: 200, text: "upgraded", cookies: "-anon perm", cache: private, rows: 1},
-	{name: "an upgrade at the first act", who: "provisional", request: act("/continue?name=ann"), status: 200, text: "upgraded", cookies: "-anon perm", cache: private, rows: 1},
+	{name: "an upgrade at the first write", who: "provisional", request: act("/continue?name=ann"), status: 200, text: "upgraded", cookies: "-anon perm", cache: private, rows: 1},
 	{name: "a link", who: "permanent", request: act("/continue?name=annie"), status: 200, text: "linked", cookies: "-anon perm", cache: private, rows: 1},
 	{name: "a name that is taken", who: "permanent", request: send("POST", "/continue?new&name=ann"), status: 409, text: taken, cache: refused, rows: 1},
 	{name: "an upgrade by GET", who: "anonymous", request: fetch("/continue?name=ann"), status: 405, text: notAllowed, cache: refused, rows: 1},
@@ -220,7 +220,7 @@ var rows = []row{
 	{name: "the form", who: "provisional", request: visit("/sign-up"), status: 200, text: "the form"},
 	{name: "the form, on a first visit", who: "nobody", request: visit("/sign-up"), status: 200, text: "the form", cookies: "anon", cache: private},
 	{name: "signing up", who: "anonymous", request: act("/sign-up", "name", "ann", "return_to", "/permanent"), status: 303, location: "/permanent", cookies: "-anon perm", cache: private, rows: 1},
-	{name: "signing up as nobody", who: "nobody", request: act("/sign-up", "name", "ann"), status: 303, location: "/", cookies: "-anon perm", cache: private, rows: 1},
+	{name: "signing up without a user", who: "nobody", request: act("/sign-up", "name", "ann"), status: 303, location: "/", cookies: "-anon perm", cache: private, rows: 1},
 	{name: "signing up without a name", who: "anonymous", request: act("/sign-up"), status: 422, text: "the form: Who are you?", cache: refused, rows: 1},
 	{name: "signing up from another site", who: "anonymous", request: send("POST", "/sign-up", "Sec-Fetch-Site", "cross-site"), status: 403, text: notYours, cache: refused, rows: 1},
 	{name: "signing out", who: "permanent", request: act("/sign-out"), status: 303, location: "/", cookies: "-anon -perm", cache: private, rows: 1},
@@ -238,15 +238,15 @@ var rows = []row{
 	{name: "a 304, on a first visit", who: "nobody", request: visit("/unchanged"), status: 304, cache: public},
 	{name: "a 304, at a renewal", who: "anonymous", request: visit("/unchanged"), status: 304, cache: public, rows: 1, config: renewing},
 	{name: "an image, at a renewal", who: "anonymous", request: send("GET", "/public", "Sec-Fetch-Dest", "image"), status: 200, text: "for everyone", cache: public, rows: 1, config: renewing},
-	{name: "an act, at a renewal", who: "anonymous", request: act("/"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1, config: renewing},
+	{name: "a write, at a renewal", who: "anonymous", request: act("/"), status: 200, text: "anonymous", cookies: "anon", cache: private, rows: 1, ran: 1, config: renewing},
 	{name: "an error", who: "anonymous", request: visit("/error"), status: 418, text: ErrorPage, cache: public, rows: 1},
 	{name: "an error, on a first visit", who: "nobody", request: visit("/error"), status: 418, text: ErrorPage, cookies: "anon", cache: private},
 
 	// The store is down.
 	{name: "a page without a store", who: "anonymous", request: visit("/"), status: 200, text: "anonymous", rows: 1, ran: 1, before: down},
-	{name: "an act without a store", who: "anonymous", request: act("/"), status: 503, text: "<!doctype", cache: refused, rows: 1, before: down, header: []string{"Retry-After", "5"}},
-	{name: "a program's act without a store", who: "anonymous", request: send("POST", "/"), status: 503, text: storeDown, cache: refused, rows: 1, before: down},
-	{name: "a first act without a store", who: "nobody", request: send("POST", "/"), status: 503, text: storeDown, cache: refused, before: down},
+	{name: "a write without a store", who: "anonymous", request: act("/"), status: 503, text: "<!doctype", cache: refused, rows: 1, before: down, header: []string{"Retry-After", "5"}},
+	{name: "an API client's write without a store", who: "anonymous", request: send("POST", "/"), status: 503, text: storeDown, cache: refused, rows: 1, before: down},
+	{name: "a first write without a store", who: "nobody", request: send("POST", "/"), status: 503, text: storeDown, cache: refused, before: down},
 }
 
 func down(s *site) { s.store.down.Store(true) }
@@ -365,7 +365,7 @@ func (s Stack) afterUpgrade(t *testing.T) {
 			t.Errorf("got %q, want permanent %s", got, id)
 		}
 		if got := text(t, thief.Fetch("/")); got != "nobody" {
-			t.Errorf("got %q for the old token, want nobody", got)
+			t.Errorf("got %q for the old token, want no user", got)
 		}
 	}
 }
@@ -376,11 +376,11 @@ func (s Stack) afterSignOut(t *testing.T) {
 	token := v.client.Cookie(permName)
 	v.client.Post("/sign-out", nil)
 	if got := text(t, v.client.Fetch("/")); got != "nobody" || len(v.client.Cookies()) > 0 {
-		t.Errorf("got %q with %v, want nobody without cookies", got, v.client.Cookies())
+		t.Errorf("got %q with %v, want no user and no cookies", got, v.client.Cookies())
 	}
 	v.client.SetCookie(permName, token)
 	if got := text(t, v.client.Fetch("/")); got != "nobody" {
-		t.Errorf("got %q for the old token, want nobody", got)
+		t.Errorf("got %q for the old token, want no user", got)
 	}
 	if got := text(t, v.client.Post("/continue?name=ann", nil)); got != "signed_in" {
 		t.Errorf("got %q, want signed_in", got)
@@ -433,11 +433,11 @@ func (s Stack) panics(t *testing.T) {
 		who, method string
 		rows        int64
 	}{
-		"a first visit":              {"nobody", http.MethodGet, 0},
-		"a first act":                {"nobody", http.MethodPost, 0},
-		"the act that makes the row": {"provisional", http.MethodPost, 1}, // their cookie is good for it
-		"another act":                {"anonymous", http.MethodPost, 1},
-		"an account's visit":         {"permanent", http.MethodGet, 1},
+		"a first visit":                  {"nobody", http.MethodGet, 0},
+		"a first write":                  {"nobody", http.MethodPost, 0},
+		"the write that stores the user": {"provisional", http.MethodPost, 1}, // their cookie is good for it
+		"another write":                  {"anonymous", http.MethodPost, 1},
+		"an account's visit":             {"permanent", http.MethodGet, 1},
 	} {
 		v := s.site(t)
 		id := v.become(tt.who)

@@ -120,7 +120,7 @@ func TestNode(t *testing.T) {
 
 			// A visitor who does not go on.
 			quitter := s.person(bea)
-			before = quitter.guest()
+			before = quitter.anonymous()
 			quitter.cancels = true
 			quitter.wantRefused(quitter.comeBack(quitter.goThrough(quitter.press(name))), before, "oidc_denied")
 		})

@@ -122,8 +122,8 @@ func (s *site) person(ids url.Values) *person {
 	}}
 }
 
-// guest makes the person an anonymous user of the site.
-func (p *person) guest() walkin.Claims {
+// anonymous makes the person an anonymous user of the site.
+func (p *person) anonymous() walkin.Claims {
 	p.t.Helper()
 	p.Visit("/")
 	p.Post("/", nil)
@@ -282,13 +282,13 @@ func (p *person) wantRefused(r *http.Response, before walkin.Claims, want string
 func (s *site) walk(name string, posts bool, ann, bea url.Values) {
 	s.t.Helper()
 	one := s.person(ann)
-	before := one.guest()
+	before := one.anonymous()
 	to, posted := one.goThrough(one.press(name))
 	if (posted != nil) != posts {
 		s.t.Fatalf("posted: %t, want %t", posted != nil, posts)
 	}
 	stranger := s.person(bea)
-	strange := stranger.guest()
+	strange := stranger.anonymous()
 	if posted == nil { // a posted one would be gone
 		if r := stranger.comeBack(to, nil); r.StatusCode != http.StatusForbidden || stranger.who().UserID != strange.UserID {
 			s.t.Errorf("another browser: got %d", r.StatusCode)
@@ -325,7 +325,7 @@ func (s *site) walk(name string, posts bool, ann, bea url.Values) {
 		answer = to.Query()
 	}
 	thief := s.person(bea)
-	thiefBefore := thief.guest()
+	thiefBefore := thief.anonymous()
 	answer.Set("state", thief.press(name).Query().Get("state"))
 	if posted == nil {
 		to.RawQuery = answer.Encode()

@@ -2,9 +2,11 @@ package walkin_test
 
 import (
 	"go/ast"
+	"go/doc"
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,18 +18,12 @@ import (
 // replaces, or is in a package of its own.
 const mostNames = 45
 
-// exported returns the names that the root exports, other than constants and methods.
-func exported(t *testing.T) []string {
+// declarations returns those of the root.
+func declarations(t *testing.T) (all []ast.Decl) {
 	t.Helper()
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
-	}
-	var names []string
-	add := func(name *ast.Ident) {
-		if name.IsExported() {
-			names = append(names, name.Name)
-		}
 	}
 	for _, entry := range entries {
 		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") {
@@ -37,23 +33,33 @@ func exported(t *testing.T) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, decl := range file.Decls {
-			switch d := decl.(type) {
-			case *ast.FuncDecl:
-				if d.Recv == nil {
-					add(d.Name)
-				}
-			case *ast.GenDecl:
-				for _, spec := range d.Specs {
-					switch s := spec.(type) {
-					case *ast.TypeSpec:
-						add(s.Name)
-					case *ast.ValueSpec:
-						if d.Tok == token.VAR {
-							for _, name := range s.Names {
-								add(name)
-							}
-						}
+		all = append(all, file.Decls...)
+	}
+	return all
+}
+
+// exported returns the names that the root exports, other than constants and methods.
+func exported(t *testing.T) []string {
+	t.Helper()
+	names := exportedFunctions(t)
+	add := func(name *ast.Ident) {
+		if name.IsExported() {
+			names = append(names, name.Name)
+		}
+	}
+	for _, decl := range declarations(t) {
+		d, is := decl.(*ast.GenDecl)
+		if !is {
+			continue
+		}
+		for _, spec := range d.Specs {
+			switch s := spec.(type) {
+			case *ast.TypeSpec:
+				add(s.Name)
+			case *ast.ValueSpec:
+				if d.Tok == token.VAR {
+					for _, name := range s.Names {
+						add(name)
 					}
 				}
 			}
@@ -63,14 +69,44 @@ func exported(t *testing.T) []string {
 	return names
 }
 
+// exportedFunctions returns the names of functions.
+func exportedFunctions(t *testing.T) (names []string) {
+	t.Helper()
+	for _, decl := range declarations(t) {
+		if f, is := decl.(*ast.FuncDecl); is && f.Recv == nil && f.Name.IsExported() {
+			names = append(names, f.Name.Name)
+		}
+	}
+	return names
+}
+
+// exportedMethods returns the names of a type's methods.
+func exportedMethods(t *testing.T, of string) (names []string) {
+	t.Helper()
+	for _, decl := range declarations(t) {
+		f, is := decl.(*ast.FuncDecl)
+		if !is || f.Recv == nil || !f.Name.IsExported() {
+			continue
+		}
+		receiver := f.Recv.List[0].Type
+		if pointer, is := receiver.(*ast.StarExpr); is {
+			receiver = pointer.X
+		}
+		if name, is := receiver.(*ast.Ident); is && name.Name == of {
+			names = append(names, f.Name.Name)
+		}
+	}
+	return names
+}
+
 // TestNamesAreListed holds that doc.go lists each exported name once, for whom it is,
 // and that there are not more and more of them.
 func TestNamesAreListed(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
+	text, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, list, ok := strings.Cut(string(doc), "# Names")
+	_, list, ok := strings.Cut(string(text), "# Names")
 	list, _, ok2 := strings.Cut(list, "\n// # ")
 	if !ok || !ok2 {
 		t.Fatal("doc.go has no section of names, with one after it")
@@ -100,5 +136,49 @@ func TestNamesAreListed(t *testing.T) {
 	t.Logf("%d names", len(have))
 	if n := len(have); n > mostNames {
 		t.Errorf("there are %d names, want at most %d", n, mostNames)
+	}
+}
+
+// TestFunctionsHaveExamples holds that each function that an app calls, and each guard, has
+// an example that runs.
+func TestFunctionsHaveExamples(t *testing.T) {
+	files, err := filepath.Glob("example*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := map[string]bool{}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range doc.Examples(file) {
+			examples[e.Name] = e.Output != ""
+		}
+	}
+	source, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, apps, _ := strings.Cut(string(source), "For apps:")
+	apps, _, _ = strings.Cut(apps, "For credentials")
+	want := []string{"Middleware_Handler", "Middleware_Ensure", "Middleware_Continue", "Middleware_Refuse", "Middleware_SignOut", "Middleware_LoadAndSave", "Key_Derive"}
+	for _, name := range exportedMethods(t, "Middleware") {
+		if strings.HasPrefix(name, "Require") {
+			want = append(want, "Middleware_"+name)
+		}
+	}
+	for _, name := range exportedFunctions(t) {
+		if strings.Contains(apps, "["+name+"]") {
+			want = append(want, name)
+		}
+	}
+	if len(want) < 18 {
+		t.Errorf("got %v; this test has looked at too little", want)
+	}
+	for _, name := range want {
+		if !examples[name] {
+			t.Errorf("there is no Example%s that runs", name)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"mime/multipart"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -175,8 +176,14 @@ var streaming = map[string]http.HandlerFunc{
 
 // ending are those that do not end as they should.
 var ending = map[string]http.HandlerFunc{
-	"/timeout": http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	"/timeout": http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
+		for { // one that returned now might still be in time
+			if _, err := w.Write(nil); err != nil {
+				return
+			}
+			runtime.Gosched()
+		}
 	}), time.Millisecond, "too late").ServeHTTP,
 	"/panic": func(http.ResponseWriter, *http.Request) { panic("as the test wants") },
 	"/panic-late": func(w http.ResponseWriter, _ *http.Request) {

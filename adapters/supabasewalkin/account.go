@@ -124,12 +124,29 @@ func (h *Handler) changePassword(c *call, claims walkin.Claims, current user, ad
 		if _, err := h.store.LockUser(ctx, claims.UserID); err != nil {
 			return err
 		}
-		if err := h.store.SetSecret(ctx, provider, name, secret); err != nil {
+		if _, err := h.setPassword(ctx, claims.UserID, secret); err != nil {
 			return err
 		}
 		// Sessions that the old one let in end.
 		return h.store.DeleteSessions(ctx, claims.UserID, claims.SessionID)
 	})
+}
+
+// setPassword gives all addresses of a user one password, in the transaction of ctx. To
+// these clients a user has one: with another at the phone number, the password before
+// would go on signing in there. It reports whether there is an address.
+func (h *Handler) setPassword(ctx context.Context, id uuid.UUID, secret []byte) (found bool, err error) {
+	identities, err := h.store.Identities(ctx, id)
+	for _, i := range identities {
+		if i.Provider != byEmail && i.Provider != byPhone {
+			continue
+		}
+		if err := h.store.SetSecret(ctx, i.Provider, i.Subject, secret); err != nil {
+			return true, err
+		}
+		found = true
+	}
+	return found, err
 }
 
 // changeData saves what a user says of themselves, unless no token has room for it.

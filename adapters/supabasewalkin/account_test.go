@@ -121,3 +121,37 @@ func TestPhone(t *testing.T) {
 	s.put(again.access, `{"password":"five other words in a row"}`).want(t, 200, "")
 	s.post("/token?grant_type=password", "", in).want(t, 400, "invalid_credentials")
 }
+
+// TestOnePassword holds that a user has one password, by whichever address they sign in:
+// after a change the old one signs in nowhere.
+func TestOnePassword(t *testing.T) {
+	s := newSite(t)
+	signIn := func(by, password string) answer {
+		t.Helper()
+		return s.post("/token?grant_type=password", "", `{`+by+`,"password":"`+password+`"}`)
+	}
+	const phone, mail, next = `"phone":"4930123456"`, `"email":"ann@example.com"`, `"email":"ann@new.example"`
+	s.post("/signup", "", `{`+phone+`,"password":"four words in a row"}`).want(t, 200, "")
+	c := (&client{site: s}).take(s.post("/verify", "", `{`+phone+`,"token":"`+s.last().Code+`","type":"sms"}`))
+	s.put(c.access, `{`+mail+`}`).want(t, 200, "")
+	c.take(s.post("/verify", "", `{`+mail+`,"token":"`+s.last().Code+`","type":"email_change"}`))
+	signIn(mail, "four words in a row").want(t, 200, "")
+
+	s.put(c.access, `{"password":"five other words in a row"}`).want(t, 200, "")
+	for _, by := range []string{phone, mail} {
+		signIn(by, "four words in a row").want(t, 400, "invalid_credentials")
+		signIn(by, "five other words in a row").want(t, 200, "")
+	}
+
+	s.do(request{method: "PUT", path: "/admin/users/" + c.id, token: secretKey, body: `{"password":"six more words in a row"}`}).want(t, 200, "")
+	for _, by := range []string{phone, mail} {
+		signIn(by, "five other words in a row").want(t, 400, "invalid_credentials")
+		signIn(by, "six more words in a row").want(t, 200, "")
+	}
+
+	s.do(request{method: "PUT", path: "/admin/users/" + c.id, token: secretKey, body: `{` + next + `,"email_confirm":true,"password":"seven more words in a row"}`}).want(t, 200, "")
+	for _, by := range []string{phone, next} {
+		signIn(by, "six more words in a row").want(t, 400, "invalid_credentials")
+		signIn(by, "seven more words in a row").want(t, 200, "")
+	}
+}

@@ -219,7 +219,7 @@ func (h *Handler) grant(ctx context.Context, id uuid.UUID, w wish, now time.Time
 		if address.subject == "" {
 			continue
 		}
-		if err := h.grantAddress(ctx, id, address.provider, address.subject, w.secret, now); err != nil {
+		if err := h.grantAddress(ctx, id, address.provider, address.subject, now); err != nil {
 			return err
 		}
 		p.Unconfirmed = without(p.Unconfirmed, address.provider)
@@ -230,7 +230,7 @@ func (h *Handler) grant(ctx context.Context, id uuid.UUID, w wish, now time.Time
 	if w.confirmEmail {
 		p.Unconfirmed = without(p.Unconfirmed, byEmail)
 	}
-	if w.secret != nil && w.email == "" && w.phone == "" {
+	if w.secret != nil {
 		if err := h.grantSecret(ctx, id, w.secret); err != nil {
 			return err
 		}
@@ -250,20 +250,17 @@ func without(all []string, one string) []string {
 }
 
 // grantAddress makes an address the one of its kind that a user has.
-func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subject string, secret []byte, now time.Time) error {
+func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subject string, now time.Time) error {
 	owned, err := h.store.Identity(ctx, provider, subject)
 	switch {
 	case err == nil && owned.UserID == id:
-		if len(secret) == 0 {
-			return nil
-		}
-		return h.store.SetSecret(ctx, provider, subject, secret)
+		return nil
 	case err == nil:
 		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	i := store.Identity{Provider: provider, Subject: subject, UserID: id, Secret: secret, CreatedAt: now}
+	i := store.Identity{Provider: provider, Subject: subject, UserID: id, CreatedAt: now}
 	if err := h.store.CreateIdentity(ctx, i); errors.Is(err, store.ErrIdentityTaken) {
 		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
 	} else if err != nil {
@@ -287,19 +284,14 @@ func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subj
 }
 
 func (h *Handler) grantSecret(ctx context.Context, id uuid.UUID, secret []byte) error {
-	identities, err := h.store.Identities(ctx, id)
-	if err != nil {
+	found, err := h.setPassword(ctx, id, secret)
+	switch {
+	case err != nil:
 		return err
+	case !found:
+		return fail(http.StatusUnprocessableEntity, "validation_failed", "A password needs an email or a phone to sign in with")
 	}
-	for _, i := range identities {
-		if i.Provider == byEmail || i.Provider == byPhone {
-			if err := h.store.SetSecret(ctx, i.Provider, i.Subject, secret); err != nil {
-				return err
-			}
-			return h.store.DeleteSessions(ctx, id, uuid.Nil)
-		}
-	}
-	return fail(http.StatusUnprocessableEntity, "validation_failed", "A password needs an email or a phone to sign in with")
+	return h.store.DeleteSessions(ctx, id, uuid.Nil)
 }
 
 // nameOf returns the address by which the user that an admin call names signs in.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -248,21 +249,31 @@ func (h *Handler) completion(c *call, p pending) (as walkin.Claims, proof walkin
 	return as, proof, applied, nil
 }
 
-// replaceAddress removes the addresses that a new one replaces, with their passwords.
-// To these clients, a user has one address of a kind.
+// replaceAddress removes the address that a new one replaces, and gives the new one the
+// user's password. To these clients, a user has one address of a kind and one password.
 func (h *Handler) replaceAddress(ctx context.Context, change walkin.Change) error {
 	identities, err := h.store.Identities(ctx, change.UserID)
 	if err != nil {
 		return err
 	}
+	profile, err := h.cfg.Profiles.Profile(ctx, change.UserID)
+	if err != nil {
+		return err
+	}
 	for _, old := range identities {
-		if old.Provider != change.Identity.Provider || old.Subject == change.Identity.Subject {
+		isSame := old.Provider == change.Identity.Provider
+		if old.Provider != byEmail && old.Provider != byPhone || isSame && old.Subject == change.Identity.Subject {
 			continue
 		}
-		if len(old.Secret) > 0 {
+		// The password of an address that was never proven may be another's: it does not
+		// spread to one that was. See confirm.
+		if len(old.Secret) > 0 && (isSame || !slices.Contains(profile.Unconfirmed, old.Provider)) {
 			if err := h.store.SetSecret(ctx, change.Identity.Provider, change.Identity.Subject, old.Secret); err != nil {
 				return err
 			}
+		}
+		if !isSame {
+			continue
 		}
 		if err := h.store.DeleteIdentity(ctx, change.UserID, old.Provider, old.Subject); err != nil {
 			return err

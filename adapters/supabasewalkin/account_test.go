@@ -67,6 +67,34 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// TestAdminChanges holds that an address that a user has stays proven when an admin
+// writes it again, that a number is confirmed as an address is, and that a new password
+// ends the sessions of the old one.
+func TestAdminChanges(t *testing.T) {
+	s := newSite(t)
+	change := func(id, body string) answer {
+		t.Helper()
+		return s.do(request{method: "PUT", path: "/admin/users/" + id, token: secretKey, body: body}).want(t, 200, "")
+	}
+	ann := s.upgraded("ann@example.com")
+	s.put(ann.access, `{"password":"four words in a row"}`).want(t, 200, "")
+	if u := change(ann.id, `{"email":"ann@example.com","user_metadata":{"a":1}}`); u.str("email_confirmed_at") == "" {
+		t.Errorf("an address that was proven is not confirmed: %s", u.text)
+	}
+	ann.take(s.post("/token?grant_type=password", "", `{"email":"ann@example.com","password":"four words in a row"}`))
+	change(ann.id, `{"email":"ann@example.com","password":"five other words in a row"}`)
+	s.get("/user", ann.access).want(t, 403, "session_not_found")
+	s.post("/token?grant_type=password", "", `{"email":"ann@example.com","password":"five other words in a row"}`).want(t, 200, "")
+
+	in := `{"phone":"4930123456","password":"four words in a row"}`
+	id := s.post("/admin/users", secretKey, in).want(t, 200, "").str("id")
+	s.post("/token?grant_type=password", "", in).want(t, 400, "")
+	if u := change(id, `{"phone_confirm":true}`); u.str("phone_confirmed_at") == "" {
+		t.Errorf("got %s", u.text)
+	}
+	s.post("/token?grant_type=password", "", in).want(t, 200, "")
+}
+
 // TestPermanentUser holds how a change of address and of password affects others who
 // hold the account's sessions.
 func TestPermanentUser(t *testing.T) {

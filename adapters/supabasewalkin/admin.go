@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -212,23 +213,23 @@ func (h *Handler) grant(ctx context.Context, id uuid.UUID, w wish, now time.Time
 			p.BannedUntil = now.Add(*w.ban)
 		}
 	}
-	for _, address := range []struct {
-		provider, subject string
-		confirmed         bool
-	}{{byEmail, w.email, w.confirmEmail}, {byPhone, w.phone, w.confirmPhone}} {
+	for _, address := range []struct{ provider, subject string }{{byEmail, w.email}, {byPhone, w.phone}} {
 		if address.subject == "" {
 			continue
 		}
-		if err := h.grantAddress(ctx, id, address.provider, address.subject, now); err != nil {
+		isNew, err := h.grantAddress(ctx, id, address.provider, address.subject, now)
+		if err != nil {
 			return err
 		}
-		p.Unconfirmed = without(p.Unconfirmed, address.provider)
-		if !address.confirmed {
+		if isNew && !slices.Contains(p.Unconfirmed, address.provider) {
 			p.Unconfirmed = append(p.Unconfirmed, address.provider)
 		}
 	}
 	if w.confirmEmail {
 		p.Unconfirmed = without(p.Unconfirmed, byEmail)
+	}
+	if w.confirmPhone {
+		p.Unconfirmed = without(p.Unconfirmed, byPhone)
 	}
 	if w.secret != nil {
 		if err := h.grantSecret(ctx, id, w.secret); err != nil {
@@ -249,38 +250,39 @@ func without(all []string, one string) []string {
 	return left
 }
 
-// grantAddress makes an address the one of its kind that a user has.
-func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subject string, now time.Time) error {
+// grantAddress makes an address the one of its kind that a user has. It reports whether
+// the user did not have it before: what they have proven stays proven.
+func (h *Handler) grantAddress(ctx context.Context, id uuid.UUID, provider, subject string, now time.Time) (isNew bool, err error) {
 	owned, err := h.store.Identity(ctx, provider, subject)
 	switch {
 	case err == nil && owned.UserID == id:
-		return nil
+		return false, nil
 	case err == nil:
-		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
+		return false, fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
 	case !errors.Is(err, store.ErrNotFound):
-		return err
+		return false, err
 	}
 	i := store.Identity{Provider: provider, Subject: subject, UserID: id, CreatedAt: now}
 	if err := h.store.CreateIdentity(ctx, i); errors.Is(err, store.ErrIdentityTaken) {
-		return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
+		return false, fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
 	} else if err != nil {
-		return err
+		return false, err
 	}
 	user, err := h.store.LockUser(ctx, id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if user.Anonymous {
 		if err := h.store.SetAnonymous(ctx, id, false); err != nil {
-			return err
+			return false, err
 		}
 		// As at every upgrade: the holder of the anonymous token is not the one whom
 		// the operator vouches for.
 		if err := h.store.DeleteSessions(ctx, id, uuid.Nil); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return h.replaceAddress(ctx, walkin.Change{UserID: id, Identity: i})
+	return true, h.replaceAddress(ctx, walkin.Change{UserID: id, Identity: i})
 }
 
 func (h *Handler) grantSecret(ctx context.Context, id uuid.UUID, secret []byte) error {

@@ -1,10 +1,15 @@
 package supabasewalkin_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/supabasewalkin"
 )
 
 func TestLogout(t *testing.T) {
@@ -65,6 +70,36 @@ func TestAdmin(t *testing.T) {
 	if got := strings.Join(s.admin, " "); got != "create_user update_user update_user update_user generate_link invite delete_user" {
 		t.Errorf("the operator was told %s", got)
 	}
+}
+
+// TestInviteAgain holds that an invitation can be repeated until its address is proven,
+// for the same user, and that the operator hears of one that could not be sent.
+func TestInviteAgain(t *testing.T) {
+	broken := true
+	s := newSite(t, func(_ *walkin.Config, c *supabasewalkin.Config) {
+		send := c.Send
+		c.Send = func(ctx context.Context, m supabasewalkin.Message) error {
+			if broken {
+				return errors.New("no mail today")
+			}
+			return send(ctx, m)
+		}
+	})
+	const ivy = `{"email":"ivy@example.com"}`
+	s.post("/invite", secretKey, ivy).want(t, 422, "email_address_not_authorized")
+	if len(s.admin) != 1 {
+		t.Errorf("the operator was told %v", s.admin)
+	}
+	broken = false
+	id := s.post("/invite", secretKey, ivy).want(t, 200, "").str("id")
+	if again := s.post("/invite", secretKey, ivy).want(t, 200, "").str("id"); again != id {
+		t.Errorf("got the user %s, want %s", again, id)
+	}
+	c := (&client{site: s}).take(s.post("/verify", "", `{"email":"ivy@example.com","token":"`+s.last().Code+`","type":"invite"}`))
+	if c.id != id {
+		t.Errorf("got the user %s, want %s", c.id, id)
+	}
+	s.post("/invite", secretKey, ivy).want(t, 422, "email_exists")
 }
 
 // TestAdminChanges holds that an address that a user has stays proven when an admin

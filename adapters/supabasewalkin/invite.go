@@ -3,13 +3,15 @@ package supabasewalkin
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin/store"
 )
 
-// invite mails a link to an address, for a user who is made with it.
+// invite mails a link to an address, for a user who is made with it. It can be repeated
+// until the address is proven: a message may be lost, or not be sent at all.
 func (h *Handler) invite(c *call) (any, error) {
 	address, err := emailOf(c.text("email"))
 	if err != nil {
@@ -22,14 +24,18 @@ func (h *Handler) invite(c *call) (any, error) {
 	if h.cfg.Send == nil {
 		return nil, fail(http.StatusUnprocessableEntity, "email_provider_disabled", "Messages cannot be sent here")
 	}
-	id, err := h.make(c.Context(), wish{email: address, userData: data})
+	owned, err := h.store.Identity(c.Context(), byEmail, address)
+	id := owned.UserID
+	if errors.Is(err, store.ErrNotFound) || err == nil && !slices.Contains(h.unconfirmed(c, id), byEmail) {
+		id, err = h.make(c.Context(), wish{email: address, userData: data}) // or says that the address is taken
+	}
 	if err != nil {
 		return nil, err
 	}
+	h.told(c, "invite", id)
 	if err := h.send(c, pending{Kind: "invite", Address: address, Vouched: true}, c.URL.Query().Get("redirect_to")); err != nil {
 		return nil, err
 	}
-	h.told(c, "invite", id)
 	if _, err := h.update(c.Context(), id, func(p *Profile) {
 		p.InvitedAt, p.ConfirmationSentAt = time.Now(), time.Now()
 	}); err != nil {
@@ -100,7 +106,7 @@ func (h *Handler) linkTarget(c *call, p *pending) (uuid.UUID, error) {
 		if p.Kind == "signup" && !c.has("password") {
 			return uuid.Nil, fail(http.StatusBadRequest, "validation_failed", "Signup requires a valid password")
 		}
-		if known && len(h.unconfirmed(c, owned.UserID)) == 0 {
+		if known && !slices.Contains(h.unconfirmed(c, owned.UserID), byEmail) {
 			return uuid.Nil, fail(http.StatusUnprocessableEntity, "email_exists", "A user with this email address has already been registered")
 		}
 	case "magiclink":

@@ -34,6 +34,14 @@ func phoneOf(typed string) (string, error) {
 	return "+" + digits, nil
 }
 
+// kindOf returns the provider of an address in the one spelling.
+func kindOf(address string) string {
+	if strings.HasPrefix(address, "+") {
+		return byPhone
+	}
+	return byEmail
+}
+
 // address returns the address that a call is about, and its provider.
 func (c *call) address() (provider, address string, err error) {
 	switch {

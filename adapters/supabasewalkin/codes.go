@@ -205,7 +205,7 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 		send = h.cfg.SendSMS
 	}
 	if send == nil {
-		return fail(http.StatusBadRequest, "email_provider_disabled", "Messages cannot be sent to such an address here")
+		return fail(http.StatusBadRequest, kindOf(p.Address)+"_provider_disabled", "Messages cannot be sent to such an address here")
 	}
 	if err := h.takeSend(c, p.Address); err != nil {
 		return err
@@ -225,6 +225,9 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 		// The reason is for the operator. It is not a 5xx, since the client would try
 		// again by itself, and send once more.
 		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonSendFailed, Err: err})
+		if kindOf(p.Address) == byPhone {
+			return fail(http.StatusUnprocessableEntity, "sms_send_failed", "The message could not be sent")
+		}
 		return fail(http.StatusUnprocessableEntity, "email_address_not_authorized", "The message could not be sent")
 	}
 	return nil
@@ -258,6 +261,9 @@ func (h *Handler) takeSend(c *call, address string) error {
 		}
 		if !verdict.OK {
 			c.w.Header().Set("Retry-After", fmt.Sprint(int(verdict.RetryAfter/time.Second)+1))
+			if kindOf(address) == byPhone {
+				return fail(http.StatusTooManyRequests, "over_sms_send_rate_limit", "SMS rate limit exceeded")
+			}
 			return fail(http.StatusTooManyRequests, "over_email_send_rate_limit", "email rate limit exceeded")
 		}
 	}

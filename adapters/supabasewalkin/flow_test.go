@@ -1,8 +1,10 @@
 package supabasewalkin_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -299,6 +301,29 @@ func TestLimits(t *testing.T) {
 	}
 	s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 429, "over_email_send_rate_limit")
 	s.post("/recover", "", `{"email":"nobody@example.com"}`).want(t, 200, "")
+	for range 2 {
+		s.post("/otp", "", `{"phone":"4930123456"}`).want(t, 200, "")
+	}
+	s.post("/otp", "", `{"phone":"4930123456"}`).want(t, 429, "over_sms_send_rate_limit")
+}
+
+// TestSendFails holds that a message that cannot be sent is no 5xx, at which clients
+// would ask for it again, that its code says which kind of address it was for, and that
+// the operator hears of it.
+func TestSendFails(t *testing.T) {
+	s := newSite(t, func(_ *walkin.Config, c *supabasewalkin.Config) {
+		c.Send = func(context.Context, supabasewalkin.Message) error { return errors.New("no mail today") }
+		c.SendSMS = func(context.Context, supabasewalkin.Message) error { return errors.New("no SMS today") }
+	})
+	s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 422, "email_address_not_authorized")
+	s.post("/otp", "", `{"phone":"4930123456"}`).want(t, 422, "sms_send_failed")
+	if !s.did(walkin.Refused, "send") {
+		t.Error("the operator was not told")
+	}
+	none := newSite(t, func(_ *walkin.Config, c *supabasewalkin.Config) { c.Send, c.SendSMS = nil, nil })
+	c := none.anonymous()
+	none.put(c.access, `{"email":"ann@example.com"}`).want(t, 400, "email_provider_disabled")
+	none.put(c.access, `{"phone":"4930123456"}`).want(t, 400, "phone_provider_disabled")
 }
 
 func TestMetadataHasBounds(t *testing.T) {

@@ -253,7 +253,8 @@ func (h *Handler) beforeChange(c *call) (user, bool) {
 	return s.User, true
 }
 
-// reauthenticate is GET /reauthenticate: a nonce goes to the user's address.
+// reauthenticate is GET /reauthenticate: a nonce goes to the user's address, or to their
+// number where they have no address.
 func (h *Handler) reauthenticate(c *call) (any, error) {
 	claims, err := h.user(c)
 	if err != nil {
@@ -263,21 +264,25 @@ func (h *Handler) reauthenticate(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if current.Email == "" {
+	to := current.Email
+	if to == "" && current.Phone != "" {
+		to = "+" + current.Phone
+	}
+	if to == "" {
 		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "Reauthentication requires the user to have an email or a phone number")
 	}
-	if h.cfg.Send == nil {
-		return nil, fail(http.StatusBadRequest, "email_provider_disabled", "Messages cannot be sent here")
+	if h.sender(to) == nil {
+		return nil, noSender(to)
 	}
-	if err := h.takeSend(c, current.Email); err != nil {
+	if err := h.takeSend(c, to); err != nil {
 		return nil, err
 	}
 	m, err := h.keep(c.Context(), pending{Kind: "reauthentication", Address: claims.UserID.String(), As: &claims})
 	if err != nil {
 		return nil, err
 	}
-	if err := h.cfg.Send(c.Context(), Message{To: current.Email, Kind: "reauthentication", Code: m.code}); err != nil {
-		return nil, fail(http.StatusUnprocessableEntity, "email_address_not_authorized", "The message could not be sent")
+	if err := h.deliver(c, Message{To: to, Kind: "reauthentication", Code: m.code}); err != nil {
+		return nil, err
 	}
 	_, err = h.update(c.Context(), claims.UserID, func(p *Profile) { p.ReauthenticationSentAt = time.Now() })
 	return empty{}, err

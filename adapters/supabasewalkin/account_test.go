@@ -153,7 +153,8 @@ func TestPermanentUser(t *testing.T) {
 		want(t, 422, "single_identity_not_deletable")
 }
 
-// TestReauthenticate holds that an old proof changes no password, and a nonce does.
+// TestReauthenticate holds that an old proof changes no password, and that a nonce does,
+// which goes to the user's number where they have no address.
 func TestReauthenticate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
@@ -164,6 +165,32 @@ func TestReauthenticate(t *testing.T) {
 		s.put(c.access, `{"password":"four words in a row","nonce":"x"}`).want(t, 422, "reauthentication_not_valid")
 		s.put(c.access, `{"password":"four words in a row","nonce":"`+s.last().Code+`"}`).want(t, 200, "")
 		s.put(c.access, `{"password":"five words in a row","nonce":"`+s.last().Code+`"}`).want(t, 422, "reauthentication_not_valid")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		broken := false
+		s := newSite(t, func(_ *walkin.Config, c *supabasewalkin.Config) {
+			send := c.SendSMS
+			c.SendSMS = func(ctx context.Context, m supabasewalkin.Message) error {
+				if broken {
+					return errors.New("no SMS today")
+				}
+				return send(ctx, m)
+			}
+		})
+		s.post("/otp", "", `{"phone":"4930123456"}`).want(t, 200, "")
+		c := (&client{site: s}).take(s.post("/verify", "", `{"phone":"4930123456","token":"`+s.last().Code+`","type":"sms"}`))
+		time.Sleep(20 * time.Minute)
+		s.put(c.access, `{"password":"four words in a row"}`).want(t, 422, "reauthentication_needed")
+		s.get("/reauthenticate", c.access).want(t, 200, "")
+		if m := s.last(); m.To != "+4930123456" || m.Kind != "reauthentication" {
+			t.Errorf("got %+v", m)
+		}
+		s.put(c.access, `{"password":"four words in a row","nonce":"`+s.last().Code+`"}`).want(t, 200, "")
+		broken = true
+		s.get("/reauthenticate", c.access).want(t, 422, "sms_send_failed")
+		if !s.did(walkin.Refused, "send") {
+			t.Error("the operator was not told")
+		}
 	})
 }
 

@@ -200,12 +200,8 @@ func spent() error {
 // send makes a code and sends it. The answer takes no longer for an address that is
 // known, and says no more.
 func (h *Handler) send(c *call, p pending, redirectTo string) error {
-	send := h.cfg.Send
-	if p.Kind == "sms" || p.Kind == "phone_change" {
-		send = h.cfg.SendSMS
-	}
-	if send == nil {
-		return fail(http.StatusBadRequest, kindOf(p.Address)+"_provider_disabled", "Messages cannot be sent to such an address here")
+	if h.sender(p.Address) == nil {
+		return noSender(p.Address)
 	}
 	if err := h.takeSend(c, p.Address); err != nil {
 		return err
@@ -221,16 +217,34 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 	if strings.Contains(p.Address, "@") && p.Kind != "reauthentication" {
 		message.Link = h.mailLink(m, p, redirectTo)
 	}
-	if err := send(c.Context(), message); err != nil {
-		// The reason is for the operator. It is not a 5xx, since the client would try
-		// again by itself, and send once more.
-		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonSendFailed, Err: err})
-		if kindOf(p.Address) == byPhone {
-			return fail(http.StatusUnprocessableEntity, "sms_send_failed", "The message could not be sent")
-		}
-		return fail(http.StatusUnprocessableEntity, "email_address_not_authorized", "The message could not be sent")
+	return h.deliver(c, message)
+}
+
+// sender returns what sends to an address, or nil.
+func (h *Handler) sender(address string) func(context.Context, Message) error {
+	if kindOf(address) == byPhone {
+		return h.cfg.SendSMS
 	}
-	return nil
+	return h.cfg.Send
+}
+
+func noSender(address string) error {
+	return fail(http.StatusBadRequest, kindOf(address)+"_provider_disabled", "Messages cannot be sent to such an address here")
+}
+
+// deliver sends a message. If that fails, the reason is for the operator. It is not a
+// 5xx, since the client would try again by itself, and send once more.
+func (h *Handler) deliver(c *call, m Message) error {
+	err := h.sender(m.To)(c.Context(), m)
+	if err == nil {
+		return nil
+	}
+	h.wk.Refuse(&captured{header: http.Header{}}, c.Request, &walkin.Refusal{Status: http.StatusServiceUnavailable, Reason: ReasonSendFailed, Err: err})
+	code := "email_address_not_authorized"
+	if kindOf(m.To) == byPhone {
+		code = "sms_send_failed"
+	}
+	return fail(http.StatusUnprocessableEntity, code, "The message could not be sent")
 }
 
 // mailLink is the one in a message.

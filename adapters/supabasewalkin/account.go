@@ -54,6 +54,11 @@ func (h *Handler) changeUser(c *call) (any, error) {
 	if err := h.mayChange(c, &claims, provider != ""); err != nil {
 		return nil, err
 	}
+	if provider != "" {
+		if err := h.notTaken(c, provider, address); err != nil {
+			return nil, err // before anything has changed
+		}
+	}
 	var secret []byte
 	if c.has("password") {
 		if secret, err = h.changePassword(c, claims, current, address); err != nil {
@@ -160,19 +165,8 @@ func (h *Handler) changeData(c *call, claims walkin.Claims, current user, data m
 }
 
 func (h *Handler) changeAddress(c *call, claims walkin.Claims, current user, p pending, provider string) (any, error) {
-	taken := fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
-	if _, err := h.store.Identity(c.Context(), provider, p.Address); err == nil {
-		// It tells who has an account, as the original does and as its clients expect.
-		// Each try costs one message of the address's and the network's limit.
-		if err := h.takeSend(c, p.Address); err != nil {
-			return nil, err
-		}
-		return nil, taken
-	} else if !errors.Is(err, store.ErrNotFound) {
-		return nil, err
-	}
 	if h.cfg.Autoconfirm {
-		return h.changeUnproven(c, claims, current, p, provider, taken)
+		return h.changeUnproven(c, claims, current, p, provider)
 	}
 	if p.Kind = "email_change"; provider == byPhone {
 		p.Kind = "phone_change"
@@ -195,7 +189,7 @@ func (h *Handler) changeAddress(c *call, claims walkin.Claims, current user, p p
 // changeUnproven is for Config.Autoconfirm. The client keeps its old tokens, whose
 // session has ended. So its refresh token is valid once more, for as long as its access
 // token lives. Until then the access token reads the user as they were.
-func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p pending, provider string, taken error) (any, error) {
+func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p pending, provider string) (any, error) {
 	applied := func(ctx context.Context, change walkin.Change) error {
 		if change.Outcome != walkin.Linked {
 			return nil
@@ -206,7 +200,7 @@ func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p p
 		Provider: provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Chosen: true, Applied: h.banned(applied),
 	})
 	if errors.Is(err, store.ErrIdentityTaken) {
-		return nil, taken
+		return nil, taken(provider)
 	} else if err != nil {
 		return nil, err
 	}

@@ -131,7 +131,7 @@ func TestAdminChanges(t *testing.T) {
 }
 
 // TestPermanentUser holds how a change of address and of password affects others who
-// hold the account's sessions.
+// hold the account's sessions, and that a change that is refused is not made in part.
 func TestPermanentUser(t *testing.T) {
 	s := newSite(t)
 	c := s.upgraded("ann@example.com")
@@ -140,6 +140,13 @@ func TestPermanentUser(t *testing.T) {
 	s.put(c.access, `{"password":"five other words in a row"}`).want(t, 200, "")
 	s.get("/user", c.access).want(t, 200, "")
 	s.get("/user", other.access).want(t, 403, "session_not_found")
+
+	s.upgraded("bob@example.com")
+	s.put(c.access, `{"email":"bob@example.com","password":"six more words in a row","data":{"a":1}}`).want(t, 422, "email_exists")
+	if u := s.get("/user", c.access); u.body["user_metadata"].(map[string]any)["a"] != nil {
+		t.Errorf("a change that was refused was made in part: %s", u.text)
+	}
+	s.post("/token?grant_type=password", "", `{"email":"ann@example.com","password":"five other words in a row"}`).want(t, 200, "")
 
 	s.put(c.access, `{"email":"ann@new.example"}`).want(t, 200, "")
 	id := c.id

@@ -1,10 +1,13 @@
 package supabasewalkin
 
 import (
+	"errors"
 	"net/http"
 	"net/mail"
 	"regexp"
 	"strings"
+
+	"github.com/walkin-go/walkin/store"
 )
 
 // emailOf returns the one spelling of an address, as credential/code and
@@ -53,6 +56,26 @@ func (c *call) address() (provider, address string, err error) {
 		return byPhone, address, err
 	}
 	return "", "", fail(http.StatusBadRequest, "validation_failed", "One of email or phone must be set")
+}
+
+func taken(provider string) error {
+	return fail(http.StatusUnprocessableEntity, provider+"_exists", "A user with this "+provider+" address has already been registered")
+}
+
+// notTaken is an error if an address has an account. It tells who has one, as the
+// original does and as its clients expect. Each try costs one message of the address's
+// and the network's limit.
+func (h *Handler) notTaken(c *call, provider, address string) error {
+	_, err := h.store.Identity(c.Context(), provider, address)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := h.takeSend(c, address); err != nil {
+		return err
+	}
+	return taken(provider)
 }
 
 // challenge returns the PKCE challenge of a call, or "". The plain method is refused:

@@ -1,6 +1,9 @@
 package supabasewalkin
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // routes says what answers what. openapi.json says the same; a test compares them.
 func (h *Handler) routes() {
@@ -89,7 +92,11 @@ func (h *Handler) refuser(r refusal) route {
 				return nil, fail(http.StatusForbidden, "no_authorization", "Anonymous user not allowed to perform these actions")
 			}
 		}
-		return nil, fail(r.status, r.code, r.message)
+		code := r.code
+		if kind := c.text("factor_type"); kind == "phone" || kind == "webauthn" {
+			code = strings.Replace(code, "_totp_", "_"+kind+"_", 1)
+		}
+		return nil, fail(r.status, code, r.message)
 	}
 }
 

@@ -89,6 +89,8 @@ func TestWire(t *testing.T) {
 		{"passkeys where there are none", request{"POST", "/passkeys/authentication/options", "", "{}", nil}, 422, "passkey_disabled", ""},
 		{"MFA of an anonymous user", request{"POST", "/factors", anon.access, "{}", nil}, 403, "no_authorization", ""},
 		{"MFA", request{"POST", "/factors", ann.access, "{}", nil}, 422, "mfa_totp_enroll_not_enabled", ""},
+		{"MFA by SMS", request{"POST", "/factors", ann.access, `{"factor_type":"phone"}`, nil}, 422, "mfa_phone_enroll_not_enabled", ""},
+		{"MFA by a key", request{"POST", "/factors", ann.access, `{"factor_type":"webauthn"}`, nil}, 422, "mfa_webauthn_enroll_not_enabled", ""},
 		{"SSO", request{"POST", "/sso", "", `{"domain":"x.com"}`, nil}, 404, "saml_provider_disabled", ""},
 		{"the OAuth server", request{"GET", "/oauth/authorizations/x", ann.access, "", nil}, 404, "feature_disabled", ""},
 		{"settings", request{"GET", "/settings", "", "", nil}, 200, "", "disable_signup external mailer_autoconfirm passkeys_enabled phone_autoconfirm saml_enabled sms_provider"},

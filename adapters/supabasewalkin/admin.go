@@ -165,6 +165,13 @@ func (h *Handler) createUser(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A user with another ID, or without the password that came along, would be found out
+	// late: at an import of many.
+	for _, name := range []string{"id", "password_hash"} {
+		if c.has(name) {
+			return nil, fail(http.StatusBadRequest, "validation_failed", name+" is not supported here")
+		}
+	}
 	if w.email == "" && w.phone == "" {
 		return nil, fail(http.StatusBadRequest, "validation_failed", "Cannot create a user without either an email or phone")
 	}

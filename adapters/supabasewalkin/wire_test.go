@@ -84,6 +84,8 @@ func TestWire(t *testing.T) {
 		{"delete no one", request{"DELETE", "/admin/users/" + uid, secretKey, "", nil}, 404, "user_not_found", ""},
 		{"make a taken one", request{"POST", "/admin/users", secretKey, `{"email":"ann@example.com"}`, nil}, 422, "email_exists", ""},
 		{"make one of nothing", request{"POST", "/admin/users", secretKey, `{}`, nil}, 400, "validation_failed", ""},
+		{"make one with an ID", request{"POST", "/admin/users", secretKey, `{"email":"new@example.com","id":"` + uid + `"}`, nil}, 400, "validation_failed", ""},
+		{"make one with a hash", request{"POST", "/admin/users", secretKey, `{"email":"new@example.com","password_hash":"$2y$10$"}`, nil}, 400, "validation_failed", ""},
 		{"a link of no kind", request{"POST", "/admin/generate_link", secretKey, `{"email":"ann@example.com","type":"x"}`, nil}, 400, "validation_failed", ""},
 		{"passkeys of an anonymous user", request{"POST", "/passkeys/registration/options", anon.access, "{}", nil}, 403, "no_authorization", ""},
 		{"passkeys where there are none", request{"POST", "/passkeys/authentication/options", "", "{}", nil}, 422, "passkey_disabled", ""},

@@ -195,7 +195,7 @@ func TestReauthenticate(t *testing.T) {
 		s.put(c.access, `{"password":"four words in a row","nonce":"`+s.last().Code+`"}`).want(t, 200, "")
 		broken = true
 		s.get("/reauthenticate", c.access).want(t, 422, "sms_send_failed")
-		if !s.did(walkin.Refused, "send") {
+		if !s.did(walkin.Refused, "send_failed") {
 			t.Error("the operator was not told")
 		}
 	})

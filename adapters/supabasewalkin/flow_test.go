@@ -317,7 +317,7 @@ func TestSendFails(t *testing.T) {
 	})
 	s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 422, "email_address_not_authorized")
 	s.post("/otp", "", `{"phone":"4930123456"}`).want(t, 422, "sms_send_failed")
-	if !s.did(walkin.Refused, "send") {
+	if !s.did(walkin.Refused, "send_failed") {
 		t.Error("the operator was not told")
 	}
 	none := newSite(t, func(_ *walkin.Config, c *supabasewalkin.Config) { c.Send, c.SendSMS = nil, nil })

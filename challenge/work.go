@@ -64,7 +64,7 @@ func (g *Gate) newWork(r *http.Request) (text string, difficulty int, err error)
 
 // difficultyAt returns the difficulty for a network that has solved so much.
 func difficultyAt(verdict limit.Verdict) int {
-	solved := min(max(solutions.Count-verdict.Remaining, 0), solutions.Count) // whatever a limiter of the app's says
+	solved := solutions.Count - min(max(verdict.Remaining, 0), solutions.Count) // whatever a limiter of the app's says
 	return leastBits + solved/8
 }
 

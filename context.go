@@ -8,7 +8,8 @@ import (
 
 // FromContext returns the claims of the visitor, or false without a user. It reads the
 // context only: it never creates a user and never asks the store. After
-// [Middleware.Ensure] or [Middleware.Continue] use what they return.
+// [Middleware.Ensure], [Middleware.Continue] or [Middleware.SignOut] it returns what is
+// true since then.
 func FromContext(ctx context.Context) (Claims, bool) {
 	v := visitFrom(ctx)
 	if v == nil {

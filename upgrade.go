@@ -31,14 +31,15 @@ type Proof struct {
 	// a passkey's public key. It may be nil.
 	Secret []byte
 
-	// New says that the identity is self-asserted, not proven: the visitor chose it
+	// Chosen says that the identity is self-asserted, not proven: the visitor chose it
 	// just now and proved nothing about an existing one, as when they sign up with a
 	// name and a password. If the identity has an owner, even the visitor, the error is
 	// store.ErrIdentityTaken. Such accounts can be created by the million, so they count for
 	// Config.NewUsers.Limit, and others do not.
 	Chosen bool
 
-	// Device marks the browser as one that has proven this identity, for [KnownDevice].
+	// Device marks the browser as one that has proven this identity, for
+	// [Middleware.KnownDevice].
 	// The mark is a cookie of 180 days; it signs no user in.
 	Device bool
 
@@ -55,7 +56,7 @@ type Proof struct {
 	// An error that wraps ErrRedeemed says that this was done a moment ago, by the
 	// first half of a double click. Then nothing changes. While the session that the
 	// first half opened is alive, the visitor gets its token; otherwise they get the
-	// error. This needs Binding.
+	// error. This needs FlowID.
 	Redeem func(ctx context.Context) error
 
 	// Applied, unless nil, is called in the transaction of the change, after the app's
@@ -63,7 +64,7 @@ type Proof struct {
 	// error rolls the change back and is returned as it is. It may run more than once.
 	Applied func(ctx context.Context, c Change) error
 
-	// Binding is the name from [Middleware.StartFlow] that the login flow is bound to; empty
+	// FlowID is the name from [Middleware.StartFlow] that the login flow is bound to; empty
 	// binds it to nothing. If the session ends before the change, as by a sign-out, the
 	// flow ends with it.
 	FlowID string

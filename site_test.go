@@ -198,13 +198,14 @@ func (s *site) told() []walkin.Event {
 func (s *site) outcomes() string {
 	var words []string
 	for _, e := range s.told() {
-		word := string(e.Outcome)
+		var word strings.Builder
+		word.WriteString(string(e.Outcome))
 		for i, reason := range []walkin.Reason{e.Token, e.Reason} {
 			if reason != "" {
-				word += [...]string{"/", ":"}[i] + string(reason)
+				word.WriteString([...]string{"/", ":"}[i] + string(reason))
 			}
 		}
-		words = append(words, word)
+		words = append(words, word.String())
 	}
 	return strings.Join(words, " ")
 }

@@ -39,7 +39,7 @@ func TestWords(t *testing.T) {
 	looked := 0
 	check := func(place, text string, visitors bool) {
 		looked++
-		for _, line := range strings.Split(text, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			found := append(wrong.FindAllString(line, -1), anAct.FindAllString(line, -1)...)
 			if !visitors {
 				found = append(found, guest.FindAllString(line, -1)...)

@@ -17,7 +17,7 @@ import (
 // an unverified address is not an identity.
 type Proof struct {
 	Provider string // who vouches: "password", "email", an OIDC issuer; 1 to 255 bytes of UTF-8, no NUL
-	Subject  string // the name there; the same, compared byte for byte
+	Subject  string // who it is there; the same, compared byte for byte. It must not change or change hands
 	Method   string // how it was proven, RFC 8176: "pwd", "otp", "hwk", "fed"
 
 	// At is when it was proven, for Config.Sessions.RecentProof and

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -279,19 +278,6 @@ func (s *site) half(address string) *browser {
 		s.t.Fatalf("a right password leads to %q", b.to)
 	}
 	return b
-}
-
-// reasons returns those of the refusals since it was last asked.
-func (s *site) reasons() (all []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.events {
-		if e.Outcome == walkin.Refused {
-			all = append(all, string(e.Reason))
-		}
-	}
-	s.events = nil
-	return slices.Compact(all)
 }
 
 // nextCode is the code of the step after this one, which was not used yet.

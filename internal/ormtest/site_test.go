@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store"
@@ -108,11 +109,27 @@ func (s *site) signUp(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/account", http.StatusSeeOther)
 		return
 	}
+	c, err := s.wk.Ensure(w, r) // from here on they have a row
+	if err != nil {
+		s.wk.Refuse(w, r, err)
+		return
+	}
+	var number int64
+	if err := s.db.QueryRowContext(r.Context(), `SELECT id FROM users WHERE walkin_id = ?`, c.UserID[:]).Scan(&number); err != nil {
+		http.Error(w, "the account was not created", http.StatusInternalServerError)
+		return
+	}
 	a := account{r.PostFormValue("name"), r.PostFormValue("email"), "hash of " + r.PostFormValue("password")}
-	// Nothing is stored here: the hook does it, in the transaction, and so it stays
-	// only if Continue does not refuse.
+	// The account is not stored here: the hook does it, in the transaction, and so it
+	// stays only if Continue does not refuse.
 	r = r.WithContext(context.WithValue(r.Context(), accountKey{}, a))
-	s.goOn(w, r, walkin.Proof{Provider: "account", Subject: a.email, Method: "pwd", Chosen: true})
+	s.goOn(w, r, proofOf(number, true))
+}
+
+// proofOf says that the visitor is the account with this number. It is not the address:
+// who changes theirs would become another user, and who takes it next would become them.
+func proofOf(number int64, chosen bool) walkin.Proof {
+	return walkin.Proof{Provider: "account", Subject: strconv.FormatInt(number, 10), Method: "pwd", Chosen: chosen}
 }
 
 func (s *site) goOn(w http.ResponseWriter, r *http.Request, p walkin.Proof) {
@@ -136,7 +153,7 @@ func fillRow(ctx context.Context, c walkin.Change) error {
 	if err != nil {
 		return err
 	}
-	if taken { // by an account from before walkin, whose owner has not signed in since
+	if taken {
 		return store.ErrIdentityTaken
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE users SET name = ?, email = ?, password_hash = ? WHERE walkin_id = ?`, a.name, a.email, a.hash, c.UserID[:])
@@ -145,14 +162,14 @@ func fillRow(ctx context.Context, c walkin.Change) error {
 
 // signIn checks the password as it always did.
 func (s *site) signIn(w http.ResponseWriter, r *http.Request) {
-	email := r.PostFormValue("email")
+	var number int64
 	var hash string
-	err := s.db.QueryRowContext(r.Context(), `SELECT password_hash FROM users WHERE email = ?`, email).Scan(&hash)
+	err := s.db.QueryRowContext(r.Context(), `SELECT id, password_hash FROM users WHERE email = ?`, r.PostFormValue("email")).Scan(&number, &hash)
 	if err != nil || hash != "hash of "+r.PostFormValue("password") {
 		http.Error(w, "wrong address or password", http.StatusUnauthorized)
 		return
 	}
-	s.goOn(w, r, walkin.Proof{Provider: "account", Subject: email, Method: "pwd"})
+	s.goOn(w, r, proofOf(number, false))
 }
 
 // adoptRow is for an account from before walkin, whose owner signs in for the first
@@ -160,7 +177,7 @@ func (s *site) signIn(w http.ResponseWriter, r *http.Request) {
 func adoptRow(ctx context.Context, c walkin.Change) error {
 	tx, _ := sqlstore.Tx(ctx)
 	var before, own int64
-	err := tx.QueryRowContext(ctx, `SELECT g.id, o.id FROM users g, users o WHERE g.walkin_id = ? AND o.email = ?`,
+	err := tx.QueryRowContext(ctx, `SELECT g.id, o.id FROM users g, users o WHERE g.walkin_id = ? AND o.id = ? AND o.walkin_id IS NULL`,
 		c.UserID[:], c.Identity.Subject).Scan(&before, &own)
 	if err != nil {
 		return err

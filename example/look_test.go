@@ -169,6 +169,7 @@ func TestLooksElsewhere(t *testing.T) {
 			l.fill("main form.credentials button", "#email", "x@example.com", "#password", "not the right one")
 			l.see("sign-in-refused")
 			l.signUp(site, "ann@example.com")
+			l.open("/account/")
 			l.see("account")
 			if err := site.promote("ann@example.com"); err != nil {
 				t.Fatal(err)

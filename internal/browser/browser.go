@@ -19,7 +19,7 @@ import (
 )
 
 // New starts a browser, or skips the test when there is none. The browser ends with the
-// test, and after five minutes in any case.
+// test, and after fifteen minutes in any case.
 func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -33,7 +33,7 @@ func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it cannot be had as root, and only our own pages are shown
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, append(options, more...)...)
 	t.Cleanup(cancel)

@@ -191,7 +191,7 @@ func (p *firefoxPage) navigate(ctx context.Context, url string) error {
 		return err
 	}
 	return until(ctx, func() (ok bool, err error) {
-		err = evaluate(ctx, p, `!window.left && document.readyState === "complete"`, &ok)
+		err = evaluate(ctx, p, "!!("+arrived+")", &ok)
 		return ok, err
 	})
 }

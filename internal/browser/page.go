@@ -192,8 +192,12 @@ func (p *Page) Leave(action func()) {
 	// A page that comes back from the browser's memory is the old one.
 	Eval[any](p, `(window.left = true, addEventListener("pageshow", (e) => { if (e.persisted) window.left = false; }), null)`)
 	action()
-	p.Wait(`!window.left && document.readyState === "complete"`)
+	p.Wait(arrived)
 }
+
+// arrived is true of a page that came after window.left was set, and is whole. Between two
+// pages Firefox may have an empty one.
+const arrived = `!window.left && document.readyState === "complete" && document.body && location.href !== "about:blank"`
 
 // Click clicks and waits for the page that follows.
 func (p *Page) Click(selector string) {

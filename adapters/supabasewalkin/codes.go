@@ -261,19 +261,28 @@ func (h *Handler) mailLink(m mailed, p pending, redirectTo string) string {
 
 // takeSend counts a message against its address and against the network that asks.
 func (h *Handler) takeSend(c *call, address string) error {
-	now := time.Now()
+	type bucket struct {
+		key   string
+		limit limit.Limit
+	}
 	wide := h.cfg.SendLimit
 	wide.Count *= 4
-	buckets := map[string]limit.Limit{"supabase-send:" + hashed("", address): h.cfg.SendLimit}
+	buckets := []bucket{{"supabase-send:" + hashed("", address), h.cfg.SendLimit}}
 	for _, network := range h.wk.ClientNetworks(c.Request) {
-		buckets["supabase-send:"+network] = wide
+		buckets = append(buckets, bucket{"supabase-send:" + network, wide})
 	}
-	for key, limit := range buckets {
-		verdict, err := h.limiter.Take(c.Context(), key, limit, 1, now)
-		if err != nil {
-			return err
-		}
-		if !verdict.OK {
+	now := time.Now()
+	// All are looked at before anything is taken: a network that is full must not use up an
+	// address.
+	for n := range 2 {
+		for _, b := range buckets {
+			verdict, err := h.limiter.Take(c.Context(), b.key, b.limit, n, now)
+			if err != nil {
+				return err
+			}
+			if verdict.OK {
+				continue
+			}
 			c.w.Header().Set("Retry-After", fmt.Sprint(int(verdict.RetryAfter/time.Second)+1))
 			if kindOf(address) == byPhone {
 				return fail(http.StatusTooManyRequests, "over_sms_send_rate_limit", "SMS rate limit exceeded")

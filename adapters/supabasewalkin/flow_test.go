@@ -307,6 +307,22 @@ func TestLimits(t *testing.T) {
 	s.post("/otp", "", `{"phone":"4930123456"}`).want(t, 429, "over_sms_send_rate_limit")
 }
 
+// TestFullNetwork holds that a network that has sent all it may uses up no address: its
+// owner still gets a code elsewhere.
+func TestFullNetwork(t *testing.T) {
+	s := newSite(t, func(_ *walkin.Config, c *supabasewalkin.Config) { c.SendLimit = limit.Limit{Count: 2, Per: time.Hour} })
+	for i := range 8 {
+		s.post("/otp", "", fmt.Sprintf(`{"email":"user%d@example.com"}`, i)).want(t, 200, "")
+	}
+	for range 20 {
+		s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 429, "over_email_send_rate_limit")
+	}
+	s.from = "203.0.113.7:1234"
+	for range 2 {
+		s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 200, "")
+	}
+}
+
 // TestSendFails holds that a message that cannot be sent is no 5xx, at which clients
 // would ask for it again, that its code says which kind of address it was for, and that
 // the operator hears of it.

@@ -38,6 +38,8 @@ type site struct {
 	events []walkin.Event
 	mail   []supabasewalkin.Message
 	admin  []string
+
+	from string // the peer; empty is 192.0.2.1:1234
 }
 
 func newSite(t *testing.T, changes ...func(*walkin.Config, *supabasewalkin.Config)) *site {
@@ -127,6 +129,9 @@ func (s *site) do(r request) answer {
 	req := httptest.NewRequest(r.method, "https://app.example/auth/v1"+r.path, strings.NewReader(r.body))
 	req.Header = http.Header{"Apikey": {publishable}, "Authorization": {"Bearer " + publishable}, "User-Agent": {"node"},
 		"X-Supabase-Api-Version": {"2024-01-01"}, "Origin": {"https://elsewhere.example"}, "Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"cors"}}
+	if s.from != "" {
+		req.RemoteAddr = s.from
+	}
 	if r.body != "" {
 		req.Header.Set("Content-Type", "application/json;charset=UTF-8")
 	}

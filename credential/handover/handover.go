@@ -28,17 +28,13 @@ package handover
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -158,44 +154,6 @@ func secret(key []byte, p place, nonce string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// Start begins a handover of the visitor, who is stored if they are not yet. It ends
-// the one that this browser began before. It is for an unsafe request.
-func (h *Handovers) Start(w http.ResponseWriter, r *http.Request) error {
-	if err := h.mayGive(w, r); err != nil {
-		return err
-	}
-	c, err := h.wk.Ensure(w, r)
-	if err != nil {
-		return err
-	}
-	buckets := append(h.networks(r), limits.Bucket{Name: "user", Key: "handover:" + c.UserID.String(), Limit: h.cfg.PerUser})
-	if err := h.take(r.Context(), buckets); err != nil {
-		return err
-	}
-	at := place{c.UserID, c.SessionID}
-	s := state{UserID: c.UserID, SessionID: c.SessionID, Nonce: rand.Text(), Stage: Waiting, EndsAt: time.Now().Add(Lifetime)}
-	s.Code = hash("code", secret(h.keys[0], at, s.Nonce))
-	store := h.wk.Store()
-	return store.InTx(r.Context(), func(ctx context.Context) error {
-		if _, err := store.LockUser(ctx, c.UserID); err != nil {
-			return err
-		}
-		if err := h.put(ctx, at.key(), s, s); err != nil {
-			return err
-		}
-		return h.put(ctx, s.Code, at, s)
-	})
-}
-
-// mayGive refuses whoever has nothing to hand over, and requests of other sites.
-func (h *Handovers) mayGive(w http.ResponseWriter, r *http.Request) error {
-	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
-		return refusal(ReasonGivePermanent, "handover.give_permanent")
-	}
-	_, err := h.wk.StartFlow(w, r)
-	return err
-}
-
 // put stores something for as long as the handover lasts, or its user.
 func (h *Handovers) put(ctx context.Context, key string, value any, s state) error {
 	data, err := json.Marshal(value)
@@ -215,192 +173,6 @@ func (h *Handovers) get(ctx context.Context, key string, value any) error {
 		return err
 	}
 	return json.Unmarshal(ticket.Data, value)
-}
-
-// Offered returns the handover that this browser has begun: its stage; the link and its
-// QR code as an SVG, while it is [Waiting]; and what Scan was told about the other
-// browser. The error is store.ErrNotFound if there is none, or the store's.
-func (h *Handovers) Offered(r *http.Request) (stage, link, svg, device string, err error) {
-	c, ok := walkin.FromContext(r.Context())
-	if !ok || !c.Anonymous {
-		return "", "", "", "", store.ErrNotFound
-	}
-	at := place{c.UserID, c.SessionID}
-	ticket, err := h.wk.Store().Ticket(r.Context(), at.key(), time.Now())
-	if err != nil {
-		return "", "", "", "", err
-	}
-	var s state
-	if err := json.Unmarshal(ticket.Data, &s); err != nil {
-		return "", "", "", "", err
-	}
-	if s.Stage == Waiting {
-		for _, key := range h.keys { // which may have rotated
-			if typed := secret(key, at, s.Nonce); hash("code", typed) == s.Code {
-				link = h.cfg.Link + "?" + Parameter + "=" + typed
-			}
-		}
-		if svg, err = image(link); err != nil {
-			return "", "", "", "", err
-		}
-	}
-	return s.Stage, link, svg, s.Device, nil
-}
-
-// Confirm takes the number that the other browser shows, and lets it go on. A wrong one
-// ends the handover: whoever reads it off their own device makes no mistake twice, and
-// a thief gets one guess in ten thousand.
-func (h *Handovers) Confirm(w http.ResponseWriter, r *http.Request, number string) error {
-	if err := h.mayGive(w, r); err != nil {
-		return err
-	}
-	c, ok := walkin.FromContext(r.Context())
-	if !ok {
-		return over()
-	}
-	number = strings.Join(strings.Fields(number), "")
-	if len(number) != digits || strings.Trim(number, "0123456789") != "" {
-		return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonNumberMissing, Text: texts.Of("handover.missing")}
-	}
-	return h.change(r.Context(), place{c.UserID, c.SessionID}, func(s *state) error {
-		switch {
-		case s.Stage == Waiting:
-			return refusal(ReasonNotOpened, "handover.not_yet")
-		case s.Stage == Ended:
-			return over()
-		case subtle.ConstantTimeCompare([]byte(s.Number), []byte(number)) != 1 && s.Stage != Joined:
-			s.Stage = Ended
-			return refusal(ReasonWrongNumber, "handover.wrong")
-		case s.Stage == Scanned:
-			s.Stage = Confirmed
-		}
-		return nil // the second half of a double click
-	})
-}
-
-// Scan opens the code in the visitor's browser: the first one that does gets a number,
-// see Scanned. A second one ends the handover, since one of the two may be a thief's.
-// The device is what the first browser is told about this one, such as "phone". It is
-// for an unsafe request: opening the link itself changes nothing.
-func (h *Handovers) Scan(w http.ResponseWriter, r *http.Request, code, device string) error {
-	c, ok := walkin.FromContext(r.Context())
-	if ok && !c.Anonymous {
-		return refusal(walkin.ReasonHandoverPermanent, "handover.permanent")
-	}
-	if _, err := h.wk.StartFlow(w, r); err != nil { // who may begin a sign-in may scan
-		return err
-	}
-	if err := h.take(r.Context(), h.networks(r)); err != nil {
-		return err
-	}
-	var at place
-	if err := h.get(r.Context(), hash("code", code), &at); err != nil {
-		return err
-	}
-	if ok && c.UserID == at.UserID {
-		return refusal(walkin.ReasonHandoverSame, "handover.same")
-	}
-	value, ok := h.browser(r)
-	if !ok {
-		value = rand.Text()
-	}
-	number, err := rand.Int(rand.Reader, big.NewInt(10_000))
-	if err != nil {
-		return err
-	}
-	err = h.change(r.Context(), at, func(s *state) error {
-		switch {
-		case s.Code != hash("code", code), s.Stage == Ended:
-			return over()
-		case s.Stage == Waiting:
-			s.Stage, s.Browser, s.Device = Scanned, hash("browser", value), device
-			s.Number = fmt.Sprintf("%0*d", digits, number)
-		case s.Browser == hash("browser", value): // the second half of a double click
-		case s.Stage == Joined:
-			return over()
-		default:
-			s.Stage = Ended
-			return refusal(ReasonOpenedTwice, "handover.over")
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	cookie := h.cookie
-	cookie.Value, cookie.MaxAge = value, int(Lifetime.Seconds())
-	http.SetCookie(w, &cookie)
-	return nil
-}
-
-const digits = 4
-
-// browser returns the value of the second browser's cookie, if we may have set it.
-func (h *Handovers) browser(r *http.Request) (string, bool) {
-	values := r.CookiesNamed(h.cookie.Name)
-	if len(values) != 1 || len(values[0].Value) != len(rand.Text()) {
-		return "", false
-	}
-	return values[0].Value, true
-}
-
-// Scanned returns the handover that this browser has opened: its stage, and the number
-// to type in the first one. The error is a *[walkin.Refusal] if it is over.
-func (h *Handovers) Scanned(r *http.Request) (stage, number string, err error) {
-	s, err := h.scanned(r)
-	return s.Stage, s.Number, err
-}
-
-func (h *Handovers) scanned(r *http.Request) (s state, err error) {
-	value, ok := h.browser(r)
-	if !ok {
-		return s, over()
-	}
-	var at place
-	if err = h.get(r.Context(), hash("browser", value), &at); err == nil {
-		err = h.get(r.Context(), at.key(), &s)
-	}
-	if err != nil {
-		return state{}, err
-	}
-	if s.Browser != hash("browser", value) || s.Stage == Ended {
-		return state{}, over()
-	}
-	return s, nil
-}
-
-// Join lets this browser go on as the user of the first one, which has confirmed it. If
-// leave is set, an anonymous user of this browser's own is left behind; otherwise the
-// error says that there is one. It is for an unsafe request. Call it before the response
-// begins.
-func (h *Handovers) Join(w http.ResponseWriter, r *http.Request, leave bool) error {
-	s, err := h.scanned(r)
-	if err != nil {
-		return err
-	}
-	err = h.wk.Join(w, r, walkin.Handover{UserID: s.UserID, SessionID: s.SessionID, Leave: leave, Redeem: func(ctx context.Context) error {
-		at, browser := place{s.UserID, s.SessionID}, s.Browser
-		var now state
-		if err := h.get(ctx, at.key(), &now); err != nil {
-			return err
-		}
-		switch {
-		case now.Browser != browser, now.Stage == Ended:
-			return over()
-		case now.Stage == Scanned:
-			return refusal(ReasonWaiting, "handover.waiting")
-		case now.Stage == Joined:
-			again := over()
-			again.Err = walkin.ErrRedeemed
-			return again
-		}
-		now.Stage = Joined
-		return h.put(ctx, at.key(), now, now)
-	}})
-	if errors.Is(err, walkin.ErrRedeemed) {
-		return nil // the second half of a double click: the first has the session
-	}
-	return err
 }
 
 // change changes a handover, with its user locked. What fn has changed is kept even if

@@ -178,9 +178,9 @@ func (h *history) ask(t *testing.T, replica *replicaProcess) map[string]tokenCla
 	return said
 }
 
-// violations returns what of the rules does not hold.
-func (h *history) violations(t *testing.T, replica *replicaProcess, truth truth) map[string][]string {
-	t.Helper()
+// violations returns what of the rules does not hold, going by what a replica said of
+// the tokens and by what the database holds.
+func (h *history) violations(said map[string]tokenClaims, truth truth) map[string][]string {
 	found := make(map[string][]string)
 	report := func(rule, format string, args ...any) {
 		found[rule] = append(found[rule], fmt.Sprintf(format, args...))
@@ -197,7 +197,7 @@ func (h *history) violations(t *testing.T, replica *replicaProcess, truth truth)
 			report(ruleOwner, "%s is of %v, there=%t, anonymous=%t", subject, owner, there, anonymous)
 		}
 	}
-	for token, is := range h.ask(t, replica) {
+	for token, is := range said {
 		was := h.tokens[token]
 		if is.User != was.User || is.Session != was.Session {
 			continue // a new user in place of one who is gone

@@ -113,7 +113,7 @@ func failOver(t *testing.T, before, after database, kill func()) {
 	}
 	t.Logf("all %d visitors write again %v after the end of the server; %v", len(browsers), time.Since(killed).Round(100*time.Millisecond), h.statuses)
 	_, db = after.store(t)
-	for rule, violations := range h.violations(t, replicas[0], readTruth(t, after, db)) {
+	for rule, violations := range h.violations(h.ask(t, replicas[0]), readTruth(t, after, db)) {
 		for _, v := range violations {
 			t.Errorf("%s: %s", rule, v)
 		}

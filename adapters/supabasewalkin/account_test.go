@@ -2,6 +2,7 @@ package supabasewalkin_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -128,6 +129,130 @@ func TestAdminChanges(t *testing.T) {
 		t.Errorf("got %s", u.text)
 	}
 	s.post("/token?grant_type=password", "", in).want(t, 200, "")
+}
+
+// TestVerified holds that what clients read about a user's addresses is true after each
+// way by which one is proven, changed or written.
+func TestVerified(t *testing.T) {
+	type says struct{ Email, Phone, Identity any }
+	of := func(u answer, provider string) (s says) {
+		m, _ := u.body["user_metadata"].(map[string]any)
+		s.Email, s.Phone = m["email_verified"], m["phone_verified"]
+		identities, _ := u.body["identities"].([]any)
+		for _, i := range identities {
+			if i := i.(map[string]any); i["provider"] == provider {
+				s.Identity = i["identity_data"].(map[string]any)[provider+"_verified"]
+			}
+		}
+		return s
+	}
+	want := func(t *testing.T, u answer, provider string, want says) {
+		t.Helper()
+		if got := of(u, provider); got != want {
+			t.Errorf("got %+v, want %+v, in %s", got, want, u.text)
+		}
+	}
+	signUp := func(t *testing.T, by string, changes ...func(*walkin.Config, *supabasewalkin.Config)) *client {
+		t.Helper()
+		s := newSite(t, changes...)
+		a := s.post("/signup", "", `{`+by+`,"password":"four words in a row"}`).want(t, 200, "")
+		if a.str("access_token") == "" {
+			kind := "signup"
+			if strings.Contains(by, "phone") {
+				kind = "sms"
+			}
+			a = s.post("/verify", "", `{`+by+`,"token":"`+s.last().Code+`","type":"`+kind+`"}`)
+		}
+		return (&client{site: s}).take(a)
+	}
+	const phone, mail = `"phone":"4930123456"`, `"email":"ann@example.com"`
+	t.Run("a number, then an address", func(t *testing.T) {
+		c := signUp(t, phone)
+		want(t, c.get("/user", c.access), "phone", says{false, true, true})
+		u := c.put(c.access, `{`+mail+`}`).want(t, 200, "")
+		want(t, u, "phone", says{false, true, true})
+		c.take(c.post("/verify", "", `{`+mail+`,"token":"`+c.last().Code+`","type":"email_change"}`))
+		want(t, c.get("/user", c.access), "email", says{true, true, true})
+		body, _ := base64.RawURLEncoding.DecodeString(strings.Split(c.access, ".")[1])
+		if !strings.Contains(string(body), `"email_verified":true`) {
+			t.Errorf("the token says %s", body)
+		}
+	})
+	t.Run("an address, then a number", func(t *testing.T) {
+		c := signUp(t, mail)
+		want(t, c.get("/user", c.access), "email", says{true, false, true})
+		c.put(c.access, `{`+phone+`}`).want(t, 200, "")
+		c.take(c.post("/verify", "", `{`+phone+`,"token":"`+c.last().Code+`","type":"phone_change"}`))
+		want(t, c.get("/user", c.access), "phone", says{true, true, true})
+	})
+	t.Run("autoconfirm", func(t *testing.T) {
+		c := signUp(t, phone, autoconfirm)
+		c.put(c.access, `{`+mail+`}`).want(t, 200, "")
+		c.take(c.post("/token?grant_type=refresh_token", "", `{"refresh_token":"`+c.refresh+`"}`))
+		want(t, c.get("/user", c.access), "email", says{true, true, true})
+	})
+	t.Run("an admin's", func(t *testing.T) {
+		c := signUp(t, phone)
+		put := func(body string) answer {
+			t.Helper()
+			return c.do(request{method: "PUT", path: "/admin/users/" + c.id, token: secretKey, body: body}).want(t, 200, "")
+		}
+		want(t, put(`{`+mail+`}`), "email", says{false, true, false})
+		want(t, put(`{"email_confirm":true}`), "email", says{true, true, true})
+	})
+	t.Run("the user's own words", func(t *testing.T) {
+		c := signUp(t, phone)
+		u := c.put(c.access, `{"data":{"email_verified":true,"phone_verified":false}}`).want(t, 200, "")
+		want(t, u, "phone", says{false, true, true})
+	})
+}
+
+// TestProvenInPlace holds that an address which a user has proven in place of one that
+// an admin wrote is proven, with the password chosen with it and no other's.
+func TestProvenInPlace(t *testing.T) {
+	s := newSite(t)
+	signIn := func(address, password string) answer {
+		t.Helper()
+		return s.post("/token?grant_type=password", "", `{"email":"`+address+`","password":"`+password+`"}`)
+	}
+	begin := func(t *testing.T, number, address string) *client {
+		t.Helper()
+		s.post("/otp", "", `{"phone":"`+number+`"}`).want(t, 200, "")
+		c := (&client{site: s}).take(s.post("/verify", "", `{"phone":"`+number+`","token":"`+s.last().Code+`","type":"sms"}`))
+		s.do(request{method: "PUT", path: "/admin/users/" + c.id, token: secretKey, body: `{"email":"` + address + `"}`}).want(t, 200, "")
+		return c
+	}
+	change := func(c *client, address, more string) {
+		t.Helper()
+		s.put(c.access, `{"email":"`+address+`"`+more+`}`).want(t, 200, "")
+		id := c.id
+		c.take(s.post("/verify", "", `{"email":"`+address+`","token":"`+s.last().Code+`","type":"email_change"}`))
+		if u := s.get("/user", c.access); c.id != id || u.str("email") != address || u.str("email_confirmed_at") == "" {
+			t.Errorf("got %s", u.text)
+		}
+	}
+	t.Run("with a password", func(t *testing.T) {
+		c := begin(t, "4930123456", "ann@example.com")
+		change(c, "ann@new.example", "")
+		s.put(c.access, `{"password":"four words in a row"}`).want(t, 200, "")
+		signIn("ann@new.example", "four words in a row").want(t, 200, "")
+		s.post("/invite", secretKey, `{"email":"ann@new.example"}`).want(t, 422, "email_exists")
+	})
+	t.Run("with the password of the number", func(t *testing.T) {
+		c := begin(t, "4930123457", "bob@example.com")
+		s.put(c.access, `{"password":"five other words in a row"}`).want(t, 200, "")
+		signIn("bob@example.com", "five other words in a row").want(t, 400, "email_not_confirmed")
+		change(c, "bob@new.example", "")
+		signIn("bob@new.example", "five other words in a row").want(t, 200, "")
+	})
+	t.Run("not with a password that came with the old address", func(t *testing.T) {
+		link := s.post("/admin/generate_link", secretKey, `{"email":"eve@example.com","type":"signup","password":"the words of a stranger"}`).want(t, 200, "")
+		s.do(request{method: "PUT", path: "/admin/users/" + link.str("id"), token: secretKey, body: `{"phone":"4930123458","phone_confirm":true}`}).want(t, 200, "")
+		s.post("/otp", "", `{"phone":"4930123458"}`).want(t, 200, "")
+		c := (&client{site: s}).take(s.post("/verify", "", `{"phone":"4930123458","token":"`+s.last().Code+`","type":"sms"}`))
+		change(c, "eve@new.example", "")
+		signIn("eve@new.example", "the words of a stranger").want(t, 400, "invalid_credentials")
+	})
 }
 
 // TestPermanentUser holds how a change of address and of password affects others who

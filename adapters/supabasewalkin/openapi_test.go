@@ -68,7 +68,7 @@ func TestOpenAPI(t *testing.T) {
 				continue
 			}
 			for _, token := range []string{"", ann.access, secretKey} {
-				target := strings.NewReplacer("{id}", uuid.NewString(), "{key}", uuid.NewString(), "{provider}", "google").Replace(path)
+				target := strings.NewReplacer("{id}", uuid.NewString(), "{key}", uuid.NewString(), "{factor}", uuid.NewString(), "{provider}", "google").Replace(path)
 				if path == "/logout" {
 					target += "?scope=others"
 				}

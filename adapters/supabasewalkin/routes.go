@@ -3,6 +3,8 @@ package supabasewalkin
 import (
 	"net/http"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // routes says what answers what. openapi.json says the same; a test compares them.
@@ -51,6 +53,8 @@ func (h *Handler) routes() {
 	h.admin("GET /admin/users/{id}/passkeys", h.adminPasskeys)
 	h.admin("DELETE /admin/users/{id}/passkeys/{key}", h.adminDeletePasskey)
 	h.admin("GET /admin/users/{id}/factors", h.factors)
+	h.admin("PUT /admin/users/{id}/factors/{factor}", h.noFactor)
+	h.admin("DELETE /admin/users/{id}/factors/{factor}", h.noFactor)
 
 	for _, refused := range refusals {
 		h.api(refused.pattern, h.refuser(refused))
@@ -104,4 +108,15 @@ func (h *Handler) refuser(r refusal) route {
 func (h *Handler) factors(c *call) (any, error) {
 	_, err := h.target(c)
 	return []string{}, err
+}
+
+// noFactor is for one of a user's second factors, of which there are none.
+func (h *Handler) noFactor(c *call) (any, error) {
+	if _, err := h.target(c); err != nil {
+		return nil, err
+	}
+	if _, err := uuid.Parse(c.PathValue("factor")); err != nil {
+		return nil, fail(http.StatusNotFound, "validation_failed", "factor_id must be an UUID")
+	}
+	return nil, fail(http.StatusNotFound, "mfa_factor_not_found", "Factor not found")
 }

@@ -136,10 +136,14 @@ func (h *Handler) shown(known store.User, p Profile, identities []store.Identity
 		u.AppMetadata["provider"], u.AppMetadata["providers"] = providers[0], providers
 	}
 	maps.Copy(u.AppMetadata, p.AppMetadata)
-	if u.EmailConfirmedAt != nil {
-		u.UserMetadata["email_verified"] = true
-	}
 	maps.Copy(u.UserMetadata, p.UserMetadata)
+	// What is proven is shown as it is now, whatever was written at the sign-up.
+	if _, written := u.UserMetadata["email_verified"]; written || u.EmailConfirmedAt != nil {
+		u.UserMetadata["email_verified"] = u.EmailConfirmedAt != nil
+	}
+	if _, written := u.UserMetadata["phone_verified"]; written {
+		u.UserMetadata["phone_verified"] = u.PhoneConfirmedAt != nil
+	}
 	return u
 }
 
@@ -154,13 +158,14 @@ func (h *Handler) identityOf(i store.Identity, p Profile) (identity, bool) {
 	if p.LastSignInAt.After(shown.LastSignInAt) {
 		shown.LastSignInAt = p.LastSignInAt.UTC()
 	}
+	proven := !slices.Contains(p.Unconfirmed, i.Provider)
 	switch i.Provider {
 	case byEmail:
 		shown.Email = i.Subject
-		shown.IdentityData = map[string]any{"sub": i.UserID, "email": i.Subject, "email_verified": true, "phone_verified": false}
+		shown.IdentityData = map[string]any{"sub": i.UserID, "email": i.Subject, "email_verified": proven, "phone_verified": false}
 		return shown, true
 	case byPhone:
-		shown.IdentityData = map[string]any{"sub": i.UserID, "phone": withoutPlus(i.Subject), "email_verified": false, "phone_verified": true}
+		shown.IdentityData = map[string]any{"sub": i.UserID, "phone": withoutPlus(i.Subject), "email_verified": false, "phone_verified": proven}
 		return shown, true
 	}
 	for name, provider := range h.cfg.Providers {

@@ -176,17 +176,33 @@ func (h *Handler) update(ctx context.Context, id uuid.UUID, change func(*Profile
 }
 
 // confirm handles an address that an admin wrote and that was never proven. No password
-// signs in by such an address. The visitor who proves it by a code is its owner. The
-// password that came with it may be another's, and is deleted.
+// signs in by such an address. The visitor who proves it by a code is its owner, and so
+// is the user who has proven another in its place. The password that came with it may be
+// another's, and is deleted.
 func (h *Handler) confirm(ctx context.Context, change walkin.Change, p *Profile) error {
-	if change.Outcome != walkin.SignedIn || !slices.Contains(p.Unconfirmed, change.Identity.Provider) {
+	provider := change.Identity.Provider
+	if !slices.Contains(p.Unconfirmed, provider) {
 		return nil
 	}
 	if method(ctx) == "pwd" {
 		return &walkin.Refusal{Status: http.StatusBadRequest, Reason: ReasonEmailNotConfirmed, Err: fail(http.StatusBadRequest, "email_not_confirmed", "Email not confirmed")}
 	}
-	p.Unconfirmed = without(p.Unconfirmed, change.Identity.Provider)
-	return h.store.SetSecret(ctx, change.Identity.Provider, change.Identity.Subject, nil)
+	p.Unconfirmed = without(p.Unconfirmed, provider)
+	identities, err := h.store.Identities(ctx, change.UserID)
+	if err != nil {
+		return err
+	}
+	for _, i := range identities {
+		// An address that was added just now has no password but the one chosen with it.
+		isNew := change.Outcome == walkin.Linked && i.Subject == change.Identity.Subject
+		if i.Provider != provider || isNew {
+			continue
+		}
+		if err := h.store.SetSecret(ctx, i.Provider, i.Subject, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // methodKey says in the context of a change how it was proven.

@@ -55,6 +55,9 @@ func (h *Handler) changeUser(c *call) (any, error) {
 		return nil, err
 	}
 	if provider != "" {
+		if h.cfg.NoSignUp && claims.Anonymous {
+			return nil, errNoSignUp // before a message goes out
+		}
 		if err := h.notTaken(c, provider, address); err != nil {
 			return nil, err // before anything has changed
 		}
@@ -197,7 +200,7 @@ func (h *Handler) changeUnproven(c *call, claims walkin.Claims, before user, p p
 		return h.replaceAddress(ctx, change)
 	}
 	next, _, err := h.prove(c, claims, walkin.Proof{
-		Provider: provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Chosen: true, Applied: h.banned(applied),
+		Provider: provider, Subject: p.Address, Method: "otp", Secret: p.Secret, Chosen: true, Applied: h.allowed(applied),
 	})
 	if errors.Is(err, store.ErrIdentityTaken) {
 		return nil, taken(provider)

@@ -15,17 +15,17 @@ import (
 )
 
 // admin is a route for who has a secret key.
-func (h *Handler) admin(pattern string, do route) {
-	h.api(pattern, func(c *call) (any, error) {
-		token, ok := bearerOf(c.Request)
-		switch {
-		case !ok:
-			return nil, fail(http.StatusUnauthorized, "no_authorization", "This endpoint requires a valid Bearer token")
-		case !isAny(h.cfg.SecretKeys, token):
-			return nil, fail(http.StatusForbidden, "not_admin", "User not allowed")
-		}
-		return do(c)
-	})
+func (h *Handler) admin(pattern string, do route) { h.open(pattern, do, h.keyed, h.isAdmin) }
+
+func (h *Handler) isAdmin(c *call) error {
+	token, ok := bearerOf(c.Request)
+	switch {
+	case !ok:
+		return fail(http.StatusUnauthorized, "no_authorization", "This endpoint requires a valid Bearer token")
+	case !isAny(h.cfg.SecretKeys, token):
+		return fail(http.StatusForbidden, "not_admin", "User not allowed")
+	}
+	return nil
 }
 
 // told tells the operator who did what.
@@ -346,6 +346,14 @@ func (h *Handler) deleteUser(c *call) (any, error) {
 	id, err := h.target(c)
 	if err != nil {
 		return nil, err
+	}
+	var soft bool
+	if err := c.field("should_soft_delete", &soft); err != nil {
+		return nil, err
+	}
+	if soft {
+		// Who asks for it wants the user's rows kept. To delete them is not to be undone.
+		return nil, fail(http.StatusBadRequest, "validation_failed", "should_soft_delete is not supported here")
 	}
 	if err := h.wk.DeleteUser(c.Context(), id); err != nil {
 		return nil, err

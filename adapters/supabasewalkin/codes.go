@@ -50,7 +50,6 @@ type pending struct {
 	Metadata  map[string]any `json:"metadata,omitempty"`
 	Challenge string         `json:"challenge,omitempty"` // of PKCE, S256
 	Browser   string         `json:"browser,omitempty"`   // the mark of the one that asked, without PKCE
-	Vouched   bool           `json:"vouched,omitempty"`   // an admin made it, and it may sign up where visitors may not
 	Target    uuid.UUID      `json:"target,omitzero"`     // whose address an admin has changed by it
 }
 

@@ -75,7 +75,9 @@ type Config struct {
 	// as the original does by default.
 	ManualLinking bool
 
-	// NoAnonymous refuses signInAnonymously. NoSignUp refuses every new permanent user.
+	// NoAnonymous refuses signInAnonymously. NoSignUp refuses that and every new
+	// permanent user, also one who was anonymous. A provider's page then signs in no
+	// one: it can make a user before this endpoint knows who comes back.
 	NoAnonymous, NoSignUp bool
 
 	// Autoconfirm treats unproven addresses as proven. It is for tests. The first user

@@ -270,7 +270,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestGuesses holds that a code takes five tries.
+// TestGuesses holds that a code takes five tries, and that the operator hears of each.
 func TestGuesses(t *testing.T) {
 	s := newSite(t)
 	s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 200, "")
@@ -283,6 +283,15 @@ func TestGuesses(t *testing.T) {
 		s.post("/verify", "", `{"email":"ann@example.com","token":"`+wrong+`","type":"email"}`).want(t, 403, "otp_expired")
 	}
 	s.post("/verify", "", `{"email":"ann@example.com","token":"`+code+`","type":"email"}`).want(t, 403, "otp_expired")
+	told := 0
+	for _, e := range s.events {
+		if e.Reason == supabasewalkin.ReasonOTPExpired {
+			told++
+		}
+	}
+	if told != 6 {
+		t.Errorf("the operator was told of %d guesses, want 6", told)
+	}
 }
 
 // TestLimits holds that limits are 429, with the codes that clients know.

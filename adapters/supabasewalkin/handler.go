@@ -3,11 +3,9 @@ package supabasewalkin
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -50,7 +48,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	head.Set("Cache-Control", "private, no-store")
 	head.Set("X-Content-Type-Options", "nosniff")
+	// The mux would lead on to the clean path, which is not the one behind StripPrefix.
+	if clean := path.Clean("/" + r.URL.Path); r.URL.Path != clean && (clean == "/" || r.URL.Path != clean+"/") {
+		h.refuse(&call{Request: r, w: w}, errPath)
+		return
+	}
 	h.mux.ServeHTTP(w, r)
+}
+
+// unknown is for what no other route serves.
+func (h *Handler) unknown(c *call) error {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if _, pattern := h.mux.Handler(&http.Request{Method: method, URL: c.URL, Host: c.Host}); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if allowed == nil {
+		return errPath
+	}
+	c.w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return errMethod
 }
 
 // cors lets pages of other origins read the answers. They send no cookies, so
@@ -77,12 +95,16 @@ func (h *Handler) cors(head http.Header, r *http.Request) {
 // A call is one request on its way to its answer.
 type call struct {
 	*http.Request
-	w    http.ResponseWriter
-	form map[string]json.RawMessage
+	w      http.ResponseWriter
+	form   map[string]json.RawMessage
+	claims *walkin.Claims // of the caller, once they were looked up
 }
 
 // A route answers with a value, which becomes JSON, or an error.
 type route func(c *call) (any, error)
+
+// A check refuses a call before its body is read.
+type check func(c *call) error
 
 // nothing is the answer without a body.
 type nothing struct{}
@@ -93,24 +115,14 @@ type elsewhere struct {
 	status int // 0 is 303
 }
 
-// api is a route of clients, which send an API key. A browser that opens a link sends
-// none.
-func (h *Handler) api(pattern string, do route) {
-	h.open(pattern, func(c *call) (any, error) {
-		if h.cfg.PublishableKeys != nil && !h.hasKey(c.Request) {
-			return nil, fail(http.StatusUnauthorized, "no_authorization", "No API key found in request, or one that is not known")
-		}
-		return do(c)
-	})
-}
-
-func (h *Handler) open(pattern string, do route) {
+// open is a route of browsers, which send no API key when they open a link.
+func (h *Handler) open(pattern string, do route, checks ...check) {
 	h.patterns = append(h.patterns, pattern)
 	h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, w: w}
-		answer, err := h.read(c), error(nil)
 		var body any
-		if err = answer; err == nil {
+		err := h.admit(c, checks)
+		if err == nil {
 			body, err = do(c)
 		}
 		if err != nil {
@@ -127,6 +139,43 @@ func (h *Handler) open(pattern string, do route) {
 			writeJSON(w, http.StatusOK, body)
 		}
 	})
+}
+
+// api is a route of clients, which send an API key, and member is one of those with a
+// user. Who calls is looked at before what they say.
+func (h *Handler) api(pattern string, do route) { h.open(pattern, do, h.keyed) }
+
+func (h *Handler) member(pattern string, do route) {
+	h.open(pattern, do, h.keyed, func(c *call) error {
+		_, err := h.user(c)
+		return err
+	})
+}
+
+func (h *Handler) keyed(c *call) error {
+	if h.cfg.PublishableKeys != nil && !h.hasKey(c.Request) {
+		return fail(http.StatusUnauthorized, "no_authorization", "No API key found in request, or one that is not known")
+	}
+	return nil
+}
+
+// isGet refuses the HEAD that comes to a route for GET which changes something: mail
+// scanners and link checkers send it.
+func isGet(c *call) error {
+	if c.Method != http.MethodHead {
+		return nil
+	}
+	c.w.Header().Set("Allow", http.MethodGet)
+	return errMethod
+}
+
+func (h *Handler) admit(c *call, checks []check) error {
+	for _, check := range checks {
+		if err := check(c); err != nil {
+			return err
+		}
+	}
+	return h.read(c)
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
@@ -150,139 +199,6 @@ func bearerOf(r *http.Request) (string, bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(token), strings.EqualFold(scheme, "bearer") && token != ""
 }
-
-// read reads the body of a call: a JSON object, or nothing.
-func (h *Handler) read(c *call) error {
-	if c.Method == http.MethodGet || c.Method == http.MethodDelete {
-		return nil
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, maxBody))
-	if err != nil {
-		return fail(http.StatusRequestEntityTooLarge, "bad_json", "The body is too large")
-	}
-	if len(body) == 0 {
-		return nil
-	}
-	// No form of another page can send this type without a preflight.
-	if kind, _, err := mime.ParseMediaType(c.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return fail(http.StatusUnsupportedMediaType, "bad_json", "The body has to be application/json")
-	}
-	if json.Unmarshal(body, &c.form) != nil {
-		return fail(http.StatusBadRequest, "bad_json", "Could not parse request body as JSON")
-	}
-	return nil
-}
-
-// field reads one field of the body. If the field is missing, it does not change into.
-func (c *call) field(name string, into any) error {
-	text, ok := c.form[name]
-	if !ok || string(text) == "null" {
-		return nil
-	}
-	if json.Unmarshal(text, into) != nil {
-		return fail(http.StatusBadRequest, "bad_json", "Could not parse "+name)
-	}
-	return nil
-}
-
-// text reads a field that is a string, or "".
-func (c *call) text(name string) string {
-	var s string
-	_ = json.Unmarshal(c.form[name], &s)
-	return s
-}
-
-func (c *call) has(name string) bool { return c.text(name) != "" }
-
-// A failure is an error in the words of the original.
-type failure struct {
-	status  int
-	code    string
-	message string
-	reasons []string // of a weak password
-	cause   error
-}
-
-func (f *failure) Error() string { return "walkin: supabasewalkin: " + f.code + ": " + f.message }
-
-func (f *failure) Unwrap() error { return f.cause }
-
-func fail(status int, code, message string) *failure {
-	return &failure{status: status, code: code, message: message}
-}
-
-// refuse answers with an error. It reports a failure of the app or the store to the
-// operator. Only such failures are a 5xx, since clients try those again.
-func (h *Handler) refuse(c *call, err error) {
-	f, ok := errors.AsType[*failure](err)
-	if !ok {
-		f = h.translate(c, err)
-	}
-	body := map[string]any{"code": f.code, "message": f.message}
-	if c.Header.Get(versionHeader) != "" {
-		c.w.Header().Set(versionHeader, version)
-	} else {
-		body = map[string]any{"code": f.status, "error_code": f.code, "msg": f.message}
-	}
-	if f.reasons != nil {
-		body["weak_password"] = map[string]any{"reasons": f.reasons}
-	}
-	c.w.Header().Set("X-Sb-Error-Code", f.code)
-	writeJSON(c.w, f.status, body)
-}
-
-// translate puts an error of walkin's into the words of the original.
-func (h *Handler) translate(c *call, err error) *failure {
-	told := &captured{header: http.Header{}}
-	h.wk.Refuse(told, c.Request, err) // the event
-	refusal := told.refusal
-	for name, values := range told.header {
-		if name == "Retry-After" {
-			c.w.Header()[name] = values
-		}
-	}
-	switch {
-	case refusal.Reason == walkin.ReasonTokenTooLarge && refusal.Status < 500: // the profile, not the app's claims
-		return fail(http.StatusUnprocessableEntity, "validation_failed", "The user's data does not fit into a token")
-	case refusal.Status == http.StatusTooManyRequests:
-		return fail(http.StatusTooManyRequests, "over_request_rate_limit", "Request rate limit reached")
-	case errors.Is(refusal, walkin.ErrNotRecent):
-		return fail(http.StatusUnprocessableEntity, "reauthentication_needed", "This needs a recent sign-in")
-	case errors.Is(err, store.ErrIdentityTaken):
-		return fail(http.StatusUnprocessableEntity, "identity_already_exists", "Identity is already linked to another user")
-	case refusal.Status == http.StatusConflict:
-		return fail(http.StatusConflict, "conflict", refusal.Message)
-	case errors.Is(err, store.ErrSessionEnded), refusal.Reason == walkin.ReasonSessionEnded:
-		return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
-	case refusal.Status >= 500:
-		return fail(refusal.Status, "unexpected_failure", refusal.Message)
-	}
-	return fail(refusal.Status, "validation_failed", refusal.Message)
-}
-
-// captured is the writer for calls into walkin that must not answer by themselves: a
-// refusal comes back as an error.
-type captured struct {
-	header  http.Header
-	refusal *walkin.Refusal
-	status  int
-	body    []byte
-}
-
-func (c *captured) Header() http.Header { return c.header }
-
-func (c *captured) Write(b []byte) (int, error) {
-	if c.status == 0 {
-		c.status = http.StatusOK
-	}
-	c.body = append(c.body, b...)
-	return len(b), nil
-}
-
-func (c *captured) WriteHeader(status int) { c.status = status }
-
-// Refuse implements what [walkin.Middleware.Refuse] asks for.
-func (c *captured) Refuse(refusal *walkin.Refusal) { c.refusal = refusal }
 
 // redirect returns where a flow leads in the end. Another site that sends a browser
 // through this endpoint must not choose whose server gets the tokens. Fails closed, to

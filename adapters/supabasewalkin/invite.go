@@ -33,7 +33,7 @@ func (h *Handler) invite(c *call) (any, error) {
 		return nil, err
 	}
 	h.told(c, "invite", id)
-	if err := h.send(c, pending{Kind: "invite", Address: address, Vouched: true}, c.URL.Query().Get("redirect_to")); err != nil {
+	if err := h.send(c, pending{Kind: "invite", Address: address}, c.URL.Query().Get("redirect_to")); err != nil {
 		return nil, err
 	}
 	if _, err := h.update(c.Context(), id, func(p *Profile) {
@@ -61,7 +61,7 @@ func (h *Handler) generateLink(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := pending{Kind: c.text("type"), Address: address, Vouched: true}
+	p := pending{Kind: c.text("type"), Address: address}
 	id, err := h.linkTarget(c, &p)
 	if err != nil {
 		return nil, err

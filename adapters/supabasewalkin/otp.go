@@ -228,10 +228,7 @@ func (h *Handler) withTokens(to string, answer any, kind string) elsewhere {
 
 // failed leads a browser back with the error.
 func (h *Handler) failed(c *call, to string, err error) elsewhere {
-	f, ok := errors.AsType[*failure](err)
-	if !ok {
-		f = h.translate(c, err)
-	}
+	f := h.failure(c, err)
 	values := url.Values{"error": {"access_denied"}, "error_code": {f.code}, "error_description": {f.message}, "sb": {""}}
 	if f == errExpired {
 		values.Set("error_description", "Email link is invalid or has expired")

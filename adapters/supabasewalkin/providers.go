@@ -174,8 +174,8 @@ func (h *Handler) completeProvider(c *call, f flow) (any, error) {
 	if query.Has("posted") {
 		query.Del("state")
 	}
-	if h.cfg.NoSignUp && a.As == nil {
-		return nil, fail(http.StatusUnprocessableEntity, "signup_disabled", "Signups not allowed for this instance")
+	if h.cfg.NoSignUp && (a.As == nil || a.As.Anonymous) {
+		return nil, errNoSignUp
 	}
 	claims, _, err := h.through(c, h.cfg.Providers[a.Provider].Handler, &a.visitor, inner{
 		method: http.MethodGet, target: "/auth/v1/callback/" + a.Provider + "?" + query.Encode(),
@@ -193,7 +193,7 @@ func (h *Handler) openedElsewhere(c *call, claims walkin.Claims) (any, error) {
 		if _, err := h.store.LockUser(ctx, claims.UserID); err != nil {
 			return err
 		}
-		return h.banned(nil)(ctx, walkin.Change{UserID: claims.UserID, Outcome: walkin.SignedIn})
+		return h.allowed(nil)(ctx, walkin.Change{UserID: claims.UserID, Outcome: walkin.SignedIn})
 	})
 	if err != nil {
 		_ = h.store.DeleteSession(c.Context(), claims.UserID, claims.SessionID)
@@ -246,7 +246,7 @@ func (h *Handler) signInByIDToken(c *call) (any, error) {
 	if proof.Provider != provider.Issuer {
 		return nil, errors.New("walkin: supabasewalkin: VerifyIDToken of provider " + name + " proved an identity of another issuer")
 	}
-	proof.Applied = h.banned(nil)
+	proof.Applied = h.allowed(nil)
 	claims, _, err := h.prove(c, as, proof)
 	if err != nil {
 		return nil, err

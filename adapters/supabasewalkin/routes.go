@@ -10,9 +10,9 @@ import (
 // routes says what answers what. openapi.json says the same; a test compares them.
 func (h *Handler) routes() {
 	// A browser opens these, and sends no API key.
-	h.open("GET /verify", h.verifyLink)
-	h.open("GET /authorize", h.authorize)
-	h.open("GET /callback/{provider}", h.callback)
+	h.open("GET /verify", h.verifyLink, isGet)
+	h.open("GET /authorize", h.authorize, isGet)
+	h.open("GET /callback/{provider}", h.callback, isGet)
 	h.patterns = append(h.patterns, "POST /callback/{provider}")
 	h.mux.HandleFunc("POST /callback/{provider}", h.posted)
 	h.open("GET /.well-known/jwks.json", h.jsonWebKeys)
@@ -27,20 +27,20 @@ func (h *Handler) routes() {
 	h.api("POST /resend", h.resend)
 	h.api("POST /recover", h.recover)
 	h.api("GET /user", h.getUser)
-	h.api("PUT /user", h.changeUser)
-	h.api("GET /reauthenticate", h.reauthenticate)
-	h.api("POST /reauthenticate", h.reauthenticate)
-	h.api("POST /logout", h.logout)
-	h.api("GET /user/identities/authorize", h.linkIdentity)
-	h.api("DELETE /user/identities/{id}", h.unlink)
+	h.member("PUT /user", h.changeUser)
+	h.open("GET /reauthenticate", h.reauthenticate, isGet, h.keyed)
+	h.member("POST /reauthenticate", h.reauthenticate)
+	h.member("POST /logout", h.logout)
+	h.open("GET /user/identities/authorize", h.linkIdentity, isGet, h.keyed)
+	h.member("DELETE /user/identities/{id}", h.unlink)
 
-	h.api("POST /passkeys/registration/options", h.beginPasskey)
-	h.api("POST /passkeys/registration/verify", h.finishPasskey)
+	h.member("POST /passkeys/registration/options", h.beginPasskey)
+	h.member("POST /passkeys/registration/verify", h.finishPasskey)
 	h.api("POST /passkeys/authentication/options", h.beginPasskeySignIn)
 	h.api("POST /passkeys/authentication/verify", h.finishPasskeySignIn)
-	h.api("GET /passkeys", h.listPasskeys)
-	h.api("PATCH /passkeys/{id}", h.renamePasskey)
-	h.api("DELETE /passkeys/{id}", h.deletePasskey)
+	h.member("GET /passkeys", h.listPasskeys)
+	h.member("PATCH /passkeys/{id}", h.renamePasskey)
+	h.member("DELETE /passkeys/{id}", h.deletePasskey)
 
 	h.admin("POST /invite", h.invite)
 	h.admin("POST /admin/invite", h.invite)
@@ -57,9 +57,12 @@ func (h *Handler) routes() {
 	h.admin("DELETE /admin/users/{id}/factors/{factor}", h.noFactor)
 
 	for _, refused := range refusals {
-		h.api(refused.pattern, h.refuser(refused))
+		h.refuses(refused.pattern, refused)
+		if all, ok := strings.CutSuffix(refused.pattern, "/"); ok {
+			h.refuses(all, refused) // or the mux leads on to the slash
+		}
 	}
-	h.open("/", func(*call) (any, error) { return nil, fail(http.StatusNotFound, "not_found", "Not found") })
+	h.open("/", nil, h.unknown)
 }
 
 // A refusal is for what walkin does not do, in the words that clients know.
@@ -81,27 +84,36 @@ var refusals = []refusal{
 	{"/oauth/", http.StatusNotFound, "feature_disabled", "OAuth server is disabled", false},
 	{"/admin/oauth/", http.StatusNotFound, "feature_disabled", "OAuth server is disabled", false},
 	{"/admin/sso/", http.StatusNotFound, "saml_provider_disabled", "SAML 2.0 is disabled", false},
-	{"/admin/custom-providers", http.StatusNotFound, "feature_disabled", "Custom providers are disabled", false},
+	{"/admin/custom-providers/", http.StatusNotFound, "feature_disabled", "Custom providers are disabled", false},
 	{"/scim/", http.StatusNotFound, "feature_disabled", "SCIM is disabled", false},
 }
 
-func (h *Handler) refuser(r refusal) route {
-	return func(c *call) (any, error) {
-		if r.user {
-			claims, err := h.user(c)
-			if err != nil {
-				return nil, err
-			}
-			if claims.Anonymous {
-				return nil, fail(http.StatusForbidden, "no_authorization", "Anonymous user not allowed to perform these actions")
-			}
-		}
-		code := r.code
-		if kind := c.text("factor_type"); kind == "phone" || kind == "webauthn" {
-			code = strings.Replace(code, "_totp_", "_"+kind+"_", 1)
-		}
-		return nil, fail(r.status, code, r.message)
+func (h *Handler) refuses(pattern string, r refusal) {
+	switch {
+	case r.user:
+		h.member(pattern, func(c *call) (any, error) { return nil, h.noSecondFactor(c, r) })
+	case strings.HasPrefix(pattern, "/admin/"):
+		h.open(pattern, nil, h.keyed, h.isAdmin, r.check)
+	default:
+		h.open(pattern, nil, h.keyed, r.check)
 	}
+}
+
+// check refuses, whatever the body says.
+func (r refusal) check(*call) error { return fail(r.status, r.code, r.message) }
+
+func (h *Handler) noSecondFactor(c *call, r refusal) error {
+	claims, err := h.user(c)
+	if err != nil {
+		return err
+	}
+	if claims.Anonymous {
+		return fail(http.StatusForbidden, "no_authorization", "Anonymous user not allowed to perform these actions")
+	}
+	if kind := c.text("factor_type"); kind == "phone" || kind == "webauthn" {
+		r.code = strings.Replace(r.code, "_totp_", "_"+kind+"_", 1)
+	}
+	return r.check(c)
 }
 
 // factors is the list of a user's second factors: none.

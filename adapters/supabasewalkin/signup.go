@@ -14,6 +14,8 @@ import (
 	"github.com/walkin-go/walkin/texts"
 )
 
+var errNoSignUp = fail(http.StatusUnprocessableEntity, "signup_disabled", "Signups not allowed for this instance")
+
 // signUp is POST /signup: anonymous, or with an address and a password.
 func (h *Handler) signUp(c *call) (any, error) {
 	var data map[string]any
@@ -27,7 +29,7 @@ func (h *Handler) signUp(c *call) (any, error) {
 		return h.signUpAnonymous(c, data)
 	}
 	if h.cfg.NoSignUp {
-		return nil, fail(http.StatusUnprocessableEntity, "signup_disabled", "Signups not allowed for this instance")
+		return nil, errNoSignUp
 	}
 	provider, address, err := c.address()
 	if err != nil {
@@ -76,6 +78,9 @@ func (h *Handler) signUpAnonymous(c *call, data map[string]any) (any, error) {
 	if h.cfg.NoAnonymous {
 		return nil, fail(http.StatusUnprocessableEntity, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
 	}
+	if h.cfg.NoSignUp {
+		return nil, errNoSignUp
+	}
 	var claims walkin.Claims
 	err := h.visit(c.Request, "", func(w http.ResponseWriter, r *http.Request) (err error) {
 		claims, err = h.wk.Ensure(w, r)
@@ -96,7 +101,7 @@ func (h *Handler) signUpAnonymous(c *call, data map[string]any) (any, error) {
 func (h *Handler) signUpUnproven(c *call, provider, address string, secret []byte, data map[string]any) (any, error) {
 	claims, _, err := h.prove(c, walkin.Claims{}, walkin.Proof{
 		Provider: provider, Subject: address, Method: "pwd", Secret: secret, Chosen: true,
-		Applied: h.banned(func(ctx context.Context, change walkin.Change) error {
+		Applied: h.allowed(func(ctx context.Context, change walkin.Change) error {
 			return h.saveMetadata(ctx, change.UserID, h.described(change.UserID, provider, address, data))
 		}),
 	})

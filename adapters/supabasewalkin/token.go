@@ -67,7 +67,7 @@ func (h *Handler) signInByPassword(c *call) (any, error) {
 		return nil, err
 	}
 	proof.Device = false
-	proof.Applied = h.banned(nil)
+	proof.Applied = h.allowed(nil)
 	claims, _, err := h.prove(c, walkin.Claims{}, proof)
 	if err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (h *Handler) complete(c *call, p pending) (any, error) {
 		return nil, err
 	}
 	proof.Redeem = h.spend(p)
-	proof.Applied = h.banned(applied)
+	proof.Applied = h.allowed(applied)
 	claims, _, err := h.prove(c, as, proof)
 	switch {
 	case errors.Is(err, store.ErrIdentityTaken):
@@ -195,7 +195,7 @@ func (h *Handler) completeByAdmin(c *call, p pending) (any, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	claims, _, err := h.prove(c, walkin.Claims{}, walkin.Proof{Provider: byEmail, Subject: p.Address, Method: "otp", Applied: h.banned(nil)})
+	claims, _, err := h.prove(c, walkin.Claims{}, walkin.Proof{Provider: byEmail, Subject: p.Address, Method: "otp", Applied: h.allowed(nil)})
 	if err != nil {
 		return nil, err
 	}
@@ -216,15 +216,6 @@ func (h *Handler) completion(c *call, p pending) (as walkin.Claims, proof walkin
 			return as, proof, nil, errExpired
 		}
 		as = *p.As
-	}
-	if as.UserID.Version() == 0 && !p.Vouched {
-		// A code alone signs up the visitor who proves an address, unless the site
-		// forbids it.
-		if _, err := h.store.Identity(c.Context(), proof.Provider, proof.Subject); errors.Is(err, store.ErrNotFound) && h.cfg.NoSignUp {
-			return as, proof, nil, fail(http.StatusUnprocessableEntity, "signup_disabled", "Signups not allowed for this instance")
-		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return as, proof, nil, err
-		}
 	}
 	applied = func(ctx context.Context, change walkin.Change) error {
 		if change.Outcome == walkin.Linked {

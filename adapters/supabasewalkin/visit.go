@@ -61,8 +61,11 @@ func (h *Handler) visitAs(w *captured, r *http.Request, token string, wrap func(
 	return err
 }
 
-// user returns the claims of the caller, looked up now.
+// user returns the claims of the caller, looked up in this call.
 func (h *Handler) user(c *call) (walkin.Claims, error) {
+	if c.claims != nil {
+		return *c.claims, nil
+	}
 	token, ok := bearerOf(c.Request)
 	if !ok {
 		return walkin.Claims{}, fail(http.StatusUnauthorized, "no_authorization", "This endpoint requires a valid Bearer token")
@@ -90,7 +93,11 @@ func (h *Handler) user(c *call) (walkin.Claims, error) {
 	if err != nil {
 		return walkin.Claims{}, err
 	}
-	return claims, h.notBanned(profile)
+	if err := h.notBanned(profile); err != nil {
+		return walkin.Claims{}, err
+	}
+	c.claims = &claims
+	return claims, nil
 }
 
 func (h *Handler) notBanned(p Profile) error {
@@ -130,8 +137,9 @@ func (h *Handler) prove(c *call, as walkin.Claims, p walkin.Proof) (walkin.Claim
 	return next, outcome, err
 }
 
-// banned keeps a banned user from getting a session, in the transaction of it.
-func (h *Handler) banned(next func(context.Context, walkin.Change) error) func(context.Context, walkin.Change) error {
+// allowed keeps a banned user from getting a session, and everyone from becoming a user
+// where Config.NoSignUp is set, in the transaction of it.
+func (h *Handler) allowed(next func(context.Context, walkin.Change) error) func(context.Context, walkin.Change) error {
 	return func(ctx context.Context, change walkin.Change) error {
 		profile, err := h.cfg.Profiles.Profile(ctx, change.UserID)
 		if err != nil {
@@ -139,6 +147,9 @@ func (h *Handler) banned(next func(context.Context, walkin.Change) error) func(c
 		}
 		if time.Now().Before(profile.BannedUntil) {
 			return &walkin.Refusal{Status: http.StatusBadRequest, Reason: walkin.ReasonBanned, Err: fail(http.StatusBadRequest, "user_banned", "User is banned")}
+		}
+		if h.cfg.NoSignUp && (change.Outcome == walkin.SignedUp || change.Outcome == walkin.Upgraded) {
+			return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonSignUpDisabled, Err: errNoSignUp}
 		}
 		if err := h.confirm(ctx, change, &profile); err != nil {
 			return err

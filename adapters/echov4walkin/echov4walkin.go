@@ -107,9 +107,6 @@ func Continue(m *walkin.Middleware, c echo.Context, p walkin.Proof) (walkin.Outc
 // refusal's status and message. errors.As finds the *walkin.Refusal in it: use its
 // Page, or call its ServeHTTP for walkin's own answer. Where a handler of walkin's was
 // not mounted with this package, walkin answers.
-// *walkin.Refusal: for its Page, or to call its ServeHTTP for walkin's own
-// answer. Where a handler of walkin's was not mounted with this package, walkin
-// answers.
 func OnRefuse(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	bridge.OnRefuse(w, r, refusal)
 }

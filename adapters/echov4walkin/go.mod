@@ -6,7 +6,7 @@ require (
 	github.com/coder/websocket v1.8.15
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/websocket v1.5.3
-	github.com/labstack/echo/v4 v4.11.0
+	github.com/labstack/echo/v4 v4.12.0
 	github.com/walkin-go/walkin v0.1.0
 )
 

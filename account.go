@@ -356,8 +356,6 @@ func (s *identityChange) unlink(ctx context.Context) error {
 	if err := st.DeleteSessions(ctx, c.UserID, uuid.Nil); err != nil {
 		return err
 	}
-	if s.session, err = uuid.NewRandom(); err != nil {
-		return err
-	}
+	s.session = uuid.New()
 	return s.open(ctx)
 }

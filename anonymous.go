@@ -103,10 +103,7 @@ func (m *Middleware) storeUser(r *http.Request, v *visit) (*http.Cookie, error) 
 	}
 	m.health.prepare(r.Context())
 	now := m.health.earlier(time.Now())
-	c, err := m.issuer.toStore(v, now)
-	if err != nil {
-		return nil, refusalOf(err)
-	}
+	c := m.issuer.toStore(v, now)
 	fresh := v.claims.Load() == nil
 	taken, full := m.limits.takeNewUserOrChallenge(r, now)
 	if full != nil {

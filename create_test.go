@@ -103,18 +103,26 @@ func TestOnCreateLost(t *testing.T) {
 	s := siteAt(t, lost)
 	c := resident(s, "anonymous")
 	id := s.claims(c).UserID
-	var created []uuid.UUID
-	again := siteAt(t, newPlace("aaaaaaaa"), func(c *walkin.Config) {
-		c.Hooks.OnCreate = func(_ context.Context, c walkin.Claims) error {
-			created = append(created, c.UserID)
-			return nil
+	for _, path := range []string{"/note", "/prove?name=ann"} {
+		var created []uuid.UUID
+		store := newPlace("aaaaaaaa")
+		again := siteAt(t, store, func(c *walkin.Config) {
+			c.Paths.Upgrade = "/prove"
+			c.Hooks.OnCreate = func(ctx context.Context, c walkin.Claims) error {
+				created = append(created, c.UserID)
+				if user, err := store.LockUser(ctx, c.UserID); err != nil || !user.Anonymous || !c.Anonymous {
+					t.Errorf("%s: got %+v, %v and %+v, want the anonymous user that they were", path, user, err, c)
+				}
+				return nil
+			}
+		})
+		lost := carrying(s, anonName, c.Cookie(anonName))
+		if r := act(lost.On(again.Handler(again.routes())), path); r.StatusCode != http.StatusOK {
+			t.Fatalf("%s: got %d, want 200", path, r.StatusCode)
 		}
-	})
-	if r := c.On(again.Handler(again.routes())).Post("/note", nil); r.StatusCode != http.StatusOK {
-		t.Fatalf("got %d, want 200", r.StatusCode)
-	}
-	if !slices.Equal(created, []uuid.UUID{id}) {
-		t.Errorf("created %v, want %v", created, id)
+		if !slices.Equal(created, []uuid.UUID{id}) {
+			t.Errorf("%s: created %v, want %v", path, created, id)
+		}
 	}
 }
 

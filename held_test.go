@@ -362,3 +362,189 @@ func TestLateRowIsKnown(t *testing.T) {
 		}
 	})
 }
+
+// TestTwoValuesCostNoLook holds that a browser with two values of one name costs no more
+// looks than others: what was found a moment ago counts for both.
+func TestTwoValuesCostNoLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, renewAlways)
+		c := resident(s, "anonymous")
+		older := c.Cookie(anonName)
+		time.Sleep(time.Minute)
+		c.Visit("/")
+		newer := c.Cookie(anonName)
+		read := func() {
+			r := with(s.request(http.MethodGet, "/"), "Sec-Fetch-Dest", "image")
+			r.Header.Set("Cookie", anonName+"="+older+"; "+anonName+"="+newer)
+			s.Handler(http.HandlerFunc(who)).ServeHTTP(httptest.NewRecorder(), r)
+		}
+		read()
+		s.store.count()
+		for range 5 {
+			read()
+		}
+		if n := s.store.count("LookupSession"); n != 0 {
+			t.Errorf("got %d looks of 5 requests within RecheckAfter, want none", n)
+		}
+	})
+}
+
+// TestUnlinkOfAnEndedSession holds that a removal whose session ends on its way is
+// refused as one without a session, and removes nothing.
+func TestUnlinkOfAnEndedSession(t *testing.T) {
+	for name, end := range map[string]func(*site, walkin.Claims) error{
+		"signed out": func(s *site, c walkin.Claims) error { return s.store.DeleteSession(t.Context(), c.UserID, c.SessionID) },
+		"deleted":    func(s *site, c walkin.Claims) error { return s.DeleteUser(t.Context(), c.UserID) },
+	} {
+		s := newSite(t)
+		c := permanentUser(s, "ann")
+		s.prove(c, "bea")
+		r := act(c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			claims, _ := walkin.FromContext(r.Context())
+			if err := end(s, claims); err != nil {
+				t.Error(err)
+			}
+			if err := s.Unlink(w, r, "test", "bea"); err != nil {
+				s.Refuse(w, r, err)
+			}
+		}))), "/")
+		if r.StatusCode != http.StatusUnauthorized || len(r.Cookies()) > 0 {
+			t.Errorf("%s: got %d and %v, want 401", name, r.StatusCode, r.Cookies())
+		}
+		if _, err := s.store.Identity(t.Context(), "test", "bea"); (err == nil) != (name == "signed out") {
+			t.Errorf("%s: the identity: got %v", name, err)
+		}
+	}
+}
+
+// lateWrite is a store to which another replica writes a visitor between two calls of
+// one change: they are not there, and then they are. It notes who is locked.
+type lateWrite struct {
+	store.Store
+	visitor walkin.Claims
+	tries   int
+	ids     []uuid.UUID // of the last try
+}
+
+func (s *lateWrite) InTx(ctx context.Context, fn func(context.Context) error) error {
+	return s.Store.InTx(ctx, func(ctx context.Context) error {
+		s.tries++
+		s.ids = nil
+		return fn(ctx)
+	})
+}
+
+func (s *lateWrite) CreateUser(ctx context.Context, user store.User) error {
+	if user.ID == s.visitor.UserID && s.tries == 1 {
+		now := time.Now()
+		session := store.Session{ID: s.visitor.SessionID, UserID: user.ID, CreatedAt: now, RenewedAt: now, ExpiresAt: s.visitor.ExpiresAt}
+		if _, err := s.Store.CreateAnonymous(ctx, store.User{ID: user.ID, Anonymous: true, CreatedAt: now, SeenAt: now}, session); err != nil {
+			return err
+		}
+	}
+	err := s.Store.CreateUser(ctx, user)
+	if err == nil {
+		s.ids = append(s.ids, user.ID)
+	}
+	return err
+}
+
+func (s *lateWrite) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
+	user, err := s.Store.LockUser(ctx, id)
+	if err == nil {
+		s.ids = append(s.ids, id)
+	}
+	return user, err
+}
+
+// TestFirstWriteMeanwhile holds that a visitor whom another replica stores while they sign
+// in is locked in their turn: the change begins again, and does not lock them after the
+// other user.
+func TestFirstWriteMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := &lateWrite{Store: memstore.New()}
+		s := newSite(t, merging, func(c *walkin.Config) {
+			c.Paths.Upgrade = "/prove"
+			c.Store = &faultyStore{Store: late}
+		})
+		c := resident(s, "provisional")
+		visitor := s.claims(c)
+		time.Sleep(time.Second) // an ID begins with its time
+		owner := s.claims(resident(s, "permanent")).UserID
+		late.visitor, late.tries = visitor, 0
+		s.prove(c, "ann")
+		if late.tries != 2 || len(late.ids) < 2 || late.ids[0] != visitor.UserID || late.ids[1] != owner {
+			t.Errorf("got %d tries, and locks %v of the last; want two, and %v before %v", late.tries, late.ids, visitor.UserID, owner)
+		}
+	})
+}
+
+// TestAccountUnknown holds that while the store does not say whether the user of an
+// ended token has an account, no page says that they have, and none is minted over it.
+func TestAccountUnknown(t *testing.T) {
+	s := newSite(t)
+	c := resident(s, "anonymous")
+	old := c.Cookie(anonName)
+	s.prove(c, "new")
+	has := false
+	page := s.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { has = s.HasAccount(r) }))
+	s.store.failAt("LockUser", errDown)
+	if r := carrying(s, anonName, old).On(page).Visit("/"); has || len(r.Cookies()) > 0 {
+		t.Errorf("while the store is down: got an account %t, and %v", has, r.Cookies())
+	}
+	s.store.be(nil)
+	if r := carrying(s, anonName, old).On(page).Visit("/"); !has || len(r.Cookies()) > 0 {
+		t.Errorf("and then: got an account %t, and %v", has, r.Cookies())
+	}
+}
+
+// TestGarbageTickets holds that what the store gives back of a refresh token, of a
+// double click or of an impersonation opens nothing where it cannot be read: fails
+// closed, and the operator is told.
+func TestGarbageTickets(t *testing.T) {
+	for _, call := range everyCalls() {
+		if call.before == nil {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			garbage := &garbageTickets{}
+			s := newSite(t, merging, func(c *walkin.Config) {
+				c.Paths.Upgrade = "/prove"
+				if call.config != nil {
+					call.config(c)
+				}
+				garbage.Store = c.Store.(*faultyStore).Store
+				c.Store.(*faultyStore).Store = garbage
+			})
+			c := resident(s, "permanent")
+			if call.visitor != "permanent" {
+				c = resident(s, call.visitor)
+			}
+			c = call.before(s, c)
+			if s.store.Store != garbage {
+				return // it has restored another
+			}
+			jar := fmt.Sprint(c.Cookies())
+			garbage.on, garbage.read = true, 0
+			got := call.do(s, c)
+			if garbage.read > 0 && (got[:3] < "400" || fmt.Sprint(c.Cookies()) != jar) {
+				t.Errorf("%s: got %q and %v, want a refusal", call.name, got, c.Cookies())
+			}
+		})
+	}
+}
+
+type garbageTickets struct {
+	store.Store
+	on   bool
+	read int
+}
+
+func (s *garbageTickets) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	ticket, err := s.Store.Ticket(ctx, key, now)
+	if s.on && err == nil {
+		s.read++
+		ticket.Data = []byte("{")
+	}
+	return ticket, err
+}

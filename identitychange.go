@@ -53,10 +53,7 @@ type identityChange struct {
 func (s *identityChange) apply(ctx context.Context) error {
 	st, p := s.m.cfg.Store, s.proof
 	s.held, s.stored, s.created, s.opened, s.revived, s.seen, s.tombstone = false, false, false, false, false, false, nil
-	var err error
-	if s.session, err = uuid.NewRandom(); err != nil {
-		return err
-	}
+	s.session = uuid.New()
 	owned, err := st.Identity(ctx, p.Provider, p.Subject)
 	free := errors.Is(err, store.ErrNotFound)
 	if err != nil && !free {

@@ -37,6 +37,7 @@ type office struct {
 	mu        sync.Mutex
 	operators map[uuid.UUID]bool
 	down      bool
+	refuses   *walkin.Refusal // instead of that
 	events    []walkin.Event
 	written   []uuid.UUID // by whom the app's handler was reached by an unsafe request
 
@@ -55,6 +56,9 @@ func newOffice(t *testing.T, more ...func(*walkin.Config)) *office {
 			IsOperator: func(_ context.Context, id uuid.UUID) (bool, error) {
 				o.mu.Lock()
 				defer o.mu.Unlock()
+				if o.refuses != nil {
+					return false, o.refuses
+				}
 				if o.down {
 					return false, errors.New("the app's table is gone")
 				}
@@ -408,6 +412,10 @@ func TestImpersonationEnds(t *testing.T) {
 				if len(o.written) != 0 {
 					t.Error("a late form reached the app")
 				}
+				kept := o.operator.Cookie(actingCookie)
+				if o.operator.Fetch("/"); o.operator.Cookie(actingCookie) != kept {
+					t.Error("a piece of a page took the cookie: a form of the user's would be taken for the operator's")
+				}
 				o.operator.Visit("/")
 				if o.operator.Cookie(actingCookie) != "" {
 					t.Error("the page left the cookie there")
@@ -451,6 +459,11 @@ func TestImpersonationIsBound(t *testing.T) {
 	o.down = true
 	o.want("the app does not know", o.operator.Visit("/"), http.StatusInternalServerError, "")
 	o.down = false
+	for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		o.refuses = &walkin.Refusal{Status: status, Reason: "mine"}
+		o.want("the app refuses to say", o.operator.Visit("/"), status, "")
+	}
+	o.refuses = nil
 	o.is("and knows again", o.operator, o.guestID, o.operatorID)
 
 	off := newOffice(t, func(c *walkin.Config) { c.Impersonation = walkin.Impersonation{} })

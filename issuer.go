@@ -24,31 +24,20 @@ type issuer struct {
 
 // mint makes a provisional user for the visitor. Only the visitor's browser knows of
 // them until their first write.
-func (is *issuer) mint(now time.Time) (Claims, error) {
-	user, err := newUserID(now)
-	if err != nil {
-		return Claims{}, err
-	}
-	session, err := uuid.NewRandom()
-	if err != nil {
-		return Claims{}, err
-	}
-	return is.bounded(is.dated(Claims{UserID: user, SessionID: session, Anonymous: true, Provisional: true}, now), now), nil
+func (is *issuer) mint(now time.Time) Claims {
+	return is.bounded(is.dated(Claims{UserID: newUserID(now), SessionID: uuid.New(), Anonymous: true, Provisional: true}, now), now)
 }
 
 // newUserID returns a UUIDv7 of that moment. uuid.NewV7 runs ahead of a clock that
 // was set back, and an anonymous user's ID says when their session began.
-func newUserID(now time.Time) (uuid.UUID, error) {
-	id, err := uuid.NewRandom()
-	if err != nil {
-		return id, err
-	}
+func newUserID(now time.Time) uuid.UUID {
+	id := uuid.New()
 	ms := now.UnixMilli()
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}
 	id[6] = 0x70 | id[6]&0x0f
-	return id, nil
+	return id
 }
 
 // dated sets the token's times, to the second as the token has them.
@@ -118,14 +107,15 @@ func (is *issuer) persist(ctx context.Context, c Claims, now time.Time) (created
 
 // toStore returns the visitor's claims as they will be once they are stored. It mints a
 // user when there is none.
-func (is *issuer) toStore(v *visit, now time.Time) (c Claims, err error) {
+func (is *issuer) toStore(v *visit, now time.Time) Claims {
+	var c Claims
 	if have := v.claims.Load(); have != nil {
 		c = is.bounded(is.dated(*have, now), mintedAt(*have))
-	} else if c, err = is.mint(now); err != nil {
-		return c, err
+	} else {
+		c = is.mint(now)
 	}
 	c.Provisional = false
-	return c, nil
+	return c
 }
 
 // give makes the token of a user who was just stored the visitor's, and returns the

@@ -205,16 +205,13 @@ func (j *joining) leave(ctx context.Context) error {
 
 // open makes the new session and its token.
 func (j *joining) open(ctx context.Context) error {
-	id, err := uuid.NewRandom()
-	if err != nil {
-		return err
-	}
-	c := Claims{UserID: j.h.UserID, SessionID: id, Anonymous: true}
+	c := Claims{UserID: j.h.UserID, SessionID: uuid.New(), Anonymous: true}
 	c = j.issuer.bounded(j.issuer.dated(c, j.now), mintedAt(c))
+	var err error
 	if j.token, j.claims, err = j.issuer.issue(ctx, c); err != nil {
 		return &hookError{Joined, err}
 	}
-	return j.cfg.Store.CreateSession(ctx, store.Session{ID: id, UserID: c.UserID, CreatedAt: j.now, RenewedAt: j.now, ExpiresAt: j.claims.ExpiresAt})
+	return j.cfg.Store.CreateSession(ctx, store.Session{ID: c.SessionID, UserID: c.UserID, CreatedAt: j.now, RenewedAt: j.now, ExpiresAt: j.claims.ExpiresAt})
 }
 
 // handoverOver says nothing about why: the receiving browser learns nothing about the

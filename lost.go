@@ -21,7 +21,7 @@ import (
 func (vr *verifier) unheard(r *http.Request, e *entry, seen uint32, err error) authResult {
 	c, never := e.claims, errors.Is(err, store.ErrNotFound)
 	age := askAgain
-	if seen := vr.health.asking.database.Load(); seen != nil && !seen.Forgets && !isFrom(c, &seen.Database) {
+	if seen := vr.health.asking.database.Load(); seen != nil && !isFrom(c, &seen.Database) {
 		age = askUnknown
 	}
 	db, known, dbErr := vr.health.database(r.Context(), age)

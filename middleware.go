@@ -197,11 +197,7 @@ func (m *Middleware) decide(r *http.Request, v *visit, f authResult, mayMint boo
 	}
 	m.health.prepareMint(r.Context())
 	now = m.health.earlier(now)
-	c, err := m.issuer.mint(now)
-	if err != nil {
-		return nil, false, m.unminted(r, err)
-	}
-	text, c, err := m.issuer.issue(r.Context(), c)
+	text, c, err := m.issuer.issue(r.Context(), m.issuer.mint(now))
 	if err != nil {
 		return nil, false, m.unminted(r, err)
 	}

@@ -49,20 +49,16 @@ func (s *identityChange) becomeOwner(ctx context.Context, owned store.Identity, 
 	return s.leaveAnonymous(ctx, owned, user, known)
 }
 
-func (s *identityChange) signUp(ctx context.Context) error {
-	id, err := newUserID(s.now)
-	if err != nil {
-		return err
-	}
+func (s *identityChange) signUp(ctx context.Context) (err error) {
 	s.change.Outcome = SignedUp
 	if s.owner != uuid.Nil {
 		if s.revived, err = s.regain(ctx); err != nil {
 			return err
 		}
 	}
-	if s.change.UserID = id; s.revived {
+	if s.change.UserID = newUserID(s.now); s.revived {
 		s.change.UserID = s.owner
-	} else if err := s.create(ctx, store.User{ID: id, CreatedAt: s.now, SeenAt: s.now}); err != nil {
+	} else if err := s.create(ctx, store.User{ID: s.change.UserID, CreatedAt: s.now, SeenAt: s.now}); err != nil {
 		return err
 	}
 	if err := s.onCreate(ctx); err != nil {

@@ -129,7 +129,9 @@ func TestLateLookup(t *testing.T) {
 	token := ann.Cookie(permName)
 	copied := carrying(s, permName, token)
 	late.late = func() { ann.Post("/out", nil) }
-	act(copied, "/") // in flight during the sign-out
+	if got := body(t, act(copied, "/")); got != "nobody" {
+		t.Errorf("in flight during the sign-out: %s", got)
+	}
 	if got := body(t, copied.Fetch("/")); got != "nobody" {
 		t.Errorf("after the sign-out: %s", got)
 	}

@@ -186,7 +186,7 @@ func (vr *verifier) visit(w http.ResponseWriter, r *http.Request) *visit {
 		return vr.home.newVisit(r, authResult{status: foreign, reason: ReasonImpersonation})
 	}
 	now := time.Now()
-	if w != nil && len(w.Header()["Set-Cookie"]) > 0 {
+	if w != nil {
 		set := http.Response{Header: w.Header()}
 		for _, as := range [...]carrier{asPermanent, asAnonymous} {
 			for _, c := range set.Cookies() {

@@ -167,6 +167,7 @@ func (m *Middleware) end(r *http.Request, e *entry, lost bool, now time.Time) er
 	var full *Refusal
 	if c.Provisional {
 		taken, full = m.limits.takeNewUser(r, now)
+		m.health.prepare(r.Context()) // for the tombstone: a replica may let tokens live longer
 	}
 	buried := false
 	err := m.cfg.Store.InTx(r.Context(), func(ctx context.Context) error {
@@ -261,6 +262,7 @@ func (m *Middleware) DeleteUser(ctx context.Context, userID uuid.UUID) error {
 			}
 		}
 	}
+	m.health.prepare(ctx) // for the tombstone: a replica may let tokens live longer
 	tombstone := m.health.tombstone(userID, uuid.Nil, time.Now())
 	err := m.cfg.Store.InTx(ctx, func(ctx context.Context) error {
 		if m.cfg.Hooks.OnDelete != nil {

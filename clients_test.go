@@ -184,9 +184,13 @@ func TestBearerSeen(t *testing.T) {
 			t.Errorf("on the first day: got %v, want %v", got, before)
 		}
 		time.Sleep(25 * time.Hour)
+		s.told()
 		s.store.failAt("RenewSession", errDown)
 		if got := body(t, app.do(http.MethodGet, "/", nil)); got != id {
 			t.Errorf("while it cannot be written: got %q, want %q", got, id)
+		}
+		if got := s.outcomes(); got != "failed:renewal" {
+			t.Errorf("while it cannot be written: got events %q, want failed:renewal", got)
 		}
 		s.store.be(nil)
 		app.do(http.MethodGet, "/", nil)

@@ -59,9 +59,7 @@ func (m *Middleware) Continue(w http.ResponseWriter, r *http.Request, p Proof) (
 		return "", translate(err)
 	}
 	if s.visitor.UserID != s.claims.UserID && s.change.Outcome != Merged {
-		if err := m.data.clear(r.Context()); err != nil {
-			return "", err
-		}
+		m.data.clear(r.Context())
 	}
 	m.finish(w, r, v, s)
 	return s.change.Outcome, nil
@@ -78,8 +76,8 @@ func newIdentityChange(m *parts, r *http.Request, v *visit, p Proof) *identityCh
 		s.visitor, s.lost = *c, v.lost
 	} else if v.status == lost && !v.entry.claims.Anonymous && !m.cfg.Sessions.NoRevival {
 		s.owner = v.entry.claims.UserID
-	} else if (v.status == sessionEnded || v.status == hasAccount) && v.entry != nil {
-		s.ended = v.entry.claims
+	} else if v.entry != nil {
+		s.ended = v.entry.claims // if it has not ended, nothing has replaced it
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package walkin_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
@@ -241,6 +242,9 @@ func TestNoSignInLimit(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("a limit of %d: got %d for the fifth sign-in, want %d", count, got, want)
+		}
+		if r := s.browser(who).On(s.Handler(s.routes())).Post("/prove", words("name", "ann", "new", "1")); r.StatusCode != http.StatusConflict {
+			t.Errorf("a limit of %d: got %d for a sign-up with a name that is taken, want 409", count, r.StatusCode)
 		}
 	}
 }
@@ -547,4 +551,154 @@ func (s *garbageTickets) Ticket(ctx context.Context, key string, now time.Time) 
 		ticket.Data = []byte("{")
 	}
 	return ticket, err
+}
+
+// TestBanEnds holds that a ban holds until it says, and then lets its user in again with
+// the session that they had.
+func TestBanEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := siteAt(t, newPlace("abcdefgh"))
+		c := resident(s, "permanent")
+		id := s.claims(c).UserID
+		if err := s.Ban(t.Context(), id, store.Ban{Until: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		if r := c.Post("/members", nil); r.StatusCode != http.StatusForbidden {
+			t.Errorf("banned: got %d, want 403", r.StatusCode)
+		}
+		time.Sleep(time.Hour + time.Minute)
+		if r := c.Post("/members", nil); r.StatusCode != http.StatusOK {
+			t.Errorf("afterwards: got %d, want 200", r.StatusCode)
+		}
+	})
+}
+
+// TestLostBearerCostsNoLook holds that a bearer whom the store has lost is looked up as
+// seldom as others.
+func TestLostBearerCostsNoLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		app := &nativeApp{t, s.Handler(s.routes()), resident(s, "anonymous").Cookie(anonName)}
+		s.store.Store = memstore.New()
+		time.Sleep(time.Minute)
+		app.do(http.MethodGet, "/", nil)
+		s.store.count()
+		for range 5 {
+			app.do(http.MethodGet, "/", nil)
+		}
+		if n := s.store.count("LookupSession"); n != 0 {
+			t.Errorf("got %d looks of 5 requests within RecheckAfter, want none", n)
+		}
+	})
+}
+
+// TestOthersTokensLiveLonger holds that a replica sweeps no user, and forgets no
+// deletion, while a token that a replica with a longer Tokens.Lifetime issued may live:
+// also one that has just begun, and has asked the database for nothing yet.
+func TestOthersTokensLiveLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace("abcdefgh")
+		resident(siteAt(t, p), "anonymous") // the shorter life is announced first
+		longer := siteAt(t, p, func(c *walkin.Config) { c.Tokens.Lifetime = 100 * day })
+		c := resident(longer, "anonymous")
+		deleted := longer.claims(resident(longer, "permanent")).UserID
+		if err := siteAt(t, p).DeleteUser(t.Context(), deleted); err != nil {
+			t.Fatal(err)
+		}
+		left := resident(longer, "provisional")
+		gone := longer.claims(left).UserID
+		if r := siteAt(t, p).at(left).Post("/out", nil); r.StatusCode != http.StatusSeeOther {
+			t.Fatalf("signing out: got %d", r.StatusCode)
+		}
+		time.Sleep(90 * day)
+		s := siteAt(t, p)
+		if n, err := s.Sweep(t.Context(), walkin.SweepOptions{}); n != 0 || err != nil {
+			t.Errorf("a sweep: got %d, %v", n, err)
+		}
+		if _, err := p.LockUser(t.Context(), longer.claims(c).UserID); err != nil {
+			t.Errorf("the user whose token lives: got %v", err)
+		}
+		for _, id := range []uuid.UUID{deleted, gone} {
+			if stone, err := p.FindTombstone(t.Context(), id); err != nil || stone.ExpiresAt.Before(time.Now().Add(10*day)) {
+				t.Errorf("the tombstone: got %+v, %v", stone, err)
+			}
+		}
+	})
+}
+
+// TestProofOfAnEndedSession holds that a proof given in a session which has ended counts
+// for no other: who signs in with an older one was not at the keyboard just now.
+func TestProofOfAnEndedSession(t *testing.T) {
+	s := newSite(t)
+	c := permanentUser(s, "ann")
+	at := time.Now().Add(-time.Hour)
+	r := act(c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := walkin.FromContext(r.Context())
+		_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "fed", At: at, Redeem: func(ctx context.Context) error {
+			return s.store.DeleteSession(ctx, claims.UserID, claims.SessionID)
+		}})
+		if err != nil {
+			s.Refuse(w, r, err)
+		}
+	}))), "/")
+	if got := s.claims(c); r.StatusCode != http.StatusOK || got.Method != "fed" || got.ProvenAt.Sub(at).Abs() > time.Second {
+		t.Errorf("got %d, and a proof of %v by %q, want %v by fed", r.StatusCode, got.ProvenAt, got.Method, at)
+	}
+}
+
+// TestOldSessionOfAKnownUser holds that a token which is older than the database is over
+// where the database knows its user and has ended its session. Only one whose user it
+// does not know may be of another database.
+func TestOldSessionOfAKnownUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace("abcdefgh")
+		s := siteAt(t, p)
+		for _, kind := range kinds[1:] {
+			c := resident(s, kind)
+			claims := s.claims(c)
+			p.info.Birth = time.Now().Add(time.Hour)
+			if err := p.DeleteSession(t.Context(), claims.UserID, claims.SessionID); err != nil {
+				t.Fatal(err)
+			}
+			if r := siteAt(t, p).at(c).Post("/members", nil); r.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s: got %d, want 401", kind, r.StatusCode)
+			}
+			p.info.Birth = time.Now().Add(-time.Hour)
+		}
+	})
+}
+
+// TestKeyWithoutASecret holds that New takes no key from which nothing secret can be
+// derived: what is derived from nothing is known to all. It says so once.
+func TestKeyWithoutASecret(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, keys := range map[string][]walkin.Key{
+		"a signer":              {{Private: kms{private}}},
+		"behind a good one":     {{Secret: siteSecret}, {Private: kms{private}}},
+		"with one that is none": {{Secret: []byte("short")}},
+	} {
+		_, err := walkin.New(walkin.Config{Keys: keys, Store: memstore.New()})
+		if err == nil || strings.Count(err.Error(), fmt.Sprintf("Config.Keys[%d]", len(keys)-1)) != 1 {
+			t.Errorf("%s: got %v, want one error", name, err)
+		}
+	}
+}
+
+// TestEndSessionsBeforeATimeToCome holds that no time to come is taken, since who signed
+// in again would be signed out at once, and that a store which cannot do it says so.
+func TestEndSessionsBeforeATimeToCome(t *testing.T) {
+	s := siteAt(t, newPlace("abcdefgh"))
+	c := resident(s, "permanent")
+	if err := s.EndSessionsBefore(t.Context(), time.Now().Add(time.Hour), true); err == nil {
+		t.Error("in an hour: got no error")
+	}
+	if r := c.Post("/members", nil); r.StatusCode != http.StatusOK {
+		t.Errorf("and then: got %d, want 200", r.StatusCode)
+	}
+	if err := newSite(t).EndSessionsBefore(t.Context(), time.Now(), true); err == nil {
+		t.Error("a store that is no DatabaseStore: got no error")
+	}
 }

@@ -311,6 +311,11 @@ func TestImpersonateWho(t *testing.T) {
 			t.Errorf("%s: got %d and a cookie %t, want %d", c.name, r.StatusCode, c.client.Cookie(actingCookie) != "", c.status)
 		}
 	}
+	bearer := withForm(walkintest.NewClient(t, o.site).NewRequest(http.MethodPost, "/as", strings.NewReader(form(o.guestID, "x").Encode())))
+	bearer.Header.Set("Authorization", "Bearer "+o.operator.Cookie("__Host-walkin"))
+	if r := walkintest.NewClient(t, o.site).Do(bearer); r.StatusCode != 403 || len(r.Cookies()) > 0 {
+		t.Errorf("by a bearer: got %d and %v", r.StatusCode, r.Cookies())
+	}
 	cross := withForm(o.operator.NewRequest(http.MethodPost, "/as", strings.NewReader(form(o.guestID, "x").Encode())))
 	cross.Header.Set("Sec-Fetch-Site", "cross-site")
 	cross.Header.Set("Origin", "https://evil.example")
@@ -332,12 +337,26 @@ func withForm(r *http.Request) *http.Request {
 	return r
 }
 
-// TestImpersonateRecent holds that an old proof is not enough.
+// navigated makes a request one of a page, whose answer a person reads.
+func navigated(r *http.Request) *http.Request {
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	return r
+}
+
+// TestImpersonateRecent holds that an old proof is not enough, and that a form leads to
+// the page for a new one.
 func TestImpersonateRecent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(t)
 		time.Sleep(11 * time.Minute)
 		o.want("an old proof", o.operator.Post("/as", url.Values{"id": {o.guestID.String()}, "reason": {"x"}}), http.StatusForbidden, "sign in again")
+		o = newOffice(t, func(c *walkin.Config) { c.Paths.SignIn = "/sign-in" })
+		time.Sleep(11 * time.Minute)
+		if r := o.operator.Do(navigated(withForm(o.operator.NewRequest(http.MethodPost, "/as", strings.NewReader("reason=x&id="+o.guestID.String()))))); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/sign-in") {
+			t.Errorf("an old proof, by a form: got %d to %q, want the page to sign in", r.StatusCode, r.Header.Get("Location"))
+		}
 	})
 }
 
@@ -450,6 +469,10 @@ func TestImpersonationIsBound(t *testing.T) {
 	r := bearer.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+stolen)
 	o.want("as a bearer", bearer.Do(r), http.StatusOK, "nobody")
+	second := walkintest.NewClient(t, o.site)
+	second.Post("/prove", url.Values{"name": {"op"}})
+	second.SetCookie(actingCookie, stolen)
+	o.is("in the operator's other browser", second, o.operatorID, uuid.Nil)
 	member := walkintest.NewClient(t, o.site)
 	member.Post("/prove", url.Values{"name": {"ann"}})
 	memberID := o.id(member.Fetch("/"))

@@ -125,8 +125,22 @@ func TestKeptContext(t *testing.T) {
 	c.Post("/note", nil)
 	c.Visit("/")
 	c.Visit("/")
+	as := newOffice(t)
+	as.begin()
+	c = as.operator.On(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		rec := httptest.NewRecorder()
+		own := r.Clone(r.Context())
+		as.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			kept = append(kept, r.Context())
+		})).ServeHTTP(rec, own)
+		writers, requests = append(writers, weak.Make(rec)), append(requests, weak.Make(own))
+	}))
+	c.Visit("/")
 	for range 3 {
 		runtime.GC()
+	}
+	if n := len(writers); n != 6 || len(kept) != n {
+		t.Fatalf("got %d answers and %d contexts, want 6, that of an impersonation too", n, len(kept))
 	}
 	for i := range writers {
 		if writers[i].Value() != nil || requests[i].Value() != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -74,7 +73,7 @@ func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 			Err: errors.New("walkin: RequireRenderedFor: no key of Config.Keys has a secret to derive from")}
 	}
 	value := r.Header.Get(renderedHeader)
-	if kind := r.Header.Get("Content-Type"); value == "" && (strings.HasPrefix(kind, "application/x-www-form-urlencoded") || strings.HasPrefix(kind, "multipart/form-data")) {
+	if value == "" {
 		value = r.PostFormValue(renderedField)
 	}
 	v := m.verifier.visit(nil, r)

@@ -24,6 +24,7 @@ type place struct {
 	info  store.Database
 	ahead time.Duration // of its clock
 	asked int
+	nows  int // how often its clock was asked
 }
 
 func newPlace(id string) *place {
@@ -43,7 +44,10 @@ func (p *place) AnnounceTokenLife(_ context.Context, life time.Duration, now tim
 	return nil
 }
 
-func (p *place) Now(context.Context) (time.Time, error) { return time.Now().Add(p.ahead), nil }
+func (p *place) Now(context.Context) (time.Time, error) {
+	p.nows++
+	return time.Now().Add(p.ahead), nil
+}
 
 // siteAt is newSite over a place.
 func siteAt(t *testing.T, p *place, changes ...func(*walkin.Config)) *site {
@@ -368,11 +372,25 @@ func TestClocks(t *testing.T) {
 				p := newPlace("abcdefgh")
 				s := siteAt(t, p)
 				wrong := ahead.Abs() > time.Minute
+				p.ahead = ahead
+				begun := siteAt(t, p) // a process that has just begun
+				_, err := begun.Sweep(t.Context(), walkin.SweepOptions{})
+				if wrong != (err != nil) || wrong && strings.Contains(err.Error(), " behind ") != (ahead > 0) {
+					t.Errorf("a sweep at once: got %v", err)
+				}
+				for p.nows = 0; p.nows < 10; p.nows++ {
+					before := p.nows
+					if begun.browser(who).Visit("/"); p.nows != before {
+						t.Fatal("a page asks the clock again within a minute")
+					}
+				}
+				p.ahead = 0
 				expired := resident(s, "anonymous")
 				token := expired.Cookie(anonName)
 				time.Sleep(62 * day)
 				p.ahead = ahead
-				n, err := s.Sweep(t.Context(), walkin.SweepOptions{})
+				var n int
+				n, err = s.Sweep(t.Context(), walkin.SweepOptions{})
 				if wrong != (err != nil) || wrong != (n == 0) {
 					t.Errorf("a sweep: got %d, %v", n, err)
 				}
@@ -425,9 +443,16 @@ func TestClocks(t *testing.T) {
 		if _, err := m.Sweep(t.Context(), walkin.SweepOptions{}); !errors.Is(err, errDown) {
 			t.Errorf("a sweep: got %v, want the error", err)
 		}
+		p.nows = 0
+		if _, err := m.Sweep(t.Context(), walkin.SweepOptions{}); err == nil || p.nows != 0 {
+			t.Errorf("another at once: got %v, and %d questions; want it to wait", err, p.nows)
+		}
 	})
 }
 
 type mute struct{ *place }
 
-func (*mute) Now(context.Context) (time.Time, error) { return time.Time{}, errDown }
+func (m *mute) Now(context.Context) (time.Time, error) {
+	m.nows++
+	return time.Time{}, errDown
+}

@@ -979,6 +979,31 @@ func TestSessionMethodsWithoutContext(t *testing.T) {
 	s.wantData(c, "cart=1 book")
 }
 
+// TestSessionOfEndedSession holds that what a session kept does not come along where it
+// ended on the way: a visitor who signed out in another tab has left it.
+func TestSessionOfEndedSession(t *testing.T) {
+	eachStore(t, func(t *testing.T, open opener) {
+		s := open(t)
+		c := s.visitor("nobody")
+		s.prove(c, "ann")
+		s.put(c, "cart", "1 book")
+		r := c.On(s.Handler(s.inside(func(w http.ResponseWriter, r *http.Request) {
+			claims, _ := walkin.FromContext(r.Context())
+			outcome, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Redeem: func(ctx context.Context) error {
+				return s.store.DeleteSession(ctx, claims.UserID, claims.SessionID)
+			}})
+			if err != nil {
+				s.Refuse(w, r, err)
+			}
+			fmt.Fprint(w, outcome)
+		}))).Post("/", nil)
+		if got := body(t, r); got != "signed_in" {
+			t.Errorf("got %q, want signed_in", got)
+		}
+		s.wantData(c, "")
+	})
+}
+
 // TestSessionUndecodable holds that data which the app can no longer read, as of a type
 // that it renamed, keeps no user from signing in.
 func TestSessionUndecodable(t *testing.T) {

@@ -221,24 +221,18 @@ func (dc *dataCarrier) save(ctx context.Context, all []savedData, c Claims) erro
 
 // clear empties what a request has loaded, when its visitor turned out to be another
 // user: it must not be saved as theirs.
-func (dc *dataCarrier) clear(ctx context.Context) error {
+func (dc *dataCarrier) clear(ctx context.Context) {
 	for _, d := range dc.managers() {
-		if ctx.Value(loadedKey{d}) == nil {
-			continue
-		}
-		if err := d.sm.Clear(ctx); err != nil {
-			return err
+		if ctx.Value(loadedKey{d}) != nil {
+			_ = d.sm.Clear(ctx) // which asks no store, and has no error to return
 		}
 	}
-	return nil
 }
 
 // reload gives a request the data of another session of its visitor in place of what
 // it has loaded, which is older and would otherwise be saved over it.
 func (dc *dataCarrier) reload(ctx context.Context, c Claims) error {
-	if err := dc.clear(ctx); err != nil {
-		return err
-	}
+	dc.clear(ctx)
 	all, err := dc.load(ctx, c)
 	for _, one := range all {
 		sm := one.data.sm

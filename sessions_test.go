@@ -212,6 +212,23 @@ func TestMakeRoom(t *testing.T) {
 	})
 }
 
+// TestExpiredMakesRoom holds that a session which has expired ends before one that is
+// alive, also where it was in use until then.
+func TestExpiredMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHookedSite(t, func(c *walkin.Config) { c.Sessions.Max = 2 })
+		expired, _ := h.signInFrom(0)
+		time.Sleep(2 * day)
+		expired.Visit("/")
+		time.Sleep(29 * day)
+		unseen, _ := h.signInFrom(1)
+		time.Sleep(2 * day)
+		if _, status := h.signInFrom(2); status != http.StatusOK || !h.alive(unseen) {
+			t.Errorf("got %d, and the other session alive %t", status, h.alive(unseen))
+		}
+	})
+}
+
 // TestYoungSessions holds that the answer is 429 and the wait is told.
 func TestYoungSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

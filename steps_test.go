@@ -26,7 +26,7 @@ type everyCall struct {
 	name    string
 	visitor string
 	config  func(*walkin.Config)                                   // unless nil
-	before  func(s *site, c *walkintest.Client) *walkintest.Client // unless nil: what comes first, and whose call it is
+	before  func(s *site, c *walkintest.Client) *walkintest.Client // unless nil: what comes first; it returns whose call it is
 	do      func(s *site, c *walkintest.Client) (answer string)
 	// ends is of calls that end a session and then find that they cannot end
 	// another: they say so, and what has ended stays ended.
@@ -310,6 +310,27 @@ func TestEveryStepFails(t *testing.T) {
 	}
 }
 
+// A faultyShelf is a store of session data that fails at its steps, too. Each session has
+// some.
+type faultyShelf struct {
+	plainShelf
+	steps *faultyStore
+}
+
+func (s faultyShelf) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
+	if err := s.steps.call(ctx, "find data"); err != nil {
+		return nil, false, err
+	}
+	b, err := scs.GobCodec{}.Encode(time.Now().Add(time.Hour), map[string]any{"cart": "1 book"})
+	return b, true, err
+}
+
+func (s faultyShelf) CommitCtx(ctx context.Context, _ string, _ []byte, _ time.Time) error {
+	return s.steps.call(ctx, "commit data")
+}
+
+func (faultyShelf) DeleteCtx(context.Context, string) error { return nil }
+
 func failAtEachStep(t *testing.T, call everyCall) {
 	start := func() (*site, *walkintest.Client) {
 		s := newSite(t, merging, func(c *walkin.Config) { c.Paths.Upgrade = "/prove" }, func(c *walkin.Config) {
@@ -317,6 +338,7 @@ func failAtEachStep(t *testing.T, call everyCall) {
 				call.config(c)
 			}
 		})
+		s.LoadAndSave(&scs.SessionManager{Lifetime: time.Hour, Codec: scs.GobCodec{}, Store: faultyShelf{plainShelf{}, s.store}})
 		c := resident(s, "permanent")
 		s.prove(c, "second")
 		if call.visitor != "permanent" {

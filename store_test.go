@@ -18,6 +18,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store"
+	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -200,6 +201,32 @@ func TestHangingBegin(t *testing.T) {
 			if took := time.Since(start); !errors.Is(err, store.ErrUnavailable) || took != 3*time.Second {
 				t.Errorf("%s: got %v after %v, want ErrUnavailable after 3 s", at, err, took)
 			}
+		}
+	})
+}
+
+// slowCommit is a store whose commit takes longer than it has, and is done all the same.
+type slowCommit struct {
+	store.Store
+	takes time.Duration
+}
+
+func (s *slowCommit) InTx(ctx context.Context, fn func(context.Context) error) error {
+	err := s.Store.InTx(ctx, fn)
+	time.Sleep(s.takes)
+	return err
+}
+
+// TestLateCommit holds that a transaction which the store has committed counts, however
+// late it says so.
+func TestLateCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowCommit{Store: memstore.New()}
+		s := newSite(t, func(c *walkin.Config) { c.Store = &faultyStore{Store: slow} })
+		c := resident(s, "anonymous")
+		slow.takes = 4 * time.Second
+		if r := act(c, "/prove?name=new"); r.StatusCode != http.StatusOK || s.claims(c).Anonymous {
+			t.Errorf("got %d, and an anonymous visitor %t", r.StatusCode, s.claims(c).Anonymous)
 		}
 	})
 }

@@ -197,6 +197,7 @@ type column struct {
 	Array, Domain, NotNull           bool
 	Limit                            int
 	Labels                           []string
+	Fields                           [][2]string // of a composite type, names and types
 	Identity, Generated, Default     string
 	Insert, Update                   bool
 	Stuck                            bool // its default is out of a sequence that the visitor may not use

@@ -2,7 +2,10 @@
 -- visitors. Names are quoted as SQL needs them; nothing here depends on the
 -- search path, which the linter sets.
 WITH me AS (
-	SELECT oid, rolname, rolsuper OR rolbypassrls AS bypass FROM pg_roles WHERE rolname = $1
+	-- The right to become a role is one of its own since PostgreSQL 16.
+	SELECT oid, rolname, rolsuper OR rolbypassrls AS bypass,
+		CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END AS become
+	FROM pg_roles WHERE rolname = $1
 ), schemas AS (
 	SELECT n.oid, n.nspname, has_schema_privilege(me.oid, n.oid, 'USAGE') AS usage
 	FROM pg_namespace n, me
@@ -11,7 +14,7 @@ WITH me AS (
 	-- An app's own logins: those that may become a visitor. A superuser may
 	-- become anybody, and says nothing.
 	SELECT l.oid, l.rolname, l.rolbypassrls FROM pg_roles l, me
-	WHERE l.rolcanlogin AND NOT l.rolsuper AND pg_has_role(l.oid, me.oid, 'MEMBER')
+	WHERE l.rolcanlogin AND NOT l.rolsuper AND pg_has_role(l.oid, me.oid, me.become)
 ), extension AS (
 	SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 ), routines AS (
@@ -42,7 +45,7 @@ SELECT jsonb_build_object(
 	'kind', c.relkind, 'rls', c.relrowsecurity, 'force', c.relforcerowsecurity,
 	'comment', coalesce(obj_description(c.oid, 'pg_class'), ''),
 	'owner', c.relowner::bigint,
-	'steward', CASE WHEN pg_has_role(c.relowner, 'MEMBER') THEN pg_get_userbyid(c.relowner) ELSE 'none' END,
+	'steward', CASE WHEN pg_has_role(c.relowner, me.become) THEN pg_get_userbyid(c.relowner) ELSE 'none' END,
 	'owned', pg_has_role(me.oid, c.relowner, 'USAGE'),
 	'masters', (SELECT coalesce(jsonb_agg(l.rolname ORDER BY l.rolname), '[]') FROM logins l
 		WHERE l.rolbypassrls OR (NOT c.relforcerowsecurity AND pg_has_role(l.oid, c.relowner, 'USAGE'))),
@@ -62,7 +65,11 @@ SELECT jsonb_build_object(
 			THEN greatest(a.atttypmod, t.typtypmod) - 4 ELSE 0 END,
 		'labels', (SELECT coalesce(jsonb_agg(e.enumlabel ORDER BY e.enumsortorder), '[]') FROM pg_enum e
 			WHERE e.enumtypid IN (b.oid, b.typelem)),
-		'notnull', a.attnotnull OR t.typnotnull,
+		'fields', (SELECT coalesce(jsonb_agg(jsonb_build_array(f.attname, format_type(f.atttypid, f.atttypmod)) ORDER BY f.attnum), '[]')
+			FROM pg_attribute f JOIN pg_type y ON y.oid IN (b.oid, b.typelem) AND y.typtype = 'c' AND f.attrelid = y.typrelid
+			WHERE f.attnum > 0 AND NOT f.attisdropped),
+		'notnull', t.typnotnull OR a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint k
+			WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated),
 		'identity', a.attidentity,
 		'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) ELSE '' END,
 		'default', CASE WHEN a.attgenerated = '' AND d.oid IS NOT NULL THEN pg_get_expr(d.adbin, d.adrelid) ELSE '' END,
@@ -81,7 +88,9 @@ SELECT jsonb_build_object(
 		LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 		WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
 	'checks', (SELECT coalesce(jsonb_agg(e ORDER BY e), '[]') FROM (
+		-- What holds for the rows that are there, those of child tables too.
 		SELECT pg_get_expr(k.conbin, k.conrelid) AS e FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
+		AND k.convalidated AND NOT (k.connoinherit AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid))
 		UNION SELECT pg_get_partition_constraintdef(c.oid)) checks WHERE e IS NOT NULL),
 	'policies', (SELECT coalesce(jsonb_agg(jsonb_build_object(
 		'name', p.polname, 'permissive', p.polpermissive, 'command', p.polcmd,

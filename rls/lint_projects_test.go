@@ -1,7 +1,6 @@
 package rls_test
 
 import (
-	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -13,19 +12,28 @@ import (
 // TestLintProjects holds verdicts and booleans on relations in the shapes of public
 // projects: tenants, storage, chats, shops, and the claim in all spellings.
 func TestLintProjects(t *testing.T) {
+	lintsFile(t, "testdata/projects.sql", 250, `search_path="Weird.Schéma",storage,auth,private DateStyle=German`)
+}
+
+// TestLintShapes holds the same on relations whose verdicts were written down before
+// the linter saw them.
+func TestLintShapes(t *testing.T) {
+	lintsFile(t, "testdata/shapes.sql", 95, `search_path=archive,"Team\ Space",auth IntervalStyle=sql_standard`)
+}
+
+// lintsFile loads a file into a new server, and compares what the linter says with the
+// expectations in it. With other settings of the connection it says the same.
+func lintsFile(t *testing.T, name string, atLeast int, settings string) {
+	t.Helper()
 	open := server(t)
-	text, err := os.ReadFile("testdata/projects.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
 	db := open(simple)
-	execute(t, db, string(text))
+	text := load(t, db, name)
 	found := lint(t, db)
 
 	wants, unknown := 0, 0
 	line := regexp.MustCompile(`(?m)^-- want: (.+) ([A-Z]+(?:,[A-Z]+)*) ([a-z-]+)((?: [a-z]+)*)$`)
-	matches := line.FindAllStringSubmatch(string(text), -1)
-	if n := strings.Count(string(text), "-- want:"); n != len(matches) {
+	matches := line.FindAllStringSubmatch(text, -1)
+	if n := strings.Count(text, "-- want:"); n != len(matches) {
 		t.Fatalf("%d of %d expectations can be read", len(matches), n)
 	}
 	for _, m := range matches {
@@ -47,10 +55,10 @@ func TestLintProjects(t *testing.T) {
 			}
 		}
 	}
-	if wants < 250 || unknown*5 > wants {
+	if wants < atLeast || unknown*5 > wants {
 		t.Errorf("got %d answers, %d of them unknown", wants, unknown)
 	}
-	again := lint(t, open(`search_path="Weird.Schéma",storage,auth,private DateStyle=German`))
+	again := lint(t, open(settings))
 	for key, f := range found {
 		if !reflect.DeepEqual(again[key], f) {
 			t.Errorf("with other settings: %s: got %v, want %v", key, again[key], f)

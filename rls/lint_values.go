@@ -17,6 +17,9 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 	base := c.Base
 	if len(c.Labels) > 0 {
 		base = "enum"
+	} else if len(c.Fields) > 0 {
+		values, err := l.composites(ctx, c, texts, numbers)
+		return c.atMost(values), err
 	}
 	var raw []string // as PostgreSQL reads the type
 	safe := true     // every one of them is a value of the type
@@ -33,15 +36,8 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 	case "boolean":
 		raw = []string{"true", "false"}
 	case "smallint", "integer", "bigint", "numeric", "real", "double precision":
-		raw = []string{"1", "0"}
-		for _, s := range append(slices.Clone(numbers), texts...) {
-			if n, err := strconv.ParseFloat(s, 64); err == nil {
-				for _, n := range []float64{n, n + 1, n - 1} {
-					raw = append(raw, strconv.FormatFloat(n, 'f', -1, 64))
-				}
-			}
-		}
-		raw, safe = append(raw, "-1"), false
+		raw = slices.Concat([]string{"1", "0"}, around(numbers), around(texts), []string{"-1"})
+		safe = false
 	case "timestamp with time zone", "timestamp without time zone", "date":
 		now := l.catalog.Now
 		times := []time.Time{now, now.AddDate(0, 0, -400), now.AddDate(0, 0, 400)}
@@ -58,6 +54,8 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 				raw, safe = append(raw, s), false
 			}
 		}
+	case "time without time zone", "time with time zone":
+		raw, safe = append([]string{"00:00", "23:59:59.999999", "12:00"}, texts...), false
 	case "json", "jsonb":
 		return c.atMost(documents(texts, numbers, holders)), nil
 	case "text", "character varying", "character", "name", "citext":
@@ -65,8 +63,11 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 		raw = append(raw, "walkin", visitorID+"/walkin.png", "")
 		for _, s := range strs[:min(len(strs), 3)] {
 			if strings.Contains(strings.Join(strs, ""), "/") {
-				raw = append(raw, s+"/"+visitorID+"/walkin.png")
+				raw = append(raw, strings.TrimSuffix(s, "/")+"/"+visitorID+"/walkin.png")
 			}
+		}
+		for _, s := range texts { // a pattern does not always match itself
+			raw = append(raw, strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(s, "^"), "$"), "%", "walkin"))
 		}
 		for _, s := range numbers {
 			if n, err := strconv.Atoi(s); err == nil && n <= 64 { // a length, perhaps
@@ -124,6 +125,71 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 		out = append(out, new(string(text)))
 	}
 	return c.atMost(out), nil
+}
+
+// composites returns values of a composite type, or lists of them: in the first ones
+// all fields are alike as far as their types allow it, then they are combined.
+func (l *linter) composites(ctx context.Context, c column, strs, numbers []string) (out []*string, err error) {
+	texts := unique(slices.Concat(strs, around(numbers), []string{visitorID, otherID, "true", "false"}))
+	var pairs [][2]string
+	for _, field := range c.Fields {
+		for _, s := range texts {
+			pairs = append(pairs, [2]string{field[1], s})
+		}
+	}
+	ok, err := l.valid(ctx, pairs)
+	if err != nil {
+		return nil, err
+	}
+	var all []any
+	values := make([][]*string, len(c.Fields))
+	for i, s := range texts {
+		alike := map[string]any{}
+		for f, field := range c.Fields {
+			if ok[f*len(texts)+i] {
+				alike[field[0]], values[f] = s, append(values[f], &s)
+			}
+		}
+		if len(alike) > 0 && i < maxValues/2 {
+			all = append(all, alike)
+		}
+	}
+	for i := range min(combinationsOf(values), maxValues) {
+		mixed := map[string]any{}
+		for f, field := range c.Fields {
+			if n := len(values[f]); n > 0 {
+				mixed[field[0]], i = values[f][i%n], i/n
+			}
+		}
+		all = append(all, mixed)
+	}
+	if c.Array {
+		lists := []any{[]any{}, all}
+		for _, v := range all {
+			lists = append(lists, []any{v})
+		}
+		all = lists
+	}
+	for _, v := range all {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, new(string(text)))
+	}
+	return out, nil
+}
+
+// around returns numbers, and for each the next ones above and below it.
+func around(numbers []string) (out []string) {
+	for _, s := range numbers {
+		if n, err := strconv.ParseFloat(s, 64); err == nil {
+			for _, n := range []float64{n, n + 1, n - 1} {
+				out = append(out, strconv.FormatFloat(n, 'f', -1, 64))
+			}
+		}
+	}
+	return out
 }
 
 // atMost keeps the first values, and NULL among them where it may be.

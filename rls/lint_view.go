@@ -28,7 +28,7 @@ func (l *linter) lintView(ctx context.Context, v *relation, f *Finding) error {
 			return nil
 		}
 		f.Verdict, f.Message = Open, "a materialized view has no policies: an anonymous user gets every row"
-		if guarded {
+		if l.stores(v, nil) {
 			f.Verdict, f.Message = WalksPast, "a materialized view holds the rows that its owner saw, and has no policies"
 		}
 		f.answer(true, false, true)
@@ -103,6 +103,7 @@ func (l *linter) lintView(ctx context.Context, v *relation, f *Finding) error {
 		return err
 	}
 	past := false
+	stored := f.Command == "SELECT" && res.some && slices.ContainsFunc(tables, func(t *relation) bool { return t.Kind == "m" && l.stores(t, nil) })
 	if passes && guarded && res.some {
 		if past, err = l.givesMore(ctx, base, f.Command, cond, writer, res); err != nil {
 			return err
@@ -115,6 +116,8 @@ func (l *linter) lintView(ctx context.Context, v *relation, f *Finding) error {
 	case !above.Invoker && base.RLS && !passes && f.Verdict != Closed && f.Verdict != Dead:
 		f.Verdict, f.Message = Unknown, "the policies of "+base.Name+" for the view's owner decide"
 		f.Anonymous, f.Depends, f.MissingClaim = nil, nil, nil
+	case stored:
+		f.Verdict, f.Message = WalksPast, "the view shows what a materialized view holds, which has no policies"
 	case past:
 		f.Verdict = WalksPast
 		f.Message = fmt.Sprintf("the view reads and writes %s with its owner's rights, past the policies: set security_invoker", base.Name)
@@ -184,6 +187,18 @@ func (l *linter) below(v *relation, seen []int64) (out []*relation) {
 		return 1
 	})
 	return slices.Compact(out)
+}
+
+// stores reports whether the rows of a materialized view come from a table with
+// policies, by whatever views.
+func (l *linter) stores(v *relation, seen []int64) bool {
+	return slices.ContainsFunc(v.Reads, func(read read) bool {
+		r := l.relation[read.OID]
+		if r == nil || slices.Contains(seen, read.OID) {
+			return false
+		}
+		return r.RLS || l.stores(r, append(seen, v.OID))
+	})
 }
 
 // above returns the view that reads the table itself.

@@ -24,6 +24,7 @@ create table public.posts (
 	created_at timestamptz not null default now()
 );
 alter table public.posts enable row level security;
+revoke create on schema public from public; -- which PostgreSQL 14 still grants
 grant usage on schema public to anon, authenticated;
 grant select, insert on public.posts to authenticated;
 

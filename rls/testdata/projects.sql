@@ -457,7 +457,7 @@ select mk('k23', $$(auth.jwt()->>'is_anonymous')::boolean is false or auth.uid()
 -- want: public.k24 SELECT dead
 select mk('k24', $$(auth.jwt()->>'is_anonymous')::boolean is false and (auth.jwt()->>'is_anonymous')::boolean is true$$);
 -- want: public.k25 SELECT unknown
-select mk('k25', $$(auth.jwt()->>'is_anonymous')::boolean is false and length(body) = 12 and body like 'HELLO-%'$$);
+select mk('k25', $$(auth.jwt()->>'is_anonymous')::boolean is false and length(body) = 13 and body like 'HELLO-%'$$);
 -- want: public.k26 SELECT user-metadata anonymous missing
 select mk('k26', $$(auth.jwt()->'app_metadata'->>'role') = 'admin' or (auth.jwt()->'user_metadata'->>'role') = 'admin'$$);
 -- want: public.k27 SELECT closed depends

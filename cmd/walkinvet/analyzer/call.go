@@ -54,6 +54,8 @@ func (ev *evaluator) args(list []ast.Expr, spread bool, in *env) (out []value) {
 		if all, ok := v.(*listed); ok && spread && i == len(list)-1 {
 			out = append(out, all.elems...)
 			continue
+		} else if _, none := v.(zero); none && spread && i == len(list)-1 {
+			continue
 		}
 		out = append(out, v)
 	}
@@ -146,7 +148,7 @@ func (ev *evaluator) callValue(fun value, call *ast.CallExpr, in *env) []value {
 		return []value{n}
 	}
 	if handlerLike(t) { // next(w, r)
-		if fun != nil {
+		if flows(fun) {
 			ev.serve(ev.asNode(fun, t, call), call.Pos())
 		}
 		return nil

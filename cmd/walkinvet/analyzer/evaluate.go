@@ -59,8 +59,8 @@ func (ev *evaluator) eval(e ast.Expr, in *env) value {
 	if ev.steps++; ev.steps > maxSteps || e == nil {
 		return nil
 	}
-	if s := ev.TypesInfo.Types[e].Value; s != nil && s.Kind() == constant.String {
-		return text(constant.StringVal(s))
+	if v := plain(ev.TypesInfo.Types[e]); v != nil {
+		return v
 	}
 	switch e := e.(type) {
 	case *ast.ParenExpr:
@@ -68,13 +68,17 @@ func (ev *evaluator) eval(e ast.Expr, in *env) value {
 	case *ast.StarExpr:
 		return ev.eval(e.X, in)
 	case *ast.UnaryExpr:
-		return ev.eval(e.X, in)
+		v := ev.eval(e.X, in)
+		if b, ok := v.(truth); ok && e.Op == token.NOT {
+			return !b
+		}
+		return v
 	case *ast.TypeAssertExpr:
 		return ev.eval(e.X, in)
 	case *ast.SliceExpr:
 		return ev.eval(e.X, in)
 	case *ast.BinaryExpr:
-		return ev.concat(e, in)
+		return ev.binary(e, in)
 	case *ast.IndexExpr:
 		return ev.index(e, in)
 	case *ast.IndexListExpr:
@@ -93,8 +97,45 @@ func (ev *evaluator) eval(e ast.Expr, in *env) value {
 	return nil
 }
 
-func (ev *evaluator) concat(e *ast.BinaryExpr, in *env) value {
+// plain is a constant, or nil.
+func plain(t types.TypeAndValue) value {
+	switch {
+	case t.IsNil():
+		return zero{}
+	case t.Value == nil:
+	case t.Value.Kind() == constant.String:
+		return text(constant.StringVal(t.Value))
+	case t.Value.Kind() == constant.Bool:
+		return truth(constant.BoolVal(t.Value))
+	case t.Value.Kind() == constant.Int:
+		if n, exact := constant.Int64Val(t.Value); exact {
+			return number(n)
+		}
+	}
+	return nil
+}
+
+func (ev *evaluator) binary(e *ast.BinaryExpr, in *env) value {
 	x, y := ev.eval(e.X, in), ev.eval(e.Y, in)
+	switch e.Op {
+	case token.EQL, token.NEQ:
+		if same, ok := equal(x, y); ok {
+			return truth(same == (e.Op == token.EQL))
+		}
+		return nil
+	case token.LAND, token.LOR:
+		decides := truth(e.Op == token.LOR)
+		if x == decides || y == decides {
+			return decides
+		} else if x == !decides && y == !decides {
+			return !decides
+		}
+		return nil
+	}
+	return concat(ev, e, x, y)
+}
+
+func concat(ev *evaluator, e *ast.BinaryExpr, x, y value) value {
 	t, ok := types.Unalias(ev.TypesInfo.TypeOf(e)).Underlying().(*types.Basic)
 	if e.Op != token.ADD || !ok || t.Info()&types.IsString == 0 {
 		return nil
@@ -115,8 +156,11 @@ func (ev *evaluator) index(e *ast.IndexExpr, in *env) value {
 	}
 	key := ev.eval(e.Index, in)
 	for i, k := range v.keys {
-		if s, ok := key.(text); ok && k == s {
-			return v.elems[i]
+		switch key.(type) {
+		case text, number:
+			if k == key {
+				return v.elems[i]
+			}
 		}
 	}
 	if i := ev.TypesInfo.Types[e.Index].Value; i != nil && i.Kind() == constant.Int {
@@ -236,7 +280,11 @@ func (ev *evaluator) composite(e *ast.CompositeLit, in *env) value {
 			if kv, ok := elem.(*ast.KeyValueExpr); ok {
 				key, elem = ev.eval(kv.Key, in), kv.Value
 			}
-			list.keys, list.elems = append(list.keys, key), append(list.elems, ev.eval(elem, in))
+			v := ev.eval(elem, in)
+			if row, ok := v.(record); ok {
+				row.complete()
+			}
+			list.keys, list.elems = append(list.keys, key), append(list.elems, v)
 		}
 		return list
 	}
@@ -261,13 +309,39 @@ func (ev *evaluator) composite(e *ast.CompositeLit, in *env) value {
 	return out
 }
 
+// complete gives a row of a table the zero value in each field that it leaves out.
+func (r record) complete() {
+	if r.named == nil {
+		return
+	}
+	s, ok := r.named.Underlying().(*types.Struct)
+	for i := 0; ok && i < s.NumFields(); i++ {
+		f := s.Field(i)
+		if _, given := r.fields[f.Name()]; given {
+			continue
+		}
+		switch t := types.Unalias(f.Type()).Underlying().(type) {
+		case *types.Basic:
+			if t.Info()&types.IsBoolean != 0 {
+				r.fields[f.Name()] = truth(false)
+			} else if t.Info()&types.IsInteger != 0 {
+				r.fields[f.Name()] = number(0)
+			} else if t.Info()&types.IsString != 0 {
+				r.fields[f.Name()] = text("")
+			}
+		case *types.Signature, *types.Slice, *types.Interface, *types.Pointer, *types.Map:
+			r.fields[f.Name()] = zero{}
+		}
+	}
+}
+
 // store is an assignment to a field.
 func (ev *evaluator) store(field *types.Var, e ast.Expr, in *env) value {
 	v := ev.eval(e, in)
 	if c, ok := v.(*closure); ok && !handlerLike(ev.TypesInfo.TypeOf(e)) && !middlewareLike(ev.TypesInfo.TypeOf(e)) {
 		ev.invoke(c, nil, e) // a command's RunE, for one
 	}
-	if v != nil {
+	if flows(v) {
 		ev.fields[field] = v
 	}
 	if field.Name() == "Handler" && pathOf(field) == "net/http" {

@@ -25,16 +25,23 @@ func (ev *evaluator) invoke(c *closure, args []value, at ast.Node) []value {
 	ev.depth--
 	delete(ev.running, c.fn)
 
-	// The last return that says something, for each result.
+	// The last return that says something, for each result. A plain value has to be
+	// that of all.
 	s := ev.signature(c.fn)
 	if s == nil {
 		return nil
 	}
 	results := make([]value, s.Results().Len())
-	for _, r := range returns {
+	for at, r := range returns {
 		for i, v := range r {
-			if i < len(results) && v != nil {
+			switch {
+			case i >= len(results):
+			case flows(v):
 				results[i] = v
+			case at == 0:
+				results[i] = v
+			case !flows(results[i]) && results[i] != v:
+				results[i] = nil
 			}
 		}
 	}
@@ -63,15 +70,19 @@ func (ev *evaluator) bind(c *closure, args []value, in *env) {
 	}
 }
 
-func (ev *evaluator) block(list []ast.Stmt, in *env) {
+// block reports whether it is certain that what follows is not reached.
+func (ev *evaluator) block(list []ast.Stmt, in *env) (ends bool) {
 	for _, s := range list {
-		ev.exec(s, in)
+		if ev.exec(s, in) {
+			return true
+		}
 	}
+	return false
 }
 
-func (ev *evaluator) exec(s ast.Stmt, in *env) {
+func (ev *evaluator) exec(s ast.Stmt, in *env) (ends bool) {
 	if ev.steps++; ev.steps > maxSteps {
-		return
+		return false
 	}
 	switch s := s.(type) {
 	case *ast.ExprStmt:
@@ -88,21 +99,20 @@ func (ev *evaluator) exec(s ast.Stmt, in *env) {
 		ev.declare(s.Decl, in)
 	case *ast.ReturnStmt:
 		ev.result(s, in)
+		return true
+	case *ast.BranchStmt:
+		return s.Tok == token.CONTINUE || s.Tok == token.BREAK
 	case *ast.BlockStmt:
-		ev.block(s.List, in)
+		return ev.block(s.List, in)
 	case *ast.IfStmt:
-		ev.optional(s.Init, in)
-		ev.eval(s.Cond, in)
-		ev.block(s.Body.List, in)
-		ev.optional(s.Else, in)
+		return ev.branch(s, in)
 	case *ast.ForStmt:
 		ev.optional(s.Init, in)
 		ev.block(s.Body.List, in)
 	case *ast.RangeStmt:
 		ev.loop(s, in)
 	case *ast.SwitchStmt:
-		ev.optional(s.Init, in)
-		ev.block(s.Body.List, in)
+		ev.cases(s, in)
 	case *ast.TypeSwitchStmt:
 		ev.optional(s.Init, in)
 		ev.block(s.Body.List, in)
@@ -114,7 +124,51 @@ func (ev *evaluator) exec(s ast.Stmt, in *env) {
 		ev.optional(s.Comm, in)
 		ev.block(s.Body, in)
 	case *ast.LabeledStmt:
-		ev.exec(s.Stmt, in)
+		return ev.exec(s.Stmt, in)
+	}
+	return false
+}
+
+// branch takes the side that is known, or both.
+func (ev *evaluator) branch(s *ast.IfStmt, in *env) (ends bool) {
+	ev.optional(s.Init, in)
+	known, ok := ev.eval(s.Cond, in).(truth)
+	body := (!ok || bool(known)) && ev.block(s.Body.List, in)
+	if ok && bool(known) || s.Else == nil {
+		return body && ok
+	}
+	return ev.exec(s.Else, in) && (body || ok)
+}
+
+// cases takes the clause that is known, or all that may be.
+func (ev *evaluator) cases(s *ast.SwitchStmt, in *env) {
+	ev.optional(s.Init, in)
+	var tag value = truth(true)
+	if s.Tag != nil {
+		tag = ev.eval(s.Tag, in)
+	}
+	var otherwise *ast.CaseClause
+	for _, clause := range s.Body.List {
+		clause := clause.(*ast.CaseClause)
+		if clause.List == nil {
+			otherwise = clause
+			continue
+		}
+		may := false
+		for _, e := range clause.List {
+			same, ok := equal(tag, ev.eval(e, in))
+			if same && ok {
+				ev.block(clause.Body, in)
+				return
+			}
+			may = may || !ok
+		}
+		if may {
+			ev.block(clause.Body, in)
+		}
+	}
+	if otherwise != nil {
+		ev.block(otherwise.Body, in)
 	}
 }
 
@@ -199,6 +253,9 @@ func (ev *evaluator) assign(lhs, rhs []ast.Expr, in *env) {
 // keep puts a field into the struct that holds it, where that is known.
 func (ev *evaluator) keep(sel *ast.SelectorExpr, f *types.Var, v value, in *env) {
 	if r, ok := ev.eval(sel.X, in).(record); ok {
+		if !flows(v) {
+			v = nil
+		}
 		r.fields[f.Name()] = v
 	}
 }
@@ -210,18 +267,21 @@ func (ev *evaluator) put(target ast.Expr, v value, in *env) {
 		if obj == nil || target.Name == "_" {
 			return
 		}
+		if !flows(v) {
+			v = nil // a flag may have been set in a branch that was not taken
+		}
 		if obj.Parent() == ev.Pkg.Scope() {
 			ev.globals[obj] = v
 			return
 		}
 		in.set(obj, v)
 	case *ast.SelectorExpr:
-		if f, ok := ev.TypesInfo.ObjectOf(target.Sel).(*types.Var); ok && v != nil && f.IsField() {
+		if f, ok := ev.TypesInfo.ObjectOf(target.Sel).(*types.Var); ok && flows(v) && f.IsField() {
 			ev.fields[f] = v
 			ev.keep(target, f, v, in)
 		}
 	case *ast.IndexExpr:
-		if list, ok := ev.eval(target.X, in).(*listed); ok && v != nil {
+		if list, ok := ev.eval(target.X, in).(*listed); ok && flows(v) {
 			list.keys, list.elems = append(list.keys, ev.eval(target.Index, in)), append(list.elems, v)
 		}
 	}

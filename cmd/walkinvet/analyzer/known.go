@@ -206,3 +206,15 @@ func isOpenPath(path string) bool {
 	}
 	return false
 }
+
+// isPrivatePath reports whether the path says that a route is not for everybody, also
+// where nothing else of the site does.
+func isPrivatePath(path string) bool {
+	for segment := range strings.SplitSeq(strings.ToLower(path), "/") {
+		switch segment {
+		case "admin", "account", "accounts", "profile", "settings", "billing", "dashboard", "me", "my", "internal", "private", "members":
+			return true
+		}
+	}
+	return false
+}

@@ -59,6 +59,8 @@ func (c *registration) middlewares(from int) (out []*node) {
 		all := []value{v}
 		if list, ok := v.(*listed); ok {
 			all = list.elems
+		} else if _, none := v.(zero); none {
+			all = nil
 		}
 		for _, mw := range all {
 			out = append(out, c.apply(mw, c.TypesInfo.TypeOf(e), wrap(hole, token.NoPos), e))

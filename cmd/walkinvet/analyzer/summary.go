@@ -113,7 +113,7 @@ func (ev *evaluator) results(s *types.Signature, values []value, at ast.Node) []
 				out[i].Node = ev.asNode(v, t, at)
 			}
 		default:
-			if t := s.Results().At(i).Type(); v != nil && handlerLike(t) {
+			if t := s.Results().At(i).Type(); flows(v) && handlerLike(t) {
 				out[i].Node = ev.asNode(v, t, at)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"strings"
 )
 
 // A value is what an expression evaluates to, as far as it matters here. nil is
@@ -18,6 +19,7 @@ import (
 //	record      a struct
 //	text        a string, with "…" for what is not known of it
 //	chained     middlewares in order, as of chi.Chain and alice.New
+//	truth, number, zero    a bool, an integer, and nil
 type value any
 
 type middleware struct{ tree *node } // with a hole
@@ -43,6 +45,43 @@ type record struct {
 type text string
 
 type chained []value
+
+type (
+	truth  bool
+	number int64
+	zero   struct{}
+)
+
+// flows reports whether a value leads to handlers.
+func flows(v value) bool {
+	switch v.(type) {
+	case nil, truth, number, zero:
+		return false
+	}
+	return true
+}
+
+// equal compares two values; ok is false where one is not known.
+func equal(a, b value) (same, ok bool) {
+	if x, is := a.(text); is {
+		y, is := b.(text)
+		return x == y, is && !strings.Contains(string(x+y), "…")
+	}
+	switch a.(type) {
+	case truth, number:
+		switch b.(type) {
+		case truth, number:
+			return a == b, true
+		}
+	case zero:
+		_, same := b.(zero)
+		return same, b != nil
+	case nil:
+		return false, false
+	}
+	_, null := b.(zero)
+	return false, null
+}
 
 // An env holds the variables of one call. Closures see the env of the function that
 // made them.
@@ -207,6 +246,8 @@ func (ev *evaluator) apply(mw value, t types.Type, inner *node, at ast.Node) *no
 		return ev.asNode(ev.single(ev.invoke(mw, []value{inner}, at)), nil, at)
 	case *external:
 		return ev.applyExternal(mw.fn, inner, at)
+	case zero: // no middleware
+		return inner
 	}
 	return wrap(unknown, at.Pos(), inner)
 }

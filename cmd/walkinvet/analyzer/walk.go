@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,7 @@ type walker struct {
 	*pkg
 	reached map[ast.Node]reach // by function
 	found   map[token.Pos]bool
+	unasked int // writes of a site that never asks who sends them
 }
 
 // reach says how the requests come that a function handles.
@@ -68,11 +70,28 @@ func (w *walker) walk(n *node, st state, route *op) (at state, ok bool) {
 		st.guarded = st.guarded || n.Says.guards(n.next)
 	}
 	for _, inner := range n.Inner {
-		if a, o := w.walk(inner, st, route); o {
+		in := st
+		in.silent = in.silent || n.guardsElsewhere(inner)
+		if a, o := w.walk(inner, in, route); o {
+			a.guarded, a.silent = a.guarded || ok && at.guarded, a.silent || ok && at.silent
 			at, ok = a, true
 		}
 	}
 	return at, ok
+}
+
+// guardsElsewhere reports whether n sends some requests to a handler by a guard and
+// others without: it has looked at them, by their path perhaps.
+func (n *node) guardsElsewhere(inner *node) bool {
+	return len(n.Inner) > 1 && slices.ContainsFunc(n.Inner, func(other *node) bool {
+		return other != inner && other != nil && inner != nil && other.Kind == guard &&
+			slices.ContainsFunc(other.Inner, func(o *node) bool { return o.same(inner) })
+	})
+}
+
+// same reports whether two nodes are one router or one function.
+func (n *node) same(o *node) bool {
+	return n.Kind == o.Kind && (n.Router != nil && n.Router == o.Router || n.body != nil && n.body == o.body || n.Kind == hole)
 }
 
 func (w *walker) through(mw *node, st state) state {
@@ -141,8 +160,12 @@ func (w *walker) leaf(n *node, st state, route *op) {
 	case !isUnsafe(method):
 		return
 	}
-	if !w.knowsUsers || isOpenPath(st.path+route.Path) || route.From != "" && route.From == st.from {
+	path := st.path + route.Path
+	if isOpenPath(path) || route.From != "" && route.From == st.from {
 		return // the last was reported where Handler is
+	} else if !w.knowsUsers && !isPrivatePath(path) {
+		w.unasked++
+		return
 	}
 	name := strings.TrimSpace(method + " " + st.path + route.Path)
 	if method == "" {

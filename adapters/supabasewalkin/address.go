@@ -13,11 +13,12 @@ import (
 // emailOf returns the one spelling of an address, as credential/code and
 // credential/password keep it: ASCII, in lower case.
 func emailOf(typed string) (string, error) {
-	address := strings.ToLower(strings.TrimSpace(typed))
+	typed = strings.TrimSpace(typed)
+	address := strings.ToLower(typed)
 	parsed, err := mail.ParseAddress(address)
 	_, domain, _ := strings.Cut(address, "@")
 	bad := err != nil || parsed.Address != address || len(address) > 254 || domain == "" || strings.HasPrefix(domain, "[")
-	for _, c := range []byte(address) {
+	for _, c := range []byte(typed) { // before lower case: the Kelvin sign's is a k
 		bad = bad || c <= ' ' || c >= 0x7f || strings.IndexByte(`"()<>,;:\`, c) >= 0
 	}
 	if bad {

@@ -272,3 +272,15 @@ func TestSoftDelete(t *testing.T) {
 	s.do(request{method: "DELETE", path: "/admin/users/" + ann.id, token: secretKey, body: `{"should_soft_delete":false}`}).want(t, 200, "")
 	s.get("/user", ann.access).want(t, 403, "")
 }
+
+// TestSpellings holds that no other address becomes the one spelling of an address.
+func TestSpellings(t *testing.T) {
+	s := newSite(t)
+	s.upgraded("kate@example.com")
+	for _, typed := range []string{"\u212aate@example.com", "kate@\u212aing.example", "kate@exam\u017fple.com", "\uff4bate@example.com", "k\u200bate@example.com", "kate@example.com\u202e"} {
+		a := s.do(request{method: "POST", path: "/otp", body: `{"email":"` + typed + `"}`})
+		if a.StatusCode != 400 || a.str("code") != "validation_failed" {
+			t.Errorf("%+q: got %d %s", typed, a.StatusCode, a.text)
+		}
+	}
+}

@@ -38,13 +38,14 @@ func noEmail() *walkin.Refusal {
 	return form.Unfit(ReasonBadAddress, "code.bad_address")
 }
 
-// separators are what visitors write between the digits of a number.
-var separators = strings.NewReplacer(" ", "", "\u00a0", "", "-", "", ".", "", "/", "", "(", "", ")", "")
+// separators are what visitors write between the digits of a number, beside what
+// form.Digits drops, and the plus sign of East Asian keyboards.
+var separators = strings.NewReplacer(".", "", "/", "", "(", "", ")", "", "\uff08", "", "\uff09", "", "\uff0b", "+")
 
-// phone returns an E.164 number without its separators, or a 422. It guesses at
+// phone returns an E.164 number without its separators and in ASCII, or a 422. It guesses at
 // no country: the same national number is another owner's elsewhere.
 func phone(typed string) (string, error) {
-	number := separators.Replace(strings.TrimSpace(typed))
+	number := separators.Replace(form.Digits(typed))
 	switch {
 	case number == "":
 		return "", form.Unfit(ReasonNoAddress, "code.no_number")

@@ -326,7 +326,7 @@ func (c *Codes) isCode(typed string) (string, bool) {
 	if len(typed) > 64 {
 		return "", false
 	}
-	typed = strings.Join(strings.Fields(strings.ReplaceAll(typed, "-", " ")), "")
+	typed = form.Digits(typed)
 	return typed, len(typed) == c.cfg.Digits && strings.Trim(typed, "0123456789") == ""
 }
 

@@ -708,6 +708,28 @@ func TestDigits(t *testing.T) {
 	}
 }
 
+// TestTyped holds that a code is right in whichever digits the keyboard writes, and that
+// what is no code costs no try.
+func TestTyped(t *testing.T) {
+	arabic := strings.NewReplacer("0", "٠", "1", "١", "2", "٢", "3", "٣", "4", "٤", "5", "٥", "6", "٦", "7", "٧", "8", "٨", "9", "٩")
+	wide := strings.NewReplacer("0", "０", "1", "１", "2", "２", "3", "３", "4", "４", "5", "５", "6", "６", "7", "７", "8", "８", "9", "９")
+	for _, as := range []func(code string) string{
+		func(code string) string { return " " + code[:3] + " " + code[3:] },
+		func(code string) string { return code[:3] + "-" + code[3:] },
+		func(code string) string { return "\u200f" + arabic.Replace(code) },
+		func(code string) string { return wide.Replace(code[:3] + "－" + code[3:]) },
+	} {
+		s := newWorld(t)
+		v := s.anonymous(s.replica())
+		typed := v.mustAsk(ann).Code
+		for range 6 {
+			want(t, v.enter(typed[1:]), http.StatusUnprocessableEntity)
+			want(t, v.enter(typed+arabic.Replace("0")), http.StatusUnprocessableEntity)
+		}
+		want(t, v.enter(as(typed)), http.StatusSeeOther)
+	}
+}
+
 // New lists every error at once.
 func TestConfigMistakes(t *testing.T) {
 	if _, err := code.New(nil, code.Config{Sender: &mailbox{}}); err == nil {

@@ -39,7 +39,8 @@ func TestSecondDevice(t *testing.T) {
 	a.want(200, a.open("/account/device"))
 	a.says("continue as you: Phone")
 	a.want(422, a.post("/account/device/confirm", url.Values{"number": {"12"}})) // no guess
-	a.want(200, a.confirm(number))
+	wide := strings.NewReplacer("0", "０", "1", "１", "2", "２", "3", "３", "4", "４", "5", "５", "6", "６", "7", "７", "8", "８", "9", "９")
+	a.want(200, a.confirm(wide.Replace(number))) // as a Japanese keyboard writes it
 	a.says("Now choose")
 	b.want(200, b.open("/account/device/wait"))
 	b.want(200, b.join())

@@ -156,8 +156,8 @@ func (t *TOTP) read(r *http.Request) (typed, error) {
 		return typed{}, err
 	}
 	if len(text) <= 64 {
-		// As visitors type it: in groups, and in capitals.
-		text = strings.ToUpper(strings.Join(strings.Fields(strings.ReplaceAll(text, "-", " ")), ""))
+		// As visitors type it: in groups, in capitals, in digits of any script.
+		text = strings.ToUpper(form.Digits(text))
 		switch {
 		case len(text) == 6 && strings.Trim(text, "0123456789") == "":
 			return typed{text: text}, nil

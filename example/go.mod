@@ -7,9 +7,12 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/google/uuid v1.6.0
+	github.com/pquerna/otp v1.5.0
 	github.com/walkin-go/walkin v0.1.0
+	github.com/walkin-go/walkin/credential/handover v0.1.0
 	github.com/walkin-go/walkin/credential/oidc v0.1.0
 	github.com/walkin-go/walkin/credential/passkey v0.1.0
+	github.com/walkin-go/walkin/credential/totp v0.1.0
 	github.com/walkin-go/walkin/store/sqlstore v0.1.0
 	modernc.org/sqlite v1.61.1
 )
@@ -21,6 +24,7 @@ require (
 
 require (
 	github.com/alexedwards/scs/v2 v2.9.0 // indirect
+	github.com/boombuler/barcode v1.1.0 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect

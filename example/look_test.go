@@ -6,10 +6,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
 
 	"github.com/walkin-go/walkin/internal/browser"
 )
@@ -168,9 +171,13 @@ func TestLooksElsewhere(t *testing.T) {
 			l.see("sign-in")
 			l.fill("main form.credentials button", "#email", "x@example.com", "#password", "not the right one")
 			l.see("sign-in-refused")
+			l.open("/")
+			l.Click("#write")
+			l.open("/account/device")
+			l.press("form[action='/account/device'] button")
+			l.see("device-code")
 			l.signUp(site, "ann@example.com")
-			l.open("/account/")
-			l.see("account")
+			l.turnOn()
 			if err := site.promote("ann@example.com"); err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +224,7 @@ func (l *look) focus(id string) {
 // lookAround is a visitor who comes by all pages.
 func lookAround(site *plain, newLook func(name string) *look) {
 	const ann, annNew, bob = "ann@example.com", "ann.with.a.very.long.address.that.wraps@subdomain.example.com", "bob@example.com"
-	l := newLook("")
+	l, other := newLook(""), newLook("other")
 	if l.scripts {
 		l.device()
 	}
@@ -225,6 +232,7 @@ func lookAround(site *plain, newLook func(name string) *look) {
 	l.Click("#write")
 	l.open("/account/sign-out")
 	l.see("sign-out-guest")
+	l.handOver(other)
 	l.open("/")
 	l.press("#publish")
 	l.signUp(site, ann)
@@ -271,8 +279,9 @@ func lookAround(site *plain, newLook func(name string) *look) {
 	l.focus("email")
 	l.see("account-add-refused")
 
-	// Another device, and an old proof.
-	other := newLook("other")
+	p := l.turnOn()
+
+	// Another device, where the account is heard of, and an old proof.
 	other.open("/account/sign-in?return_to=/account/")
 	other.see("sign-in")
 	other.fill("main form.credentials button", "#email", ann, "#password", "not the right one")
@@ -287,6 +296,11 @@ func lookAround(site *plain, newLook func(name string) *look) {
 	l.see("link-incomplete")
 	other.open("/account/sign-in/code?return_to=/account/")
 	other.fill("main form.credentials button", "#code", site.code(ann))
+	other.see("factor")
+	other.fill("main form.credentials button", "#code", "what?")
+	other.focus("code")
+	other.see("factor-refused")
+	other.fill("main form.credentials button", "#code", p.recovery)
 	other.see("account-two-sessions")
 	site.stale.Store(true)
 	l.open("/account/")
@@ -358,6 +372,75 @@ func lookAround(site *plain, newLook func(name string) *look) {
 	l.see("delete")
 	l.press("form[action='/account/delete'] button")
 	l.see("deleted")
+}
+
+// handOver lets a visitor without an account go on in another browser.
+func (l *look) handOver(other *look) {
+	l.T.Helper()
+	l.open("/account/device")
+	l.see("device")
+	l.press("form[action='/account/device'] button")
+	l.see("device-code")
+	link := l.Text("p[dir=ltr]")
+	l.press("a[href$='?opened']")
+	l.see("device-not-yet")
+	other.open("/")
+	other.Click("#write")
+	other.Open(link)
+	other.see("join-occupied")
+	other.press("main form button")
+	other.see("wait")
+	number := regexp.MustCompile(`\d{4}`).FindString(other.Text("h1"))
+	l.open("/account/device")
+	l.see("device-number")
+	l.fill("form[action$='/confirm'] button", "#number", "12")
+	l.focus("number")
+	l.see("device-number-refused")
+	l.fill("form[action$='/confirm'] button", "#number", number)
+	l.see("device-agreed")
+	other.press("main form button")
+	other.open("/account/device")
+	other.see("device-two")
+	other.open("/account/sign-out")
+	other.see("sign-out-two")
+	stranger := link[:len(link)-1] // of no code
+	other.Open(stranger)
+	other.press("main form button")
+	other.see("join-over")
+}
+
+// A phone of the test has an authenticator app.
+type phone struct{ key, recovery string }
+
+// turnOn turns two-step sign-in on.
+func (l *look) turnOn() (p phone) {
+	l.T.Helper()
+	l.open("/account/")
+	l.press("form[action='/account/factor/begin'] button")
+	l.see("factor-set-up")
+	p.key = strings.ReplaceAll(l.Text("main code"), " ", "")
+	l.fill("form[action='/account/factor/set-up'] button", "#code", "000000")
+	l.focus("code")
+	l.see("factor-set-up-refused")
+	l.fill("form[action='/account/factor/set-up'] button", "#code", p.code(l.T))
+	l.see("factor-codes")
+	p.recovery = l.Text(".codes code")
+	l.press("main a.button")
+	l.unfold("section[aria-labelledby=factor] details")
+	l.see("account-factor")
+	l.fill("form[action='/account/factor/codes'] button", "#factor-code", "what?")
+	l.focus("factor-code")
+	l.see("account-factor-refused")
+	return p
+}
+
+func (p phone) code(t *testing.T) string {
+	t.Helper()
+	code, err := totp.GenerateCode(p.key, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
 }
 
 // signUp2 makes an account without looking.

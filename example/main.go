@@ -31,9 +31,11 @@ import (
 	"github.com/walkin-go/walkin/admin"
 	"github.com/walkin-go/walkin/challenge"
 	"github.com/walkin-go/walkin/credential/code"
+	"github.com/walkin-go/walkin/credential/handover"
 	"github.com/walkin-go/walkin/credential/oidc"
 	"github.com/walkin-go/walkin/credential/passkey"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/credential/totp"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/pages"
 	"github.com/walkin-go/walkin/quota"
@@ -163,7 +165,10 @@ func build(ctx context.Context, db *sql.DB, cfg config) (*site, error) {
 		RPID: base.Hostname(), Origins: []string{cfg.url}, DisplayName: "Margin", UserName: s.name,
 	})
 	providers, err5 := newProviders(wk, cfg)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	// A user may ask for a second factor, and a visitor without an account go on on a phone.
+	factor, err6 := totp.New(wk, totp.Config{Issuer: "Margin", Page: "/account/factor"})
+	handovers, err7 := handover.New(wk, handover.Config{Link: cfg.url + "/account/device/join"})
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return nil, err
 	}
 
@@ -174,6 +179,7 @@ func build(ctx context.Context, db *sql.DB, cfg config) (*site, error) {
 	s.accounts, err1 = pages.New(wk, pages.Config{
 		Name: "Margin", URL: cfg.url, SignUpPath: "/upgrade", SignInPath: "/signin", SignOutPath: "/signout",
 		Password: passwords, Code: codes, Passkeys: passkeys, Providers: providers,
+		SecondFactor: factor, Handover: handovers,
 		Mail: mail, Device: pages.Device, Frame: s.frame, Lead: s.lead,
 	})
 	keeper, err2 := resume.New(wk, resume.Config{Page: s.resumePage})

@@ -27,7 +27,10 @@ func routes(t *testing.T) []string {
 		"GET /signin/code", "POST /signin/code", "GET /signout", "POST /signout", "GET /account/", "GET /account/connect", "GET /account/code", "POST /account/code",
 		"GET /account/undo", "POST /account/undo", "POST /account/email", "POST /account/email/code", "POST /account/remove", "POST /account/rename",
 		"POST /account/password", "POST /account/end-session", "POST /account/end-others", "POST /account/download", "POST /account/delete",
-		"POST /account/provider/start", "POST /account/passkey/register", "POST /account/passkey/signin", "GET /account/style.css")
+		"POST /account/provider/start", "POST /account/passkey/register", "POST /account/passkey/signin", "GET /account/style.css",
+		"GET /account/factor", "POST /account/factor", "POST /account/factor/begin", "GET /account/factor/set-up", "POST /account/factor/set-up",
+		"POST /account/factor/codes", "POST /account/factor/off", "GET /account/device", "POST /account/device", "POST /account/device/confirm",
+		"GET /account/device/join", "POST /account/device/join", "GET /account/device/wait", "POST /account/device/wait", "POST /account/device/end")
 	if len(routes) < 40 {
 		t.Fatalf("got %q: main.go mounts its routes in another way", routes)
 	}

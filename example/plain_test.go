@@ -20,9 +20,11 @@ import (
 	"github.com/walkin-go/walkin/admin"
 	"github.com/walkin-go/walkin/challenge"
 	"github.com/walkin-go/walkin/credential/code"
+	"github.com/walkin-go/walkin/credential/handover"
 	"github.com/walkin-go/walkin/credential/oidc"
 	"github.com/walkin-go/walkin/credential/passkey"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/credential/totp"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/pages"
 	"github.com/walkin-go/walkin/resume"
@@ -133,8 +135,13 @@ func (p *plain) replica(sample *sampleID, recent time.Duration) http.Handler {
 		p.preview, err = pages.NewPreview(wk, nil)
 		must(err)
 	}
+	factor, err := totp.New(wk, totp.Config{Issuer: "Plain", Page: "/account/factor"})
+	must(err)
+	handovers, err := handover.New(wk, handover.Config{Link: p.URL + "/account/device/join"})
+	must(err)
 	accounts, err := pages.New(wk, pages.Config{
-		Name: "Plain", URL: p.URL, Password: passwords, Code: codes, Passkeys: passkeys, Providers: providers, Mail: p, Device: pages.Device,
+		Name: "Plain", URL: p.URL, Password: passwords, Code: codes, Passkeys: passkeys, Providers: providers, SecondFactor: factor, Handover: handovers,
+		Mail: p, Device: pages.Device,
 	})
 	must(err)
 	keeper, err := resume.New(wk, resume.Config{})

@@ -96,6 +96,7 @@ type accountView struct {
 	CanEmail    bool
 	Connect     []provider // that open the account not yet
 	Sessions    []session
+	EndSession  string      // where another one is ended, or empty
 	Factor      *factorView // nil without one
 }
 
@@ -129,6 +130,9 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, status int, 
 			page.Email, page.HasPassword, page.CanPassword = m.Subject, m.HasPassword, p.cfg.Password != nil
 			page.CanEmail = m.Kind == "email" && p.changesEmail()
 		}
+	}
+	if page.Recent {
+		page.EndSession = p.cfg.Path + "end-session"
 	}
 	if page.Sessions, err = p.sessions(r, c); err != nil {
 		return err

@@ -33,11 +33,12 @@ func (p *Pages) routeDevice() {
 
 // A deviceView is what device.html gets.
 type deviceView struct {
-	Stage    string
-	Link     string
-	Code     template.HTML // the QR code of the link
-	Device   string
-	Sessions []session // more than one
+	Stage      string
+	Link       string
+	Code       template.HTML // the QR code of the link
+	Device     string
+	Sessions   []session // more than one
+	EndSession string
 }
 
 func (p *Pages) devicePage(w http.ResponseWriter, r *http.Request, form walkin.Form) {
@@ -56,7 +57,7 @@ func (p *Pages) devicePage(w http.ResponseWriter, r *http.Request, form walkin.F
 		return
 	}
 	// The image is of the package's own making.
-	data := deviceView{Stage: stage, Link: address, Code: template.HTML(svg), Device: p.deviceName(r, device)}
+	data := deviceView{Stage: stage, Link: address, Code: template.HTML(svg), Device: p.deviceName(r, device), EndSession: p.cfg.Path + "device/end"}
 	if ok && !c.Provisional {
 		all, err := p.sessions(r, c)
 		if err != nil {
@@ -124,7 +125,7 @@ func (p *Pages) endDevice(w http.ResponseWriter, r *http.Request) (string, error
 
 // A joinView is what join.html and wait.html get.
 type joinView struct {
-	Code     string
+	Code     string // empty is one that is over
 	Number   string
 	Occupied bool // the visitor has stored something as another user, and has not agreed to leave it
 	Leave    bool // they have
@@ -143,7 +144,11 @@ func (p *Pages) joinPage(w http.ResponseWriter, r *http.Request, form walkin.For
 		p.say(w, r, form, &view{Title: "handover.title", Data: message{Text: "handover.permanent", Links: []link{{"signout.submit", p.cfg.SignOutPath}}}})
 		return
 	}
-	v := &view{Title: "handover.join_title", Data: joinView{Code: r.FormValue("code"), Occupied: occupied(r)}}
+	data := joinView{Code: r.FormValue("code"), Occupied: occupied(r)}
+	if form.Refusal != nil && form.Refusal.Text.Key == "handover.over" {
+		data.Code = "" // nothing to press
+	}
+	v := &view{Title: "handover.join_title", Data: data}
 	v.refused(p.wk.Texts(r), form.Refusal, "device")
 	p.show(w, r, form, "join", v)
 }

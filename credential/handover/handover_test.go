@@ -116,6 +116,9 @@ func TestRefused(t *testing.T) {
 			code := a.offer()
 			for _, guess := range []string{"", "x", code[1:], code + "A", strings.ToLower(code) + "x"} {
 				thief.want(409, thief.post("/account/device/join", url.Values{"code": {guess}}))
+				if strings.Contains(thief.page, "<form") {
+					t.Error("the page of a code that is over has a button")
+				}
 			}
 		}, "handover_over"},
 		{"a thief who opens it first", func(t *testing.T, a, b, thief *browser) {

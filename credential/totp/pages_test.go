@@ -182,6 +182,7 @@ func walkPages(t *testing.T, c *texts.Catalogue) {
 	v.open("/account/sign-in")
 	v.post("/account/sign-in", 200, "/account/factor?return_to=", "email", ann, "password", secret, "return_to", "/account/")
 	says("factor.lead")
+	says("factor.hint") // also who lost their phone gets in
 	page := v.page
 	v.open("/account/")
 	says("signin.title")

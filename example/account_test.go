@@ -99,6 +99,28 @@ func (m *mailbox) wantLast(t *testing.T, address, words string) {
 }
 
 // An address without a password, and the password that comes later.
+// TestAddPasskey holds who is asked for a passkey on the way: whoever has signed in
+// without one a moment ago.
+func TestAddPasskey(t *testing.T) {
+	server := newServer(t)
+	ann := newBrowser(t, server)
+	const page = "/account/add-passkey?return_to=%2Fp%2Fx"
+	ann.get(page).must(t, 303, "/p/x")
+	ann.write("hi")
+	ann.get(page).must(t, 303, "/p/x")
+	ann.upgrade("ann@example.com")
+	ann.post("/signout").must(t, 303, "/")
+	ann.get("/signin").has(t, `data-passkey-automatic="/account/add-passkey"`)
+	ann.post("/signin", "email", "ann@example.com", "password", secret, "return_to", page).must(t, 303, page)
+	ann.get(page).must(t, 200, "").has(t, `<form data-passkey="automatic" method="post" action="/account/passkey/register">`, `value="/p/x"`, `href="/p/x"`)
+	for _, elsewhere := range []string{"//evil.example", "https://evil.example/", "javascript:alert(1)", `/\evil.example`} {
+		ann.get("/account/add-passkey?return_to="+url.QueryEscape(elsewhere)).must(t, 200, "").lacks(t, "evil", "javascript:")
+	}
+	ann.post("/signout").must(t, 303, "/")
+	ann.goAs("Ann").must(t, 303, "/") // the provider has factors of its own
+	ann.get(page).must(t, 303, "/p/x")
+}
+
 func TestCodeAlone(t *testing.T) {
 	server := newServer(t)
 	ann := newBrowser(t, server)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/fetch"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/walkin-go/walkin/internal/browser"
@@ -53,8 +54,15 @@ func (b *tab) path() string {
 	return u.RequestURI()
 }
 
+// settle waits until the browser has been asked for a passkey, after a sign-in without.
+func (b *tab) settle() {
+	b.T.Helper()
+	b.Wait(`location.pathname !== "/account/add-passkey" && document.readyState === "complete" && document.body`)
+}
+
 func (b *tab) sees(words ...string) {
 	b.T.Helper()
+	b.settle()
 	page := b.Text("body")
 	for _, w := range words {
 		if !strings.Contains(page, w) {
@@ -254,6 +262,24 @@ func passkeys(t *testing.T, chromium browser.Engine) {
 	ann.open("/signin") // where the browser suggests the key, and this device's owner always takes it
 	ann.Wait(`document.querySelector(".note") && document.readyState === "complete"`)
 	ann.sees("A word I keep forgetting", "ann@example.com")
+
+	// A browser that has signed in with a code makes one of its own by itself. It would ask
+	// its password manager, which a virtual device has not.
+	bea := newTab(t, chromium, server)
+	bea.device()
+	if _, err := chromedp.Call(bea.Chromium().Ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `const create = navigator.credentials.create.bind(navigator.credentials)
+			navigator.credentials.create = ({mediation, ...o}) => mediation == "conditional" ? create(o) : Promise.reject(new TypeError)`,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	bea.open("/signin")
+	bea.Wait(`document.querySelector(".credentials").return_to.value.startsWith("/account/add-passkey?")`)
+	bea.Type("#email", "ann@example.com")
+	bea.Click("button[formaction]")
+	bea.enter("ann@example.com")
+	bea.sees("Your browser has added a passkey to your account", "A word I keep forgetting")
+	server.mail.wantLast(t, "ann@example.com", "A new way to sign in")
 
 	// A user who cancels at the device's question is where they were.
 	ann.Click("header form button")

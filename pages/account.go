@@ -48,7 +48,7 @@ func (p *Pages) methods(r *http.Request, user uuid.UUID) ([]method, error) {
 			}
 		case isPassword:
 			m.Kind, m.Detail = "password", c.Text("methods.password")
-		case identity.Provider == "passkey" && p.cfg.Passkeys != nil:
+		case identity.Provider == passkeyProvider && p.cfg.Passkeys != nil:
 			name, used, synced := p.cfg.Passkeys.Describe(identity)
 			m.Kind, m.Title, m.Detail = "passkey", name, c.Text("methods.passkey_device")
 			if synced {

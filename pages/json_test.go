@@ -77,7 +77,7 @@ func TestPostsAsJSON(t *testing.T) {
 
 var (
 	renderedFor = regexp.MustCompile(`name="walkin_rendered_for" value="([^"]*)"`)
-	elsewhere   = regexp.MustCompile(`^(passkey/|provider/|device|rename$|connect|factor)`)
+	elsewhere   = regexp.MustCompile(`^(passkey/|provider/|device|rename$|connect|factor|add-passkey$)`)
 )
 
 // rest closes an object with the value of the page's hidden field.

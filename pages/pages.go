@@ -258,8 +258,11 @@ func setDefault(field *string, value string) {
 	}
 }
 
-// emailProvider is the provider of the identities of credential/code.
-const emailProvider = "email"
+// The providers of the identities of credential/code and credential/passkey.
+const (
+	emailProvider   = "email"
+	passkeyProvider = "passkey"
+)
 
 // route tells which handler serves which path.
 func (p *Pages) route() {
@@ -284,6 +287,7 @@ func (p *Pages) route() {
 	}
 	if cfg.Passkeys != nil {
 		p.mux.Handle(path+"passkey/", cfg.Passkeys)
+		p.mux.Handle("GET "+path+"add-passkey", p.page(p.addPasskey))
 	}
 	if cfg.Providers != nil {
 		p.mux.Handle(path+"provider/", cfg.Providers.WithPage(p.providerPage))

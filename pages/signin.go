@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,6 +161,19 @@ func (p *Pages) connect(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return notFound()
+}
+
+// addPasskey has a browser make a passkey by itself, where it can: after a sign-in with
+// a password or a code, on the way to where the visitor goes. The script of the sign-in
+// page leads here.
+func (p *Pages) addPasskey(w http.ResponseWriter, r *http.Request) error {
+	to := walkin.ReturnTo(r)
+	c, ok := walkin.FromContext(r.Context())
+	if !ok || c.Anonymous || time.Since(c.ProvenAt) >= p.wk.RecentProof() || !slices.Contains([]string{"pwd", "otp", "mfa"}, c.Method) {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return nil
+	}
+	return p.render(w, r, http.StatusOK, "add-passkey", &view{Title: "challenge.title", ReturnTo: to})
 }
 
 // signOutPage asks first. For a visitor without an account signing out is for good, and

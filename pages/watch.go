@@ -74,7 +74,7 @@ func (p *Pages) watch(w http.ResponseWriter, r *http.Request, next http.Handler)
 // tellNewDevice tells the owner of an account that it was opened in a browser which
 // proved none of its identities before. A passkey is a device of its owner's by itself.
 func (p *Pages) tellNewDevice(r *http.Request, e walkin.Event) {
-	if p.cfg.Mail == nil || e.Provider == "passkey" {
+	if p.cfg.Mail == nil || e.Provider == passkeyProvider {
 		return
 	}
 	identities, err := p.wk.Store().Identities(r.Context(), e.UserID)
@@ -92,7 +92,8 @@ func (p *Pages) tellNewDevice(r *http.Request, e walkin.Event) {
 	p.notify(r, identities, notice{subject: "mail.device_subject", text: "mail.device"})
 }
 
-// An outcome sees to it that the page after a sign-up says that it worked.
+// An outcome sees to it that the page after a sign-up says that it worked, and the one
+// after a browser has made a passkey that it did.
 type outcome struct {
 	http.ResponseWriter
 	p     *Pages
@@ -104,8 +105,15 @@ type outcome struct {
 func (o *outcome) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 func (o *outcome) WriteHeader(status int) {
-	if !o.began && slices.ContainsFunc(o.seen.all(), func(e walkin.Event) bool { return e.Outcome == walkin.Upgraded }) {
-		o.p.putNotice(o.ResponseWriter, "account.done_signed_up")
+	if !o.began {
+		for _, e := range o.seen.all() {
+			switch {
+			case e.Outcome == walkin.Upgraded:
+				o.p.putNotice(o.ResponseWriter, "account.done_signed_up")
+			case e.Outcome == walkin.Linked && e.Provider == passkeyProvider:
+				o.p.putNotice(o.ResponseWriter, "account.done_passkey")
+			}
+		}
 	}
 	o.began = true
 	o.ResponseWriter.WriteHeader(status)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -41,6 +42,10 @@ var sitePage = template.Must(template.New("").Parse(`<!doctype html>
 <form method="post" action="/note"><button id="note">Write a note</button></form>
 {{if .Suggest}}<form method="post" action="/elsewhere"><label>E-mail <input id="field" name="email" autocomplete="username webauthn"></label></form>{{end}}
 <form method="post" action="/out"><button id="out">Sign out</button></form>
+<form id="prove" method="post" action="/prove" data-passkey-automatic="/automatic">
+	<input type="hidden" name="return_to" value="/?done">
+	<button>Sign in with a password</button>
+</form>
 <form id="register" data-passkey method="post" action="/passkey/register">
 	<label>Name <input name="name" value="My device"></label>
 	<input type="hidden" name="return_to" value="{{.ReturnTo}}">
@@ -56,6 +61,19 @@ var sitePage = template.Must(template.New("").Parse(`<!doctype html>
 <script src="/passkey/script.js" defer></script>
 </html>
 `))
+
+// automaticPage has the browser make a passkey by itself.
+const automaticPage = `<!doctype html>
+<html lang="en">
+<title>Notes</title>
+<form data-passkey="automatic" method="post" action="/passkey/register">
+	<input type="hidden" name="return_to" value="/?done">
+	<button>Make a passkey</button>
+	<p aria-live="polite"></p>
+</form>
+<script src="/passkey/script.js" defer></script>
+</html>
+`
 
 // serve serves the site's page to a browser, under a strict policy.
 func serve(t *testing.T) (base string, s *site) {
@@ -88,6 +106,14 @@ func serve(t *testing.T) (base string, s *site) {
 		s.mu.Unlock()
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
+	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.wk[0].Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann", Method: "pwd"}); err != nil {
+			s.wk[0].Refuse(w, r, err)
+			return
+		}
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
+	mux.HandleFunc("GET /automatic", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, automaticPage) })
 	mux.Handle("POST /remove", s.wk[0].FormHandler(nil, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		return "/?removed", s.wk[0].Unlink(w, r, passkey.Provider, r.PostFormValue("id"))
 	}))

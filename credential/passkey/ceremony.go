@@ -88,7 +88,7 @@ func ceremonyOver() *walkin.Refusal {
 // unverified is the refusal of a response that the library does not accept. It finds
 // the reason itself: the library's texts quote the response, which comes from the
 // client.
-func (p *Passkeys) unverified(client protocol.CollectedClientData, device protocol.AuthenticatorData) *walkin.Refusal {
+func (p *Passkeys) unverified(client protocol.CollectedClientData, device protocol.AuthenticatorData, asked protocol.UserVerificationRequirement) *walkin.Refusal {
 	refusal := &walkin.Refusal{Status: http.StatusUnauthorized, Reason: ReasonBad,
 		Text: texts.Of("passkey.unverified")}
 	rpID := sha256.Sum256([]byte(p.webauthn.Config.RPID))
@@ -99,7 +99,7 @@ func (p *Passkeys) unverified(client protocol.CollectedClientData, device protoc
 		refusal.Reason = ReasonFramed
 	case string(device.RPIDHash) != string(rpID[:]):
 		refusal.Reason = ReasonRPID
-	case !device.Flags.UserVerified():
+	case asked == protocol.VerificationRequired && !device.Flags.UserVerified():
 		refusal.Reason = ReasonUserUnverified
 		refusal.Message = "Your device did not ask for its PIN, your finger or your face. Please set one up there and try again."
 	}

@@ -111,8 +111,8 @@ func TestScript(t *testing.T) {
 	}
 	first := get(http.MethodGet, "")
 	body := answerOf(t, first).body
-	if n := len(body); n > 3300 || n < 1000 {
-		t.Errorf("the script has %d bytes, want 3,300 at most", n)
+	if n := len(body); n > 4000 || n < 1000 {
+		t.Errorf("the script has %d bytes, want 4,000 at most", n)
 	}
 	for name, value := range map[string]string{
 		"Content-Type": "text/javascript; charset=utf-8", "X-Content-Type-Options": "nosniff",

@@ -41,7 +41,8 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 		return nil, err
 	}
 	var form struct {
-		Name string `json:"name"`
+		Name      string `json:"name"`
+		Mediation string `json:"mediation"`
 	}
 	if json.Unmarshal(body, &form) != nil {
 		return nil, malformed()
@@ -49,13 +50,23 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 	if form.Name, err = checkName(form.Name); err != nil {
 		return nil, err
 	}
+	c, ok := walkin.FromContext(r.Context())
+	automatic := form.Mediation == conditional
+	// A key that a browser makes without asking is one more of an account that was just
+	// proven. It makes no account.
+	switch {
+	case automatic && !ok:
+		return nil, &walkin.Refusal{Status: http.StatusUnauthorized, Reason: walkin.ReasonNoUser}
+	case automatic && c.Anonymous:
+		return nil, walkin.ErrAnonymous
+	}
 	taken, err := p.takeTicket(r)
 	if err != nil {
 		return nil, err
 	}
 	user := account{name: p.nameFor(r)}
 	timeout := ceremonyTime
-	if c, ok := walkin.FromContext(r.Context()); ok && !c.Anonymous {
+	if ok && !c.Anonymous {
 		// Continue would say so in the end, and the device would have a key that
 		// belongs to nothing.
 		left := p.recentProof - time.Since(c.ProvenAt)
@@ -81,11 +92,16 @@ func (p *Passkeys) beginRegister(w http.ResponseWriter, r *http.Request, body []
 		user.handle = make([]byte, 32)
 		rand.Read(user.handle)
 	}
-	options, session, err := p.webauthn.BeginRegistration(user,
+	mediation, verification := protocol.MediationDefault, protocol.VerificationRequired
+	if automatic {
+		// The device is not asked: it verifies its user when the key signs in.
+		mediation, verification = protocol.MediationConditional, protocol.VerificationPreferred
+	}
+	options, session, err := p.webauthn.BeginMediatedRegistration(user, mediation,
 		webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()),
 		webauthn.WithExclusions(webauthn.Credentials(user.keys).CredentialDescriptors()),
 		func(o *protocol.PublicKeyCredentialCreationOptions) error {
-			o.Timeout = int(timeout.Milliseconds())
+			o.Timeout, o.AuthenticatorSelection.UserVerification = int(timeout.Milliseconds()), verification
 			return nil
 		})
 	if err != nil {
@@ -129,7 +145,7 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	made.Format, made.AttStatement = string(protocol.AttestationFormatNone), nil
 	key, err := p.webauthn.CreateCredential(account{handle: c.Session.UserID}, c.Session, response)
 	if err != nil {
-		return nil, p.unverified(response.Response.CollectedClientData, made.AuthData)
+		return nil, p.unverified(response.Response.CollectedClientData, made.AuthData, c.Session.UserVerification)
 	}
 	if !usable(key.PublicKey) {
 		return nil, &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonUnusable,
@@ -147,8 +163,17 @@ func (p *Passkeys) finishRegister(w http.ResponseWriter, r *http.Request, body [
 	// New: to make a key proves that one has it, and nothing about an identity that
 	// exists. The browser states the ID; with that of another user's key it must open
 	// nothing.
-	did, err := p.middleware.Continue(w, r, walkin.Proof{
-		Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, Chosen: true, FlowID: c.bound})
+	proof := walkin.Proof{Provider: Provider, Subject: subject(k.ID), Method: k.method(), Secret: secret, Chosen: true, FlowID: c.bound}
+	if c.Session.Mediation == protocol.MediationConditional {
+		// The browser has made it without its user, so no one has proven anything: the
+		// session stays as old as it is, and as strong.
+		user, ok := walkin.FromContext(r.Context())
+		if !ok || user.Anonymous {
+			return nil, ceremonyOver()
+		}
+		proof.Method, proof.At = user.Method, user.ProvenAt
+	}
+	did, err := p.middleware.Continue(w, r, proof)
 	if errors.Is(err, store.ErrIdentityTaken) {
 		return nil, &walkin.Refusal{Status: http.StatusConflict, Reason: walkin.ReasonIdentityTaken, Err: err,
 			Text: texts.Of("passkey.known")}

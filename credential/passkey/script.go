@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// script drives the browser's API for the forms of a page; at most 3,300 bytes,
+// script drives the browser's API for the forms of a page; at most 4,000 bytes,
 // of which suggestions in a field are a fifth.
 //
 //go:embed script.js

@@ -16,9 +16,15 @@ const ask = async (o, how) => {
 	for (const k in r) if (r[k]?.byteLength) response[k] = chars(r[k])
 	return {id, rawId: id, type, response}
 }
+const automatic = async () => (await self.PublicKeyCredential?.getClientCapabilities?.())?.conditionalCreate
 let now, fill
 for (const form of document.querySelectorAll("form[data-passkey]")) {
 	const say = {...texts, ...form.dataset}, out = form.querySelector("[aria-live]"), button = form.querySelector("button")
+	const leave = () => {
+		const to = new URL(form.return_to?.value || "/", location)
+		to.hash = ""
+		location[say.passkey ? "replace" : "assign"](to.origin == location.origin ? to : "/")
+	}
 	const run = async idle => {
 		now?.abort()
 		const me = now = new AbortController
@@ -33,11 +39,10 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
 			const answer = await ask(publicKey, {signal: me.signal, ...idle})
 			me.idle = 0
 			await post(form.action + "-finish", answer)
-			const to = new URL(form.return_to?.value || "/", location)
-			to.hash = ""
-			location.assign(to.origin == location.origin ? to : "/")
+			leave()
 		} catch (e) {
-			if (now == me && !me.idle) {
+			if (say.passkey) leave()
+			else if (now == me && !me.idle) {
 				out.textContent = e.detail || say[e.name?.slice(0, -5).toLowerCase()] || say.failed
 				fill?.()
 			}
@@ -50,6 +55,10 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
 		e.preventDefault()
 		run()
 	}
+	if (say.passkey) {
+		automatic().then(yes => yes ? run({mediation: "conditional"}) : leave(), leave)
+		setTimeout(() => now?.abort(), 5e3)
+	}
 	if (/signin$/.test(form.action) && document.querySelector("[autocomplete~=webauthn]"))
 		self.PublicKeyCredential?.isConditionalMediationAvailable?.().then(yes => {
 			if (!yes) return
@@ -58,6 +67,10 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
 			setInterval(() => now.idle && fill(), 24e4)
 		})
 }
+for (const form of document.querySelectorAll("form[data-passkey-automatic]")) automatic().then(yes => {
+	const to = form.return_to, by = form.dataset.passkeyAutomatic + "?return_to="
+	if (yes && !to.value.startsWith(by)) to.value = by + encodeURIComponent(to.value)
+})
 for (const form of document.querySelectorAll("form[data-passkey-remove]")) form.onsubmit = e => {
 	if (!self.PublicKeyCredential?.signalUnknownCredential) return
 	e.preventDefault()

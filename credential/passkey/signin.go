@@ -91,7 +91,7 @@ func (p *Passkeys) finishSignIn(w http.ResponseWriter, r *http.Request, body []b
 	}
 	proven, err := p.verify(c.Session, k, response)
 	if err != nil {
-		return nil, p.unverified(response.Response.CollectedClientData, response.Response.AuthenticatorData)
+		return nil, p.unverified(response.Response.CollectedClientData, response.Response.AuthenticatorData, c.Session.UserVerification)
 	}
 	if proven.Authenticator.CloneWarning {
 		// Fails closed. A key whose counter stays at 0 has no counter, and never comes

@@ -100,8 +100,8 @@ func TestPasskeysPage(t *testing.T) {
 			begun++
 		}
 	}
-	if begun != 2 {
-		t.Errorf("%d forms began a ceremony, want 2", begun)
+	if begun != 3 {
+		t.Errorf("%d forms began a ceremony, want 3", begun)
 	}
 	mustBe(t, c.Visit("/passkey/script.js"), http.StatusOK)
 }

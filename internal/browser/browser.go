@@ -88,12 +88,16 @@ func newTab(t *testing.T, browser context.Context, listeners []func(any), option
 }
 
 // listen notes what the console shows: errors of scripts, refusals by the content
-// security policy, bad markup, missing files. A refusal by the site is not noted.
+// security policy, bad markup, missing files. A refusal by the site is not noted, nor that
+// a test had the focus in a field before the page could give it to the same.
 func (b *Tab) listen(ev any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch ev := ev.(type) {
 	case *log.EventEntryAdded:
+		if strings.HasPrefix(ev.Entry.Text, "Autofocus processing was blocked because a document already has a focused element") {
+			return
+		}
 		if e := ev.Entry; e.Source != log.EntrySourceNetwork || !strings.Contains(e.Text, "status of 4") {
 			b.complaints = append(b.complaints, fmt.Sprintf("%s: %s %s", e.Source, e.Text, e.URL))
 		}

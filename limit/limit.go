@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -82,7 +83,7 @@ const maxPer = 100 * 365 * 24 * time.Hour
 func (l Limit) Check() error {
 	// A longer Per would overflow, and the limit be none: a Duration holds 292
 	// years, of which Take needs two Pers, and Unix nanoseconds end in 2262.
-	if l.Count < 1 || l.Per <= 0 || l.Per < time.Duration(l.Count) || l.Per > maxPer {
+	if l.Count < 1 || l.Per < time.Duration(l.Count) || l.Per > maxPer {
 		return fmt.Errorf("a limit of %d per %v makes no sense", l.Count, l.Per)
 	}
 	return nil
@@ -144,28 +145,17 @@ func (l *memoryLimiter) Take(_ context.Context, key string, limit Limit, n int, 
 		delete(s.fullAt, hash)
 		return verdict, nil
 	case !known && len(s.fullAt) >= s.most:
-		s.forget(now.UnixNano())
+		s.forget()
 	}
 	s.fullAt[hash] = fullAt.UnixNano()
 	return verdict, nil
 }
 
-// forget makes room: it evicts what is full again, and then, down to half, what will be
-// soonest. It costs a sort for as many new keys as there is room for then.
-func (s *limiterShard) forget(now int64) {
-	times := make([]int64, 0, len(s.fullAt))
-	for hash, at := range s.fullAt {
-		if at <= now {
-			delete(s.fullAt, hash)
-			continue
-		}
-		times = append(times, at)
-	}
+// forget makes room: it evicts, down to half, what is full again or will be soonest. It
+// costs a sort for as many new keys as there is room for then.
+func (s *limiterShard) forget() {
+	times := slices.Sorted(maps.Values(s.fullAt))
 	tooMany := len(times) - s.most/2
-	if tooMany <= 0 {
-		return
-	}
-	slices.Sort(times)
 	last := times[tooMany-1]
 	for hash, at := range s.fullAt {
 		if at <= last && tooMany > 0 { // many may share the last time

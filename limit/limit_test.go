@@ -182,3 +182,82 @@ func TestLongLimits(t *testing.T) {
 		}
 	}
 }
+
+// remembered returns how many keys, of those that were emptied, a limiter still knows.
+// Asking changes nothing.
+func remembered(t *testing.T, l limit.Limiter, keys int, rate limit.Limit, now time.Time) (n int) {
+	t.Helper()
+	for i := range keys {
+		v, err := l.Take(t.Context(), strconv.Itoa(i), rate, 0, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !v.OK {
+			n++
+		}
+	}
+	return n
+}
+
+// TestLimiterRemembers holds that a limiter remembers as many keys as it says, and that
+// neither a question about others nor a refusal makes it forget one.
+func TestLimiterRemembers(t *testing.T) {
+	const flood = 10_000
+	rate := limit.Limit{Count: 2, Per: time.Hour}
+	now := time.Unix(1_800_000_000, 0)
+	for _, tt := range []struct{ keys, least, most int }{
+		{1, 128, 128}, {128, 128, 128}, {1000, 512, 1000}, {-1, flood, flood},
+	} {
+		l := limit.New(tt.keys)
+		take := func(key string, n int) {
+			t.Helper()
+			if _, err := l.Take(t.Context(), key, rate, n, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range flood {
+			take(strconv.Itoa(i), 2)
+		}
+		n := remembered(t, l, flood, rate, now)
+		if n < tt.least || n > tt.most {
+			t.Errorf("%d keys: it remembers %d, want %d to %d", tt.keys, n, tt.least, tt.most)
+		}
+		for i := range flood {
+			take("asked about "+strconv.Itoa(i), 0)
+			if v, err := l.Take(t.Context(), strconv.Itoa(i), rate, 0, now); err != nil {
+				t.Fatal(err)
+			} else if !v.OK {
+				take(strconv.Itoa(i), 2) // refused
+			}
+		}
+		if after := remembered(t, l, flood, rate, now); after != n {
+			t.Errorf("%d keys: it remembers %d after questions and refusals, want %d", tt.keys, after, n)
+		}
+	}
+}
+
+// TestCheck holds which limits are none.
+func TestCheck(t *testing.T) {
+	const century = 100 * 365 * 24 * time.Hour
+	for _, tt := range []struct {
+		limit limit.Limit
+		ok    bool
+	}{
+		{limit.Limit{}, false},
+		{limit.Limit{Count: 0, Per: time.Hour}, false},
+		{limit.Limit{Count: -1, Per: time.Hour}, false},
+		{limit.Limit{Count: -2, Per: -1}, false},
+		{limit.Limit{Count: 1, Per: 0}, false},
+		{limit.Limit{Count: 1, Per: -1}, false},
+		{limit.Limit{Count: 2, Per: 1}, false},
+		{limit.Limit{Count: 1, Per: 1}, true},
+		{limit.Limit{Count: 2, Per: 2}, true},
+		{limit.Limit{Count: 1, Per: century}, true},
+		{limit.Limit{Count: 1, Per: century + 1}, false},
+	} {
+		_, _, err := tt.limit.Take(time.Time{}, time.Now(), 1)
+		if check := tt.limit.Check(); (check == nil) != tt.ok || (err == nil) != tt.ok {
+			t.Errorf("%+v: Check says %v, and Take %v", tt.limit, check, err)
+		}
+	}
+}

@@ -29,7 +29,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -288,7 +287,8 @@ func (q *Quota) Remaining(r *http.Request) (Left, error) {
 }
 
 // counts returns what a visitor's request counts against, in the order in which all
-// requests lock them, and the limit that the visitor sees; zero for a visitor who is
+// requests lock them, the user before the network and a small network before a large
+// one, and the limit that the visitor sees; zero for a visitor who is
 // not counted.
 func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit int) {
 	nobody := c == walkin.Claims{}
@@ -316,7 +316,6 @@ func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit 
 			counts = append(counts, count{key("network", network), uuid.Nil, n})
 		}
 	}
-	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(a.key, b.key) })
 	switch {
 	case permanent, q.cfg.By == PerUser:
 		return counts, own

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/faulty"
 	"github.com/walkin-go/walkin/quota"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
@@ -63,7 +65,14 @@ func newSite(t *testing.T, store *failing, cfg quota.Config) *site {
 	if store == nil {
 		store = &failing{Store: memstore.New()}
 	}
-	s := &site{t: t, store: store}
+	s := newSiteOver(t, store, cfg)
+	s.store = store
+	return s
+}
+
+func newSiteOver(t *testing.T, store store.Store, cfg quota.Config) *site {
+	t.Helper()
+	s := &site{t: t}
 	var err error
 	s.m, err = walkin.New(walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store,
@@ -407,6 +416,92 @@ func TestPermanentByNetwork(t *testing.T) {
 	for i, want := range []int{200, 200, 429} {
 		if r := c.Post("/export", nil); r.StatusCode != want {
 			t.Errorf("export %d: got %d, want %d", i, r.StatusCode, want)
+		}
+	}
+}
+
+// TestEveryStepFails holds that whichever call of the store fails, nothing is let
+// through and nothing is shown as left, and that nothing was taken.
+func TestEveryStepFails(t *testing.T) {
+	for name, ask := range map[string]struct {
+		before int
+		ask    func(c *walkintest.Client) *http.Response
+	}{
+		"the first":    {0, func(c *walkintest.Client) *http.Response { return c.Post("/export", nil) }},
+		"the second":   {1, func(c *walkintest.Client) *http.Response { return c.Post("/export", nil) }},
+		"what is left": {1, func(c *walkintest.Client) *http.Response { return c.Fetch("/left") }},
+	} {
+		var s *site
+		var c *walkintest.Client
+		faulty.EachStep(t, func(t *testing.T, st *faulty.Store) faulty.Call {
+			st.Store = memstore.New()
+			s = newSiteOver(t, st, quota.Config{Limit: 3, By: quota.PerUser | quota.PerNetwork})
+			c = s.browser()
+			c.Post("/", nil)
+			s.export(c, ask.before)
+			s.exports.Store(0)
+			return faulty.Call{Name: name, Ask: func() *http.Response { return ask.ask(c) }}
+		}, func(t *testing.T, step string, _ *http.Response) {
+			if left := fmt.Sprintf("%d of 3", 3-ask.before); s.exports.Load() != 0 || s.left(c) != left {
+				t.Errorf("%s, %s fails: %d exports, %s left, want none and %s", name, step, s.exports.Load(), s.left(c), left)
+			}
+		})
+	}
+}
+
+// TestRefusalWords holds what visitors read at the limit: who has no account is asked to
+// sign up, and who has one is not.
+func TestRefusalWords(t *testing.T) {
+	for _, tt := range []struct {
+		name, message, want string
+		permanent           bool
+	}{
+		{"a guest", "", "Sign up to go on", false},
+		{"a user", "", "You have used up", true},
+		{"a guest, in the app's words", "No more today.", "No more today.", false},
+		{"a user, in the app's words", "No more today.", "No more today.", true},
+	} {
+		s := newSite(t, nil, quota.Config{Limit: 1, PermanentLimit: 1, Message: tt.message, UpgradeURL: "/sign-up"})
+		c := s.browser()
+		s.export(c, 1)
+		if tt.permanent {
+			s.prove(c, "ann")
+		}
+		r := c.NewRequest(http.MethodPost, "/export", nil)
+		r.Header.Set("Accept", "application/json")
+		b, err := io.ReadAll(c.Do(r).Body)
+		if text := string(b); err != nil || !strings.Contains(text, tt.want) || tt.permanent && strings.Contains(text, "ign up") {
+			t.Errorf("%s: got %s, %v", tt.name, text, err)
+		}
+		if r := c.Post("/export", nil); (r.StatusCode == http.StatusSeeOther) == tt.permanent {
+			t.Errorf("%s: got %d to %q", tt.name, r.StatusCode, r.Header.Get("Location"))
+		}
+	}
+}
+
+// TestOperatorTakesNothing holds that an operator who sees the site as a user takes
+// nothing of the user's.
+func TestOperatorTakesNothing(t *testing.T) {
+	s := newSite(t, nil, quota.Config{Limit: 1})
+	q, err := quota.New(s.m, quota.Config{Name: "export", Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := walkintest.Anonymous(t)
+	c.Actor = c.UserID
+	r := s.browser().NewRequest(http.MethodPost, "/export", nil)
+	r = r.WithContext(walkin.NewContext(r.Context(), c))
+	if _, err := q.Take(httptest.NewRecorder(), r); err == nil || !errors.As(err, new(*walkin.Refusal)) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
+// TestNames holds which names tell quotas apart.
+func TestNames(t *testing.T) {
+	m := newSite(t, nil, quota.Config{Limit: 1}).m
+	for name, ok := range map[string]bool{"": false, "a": true, "a-b_c9": true, "A": false, "a:b": false, strings.Repeat("x", 64): true, strings.Repeat("x", 65): false} {
+		if _, err := quota.New(m, quota.Config{Name: name, Limit: 1}); (err == nil) != ok {
+			t.Errorf("%q: got %v", name, err)
 		}
 	}
 }

@@ -763,6 +763,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"a link with a fragment", func(cfg *code.Config) { cfg.Link = "https://example.com/code#a" }, true},
 		{"a link with a user", func(cfg *code.Config) { cfg.Link = "https://a@example.com/code" }, true},
 		{"a link of two lines", func(cfg *code.Config) { cfg.Link = "https://example.com/code\n" }, true},
+		{"another scheme", func(cfg *code.Config) { cfg.Link = "ftp://example.com/code" }, true},
 		{"a script", func(cfg *code.Config) { cfg.Link = "javascript:alert(1)" }, true},
 		{"localhost", func(cfg *code.Config) { cfg.Link = "http://localhost:8080/code" }, false},
 	} {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +25,45 @@ import (
 func hashOf(text string) string { return fmt.Sprintf("%X", sha1.Sum([]byte(text))) }
 
 const leaked, other = "rosebud in the snow", "another long password"
+
+// A line is a client's connection, which knows whether its answer was closed.
+type line struct {
+	http.RoundTripper
+	used, closed int
+}
+
+func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.used++
+	response, err := l.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Body = &closing{response.Body, l}
+	}
+	return response, err
+}
+
+type closing struct {
+	io.ReadCloser
+	line *line
+}
+
+func (c *closing) Close() error {
+	c.line.closed++
+	return c.ReadCloser.Close()
+}
+
+// TestPwnedPasswordsClient holds that the app's client is the one that asks, and that
+// every answer is closed, which a proxy's connection may hang on.
+func TestPwnedPasswordsClient(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		l := &line{RoundTripper: server.Client().Transport}
+		_, _ = password.PwnedPasswords{URL: server.URL, Client: &http.Client{Transport: l}}.Breached(t.Context(), leaked)
+		if l.used != 1 || l.closed != 1 {
+			t.Errorf("%d: the client was used %d times, and %d answers were closed; want one", status, l.used, l.closed)
+		}
+		server.Close()
+	}
+}
 
 // TestPwnedPasswords holds what the service is told and how its answer is read.
 func TestPwnedPasswords(t *testing.T) {

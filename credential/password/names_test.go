@@ -1,6 +1,7 @@
 package password_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,6 +72,49 @@ func TestNames(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNumbers holds which numbers are names, with Config.Phones: those of E.164, in one
+// spelling.
+func TestNumbers(t *testing.T) {
+	s := newSite(t, func(c *password.Config) { c.Proven, c.Phones = true, true })
+	for _, tt := range []struct{ typed, want string }{
+		{"+4915112345678", "+4915112345678"},
+		{" +49 151 12345678\n", "+4915112345678"},
+		{"+1234567", "+1234567"},
+		{"+123456789012345", "+123456789012345"},
+		{"+123456", ""},
+		{"+1234567890123456", ""},
+		{"4915112345678", ""},
+		{"+04915112345678", ""},
+		{"+49151abc45678", ""},
+		{"+49-151-12345678", ""},
+		{"+", ""},
+		{"", ""},
+		{"ann@example.com", ""},
+	} {
+		proof, err := s.SignIn(form(t, tt.typed, secret))
+		want := walkin.Reason("unknown_name") // which is a name
+		status := http.StatusUnauthorized
+		if tt.want == "" {
+			want, status = "name_number", http.StatusUnprocessableEntity
+		}
+		if r, ok := errors.AsType[*walkin.Refusal](err); !ok || r.Reason != want || r.Status != status || proof.Subject != "" {
+			t.Errorf("%q: got %v, want %d for %s", tt.typed, err, status, want)
+		}
+	}
+	s.own(t, walkin.Proof{Provider: "phone", Subject: "+4915112345678", Secret: []byte(hashed(t))})
+	if proof, err := s.SignIn(form(t, " +49 151 12345678", secret)); err != nil || proof.Subject != "+4915112345678" {
+		t.Errorf("another spelling: got %q, %v", proof.Subject, err)
+	}
+}
+
+// hashed returns a hash of secret.
+func hashed(t *testing.T) string {
+	t.Helper()
+	s := newSite(t, nil)
+	s.signUp(t, name, secret)
+	return s.stored(t, name)
 }
 
 // A name that was taken is ASCII, fits into a store, and is its own spelling.

@@ -37,7 +37,7 @@ type target struct {
 
 // targets are the packages that bear security.
 var targets = []target{
-	{".", []string{"./store/memstore", "./credential/password", "./credential/code", "./resume", "./quota", "./adapters/internal/suite"}},
+	{".", []string{"./store/memstore", "./credential/password", "./credential/code", "./resume", "./quota", "./credential/handover", "./credential/totp", "./adapters/internal/suite"}},
 	{"./internal/token", []string{"."}},
 	{"./internal/request", []string{"."}},
 	{"./internal/localurl", []string{"."}},
@@ -48,7 +48,7 @@ var targets = []target{
 	{"./store", []string{"./store/memstore"}},
 	{"./store/memstore", nil},
 	{"./resume", nil},
-	{"./quota", nil},
+	{"./quota", []string{"."}},
 	{"./challenge", nil},
 }
 

@@ -98,7 +98,6 @@ func (m *mailbox) wantLast(t *testing.T, address, words string) {
 	}
 }
 
-// An address without a password, and the password that comes later.
 // TestAddPasskey holds who is asked for a passkey on the way: whoever has signed in
 // without one a moment ago.
 func TestAddPasskey(t *testing.T) {
@@ -121,6 +120,7 @@ func TestAddPasskey(t *testing.T) {
 	ann.get(page).must(t, 303, "/p/x")
 }
 
+// An address without a password, and the password that comes later.
 func TestCodeAlone(t *testing.T) {
 	server := newServer(t)
 	ann := newBrowser(t, server)

@@ -51,6 +51,21 @@ func TestSendAgain(t *testing.T) {
 }
 
 // TestWhatIsNotConfigured holds that the pages offer nothing that the site has not.
+// TestSignUpWork holds that a sign-up costs the same for an address that has an account
+// and one that has none: a hash, and a mail.
+func TestSignUpWork(t *testing.T) {
+	s := newSite(t, nil)
+	s.browser("en").signUp(s, ann)
+	for _, address := range []string{ann, annNew} {
+		s.hashes, s.mail = 0, nil
+		b := s.browser("en")
+		b.want(200, b.post("/account/sign-up", url.Values{"email": {address}, "password": {another}}))
+		if s.hashes != 1 || s.count() != 1 {
+			t.Errorf("%s: %d hashes and %d mails, want one each", address, s.hashes, s.count())
+		}
+	}
+}
+
 func TestWhatIsNotConfigured(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser("en")

@@ -41,6 +41,7 @@ type site struct {
 
 	mu     sync.Mutex
 	mail   []sent
+	hashes int // of new passwords
 	events []walkin.Event
 }
 
@@ -117,6 +118,9 @@ func newSite(t *testing.T, store *memstore.Store, changes ...func(*walkin.Config
 		if r.URL.Path != "/account/sign-up" || r.PostFormValue("password") == "" {
 			return nil, nil
 		}
+		s.mu.Lock()
+		s.hashes++
+		s.mu.Unlock()
 		return passwords.NewSecret(r)
 	}})
 	if err != nil {

@@ -84,12 +84,18 @@ func (h *Handler) translate(c *call, err error) *failure {
 		return fail(http.StatusUnprocessableEntity, "identity_already_exists", "Identity is already linked to another user")
 	case refusal.Status == http.StatusConflict:
 		return fail(http.StatusConflict, "conflict", refusal.Message)
-	case errors.Is(err, store.ErrSessionEnded), refusal.Reason == walkin.ReasonSessionEnded:
+	case hasEnded(refusal):
 		return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
 	case refusal.Status >= 500:
 		return fail(refusal.Status, "unexpected_failure", refusal.Message)
 	}
 	return fail(refusal.Status, "validation_failed", refusal.Message)
+}
+
+// hasEnded reports whether an error says that the session of a request is over.
+func hasEnded(err error) bool {
+	refusal, ok := errors.AsType[*walkin.Refusal](err)
+	return errors.Is(err, store.ErrSessionEnded) || ok && (refusal.Reason == walkin.ReasonSessionEnded || refusal.Reason == walkin.ReasonWrongKind)
 }
 
 // captured is the writer for calls into walkin that must not answer by themselves: a

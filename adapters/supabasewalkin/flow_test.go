@@ -96,6 +96,21 @@ func TestRaceForOneAddress(t *testing.T) {
 	race(t, s)
 }
 
+// TestTakenMeanwhile holds that an anonymous user whose address another user has proven
+// in the meantime is told so, and is not signed in to that user.
+func TestTakenMeanwhile(t *testing.T) {
+	s := newSite(t)
+	c := s.anonymous()
+	s.put(c.access, `{"email":"ann@example.com"}`).want(t, 200, "")
+	code := s.last().Code
+	s.post("/otp", "", `{"email":"ann@example.com"}`).want(t, 200, "")
+	s.post("/verify", "", `{"email":"ann@example.com","token":"`+s.last().Code+`","type":"email"}`).want(t, 200, "")
+	s.post("/verify", "", `{"email":"ann@example.com","token":"`+code+`","type":"email_change"}`).want(t, 422, "email_exists")
+	if u := s.get("/user", c.access).want(t, 200, ""); u.str("id") != c.id || u.body["is_anonymous"] != true {
+		t.Errorf("got %s", u.text)
+	}
+}
+
 func TestRefreshEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)

@@ -80,9 +80,12 @@ func (h *Handler) begin(c *call, as *walkin.Claims) (string, error) {
 	}
 	a := authorization{visitor: visitor{As: as}, Provider: name, Challenge: challenge,
 		RedirectTo: h.redirect(query.Get("redirect_to"), challenge != "")}
+	form := url.Values{"provider": {name}}
+	if as != nil {
+		form.Set("link", "1") // the user keeps their ID, or is told that the identity is another's
+	}
 	_, answer, err := h.through(c, provider.Handler, &a.visitor, inner{
-		method: http.MethodPost, target: "/auth/v1/start", kind: "application/x-www-form-urlencoded",
-		body: url.Values{"provider": {name}}.Encode(),
+		method: http.MethodPost, target: "/auth/v1/start", kind: "application/x-www-form-urlencoded", body: form.Encode(),
 	})
 	if err != nil {
 		return "", err
@@ -163,7 +166,7 @@ func (h *Handler) completeProvider(c *call, f flow) (any, error) {
 	var a authorization
 	err := h.take(c.Context(), authorizationKey(f.State), &a)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, fail(http.StatusNotFound, "flow_state_not_found", "invalid flow state, no valid flow state found")
+		return nil, errFlow
 	} else if err != nil {
 		return nil, err
 	}
@@ -180,7 +183,9 @@ func (h *Handler) completeProvider(c *call, f flow) (any, error) {
 	claims, _, err := h.through(c, h.cfg.Providers[a.Provider].Handler, &a.visitor, inner{
 		method: http.MethodGet, target: "/auth/v1/callback/" + a.Provider + "?" + query.Encode(),
 	})
-	if err != nil {
+	if a.As != nil && hasEnded(err) {
+		return nil, errFlow // who began has signed out since; the caller's own session may be another
+	} else if err != nil {
 		return nil, err
 	}
 	return h.openedElsewhere(c, claims)

@@ -21,7 +21,13 @@ const issuer = "https://idp.example"
 type provider struct {
 	wk *walkin.Middleware
 	mu sync.Mutex
-	on map[string]string // the browser of a state
+	on map[string]begun // by state
+}
+
+// begun is what the fake remembers of a flow.
+type begun struct {
+	browser string
+	links   bool
 }
 
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -34,25 +40,29 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			state := rand.Text()
 			p.mu.Lock()
-			p.on[state] = bound
+			p.on[state] = begun{bound, r.FormValue("link") != ""}
 			p.mu.Unlock()
 			http.Redirect(w, r, issuer+"/authorize?state="+state, http.StatusSeeOther)
 			return
 		}
 		state := r.URL.Query().Get("state")
 		p.mu.Lock()
-		bound, known := p.on[state]
+		flow, known := p.on[state]
 		delete(p.on, state)
 		p.mu.Unlock()
 		mine := false
 		for _, name := range p.wk.FlowIDs(r) {
-			mine = mine || name == bound
+			mine = mine || name == flow.browser
 		}
 		if !known || !mine {
 			p.wk.Refuse(w, r, &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_browser"})
 			return
 		}
-		_, err := p.wk.Continue(w, r, walkin.Proof{Provider: issuer, Subject: r.URL.Query().Get("code"), Method: "fed", StateChecked: true, FlowID: bound})
+		proof := walkin.Proof{Provider: issuer, Subject: r.URL.Query().Get("code"), Method: "fed", StateChecked: true, FlowID: flow.browser}
+		if flow.links {
+			proof.Conflict = walkin.ConflictReject
+		}
+		_, err := p.wk.Continue(w, r, proof)
 		if err != nil {
 			p.wk.Refuse(w, r, err)
 			return
@@ -62,7 +72,7 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestProviders(t *testing.T) {
-	idp := &provider{on: map[string]string{}}
+	idp := &provider{on: map[string]begun{}}
 	begin := func(t *testing.T) *site {
 		t.Helper()
 		s := newSite(t, func(_ *walkin.Config, c *supabasewalkin.Config) {
@@ -130,6 +140,14 @@ func TestProviders(t *testing.T) {
 			t.Errorf("got the user %s, want %s", u.str("id"), c.id)
 		}
 	})
+	t.Run("after the session that began has ended", func(t *testing.T) {
+		s := begin(t)
+		c := s.anonymous()
+		to := back(s, state(t, s.get(link+pkce, c.access).want(t, 200, "").str("url")), "ann", nil)
+		s.post("/logout?scope=local", c.access, "").want(t, 204, "")
+		// Not session_not_found, at which the client forgets the session it has by now.
+		s.post("/token?grant_type=pkce", "", `{"auth_code":"`+to.Query().Get("code")+`","code_verifier":"the verifier"}`).want(t, 404, "flow_state_not_found")
+	})
 	t.Run("an identity that is taken", func(t *testing.T) {
 		s := begin(t)
 		for i := range 2 {
@@ -139,6 +157,21 @@ func TestProviders(t *testing.T) {
 			if got := to.Query().Get("error_code"); got != []string{"", "identity_already_exists"}[i] {
 				t.Errorf("user %d: got %s", i, to)
 			}
+		}
+	})
+	t.Run("an identity that is taken, and an anonymous user", func(t *testing.T) {
+		s := begin(t)
+		ann := s.anonymous()
+		ann.take(s.post("/token?grant_type=pkce", "", `{"auth_code":"`+back(s, state(t, s.get(link+pkce, ann.access).str("url")), "ann", nil).Query().Get("code")+`","code_verifier":"the verifier"}`))
+		c := s.anonymous()
+		to := back(s, state(t, s.get(link+pkce, c.access).want(t, 200, "").str("url")), "ann", nil)
+		s.post("/token?grant_type=pkce", "", `{"auth_code":"`+to.Query().Get("code")+`","code_verifier":"the verifier"}`).want(t, 422, "identity_already_exists")
+		a := s.get(link, c.access).want(t, 200, "")
+		if to := back(s, state(t, a.str("url")), "ann", a.Cookies()); to.Query().Get("error_code") != "identity_already_exists" || !strings.Contains(to.Fragment, "error_code=identity_already_exists") {
+			t.Errorf("got %s", to)
+		}
+		if u := s.get("/user", c.access).want(t, 200, ""); u.str("id") != c.id || u.body["is_anonymous"] != true {
+			t.Errorf("got %s", u.text)
 		}
 	})
 	t.Run("signing in", func(t *testing.T) {

@@ -112,6 +112,8 @@ type flow struct {
 	Query     string `json:"query,omitempty"` // and the answer
 }
 
+var errFlow = fail(http.StatusNotFound, "flow_state_not_found", "invalid flow state, no valid flow state found")
+
 func flowKey(code string) string { return hashed("supabase-flow:", code) }
 
 func (h *Handler) exchange(c *call) (any, error) {
@@ -123,7 +125,7 @@ func (h *Handler) exchange(c *call) (any, error) {
 	// second guess.
 	ticket, err := h.store.TakeTicket(c.Context(), flowKey(code), time.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, fail(http.StatusNotFound, "flow_state_not_found", "invalid flow state, no valid flow state found")
+		return nil, errFlow
 	} else if err != nil {
 		return nil, err
 	}
@@ -166,8 +168,10 @@ func (h *Handler) complete(c *call, p pending) (any, error) {
 	switch {
 	case errors.Is(err, store.ErrIdentityTaken):
 		return nil, fail(http.StatusUnprocessableEntity, proof.Provider+"_exists", "A user with this address has already been registered")
-	case errors.Is(err, store.ErrSessionEnded):
-		return nil, errExpired // who asked for the change has signed out since
+	case hasEnded(err):
+		// Who asked for the change has signed out since, or clicked twice. It is not the
+		// session of the caller that ended, which their client would forget.
+		return nil, errExpired
 	case err != nil:
 		return nil, err
 	}

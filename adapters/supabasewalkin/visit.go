@@ -81,7 +81,7 @@ func (h *Handler) user(c *call) (walkin.Claims, error) {
 		}
 		w2 := &captured{header: http.Header{}}
 		h.wk.RequireUser()(http.NotFoundHandler()).ServeHTTP(w2, r)
-		if w2.refusal != nil && (w2.refusal.Reason == walkin.ReasonSessionEnded || w2.refusal.Reason == walkin.ReasonWrongKind) {
+		if w2.refusal != nil && hasEnded(w2.refusal) {
 			return fail(http.StatusForbidden, "session_not_found", "Session from session_id claim in JWT does not exist")
 		}
 		return fail(http.StatusForbidden, "bad_jwt", "invalid JWT: unable to parse or verify signature")
@@ -120,6 +120,9 @@ func (h *Handler) inward(ctx context.Context, as walkin.Claims) (string, error) 
 func (h *Handler) prove(c *call, as walkin.Claims, p walkin.Proof) (walkin.Claims, walkin.Outcome, error) {
 	token := ""
 	if as.UserID != uuid.Nil {
+		// A client whose user has a session asked for a change of that user, and for
+		// no other user's session.
+		p.Conflict = walkin.ConflictReject
 		var err error
 		if token, err = h.inward(c.Context(), as); err != nil {
 			return walkin.Claims{}, "", err

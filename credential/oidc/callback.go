@@ -66,8 +66,12 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 			return t, err
 		}
 	}
+	var conflict walkin.Conflict
+	if t.Link {
+		conflict = walkin.ConflictReject
+	}
 	_, err = h.middleware.Continue(w, r.WithContext(context.WithValue(r.Context(), profileKey{}, profile)), walkin.Proof{
-		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true, FlowID: t.Binding,
+		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true, FlowID: t.Binding, Conflict: conflict,
 	})
 	if err == nil {
 		// Its ticket is gone, and an office that signs in at nine is no flood. Only

@@ -64,6 +64,36 @@ func TestUpgrade(t *testing.T) {
 	s.quiet("")
 }
 
+// TestLinkOnly holds that a visitor who came to link an identity is never signed in to
+// another user, and that their own session goes on.
+func TestLinkOnly(t *testing.T) {
+	for name, setup := range map[string]setup{
+		"signing in": minting(walkin.MintOnVisit),
+		"merging": func(c *walkin.Config, o *oidc.Config) {
+			minting(walkin.MintOnVisit)(c, o)
+			c.Conflict = walkin.ConflictMerge
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, setup)
+			s.prove(s.browser(), "ann")
+			b, before := s.anonymous()
+			if r := s.prove(b, "ann", "link", "1"); r.StatusCode != http.StatusConflict || s.reason() != "identity_taken" {
+				t.Errorf("another's: got %d %s", r.StatusCode, s.reason())
+			}
+			if after := s.who(b); after.ID != before.ID {
+				t.Errorf("got %v, want %v as before", after.ID, before.ID)
+			}
+			if r := s.prove(b, "bea", "link", "1"); r.StatusCode != http.StatusSeeOther {
+				t.Errorf("a free one: got %d", r.StatusCode)
+			}
+			if after := s.who(b); after.ID != before.ID {
+				t.Errorf("linked: got %v, want %v", after.ID, before.ID)
+			}
+		})
+	}
+}
+
 // TestOutcomes is the table of Continue, by way of a provider.
 func TestOutcomes(t *testing.T) {
 	nobody := func(s *site) *walkintest.Client { return s.browser() }

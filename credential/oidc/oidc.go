@@ -77,7 +77,9 @@ var _ http.Handler = (*Handler)(nil)
 //
 //   - POST start, a form: provider is a [Provider.Name], return_to the local
 //     path to go to afterwards, and reproof, when not empty, asks the provider
-//     to have the visitor sign in there again
+//     to have the visitor sign in there again; with link, when not empty, an
+//     identity of another user's is refused, and an anonymous user is not signed
+//     in to that user
 //   - GET callback/NAME: the provider sends the visitor back
 //   - POST callback/NAME: the same, for [Provider.FormPost]
 //

@@ -32,6 +32,7 @@ type ticket struct {
 	ReturnTo string    `json:"return_to"`
 	Started  time.Time `json:"started"`
 	Reproof  bool      `json:"reproof,omitempty"`
+	Link     bool      `json:"link,omitempty"`
 
 	// Answer is what a provider posted, until the visitor's browser comes
 	// for it with its cookies.
@@ -78,7 +79,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 	state := rand.Text()
 	t := ticket{
 		Provider: p.Name, Binding: binding, Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
-		ReturnTo: walkin.ReturnTo(r), Started: now, Reproof: r.FormValue("reproof") != "",
+		ReturnTo: walkin.ReturnTo(r), Started: now, Reproof: r.FormValue("reproof") != "", Link: r.FormValue("link") != "",
 	}
 	if err := h.keep(r.Context(), stateKey(state), t, now.Add(roundTrip)); err != nil {
 		return "", err // it may be there all the same

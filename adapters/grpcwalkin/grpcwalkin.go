@@ -14,7 +14,8 @@
 // The token comes from walkin.Middleware.AccessToken, for the audience that this
 // service's walkin.Config names. It is in the metadata "authorization". The service
 // creates no users. A call without a token, or with one that is not ours, is a call
-// without a user.
+// without a user. A call with two is refused. Otherwise a call is as it would be
+// without the guard: metadata, messages, status, header and trailer.
 //
 // A call is an unsafe request: its session is looked up each time, and a provisional
 // user is stored. A .proto file can declare that a method has no side effects (option

@@ -41,9 +41,9 @@ type bidiMessage struct {
 
 type object map[string]any
 
-func newFirefox(t *testing.T) Engine {
+func newFirefox(t *testing.T, settings ...string) Engine {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), testserver.Firefox(t), nil)
+	conn, _, err := websocket.Dial(t.Context(), testserver.Firefox(t, settings...), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,12 @@ func Start(t *testing.T, name string) Engine {
 	return nil
 }
 
+// WithoutCookies starts Firefox with the setting by which its owner blocks all cookies.
+func WithoutCookies(t *testing.T) Engine {
+	t.Helper()
+	return newFirefox(t, `user_pref("network.cookie.cookieBehavior", 2);`)
+}
+
 // Each runs a test in every engine.
 func Each(t *testing.T, test func(t *testing.T, engine Engine)) {
 	for _, name := range Engines {

@@ -175,7 +175,7 @@ func Read(r *http.Request, s *Site, hasCookie, hasLax bool) Facts {
 	set(lax, hasLax)
 	f.Auth = auth(h, s, f.has(browser))
 	f.From = from(r, s, f, site, origin)
-	f.Shape = shape(h, f, mode, dest, site)
+	f.Shape = shape(h, f, mode, dest, site, origin)
 	if !f.IsSafe() {
 		set(selfOrigin, site == "cross-site" && mode == "navigate" && dest == "document" && isSelf(origin, r, s))
 		if f.Shape == Worker {
@@ -262,7 +262,7 @@ func from(r *http.Request, s *Site, f Facts, site, origin string) From {
 	return Foreign
 }
 
-func shape(h http.Header, f Facts, mode, dest, site string) Shape {
+func shape(h http.Header, f Facts, mode, dest, site, origin string) Shape {
 	if f.Method != Get {
 		switch {
 		case f.IsSafe():
@@ -276,7 +276,9 @@ func shape(h http.Header, f Facts, mode, dest, site string) Shape {
 	}
 	switch {
 	case mode == "" && dest == "" && site == "":
-		if Accepts(h, "text/html") {
+		// Over plain http, where there is no Sec-Fetch, an Origin tells the GET of a
+		// script of another site: no browser sends one when a page is opened.
+		if Accepts(h, "text/html") && (f.Method != Get || origin == "") {
 			return Page
 		}
 		return Call

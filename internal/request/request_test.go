@@ -40,6 +40,7 @@ func TestRead(t *testing.T) {
 		{"a download, WebKit", "GET", "", "", "", html, "", "", true, request.Unsaid, request.Page, ""},
 		{"a fetch", "GET", "same-origin", "cors", "empty", "*/*", "", "", true, request.Own, request.Call, ""},
 		{"a fetch of HTML", "GET", "same-origin", "cors", "empty", html, "", "", true, request.Own, request.Call, ""},
+		{"a fetch of HTML by another site, over plain http", "GET", "", "", "", html, other, "", false, request.Foreign, request.Call, ""},
 		{"an image", "GET", "same-origin", "no-cors", "image", "*/*", "", "", true, request.Own, request.Piece, ""},
 		{"a module", "GET", "same-origin", "cors", "script", "*/*", self, "", true, request.Own, request.Piece, ""},
 		{"a worker's script", "GET", "same-origin", "same-origin", "worker", "*/*", "", "", true, request.Own, request.Piece, ""},

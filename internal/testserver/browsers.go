@@ -27,8 +27,8 @@ func Chromium(t testing.TB) (path string) {
 }
 
 // Firefox starts Firefox without a window and returns the address of its WebDriver
-// BiDi, which is a WebSocket.
-func Firefox(t testing.TB) (url string) {
+// BiDi, which is a WebSocket. Each of more is a line of its user.js.
+func Firefox(t testing.TB, more ...string) (url string) {
 	t.Helper()
 	program := ""
 	for _, name := range []string{"firefox-esr", "firefox"} {
@@ -49,7 +49,7 @@ user_pref("browser.safebrowsing.downloads.remote.enabled", false);
 user_pref("services.settings.server", "data:,#remote-settings-dummy/v1");
 user_pref("devtools.jsonview.enabled", false);
 `
-	if err := os.WriteFile(filepath.Join(s.dir, "user.js"), []byte(settings), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, "user.js"), []byte(settings+strings.Join(more, "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t, program, "--headless", "--no-remote", "--profile", s.dir, "--remote-debugging-port", "0")

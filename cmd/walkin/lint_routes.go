@@ -36,6 +36,9 @@ docs/linting.md explains them, and how to allow one.`,
 			if err != nil {
 				return err
 			}
+			for _, n := range tree.takeNotes().findings() {
+				fmt.Fprintf(c.ErrOrStderr(), "%s:%d:%d: note: %s\n", n.file, n.line, n.column, n.Message)
+			}
 			found := tree.findings()
 			switch {
 			case asJSON:
@@ -85,7 +88,7 @@ func vet(c *cobra.Command, packages []string) (vetTree, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := exec.CommandContext(c.Context(), "go", append([]string{"vet", "-json", "-vettool=" + self, "--"}, packages...)...)
+	run := exec.CommandContext(c.Context(), "go", append([]string{"vet", "-json", "-vettool=" + self, "-walkinvet.notes", "--"}, packages...)...)
 	var stdout, stderr bytes.Buffer
 	run.Stdout, run.Stderr = &stdout, &stderr
 	if err := run.Run(); err != nil {
@@ -119,6 +122,24 @@ func vet(c *cobra.Command, packages []string) (vetTree, error) {
 			}
 		}
 	}
+}
+
+// takeNotes takes out what is no finding.
+func (t vetTree) takeNotes() vetTree {
+	notes := vetTree{}
+	for name, analyzers := range t {
+		for analyzed, list := range analyzers {
+			is := func(d diagnostic) bool { return d.Category == analyzer.Note }
+			notes[name] = map[string][]diagnostic{analyzed: slices.DeleteFunc(slices.Clone(list), func(d diagnostic) bool { return !is(d) })}
+			if analyzers[analyzed] = slices.DeleteFunc(list, is); len(analyzers[analyzed]) == 0 {
+				delete(analyzers, analyzed)
+			}
+		}
+		if len(analyzers) == 0 {
+			delete(t, name)
+		}
+	}
+	return notes
 }
 
 type finding struct {

@@ -62,6 +62,9 @@ func TestLintRoutes(t *testing.T) {
 			t.Errorf("%s of a clean program: got %d and %s", form, code, out)
 		}
 	}
+	if out, talk, code := lint("./" + cases + "clean/nousers"); code != 0 || out != "" || !strings.Contains(talk, "nousers.go:14:2: note: ") || !strings.Contains(talk, "0 findings") {
+		t.Errorf("a site that asks nobody: got %d, %q and %q; want a note", code, out, talk)
+	}
 	for name, args := range map[string][]string{"no such package": {"./nothing"}, "unknown flag": {"--nope"}, "both": {"--json", "--sarif", "./..."}} {
 		if out, talk, code := lint(args...); code != 2 || out != "" || !strings.HasPrefix(talk, "walkin: ") {
 			t.Errorf("%s: got %d, %q and %q; want 2 and an explanation", name, code, out, talk)

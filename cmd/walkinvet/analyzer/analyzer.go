@@ -5,6 +5,7 @@
 package analyzer
 
 import (
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -20,7 +21,17 @@ var Analyzer = &analysis.Analyzer{
 	Doc:       "find writes that every visitor reaches, and other mistakes with walkin's users",
 	URL:       "https://github.com/walkin-go/walkin/blob/main/docs/linting.md",
 	Run:       run,
+	Flags:     flags(),
 	FactTypes: []analysis.Fact{(*summary)(nil), (*users)(nil)},
+}
+
+// Note is the category of what is said with the flag -notes. It is no finding.
+const Note = "note"
+
+func flags() flag.FlagSet {
+	var f flag.FlagSet
+	f.Bool("notes", false, "also say where writes were not judged, since nothing in the site asks who sends them")
+	return f
 }
 
 // Rules returns the categories of what the analyzer reports, with the meaning of each.
@@ -67,6 +78,9 @@ func run(pass *analysis.Pass) (any, error) {
 	p.findUsers()
 	p.findRelevant()
 	w := p.routes()
+	if notes := pass.Analyzer.Flags.Lookup("notes"); notes.Value.String() == "true" && len(w.unasked) > 0 {
+		p.report(w.unasked[0], Note, "nothing in this site asks who sends a request, so its %d routes that write were not judged", len(w.unasked))
+	}
 	p.calls()
 	p.claims(w)
 	p.settings()

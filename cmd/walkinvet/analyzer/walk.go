@@ -26,7 +26,7 @@ type walker struct {
 	*pkg
 	reached map[ast.Node]reach // by function
 	found   map[token.Pos]bool
-	unasked int // writes of a site that never asks who sends them
+	unasked []token.Pos // writes of a site that never asks who sends them
 }
 
 // reach says how the requests come that a function handles.
@@ -164,7 +164,9 @@ func (w *walker) leaf(n *node, st state, route *op) {
 	if isOpenPath(path) || route.From != "" && route.From == st.from {
 		return // the last was reported where Handler is
 	} else if !w.knowsUsers && !isPrivatePath(path) {
-		w.unasked++
+		if !slices.Contains(w.unasked, route.pos) {
+			w.unasked = append(w.unasked, route.pos)
+		}
 		return
 	}
 	name := strings.TrimSpace(method + " " + st.path + route.Path)

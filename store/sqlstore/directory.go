@@ -19,6 +19,7 @@ var _ store.Directory = (*Store)(nil)
 // so that no planner has anything to choose, however rare the matching users are.
 const (
 	maxScanned = 8192
+	maxOwners  = 2048 // by address: for each of them a user is looked up
 	maxGrowth  = 4
 )
 
@@ -139,8 +140,8 @@ func (s *Store) users(ctx context.Context, query string, scan func(*sql.Rows, *s
 
 // listBySubject goes through the identities of one provider after the other.
 func (s *Store) listBySubject(ctx context.Context, q store.UserQuery) (page store.UserPage, err error) {
-	if !canName(q.Provider, q.SubjectPrefix) {
-		return page, nil // no identity is so
+	if !canName(q.Provider, q.SubjectPrefix) || q.Kind == store.AnonymousUsers {
+		return page, nil // no identity is so, and an anonymous user has none
 	}
 	provider, after, found := strings.Cut(q.After, "\x00")
 	switch {
@@ -185,7 +186,7 @@ func (s *Store) listProvider(ctx context.Context, q store.UserQuery, provider, a
 		return string(u.ID[:]) >= string(first[:]) && string(u.ID[:]) < string(last[:])
 	}
 	query := s.dialect.sql(ownersQuery)
-	for window := q.Limit + 1; ; window = min(window*maxGrowth, max(maxScanned-*scanned, 1)) {
+	for window := q.Limit + 1; ; window = min(window*maxGrowth, max(maxOwners-*scanned, 1)) {
 		var subjects []string
 		start := q.SubjectPrefix
 		if after != "" {
@@ -212,7 +213,7 @@ func (s *Store) listProvider(ctx context.Context, q store.UserQuery, provider, a
 		if len(users) < window {
 			return false, nil
 		}
-		if *scanned += window; *scanned >= maxScanned {
+		if *scanned += window; *scanned >= maxOwners {
 			page.Next = provider + "\x00" + after
 			return true, nil
 		}

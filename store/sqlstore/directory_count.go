@@ -73,9 +73,10 @@ func (s *Store) estimate(ctx context.Context, index string) (count store.Count, 
 // A day is counted in parts, and of each part the first rows are read. On a busy day,
 // the time span of these rows tells how many there are.
 const (
-	dayParts    = 24
-	maxNew      = 400 // rows of a part
-	maxUpgrades = 200
+	dayParts     = 24
+	maxNew       = 100 // rows of a part
+	upgradeParts = 8   // one query each
+	maxUpgrades  = 60
 )
 
 // DailyUsers implements store.Directory.
@@ -143,60 +144,74 @@ func extrapolate(n int64, in, of time.Duration) int64 {
 	return max(n, int64(float64(n)*float64(of)/float64(max(in, time.Millisecond))))
 }
 
-// firstIdentities counts users by when they got their first one.
+const firstQuery = `
+	SELECT provider, {{time created_at}}, NOT EXISTS (SELECT 1 FROM walkin_identities e
+		WHERE e.user_id = i.user_id AND (e.created_at < i.created_at OR e.created_at = i.created_at AND (e.provider, e.subject) < (i.provider, i.subject)))
+	FROM walkin_identities i WHERE created_at >= ? AND created_at < ? ORDER BY created_at LIMIT ?`
+
+// firstIdentities counts users by when they got their first one. A quiet day is one
+// part.
 func (s *Store) firstIdentities(ctx context.Context, from, end time.Time) (map[string]store.Count, error) {
-	part := end.Sub(from) / dayParts
-	query := s.dialect.sql(`
-		SELECT provider, {{time created_at}}, NOT EXISTS (SELECT 1 FROM walkin_identities e
-			WHERE e.user_id = i.user_id AND (e.created_at < i.created_at OR e.created_at = i.created_at AND (e.provider, e.subject) < (i.provider, i.subject)))
-		FROM walkin_identities i WHERE created_at >= ? AND created_at < ? ORDER BY created_at LIMIT ?`)
+	const quiet = upgradeParts * maxUpgrades / 4
+	part := end.Sub(from) / upgradeParts
+	query := s.dialect.sql(firstQuery)
 	counts := make(map[string]store.Count)
-	for begin := from; begin.Before(end); {
-		// A quiet day is one part.
-		until := end
-		found, read, last, err := s.firstIn(ctx, query, begin, until, maxUpgrades)
-		if err == nil && read == maxUpgrades {
-			until = begin.Add(part)
-			found, read, last, err = s.firstIn(ctx, query, begin, until, maxUpgrades)
+	whole, err := s.firstIn(ctx, query, from, end, quiet)
+	if err != nil {
+		return nil, err
+	} else if whole.read < quiet {
+		for provider, n := range whole.found {
+			counts[provider] = store.Count{N: n, Accuracy: store.Exact}
 		}
+		return counts, nil
+	}
+	for i := range upgradeParts {
+		begin := from.Add(time.Duration(i) * part)
+		some, err := s.firstIn(ctx, query, begin, begin.Add(part), maxUpgrades)
 		if err != nil {
 			return nil, err
 		}
-		for provider, n := range found {
+		for provider, n := range some.found {
 			count := counts[provider]
 			if count.Accuracy == "" {
 				count.Accuracy = store.Exact
 			}
-			if read == maxUpgrades {
-				n, count.Accuracy = extrapolate(n, last.Sub(begin), until.Sub(begin)), store.Approximate
+			if some.read == maxUpgrades {
+				n, count.Accuracy = extrapolate(n, some.last.Sub(begin), part), store.Approximate
 			}
 			count.N += n
 			counts[provider] = count
 		}
-		begin = until
 	}
 	return counts, nil
 }
 
-func (s *Store) firstIn(ctx context.Context, query string, from, end time.Time, most int) (found map[string]int64, read int, last time.Time, err error) {
+// firsts are the users of the first identities in a time span.
+type firsts struct {
+	found map[string]int64 // by provider
+	read  int              // identities
+	last  time.Time
+}
+
+func (s *Store) firstIn(ctx context.Context, query string, from, end time.Time, most int) (firsts, error) {
 	rows, err := s.from(ctx).QueryContext(ctx, query, s.dialect.time(from), s.dialect.time(end), most)
 	if err != nil {
-		return nil, 0, last, wrap(ctx, err)
+		return firsts{}, wrap(ctx, err)
 	}
 	defer rows.Close()
-	found = make(map[string]int64)
-	for ; rows.Next(); read++ {
+	f := firsts{found: make(map[string]int64)}
+	for ; rows.Next(); f.read++ {
 		var provider string
 		var first bool
-		if err := rows.Scan(&provider, moment{&last}, &first); err != nil {
-			return nil, 0, last, wrap(ctx, err)
+		if err := rows.Scan(&provider, moment{&f.last}, &first); err != nil {
+			return firsts{}, wrap(ctx, err)
 		}
 		if first {
-			found[provider]++
+			f.found[provider]++
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, 0, last, wrap(ctx, err)
+		return firsts{}, wrap(ctx, err)
 	}
-	return found, read, last, nil
+	return f, nil
 }

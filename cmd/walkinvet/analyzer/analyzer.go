@@ -79,7 +79,7 @@ func run(pass *analysis.Pass) (any, error) {
 	p.findRelevant()
 	w := p.routes()
 	if notes := pass.Analyzer.Flags.Lookup("notes"); notes.Value.String() == "true" && len(w.unasked) > 0 {
-		p.report(w.unasked[0], Note, "nothing in this site asks who sends a request, so its %d routes that write were not judged", len(w.unasked))
+		p.report(w.unasked[0], Note, "nothing in this site asks who sends a request, so routes that write were not judged: %d in this package", len(w.unasked))
 	}
 	p.calls()
 	p.claims(w)

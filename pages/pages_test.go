@@ -50,7 +50,6 @@ func TestSendAgain(t *testing.T) {
 	b.want(200, s.browser("en").signIn(ann, secret))
 }
 
-// TestWhatIsNotConfigured holds that the pages offer nothing that the site has not.
 // TestSignUpWork holds that a sign-up costs the same for an address that has an account
 // and one that has none: a hash, and a mail.
 func TestSignUpWork(t *testing.T) {
@@ -66,6 +65,7 @@ func TestSignUpWork(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotConfigured holds that the pages offer nothing that the site has not.
 func TestWhatIsNotConfigured(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.browser("en")

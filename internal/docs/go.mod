@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/go-chi/chi/v5 v5.0.0
+	github.com/go-sql-driver/mysql v1.10.1
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/sessions v1.4.0
 	github.com/jackc/pgx/v5 v5.7.4
@@ -15,6 +16,7 @@ require (
 	github.com/walkin-go/walkin/adapters/promwalkin v0.1.0
 	github.com/walkin-go/walkin/adapters/supabasewalkin v0.1.0
 	github.com/walkin-go/walkin/credential/code/smtp v0.1.0
+	github.com/walkin-go/walkin/credential/handover v0.1.0
 	github.com/walkin-go/walkin/credential/oidc v0.1.0
 	github.com/walkin-go/walkin/credential/passkey v0.1.0
 	github.com/walkin-go/walkin/credential/totp v0.1.0
@@ -26,6 +28,7 @@ require (
 )
 
 require (
+	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/agext/levenshtein v1.2.1 // indirect
 	github.com/apparentlymart/go-textseg/v13 v13.0.0 // indirect
 	github.com/apparentlymart/go-textseg/v15 v15.0.0 // indirect

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	pquerna "github.com/pquerna/otp/totp"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
 	"github.com/walkin-go/walkin/credential/totp"
 	"github.com/walkin-go/walkin/internal/testserver"
@@ -22,34 +24,67 @@ import (
 	"github.com/walkin-go/walkin/walkintest"
 )
 
-// TestFactorInDatabases holds what docs/totp.md says of replicas: of 20 browsers that
-// type the same code at once, on two replicas, one is let in, whatever the database.
-func TestFactorInDatabases(t *testing.T) {
+// eachDatabase runs a test with two replicas over each database.
+func eachDatabase(t *testing.T, test func(t *testing.T, replicas [2]*walkin.Middleware)) {
 	file := "file:" + filepath.Join(t.TempDir(), "app.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_txlock=immediate"
 	for _, tt := range []struct {
 		name, driver string
 		dialect      sqlstore.Dialect
-		dsn          func(t *testing.T) string
+		dsn          func(testing.TB) string
 	}{
-		{"SQLite", "sqlite", sqlstore.SQLite, func(*testing.T) string { return file }},
-		{"PostgreSQL", "pgx", sqlstore.PostgreSQL, func(t *testing.T) string { return testserver.PostgresURL(t) }},
+		{"SQLite", "sqlite", sqlstore.SQLite, func(testing.TB) string { return file }},
+		{"PostgreSQL", "pgx", sqlstore.PostgreSQL, testserver.PostgresURL},
+		{"MariaDB", "mysql", sqlstore.MySQL, mariaDB},
 	} {
-		t.Run(tt.name, func(t *testing.T) { factorInDatabase(t, tt.driver, tt.dialect, tt.dsn(t)) })
+		t.Run(tt.name, func(t *testing.T) {
+			dsn := tt.dsn(t)
+			var replicas [2]*walkin.Middleware
+			for i := range replicas {
+				db, err := sql.Open(tt.driver, dsn)
+				ok(t, err)
+				t.Cleanup(func() { db.Close() })
+				store, err := sqlstore.New(sqlstore.Config{Dialect: tt.dialect, DB: db})
+				ok(t, err)
+				ok(t, store.Migrate(t.Context()))
+				cfg := defaults()
+				cfg.Store, cfg.Paths.Credentials = store, []string{"/signup", "/signin", "/device/"}
+				replicas[i] = newWalkin(t, cfg)
+			}
+			test(t, replicas)
+		})
 	}
 }
 
-func factorInDatabase(t *testing.T, driver string, dialect sqlstore.Dialect, dsn string) {
+// mariaDB returns the DSN of an empty database that goes with the test.
+func mariaDB(t testing.TB) string {
+	cfg, err := mysql.ParseDSN(testserver.MariaDBDSN(t))
+	if err != nil {
+		t.Fatal("WALKIN_TEST_MYSQL_URL is not a DSN") // which may hold a password
+	}
+	admin, err := sql.Open("mysql", cfg.FormatDSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.DBName = fmt.Sprintf("walkin_docs_%d", time.Now().UnixNano())
+	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE "+cfg.DBName); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := admin.Exec("DROP DATABASE " + cfg.DBName); err != nil {
+			t.Error(err)
+		}
+		admin.Close()
+	})
+	return cfg.FormatDSN()
+}
+
+// TestFactorInDatabases holds what docs/totp.md says of replicas: of 20 browsers that
+// type the same code at once, on two replicas, one is let in, whatever the database.
+func TestFactorInDatabases(t *testing.T) { eachDatabase(t, factorInDatabase) }
+
+func factorInDatabase(t *testing.T, stores [2]*walkin.Middleware) {
 	var replicas [2]http.Handler
-	for i := range replicas {
-		db, err := sql.Open(driver, dsn)
-		ok(t, err)
-		t.Cleanup(func() { db.Close() })
-		store, err := sqlstore.New(sqlstore.Config{Dialect: dialect, DB: db})
-		ok(t, err)
-		ok(t, store.Migrate(t.Context()))
-		cfg := defaults()
-		cfg.Store, cfg.Paths.Credentials = store, []string{"/signup", "/signin"}
-		wk := newWalkin(t, cfg)
+	for i, wk := range stores {
 		passwords, err := password.New(wk, password.Config{Cost: password.Cost{Time: 5, Memory: 7168, Threads: 1}})
 		ok(t, err)
 		factor, err := totp.New(wk, totp.Config{Issuer: "Notes", Page: "/signin/factor"})

@@ -29,6 +29,8 @@
 	for (const el of all("input:not([type=hidden]), textarea, select").filter((el) => el.checkVisibility())) {
 		if ((!el.labels.length || !el.labels[0].textContent.trim()) && !(el.getAttribute("aria-label") || "").trim()) wrong.push("no label: " + say(el));
 		if (el.matches("[type=email], [type=password]") && !el.autocomplete) wrong.push("no autocomplete: " + say(el));
+		if (el.matches("[name=password]") && el.type !== "password") wrong.push("what is typed can be read: " + say(el));
+		if (!el.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, cancelable: true }))) wrong.push("no paste: " + say(el));
 		if (el.getAttribute("aria-invalid") === "true" && !/error/.test(el.getAttribute("aria-describedby"))) wrong.push("its error is elsewhere: " + say(el));
 	}
 	for (const el of all("[aria-invalid=true]"))

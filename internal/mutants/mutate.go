@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -60,15 +61,6 @@ func mutantOn(n int) bool {
 		}
 	}
 	return mutantActive == n
-}
-
-func mutantNot(n int, is bool) bool { return mutantOn(n) != is }
-
-func mutantForce(n int, to, is bool) bool {
-	if mutantOn(n) {
-		return to
-	}
-	return is
 }
 
 func mutantErr(n int, err error) error {
@@ -137,15 +129,15 @@ func (m *mutator) textOf(n ast.Node) string {
 	return string(m.source[m.offset(n.Pos()):m.offset(n.End())])
 }
 
-// add makes a mutant of n and puts its source between before and after, which have the
-// mutant's number as their only verb.
+// add makes a mutant of n and puts its source between before, which may name the
+// mutant's number as %d, and after.
 func (m *mutator) add(n ast.Node, kind, before, after string) {
 	number := len(m.mutants) + 1
 	at := m.fset.Position(n.Pos())
 	m.mutants = append(m.mutants, mutant{number, fmt.Sprintf("%s:%d", at.Filename, at.Line), kind, strings.Join(strings.Fields(m.textOf(n)), " ")})
 	order := len(m.edits)
 	m.edits = append(m.edits,
-		edit{m.offset(n.Pos()), false, order, fmt.Sprintf(before, number)},
+		edit{m.offset(n.Pos()), false, order, strings.ReplaceAll(before, "%d", strconv.Itoa(number))},
 		edit{m.offset(n.End()), true, order, after})
 }
 
@@ -175,7 +167,7 @@ func (m *mutator) function(f *ast.FuncType, body *ast.BlockStmt) {
 			m.condition(n.Cond)
 		case *ast.ForStmt:
 			if n.Cond != nil {
-				m.add(n.Cond, "loop never runs", "mutantForce(%d, false, ", ")")
+				m.force(n.Cond, "loop", false)
 			}
 		case *ast.BinaryExpr:
 			m.binary(n)
@@ -187,9 +179,19 @@ func (m *mutator) function(f *ast.FuncType, body *ast.BlockStmt) {
 }
 
 func (m *mutator) condition(e ast.Expr) {
-	m.add(e, "condition negated", "mutantNot(%d, ", ")")
-	m.add(e, "condition is false", "mutantForce(%d, false, ", ")")
-	m.add(e, "condition is true", "mutantForce(%d, true, ", ")")
+	m.add(e, "condition negated", "((mutantOn(%d) == true) != (", "))")
+	m.force(e, "condition", false)
+	m.force(e, "condition", true)
+}
+
+// force makes a mutant that is always false or always true. It is reached where that
+// makes a difference. A comparison has no type yet, so e may be of any type of bool.
+func (m *mutator) force(e ast.Expr, what string, to bool) {
+	with := ") && mutantOn(%d) == false)"
+	if to {
+		with = ") || mutantOn(%d) == true)"
+	}
+	m.add(e, fmt.Sprintf("%s is %t", what, to), "((", fmt.Sprintf(with, len(m.mutants)+1))
 }
 
 // others are the operators that a comparison is confused with. The second moves the
@@ -208,12 +210,8 @@ func (m *mutator) binary(e *ast.BinaryExpr) {
 		return
 	}
 	if e.Op == token.LAND || e.Op == token.LOR {
-		neutral := "true"
-		if e.Op == token.LOR {
-			neutral = "false"
-		}
 		for _, operand := range []ast.Expr{e.X, e.Y} {
-			m.add(operand, "operand is "+neutral, "mutantForce(%d, "+neutral+", ", ")")
+			m.force(operand, "operand", e.Op == token.LAND)
 		}
 	}
 }
@@ -223,7 +221,7 @@ func (m *mutator) instead(e ast.Expr, kind, other string) {
 	if strings.Contains(other, "%") {
 		return
 	}
-	m.add(e, kind, fmt.Sprintf("(mutantOn(%%d) && (%s) || mutantActive != %d && (", other, len(m.mutants)+1), "))")
+	m.add(e, kind, fmt.Sprintf("(mutantOn(%%d) == true && (%s) || mutantActive != %d && (", other, len(m.mutants)+1), "))")
 }
 
 func (m *mutator) returned(f *ast.FuncType, r *ast.ReturnStmt) {

@@ -1,0 +1,4 @@
+package handover
+
+// Image is image.
+var Image = image

@@ -261,6 +261,14 @@ func TestClientToken(t *testing.T) {
 		claims["app_metadata"].(map[string]any)["plan"] != "x" || claims["is_anonymous"] != true {
 		t.Errorf("got claims %v", claims)
 	}
+	profile.AAL = "aal2"
+	proven, err := s.ClientToken(t.Context(), c, profile, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if part, err := base64.RawURLEncoding.DecodeString(strings.Split(proven.Text, ".")[1]); err != nil || !strings.Contains(string(part), `"aal":"aal2"`) {
+		t.Errorf("got %s, %v, want aal2", part, err)
+	}
 	s.bearer(t, token.Text, func(_ http.ResponseWriter, r *http.Request) error {
 		if got, ok := walkin.FromContext(r.Context()); !ok || got.UserID != c.UserID || got.SessionID != c.SessionID {
 			t.Errorf("got %+v, %v", got, ok)

@@ -167,6 +167,7 @@ func TestConfig(t *testing.T) {
 		{"a dot", func(c *passkey.Config) { c.RPID = "example.com." }, "Config.RPID"},
 		{"no origin", func(c *passkey.Config) { c.Origins = nil }, "Config.Origins"},
 		{"a bare domain", func(c *passkey.Config) { c.Origins = []string{"example.com"} }, "Config.Origins[0]"},
+		{"no URL", func(c *passkey.Config) { c.Origins = []string{"https://exa mple.com/%zz"} }, "Config.Origins[0]"},
 		{"a slash", func(c *passkey.Config) { c.Origins = []string{"https://example.com", "https://example.com/"} }, "Config.Origins[1]"},
 		{"plain http", func(c *passkey.Config) { c.Origins = []string{"http://example.com"} }, "https"},
 		{"another domain", func(c *passkey.Config) { c.Origins = []string{"https://example.org"} }, "Config.Origins[0]"},

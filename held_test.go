@@ -702,3 +702,32 @@ func TestEndSessionsBeforeATimeToCome(t *testing.T) {
 		t.Error("a store that is no DatabaseStore: got no error")
 	}
 }
+
+// TestDatabaseDoesNotAnswer holds that visitors come in and go on where the store does
+// not say which database it is over, and that no page waits for that again at once.
+func TestDatabaseDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace("abcdefgh")
+		p.fault = errDown
+		s := siteAt(t, p)
+		c := s.browser(s.routes().ServeHTTP)
+		id := body(t, c.Visit("/"))
+		if !strings.HasSuffix(id, "anonymous=true") || p.asked != 1 {
+			t.Errorf("the first page: got %q, and %d questions", id, p.asked)
+		}
+		for range 5 {
+			s.browser(who).Visit("/")
+		}
+		if p.asked != 1 {
+			t.Errorf("got %d questions of five more, want none at once", p.asked-1)
+		}
+		time.Sleep(2 * time.Second)
+		p.fault = nil
+		if got := body(t, c.Post("/note", nil)); got != id {
+			t.Errorf("a write: got %q, want %q", got, id)
+		}
+		if got := s.prove(c, "ann"); got != "upgraded" || p.asked < 2 {
+			t.Errorf("got %q, and %d questions", got, p.asked)
+		}
+	})
+}

@@ -25,6 +25,7 @@ type place struct {
 	ahead time.Duration // of its clock
 	asked int
 	nows  int // how often its clock was asked
+	fault error
 }
 
 func newPlace(id string) *place {
@@ -33,6 +34,9 @@ func newPlace(id string) *place {
 
 func (p *place) Database(ctx context.Context) (store.Database, error) {
 	p.asked++
+	if p.fault != nil {
+		return store.Database{}, p.fault
+	}
 	ended, err := p.Store.Database(ctx)
 	db := p.info
 	db.EndedBefore, db.AnonymousEndedBefore = ended.EndedBefore, ended.AnonymousEndedBefore

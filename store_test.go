@@ -188,15 +188,17 @@ func TestHangingBegin(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := second.Store()
-		for at, fault := range map[string]error{"InTx": errHang, "Identity": errHang, "LockUser": errHang} {
+		for at, fault := range map[string]error{"InTx": errHang, "Identity": errHang, "LockUser": errHang, "commit": errHang} {
 			s.store.failAt(at, fault)
 			start := time.Now()
 			err := st.InTx(t.Context(), func(ctx context.Context) error {
 				if _, err := st.Identity(ctx, "test", "ann"); err != nil && !errors.Is(err, store.ErrNotFound) {
 					return err
 				}
-				_, err := st.LockUser(ctx, uuid.New())
-				return err
+				if _, err := st.LockUser(ctx, uuid.New()); err != nil && !errors.Is(err, store.ErrNotFound) {
+					return err
+				}
+				return nil
 			})
 			if took := time.Since(start); !errors.Is(err, store.ErrUnavailable) || took != 3*time.Second {
 				t.Errorf("%s: got %v after %v, want ErrUnavailable after 3 s", at, err, took)
@@ -288,6 +290,9 @@ func TestLateClick(t *testing.T) {
 							r := act(late.On(site.Handler(site.routes())), "/prove?name=free")
 							if r.StatusCode != http.StatusConflict || len(r.Cookies()) > 0 || s.store.rows(t) != users {
 								t.Errorf("after %v: got %d and %v, want 409 and nothing", wait, r.StatusCode, r.Cookies())
+							}
+							if got := site.outcomes(); !strings.HasSuffix(got, ":"+string(walkin.ReasonReplaced)) {
+								t.Errorf("after %v: got events %q, want a refusal for %s", wait, got, walkin.ReasonReplaced)
 							}
 						}
 					}

@@ -115,10 +115,90 @@ func TestCacheKeepsRegulars(t *testing.T) {
 		if c.Get(faithful) == nil {
 			t.Fatal("a token that comes between any two others was forgotten")
 		}
+		if s, tag := c.find(faithful); !s.get(faithful, tag).kept.Load() {
+			t.Fatal("a token that comes between any two others is on probation again")
+		}
 	}
 	if got := c.Get(regulars[1]); got != nil {
 		t.Errorf("a token that stayed away is still there: %v", got)
 	}
+}
+
+// TestCacheKeepsOne holds that the token that came back is kept, and none beside it.
+func TestCacheKeepsOne(t *testing.T) {
+	c := New[user](0)
+	all := tokens(1, 200)
+	for _, token := range all {
+		c.Add(token, is(uuid.Nil))
+	}
+	back := all[len(all)-1]
+	c.Get(back)
+	c.Get(back)
+	for _, token := range all {
+		s, tag := c.find(token)
+		if e := s.get(token, tag); e != nil && e.kept.Load() != (token == back) {
+			t.Errorf("%s: kept %t", token, e.kept.Load())
+		}
+	}
+}
+
+// TestDoorkeeper holds that the doorkeeper knows every token of the generation that
+// comes and of the one before, however often one of them comes, hardly any other, and
+// forgets.
+func TestDoorkeeper(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 7))
+	var d doorkeeper
+	come := func(n int) (hashes []uint64, wrong int) {
+		for range n {
+			hash := random.Uint64()
+			if d.cameBefore(hash) {
+				wrong++
+			}
+			hashes = append(hashes, hash)
+		}
+		return hashes, wrong
+	}
+	known := func(hashes []uint64) (n int) {
+		for _, hash := range hashes {
+			probe := d.copy()
+			if probe.count = 0; probe.cameBefore(hash) { // no generation ends by the question
+				n++
+			}
+		}
+		return n
+	}
+	const few = doorTokens/50 + 1
+	first, wrong := come(doorTokens)
+	for range 10 * doorTokens {
+		d.cameBefore(first[0])
+	}
+	if n := known(first); n != doorTokens || wrong > few {
+		t.Errorf("the first generation: it knows %d of %d, and took %d for old", n, doorTokens, wrong)
+	}
+	second, wrong := come(doorTokens - 1) // with the one above a generation
+	if n := known(first) + known(second); n != 2*doorTokens-1 || wrong > few {
+		t.Errorf("the second: it knows %d of both, want %d, and took %d for old", n, 2*doorTokens-1, wrong)
+	}
+	for range 5 {
+		if _, wrong := come(doorTokens); wrong > few {
+			t.Errorf("it took %d of %d for old", wrong, doorTokens)
+		}
+	}
+	if n := known(first) + known(second); n > 2*few {
+		t.Errorf("it knows %d of long ago", n)
+	}
+}
+
+// copy lets a test ask without that being noted.
+func (d *doorkeeper) copy() doorkeeper {
+	c := *d
+	for _, generation := range []**[doorWords]uint64{&c.young, &c.old} {
+		if *generation != nil {
+			words := **generation
+			*generation = &words
+		}
+	}
+	return c
 }
 
 // TestCacheHolds holds that as many visitors as a cache has places for, four fifths of

@@ -1,0 +1,4 @@
+package oidc
+
+// Bounded is bounded.
+var Bounded = bounded

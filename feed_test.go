@@ -211,6 +211,27 @@ func TestFeedEnds(t *testing.T) {
 	}
 }
 
+// TestFeedDoesNotBegin holds that the operator is told of a feed that cannot be opened,
+// and that it begins by itself when the store is back.
+func TestFeedDoesNotBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.store.failAt("Feed", errDown)
+		stop := runFeed(t, s)
+		defer stop()
+		time.Sleep(10 * time.Second)
+		if n := s.reasons(walkin.Failed, walkin.ReasonFeed); n != 1 {
+			t.Errorf("the operator was told %d times, want once", n)
+		}
+		s.store.be(nil)
+		s.store.count()
+		time.Sleep(10 * time.Second)
+		if s.store.count("Next") == 0 {
+			t.Error("it is not read")
+		}
+	})
+}
+
 // An alarmed store's feeds can wait.
 type alarmedStore struct {
 	*faultyStore

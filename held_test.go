@@ -701,6 +701,19 @@ func TestEndSessionsBeforeATimeToCome(t *testing.T) {
 	if err := newSite(t).EndSessionsBefore(t.Context(), time.Now(), true); err == nil {
 		t.Error("a store that is no DatabaseStore: got no error")
 	}
+	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: struct{ store.Store }{memstore.New()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RunFeed(t.Context()); err == nil {
+		t.Error("a store that is no FeedStore: got no error")
+	}
+	p := newPlace("abcdefgh")
+	s = siteAt(t, p)
+	p.fault = errDown
+	if err := s.EndSessionsBefore(t.Context(), time.Now(), true); !errors.Is(err, errDown) || s.reasons(walkin.SignedOut, walkin.ReasonAllBefore) > 0 {
+		t.Errorf("while the store is down: got %v, and the operator is told %+v", err, s.told())
+	}
 }
 
 // TestDatabaseDoesNotAnswer holds that visitors come in and go on where the store does

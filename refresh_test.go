@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,12 +59,22 @@ func (s *site) refresh(token string) (walkin.Claims, string, error) {
 	return s.Refresh(httptest.NewRequest(http.MethodPost, "https://app.example/", nil), token)
 }
 
-// ended reports what events say about sessions that a reuse has ended.
+// ended reports what events say about sessions that a reuse has ended: each has two, of
+// the refusal and of the end.
 func (s *site) ended() (ids []uuid.UUID) {
+	s.t.Helper()
+	var refused []uuid.UUID
 	for _, e := range s.told() {
-		if e.Outcome == walkin.SignedOut && e.Reason == "refresh_token_reused" {
+		switch {
+		case e.Reason != "refresh_token_reused":
+		case e.Outcome == walkin.SignedOut:
 			ids = append(ids, e.SessionID)
+		case e.Outcome == walkin.Refused:
+			refused = append(refused, e.SessionID)
 		}
+	}
+	if !slices.Equal(ids, refused) {
+		s.t.Errorf("the operator is told of refusals in %v and of ends of %v, want the same", refused, ids)
 	}
 	return ids
 }

@@ -1,6 +1,7 @@
 package walkin_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -400,6 +401,11 @@ func TestOwnFormInANewTab(t *testing.T) {
 		dead.SetCookie(anonName, "x.y.z")
 		if r := dead.Do(with(with(s.form("/", nil), blank...), tt.header...)); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("Origin %s, a dead cookie: got %d, want 401", name, r.StatusCode)
+		}
+		var err error
+		dead.On(s.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { err = s.CheckOrigin(r) }))).Do(with(with(s.form("/", nil), blank...), tt.header...))
+		if !errors.Is(err, walkin.ErrCrossOrigin) {
+			t.Errorf("Origin %s, a dead cookie: got %v, want ErrCrossOrigin", name, err)
 		}
 	}
 }

@@ -48,6 +48,13 @@ func (p *place) AnnounceTokenLife(_ context.Context, life time.Duration, now tim
 	return nil
 }
 
+func (p *place) EndSessionsBefore(ctx context.Context, at time.Time, anonymous bool) error {
+	if p.fault != nil {
+		return p.fault
+	}
+	return p.Store.EndSessionsBefore(ctx, at, anonymous)
+}
+
 func (p *place) Now(context.Context) (time.Time, error) {
 	p.nows++
 	return time.Now().Add(p.ahead), nil

@@ -136,6 +136,9 @@ func TestSessionLifetime(t *testing.T) {
 			if after.SessionID == before.SessionID || after.ExpiresAt.After(before.ExpiresAt) {
 				t.Errorf("got a session until %v, want a new one until %v at most", after.ExpiresAt, before.ExpiresAt)
 			}
+			if !after.ProvenAt.Equal(before.ProvenAt) {
+				t.Errorf("got a proof of %v, want that of %v", after.ProvenAt, before.ProvenAt)
+			}
 		})
 	})
 	if _, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New(), Sessions: walkin.Sessions{Lifetime: time.Second}}); err == nil {

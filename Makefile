@@ -82,7 +82,7 @@ promises:
 	@$(GO) test -count=1 ./internal/promises
 
 # Without go test's own vet, which make vet has done: with the race detector it would look
-# through all dependencies anew.
+# through all dependencies once more.
 race:
 	@echo "== go test $(RACE)"
 	@test -n "$(RACE)" || echo "without the race detector, which needs a C compiler"

@@ -53,9 +53,10 @@ type Call struct {
 	Once     bool     // what it uses up is used up by a failure, too
 }
 
-// EachStep makes one call of the store after another fail while a site answers, starts
-// anew for each, and holds that the answer is 503; that it leads nowhere is for Check.
-// The same request succeeds afterwards. Start returns the site's store, and the call.
+// EachStep makes one call of the store after another fail while a site answers, with a
+// new site for each, and holds that the answer is 503; that it leads nowhere is for
+// check. The same request succeeds afterwards. The function start returns the call to the
+// site.
 func EachStep(t *testing.T, start func(t *testing.T, s *Store) Call, check func(t *testing.T, step string, answer *http.Response)) {
 	t.Helper()
 	s := &Store{}
@@ -86,7 +87,7 @@ func EachStep(t *testing.T, start func(t *testing.T, s *Store) Call, check func(
 	}
 }
 
-// One returns the result of a call, unless it fails.
+// one returns the result of a call, unless it fails.
 func one[T any](s *Store, name string, call func() (T, error)) (v T, err error) {
 	if err := s.step(name); err != nil {
 		return v, err

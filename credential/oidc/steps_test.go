@@ -15,7 +15,7 @@ import (
 )
 
 // TestEveryStepFails holds that whichever call of the store fails, no visitor is signed
-// in or proven anew, and that the answer is 503.
+// in or proven once more, and that the answer is 503.
 func TestEveryStepFails(t *testing.T) {
 	guest := func(s *site) *walkintest.Client { c, _ := s.anonymous(); return c }
 	member := func(s *site) *walkintest.Client {

@@ -2,6 +2,7 @@ package supabasewalkin_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -49,9 +50,7 @@ func (s *site) raw(method, path, token, body string, header http.Header) answer 
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	s.api.ServeHTTP(w, r)
 	return answer{Response: w.Result(), text: w.Body.String()}

@@ -20,7 +20,10 @@ type Provider struct {
 	// Handler proves identities by the provider. An *oidc.Handler of credential/oidc
 	// will do, whose Config.URL is this endpoint's URL and a slash. It calls the
 	// provider by the name that it has in Config.Providers here. The callback to
-	// register at the provider is Config.URL, "/callback/" and that name.
+	// register at the provider is Config.URL, "/callback/" and that name. One of your
+	// own must honour the form field link: with it, an identity of another user's is
+	// refused, see walkin.ConflictReject. Otherwise who links an identity is signed in to
+	// that other user.
 	Handler http.Handler
 
 	// VerifyIDToken proves an identity by an ID token that the client got by itself, as

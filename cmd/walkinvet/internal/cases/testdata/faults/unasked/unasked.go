@@ -1,4 +1,4 @@
-// Package unasked asks nobody, where the path says that it should.
+// Package unasked has writes without a guard, where the path says that there should be one.
 package unasked
 
 import (

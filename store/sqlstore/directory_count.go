@@ -127,7 +127,7 @@ func (s *Store) newUsers(ctx context.Context, from, end time.Time) (store.Count,
 		if n == maxNew {
 			id := last.UUID
 			ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
-			n = extrapolate(n, time.UnixMilli(ms).Sub(from.Add(time.Duration(i)*part)), part)
+			n = extrapolate(n, maxNew, time.UnixMilli(ms).Sub(from.Add(time.Duration(i)*part)), part)
 			count.Accuracy = store.Approximate
 		}
 		count.N += n
@@ -138,10 +138,12 @@ func (s *Store) newUsers(ctx context.Context, from, end time.Time) (store.Count,
 	return count, nil
 }
 
-// extrapolate returns how many there are in the whole time span, when n came in the
-// first part of it.
-func extrapolate(n int64, in, of time.Duration) int64 {
-	return max(n, int64(float64(n)*float64(of)/float64(max(in, time.Millisecond))))
+// extrapolate returns how many there are in the whole time span, when the rows read
+// came in the first part of it, and n of them count. The time of the last row read
+// is one row's wait too short, hence one less.
+func extrapolate(n, read int64, in, of time.Duration) int64 {
+	rate := float64(read-1) / float64(read) / float64(max(in, time.Millisecond))
+	return max(n, int64(float64(n)*rate*float64(of)))
 }
 
 const firstQuery = `
@@ -177,7 +179,7 @@ func (s *Store) firstIdentities(ctx context.Context, from, end time.Time) (map[s
 				count.Accuracy = store.Exact
 			}
 			if some.read == maxUpgrades {
-				n, count.Accuracy = extrapolate(n, some.last.Sub(begin), part), store.Approximate
+				n, count.Accuracy = extrapolate(n, maxUpgrades, some.last.Sub(begin), part), store.Approximate
 			}
 			count.N += n
 			counts[provider] = count

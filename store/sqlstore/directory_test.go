@@ -162,14 +162,16 @@ func TestDirectoryEstimates(t *testing.T) {
 	s, db := d.migrated(t)
 	const users, days = 240_000, 4
 	from := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
-	// The second half of each day has three times as many as the first.
+	// The second half of each day has three times as many as the first. They come by
+	// chance, but by the same chance in each run.
+	const chance = "CAST(CAST('x' || substr(md5('at ' || n), 1, 8) AS bit(32)) AS bigint) / 4294967296.0"
 	_, err := db.ExecContext(t.Context(), fmt.Sprintf(`
 		INSERT INTO walkin_users (id, anonymous, created_at, seen_at)
 		SELECT CAST(lpad(to_hex(ms), 12, '0') || '7000' || '8' || substr(md5(n::text), 1, 15) AS uuid), n %% 5 <> 0,
 			to_timestamp(ms / 1000.0), to_timestamp(ms / 1000.0)
 		FROM (SELECT n, %d + CAST(n / %d AS bigint) * 86400000
-			+ CAST(43200000 * CASE WHEN n %% 4 = 0 THEN random() ELSE 1 + random() END AS bigint) AS ms
-			FROM generate_series(0, %d - 1) AS n) AS u`, from.UnixMilli(), users/days, users))
+			+ CAST(43200000 * (CASE WHEN n %% 4 = 0 THEN 0 ELSE 1 END + %s) AS bigint) AS ms
+			FROM generate_series(0, %d - 1) AS n) AS u`, from.UnixMilli(), users/days, chance, users))
 	ok(t, err)
 	_, err = db.ExecContext(t.Context(), `INSERT INTO walkin_identities (provider, subject, user_id, created_at)
 		SELECT CASE WHEN substr(id::text, 36) < '4' THEN 'email' ELSE 'passkey' END, id::text, id, created_at FROM walkin_users WHERE NOT anonymous`)

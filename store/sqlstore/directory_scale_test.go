@@ -20,7 +20,9 @@ import (
 
 // TestDirectoryAtScale shows the pages of the owner's room on PostgreSQL with 120,000
 // users, who came over 120 days. One in ten is permanent. It holds that the estimates
-// are within one percent. With a number in WALKIN_TEST_DIRECTORY it is that many, and
+// are within one percent of all users: PostgreSQL's ANALYZE looks at 30,000 rows, so
+// an estimate of those who are one in ten is 1.7 % off by its standard deviation, but
+// 0.2 % of all. With a number in WALKIN_TEST_DIRECTORY it is that many, and
 // it says how long each page took:
 //
 //	WALKIN_TEST_DIRECTORY=10000000 go test -run DirectoryAtScale -v -timeout 60m
@@ -100,10 +102,10 @@ func TestDirectoryAtScale(t *testing.T) {
 		begin := time.Now()
 		exact, err := s.CountUsers(t.Context(), kind, true)
 		ok(t, err)
-		off := float64(quick.N-exact.N) / float64(exact.N)
-		t.Logf("kind %v: %d, exactly %d (%.3f %% off); to count them took %v", kind, quick.N, exact.N, 100*off, time.Since(begin))
-		if off > 0.01 || off < -0.01 {
-			t.Errorf("kind %v: got about %d, want %d within one percent", kind, quick.N, exact.N)
+		off := float64(quick.N - exact.N)
+		t.Logf("kind %v: %d, exactly %d (%.3f %% off); to count them took %v", kind, quick.N, exact.N, 100*off/float64(exact.N), time.Since(begin))
+		if off > 0.01*float64(users) || off < -0.01*float64(users) {
+			t.Errorf("kind %v: got about %d, want %d within one percent of all", kind, quick.N, exact.N)
 		}
 	}
 }

@@ -34,6 +34,9 @@ const (
 
 func actingKey(session uuid.UUID) string { return "impersonation:" + session.String() }
 
+// actingEndKey is of the record that an end was reported.
+func actingEndKey(session uuid.UUID) string { return "impersonation-end:" + session.String() }
+
 // Impersonate lets the visitor, an operator, see the site as a user: with the user's
 // claims, and with Claims.Actor naming the operator. The session is separate, ends
 // after 30 minutes and is not renewed. The operator's own cookies stay as they are; a
@@ -82,7 +85,7 @@ func (m *Middleware) Impersonate(w http.ResponseWriter, r *http.Request, userID 
 	if err != nil {
 		return err
 	}
-	if err := m.cfg.Store.PutTicket(r.Context(), store.Ticket{Key: actingKey(a.sessionID), Data: data, ExpiresAt: time.Now().Add(actingKnown)}); err != nil {
+	if err := m.cfg.Store.PutTicket(r.Context(), store.Ticket{Key: actingKey(a.sessionID), Data: data, ExpiresAt: time.Now().Add(actingKnown), UserID: userID}); err != nil {
 		return err
 	}
 	setCookies(w, v, m.cookies.act(text))
@@ -147,9 +150,14 @@ func (m operators) actingOf(r *http.Request) (a acting, user store.User, alive b
 		return a, user, false, nil
 	}
 	ticket, err := m.cfg.Store.Ticket(r.Context(), actingKey(c.SessionID), now)
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound): // the user was deleted, or it was ended before
+		a = acting{UserID: c.UserID, Operator: actor.UserID, OperatorSession: actor.SessionID, sessionID: c.SessionID}
+		if !m.brings(r, a, now) {
+			a = acting{}
+		}
 		return a, user, false, nil
-	} else if err != nil {
+	case err != nil:
 		return a, user, false, err
 	}
 	if err := json.Unmarshal(ticket.Data, &a); err != nil {
@@ -280,15 +288,19 @@ func (m operators) stopActing(w http.ResponseWriter, r *http.Request, v *visit) 
 	setCookies(w, v, m.cookies.act(""))
 }
 
-// endActing deletes an impersonation, and reports it once.
+// endActing deletes an impersonation, and reports it once. Its record is gone already
+// where the user was deleted, and with it the reason.
 func (m operators) endActing(r *http.Request, a acting) {
-	_, err := m.cfg.Store.TakeTicket(r.Context(), actingKey(a.sessionID), time.Now())
-	switch {
-	case err == nil:
-		m.emit(r, a.event(ImpersonationEnded))
-	case !errors.Is(err, store.ErrNotFound):
+	now := time.Now()
+	first, err := m.cfg.Store.AddTicket(r.Context(), store.Ticket{Key: actingEndKey(a.sessionID), ExpiresAt: now.Add(actingKnown)}, now)
+	if err == nil {
+		_, err = m.cfg.Store.TakeTicket(r.Context(), actingKey(a.sessionID), now)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		// The cookie goes all the same, and the record ends by itself.
 		m.emit(r, Event{Outcome: Failed, Reason: ReasonImpersonation, UserID: a.UserID, ActorID: a.Operator, Err: err})
+	} else if first {
+		m.emit(r, a.event(ImpersonationEnded))
 	}
 }
 

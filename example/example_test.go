@@ -42,6 +42,7 @@ type host struct {
 	*httptest.Server
 	site *site
 	URL  string
+	file string // of the database
 	mail *mailbox
 }
 
@@ -53,7 +54,8 @@ func newServer(t *testing.T) *host {
 func newHost(t *testing.T, cfg config) *host {
 	t.Helper()
 	h := newUnstarted(t)
-	cfg.file, cfg.url, cfg.mail = filepath.Join(t.TempDir(), "notes.db"), h.URL, h.mail
+	h.file = filepath.Join(t.TempDir(), "notes.db")
+	cfg.file, cfg.url, cfg.mail = h.file, h.URL, h.mail
 	sample, err := newSampleID(h.URL)
 	if err != nil {
 		t.Fatal(err)

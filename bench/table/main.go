@@ -307,7 +307,7 @@ func (rs *results) rhythm(versions string) string {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}
 	if first := rs.find("FirstWrite", "any", "÷ a guest by hand on scs", 0); first != nil {
-		fmt.Fprintf(&b, "\nA first write on SQLite takes %s of the time of a guest who is made by hand on scs.\n", format(median(first)))
+		fmt.Fprintf(&b, "\nA first write on SQLite takes %s of the time of a user who is made by hand on scs.\n", format(median(first)))
 	}
 	return b.String()
 }

@@ -139,7 +139,7 @@ func (h *Handler) keepPosted(r *http.Request, p *provider) (ticket, string, erro
 		until = kept.ExpiresAt
 	}
 	posted := rand.Text()
-	return t, posted, h.keep(r.Context(), postedKey(posted), t, until)
+	return t, posted, h.keep(r.Context(), postedKey(posted), t, kept.UserID, until)
 }
 
 // repeated reports whether a parameter that counts is there twice: otherwise an

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	goidc "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/limits"
 	"github.com/walkin-go/walkin/store"
@@ -81,7 +82,8 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 		Provider: p.Name, Binding: binding, Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
 		ReturnTo: walkin.ReturnTo(r), Started: now, Reproof: r.FormValue("reproof") != "", Link: r.FormValue("link") != "",
 	}
-	if err := h.keep(r.Context(), stateKey(state), t, now.Add(roundTrip)); err != nil {
+	user, _ := walkin.FromContext(r.Context())
+	if err := h.keep(r.Context(), stateKey(state), t, user.UserID, now.Add(roundTrip)); err != nil {
 		return "", err // it may be there all the same
 	}
 	var options []oauth2.AuthCodeOption
@@ -107,12 +109,13 @@ func (h *Handler) buckets(r *http.Request) []limits.Bucket {
 	return limits.Networks("oidc:", h.middleware.ClientNetworks(r), h.perNetwork)
 }
 
-func (h *Handler) keep(ctx context.Context, key string, t ticket, until time.Time) error {
+// keep stores a flow. It goes with the user who started it.
+func (h *Handler) keep(ctx context.Context, key string, t ticket, user uuid.UUID, until time.Time) error {
 	data, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	return h.store.PutTicket(ctx, store.Ticket{Key: key, Data: data, ExpiresAt: until})
+	return h.store.PutTicket(ctx, store.Ticket{Key: key, Data: data, ExpiresAt: until, UserID: user})
 }
 
 // take returns what was kept under a key, once. A provider that it is not for

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -27,9 +28,11 @@ import (
 // forgotten deletes a user who has left something everywhere, and reads all tables.
 func forgotten(t *testing.T, d database) {
 	s, db := d.migrated(t)
+	var operator uuid.UUID
 	wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: s,
-		Paths: walkin.Paths{Credentials: []string{"/prove"}},
-		Hooks: walkin.Hooks{OnMerge: func(context.Context, walkin.Change) error { return nil }}})
+		Paths:         walkin.Paths{Credentials: []string{"/prove"}},
+		Impersonation: walkin.Impersonation{IsOperator: func(_ context.Context, id uuid.UUID) (bool, error) { return id == operator, nil }},
+		Hooks:         walkin.Hooks{OnMerge: func(context.Context, walkin.Change) error { return nil }}})
 	ok(t, err)
 	kept, err := resume.New(wk, resume.Config{})
 	ok(t, err)
@@ -51,9 +54,12 @@ func forgotten(t *testing.T, d database) {
 		}
 	})
 	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "email", Subject: "ann@example.com", Method: "otp"}); err != nil {
+		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "email", Subject: cmp.Or(r.FormValue("as"), "ann@example.com"), Method: "otp"}); err != nil {
 			t.Error(err)
 		}
+	})
+	mux.HandleFunc("POST /see", func(w http.ResponseWriter, r *http.Request) {
+		ok(t, wk.Impersonate(w, r, uuid.MustParse(r.FormValue("as")), "a letter of ann@example.com"))
 	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		c, _ := walkin.FromContext(r.Context())
@@ -85,6 +91,17 @@ func forgotten(t *testing.T, d database) {
 		}
 	}
 	id := users[len(users)-1]
+	// An operator sees the site as the user.
+	c := walkintest.NewClient(t, site)
+	c.Visit("/")
+	c.Post("/prove", url.Values{"as": {"oscar@example.com"}})
+	c.Fetch("/")
+	operator = users[len(users)-1]
+	users, sessions = users[:len(users)-2], sessions[:len(sessions)-2]
+	c.Post("/see", url.Values{"as": {id.String()}})
+	if len(c.Cookie("__Host-walkin.as")) == 0 {
+		t.Error("the operator does not see the site as the user")
+	}
 	ok(t, wk.Ban(t.Context(), id, store.Ban{Until: time.Now().Add(time.Hour), Reason: "ann@example.com asked"}))
 
 	traces := map[string][]byte{"the address": []byte("ann@example.com")}

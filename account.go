@@ -68,6 +68,9 @@ func (m *Middleware) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if !held.bearer && !v.bearer || held.cookies {
 		setCookies(w, v, held.clearing...)
 	}
+	if held.cookies {
+		m.admission.firstCookies.returned(r, m.clock())
+	}
 	setCookies(w, v, m.flows.clearing(r, m.cookies.clear(m.cookies.binding))...)
 	if reason != "" {
 		return &Refusal{Status: http.StatusServiceUnavailable, Reason: reason, RetryAfter: 5 * time.Second,

@@ -58,10 +58,12 @@ func (m *Middleware) showForm(w http.ResponseWriter, r *http.Request, show func(
 	v := m.verifier.visit(w, r)
 	f := m.admission.facts(v, r)
 	_, has := m.cookies.flowValue(r)
+	if has || v.withoutCookies || v.claims.Load() != nil || f.Method != request.Get || f.Shape != request.Page || f.IsPrefetch() || v.begun() {
+		show(w)
+		return
+	}
 	m.admission.firstCookies.gave(r, f, m.admission.asked(r).Path, m.clock())
 	switch {
-	case has, v.withoutCookies, v.claims.Load() != nil, f.Method != request.Get, f.Shape != request.Page, f.IsPrefetch(), v.begun():
-		show(w)
 	case v.writer() != nil:
 		v.writer().Set(m.cookies.flow(rand.Text()))
 		show(w)

@@ -20,7 +20,7 @@ const (
 )
 
 // A firstCookies remembers which pages came to which browser with its first cookie, by
-// address and User-Agent. A form of such a page that comes without any cookie comes
+// address and User-Agent. A request of such a page that comes without any cookie comes
 // from a browser that keeps none: each of its requests would be a new visitor's, and
 // nothing that it is told would last.
 type firstCookies struct {
@@ -53,7 +53,14 @@ func (k *firstCookies) gave(r *http.Request, f request.Facts, path string, now i
 	if f.Method != request.Get || f.Shape != request.Page || len(r.Header["Cookie"]) > 0 {
 		return
 	}
-	key := k.key(r, path)
+	k.note(k.key(r, path), now)
+}
+
+// returned notes that a browser has sent cookies, which it is about to be told to forget.
+// What its open page asks next comes without any.
+func (k *firstCookies) returned(r *http.Request, now int64) { k.note(k.key(r, ""), now) }
+
+func (k *firstCookies) note(key uint64, now int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.recent) >= maxFirstCookies {
@@ -62,7 +69,7 @@ func (k *firstCookies) gave(r *http.Request, f request.Facts, path string, now i
 	k.recent[key] = now
 }
 
-func (k *firstCookies) gaveLately(key uint64, now int64) bool {
+func (k *firstCookies) notedLately(key uint64, now int64) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	at, ok := k.recent[key]
@@ -72,24 +79,33 @@ func (k *firstCookies) gaveLately(key uint64, now int64) bool {
 	return ok && now-at < int64(firstCookiesFor)
 }
 
-// keepsNoCookie reports whether a form was sent, or a link followed, by a browser that
-// keeps no cookies. It may be wrong, as for a tab whose browser has just lost all
-// cookies. So what follows is small: the request gets no new user, a visitor who needs one is told to allow
-// cookies and to try again, and that answer carries one. A browser that returns it is
-// believed. A visitor who shares address, browser and page with one that keeps none has a
-// cookie of that page. Calls of scripts pass: their pages may be another cache's.
+// keepsNoCookie reports whether a form, a followed link or a script's call comes from a
+// browser that keeps no cookies. It may be wrong, as for a tab whose browser has just lost
+// all cookies, or a script that leaves them out. So what follows is small: the request
+// gets no new user, a visitor who needs one is told to allow cookies and to try again, and
+// that answer carries one. A browser that returns it is believed. A visitor who shares
+// address, browser and page with one that keeps none has a cookie of that page.
 func (a *admission) keepsNoCookie(r *http.Request, f request.Facts) bool {
-	if f.Shape != request.Page || !request.HasNoCookies(r.Header) {
+	switch f.Shape {
+	case request.Page, request.Call, request.Beacon:
+	default:
+		return false // a browser leaves cookies out of some, such as a manifest
+	}
+	if !request.HasNoCookies(r.Header) {
 		return false
 	}
 	if f.Method != request.Write && header(r, "Sec-Fetch-Site") != "same-origin" {
 		return false // typed, or a link from elsewhere
 	}
+	if v := visitFrom(r.Context()); v != nil && v.withoutCookies {
+		return false // none counts there
+	}
 	from, err := url.Parse(header(r, "Referer"))
-	return err == nil && from.Host == r.Host && a.firstCookies.gaveLately(a.firstCookies.key(r, from.Path), a.clock())
+	k, now := a.firstCookies, a.clock()
+	return err == nil && from.Host == r.Host && k.notedLately(k.key(r, from.Path), now) && !k.notedLately(k.key(r, ""), now)
 }
 
-// noCookie refuses a form of a browser that keeps no cookies, where it needs a user.
+// noCookie refuses a request of a browser that keeps no cookies, where it needs a user.
 func (a *admission) noCookie(v *visit, r *http.Request) *Refusal {
 	if a.keepsNoCookie(r, a.facts(v, r)) {
 		return withoutCookie()

@@ -40,6 +40,9 @@ func (b noJar) form(page, path string, fields ...string) *http.Request {
 	if link, ok := strings.CutPrefix(path, "GET "); ok {
 		r = with(b.c.NewRequest(http.MethodGet, link, nil), "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Accept", "text/html")
 	}
+	if call, ok := strings.CutPrefix(path, "fetch "); ok {
+		r = script(b.s.form(call, words(fields...)))
+	}
 	r.RemoteAddr = b.c.NewRequest(http.MethodGet, "/", nil).RemoteAddr
 	return with(r, "Referer", "https://app.example"+page, "User-Agent", walkintest.UserAgent)
 }
@@ -63,6 +66,10 @@ func TestCookiesBlocked(t *testing.T) {
 		"a sign-in, without users":           {walkin.MintOff, "/sign-in", "/sign-in", []string{"name", "ann", "word", "long enough"}, 403},
 		"a change of identity":               {walkin.MintOnVisit, "/", "/prove?name=ann&new=1", nil, 403},
 		"a flow":                             {walkin.MintOnVisit, "/", "/bind", nil, 403},
+		"a call of a script":                 {walkin.MintOnVisit, "/", "fetch /ensure", nil, 403},
+		"a call behind a guard":              {walkin.MintOnVisit, "/", "fetch /user", nil, 403},
+		"a sign-up by a script":              {walkin.MintOnWrite, "/sign-up", "fetch /sign-up", []string{"name", "ann", "word", "long enough"}, 403},
+		"a call that needs no user":          {walkin.MintOnVisit, "/", "fetch /plain", nil, 200},
 		"a form that needs no user":          {walkin.MintOnVisit, "/", "/plain", nil, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,14 +131,22 @@ func TestCookiesNotBlocked(t *testing.T) {
 		wait   time.Duration
 		want   int
 	}{
-		"blocked":                       {nil, 0, 403},
-		"any other cookie":              {func(_ noJar, r *http.Request) { r.Header.Set("Cookie", "theme=dark") }, 0, 200},
-		"from another address":          {func(_ noJar, r *http.Request) { r.RemoteAddr = "203.0.113.9:1" }, 0, 200},
-		"another browser":               {func(_ noJar, r *http.Request) { r.Header.Set("User-Agent", "Mozilla/5.0 Another") }, 0, 200},
-		"a page of another cache's":     {func(_ noJar, r *http.Request) { r.Header.Set("Referer", "https://app.example/cached") }, 0, 200},
-		"without a Referer":             {func(_ noJar, r *http.Request) { r.Header.Del("Referer") }, 0, 200},
-		"a Referer of another host":     {func(_ noJar, r *http.Request) { r.Header.Set("Referer", "https://other.example"+page) }, 0, 200},
-		"a call of a script":            {func(_ noJar, r *http.Request) { with(r, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty") }, 0, 200},
+		"blocked":                   {nil, 0, 403},
+		"any other cookie":          {func(_ noJar, r *http.Request) { r.Header.Set("Cookie", "theme=dark") }, 0, 200},
+		"from another address":      {func(_ noJar, r *http.Request) { r.RemoteAddr = "203.0.113.9:1" }, 0, 200},
+		"another browser":           {func(_ noJar, r *http.Request) { r.Header.Set("User-Agent", "Mozilla/5.0 Another") }, 0, 200},
+		"a page of another cache's": {func(_ noJar, r *http.Request) { r.Header.Set("Referer", "https://app.example/cached") }, 0, 200},
+		"without a Referer":         {func(_ noJar, r *http.Request) { r.Header.Del("Referer") }, 0, 200},
+		"a Referer of another host": {func(_ noJar, r *http.Request) { r.Header.Set("Referer", "https://other.example"+page) }, 0, 200},
+		"a call of a script":        {func(_ noJar, r *http.Request) { script(r) }, 0, 403},
+		"over plain http":           {func(_ noJar, r *http.Request) { with(r, noSFS...) }, 0, 403},
+		"a part of the page": {func(_ noJar, r *http.Request) {
+			r.Method = http.MethodGet
+			with(r, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "manifest") // which comes without cookies
+		}, 0, 200},
+		"with a token":                  {func(_ noJar, r *http.Request) { script(r).Header.Set("Authorization", "Basic dTpw") }, 0, 200},
+		"after a sign-out":              {func(b noJar, r *http.Request) { b.signOut(page); script(r) }, 0, 200},
+		"after a sign-out of no one":    {func(b noJar, r *http.Request) { b.c.Post("/out", nil); script(r) }, 0, 403},
 		"a quarter of an hour later":    {nil, 15 * time.Minute, 200},
 		"a moment before":               {nil, 15*time.Minute - time.Second, 403},
 		"many others came in between":   {func(b noJar, _ *http.Request) { b.crowd(2047) }, 0, 403},
@@ -153,6 +168,19 @@ func TestCookiesNotBlocked(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func script(r *http.Request) *http.Request {
+	return with(r, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Accept", "*/*")
+}
+
+// signOut signs a visitor with a cookie in and out, by calls of a page that stays open.
+func (b noJar) signOut(page string) {
+	c := b.c.On(b.s.Handler(b.s.routes()))
+	c.Visit(page)
+	if c.Post("/out", nil); len(b.s.told()) == 0 || c.Cookie(anonName) != "" {
+		b.t.Fatal("the visitor is not signed out")
 	}
 }
 
@@ -188,5 +216,22 @@ func TestFirstCookieOn304(t *testing.T) {
 	b.open("/page")
 	if got := b.serve(b.form("/page", "/ensure")).StatusCode; got != http.StatusOK {
 		t.Errorf("got %d, want 200", got)
+	}
+}
+
+// TestNoneAreAskedFor holds that a client for which no cookie counts gets its user,
+// though the page that it is on came with one.
+func TestNoneAreAskedFor(t *testing.T) {
+	s := newSite(t)
+	mux := http.NewServeMux()
+	mux.Handle("/", noCookieRoutes(s))
+	mux.Handle("/api/", http.StripPrefix("/api", s.WithoutCookies(s.routes())))
+	b := noJar{t, s, walkintest.NewClient(t, mux)}
+	b.open("/")
+	if got := b.serve(b.form("/", "fetch /api/ensure")).StatusCode; got != http.StatusOK {
+		t.Errorf("got %d, want 200", got)
+	}
+	if got := b.serve(b.form("/", "fetch /ensure")).StatusCode; got != http.StatusForbidden {
+		t.Errorf("beside it: got %d, want 403", got)
 	}
 }

@@ -11,24 +11,31 @@ import (
 )
 
 // chromium is driven by chromedp.
-type chromium struct{ ctx context.Context }
+type chromium struct {
+	ctx     context.Context
+	profile bool // its pages are those of the profile, and no visitor has their own
+}
 
-func newChromium(t *testing.T) Engine {
+func newChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) Engine {
 	t.Helper()
-	return chromium{New(t, chromedp.IgnoreCertErrors)} // httptest signs its own
+	return chromium{ctx: New(t, append(more, chromedp.IgnoreCertErrors)...)} // httptest signs its own
 }
 
 // Chromium makes an [Engine] of a browser of [New].
-func Chromium(browser context.Context) Engine { return chromium{browser} }
+func Chromium(browser context.Context) Engine { return chromium{ctx: browser} }
 
 func (chromium) Name() string { return "chromium" }
 
 func (c chromium) open(t *testing.T, beside driver) driver {
 	t.Helper()
 	var tab *Tab
-	if beside, ok := beside.(*chromiumPage); ok {
+	switch beside, ok := beside.(*chromiumPage); {
+	case ok:
 		tab = newTab(t, beside.tab.Ctx, nil)
-	} else {
+	case c.profile:
+		tab = newTab(t, c.ctx, nil)
+		t.Cleanup(tab.close)
+	default:
 		tab = NewTab(t, c.ctx)
 	}
 	tab.Quiet = true // the page tells

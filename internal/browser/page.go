@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 )
 
 // Engines are the browsers that a test of what browsers do runs in.
@@ -54,10 +58,25 @@ func Start(t *testing.T, name string) Engine {
 	return nil
 }
 
-// WithoutCookies starts Firefox with the setting by which its owner blocks all cookies.
-func WithoutCookies(t *testing.T) Engine {
+// WithoutCookies starts an engine with the setting by which its owner blocks all
+// cookies.
+func WithoutCookies(t *testing.T, name string) Engine {
 	t.Helper()
-	return newFirefox(t, `user_pref("network.cookie.cookieBehavior", 2);`)
+	switch name {
+	case "firefox":
+		return newFirefox(t, `user_pref("network.cookie.cookieBehavior", 2);`)
+	case "webkit":
+		return newWebKit(t, "--cookies-policy=never")
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "Default"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const blocked = `{"profile": {"default_content_setting_values": {"cookies": 2}}}`
+	if err := os.WriteFile(filepath.Join(dir, "Default", "Preferences"), []byte(blocked), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return chromium{newChromium(t, chromedp.UserDataDir(dir)).(chromium).ctx, true}
 }
 
 // Each runs a test in every engine.

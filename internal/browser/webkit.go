@@ -18,11 +18,14 @@ import (
 const enterKey = "\uE007"
 
 // webkit is driven by the WebDriver of WebKitGTK: requests and their answers.
-type webkit struct{ *testserver.WebKit }
+type webkit struct {
+	*testserver.WebKit
+	args []string // of the browser
+}
 
-func newWebKit(t *testing.T) Engine {
+func newWebKit(t *testing.T, args ...string) Engine {
 	t.Helper()
-	return webkit{testserver.NewWebKit(t)}
+	return webkit{testserver.NewWebKit(t), args}
 }
 
 func (webkit) Name() string { return "webkit" }
@@ -56,7 +59,7 @@ func (w webkit) open(t *testing.T, beside driver) driver {
 	if err := tell(ctx, http.MethodPost, p.url+"/session", object{"capabilities": object{"alwaysMatch": object{
 		"acceptInsecureCerts":      true,
 		"timeouts":                 object{"script": patience.Milliseconds(), "pageLoad": patience.Milliseconds()},
-		"webkitgtk:browserOptions": object{"binary": w.Browser(), "args": []string{"--automation"}},
+		"webkitgtk:browserOptions": object{"binary": w.Browser(), "args": append([]string{"--automation"}, w.args...)},
 	}}}, &session); err != nil {
 		t.Fatal(err)
 	}

@@ -415,9 +415,9 @@ func Library(h http.Header) HypermediaLibrary {
 	return NoLibrary
 }
 
-// HasNoCookies reports whether a browser sent no cookie at all, whosever, and no bearer.
+// HasNoCookies reports whether there is no cookie at all, whosever, and no bearer.
 func HasNoCookies(h http.Header) bool {
-	return len(h["Cookie"]) == 0 && len(h["Authorization"]) == 0 && WantsPage(h)
+	return len(h["Cookie"]) == 0 && len(h["Authorization"]) == 0
 }
 
 // IsMachinePath reports whether machines ask for a path. Health checks have names that

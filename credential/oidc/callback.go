@@ -72,6 +72,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 	}
 	_, err = h.middleware.Continue(w, r.WithContext(context.WithValue(r.Context(), profileKey{}, profile)), walkin.Proof{
 		Provider: p.Issuer, Subject: profile.Subject, Method: "fed", At: at, StateChecked: true, FlowID: t.Binding, Conflict: conflict,
+		Applied: t.allowed,
 	})
 	if err == nil {
 		// Its ticket is gone, and an office that signs in at nine is no flood. Only
@@ -80,6 +81,18 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request, name string) 
 		h.limits.GiveBack(r.Context(), h.buckets(r))
 	}
 	return t, err
+}
+
+// allowed rolls back what would give the site one more permanent user, where the flow
+// was begun for existing users alone. In the transaction, so that a user who appears or
+// goes in the meantime is judged as they are. Fails closed: whatever is neither a
+// sign-in nor a change of a permanent user is refused.
+func (t ticket) allowed(_ context.Context, c walkin.Change) error {
+	if !t.Existing || c.Outcome == walkin.SignedIn || c.Outcome == walkin.Merged || c.Outcome == walkin.Linked {
+		return nil
+	}
+	return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonNoAccount, Code: "no_account",
+		Text: texts.Of("oidc.no_account")}
 }
 
 // redeem returns the ticket of a callback, with the answer. The ticket is used up by

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -89,6 +90,65 @@ func TestLinkOnly(t *testing.T) {
 			}
 			if after := s.who(b); after.ID != before.ID {
 				t.Errorf("linked: got %v, want %v", after.ID, before.ID)
+			}
+		})
+	}
+}
+
+// TestExistingOnly holds that a flow for existing users makes no permanent user, on
+// either replica, and that those there are sign in, are merged into and link.
+func TestExistingOnly(t *testing.T) {
+	noOne := func(s *site) *walkintest.Client { return s.browser() }
+	anonymous := func(s *site) *walkintest.Client { c, _ := s.anonymous(); return c }
+	reader := func(s *site) *walkintest.Client { c := s.browser(); c.Visit("/"); return c }
+	bea := func(s *site) *walkintest.Client { c, _ := s.member("bea"); return c }
+	merge := func(c *walkin.Config, _ *oidc.Config) {
+		c.NewUsers.Mint, c.Conflict = walkin.MintOnVisit, walkin.ConflictMerge
+	}
+	for _, tt := range []struct {
+		name    string
+		visitor func(*site) *walkintest.Client
+		owned   bool
+		setup   setup
+		want    walkin.Outcome
+	}{
+		{"no one, free", noOne, false, minting(walkin.MintOff), ""},
+		{"no one, owned", noOne, true, minting(walkin.MintOff), walkin.SignedIn},
+		{"minted on the way, free", noOne, false, minting(walkin.MintOnVisit), ""},
+		{"a reader, free", reader, false, minting(walkin.MintOnVisit), ""},
+		{"a reader, owned", reader, true, minting(walkin.MintOnVisit), walkin.SignedIn},
+		{"an anonymous user, free", anonymous, false, minting(walkin.MintOnVisit), ""},
+		{"an anonymous user, owned", anonymous, true, minting(walkin.MintOnVisit), walkin.SignedIn},
+		{"an anonymous user, owned, merging", anonymous, true, merge, walkin.Merged},
+		{"a permanent user, free", bea, false, minting(walkin.MintOnVisit), walkin.Linked},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, tt.setup)
+			if tt.owned {
+				s.prove(s.browser(), "ann")
+			}
+			b := tt.visitor(s)
+			before := s.glance(b)
+			s.events = nil
+			r := s.back(b.On(s.replicas[1]), "op", s.op.answer(s.press(b, "op", "existing", "1"), "ann"))
+			if s.outcome() != tt.want {
+				t.Fatalf("got %d, %q, want %q: %s", r.StatusCode, s.outcome(), tt.want, text(r))
+			}
+			if tt.want != "" {
+				return
+			}
+			if r.StatusCode != http.StatusForbidden || s.reason() != string(oidc.ReasonNoAccount) {
+				t.Errorf("got %d %s", r.StatusCode, s.reason())
+			}
+			if after := s.glance(b); before.ID != uuid.Nil && after != before {
+				t.Errorf("got %+v, want %+v as before", after, before)
+			}
+			if _, err := s.store.Identity(t.Context(), issuer, "ann"); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("the identity is there: %v", err)
+			}
+			// The field is the flow's and not the visitor's: the next one without it makes one.
+			if s.prove(b, "ann"); s.outcome() != walkin.SignedUp && s.outcome() != walkin.Upgraded {
+				t.Errorf("without the field: got %q", s.outcome())
 			}
 		})
 	}

@@ -79,7 +79,8 @@ var _ http.Handler = (*Handler)(nil)
 //     path to go to afterwards, and reproof, when not empty, asks the provider
 //     to have the visitor sign in there again; with link, when not empty, an
 //     identity of another user's is refused, and an anonymous user is not signed
-//     in to that user
+//     in to that user; with existing, when not empty, an identity that no user
+//     has signs in no one and makes no user permanent
 //   - GET callback/NAME: the provider sends the visitor back
 //   - POST callback/NAME: the same, for [Provider.FormPost]
 //

@@ -14,5 +14,6 @@ const (
 	ReasonNotBelieved     walkin.Reason = "oidc_not_believed"     // the answer proves nothing
 	ReasonNotFresh        walkin.Reason = "oidc_not_fresh"        // the provider did not ask the user again
 	ReasonOtherAccount    walkin.Reason = "oidc_other_account"    // the proof is of another account
+	ReasonNoAccount       walkin.Reason = "oidc_no_account"       // no user has the identity, and none was to be made
 	ReasonProviderDown    walkin.Reason = "oidc_provider_down"    // the provider did not answer
 )

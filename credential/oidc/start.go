@@ -34,6 +34,7 @@ type ticket struct {
 	Started  time.Time `json:"started"`
 	Reproof  bool      `json:"reproof,omitempty"`
 	Link     bool      `json:"link,omitempty"`
+	Existing bool      `json:"existing,omitempty"`
 
 	// Answer is what a provider posted, until the visitor's browser comes
 	// for it with its cookies.
@@ -81,6 +82,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) (string, error) 
 	t := ticket{
 		Provider: p.Name, Binding: binding, Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
 		ReturnTo: walkin.ReturnTo(r), Started: now, Reproof: r.FormValue("reproof") != "", Link: r.FormValue("link") != "",
+		Existing: r.FormValue("existing") != "",
 	}
 	user, _ := walkin.FromContext(r.Context())
 	if err := h.keep(r.Context(), stateKey(state), t, user.UserID, now.Add(roundTrip)); err != nil {

@@ -76,8 +76,8 @@ type Config struct {
 	ManualLinking bool
 
 	// NoAnonymous refuses signInAnonymously. NoSignUp refuses that and every new
-	// permanent user, also one who was anonymous. A provider's page then signs in no
-	// one: it can make a user before this endpoint knows who comes back.
+	// permanent user, also one who was anonymous. Existing users sign in as before. See
+	// [Provider] for handlers of your own.
 	NoAnonymous, NoSignUp bool
 
 	// Autoconfirm treats unproven addresses as proven. It is for tests. The first user

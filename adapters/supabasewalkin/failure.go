@@ -2,7 +2,9 @@ package supabasewalkin
 
 import (
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store"
@@ -57,7 +59,8 @@ func (h *Handler) failure(c *call, err error) *failure {
 	if f == errExpired {
 		err = spent() // also a code that was guessed
 	}
-	if _, ok := errors.AsType[*walkin.Refusal](err); ok {
+	_, isTold := errors.AsType[told](err)
+	if _, ok := errors.AsType[*walkin.Refusal](err); ok && !isTold {
 		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, err) // the event
 	}
 	return f
@@ -65,15 +68,20 @@ func (h *Handler) failure(c *call, err error) *failure {
 
 // translate puts an error of walkin's into the words of the original.
 func (h *Handler) translate(c *call, err error) *failure {
-	told := &captured{header: http.Header{}}
-	h.wk.Refuse(told, c.Request, err) // the event
-	refusal := told.refusal
-	for name, values := range told.header {
-		if name == "Retry-After" {
-			c.w.Header()[name] = values
-		}
+	var refusal *walkin.Refusal
+	if before, ok := errors.AsType[told](err); ok {
+		refusal = before.Refusal
+	} else {
+		w := &captured{header: http.Header{}}
+		h.wk.Refuse(w, c.Request, err) // the event
+		refusal = w.refusal
+	}
+	if refusal.RetryAfter > 0 {
+		c.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
 	}
 	switch {
+	case refusal.Code == "no_account": // a provider's handler, see Config.NoSignUp
+		return errNoSignUp
 	case refusal.Reason == walkin.ReasonTokenTooLarge && refusal.Status < 500: // the profile, not the app's claims
 		return fail(http.StatusUnprocessableEntity, "validation_failed", "The user's data does not fit into a token")
 	case refusal.Status == http.StatusTooManyRequests:
@@ -91,6 +99,14 @@ func (h *Handler) translate(c *call, err error) *failure {
 	}
 	return fail(refusal.Status, "validation_failed", refusal.Message)
 }
+
+// told is a refusal that the operator has heard of already, by the handler or the
+// middleware that refused.
+type told struct{ *walkin.Refusal }
+
+func (t told) Error() string { return t.Refusal.Error() }
+
+func (t told) Unwrap() error { return t.Refusal }
 
 // hasEnded reports whether an error says that the session of a request is over.
 func hasEnded(err error) bool {

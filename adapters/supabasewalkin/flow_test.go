@@ -2,8 +2,6 @@ package supabasewalkin_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -173,9 +171,7 @@ func TestLinks(t *testing.T) {
 		s := newSite(t)
 		c := s.anonymous()
 		const verifier = "a verifier that only the client knows, of 43 letters"
-		sum := sha256.Sum256([]byte(verifier))
-		challenge := base64.RawURLEncoding.EncodeToString(sum[:])
-		body := `{"email":"ann@example.com","code_challenge":"` + challenge + `","code_challenge_method":"s256"}`
+		body := `{"email":"ann@example.com","code_challenge":"` + challengeOf(verifier) + `","code_challenge_method":"s256"}`
 		s.do(request{method: "PUT", path: "/user?redirect_to=" + url.QueryEscape("https://app.example/back?sb_flow_id=12345678"), token: c.access, body: body}).want(t, 200, "")
 		link := s.last().Link
 		if !strings.Contains(link, "token=pkce_") {
@@ -202,8 +198,7 @@ func TestLinks(t *testing.T) {
 	t.Run("a code of PKCE lives for five minutes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
-			sum := sha256.Sum256([]byte("v"))
-			s.post("/otp", "", `{"email":"ann@example.com","code_challenge":"`+base64.RawURLEncoding.EncodeToString(sum[:])+`","code_challenge_method":"s256"}`).want(t, 200, "")
+			s.post("/otp", "", `{"email":"ann@example.com","code_challenge":"`+challengeOf("v")+`","code_challenge_method":"s256"}`).want(t, 200, "")
 			code := follow(s, s.last().Link).Query().Get("code")
 			time.Sleep(5*time.Minute + time.Second)
 			s.post("/token?grant_type=pkce", "", `{"auth_code":"`+code+`","code_verifier":"v"}`).want(t, 404, "flow_state_not_found")

@@ -58,7 +58,7 @@ func (h *Handler) through(c *call, to http.Handler, v *visitor, in inner) (walki
 		to.ServeHTTP(answer, r)
 		after, _ = walkin.FromContext(r.Context())
 		if answer.refusal != nil {
-			return answer.refusal
+			return told{answer.refusal}
 		}
 		return nil
 	})

@@ -21,9 +21,11 @@ type Provider struct {
 	// will do, whose Config.URL is this endpoint's URL and a slash. It calls the
 	// provider by the name that it has in Config.Providers here. The callback to
 	// register at the provider is Config.URL, "/callback/" and that name. One of your
-	// own must honour the form field link: with it, an identity of another user's is
+	// own must honour two form fields. With link, an identity of another user's is
 	// refused, see walkin.ConflictReject. Otherwise who links an identity is signed in to
-	// that other user.
+	// that other user. With existing, no user is made and none becomes permanent, and the
+	// refusal has the code no_account. Otherwise Config.NoSignUp holds for all but this
+	// provider.
 	Handler http.Handler
 
 	// VerifyIDToken proves an identity by an ID token that the client got by itself, as
@@ -40,6 +42,7 @@ type authorization struct {
 	RedirectTo string `json:"redirect_to"`
 	Challenge  string `json:"challenge,omitempty"`
 	Browser    string `json:"browser,omitempty"`
+	Existing   bool   `json:"existing,omitempty"` // for users that there are, see Config.NoSignUp
 }
 
 func authorizationKey(state string) string { return hashed("supabase-state:", state) }
@@ -58,6 +61,9 @@ func (h *Handler) linkIdentity(c *call) (any, error) {
 	}
 	if !h.cfg.ManualLinking {
 		return nil, errLinking
+	}
+	if h.cfg.NoSignUp && claims.Anonymous {
+		return nil, errNoSignUp // before they go to the provider
 	}
 	to, err := h.begin(c, &claims)
 	if err != nil {
@@ -82,10 +88,13 @@ func (h *Handler) begin(c *call, as *walkin.Claims) (string, error) {
 		return "", err
 	}
 	a := authorization{visitor: visitor{As: as}, Provider: name, Challenge: challenge,
-		RedirectTo: h.redirect(query.Get("redirect_to"), challenge != "")}
+		RedirectTo: h.redirect(query.Get("redirect_to"), challenge != ""), Existing: h.cfg.NoSignUp}
 	form := url.Values{"provider": {name}}
 	if as != nil {
 		form.Set("link", "1") // the user keeps their ID, or is told that the identity is another's
+	}
+	if a.Existing {
+		form.Set("existing", "1") // the handler alone learns who comes back before it makes a user
 	}
 	_, answer, err := h.through(c, provider.Handler, &a.visitor, inner{
 		method: http.MethodPost, target: "/auth/v1/start", kind: "application/x-www-form-urlencoded", body: form.Encode(),
@@ -94,6 +103,13 @@ func (h *Handler) begin(c *call, as *walkin.Claims) (string, error) {
 		return "", err
 	}
 	to := answer.header.Get("Location")
+	if to == "" { // as FormHandler answers clients
+		var led struct {
+			Location string `json:"location"`
+		}
+		_ = json.Unmarshal(answer.body, &led)
+		to = led.Location
+	}
 	u, err := url.Parse(to)
 	if err != nil || u.Query().Get("state") == "" {
 		return "", errors.New("walkin: supabasewalkin: the handler of provider " + name + " led nowhere")
@@ -180,7 +196,9 @@ func (h *Handler) completeProvider(c *call, f flow) (any, error) {
 	if query.Has("posted") {
 		query.Del("state")
 	}
-	if h.cfg.NoSignUp && (a.As == nil || a.As.Anonymous) {
+	if h.cfg.NoSignUp && !a.Existing && (a.As == nil || a.As.Anonymous) {
+		// It was begun before the setting changed, so the handler would make a user. Fails
+		// closed for existing ones too, who begin again.
 		return nil, errNoSignUp
 	}
 	claims, _, err := h.through(c, h.cfg.Providers[a.Provider].Handler, &a.visitor, inner{

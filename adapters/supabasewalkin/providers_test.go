@@ -1,6 +1,7 @@
 package supabasewalkin_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -26,8 +27,8 @@ type provider struct {
 
 // begun is what the fake remembers of a flow.
 type begun struct {
-	browser string
-	links   bool
+	browser         string
+	links, existing bool
 }
 
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +41,7 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			state := rand.Text()
 			p.mu.Lock()
-			p.on[state] = begun{bound, r.FormValue("link") != ""}
+			p.on[state] = begun{bound, r.FormValue("link") != "", r.FormValue("existing") != ""}
 			p.mu.Unlock()
 			http.Redirect(w, r, issuer+"/authorize?state="+state, http.StatusSeeOther)
 			return
@@ -62,6 +63,12 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if flow.links {
 			proof.Conflict = walkin.ConflictReject
 		}
+		proof.Applied = func(_ context.Context, c walkin.Change) error {
+			if flow.existing && (c.Outcome == walkin.SignedUp || c.Outcome == walkin.Upgraded) {
+				return &walkin.Refusal{Status: http.StatusForbidden, Reason: "oidc_no_account", Code: "no_account"}
+			}
+			return nil
+		}
 		_, err := p.wk.Continue(w, r, proof)
 		if err != nil {
 			p.wk.Refuse(w, r, err)
@@ -69,6 +76,12 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})).ServeHTTP(w, r)
+}
+
+// challengeOf is what a client sends of a verifier at first.
+func challengeOf(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 func TestProviders(t *testing.T) {
@@ -103,8 +116,7 @@ func TestProviders(t *testing.T) {
 		return u.Query().Get("state")
 	}
 	const link = "/user/identities/authorize?provider=idp&skip_http_redirect=true&redirect_to=https://app.example/back"
-	sum := sha256.Sum256([]byte("the verifier"))
-	pkce := "&code_challenge_method=s256&code_challenge=" + base64.RawURLEncoding.EncodeToString(sum[:])
+	pkce := "&code_challenge_method=s256&code_challenge=" + challengeOf("the verifier")
 
 	t.Run("linking with PKCE keeps the ID", func(t *testing.T) {
 		s := begin(t)

@@ -24,6 +24,8 @@ func (h *Handler) as(r *http.Request, token string) *http.Request {
 	for name := range inner.Header {
 		switch name {
 		case "User-Agent", "X-Forwarded-For", "Forwarded":
+		case "Hx-Request", "X-Inertia", "Datastar-Request", "Turbo-Frame", "X-Up-Version", "X-Turbo-Request-Id":
+			delete(inner.Header, name) // a handler would answer with a page, and here its refusal is needed
 		default:
 			// Of all other headers, only the one that names the client's address may
 			// stay. Its name is the one that the app's proxy uses.
@@ -32,6 +34,7 @@ func (h *Handler) as(r *http.Request, token string) *http.Request {
 			}
 		}
 	}
+	inner.Header.Set("Accept", "application/json") // as a client, to which no page is shown
 	if inner.Header.Get("User-Agent") == "" {
 		inner.Header.Set("User-Agent", "supabase-client") // some send none, and a bot verdict is for pages
 	}
@@ -56,7 +59,7 @@ func (h *Handler) visitAs(w *captured, r *http.Request, token string, wrap func(
 		err = do(w, r)
 	})).ServeHTTP(w, h.as(r, token))
 	if !ran {
-		return w.refusal
+		return told{w.refusal}
 	}
 	return err
 }

@@ -143,6 +143,7 @@ func TestDatabases(t *testing.T) {
 				"Profiles": testProfiles, "ProfilesMigrateTogether": testProfilesMigrateTogether,
 				"RaceForOneAddress": testRaceForOneAddress, "RaceByOneCode": testRaceByOneCode,
 				"FiveTabs": testFiveTabs, "Reuse": testReuse, "MutatedRefreshTokens": testMutatedRefreshTokens,
+				"NoSignUpAtProvider": testNoSignUpAtProvider,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, start(t)) })
 			}

@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/adapters/supabasewalkin"
 	"github.com/walkin-go/walkin/credential/oidc"
 	"github.com/walkin-go/walkin/internal/browser"
@@ -29,10 +31,10 @@ const (
 	beaThere = "test-user2"
 )
 
-// withProvider starts the example server of zitadel/oidc, and gives it to a replica
-// under the name google, which supabase-js knows.
-func withProvider(r *replica) {
-	t := r.t
+// idp starts the example server of zitadel/oidc, for a site that is reached at url, and
+// returns its issuer.
+func idp(t *testing.T, url string) (issuer string) {
+	t.Helper()
 	before := slog.Default() // it logs every request there
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(before) })
@@ -40,20 +42,29 @@ func withProvider(r *replica) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer := "http://" + l.Addr().String() + "/"
-	clients := map[string]*storage.Client{"walkin": storage.WebClient("walkin", "secret", r.cfg.URL+"/callback/google")}
+	issuer = "http://" + l.Addr().String() + "/"
+	clients := map[string]*storage.Client{"walkin": storage.WebClient("walkin", "secret", url+"/auth/v1/callback/google")}
 	kept := storage.NewStorageWithClients(storage.NewUserStore(issuer), clients)
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: exampleop.SetupServer(issuer, kept, nil, false)}}
 	server.Start()
 	t.Cleanup(server.Close)
+	return issuer
+}
+
+// signsInAt gives a replica a provider under the name google, which supabase-js knows.
+func (r *replica) signsInAt(issuer string) {
+	r.t.Helper()
 	h, err := oidc.New(r.wk, oidc.Config{URL: r.cfg.URL + "/", Providers: []oidc.Provider{
 		{Name: "google", Issuer: issuer, ClientID: "walkin", ClientSecret: "secret", VerifiesEmail: true},
 	}})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	r.cfg.Providers = map[string]supabasewalkin.Provider{"google": {Issuer: issuer, Handler: h}}
 }
+
+// withProvider starts a provider of a replica's own.
+func withProvider(r *replica) { r.signsInAt(idp(r.t, r.url)) }
 
 func inMemory() func() share {
 	one := share{memstore.New(), supabasewalkin.Memory()}
@@ -71,11 +82,17 @@ var (
 // returns where the browser ends at the site.
 func (r *replica) goThrough(to, who string) *url.URL {
 	r.t.Helper()
+	return r.goThroughAs(to, who, nil)
+}
+
+// goThroughAs does the same in a browser that sends a header along.
+func (r *replica) goThroughAs(to, who string, header http.Header) *url.URL {
+	r.t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	client := &http.Client{Jar: jar, Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Jar: jar, Transport: sends(header), Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Get(to)
 	for range 20 {
 		if err != nil {
@@ -112,6 +129,15 @@ func (r *replica) goThrough(to, who string) *url.URL {
 	}
 	r.t.Fatal("the provider has no end of pages")
 	return nil
+}
+
+// sends is a transport that adds a header.
+type sends http.Header
+
+func (s sends) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	maps.Copy(r.Header, s)
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // TestProviderInNode goes by supabase-js through a real provider and back: an anonymous
@@ -172,6 +198,28 @@ func TestProviderInNode(t *testing.T) {
 	to = r.goThrough(other.good("link", "google", back).URL, beaThere)
 	if u := other.good("exchange", to.Query().Get("code")).User; u.ID != anon || u.Anonymous {
 		t.Errorf("linking one's own: got %+v, want the ID %s", u, anon)
+	}
+}
+
+// TestProviderWithPage holds that a handler which shows refusals on a page of the site's
+// still leads the browser back with the error: the page is for the site's own forms.
+func TestProviderWithPage(t *testing.T) {
+	s := newSite(t, inMemory(), func(r *replica) {
+		issuer := idp(t, r.url)
+		h, err := oidc.New(r.wk, oidc.Config{URL: r.cfg.URL + "/", Providers: []oidc.Provider{{Name: "google", Issuer: issuer, ClientID: "walkin", ClientSecret: "secret"}},
+			Page: func(w http.ResponseWriter, _ *http.Request, f walkin.Form) { w.WriteHeader(f.Status) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.cfg.NoSignUp = true
+		r.cfg.Providers = map[string]supabasewalkin.Provider{"google": {Issuer: issuer, Handler: h}}
+	})
+	r := s.replicas[0]
+	for _, header := range []http.Header{{"Accept": {"text/html,*/*"}}, {"Accept": {"application/json"}}, {"Hx-Request": {"true"}}, {"Turbo-Frame": {"x"}}, {"Accept": {"text/html"}, "Sec-Fetch-Mode": {"navigate"}}} {
+		to := r.goThroughAs(r.url+"/auth/v1/authorize?provider=google", annThere, header)
+		if f, _ := url.ParseQuery(to.Fragment); f.Get("error_code") != "signup_disabled" {
+			t.Errorf("%v: got %s", header, to)
+		}
 	}
 }
 

@@ -100,5 +100,6 @@ func (s *Store) TakeTicket(ctx context.Context, key string, now time.Time) (stor
 		return store.Ticket{}, store.ErrNotFound
 	}
 	remove(t, s.tickets, key)
+	ticket.Data = bytes.Clone(ticket.Data) // the transaction may be undone
 	return ticket, nil
 }

@@ -206,11 +206,13 @@ func dailyUsers(t *testing.T, a, b store.Directory) {
 	from := time.Date(2026, time.March, 27, 0, 0, 0, 0, time.UTC)
 	for i, at := range []time.Duration{-time.Second, 0, 23 * time.Hour, 24*time.Hour - time.Millisecond, day, 3 * day} {
 		user := mintedAt(t, a, from.Add(at), false)
-		// Their first identity comes a day later, and another one at once.
-		for n, provider := range []string{"email", "passkey"} {
+		// Their first identity comes a day later, and another one at once. The first one
+		// is not the one that is stored first.
+		for n, provider := range []string{"passkey", "email"} {
 			ok(t, a.CreateIdentity(t.Context(), store.Identity{Provider: provider, Subject: fmt.Sprint(i), UserID: user.ID,
-				CreatedAt: from.Add(at + day + time.Duration(n)*time.Millisecond)}))
+				CreatedAt: from.Add(at + day + time.Duration(1-n)*time.Millisecond)}))
 		}
+		mintedAt(t, a, from.Add(-day), true) // and has none
 	}
 	got, err := b.DailyUsers(t.Context(), from, 3)
 	ok(t, err)

@@ -20,7 +20,7 @@ func runSweep(t *testing.T, open Opener) {
 		name string
 		run  func(t *testing.T, a, b *walkin.Middleware, stores [2]store.Store)
 	}{
-		{"goes by inactivity, never takes a user with an identity", sweepInactive},
+		{"goes by inactivity, never takes a user who is permanent or has an identity", sweepInactive},
 		{"asks the keep hook in the transaction, and obeys", sweepKeep},
 		{"a keep hook that fails undoes its batch", sweepKeepFails},
 		{"a user whom the keep hook fails on keeps no other user", sweepKeepFailsOnOne},
@@ -89,6 +89,8 @@ func sweepInactive(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store)
 	permanent, _ := away(t, stores[0], long)
 	ok(t, stores[0].CreateIdentity(t.Context(), identityOf(permanent, "ann")))
 	ok(t, stores[0].SetAnonymous(t.Context(), permanent.ID, false))
+	bare, _ := away(t, stores[0], long) // and has removed the only identity
+	ok(t, stores[0].SetAnonymous(t.Context(), bare.ID, false))
 	halfway, _ := away(t, stores[0], long) // an identity and still the flag: never
 	ok(t, stores[0].CreateIdentity(t.Context(), identityOf(halfway, "bea")))
 
@@ -100,7 +102,7 @@ func sweepInactive(t *testing.T, m, _ *walkin.Middleware, stores [2]store.Store)
 	for _, id := range gone {
 		isThere(t, stores[1], id, false)
 	}
-	for _, id := range []uuid.UUID{active.ID, permanent.ID, halfway.ID} {
+	for _, id := range []uuid.UUID{active.ID, permanent.ID, bare.ID, halfway.ID} {
 		isThere(t, stores[1], id, true)
 	}
 	_, err = stores[1].LookupSession(t.Context(), active.ID, session.ID)

@@ -24,18 +24,22 @@ import (
 // ended, a new visitor when Config.NewUsers.Limit is reached, or while the store is
 // down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
+	return m.ensureInTurn(w, r, byApp)
+}
+
+func (m *Middleware) ensureInTurn(w http.ResponseWriter, r *http.Request, by demand) (Claims, error) {
 	if v := visitFrom(r.Context()); v != nil && v.home == m.home {
 		v.more().ensuring.Lock()
 		defer v.more().ensuring.Unlock()
-		return m.ensure(w, r, v)
+		return m.ensure(w, r, v, by)
 	}
 	// Handler left nothing in the context. What the first call sets in the
 	// response, the next one finds there.
 	defer m.turns.take(w)()
-	return m.ensure(w, r, m.verifier.visit(w, r))
+	return m.ensure(w, r, m.verifier.visit(w, r), by)
 }
 
-func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (Claims, error) {
+func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit, by demand) (Claims, error) {
 	if c := v.claims.Load(); c != nil {
 		if c.Actor != uuid.Nil {
 			return *c, nil // the user is stored, and stays as they are
@@ -49,16 +53,21 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		if refusal := m.admission.noCookie(v, r); refusal != nil {
 			return Claims{}, refusal
 		}
-	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.status, byApp); reason != "" {
+	} else if reason := m.admission.mintRefusal(r, m.admission.facts(v, r), v.status, by); reason != "" {
 		return Claims{}, m.admission.noUser(v, reason)
 	} else if v.reason() == ReasonExpired && !m.health.isExpired(r) {
 		m.skipped(r, ReasonExpired, ReasonClock)
 		return Claims{}, m.admission.noUser(v, ReasonClock)
+	} else if refusal := m.signedUpElsewhere(r, v); refusal != nil {
+		return Claims{}, refusal
 	}
 	if v.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
 	}
 	old := v.entry
+	if v.claims.Load() == nil {
+		old = nil // a token that has ended
+	}
 	cookie, err := m.storeUser(r, v)
 	if err != nil {
 		return Claims{}, err
@@ -73,6 +82,20 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit) (C
 		setCookies(w, v, cookie)
 	}
 	return *v.claims.Load(), nil
+}
+
+// signedUpElsewhere refuses a visitor whose cookie is that of an anonymous user with an
+// account by now: they sign in, and get no new user.
+func (m *Middleware) signedUpElsewhere(r *http.Request, v *visit) *Refusal {
+	f, reason := m.health.withAccount(r.Context(), authResult{status: v.status, entry: v.entry})
+	switch reason {
+	case "":
+		return nil
+	case ReasonHasAccount:
+		v.status = f.status
+		return m.admission.noUser(v, reason)
+	}
+	return storeDown(nil)
 }
 
 // ensureAlive looks at the store before a handler writes as a user in a safe request,

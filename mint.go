@@ -10,11 +10,12 @@ import (
 )
 
 // A demand says who wants a new user: the shape of the request, or the app.
-type demand bool
+type demand uint8
 
 const (
-	byShape demand = false
-	byApp   demand = true // in Ensure
+	byShape demand = iota
+	byApp          // in Ensure
+	byStart        // in StartHandler: a page asks for nothing else
 )
 
 // mintRefusal returns "" when this request may give its visitor, whose token status is
@@ -46,7 +47,7 @@ func (a *admission) mintRefusal(r *http.Request, f request.Facts, s tokenStatus,
 	default:
 		reason = ReasonMethod
 	}
-	stores := f.Method == request.Write || by == byApp || a.cfg.NewUsers.PersistOnMint
+	stores := f.Method == request.Write || by != byShape || a.cfg.NewUsers.PersistOnMint
 	if reason == "" && s == absent && stores && a.keepsNoCookie(r, f) {
 		reason = ReasonNoCookie
 	}
@@ -65,12 +66,15 @@ func (a *admission) writeMintRefusal(r *http.Request, f request.Facts, s tokenSt
 		// Also a top-level post from elsewhere: the browser withholds a Lax
 		// cookie there, and there may be one.
 		return ReasonCrossSite
-	case s != absent:
-		// A click that raced an upgrade must not open a second user.
+	case s != absent && by != byStart:
+		// A click that raced an upgrade must not open a second user. What is written
+		// with it would be that user's; StartHandler writes nothing, and a page
+		// that walkin does not serve has no other way to replace a cookie that has
+		// ended.
 		return ReasonStaleCookie
 	case f.Auth == request.AppBearer, f.Auth == request.AppAuth:
 		return ReasonAuthorization // an API client sent it, and the app knows it by that
-	case by == byApp:
+	case by != byShape:
 		return ""
 	case a.cfg.NewUsers.Mint == MintOnDemand:
 		return ReasonOnDemand

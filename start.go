@@ -17,8 +17,8 @@ var startScript []byte
 // StartHandler gives users to visitors of pages that walkin does not serve, such as
 // static files on a CDN. On such a page no page view gives a visitor a user, and each
 // of several concurrent writes would create a new one. A POST gives a visitor without a
-// user a new one, as [Middleware.Ensure] does, and answers 204; a visitor with a user
-// keeps it. A GET serves a script of some thirty lines with walkinFetch: fetch that
+// user a new one, as [Middleware.Ensure] does, also in place of a cookie that has ended,
+// and answers 204; a visitor with a user keeps it. A GET serves a script of some thirty lines with walkinFetch: fetch that
 // makes the POST before the first write, and once more when the answer to a write is
 // 401:
 //
@@ -43,7 +43,7 @@ func (m *Middleware) StartHandler() http.Handler {
 			h.Set("ETag", tag)
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(startScript))
 		case http.MethodPost:
-			if _, err := m.Ensure(w, r); err != nil {
+			if _, err := m.ensureInTurn(w, r, byStart); err != nil {
 				m.Refuse(w, r, err)
 				return
 			}

@@ -3,6 +3,7 @@ module github.com/walkin-go/walkin/internal/enginetest
 go 1.26.0
 
 require (
+	github.com/google/uuid v1.6.0
 	github.com/walkin-go/walkin v0.1.0
 	github.com/walkin-go/walkin/internal/browser v0.1.0
 )
@@ -15,7 +16,6 @@ require (
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/goccy/go-json v0.10.6 // indirect
-	github.com/google/uuid v1.6.0 // indirect
 	github.com/lestrrat-go/blackmagic v1.0.4 // indirect
 	github.com/lestrrat-go/httpcc v1.0.1 // indirect
 	github.com/lestrrat-go/httprc v1.0.6 // indirect

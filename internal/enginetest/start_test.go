@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/browser"
 	"github.com/walkin-go/walkin/store/memstore"
@@ -52,11 +53,21 @@ func TestStaticPage(t *testing.T) {
 		api.URL = local(api.URL)
 		p := browser.NewPage(t, engine)
 		p.Open(origin + "/")
-		ids := browser.Eval[[]string](p, fmt.Sprintf(`Promise.all([1, 2, 3, 4, 5].map((n) =>
-			walkinFetch(%q, { method: 'POST', body: String(n) }).then((answer) => answer.text())))`, api.URL+"/note"))
-		for _, id := range ids {
-			if id == "" || id != ids[0] {
-				t.Fatalf("five first writes were those of %v, want one user", ids)
+		last := ""
+		for _, when := range []string{"five first writes", "in the same page, with a cookie that has ended", "in another"} {
+			ids := browser.Eval[[]string](p, fmt.Sprintf(`Promise.all([1, 2, 3, 4, 5].map((n) =>
+				walkinFetch(%q, { method: 'POST', body: String(n) }).then((answer) => answer.text())))`, api.URL+"/note"))
+			for _, id := range ids {
+				if id == "" || id != ids[0] || id == last {
+					t.Fatalf("%s: they were those of %v, want one new user", when, ids)
+				}
+			}
+			last = ids[0]
+			if err := wk.DeleteUser(t.Context(), uuid.MustParse(last)); err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(when, "in the same") {
+				p.Open(origin + "/")
 			}
 		}
 	})

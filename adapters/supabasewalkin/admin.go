@@ -15,7 +15,15 @@ import (
 )
 
 // admin is a route for who has a secret key.
-func (h *Handler) admin(pattern string, do route) { h.open(pattern, do, h.keyed, h.isAdmin) }
+func (h *Handler) admin(pattern string, do route) {
+	h.open(pattern, func(c *call) (any, error) {
+		body, err := do(c)
+		if f, ok := errors.AsType[*failure](err); ok && f.code == errNoSuchUser.code {
+			err = errNoSuchUser // and not in the words for a user whose own account is gone
+		}
+		return body, err
+	}, h.keyed, h.isAdmin)
+}
 
 func (h *Handler) isAdmin(c *call) error {
 	token, ok := bearerOf(c.Request)
@@ -388,6 +396,12 @@ func (h *Handler) adminDeletePasskey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	err = h.store.DeleteIdentity(c.Context(), id, providerPasskey, key.subject)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errNoPasskey // another call was faster
+	} else if err != nil {
+		return nil, err
+	}
 	h.told(c, "delete_passkey", id)
-	return nothing{}, h.store.DeleteIdentity(c.Context(), id, providerPasskey, key.subject)
+	return nothing{}, nil
 }

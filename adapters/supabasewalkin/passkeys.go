@@ -45,14 +45,15 @@ type shownPasskey struct {
 // A ceremony is what stands behind a challenge_id.
 type ceremony struct {
 	visitor
-	Registers bool      `json:"registers,omitempty"`
-	Known     []string  `json:"known,omitempty"` // the user's keys before
-	SessionAt time.Time `json:"session_at,omitzero"`
+	Registers bool     `json:"registers,omitempty"`
+	Known     []string `json:"known,omitempty"` // the user's keys before
 }
 
 func ceremonyKey(id string) string { return hashed("supabase-passkey:", id) }
 
 var errPasskeys = fail(http.StatusUnprocessableEntity, "passkey_disabled", "Passkeys are disabled")
+
+var errNoPasskey = fail(http.StatusNotFound, "webauthn_credential_not_found", "Passkey not found")
 
 // owner returns the claims of a permanent user. It refuses an anonymous user, as the
 // original does: the answer to a registration has no room for the tokens of an upgrade.
@@ -112,11 +113,14 @@ func (h *Handler) beginCeremony(c *call, on ceremony, step, body string) (any, e
 	return map[string]any{"challenge_id": id, "options": request.PublicKey, "expires_at": until.Unix()}, nil
 }
 
-// finishCeremony has the handler prove. A challenge is used once, right or wrong.
-func (h *Handler) finishCeremony(c *call, step string, registers bool) (walkin.Claims, ceremony, error) {
+// finishCeremony has the handler prove. A challenge is used once, right or wrong. One for
+// a new key is good for the session that asked, by: another user's device must not open
+// the account of the user who began. Without by it is one to sign in.
+func (h *Handler) finishCeremony(c *call, step string, by *walkin.Claims) (walkin.Claims, ceremony, error) {
 	var on ceremony
 	err := h.take(c.Context(), ceremonyKey(c.text("challenge_id")), &on)
-	if errors.Is(err, store.ErrNotFound) || err == nil && on.Registers != registers {
+	isOthers := on.Registers != (by != nil) || by != nil && (on.As == nil || on.As.SessionID != by.SessionID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && isOthers {
 		return walkin.Claims{}, on, fail(http.StatusUnprocessableEntity, "webauthn_challenge_not_found", "WebAuthn challenge not found")
 	} else if err != nil {
 		return walkin.Claims{}, on, err
@@ -125,7 +129,6 @@ func (h *Handler) finishCeremony(c *call, step string, registers bool) (walkin.C
 		method: http.MethodPost, target: "/passkey/" + step, kind: "application/json", body: string(c.form["credential"]),
 	})
 	if refusal, ok := errors.AsType[*walkin.Refusal](err); ok && refusal.Status < 500 && refusal.Status != http.StatusTooManyRequests && !errors.Is(err, walkin.ErrNotRecent) {
-		h.wk.Refuse(&captured{header: http.Header{}}, c.Request, err)
 		err = fail(http.StatusUnprocessableEntity, "webauthn_verification_failed", "WebAuthn verification failed")
 	}
 	return claims, on, err
@@ -140,7 +143,7 @@ func (h *Handler) finishPasskey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	next, on, err := h.finishCeremony(c, "register-finish", true)
+	next, on, err := h.finishCeremony(c, "register-finish", &claims)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +172,7 @@ func (h *Handler) finishPasskeySignIn(c *call) (any, error) {
 	if h.cfg.Passkeys.Handler == nil {
 		return nil, errPasskeys
 	}
-	claims, _, err := h.finishCeremony(c, "signin-finish", false)
+	claims, _, err := h.finishCeremony(c, "signin-finish", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +201,7 @@ func (h *Handler) passkey(ctx context.Context, owner uuid.UUID, id string) (show
 			return key, nil
 		}
 	}
-	return shownPasskey{}, fail(http.StatusNotFound, "webauthn_credential_not_found", "Passkey not found")
+	return shownPasskey{}, errNoPasskey
 }
 
 func (h *Handler) listPasskeys(c *call) (any, error) {

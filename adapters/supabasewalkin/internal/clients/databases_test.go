@@ -143,7 +143,7 @@ func TestDatabases(t *testing.T) {
 				"Profiles": testProfiles, "ProfilesMigrateTogether": testProfilesMigrateTogether,
 				"RaceForOneAddress": testRaceForOneAddress, "RaceByOneCode": testRaceByOneCode,
 				"FiveTabs": testFiveTabs, "Reuse": testReuse, "MutatedRefreshTokens": testMutatedRefreshTokens,
-				"NoSignUpAtProvider": testNoSignUpAtProvider,
+				"NoSignUpAtProvider": testNoSignUpAtProvider, "Passkeys": testPasskeys,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, start(t)) })
 			}

@@ -170,6 +170,18 @@ func (r *replica) refresh(token string) answer {
 	return r.do("POST", "/token?grant_type=refresh_token", "", `{"refresh_token":"`+token+`"}`)
 }
 
+// told returns how many refusals the operator has heard of.
+func (s *site) told() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.Outcome == walkin.Refused {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *site) did(reason walkin.Reason) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,22 +24,20 @@ import (
 // ended, a new visitor when Config.NewUsers.Limit is reached, or while the store is
 // down.
 func (m *Middleware) Ensure(w http.ResponseWriter, r *http.Request) (Claims, error) {
-	return m.ensureInTurn(w, r, byApp)
+	return m.ensure(w, r, byApp)
 }
 
-func (m *Middleware) ensureInTurn(w http.ResponseWriter, r *http.Request, by demand) (Claims, error) {
-	if v := visitFrom(r.Context()); v != nil && v.home == m.home {
+func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, by demand) (Claims, error) {
+	v := visitFrom(r.Context())
+	if v != nil && v.home == m.home {
 		v.more().ensuring.Lock()
 		defer v.more().ensuring.Unlock()
-		return m.ensure(w, r, v, by)
+	} else {
+		// Handler left nothing in the context. What the first call sets in the
+		// response, the next one finds there.
+		defer m.turns.take(w)()
+		v = m.verifier.visit(w, r)
 	}
-	// Handler left nothing in the context. What the first call sets in the
-	// response, the next one finds there.
-	defer m.turns.take(w)()
-	return m.ensure(w, r, m.verifier.visit(w, r), by)
-}
-
-func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit, by demand) (Claims, error) {
 	if c := v.claims.Load(); c != nil {
 		if c.Actor != uuid.Nil {
 			return *c, nil // the user is stored, and stays as they are
@@ -58,8 +56,11 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit, by
 	} else if v.reason() == ReasonExpired && !m.health.isExpired(r) {
 		m.skipped(r, ReasonExpired, ReasonClock)
 		return Claims{}, m.admission.noUser(v, ReasonClock)
-	} else if refusal := m.signedUpElsewhere(r, v); refusal != nil {
-		return Claims{}, refusal
+	} else if f, reason := m.health.withAccount(r.Context(), authResult{status: v.status, entry: v.entry}); reason == ReasonHasAccount {
+		v.status = f.status // they sign in, and get no new user
+		return Claims{}, m.admission.noUser(v, reason)
+	} else if reason != "" {
+		return Claims{}, storeDown(nil)
 	}
 	if v.begun() {
 		return Claims{}, errors.New("walkin: Ensure was called after the response began")
@@ -82,20 +83,6 @@ func (m *Middleware) ensure(w http.ResponseWriter, r *http.Request, v *visit, by
 		setCookies(w, v, cookie)
 	}
 	return *v.claims.Load(), nil
-}
-
-// signedUpElsewhere refuses a visitor whose cookie is that of an anonymous user with an
-// account by now: they sign in, and get no new user.
-func (m *Middleware) signedUpElsewhere(r *http.Request, v *visit) *Refusal {
-	f, reason := m.health.withAccount(r.Context(), authResult{status: v.status, entry: v.entry})
-	switch reason {
-	case "":
-		return nil
-	case ReasonHasAccount:
-		v.status = f.status
-		return m.admission.noUser(v, reason)
-	}
-	return storeDown(nil)
 }
 
 // ensureAlive looks at the store before a handler writes as a user in a safe request,

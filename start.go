@@ -43,7 +43,7 @@ func (m *Middleware) StartHandler() http.Handler {
 			h.Set("ETag", tag)
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(startScript))
 		case http.MethodPost:
-			if _, err := m.ensureInTurn(w, r, byStart); err != nil {
+			if _, err := m.ensure(w, r, byStart); err != nil {
 				m.Refuse(w, r, err)
 				return
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -281,15 +282,11 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 	if from == "" || from == "null" {
 		from = header(r, "Referer")
 	}
-	rest, ok := strings.CutPrefix(from, "http://")
-	host, _, _ := strings.Cut(rest, "/")
-	if !ok || host != r.Host {
+	page, err := url.Parse(from)
+	if err != nil || page.Scheme != "http" || !request.IsHost(page, r.Host) {
 		return
 	}
-	name := strings.Trim(host, "[]")
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
+	name := page.Hostname()
 	agent := r.UserAgent()
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") || net.ParseIP(name).IsLoopback() {
 		if !strings.Contains(agent, "AppleWebKit") || strings.Contains(agent, "Chrom") {

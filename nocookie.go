@@ -102,7 +102,7 @@ func (a *admission) keepsNoCookie(r *http.Request, f request.Facts) bool {
 	}
 	from, err := url.Parse(header(r, "Referer"))
 	k, now := a.firstCookies, a.clock()
-	return err == nil && from.Host == r.Host && k.notedLately(k.key(r, from.Path), now) && !k.notedLately(k.key(r, ""), now)
+	return err == nil && request.IsHost(from, r.Host) && k.notedLately(k.key(r, from.Path), now) && !k.notedLately(k.key(r, ""), now)
 }
 
 // noCookie refuses a request of a browser that keeps no cookies, where it needs a user.

@@ -409,3 +409,24 @@ func TestOwnFormInANewTab(t *testing.T) {
 		}
 	}
 }
+
+// TestDefaultPort holds that a proxy which writes the default port into Host makes no
+// page of the site another site's: not in browsers that send no Sec-Fetch, nor in
+// WebKit's form for a new window, nor on the way back.
+func TestDefaultPort(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/sign-up" })
+	c := s.browser(s.routes().ServeHTTP)
+	c.Visit("/")
+	for name, header := range map[string][]string{"without Sec-Fetch": noSFS, "in a new window": {"Sec-Fetch-Site", "cross-site"}} {
+		r := with(s.form("/note", nil), header...)
+		r.Host = "app.example:443"
+		if answer := c.Do(r); answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: got %d, want 200", name, answer.StatusCode)
+		}
+	}
+	r := with(s.form("/members", nil), "Referer", "https://app.example/draft?n=1")
+	r.Host = "app.example:443"
+	if got, want := c.Do(r).Header.Get("Location"), "/sign-up?return_to=%2Fdraft%3Fn%3D1"; got != want {
+		t.Errorf("the way back: got %q, want %q", got, want)
+	}
+}

@@ -63,7 +63,7 @@ func wayBack(r *http.Request) string {
 		from = header(r, "Referer")
 	}
 	u, err := url.Parse(from)
-	if err != nil || u.Host != r.Host {
+	if err != nil || !request.IsHost(u, r.Host) {
 		return ""
 	}
 	return u.RequestURI()

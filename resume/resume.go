@@ -310,7 +310,7 @@ func tooLarge() *walkin.Refusal {
 // lose tells the visitor that something was not kept.
 func (k *Keeper) lose(w http.ResponseWriter, r *http.Request, refusal *walkin.Refusal) {
 	back := "/"
-	if from, err := url.Parse(r.Header.Get("Referer")); err == nil && from.Host == r.Host {
+	if from, err := url.Parse(r.Header.Get("Referer")); err == nil && request.IsHost(from, r.Host) {
 		back = from.RequestURI()
 	}
 	r = r.Clone(r.Context())

@@ -243,7 +243,7 @@ func from(r *http.Request, s *Site, f Facts, site, origin string) From {
 		if origin == "" {
 			return Unsaid
 		}
-		if u, err := url.Parse(origin); err == nil && u.Host != "" && u.Host == r.Host {
+		if u, err := url.Parse(origin); err == nil && IsHost(u, r.Host) {
 			return Own
 		}
 	}
@@ -322,17 +322,25 @@ func isReport(h http.Header) bool {
 // isSelf reports whether an Origin is exactly the site's own. Over http a stranger on
 // the way may have written the page.
 func isSelf(origin string, r *http.Request, s *Site) bool {
-	host, ok := strings.CutPrefix(origin, "https://")
-	if !ok && s.Insecure {
-		host, ok = strings.CutPrefix(origin, "http://")
+	u, err := url.Parse(origin)
+	return err == nil && (u.Scheme == "https" || s.Insecure && u.Scheme == "http") && IsHost(u, r.Host)
+}
+
+// IsHost reports whether a page is of the host that a request asks for. Some proxies
+// write the default port into Host, which browsers leave out of Origin and Referer. The
+// apps of phones have schemes of their own, and localhost for a host.
+func IsHost(page *url.URL, host string) bool {
+	port := map[string]string{"https": ":443", "http": ":80"}[page.Scheme]
+	if page.Hostname() == "" || page.User != nil || port == "" && page.Scheme != "" {
+		return false
 	}
-	return ok && host != "" && host == r.Host
+	return page.Host == host || strings.EqualFold(strings.TrimSuffix(page.Host, port), strings.TrimSuffix(host, port))
 }
 
 // isOther reports whether an Origin or a Referer names another host.
 func isOther(from string, r *http.Request, s *Site) bool {
 	u, err := url.Parse(from)
-	if err != nil || u.Host == "" || u.Host == r.Host {
+	if err != nil || u.Host == "" || IsHost(u, r.Host) {
 		return false // "null" says nothing
 	}
 	return !s.Trusts(u.Scheme + "://" + u.Host)

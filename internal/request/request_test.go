@@ -3,6 +3,7 @@ package request_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -99,5 +100,49 @@ func TestRead(t *testing.T) {
 				t.Errorf("a browser: got %t", got)
 			}
 		})
+	}
+}
+
+// TestIsHost holds which pages are of the host that a request asks for.
+func TestIsHost(t *testing.T) {
+	for _, c := range []struct {
+		page, host string
+		want       bool
+	}{
+		{"https://app.example", "app.example", true},
+		{"https://app.example/a/page?q", "app.example", true},
+		{"https://app.example", "app.example:443", true}, // as some proxies write it
+		{"https://app.example:443", "app.example", true},
+		{"http://app.example", "app.example:80", true},
+		{"https://app.example:8443", "app.example:8443", true},
+		{"https://APP.example", "app.example", true},
+		{"http://[::1]:8080", "[::1]:8080", true},
+		{"http://[::1]", "[::1]:80", true},
+		{"//app.example/page", "app.example", true},
+
+		{"https://app.example:8443", "app.example", false},
+		{"https://app.example", "app.example:8443", false},
+		{"https://app.example", "app.example:80", false},
+		{"http://app.example", "app.example:443", false},
+		{"https://app.example:80", "app.example", false},
+		{"https://evil.example", "app.example", false},
+		{"https://app.example.evil.example", "app.example", false},
+		{"https://evilapp.example", "app.example", false},
+		{"https://app.example@evil.example", "app.example", false},
+		{"https://evil@app.example", "app.example", false},
+		{"capacitor://localhost", "localhost", false},
+		{"chrome-extension://app.example", "app.example", false},
+		{"file://", "", false},
+		{"null", "null", false},
+		{"/a/path", "", false},
+		{"https://:443", "", false},
+	} {
+		u, err := url.Parse(c.page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := request.IsHost(u, c.host); got != c.want {
+			t.Errorf("%s and %s: got %t, want %t", c.page, c.host, got, c.want)
+		}
 	}
 }

@@ -30,6 +30,7 @@ package redisstore
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -49,6 +50,18 @@ type Config struct {
 	Prefix string
 }
 
+// caches reports whether a client answers from a cache of its own. go-redis has that
+// since 9.22 only, and an app may have an older one.
+func caches(o *redis.Options) bool {
+	options := reflect.ValueOf(o).Elem()
+	for _, name := range []string{"ClientSideCache", "ClientSideCacheConfig"} {
+		if field := options.FieldByName(name); field.IsValid() && !field.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // check fills in the defaults and returns one error that names every setting that is wrong.
 func (cfg *Config) check() error {
 	var errs []error
@@ -64,7 +77,7 @@ func (cfg *Config) check() error {
 			break
 		}
 		o := c.Options()
-		bounded, stale = o.ContextTimeoutEnabled, o.ClientSideCache != nil || o.ClientSideCacheConfig != nil
+		bounded, stale = o.ContextTimeoutEnabled, caches(o)
 	case *redis.ClusterClient:
 		if c == nil {
 			mistake("Config.Client is a nil *redis.ClusterClient")

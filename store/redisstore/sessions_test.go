@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,6 +33,11 @@ func TestNew(t *testing.T) {
 		return closing(t, redis.NewClusterClient(o))
 	}
 	const replica, unbounded = "replicas or from a cache", "ContextTimeoutEnabled"
+	caching, cached := &redis.Options{ContextTimeoutEnabled: true, Protocol: 3}, []string(nil)
+	if field := reflect.ValueOf(caching).Elem().FieldByName("ClientSideCacheConfig"); field.IsValid() { // since go-redis 9.22
+		field.Set(reflect.New(field.Type().Elem()))
+		cached = []string{replica}
+	}
 	for _, tt := range []struct {
 		name string
 		cfg  redisstore.Config
@@ -46,8 +52,7 @@ func TestNew(t *testing.T) {
 		{"a nil client", redisstore.Config{Client: (*redis.Client)(nil)}, []string{"nil *redis.Client"}},
 		{"a nil cluster", redisstore.Config{Client: (*redis.ClusterClient)(nil)}, []string{"nil *redis.ClusterClient"}},
 		{"waits, and braces", redisstore.Config{Client: closing(t, redis.NewClient(&redis.Options{})), Prefix: "{shop}"}, []string{unbounded, "brace"}},
-		{"a cache", redisstore.Config{Client: closing(t, redis.NewClient(&redis.Options{
-			ContextTimeoutEnabled: true, Protocol: 3, ClientSideCacheConfig: &redis.ClientSideCacheConfig{}}))}, []string{replica}},
+		{"a cache", redisstore.Config{Client: closing(t, redis.NewClient(caching))}, cached},
 		{"a ring", redisstore.Config{Client: closing(t, redis.NewRing(&redis.RingOptions{}))}, []string{"Ring"}},
 		{"a cluster that waits", redisstore.Config{Client: cluster(func(o *redis.ClusterOptions) { o.ContextTimeoutEnabled = false })}, []string{unbounded}},
 		{"replicas", redisstore.Config{Client: cluster(func(o *redis.ClusterOptions) { o.ReadOnly = true })}, []string{replica}},

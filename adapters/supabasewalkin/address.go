@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/walkin-go/walkin/internal/numerals"
 	"github.com/walkin-go/walkin/store"
 )
 
@@ -31,7 +32,7 @@ var e164 = regexp.MustCompile(`^[1-9][0-9]{6,14}$`)
 
 // phoneOf returns the one spelling of a number.
 func phoneOf(typed string) (string, error) {
-	digits := strings.TrimPrefix(strings.ReplaceAll(strings.TrimSpace(typed), " ", ""), "+")
+	digits := strings.TrimPrefix(numerals.ASCII(typed), "+")
 	if !e164.MatchString(digits) {
 		return "", fail(http.StatusBadRequest, "validation_failed", "Invalid phone number format (E.164 required)")
 	}
@@ -46,9 +47,17 @@ func kindOf(address string) string {
 	return byEmail
 }
 
-// address returns the address that a call is about, and its provider.
+var (
+	errBoth    = fail(http.StatusBadRequest, "validation_failed", "Only an email address or phone number should be provided")
+	errNeither = fail(http.StatusBadRequest, "validation_failed", "One of email or phone must be set")
+)
+
+// address returns the address that a call is about, and its provider. Two are refused, and
+// none is passed over: the client would take it for accepted.
 func (c *call) address() (provider, address string, err error) {
 	switch {
+	case c.has("email") && c.has("phone"):
+		return "", "", errBoth
 	case c.has("email"):
 		address, err = emailOf(c.text("email"))
 		return byEmail, address, err
@@ -56,7 +65,7 @@ func (c *call) address() (provider, address string, err error) {
 		address, err = phoneOf(c.text("phone"))
 		return byPhone, address, err
 	}
-	return "", "", fail(http.StatusBadRequest, "validation_failed", "One of email or phone must be set")
+	return "", "", errNeither
 }
 
 func taken(provider string) error {
@@ -83,7 +92,7 @@ func (h *Handler) notTaken(c *call, provider, address string) error {
 // it shows the verifier to all who see the request.
 func (c *call) challenge() (string, error) {
 	text, method := c.text("code_challenge"), c.text("code_challenge_method")
-	if text == "" {
+	if text == "" && method == "" { // half of it is an error, and no flow without PKCE
 		text, method = c.URL.Query().Get("code_challenge"), c.URL.Query().Get("code_challenge_method")
 	}
 	return checkChallenge(text, method)

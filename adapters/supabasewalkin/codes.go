@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/internal/numerals"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 )
@@ -51,6 +52,8 @@ type pending struct {
 	Challenge string         `json:"challenge,omitempty"` // of PKCE, S256
 	Browser   string         `json:"browser,omitempty"`   // the mark of the one that asked, without PKCE
 	Target    uuid.UUID      `json:"target,omitzero"`     // whose address an admin has changed by it
+	Asker     []byte         `json:"asker,omitempty"`     // the MAC of the password that was chosen with it
+	Contested bool           `json:"contested,omitempty"` // another has asked for the address, see contest
 }
 
 // group is the purpose that codes share: clients ask for them by several names.
@@ -124,6 +127,7 @@ func (h *Handler) byCode(ctx context.Context, kind, address, code string) (pendi
 	if err := json.Unmarshal(ticket.Data, &p); err != nil {
 		return pending{}, err
 	}
+	code = numerals.ASCII(code) // as visitors type or copy it
 	right := 0
 	for _, key := range h.keys {
 		right |= subtle.ConstantTimeCompare(p.MAC, h.mac(key, p, code))
@@ -205,8 +209,11 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 	if err := h.takeSend(c, p.Address); err != nil {
 		return err
 	}
-	if p.Challenge == "" {
+	if p.Challenge == "" && p.Browser == "" { // one that is sent again stays with the browser that asked first
 		p.Browser = h.bind(c)
+	}
+	if err := h.contest(c.Context(), &p); err != nil {
+		return err
 	}
 	m, err := h.keep(c.Context(), p)
 	if err != nil {
@@ -217,6 +224,38 @@ func (h *Handler) send(c *call, p pending, redirectTo string) error {
 		message.Link = h.mailLink(m, p, redirectTo)
 	}
 	return h.deliver(c, message)
+}
+
+// contest looks at what is pending for an address. Its owner gets a message for each who
+// asks, and types the newest code, so a stranger who asks last would have their password
+// on the owner's account. Where it is not the same one who asked before, no password
+// comes along, the owner's neither: who of them is the owner is not known. It stays so
+// until none is pending.
+func (h *Handler) contest(ctx context.Context, p *pending) error {
+	ticket, err := h.store.Ticket(ctx, codeKey(p.Kind, p.Address), time.Now())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	var before pending
+	if err := json.Unmarshal(ticket.Data, &before); err != nil {
+		return err
+	}
+	if p.Contested = before.Contested || !isSameAsker(before, *p); p.Contested {
+		p.Secret = nil
+	}
+	return nil
+}
+
+// isSameAsker reports whether two requests for an address are surely one user's: of one
+// user, from one browser, or with one password. A password is not compared by its hash,
+// which is another each time.
+func isSameAsker(a, b pending) bool {
+	if a.As != nil || b.As != nil {
+		return userOf(a.As) == userOf(b.As)
+	}
+	return a.Browser != "" && a.Browser == b.Browser || len(a.Asker) > 0 && hmac.Equal(a.Asker, b.Asker)
 }
 
 // sender returns what sends to an address, or nil.

@@ -143,6 +143,11 @@ func (h *Handler) verify(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Contested && p.As != nil && !p.As.Anonymous && !h.isBound(c, p.Browser) {
+		// The code may be one that another user's change has sent to the owner of the
+		// address. That user signs in otherwise too, and would stay in the account.
+		return nil, errExpired
+	}
 	return h.complete(c, p)
 }
 

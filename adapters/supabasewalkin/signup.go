@@ -56,7 +56,8 @@ func (h *Handler) signUp(c *call) (any, error) {
 	if provider == byPhone {
 		kind = "sms"
 	}
-	err = h.send(c, pending{Kind: kind, Address: address, Secret: secret, Metadata: data, Challenge: challenge}, c.URL.Query().Get("redirect_to"))
+	err = h.send(c, pending{Kind: kind, Address: address, Secret: secret, Metadata: data, Challenge: challenge,
+		Asker: h.mac(h.keys[0], pending{Kind: "asker", Address: address}, c.text("password"))}, c.URL.Query().Get("redirect_to"))
 	if err != nil {
 		return nil, err
 	}

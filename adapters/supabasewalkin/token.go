@@ -49,7 +49,9 @@ var errCredentials = fail(http.StatusBadRequest, "invalid_credentials", "Invalid
 
 func (h *Handler) signInByPassword(c *call) (any, error) {
 	provider, address, err := c.address()
-	if err != nil {
+	if errors.Is(err, errBoth) || errors.Is(err, errNeither) {
+		return nil, err
+	} else if err != nil {
 		return nil, errCredentials
 	}
 	passwords, err := h.passwords(address)

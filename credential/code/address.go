@@ -8,6 +8,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
 	"github.com/walkin-go/walkin/credential/internal/mailbox"
+	"github.com/walkin-go/walkin/internal/numerals"
 )
 
 // Bounds on what is behind the + of a number. E.164 has 15 digits at most; the
@@ -39,13 +40,13 @@ func noEmail() *walkin.Refusal {
 }
 
 // separators are what visitors write between the digits of a number, beside what
-// form.Digits drops, and the plus sign of East Asian keyboards.
+// numerals.ASCII drops, and the plus sign of East Asian keyboards.
 var separators = strings.NewReplacer(".", "", "/", "", "(", "", ")", "", "\uff08", "", "\uff09", "", "\uff0b", "+")
 
 // phone returns an E.164 number without its separators and in ASCII, or a 422. It guesses at
 // no country: the same national number is another owner's elsewhere.
 func phone(typed string) (string, error) {
-	number := separators.Replace(form.Digits(typed))
+	number := separators.Replace(numerals.ASCII(typed))
 	switch {
 	case number == "":
 		return "", form.Unfit(ReasonNoAddress, "code.no_number")

@@ -63,6 +63,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/internal/numerals"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
@@ -326,7 +327,7 @@ func (c *Codes) isCode(typed string) (string, bool) {
 	if len(typed) > 64 {
 		return "", false
 	}
-	typed = form.Digits(typed)
+	typed = numerals.ASCII(typed)
 	return typed, len(typed) == c.cfg.Digits && strings.Trim(typed, "0123456789") == ""
 }
 

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/walkin-go/walkin"
-	"github.com/walkin-go/walkin/credential/internal/form"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/internal/numerals"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
 )
@@ -97,7 +97,7 @@ func (h *Handovers) Confirm(w http.ResponseWriter, r *http.Request, number strin
 	if !ok {
 		return over()
 	}
-	number = form.Digits(number)
+	number = numerals.ASCII(number)
 	if len(number) != digits || strings.Trim(number, "0123456789") != "" {
 		return &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: ReasonNumberMissing, Text: texts.Of("handover.missing")}
 	}

@@ -60,6 +60,7 @@ import (
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/internal/form"
 	"github.com/walkin-go/walkin/credential/internal/limits"
+	"github.com/walkin-go/walkin/internal/numerals"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/texts"
@@ -157,7 +158,7 @@ func (t *TOTP) read(r *http.Request) (typed, error) {
 	}
 	if len(text) <= 64 {
 		// As visitors type it: in groups, in capitals, in digits of any script.
-		text = strings.ToUpper(form.Digits(text))
+		text = strings.ToUpper(numerals.ASCII(text))
 		switch {
 		case len(text) == 6 && strings.Trim(text, "0123456789") == "":
 			return typed{text: text}, nil

@@ -1,15 +1,16 @@
-package form
+// Package numerals reads the digits that visitors type.
+package numerals
 
 import (
 	"strings"
 	"unicode"
 )
 
-// Digits returns what a visitor typed with its decimal digits in ASCII, whatever script
+// ASCII returns what a visitor typed with its decimal digits in ASCII, whatever script
 // the keyboard writes, and without what people and programs put between them: blanks,
 // dashes, and the marks of writing direction that come with a copied code. Everything
 // else stays as it is.
-func Digits(typed string) string {
+func ASCII(typed string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
 		case '0' <= c && c <= '9':

@@ -1,11 +1,11 @@
-package form_test
+package numerals_test
 
 import (
 	"strings"
 	"testing"
 	"unicode"
 
-	"github.com/walkin-go/walkin/credential/internal/form"
+	"github.com/walkin-go/walkin/internal/numerals"
 )
 
 // TestDigits holds that a code is read as its owner typed it: on the keyboard of any
@@ -29,7 +29,7 @@ func TestDigits(t *testing.T) {
 		{"no text", "1\xff2", "1\ufffd2"},
 		{"nothing", "", ""},
 	} {
-		if got := form.Digits(tt.typed); got != tt.want {
+		if got := numerals.ASCII(tt.typed); got != tt.want {
 			t.Errorf("%s: got %+q, want %+q", tt.name, got, tt.want)
 		}
 	}
@@ -43,7 +43,7 @@ func TestDigitsOfAllScripts(t *testing.T) {
 		if !unicode.Is(unicode.Nd, c) {
 			continue
 		}
-		if row.WriteString(form.Digits(string(c))); row.Len() == 10 {
+		if row.WriteString(numerals.ASCII(string(c))); row.Len() == 10 {
 			if row.String() != "0123456789" {
 				t.Fatalf("the row that ends with %U reads %q", c, row.String())
 			}

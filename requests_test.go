@@ -69,7 +69,7 @@ func sendings() []sending {
 		{"navigator.sendBeacon, analytics", fetch("POST", "Sec-Fetch-Mode", "no-cors")},
 		{"a link's ping, a CSP report, any other report", fetch("POST", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "report", "Content-Type", "application/csp-report")},
 		{"what Config.NewUsers.IsAutomatic names", form("/webhooks/shop")},
-		{"a webhook; any POST without Sec-Fetch, Origin and our cookies", fetch("POST", append(noSFS, "User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")...)},
+		{"a webhook; any POST without Sec-Fetch-Site, Origin and our cookies", fetch("POST", append(noSFS, "User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")...)},
 		{"a POST with an Authorization that is not ours", fetch("POST", "Authorization", "Bearer app-token")},
 		{"a POST of a browser with Basic, Digest, Negotiate or NTLM", fetch("POST", "Authorization", "Basic dTpw")},
 	}

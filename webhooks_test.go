@@ -13,7 +13,7 @@ import (
 )
 
 // TestAPIClients holds that webhooks and API clients pass a site that has walkin in
-// front and says nothing about them: 8 kinds by 4 ways to say who they are, 50 posts
+// front and says nothing about them: 9 kinds by 4 ways to say who they are, 50 posts
 // each from one address. All of them get the answer they had before, and none of them
 // a user, a stored one, or a cookie. A live cookie beside the app's own
 // credentials counts as ever.
@@ -28,6 +28,7 @@ func TestAPIClients(t *testing.T) {
 		{"curl", []string{"User-Agent", "curl/8.5.0", "Accept", "*/*", "Content-Type", "application/x-www-form-urlencoded"}},
 		{"Go", []string{"User-Agent", "Go-http-client/1.1", "Content-Type", "application/json"}},
 		{"Python", []string{"User-Agent", "python-requests/2.32.3", "Accept", "*/*", "Content-Type", "application/json"}},
+		{"Node", []string{"User-Agent", "node", "Accept", "*/*", "Accept-Language", "*", "Sec-Fetch-Mode", "cors", "Content-Type", "text/plain;charset=UTF-8"}}, // fetch
 		{"Java", []string{"User-Agent", "okhttp/4.12.0", "Content-Type", "application/json; charset=utf-8"}},
 		{"a mobile app", []string{"User-Agent", "Shop/7 CFNetwork/1494.0.7 Darwin/23.4.0", "Accept", "application/json", "Content-Type", "application/json", "Accept-Language", "de-DE"}},
 	}
@@ -80,7 +81,20 @@ func TestAPIClients(t *testing.T) {
 			})
 		}
 	}
-	if through != 32 {
-		t.Errorf("%d of 32 get through", through)
+	if through != 36 {
+		t.Errorf("%d of 36 get through", through)
+	}
+}
+
+// TestSeveralAuthorizations holds that a request with several Authorization fields, which
+// no browser sends, makes no new user, whatever the first one is.
+func TestSeveralAuthorizations(t *testing.T) {
+	for _, values := range [][]string{{"Basic dTpw", "Bearer app-token"}, {"", "Bearer app-token"}, {"Token a", "Basic dTpw"}, {"Bearer app-token", "Basic dTpw"}} {
+		s := newSite(t)
+		r := s.form("/", nil)
+		r.Header["Authorization"] = values
+		if got := s.tries(t, r); got != "skipped:authorization" {
+			t.Errorf("%q: got %q", values, got)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/internal/testserver"
 )
 
@@ -62,4 +64,24 @@ func install(t *testing.T) (dir string) {
 		}
 	}
 	return dir
+}
+
+// TestNodeFetch holds that fetch of Node, which sends a Sec-Fetch-Mode as a browser does,
+// is no browser: forty webhooks reach their handler, and make no user.
+func TestNodeFetch(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		testserver.Missing(t, "node", "Node is not installed")
+	}
+	a := newApp(t, nil)
+	mode := ""
+	a.front.HandleFunc("POST /mode", func(_ http.ResponseWriter, r *http.Request) { mode = r.Header.Get("Sec-Fetch-Mode") })
+	script := `const post = (path) => fetch(process.argv[1] + path, {method: "POST", redirect: "manual", body: JSON.stringify({})});
+		(async () => { await post("/mode"); for (let i = 0; i < 40; i++) await post("/note") })()`
+	if out, err := exec.CommandContext(t.Context(), node, "-e", script, a.url).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := a.got(); mode == "" || len(got) != 40 || a.count(walkin.Minted, walkin.Persisted, walkin.Refused) != 0 {
+		t.Errorf("with Sec-Fetch-Mode %q: %d of 40 webhooks came through, and %v", mode, len(got), a.events)
+	}
 }

@@ -80,7 +80,7 @@ type marks uint8
 const (
 	prefetch    marks = 1 << iota
 	upgrade           // to another protocol
-	browser           // Fetch Metadata or an Origin
+	browser           // a Sec-Fetch-Site or an Origin
 	selfOrigin        // a form that calls itself another site's, with an Origin that is exactly ours
 	otherOrigin       // an Origin or a Referer that names another host, which is not trusted
 	cookie            // one of ours
@@ -168,7 +168,7 @@ func Read(r *http.Request, s *Site, hasCookie, hasLax bool) Facts {
 			f.marks |= m
 		}
 	}
-	set(browser, mode != "" || dest != "" || site != "" || origin != "")
+	set(browser, site != "" || origin != "") // fetch of Node sends a Mode, and neither of these
 	set(prefetch, IsPrefetch(h))
 	set(upgrade, First(h, "Upgrade") != "")
 	set(cookie, hasCookie)
@@ -207,6 +207,9 @@ func auth(h http.Header, s *Site, browser bool) Auth {
 			return OurBearer
 		}
 		return AppBearer
+	}
+	if len(values) > 1 {
+		return AppAuth // a browser sends one at most
 	}
 	scheme, _, _ := strings.Cut(values[0], " ")
 	switch strings.ToLower(scheme) {

@@ -1,15 +1,22 @@
 package supabasewalkin_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/adapters/supabasewalkin"
+	"github.com/walkin-go/walkin/store"
+	"github.com/walkin-go/walkin/store/memstore"
 )
 
 // signed is a JWT of a head and a body, by HS256, or without a signature.
@@ -180,4 +187,49 @@ func TestOtherFlows(t *testing.T) {
 		s.post("/otp", "", `{"email":"ann@example.com","code_challenge_method":"s256","code_challenge":"`+challenge+`"}`).want(t, 400, "validation_failed")
 	}
 	s.post("/otp", "", `{"email":"ann@example.com","code_challenge_method":"s256"}`).want(t, 400, "validation_failed")
+}
+
+// A counted store counts what is kept in it.
+type counted struct {
+	store.Store
+	put atomic.Int64
+}
+
+func (c *counted) PutTicket(ctx context.Context, t store.Ticket) error {
+	c.put.Add(1)
+	return c.Store.PutTicket(ctx, t)
+}
+
+// TestFillsNoStore holds that who has nothing but the API key, one link and one state
+// cannot have values kept without end.
+func TestFillsNoStore(t *testing.T) {
+	kept, idp := &counted{Store: memstore.New()}, &provider{on: map[string]begun{}}
+	s := newSite(t, func(w *walkin.Config, c *supabasewalkin.Config) {
+		w.Store = kept
+		c.Providers = map[string]supabasewalkin.Provider{"idp": {Issuer: issuer, Handler: idp}}
+		c.Passkeys = supabasewalkin.Passkeys{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"publicKey":{}}`) })}
+	})
+	idp.wk = s.wk
+	pkce := `"code_challenge_method":"s256","code_challenge":"` + challengeOf("v") + `"`
+	s.post("/otp", "", `{"email":"ann@example.com",`+pkce+`}`).want(t, 200, "")
+	_, link, _ := strings.Cut(s.last().Link, "/auth/v1")
+	a := s.do(request{method: "GET", path: "/authorize?provider=idp&code_challenge_method=s256&code_challenge=" + challengeOf("v")})
+	to, err := a.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]request{
+		"a link":      {method: "GET", path: link},
+		"a state":     {method: "GET", path: "/callback/idp?code=x&state=" + to.Query().Get("state")},
+		"a challenge": {method: "POST", path: "/passkeys/authentication/options", body: "{}"},
+	} {
+		before := kept.put.Load()
+		for range 1000 {
+			s.do(r)
+		}
+		if n := kept.put.Load() - before; n == 0 || n > 300 {
+			t.Errorf("%s: %d values were kept", name, n)
+		}
+	}
+	s.post("/passkeys/authentication/options", "", "{}").want(t, 429, "over_request_rate_limit")
 }

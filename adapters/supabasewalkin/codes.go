@@ -110,7 +110,7 @@ func (h *Handler) keep(ctx context.Context, p pending) (mailed, error) {
 		return mailed{}, err
 	}
 	link, _ := json.Marshal(key)
-	return m, h.store.PutTicket(ctx, store.Ticket{Key: p.Link, Data: link, ExpiresAt: until, UserID: user})
+	return m, h.store.PutTicket(ctx, store.Ticket{Key: p.Link, Data: link, Tries: reads, ExpiresAt: until, UserID: user})
 }
 
 var errExpired = fail(http.StatusForbidden, "otp_expired", "Token has expired or is invalid")
@@ -297,36 +297,49 @@ func (h *Handler) mailLink(m mailed, p pending, redirectTo string) string {
 	return h.cfg.URL + "/verify?token=" + m.token + "&type=" + kind + "&redirect_to=" + to
 }
 
-// takeSend counts a message against its address and against the network that asks.
-func (h *Handler) takeSend(c *call, address string) error {
-	type bucket struct {
-		key   string
-		limit limit.Limit
-	}
-	wide := h.cfg.SendLimit
-	wide.Count *= 4
-	buckets := []bucket{{"supabase-send:" + hashed("", address), h.cfg.SendLimit}}
+// A bucket is one of a limit.
+type bucket struct {
+	key   string
+	limit limit.Limit
+}
+
+// networks returns the buckets of the network that asks.
+func (h *Handler) networks(c *call, prefix string, limit limit.Limit) (buckets []bucket) {
 	for _, network := range h.wk.ClientNetworks(c.Request) {
-		buckets = append(buckets, bucket{"supabase-send:" + network, wide})
+		buckets = append(buckets, bucket{prefix + network, limit})
 	}
+	return buckets
+}
+
+// takeAll takes one of each bucket, or reports that one is full. All are looked at before
+// anything is taken: a network that is full must not use up an address.
+func (h *Handler) takeAll(c *call, buckets []bucket) (isFull bool, err error) {
 	now := time.Now()
-	// All are looked at before anything is taken: a network that is full must not use up an
-	// address.
 	for n := range 2 {
 		for _, b := range buckets {
 			verdict, err := h.limiter.Take(c.Context(), b.key, b.limit, n, now)
 			if err != nil {
-				return err
+				return false, err
 			}
-			if verdict.OK {
-				continue
+			if !verdict.OK {
+				c.w.Header().Set("Retry-After", fmt.Sprint(int(verdict.RetryAfter/time.Second)+1))
+				return true, nil
 			}
-			c.w.Header().Set("Retry-After", fmt.Sprint(int(verdict.RetryAfter/time.Second)+1))
-			if kindOf(address) == byPhone {
-				return fail(http.StatusTooManyRequests, "over_sms_send_rate_limit", "SMS rate limit exceeded")
-			}
-			return fail(http.StatusTooManyRequests, "over_email_send_rate_limit", "email rate limit exceeded")
 		}
 	}
-	return nil
+	return false, nil
+}
+
+// takeSend counts a message against its address and against the network that asks.
+func (h *Handler) takeSend(c *call, address string) error {
+	wide := h.cfg.SendLimit
+	wide.Count *= 4
+	isFull, err := h.takeAll(c, append(h.networks(c, "supabase-send:", wide), bucket{"supabase-send:" + hashed("", address), h.cfg.SendLimit}))
+	switch {
+	case err != nil || !isFull:
+		return err
+	case kindOf(address) == byPhone:
+		return fail(http.StatusTooManyRequests, "over_sms_send_rate_limit", "SMS rate limit exceeded")
+	}
+	return fail(http.StatusTooManyRequests, "over_email_send_rate_limit", "email rate limit exceeded")
 }

@@ -188,6 +188,13 @@ func (h *Handler) verifyLink(c *call) (any, error) {
 		return h.failed(c, to, err), nil
 	}
 	if p.Challenge != "" {
+		var key string
+		err := h.try(c.Context(), linkKey(token), &key)
+		if errors.Is(err, store.ErrNotFound) {
+			return h.failed(c, to, errExpired), nil
+		} else if err != nil {
+			return nil, err
+		}
 		code, err := h.keepFlow(c, flow{Challenge: p.Challenge, Token: token})
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 )
 
@@ -89,6 +90,14 @@ func (h *Handler) beginPasskey(c *call) (any, error) {
 func (h *Handler) beginPasskeySignIn(c *call) (any, error) {
 	if h.cfg.Passkeys.Handler == nil {
 		return nil, errPasskeys
+	}
+	// Each is kept for five minutes, and anyone can ask for one. Registrations have a limit
+	// of their handler's own.
+	isFull, err := h.takeAll(c, h.networks(c, "supabase-passkey:", limit.Limit{Count: 300, Per: 15 * time.Minute}))
+	if err != nil {
+		return nil, err
+	} else if isFull {
+		return nil, fail(http.StatusTooManyRequests, "over_request_rate_limit", "Request rate limit reached")
 	}
 	return h.beginCeremony(c, ceremony{}, "signin", `{}`)
 }

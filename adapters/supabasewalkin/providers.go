@@ -124,7 +124,7 @@ func (h *Handler) begin(c *call, as *walkin.Claims) (string, error) {
 func (h *Handler) callback(c *call) (any, error) {
 	query := c.URL.Query()
 	var a authorization
-	err := h.ticket(c.Context(), authorizationKey(query.Get("state")), &a)
+	err := h.try(c.Context(), authorizationKey(query.Get("state")), &a)
 	if errors.Is(err, store.ErrNotFound) || err == nil && a.Provider != c.PathValue("provider") {
 		return nil, fail(http.StatusBadRequest, "bad_oauth_state", "OAuth state not found or expired")
 	} else if err != nil {

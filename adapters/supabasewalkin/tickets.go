@@ -16,7 +16,20 @@ func (h *Handler) put(ctx context.Context, key string, as *walkin.Claims, value 
 	if err != nil {
 		return err
 	}
-	return h.store.PutTicket(ctx, store.Ticket{Key: key, Data: data, ExpiresAt: until, UserID: userOf(as)})
+	return h.store.PutTicket(ctx, store.Ticket{Key: key, Data: data, ExpiresAt: until, UserID: userOf(as), Tries: reads})
+}
+
+// reads is how often try returns a value: a browser may load its page again.
+const reads = 20
+
+// try reads a value of which each read makes another, so that one of a stranger's does
+// not fill the store.
+func (h *Handler) try(ctx context.Context, key string, into any) error {
+	t, err := h.store.TryTicket(ctx, key, time.Now())
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(t.Data, into)
 }
 
 func userOf(c *walkin.Claims) uuid.UUID {

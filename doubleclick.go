@@ -102,7 +102,7 @@ func (vr *verifier) shows(r *http.Request, v *visit, bound string, first success
 		if errors.Is(err, store.ErrNotFound) {
 			return false, nil
 		}
-		return err == nil && next.SessionID == first.SessionID, err
+		return next.SessionID == first.SessionID, err // first has a session: never with an error
 	}
 	if v.entry != nil && sessionFlowID(v.entry.claims) == bound {
 		return true, nil

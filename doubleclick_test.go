@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
+	"github.com/walkin-go/walkin/store/memstore"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -113,5 +117,99 @@ func TestDoubleClick(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestSecondHalfMeanwhile holds what the second half of a double click gets while the first
+// one ends the session that both came with: the session of the first half, and no other;
+// and 503 where the store fails at any step.
+func TestSecondHalfMeanwhile(t *testing.T) {
+	redeemed := func(context.Context) error {
+		return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "used", Err: walkin.ErrRedeemed}
+	}
+	// secondHalf runs first while the second half is in its handler, and fails the nth
+	// call of the store after it, if any.
+	secondHalf := func(t *testing.T, nth int, first func(s *site, c *walkintest.Client, flow string)) (string, []string) {
+		s := newSite(t)
+		s.prove(resident(s, "nobody"), "bea")
+		c := resident(s, "anonymous")
+		copied := carrying(s, anonName, c.Cookie(anonName))
+		flow := "session:" + s.claims(c).SessionID.String()
+		got := calling(func(s *site, w http.ResponseWriter, r *http.Request) error {
+			first(s, copied, flow)
+			s.store.failStep(nth, errDown)
+			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "cora", FlowID: flow, Redeem: redeemed})
+			return err
+		})(s, c)
+		return got[:3], s.store.stepsTaken()
+	}
+	proves := func(s *site, c *walkintest.Client, flow string) {
+		calling(func(s *site, w http.ResponseWriter, r *http.Request) error {
+			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "cora", FlowID: flow})
+			return err
+		})(s, c)
+	}
+	got, steps := secondHalf(t, 0, proves)
+	if got != "200" || len(steps) == 0 {
+		t.Fatalf("got %s by %v, want the session of the first half", got, steps)
+	}
+	for i := range steps {
+		if got, _ := secondHalf(t, i+1, proves); got != "503" {
+			t.Errorf("step %d of %v: got %s, want 503", i+1, steps, got)
+		}
+	}
+	got, _ = secondHalf(t, 0, func(s *site, c *walkintest.Client, flow string) {
+		other := resident(s, "nobody")
+		proves(s, other, flow)                   // the flow's end, in a browser that took it along
+		s.prove(c, "bea", "conflict", "sign-in") // and this browser's next session is another's
+		if s.claims(c).UserID == s.claims(other).UserID {
+			t.Fatal("both are one user")
+		}
+	})
+	if got != "401" {
+		t.Errorf("after another user signed in here: got %s, want 401", got)
+	}
+}
+
+// hides is a store that does not find an identity at first: it is made at that moment.
+type hides struct {
+	store.Store
+	looks int // that find nothing
+}
+
+func (s *hides) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
+	if s.looks > 0 {
+		s.looks--
+		return store.Identity{}, store.ErrNotFound
+	}
+	return s.Store.Identity(ctx, provider, subject)
+}
+
+// TestLateHalfIsDecidedAgain holds that a late click, which found its identity free for the
+// last time, is decided again by what is there now: it signs in, or is told that a name
+// is taken, and not that its network can have no new user.
+func TestLateHalfIsDecidedAgain(t *testing.T) {
+	for query, want := range map[string]string{"": "200 signed_in", "&new=1": "409 identity_taken"} {
+		late := &hides{Store: memstore.New()}
+		s := newSite(t, func(c *walkin.Config) {
+			c.Store = &faultyStore{Store: late}
+			c.NewUsers.Limit = limit.Limit{Count: 1, Per: time.Hour}
+		})
+		c := resident(s, "anonymous")
+		const address = "203.0.113.7:1"
+		second := carrying(s, anonName, c.Cookie(anonName)).From(address)
+		s.prove(c, "new")
+		s.actFrom(address) // there is room for one
+		s.told()
+		late.looks = 1
+		r := act(second, "/prove?name=new"+query)
+		got := fmt.Sprint(r.StatusCode, " ", body(t, r))
+		if r.StatusCode != http.StatusOK {
+			_, reason, _ := strings.Cut(s.outcomes(), "refused:")
+			got = fmt.Sprint(r.StatusCode, " ", reason)
+		}
+		if got != want || late.looks > 0 {
+			t.Errorf("%q: got %s with %d looks left, want %s", query, got, late.looks, want)
+		}
 	}
 }

@@ -253,6 +253,8 @@ func (f alarmedFeed) Wait(ctx context.Context) error {
 	case err := <-f.ring:
 		return err
 	case <-ctx.Done():
+		time.Sleep(time.Second) // a driver takes its time
+		close(f.ring)
 		return ctx.Err()
 	}
 }
@@ -318,7 +320,13 @@ func TestFeedAlarm(t *testing.T) {
 		if len(failed) != 1 || failed[0] != "feed_alarm" {
 			t.Errorf("got failures %q, want one of the alarm", failed)
 		}
+		time.Sleep(feedDeaf) // until it listens again
 		stop()
+		select {
+		case <-ring:
+		default:
+			t.Error("RunFeed has ended, and its alarm has not")
+		}
 	})
 }
 

@@ -114,6 +114,8 @@ type sweeping struct {
 	*memstore.Store
 	err     error
 	expired int
+
+	expiredErr error
 }
 
 func (s *sweeping) InactiveUsers(ctx context.Context, before time.Time, after store.User, limit int) ([]store.User, error) {
@@ -125,6 +127,9 @@ func (s *sweeping) InactiveUsers(ctx context.Context, before time.Time, after st
 
 func (s *sweeping) DeleteExpired(ctx context.Context, before time.Time, batch int) (int, error) {
 	s.expired++
+	if s.expiredErr != nil {
+		return 0, s.expiredErr
+	}
 	return s.Store.DeleteExpired(ctx, before, batch)
 }
 
@@ -164,6 +169,46 @@ func TestSweeperTells(t *testing.T) {
 			t.Error("an interval of zero is taken")
 		}
 	})
+}
+
+// TestSweepTells holds of which sweeps there is an event: of those that deleted a user or
+// failed, in any of their parts, and never of a dry run.
+func TestSweepTells(t *testing.T) {
+	for name, tt := range map[string]struct {
+		absent       int // users who go
+		users, other error
+		dry          bool
+		want         string
+	}{
+		"nothing to do":            {},
+		"one goes":                 {absent: 1, want: "1 false"},
+		"two go":                   {absent: 2, want: "2 false"},
+		"it fails":                 {users: errDown, want: "0 true"},
+		"what has expired stays":   {other: errDown, want: "0 true"},
+		"one goes, and that stays": {absent: 1, other: errDown, want: "1 true"},
+		"a dry run":                {absent: 1, dry: true},
+		"a dry run that fails":     {users: errDown, dry: true},
+	} {
+		st := &sweeping{Store: memstore.New(), err: tt.users, expiredErr: tt.other}
+		var told []string
+		m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: st, OnEvent: func(_ context.Context, e walkin.Event) {
+			if e.Outcome == walkin.Swept {
+				told = append(told, fmt.Sprint(e.Count, " ", errors.Is(e.Err, errDown)))
+			}
+		}})
+		noError(t, err)
+		for range tt.absent {
+			at := time.Now().Add(-365 * day)
+			noError(t, st.CreateUser(t.Context(), store.User{ID: uuid.New(), Anonymous: true, CreatedAt: at, SeenAt: at}))
+		}
+		n, err := m.Sweep(t.Context(), walkin.SweepOptions{DryRun: tt.dry})
+		if n != tt.absent || (err != nil) != (tt.users != nil || tt.other != nil) {
+			t.Errorf("%s: got %d, %v", name, n, err)
+		}
+		if got := strings.Join(told, ", "); got != tt.want {
+			t.Errorf("%s: told %q, want %q", name, got, tt.want)
+		}
+	}
 }
 
 // TestDryRunDeletesNothing holds it for what has expired, too.

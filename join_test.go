@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -78,5 +79,22 @@ func TestJoinOverCookies(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestJoinOneself holds that a visitor does not join themselves, by whichever of their
+// sessions: it would end the one that they have.
+func TestJoinOneself(t *testing.T) {
+	s := newSite(t)
+	c := resident(s, "anonymous")
+	claims := s.claims(c)
+	got := callingAt("/prove", func(s *site, w http.ResponseWriter, r *http.Request) error {
+		return s.Join(w, r, walkin.Handover{UserID: claims.UserID, SessionID: claims.SessionID, Leave: true})
+	})(s, c)
+	if got[:3] != "409" || !strings.HasSuffix(s.outcomes(), ":handover_same") {
+		t.Errorf("got %q and events %q, want 409 for handover_same", got, s.outcomes())
+	}
+	if after := s.claims(c); after.SessionID != claims.SessionID {
+		t.Errorf("got session %v afterwards, want %v", after.SessionID, claims.SessionID)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
 )
 
 // TestWeakKeys holds that New takes no key that is too weak, or cannot sign.
@@ -386,5 +388,54 @@ func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestKeyThatSignsNoMore holds that a key which has been wiped gives no one an empty
+// cookie: new visitors have no user, and others stay who they are.
+func TestKeyThatSignsNoMore(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	noError(t, err)
+	s := newSite(t, renewAlways, func(c *walkin.Config) {
+		c.Keys = []walkin.Key{{Private: private}}
+		c.Paths.Upgrade = "/prove"
+	})
+	kinds := append([]string{"nobody"}, kinds...)
+	clients := make(map[string]*walkintest.Client)
+	before := make(map[string]walkin.Claims)
+	for _, kind := range kinds {
+		clients[kind] = resident(s, kind)
+		if kind != "nobody" {
+			before[kind] = s.claims(clients[kind])
+		}
+	}
+	private.D = new(big.Int)
+	rows := s.store.rows(t)
+	for _, kind := range kinds {
+		c := clients[kind]
+		stored := kind == "anonymous" || kind == "permanent"
+		for _, path := range []string{"", "/note", "/prove?name=new", "/prove?name=ann", "/token"} {
+			s.told()
+			want := http.StatusInternalServerError
+			if path == "" || path == "/note" && stored {
+				want = http.StatusOK // nothing new is needed: a renewal can wait
+			}
+			r := c.Visit("/")
+			if path != "" {
+				r = act(c, path)
+			}
+			if r.StatusCode != want || len(r.Cookies()) > 0 {
+				t.Errorf("%s, %q: got %d with cookies %v, want %d without", kind, path, r.StatusCode, r.Cookies(), want)
+			}
+			if got := s.outcomes(); !strings.Contains(got, ":internal") && !strings.Contains(got, "failed:renewal") {
+				t.Errorf("%s, %q: the owner is told %q", kind, path, got)
+			}
+		}
+		if got := s.claims(c); got != before[kind] {
+			t.Errorf("%s: got %+v afterwards, want %+v", kind, got, before[kind])
+		}
+	}
+	if got := s.store.rows(t); got != rows {
+		t.Errorf("got %d users, want %d", got, rows)
 	}
 }

@@ -89,8 +89,14 @@ func (s *site) isAlive(t *testing.T, c walkin.Claims) bool {
 }
 
 func TestRefresh(t *testing.T) {
+	for _, change := range []func(*walkin.Config){func(*walkin.Config) {}, renewAlways} {
+		testRefresh(t, change)
+	}
+}
+
+func testRefresh(t *testing.T, change func(*walkin.Config)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t)
+		s := newSite(t, change)
 		c, first := s.opened(t)
 		claims, second, err := s.refresh(first)
 		if err != nil || second == first || claims.UserID != c.UserID || claims.SessionID != c.SessionID || !claims.Anonymous {

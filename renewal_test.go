@@ -1,7 +1,9 @@
 package walkin_test
 
 import (
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +55,49 @@ func TestSlowAnswerRenews(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// TestRenewalOfWrites holds which unsafe requests renew a cookie: those whose answer
+// reaches the site's own page, in a browser that sends what it has.
+func TestRenewalOfWrites(t *testing.T) {
+	const own, sister, evil = "https://app.example", "https://sister.example", "https://evil.example"
+	for name, tt := range map[string]struct {
+		method, path, site, origin string
+		header                     http.Header
+		want                       bool
+	}{
+		"own":             {"POST", "/", "same-origin", own, nil, true},
+		"no word":         {"POST", "/", "", "", nil, true},
+		"trusted":         {"POST", "/", "same-site", sister, nil, true},
+		"trusted, far":    {"POST", "/", "cross-site", sister, nil, false},
+		"exempt":          {"POST", "/exempt", "cross-site", evil, nil, false},
+		"foreign":         {"POST", "/", "cross-site", evil, nil, false},
+		"WebKit's _blank": {"POST", "/", "cross-site", own, http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}, false},
+		"a report":        {"POST", "/", "same-origin", own, http.Header{"Content-Type": {"application/csp-report"}}, false},
+		"another method":  {"PURGE", "/", "same-origin", own, nil, false},
+		"HEAD":            {"HEAD", "/", "same-origin", "", nil, false},
+	} {
+		s := newSite(t, renewAlways, func(c *walkin.Config) {
+			c.CrossOrigin = http.NewCrossOriginProtection()
+			noError(t, c.CrossOrigin.AddTrustedOrigin(sister))
+			c.CrossOrigin.AddInsecureBypassPattern("/exempt")
+		})
+		for _, kind := range []string{"anonymous", "permanent"} { // a first write stores its visitor
+			r := s.request(tt.method, tt.path)
+			r.Header = http.Header{"Cookie": {cookieOf(kind) + "=" + resident(s, kind).Cookie(cookieOf(kind))}}
+			maps.Copy(r.Header, tt.header)
+			for name, value := range map[string]string{"Sec-Fetch-Site": tt.site, "Origin": tt.origin} {
+				if value != "" {
+					r.Header.Set(name, value)
+				}
+			}
+			rec := httptest.NewRecorder()
+			s.Handler(http.HandlerFunc(who)).ServeHTTP(rec, r)
+			if got := len(rec.Result().Cookies()) > 0; got != tt.want {
+				t.Errorf("%s of %s: renewed: %t, want %t", name, kind, got, tt.want)
+			}
 		}
 	}
 }

@@ -845,6 +845,47 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
+// TestChallengedHaveTheirOwn holds that those who pass a challenge and a route with as
+// large a limit use up nothing of each other, and that a refusal says which limit it was.
+func TestChallengedHaveTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const own = 20 * 2 // as many as those who pass have
+		s := newSite(t, rowsAnHour(2), func(c *walkin.Config) {
+			c.NewUsers.LimitOf = func(r *http.Request) limit.Limit {
+				if r.URL.Path == "/ensure" {
+					return limit.Limit{Count: own, Per: time.Hour}
+				}
+				return limit.Limit{}
+			}
+		})
+		passes := true
+		noError(t, s.AttachChallenge(aChallenge(func(*http.Request) (bool, error) { return passes, nil })))
+		visits := func(path string, most int) *http.Response {
+			for n := range most + 1 {
+				c := s.browser(s.routes().ServeHTTP).From("203.0.113.7:1")
+				c.Visit("/")
+				r := c.Post(path, nil)
+				if r.StatusCode != http.StatusOK || n == most {
+					if n != most {
+						t.Errorf("%s: %d had room, want %d", path, n, most)
+					}
+					return r
+				}
+			}
+			return nil
+		}
+		r := visits("/note", 2+own)
+		if got := r.Header.Get("RateLimit-Policy"); r.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(got, `"new-users-challenged"`) {
+			t.Errorf("passed: got %d by %q, want 429 by those who passed", r.StatusCode, got)
+		}
+		passes = false
+		r = visits("/ensure", own)
+		if got := r.Header.Get("RateLimit-Policy"); r.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(got, `"new-users"`) {
+			t.Errorf("another route: got %d by %q, want 429 by its own", r.StatusCode, got)
+		}
+	})
+}
+
 // TestLongNewUserLimits holds that New takes a limit for ever, and none that overflows.
 func TestLongNewUserLimits(t *testing.T) {
 	for _, per := range []time.Duration{time.Hour, 100 * 365 * 24 * time.Hour, 200 * 365 * 24 * time.Hour, math.MaxInt64} {

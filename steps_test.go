@@ -248,6 +248,24 @@ func deviceCalls() []everyCall {
 				}})
 			return err
 		})},
+		{name: "a click a minute late", visitor: "anonymous", before: func(s *site, c *walkintest.Client) *walkintest.Client {
+			late := carrying(s, anonName, c.Cookie(anonName))
+			s.prove(c, "cora")
+			time.Sleep(time.Minute)
+			body(s.t, late.Fetch("/")) // that the session is over is known
+			return late
+		}, do: func(s *site, c *walkintest.Client) string {
+			return answered(s.t, c.Post("/prove", words("name", "new")))
+		}},
+		{name: "a late click whose identity was free", visitor: "anonymous", before: func(s *site, c *walkintest.Client) *walkintest.Client {
+			late := carrying(s, anonName, c.Cookie(anonName))
+			s.prove(c, "cora")
+			s.store.Store = &hides{Store: s.store.Store, looks: 1}
+			body(s.t, late.Fetch("/"))
+			return late
+		}, do: func(s *site, c *walkintest.Client) string {
+			return answered(s.t, c.Post("/prove", words("name", "cora")))
+		}},
 		{name: "Join", visitor: "anonymous", before: gives, do: join},
 		{name: "Join, no row yet", visitor: "provisional", before: gives, do: join},
 		{name: "Impersonate", visitor: "permanent", config: operates, before: seen, do: impersonate},

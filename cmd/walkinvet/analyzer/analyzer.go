@@ -57,6 +57,7 @@ type pkg struct {
 	decls      map[*types.Func]*ast.FuncDecl
 	relevant   map[*ast.FuncDecl]bool
 	said       map[ast.Node]says
+	vars       *variables
 	knowsUsers bool
 }
 
@@ -75,6 +76,7 @@ func run(pass *analysis.Pass) (any, error) {
 			}
 		}
 	}
+	p.vars = p.variables(pass.Files)
 	p.findUsers()
 	p.findRelevant()
 	w := p.routes()

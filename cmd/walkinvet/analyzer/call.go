@@ -141,6 +141,11 @@ func (ev *evaluator) packed(s *types.Signature, call *ast.CallExpr, in *env) []v
 // callValue calls a function that is held in a variable, a field or a parameter.
 func (ev *evaluator) callValue(fun value, call *ast.CallExpr, in *env) []value {
 	t := ev.TypesInfo.TypeOf(call.Fun)
+	if method, ok := fun.(*external); ok { // register := mux.HandleFunc
+		if r, ok := method.recv.(*router); ok {
+			return []value{ev.route(r, method.fn.Name(), call, in)}
+		}
+	}
 	if middlewareLike(t) && len(call.Args) == 1 {
 		inner := ev.asNode(ev.eval(call.Args[0], in), ev.TypesInfo.TypeOf(call.Args[0]), call.Args[0])
 		n := ev.apply(fun, t, inner, call)

@@ -5,8 +5,6 @@ import (
 	"go/token"
 	"go/types"
 	"strings"
-
-	"golang.org/x/tools/go/types/typeutil"
 )
 
 // ourCall returns the name of the function of walkin's that a call calls.
@@ -19,8 +17,8 @@ func (p *pkg) ourCall(n ast.Node) (call *ast.CallExpr, name string) {
 	if !ok {
 		return nil, ""
 	}
-	fn, ok := typeutil.Callee(p.TypesInfo, call).(*types.Func)
-	if !ok {
+	fn := p.callee(call)
+	if fn == nil {
 		return nil, ""
 	}
 	room, ours := roomOf(pathOf(fn))
@@ -50,12 +48,17 @@ func (p *pkg) calls() {
 			case *ast.DeferStmt:
 				p.dropped(n.Call)
 			case *ast.AssignStmt:
-				if len(n.Rhs) == 1 && isBlank(n.Lhs[len(n.Lhs)-1]) {
-					p.dropped(n.Rhs[0])
-				}
-			case *ast.CallExpr:
-				if call, name := p.ourCall(n); name == "NewContext" && !isTest {
-					p.report(call.Pos(), "newcontext", "NewContext makes claims up: outside of tests users come from Handler")
+				p.assigned(n)
+			case *ast.BlockStmt:
+				p.overwritten(n.List)
+			case *ast.CaseClause:
+				p.overwritten(n.Body)
+			case *ast.CommClause:
+				p.overwritten(n.Body)
+			case *ast.Ident:
+				obj := p.TypesInfo.Uses[n]
+				if room, ours := roomOf(pathOf(obj)); n.Name == "NewContext" && ours && room == "" && !isTest {
+					p.report(n.Pos(), "newcontext", "NewContext makes claims up: outside of tests users come from Handler")
 				}
 			case *ast.FuncDecl, *ast.FuncLit:
 				if body := bodyOf(n); body != nil {
@@ -69,13 +72,166 @@ func (p *pkg) calls() {
 }
 
 func (p *pkg) dropped(e ast.Expr) {
-	call, name := p.ourCall(e)
+	call, name := p.errorOf(e)
+	of := name
+	if _, ours := p.ourCall(e); ours == "" && call != nil {
+		of = p.callee(call).Name() + ", which is that of " + name + ","
+	}
 	switch name {
 	case "Ensure", "Continue":
-		p.report(call.Pos(), "error", "the error of %s is dropped: the request may have no user. Answer it with Refuse and return", name)
+		p.report(call.Pos(), "error", "the error of %s is dropped: the request may have no user. Answer it with Refuse and return", of)
 	case "SignOut", "SignOutEverywhere":
-		p.report(call.Pos(), "error", "the error of %s is dropped: the visitor may still be signed in. Answer it with Refuse and return", name)
+		p.report(call.Pos(), "error", "the error of %s is dropped: the visitor may still be signed in. Answer it with Refuse and return", of)
 	}
+}
+
+// errorOf returns the function of walkin's whose error an expression returns: it calls
+// that, or a function that hands the error on.
+func (p *pkg) errorOf(e ast.Expr) (call *ast.CallExpr, name string) {
+	call, name = p.ourCall(e)
+	switch name {
+	case "Ensure", "Continue", "SignOut", "SignOutEverywhere":
+		return call, name
+	}
+	if call, ok := ast.Unparen(e).(*ast.CallExpr); ok {
+		if fn := p.callee(call); fn != nil {
+			said, _ := p.saysOfFunc(fn)
+			return call, said.Hands
+		}
+	}
+	return nil, ""
+}
+
+// assigned finds an error that goes to _, or to a variable that is never read.
+func (p *pkg) assigned(n *ast.AssignStmt) {
+	for i, e := range n.Rhs {
+		target := n.Lhs[len(n.Lhs)-1]
+		if len(n.Rhs) == len(n.Lhs) {
+			target = n.Lhs[i]
+		}
+		if id, ok := target.(*ast.Ident); ok && (id.Name == "_" || p.vars.unread(p.TypesInfo.ObjectOf(id))) {
+			p.dropped(e)
+		}
+	}
+}
+
+// overwritten finds an error whose variable is given another value before it is read.
+func (p *pkg) overwritten(list []ast.Stmt) {
+	for i, s := range list {
+		n, ok := s.(*ast.AssignStmt)
+		if !ok || len(n.Rhs) != 1 {
+			continue
+		}
+		id, ok := n.Lhs[len(n.Lhs)-1].(*ast.Ident)
+		if _, name := p.errorOf(n.Rhs[0]); !ok || name == "" || id.Name == "_" {
+			continue
+		}
+		obj := p.TypesInfo.ObjectOf(id)
+		for _, later := range list[i+1:] {
+			if !p.uses(later, obj) {
+				continue
+			}
+			if branch, ok := later.(*ast.IfStmt); ok && branch.Init != nil {
+				later = branch.Init
+			}
+			if again, ok := later.(*ast.AssignStmt); ok && p.sets(again, obj) {
+				p.dropped(n.Rhs[0])
+			}
+			break
+		}
+	}
+}
+
+func (p *pkg) uses(n ast.Node, obj types.Object) (found bool) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		found = found || ok && p.TypesInfo.ObjectOf(id) == obj
+		return !found
+	})
+	return found
+}
+
+// sets reports whether an assignment gives a variable a value without reading it.
+func (p *pkg) sets(n *ast.AssignStmt, obj types.Object) (found bool) {
+	for _, e := range n.Rhs {
+		if p.uses(e, obj) {
+			return false
+		}
+	}
+	for _, e := range n.Lhs {
+		id, ok := e.(*ast.Ident)
+		found = found || ok && p.TypesInfo.ObjectOf(id) == obj
+	}
+	return found
+}
+
+// turnsAway reports whether a call refuses the request: by Refuse, or by a function that
+// calls it on its way and has no result that tells.
+func (p *pkg) turnsAway(call *ast.CallExpr) (name string, ok bool) {
+	if _, name := p.ourCall(call); name == "Refuse" || name == "RefuseForm" {
+		return name, true
+	}
+	if fn := p.callee(call); fn != nil {
+		said, _ := p.saysOfFunc(fn)
+		return fn.Name(), said.Ends
+	}
+	return "", false
+}
+
+// deeds notes what a function does for its callers.
+func (p *pkg) deeds(decl *ast.FuncDecl, s *says) {
+	signature := p.funcOf(decl).Signature()
+	for i, v := 0, signature.Params(); i < min(v.Len(), 64); i++ {
+		if isNamed(v.At(i).Type(), "net/http", "ResponseWriter") || isFrameworkContext(v.At(i).Type()) {
+			if p.alwaysWrites(decl.Body.List, v.At(i)) {
+				s.Writes |= 1 << i
+			}
+			if name := p.setsCookie(decl.Body, v.At(i)); name != "" {
+				s.Sets |= 1 << i
+				s.Setter = name
+			}
+		}
+	}
+	if signature.Results().Len() == 0 {
+		for _, stmt := range decl.Body.List {
+			if e, ok := stmt.(*ast.ExprStmt); ok {
+				if call, ok := ast.Unparen(e.X).(*ast.CallExpr); ok {
+					_, refuses := p.turnsAway(call)
+					s.Ends = s.Ends || refuses
+				}
+			}
+		}
+		return
+	}
+	ast.Inspect(decl.Body, func(n ast.Node) bool {
+		if r, ok := n.(*ast.ReturnStmt); ok && len(r.Results) > 0 {
+			last := r.Results[len(r.Results)-1]
+			exprs := []ast.Expr{last}
+			if id, ok := ast.Unparen(last).(*ast.Ident); ok { // err
+				exprs = append(exprs, p.assignedWith(decl.Body, p.TypesInfo.ObjectOf(id))...)
+			}
+			for _, e := range exprs {
+				if _, name := p.errorOf(e); name != "" && types.Identical(signature.Results().At(signature.Results().Len()-1).Type(), types.Universe.Lookup("error").Type()) {
+					s.Hands = name
+				}
+			}
+		}
+		_, inner := n.(*ast.FuncLit)
+		return !inner
+	})
+}
+
+// assignedWith returns the calls whose last result a variable is given.
+func (p *pkg) assignedWith(body ast.Node, obj types.Object) (out []ast.Expr) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		if a, ok := n.(*ast.AssignStmt); ok && len(a.Rhs) == 1 {
+			if id, ok := a.Lhs[len(a.Lhs)-1].(*ast.Ident); ok && p.TypesInfo.ObjectOf(id) == obj {
+				out = append(out, a.Rhs[0])
+			}
+		}
+		return true
+	})
+	return out
 }
 
 // afterRefuse finds calls of Refuse after which the handler goes on. behind is what
@@ -84,8 +240,10 @@ func (p *pkg) afterRefuse(list []ast.Stmt, behind [][]ast.Stmt) {
 	for i, stmt := range list {
 		rest := append([][]ast.Stmt{list[i+1:]}, behind...)
 		if e, ok := stmt.(*ast.ExprStmt); ok {
-			if call, name := p.ourCall(e.X); (name == "Refuse" || name == "RefuseForm") && p.goesOn(rest) {
-				p.report(call.Pos(), "return", "the handler goes on after %s: return", name)
+			if call, ok := ast.Unparen(e.X).(*ast.CallExpr); ok {
+				if name, ok := p.turnsAway(call); ok && p.goesOn(rest) {
+					p.report(call.Pos(), "return", "the handler goes on after %s: return", name)
+				}
 			}
 			continue
 		}

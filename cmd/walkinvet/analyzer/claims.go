@@ -32,7 +32,7 @@ func (p *pkg) claims(w *walker) {
 			if claims == nil || p.guarded(stack, w, callers) {
 				return true
 			}
-			if at := p.readsAnonymous(outermost(stack), claims); at.IsValid() {
+			if at := p.readsAnonymous(outermost(stack), claims, 0); at.IsValid() {
 				p.report(at, "claims", "%s.Anonymous is false without a user, too, and the ok that would tell was dropped on line %d", claims.Name(), p.Fset.Position(n.Pos()).Line)
 			}
 			return true
@@ -47,6 +47,9 @@ func (p *pkg) withoutOK(n ast.Node) types.Object {
 		return nil
 	}
 	id, _ := assign.Lhs[0].(*ast.Ident)
+	if sel, ok := assign.Lhs[0].(*ast.SelectorExpr); ok {
+		id = sel.Sel
+	}
 	if id == nil || id.Name == "_" {
 		return nil
 	}
@@ -54,7 +57,10 @@ func (p *pkg) withoutOK(n ast.Node) types.Object {
 		return p.TypesInfo.ObjectOf(id)
 	}
 	results, _ := p.TypesInfo.TypeOf(assign.Rhs[0]).(*types.Tuple)
-	if len(assign.Lhs) != 2 || !isBlank(assign.Lhs[1]) || results == nil || !isClaims(results.At(0).Type()) {
+	if len(assign.Lhs) != 2 || results == nil || !isClaims(results.At(0).Type()) {
+		return nil
+	}
+	if ok, is := assign.Lhs[1].(*ast.Ident); !is || ok.Name != "_" && !p.vars.unread(p.TypesInfo.ObjectOf(ok)) {
 		return nil
 	}
 	if b, ok := results.At(1).Type().Underlying().(*types.Basic); !ok || b.Kind() != types.Bool {
@@ -73,7 +79,14 @@ func (p *pkg) loses(e ast.Expr) bool {
 	if !ok {
 		return false
 	}
-	said, _ := p.saysOfFunc(fn.Origin())
+	fn = fn.Origin()
+	if decl := p.decls[fn]; decl != nil && len(call.Args) == 1 && fn.Signature().Params().Len() == 2 { // must(FromContext(ctx))
+		of, _ := p.TypesInfo.TypeOf(call.Args[0]).(*types.Tuple)
+		told := fn.Signature().Params().At(1)
+		return of != nil && isClaims(of.At(0).Type()) && isClaims(p.TypesInfo.TypeOf(call)) &&
+			(told.Name() == "" || told.Name() == "_" || p.vars.reads[told] == 0)
+	}
+	said, _ := p.saysOfFunc(fn)
 	return said.Loses
 }
 
@@ -159,16 +172,21 @@ func (p *pkg) callers() map[*ast.FuncDecl][]ast.Node {
 	return out
 }
 
-// readsAnonymous returns where a function reads Anonymous of claims, unless it checks
-// in another way that there are any.
-func (p *pkg) readsAnonymous(fn ast.Node, claims types.Object) (at token.Pos) {
+// readsAnonymous returns where a function, or one that it hands them to, reads Anonymous
+// of claims, unless it checks in another way that there are any.
+func (p *pkg) readsAnonymous(fn ast.Node, claims types.Object, depth int) (at token.Pos) {
+	is := func(e ast.Expr) bool {
+		switch e := ast.Unparen(e).(type) {
+		case *ast.Ident:
+			return p.TypesInfo.ObjectOf(e) == claims
+		case *ast.SelectorExpr:
+			return p.TypesInfo.ObjectOf(e.Sel) == claims
+		}
+		return false
+	}
 	of := func(e ast.Expr, field string) bool {
 		sel, ok := ast.Unparen(e).(*ast.SelectorExpr)
-		if !ok || field != "" && sel.Sel.Name != field {
-			return false
-		}
-		id, ok := ast.Unparen(sel.X).(*ast.Ident)
-		return ok && p.TypesInfo.ObjectOf(id) == claims
+		return ok && sel.Sel.Name == field && is(sel.X)
 	}
 	asked := false
 	ast.Inspect(fn, func(n ast.Node) bool {
@@ -179,9 +197,18 @@ func (p *pkg) readsAnonymous(fn ast.Node, claims types.Object) (at token.Pos) {
 			}
 		case *ast.BinaryExpr:
 			for _, side := range []ast.Expr{n.X, n.Y} {
-				id, ok := ast.Unparen(side).(*ast.Ident)
-				same := ok && p.TypesInfo.ObjectOf(id) == claims
-				asked = asked || (n.Op == token.EQL || n.Op == token.NEQ) && (same || of(side, "UserID") || of(side, "SessionID") || of(side, "Method"))
+				asked = asked || (n.Op == token.EQL || n.Op == token.NEQ) && (is(side) || of(side, "UserID") || of(side, "SessionID") || of(side, "Method"))
+			}
+		case *ast.CallExpr:
+			callee, _ := typeutil.Callee(p.TypesInfo, n).(*types.Func)
+			if callee == nil || p.decls[callee.Origin()] == nil || depth > 3 {
+				return true
+			}
+			params := callee.Origin().Signature().Params()
+			for i, arg := range n.Args {
+				if is(arg) && i < params.Len() && p.readsAnonymous(p.decls[callee.Origin()], params.At(i), depth+1).IsValid() {
+					first(&at, n.Pos())
+				}
 			}
 		}
 		return true

@@ -21,6 +21,7 @@ type evaluator struct {
 	fields  map[*types.Var]value // of all values of a struct together
 	served  *served
 	returns *[][]value
+	named   *types.Tuple // the results of the function that returns
 	running map[ast.Node]bool
 	roots   []*node // where requests may enter: Handlers and routers
 	sinks   []*node // what is served

@@ -19,9 +19,13 @@ func (ev *evaluator) invoke(c *closure, args []value, at ast.Node) []value {
 	ev.bind(c, args, in)
 	outer := ev.returns
 	var returns [][]value
-	ev.returns = &returns
+	named := ev.named
+	ev.returns, ev.named = &returns, nil
+	if s := ev.signature(c.fn); s != nil {
+		ev.named = s.Results()
+	}
 	ev.block(body.List, in)
-	ev.returns = outer
+	ev.returns, ev.named = outer, named
 	ev.depth--
 	delete(ev.running, c.fn)
 
@@ -180,7 +184,12 @@ func (ev *evaluator) optional(s ast.Stmt, in *env) {
 
 func (ev *evaluator) result(s *ast.ReturnStmt, in *env) {
 	var out []value
-	if len(s.Results) == 1 {
+	if len(s.Results) == 0 && ev.named != nil { // the named results
+		for v := range ev.named.Variables() {
+			named, _ := in.lookup(v)
+			out = append(out, named)
+		}
+	} else if len(s.Results) == 1 {
 		if call, ok := ast.Unparen(s.Results[0]).(*ast.CallExpr); ok {
 			out = ev.call(call, in)
 		} else {

@@ -5,8 +5,6 @@ import (
 	"go/types"
 	"maps"
 	"strings"
-
-	"golang.org/x/tools/go/types/typeutil"
 )
 
 // late finds calls that set a cookie after the response has begun.
@@ -68,24 +66,55 @@ func (p *pkg) order(n ast.Node, begun map[types.Object]ast.Node) {
 		if !ok {
 			return true
 		}
-		call, name := p.ourCall(e)
-		switch name {
-		case "Ensure", "Continue", "SignOut", "Bind", "StartFlow":
-			for _, arg := range call.Args {
+		call, ok := ast.Unparen(e).(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		for i, arg := range call.Args {
+			if name := p.setter(call, i); name != "" {
 				if w := p.response(arg); w != nil && begun[w] != nil {
 					p.report(call.Pos(), "late", "%s sets a cookie, but the response has begun on line %d: call it before",
 						name, p.Fset.Position(begun[w].Pos()).Line)
 				}
 			}
-			return true
 		}
-		if call, ok := n.(*ast.CallExpr); ok {
-			if w := p.writes(call, 0); w != nil && begun[w] == nil {
-				begun[w] = call
-			}
+		if w := p.writes(call); w != nil && begun[w] == nil {
+			begun[w] = call
 		}
 		return true
 	})
+}
+
+// setter returns the function of walkin's that sets a cookie on the i-th argument of a
+// call: the one that is called, or one that is called in there.
+func (p *pkg) setter(call *ast.CallExpr, i int) string {
+	switch _, name := p.ourCall(call); name {
+	case "Ensure", "Continue", "SignOut", "Bind", "StartFlow":
+		return name
+	case "":
+		if fn := p.callee(call); fn != nil {
+			if said, _ := p.saysOfFunc(fn); said.Sets>>i&1 != 0 {
+				return said.Setter
+			}
+		}
+	}
+	return ""
+}
+
+// setsCookie returns which function of walkin's a body calls that sets a cookie on w.
+func (p *pkg) setsCookie(body ast.Node, w types.Object) (name string) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			for i, arg := range call.Args {
+				if setter := p.setter(call, i); setter != "" && p.response(arg) == w {
+					name = setter
+				}
+			}
+		}
+		_, inner := n.(*ast.FuncLit)
+		return !inner
+	})
+	return name
 }
 
 // response returns the variable that an expression is, where it is a response.
@@ -94,15 +123,23 @@ func (p *pkg) response(e ast.Expr) types.Object {
 	if !ok {
 		return nil
 	}
-	if t := p.TypesInfo.TypeOf(id); isNamed(t, "net/http", "ResponseWriter") || isFrameworkContext(t) {
-		return p.TypesInfo.ObjectOf(id)
+	if t := p.TypesInfo.TypeOf(id); !isNamed(t, "net/http", "ResponseWriter") && !isFrameworkContext(t) {
+		return nil
 	}
-	return nil
+	obj := p.TypesInfo.ObjectOf(id)
+	if given := p.vars.given[obj]; len(given) == 1 { // another name of it
+		if v, ok := obj.(*types.Var); ok && v.Kind() == types.LocalVar {
+			if other, ok := given[0].(*ast.Ident); ok && p.TypesInfo.ObjectOf(other) != obj {
+				return p.response(other)
+			}
+		}
+	}
+	return obj
 }
 
 // writes returns the response to which a call writes.
-func (p *pkg) writes(call *ast.CallExpr, depth int) types.Object {
-	fn, _ := typeutil.Callee(p.TypesInfo, call).(*types.Func)
+func (p *pkg) writes(call *ast.CallExpr) types.Object {
+	fn := p.callee(call)
 	if fn == nil {
 		return nil
 	}
@@ -126,7 +163,7 @@ func (p *pkg) writes(call *ast.CallExpr, depth int) types.Object {
 			(path == "html/template" || path == "text/template") && strings.HasPrefix(name, "Execute"):
 			return w
 		default:
-			if decl := p.decls[fn.Origin()]; decl != nil && depth < 3 && p.alwaysWrites(decl, i, depth) {
+			if said, _ := p.saysOfFunc(fn); said.Writes>>i&1 != 0 {
 				return w
 			}
 		}
@@ -143,16 +180,17 @@ func (p *pkg) methodWrites(w types.Object, name string) types.Object {
 	return nil
 }
 
-// alwaysWrites reports whether a function writes to its i-th parameter in a statement
-// of its own body. A write on a branch does not count: the branch may return after it.
-func (p *pkg) alwaysWrites(decl *ast.FuncDecl, i, depth int) bool {
-	s := p.funcOf(decl).Signature()
-	if decl.Body == nil || i >= s.Params().Len() {
-		return false
-	}
-	for _, stmt := range decl.Body.List {
+// alwaysWrites reports whether statements write to w on every way through. A write on one
+// branch does not count: that branch may return after it.
+func (p *pkg) alwaysWrites(list []ast.Stmt, w types.Object) bool {
+	for _, whole := range list {
 		var call ast.Expr
+		stmt := whole
 		if branch, ok := stmt.(*ast.IfStmt); ok {
+			other, both := branch.Else.(*ast.BlockStmt)
+			if both && p.alwaysWrites(branch.Body.List, w) && p.alwaysWrites(other.List, w) {
+				return true
+			}
 			stmt = branch.Init // if err := page.Execute(w, data); err != nil
 		}
 		switch s := stmt.(type) {
@@ -165,9 +203,25 @@ func (p *pkg) alwaysWrites(decl *ast.FuncDecl, i, depth int) bool {
 				call = s.Results[0]
 			}
 		}
-		if c, ok := call.(*ast.CallExpr); ok && p.writes(c, depth+1) == s.Params().At(i) {
+		if c, ok := call.(*ast.CallExpr); ok && p.writes(c) == w {
 			return true
+		} else if leaves(whole) {
+			return false
 		}
 	}
 	return false
+}
+
+// leaves reports whether a statement may return from the function.
+func leaves(s ast.Stmt) (found bool) {
+	if s == nil {
+		return false
+	}
+	ast.Inspect(s, func(n ast.Node) bool {
+		_, is := n.(*ast.ReturnStmt)
+		_, inner := n.(*ast.FuncLit)
+		found = found || is
+		return !inner && !found
+	})
+	return found
 }

@@ -14,14 +14,19 @@ import (
 // says is what a function's body says about visitors. It is in summaries for other
 // packages, without the positions.
 type says struct {
-	Gates   bool // calls what decides who may go on: Ensure, Continue, Take
-	Asks    bool // takes claims and looks whether there are any
-	Touches bool // takes claims and does not look
-	Refuses bool // answers 401 or 403
-	Answers bool // redirects, refuses or ends the request in another way
-	Acts    bool // works for an unsafe method
-	Leaves  bool // returns from a branch without handing the request on
-	Loses   bool // returns claims without what tells whether there are any
+	Gates   bool   // calls what decides who may go on: Ensure, Continue, Take
+	Asks    bool   // takes claims and looks whether there are any
+	Touches bool   // takes claims and does not look
+	Refuses bool   // answers 401 or 403
+	Answers bool   // redirects, refuses or ends the request in another way
+	Acts    bool   // works for an unsafe method
+	Leaves  bool   // returns from a branch without handing the request on
+	Loses   bool   // returns claims without what tells whether there are any
+	Ends    bool   // refuses the request, and returns nothing that tells
+	Hands   string // the function of walkin's whose error it returns
+	Writes  uint64 // the parameters, a bit each, to which it always writes
+	Sets    uint64 // those on which it sets walkin's cookie
+	Setter  string // by this function of walkin's
 
 	gates, asks, refuses, answers, leaves token.Pos
 }
@@ -68,6 +73,10 @@ func (p *pkg) saysOf(fn ast.Node) says {
 		s.Loses = s.Touches && !s.Asks && t.Results().Len() == 1 && isClaims(t.Results().At(0).Type())
 	}
 	p.said[fn] = s.says
+	if decl, ok := fn.(*ast.FuncDecl); ok {
+		p.deeds(decl, &s.says)
+		p.said[fn] = s.says
+	}
 	return s.says
 }
 

@@ -105,6 +105,11 @@ func (s streamOf) Context() context.Context { return s.ctx }
 // check has walkin's own middleware and guards verify the call, as an HTTP request. It
 // returns the context that they pass on.
 func (g Guard) check(ctx context.Context, method string) (context.Context, error) {
+	if !strings.HasPrefix(method, "/") {
+		// Fails closed: grpc before 1.79.3 serves such a call (CVE-2026-33186), and
+		// Level knows the method by its full name only.
+		return nil, status.Error(codes.Unimplemented, "malformed method name")
+	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &url.URL{Path: method}, Header: http.Header{}, Body: http.NoBody,

@@ -30,6 +30,9 @@ func (h *Handler) changeUser(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.gives("app_metadata") {
+		return nil, fail(http.StatusForbidden, "not_admin", "Updating app_metadata requires admin privileges")
+	}
 	var data map[string]any
 	if err := c.field("data", &data); err != nil {
 		return nil, err
@@ -63,7 +66,7 @@ func (h *Handler) changeUser(c *call) (any, error) {
 		}
 	}
 	var secret []byte
-	if c.has("password") {
+	if c.gives("password") {
 		if secret, err = h.changePassword(c, claims, current, address); err != nil {
 			return nil, err
 		}
@@ -82,7 +85,7 @@ func (h *Handler) changeUser(c *call) (any, error) {
 // mayChange requires a recent proof where a permanent user changes how they sign in: a
 // tab that was left open must not be enough. A nonce of reauthenticate is such a proof.
 func (h *Handler) mayChange(c *call, claims *walkin.Claims, address bool) error {
-	if claims.Anonymous || !address && !c.has("password") {
+	if claims.Anonymous || !address && !c.gives("password") {
 		return nil
 	}
 	if c.has("nonce") {
@@ -266,7 +269,7 @@ func (h *Handler) reauthenticate(c *call) (any, error) {
 		to = "+" + current.Phone
 	}
 	if to == "" {
-		return nil, fail(http.StatusUnprocessableEntity, "validation_failed", "Reauthentication requires the user to have an email or a phone number")
+		return nil, fail(http.StatusBadRequest, "validation_failed", "Reauthentication requires the user to have an email or a phone number")
 	}
 	if h.sender(to) == nil {
 		return nil, noSender(to)

@@ -86,7 +86,7 @@ func TestBearers(t *testing.T) {
 // TestForeignFields holds that a user gives themselves nothing that is the operator's to
 // give, at the sign-up or later.
 func TestForeignFields(t *testing.T) {
-	const fields = `"role":"service_role","aud":"x","id":"83fd9e20-7a80-46e4-bf29-a86e3d6bbf66","is_anonymous":false,"app_metadata":{"role":"admin"},"banned_until":null,` +
+	const fields = `"role":"service_role","aud":"x","id":"83fd9e20-7a80-46e4-bf29-a86e3d6bbf66","is_anonymous":false,"banned_until":null,` +
 		`"email_confirm":true,"phone_confirm":true,"ban_duration":"none","aal":"aal2","confirmed_at":"2026-01-01T00:00:00Z","identities":[],"raw_app_meta_data":{"a":1}`
 	check := func(what string, a answer) {
 		t.Helper()
@@ -104,7 +104,8 @@ func TestForeignFields(t *testing.T) {
 	check("signInAnonymously", s.get("/user", anon.access))
 	check("updateUser", s.put(anon.access, `{"data":{"a":2},`+fields+`}`))
 	check("updateUser with an address", s.put(anon.access, `{"email":"ann@example.com",`+fields+`}`))
-	check("signUp", s.post("/signup", "", `{"email":"bob@example.com","password":"four words in a row",`+fields+`}`))
+	check("signUp", s.post("/signup", "", `{"email":"bob@example.com","password":"four words in a row","app_metadata":{"role":"admin"},`+fields+`}`))
+	s.put(anon.access, `{"data":{"a":3},"app_metadata":{"role":"admin"}}`).want(t, 403, "not_admin")
 	anon.take(s.post("/token?grant_type=refresh_token", "", `{"refresh_token":"`+anon.refresh+`"}`))
 	body, err := base64.RawURLEncoding.DecodeString(strings.Split(anon.access, ".")[1])
 	if err != nil || !strings.Contains(string(body), `"is_anonymous":true`) || !strings.Contains(string(body), `"role":"authenticated"`) || strings.Contains(string(body), "admin") || strings.Contains(string(body), "aal2") {

@@ -118,4 +118,11 @@ func (c *call) text(name string) string {
 	return s
 }
 
+// gives reports whether a field is there, if only as "": who sends it wants something of
+// it, and must not be told that it was done.
+func (c *call) gives(name string) bool {
+	value, ok := c.form[name]
+	return ok && string(value) != "null"
+}
+
 func (c *call) has(name string) bool { return c.text(name) != "" }

@@ -121,6 +121,9 @@ func TestAnswers(t *testing.T) {
 		if a.str("verification_type") != kind || len(a.str("email_otp")) != 6 || !strings.Contains(a.str("action_link"), "token="+a.str("hashed_token")) {
 			t.Errorf("generate_link %s: got %s", kind, a.text)
 		}
+		if kind == "invite" && a.str("invited_at") == "" {
+			t.Errorf("generate_link invite: got %s", a.text)
+		}
 		if kind == "email_change_current" {
 			has("the first of two confirmations", s.post("/verify", "", `{"token_hash":"`+a.str("hashed_token")+`","type":"email_change"}`), "code msg")
 		}

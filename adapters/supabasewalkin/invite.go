@@ -73,8 +73,10 @@ func (h *Handler) generateLink(c *call) (any, error) {
 	h.told(c, "generate_link", id)
 	if _, err := h.update(c.Context(), id, func(profile *Profile) {
 		switch p.Kind {
-		case "signup", "invite":
+		case "signup":
 			profile.ConfirmationSentAt = time.Now()
+		case "invite":
+			profile.InvitedAt, profile.ConfirmationSentAt = time.Now(), time.Now()
 		case "magiclink", "recovery":
 			profile.RecoverySentAt = time.Now()
 		}

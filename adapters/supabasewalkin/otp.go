@@ -85,13 +85,20 @@ func (h *Handler) recover(c *call) (any, error) {
 // resend is POST /resend. A message that was not asked for before is not sent. The
 // answer is the same.
 func (h *Handler) resend(c *call) (any, error) {
-	_, address, err := c.address()
+	provider, address, err := c.address()
 	if err != nil {
 		return nil, err
 	}
 	kind := c.text("type")
 	switch kind {
-	case "signup", "email_change", "sms", "phone_change":
+	case "signup", "email_change":
+		if provider != byEmail {
+			return nil, fail(http.StatusBadRequest, "validation_failed", "Type provided requires an email address")
+		}
+	case "sms", "phone_change":
+		if provider != byPhone {
+			return nil, fail(http.StatusBadRequest, "validation_failed", "Type provided requires a phone number")
+		}
 	default:
 		return nil, fail(http.StatusBadRequest, "validation_failed", "Missing one of these types: signup, email_change, sms, phone_change")
 	}
@@ -115,6 +122,9 @@ func (h *Handler) verify(c *call) (any, error) {
 		return nil, fail(http.StatusBadRequest, "validation_failed", "Verify requires a verification type")
 	}
 	if hash := c.text("token_hash"); hash != "" {
+		if c.has("email") || c.has("phone") || c.has("token") {
+			return nil, fail(http.StatusBadRequest, "validation_failed", "Only the token_hash and type should be provided")
+		}
 		p, err := h.byLink(c.Context(), hash)
 		if err != nil {
 			return nil, err
@@ -177,6 +187,9 @@ func (h *Handler) verifyLink(c *call) (any, error) {
 	token := query.Get("token")
 	if token == "" {
 		token = query.Get("token_hash")
+	}
+	if query.Get("type") == "" || token == "" {
+		return nil, fail(http.StatusBadRequest, "validation_failed", "Verify requires a token and a verification type")
 	}
 	pkce := strings.HasPrefix(token, "pkce_")
 	to := h.redirect(query.Get("redirect_to"), pkce)

@@ -52,7 +52,7 @@ type ceremony struct {
 
 func ceremonyKey(id string) string { return hashed("supabase-passkey:", id) }
 
-var errPasskeys = fail(http.StatusUnprocessableEntity, "passkey_disabled", "Passkeys are disabled")
+var errPasskeys = fail(http.StatusNotFound, "passkey_disabled", "Passkeys are disabled")
 
 var errNoPasskey = fail(http.StatusNotFound, "webauthn_credential_not_found", "Passkey not found")
 

@@ -126,7 +126,8 @@ func (h *Handler) callback(c *call) (any, error) {
 	var a authorization
 	err := h.try(c.Context(), authorizationKey(query.Get("state")), &a)
 	if errors.Is(err, store.ErrNotFound) || err == nil && a.Provider != c.PathValue("provider") {
-		return nil, fail(http.StatusBadRequest, "bad_oauth_state", "OAuth state not found or expired")
+		// A person sees this, in a browser that has been too long at the provider.
+		return h.refusedThere(c, authorization{RedirectTo: h.cfg.SiteURL}, fail(http.StatusBadRequest, "bad_oauth_state", "OAuth state not found or expired")), nil
 	} else if err != nil {
 		return nil, err
 	}

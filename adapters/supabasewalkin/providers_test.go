@@ -84,6 +84,19 @@ func challengeOf(verifier string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
+// TestCallbackOfNoFlow holds that a browser which has been too long at the provider is led
+// to the site, which says what happened, and nowhere else.
+func TestCallbackOfNoFlow(t *testing.T) {
+	s := newSite(t)
+	for _, path := range []string{"/callback/google", "/callback/google?code=x&state=y", "/callback/google?error=x&state=y&redirect_to=https://evil.example"} {
+		a := s.do(request{method: "GET", path: path, header: http.Header{"Apikey": nil, "Authorization": nil}})
+		to, err := a.Location()
+		if a.StatusCode != http.StatusSeeOther || err != nil || !strings.HasPrefix(to.String(), siteURL+"?") || to.Query().Get("error_code") != "bad_oauth_state" || !strings.Contains(to.Fragment, "error_code=bad_oauth_state") {
+			t.Errorf("%s: got %d to %v", path, a.StatusCode, to)
+		}
+	}
+}
+
 func TestProviders(t *testing.T) {
 	idp := &provider{on: map[string]begun{}}
 	begin := func(t *testing.T) *site {

@@ -430,3 +430,44 @@ func TestDefaultPort(t *testing.T) {
 		t.Errorf("the way back: got %q, want %q", got, want)
 	}
 }
+
+// TestScriptsOfTheModeSameOrigin holds that scripts which fetch in that mode, as htmx 4
+// does, are not taken for another site's form behind a service worker. No form has their
+// header field, nor their content type.
+func TestScriptsOfTheModeSameOrigin(t *testing.T) {
+	partitioned := func(c *walkin.Config) { c.Cookies.Partitioned = true }
+	for name, tt := range map[string]struct {
+		header []string
+		script bool
+	}{
+		"htmx 4":            {[]string{"Hx-Request", "true"}, true},
+		"Inertia":           {[]string{"X-Inertia", "true"}, true},
+		"Datastar":          {[]string{"Datastar-Request", "true"}, true},
+		"a Turbo frame":     {[]string{"Turbo-Frame", "list"}, true},
+		"Unpoly":            {[]string{"X-Up-Version", "3.14"}, true},
+		"JSON":              {[]string{"Content-Type", "application/json"}, true},
+		"a form":            {nil, false},
+		"a form with files": {[]string{"Content-Type", "multipart/form-data; boundary=x"}, false},
+		"a form of text":    {[]string{"Content-Type", "Text/Plain"}, false},
+		"no type":           {[]string{"Content-Type", ""}, false},
+		"a broken type":     {[]string{"Content-Type", "text/plain;;"}, false},
+		"another value":     {[]string{"Hx-Request", "false"}, false},
+	} {
+		header := append([]string{"Sec-Fetch-Mode", "same-origin", "Sec-Fetch-Dest", "empty"}, tt.header...)
+		s := newSite(t, minting(walkin.MintOnWrite))
+		want := map[bool]string{true: "minted persisted", false: "skipped:worker_without_cookie"}[tt.script]
+		if got := s.tries(t, with(s.form("/", nil), header...)); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+		// The mode navigate is no script's to set.
+		if got := s.tries(t, with(s.form("/", nil), append(header, "Sec-Fetch-Mode", "navigate")...)); got != "skipped:worker_without_cookie" {
+			t.Errorf("%s, a navigation: got %q", name, got)
+		}
+		p := newSite(t, partitioned)
+		c := p.browser(p.routes().ServeHTTP)
+		c.Visit("/")
+		if got := c.Do(with(p.form("/note", nil), header...)).StatusCode; (got == http.StatusOK) != tt.script {
+			t.Errorf("%s, Partitioned: got %d", name, got)
+		}
+	}
+}

@@ -29,6 +29,7 @@ func TestEngines(t *testing.T) {
 			{"two origins with a bearer", bearer},
 			{"beacons and reports", beacons},
 			{"htmx", htmx},
+			{"the first write by htmx", htmxFirst},
 			{"turbo", turbo},
 		} {
 			t.Run(test.name, func(t *testing.T) { test.run(t, engine) })
@@ -338,6 +339,30 @@ func htmx(t *testing.T, engine browser.Engine) {
 		<button id="button" hx-post="/publish" hx-target="#into">Publish</button>
 		<a id="link" hx-get="/members" hx-target="#into">Members</a>
 		<div hx-boost="true"><a id="boosted" href="/members">Members</a></div>`, "#button", "#link", "#boosted")
+}
+
+// htmxFirst writes by htmx, which fetches in the mode same-origin, as no other script
+// does: for a reader who has no cookie yet, and on a site whose cookies are Partitioned.
+func htmxFirst(t *testing.T, engine browser.Engine) {
+	file := library(t, "htmx.org/dist/htmx.min.js")
+	for name, set := range map[string]func(*app, *walkin.Config){
+		"MintOnWrite": func(_ *app, c *walkin.Config) { c.NewUsers.Mint = walkin.MintOnWrite },
+		"Partitioned": func(_ *app, c *walkin.Config) { c.Cookies.Partitioned = true },
+	} {
+		a := newAppOn(t, httptest.NewTLSServer, set)
+		a.front.Handle("GET /script.js", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) }))
+		a.mux.HandleFunc("GET /scripted", func(w http.ResponseWriter, r *http.Request) {
+			a.show(w, `<!doctype html><html lang="en"><head><title>scripted</title><link rel="icon" href="data:,"><script src="/script.js"></script></head><body>
+				<form id="form" hx-post="/note" hx-target="#into"><input name="text" value="by htmx"><button>Write</button></form><div id="into"></div></body></html>`)
+		})
+		ann := open(t, engine)
+		ann.Open(a.url + "/scripted")
+		ann.Press("#form button")
+		a.until("the post of htmx", func() bool { return len(a.got()) == 1 || a.count(walkin.Refused) > 0 })
+		if got := a.got(); len(got) != 1 || got[0].user == "" || a.count(walkin.Persisted) != 1 {
+			t.Errorf("%s: the posts are %v, and %v", name, got, a.events)
+		}
+	}
 }
 
 // turbo submits a form to where an account is needed, and follows a link there.

@@ -273,7 +273,7 @@ func shape(h http.Header, f Facts, mode, dest, site, origin string) Shape {
 			return Report
 		case mode == "no-cors":
 			return Beacon
-		case dest == "empty" && (mode == "navigate" || mode == "same-origin"):
+		case dest == "empty" && (mode == "navigate" || mode == "same-origin" && !isScript(h)):
 			return Worker
 		}
 	}
@@ -307,6 +307,20 @@ func shape(h http.Header, f Facts, mode, dest, site, origin string) Shape {
 		}
 	}
 	return Call
+}
+
+// isScript reports whether a script sent an unsafe request, which may fetch in the mode
+// same-origin, as htmx 4 does. A form has no field of a library's, and one of three
+// content types.
+func isScript(h http.Header) bool {
+	if Library(h) != NoLibrary {
+		return true
+	}
+	switch kind, _, _ := mime.ParseMediaType(First(h, "Content-Type")); kind {
+	case "", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain":
+		return false
+	}
+	return true
 }
 
 // isReport reports whether the body is one that browsers send by themselves.

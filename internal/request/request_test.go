@@ -74,6 +74,8 @@ func TestRead(t *testing.T) {
 		{"a report, Firefox", "POST", "same-origin", "cors", "empty", "*/*", self, "application/reports+json", true, request.Own, request.Report, "report"},
 		{"a form behind a worker", "POST", "same-origin", "navigate", "empty", html, self, urlForm, true, request.Own, request.Worker, ""},
 		{"a form behind a worker, Firefox", "POST", "same-origin", "same-origin", "empty", html, self, urlForm, true, request.Own, request.Worker, ""},
+		{"a fetch in the mode same-origin", "POST", "same-origin", "same-origin", "empty", "*/*", self, "application/json", false, request.Own, request.Call, ""},
+		{"the same, which could be a form", "POST", "same-origin", "same-origin", "empty", html, self, "text/plain;charset=UTF-8", false, request.Own, request.Worker, "worker_without_cookie"},
 		{"another site's form behind a worker, WebKit", "POST", "same-origin", "navigate", "empty", html, other, urlForm, false, request.Own, request.Worker, "worker_without_cookie"},
 		{"another site's form behind a worker, Firefox", "POST", "same-origin", "same-origin", "empty", html, self, urlForm, false, request.Own, request.Worker, "worker_without_cookie"},
 		{"another site's form behind a worker, Chromium", "POST", "cross-site", "navigate", "empty", html, other, urlForm, false, request.Foreign, request.Worker, "cross_site"},

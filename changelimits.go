@@ -78,9 +78,7 @@ func (l *newUserLimits) reserve(r *http.Request, v *visit, s *identityChange) (a
 	// an anonymous user leaves a tombstone. A browser that is signed in has a limit of
 	// its own, which no other client can use up.
 	if !s.proof.Chosen && (s.visitor.UserID == uuid.Nil || s.visitor.Anonymous) {
-		if all.signIn, refusal = l.takeSignIn(r, s.proof, s.now); refusal != nil {
-			return all, refusal
-		}
+		all.signIn, refusal = l.takeSignIn(r, s.proof, s.now)
 	}
 	if s.visitor.UserID != uuid.Nil && !s.visitor.Anonymous {
 		all.change, refusal = l.takeChange(r, s.visitor, s.now)

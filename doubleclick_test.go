@@ -2,6 +2,7 @@ package walkin_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -112,6 +113,9 @@ func TestDoubleClick(t *testing.T) {
 				if got != tt.want {
 					t.Errorf("got %q, want %q", got, tt.want)
 				}
+				if tt.name == "with the answer of the first half" && len(r.Cookies()) > 0 {
+					t.Errorf("who has the cookie is given %v", r.Cookies())
+				}
 				if has := s.claims(second).SessionID == session; has != (r.StatusCode == http.StatusOK) {
 					t.Errorf("got the session of the first half: %t", has)
 				}
@@ -210,6 +214,58 @@ func TestLateHalfIsDecidedAgain(t *testing.T) {
 		}
 		if got != want || late.looks > 0 {
 			t.Errorf("%q: got %s with %d looks left, want %s", query, got, late.looks, want)
+		}
+	}
+}
+
+// TestUsedUpWithoutAFlow holds that a proof that was used up, of a credential which binds
+// nothing to the browser, is refused and is no second half.
+func TestUsedUpWithoutAFlow(t *testing.T) {
+	s := newSite(t)
+	for _, kind := range append([]string{"nobody"}, kinds...) {
+		c := resident(s, kind)
+		if got := calling(func(s *site, w http.ResponseWriter, r *http.Request) error {
+			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "cora", Redeem: func(context.Context) error {
+				return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "used", Err: walkin.ErrRedeemed}
+			}})
+			return err
+		})(s, c); got[:3] != "401" {
+			t.Errorf("%s: got %q, want 401", kind, got)
+		}
+	}
+}
+
+// TestEndedInTheHandler holds what a proof becomes whose session ends between the look at
+// the cookie and the change: no second account, no upgrade of the user of that session,
+// and a reason that says what happened.
+func TestEndedInTheHandler(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end  func(s *site, c walkin.Claims, copied *walkintest.Client)
+		want string
+	}{
+		"another tab has signed in": {func(s *site, _ walkin.Claims, copied *walkintest.Client) { s.prove(copied, "cora") }, "replaced"},
+		"signed out":                {func(s *site, _ walkin.Claims, copied *walkintest.Client) { copied.Post("/out", nil) }, "raced"},
+		"the session is over": {func(s *site, c walkin.Claims, _ *walkintest.Client) {
+			past := time.Now().Add(-time.Hour)
+			noError(s.t, s.store.RenewSession(s.t.Context(), store.Session{ID: c.SessionID, UserID: c.UserID, RenewedAt: past, ExpiresAt: past}))
+		}, "raced"},
+	} {
+		s := newSite(t)
+		c := resident(s, "anonymous")
+		claims := s.claims(c)
+		copied := carrying(s, anonName, c.Cookie(anonName))
+		got := calling(func(s *site, w http.ResponseWriter, r *http.Request) error {
+			tt.end(s, claims, copied)
+			s.told()
+			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "new"})
+			return err
+		})(s, c)
+		_, reason, _ := strings.Cut(s.outcomes(), "refused:")
+		if got[:3] != "409" || reason != tt.want {
+			t.Errorf("%s: got %q for %q, want 409 for %q", name, got, reason, tt.want)
+		}
+		if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: the identity: got %v, want ErrNotFound", name, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -788,4 +789,50 @@ func TestDatabaseDoesNotAnswer(t *testing.T) {
 			t.Errorf("got %q, and %d questions", got, p.asked)
 		}
 	})
+}
+
+// TestEndSessionTells holds that a session which is ended by its ID is an event.
+func TestEndSessionTells(t *testing.T) {
+	s := newSite(t)
+	c := s.claims(resident(s, "permanent"))
+	s.told()
+	noError(t, s.EndSession(t.Context(), c.UserID, c.SessionID))
+	if got := s.told(); len(got) != 1 || got[0].Outcome != walkin.SignedOut || got[0].SessionID != c.SessionID {
+		t.Errorf("got %+v, want one of the end", got)
+	}
+}
+
+// TestSignOutAtAFullAddress holds that a visitor whose sign-out could leave no tombstone is
+// signed out here, and the owner told.
+func TestSignOutAtAFullAddress(t *testing.T) {
+	const address = "203.0.113.7:1"
+	s := newSite(t, rowsAnHour(1))
+	c := resident(s, "provisional").From(address)
+	s.actFrom(address)
+	s.told()
+	r := c.Post("/out", nil)
+	if got := s.outcomes(); r.StatusCode >= 400 || c.Cookie(anonName) != "" || !strings.Contains(got, "skipped:new_user_limit") {
+		t.Errorf("got %d, cookie %q, events %q", r.StatusCode, c.Cookie(anonName), got)
+	}
+}
+
+// counted counts what is read of it.
+type counted struct{ n int }
+
+func (c *counted) Read(p []byte) (int, error) {
+	c.n += len(p)
+	copy(p, strings.Repeat("a", len(p)))
+	return len(p), nil
+}
+
+// TestSignOutReadsLittle holds that a sign-out does not read a form without end.
+func TestSignOutReadsLittle(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.Paths.SignOut = "/sign-out" })
+	r := s.form("/sign-out", nil)
+	body := &counted{}
+	r.Body, r.ContentLength = io.NopCloser(body), -1
+	s.Handler(s.SignOutHandler()).ServeHTTP(httptest.NewRecorder(), r)
+	if body.n > 2<<20 {
+		t.Errorf("read %d bytes", body.n)
+	}
 }

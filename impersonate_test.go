@@ -260,9 +260,14 @@ func TestImpersonate(t *testing.T) {
 	if sessions, err := o.store.UserSessions(t.Context(), o.guestID); err != nil || len(sessions) != 1 {
 		t.Errorf("got %d sessions of the user, %v; want their own", len(sessions), err)
 	}
+	kept := o.operator.Cookie(actingCookie)
 	if r := o.operator.Post("/.walkin/stop", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("stop: got %d", r.StatusCode)
 	}
+	again := walkintest.NewClient(t, o.site) // in the same browser, from a copy
+	again.SetCookie("__Host-walkin", o.operator.Cookie("__Host-walkin"))
+	again.SetCookie(actingCookie, kept)
+	o.is("the cookie of before", again, o.operatorID, uuid.Nil)
 	o.is("stopped", o.operator, o.operatorID, uuid.Nil)
 	if o.operator.Cookie("__Host-walkin") != own || o.operator.Cookie(actingCookie) != "" {
 		t.Error("the operator's own cookie changed, or the third is still there")

@@ -371,3 +371,41 @@ func TestApplied(t *testing.T) {
 		}
 	}
 }
+
+// TestRefreshKeepsTheSession holds that a client which refreshes keeps its session for
+// longer than one token lives, that a sweep leaves it alone, and that the store is
+// written to for this when a renewal is due, and not each time.
+func TestRefreshKeepsTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(c *walkin.Config) { c.Tokens.Lifetime = 10 * day })
+		c, token := s.opened(t)
+		for n := range 40 {
+			time.Sleep(day)
+			for range 3 {
+				var err error
+				if _, token, err = s.refresh(token); err != nil {
+					t.Fatalf("day %d: %v", n+1, err)
+				}
+			}
+		}
+		if n := s.store.count("RenewSession"); n != 40 {
+			t.Errorf("the session was renewed %d times by 120 refreshes in 40 days, want once a day", n)
+		}
+		if !s.isAlive(t, c) {
+			t.Error("the session has ended")
+		}
+	})
+}
+
+// TestRefreshOnceMoreOfTheEnded holds that the old token is worth nothing once the new
+// session has ended.
+func TestRefreshOnceMoreOfTheEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		_, next, token := upgradedByPut(t, s)
+		noError(t, s.EndSession(t.Context(), next.UserID, next.SessionID))
+		if _, _, err := s.refresh(token); !errors.Is(err, store.ErrSessionEnded) {
+			t.Errorf("got %v, want ErrSessionEnded", err)
+		}
+	})
+}

@@ -897,3 +897,39 @@ func TestLongNewUserLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestFailedChangesCostNothing holds that what a change has taken from a limit comes back
+// when nothing became of it.
+func TestFailedChangesCostNothing(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.Sessions.SignInLimit = limit.Limit{Count: 2, Per: time.Hour} })
+	c := resident(s, "permanent")
+	for range 160 { // more than the changes of an hour
+		if r := c.Post("/unlink", words("name", "none")); r.StatusCode == http.StatusTooManyRequests {
+			t.Fatal("unlinking what is not there counts")
+		}
+	}
+	s.prove(c, "second")
+	other := resident(s, "nobody")
+	for _, step := range []string{"Identity", "LockUser", "CreateSession", "commit"} {
+		s.store.failAt(step, errDown)
+		if r := act(other, "/prove?name=second"); r.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("failing at %s: got %d, want 503", step, r.StatusCode)
+		}
+		s.store.failAt("", nil)
+		if step == "commit" {
+			break // which may have happened
+		}
+	}
+	s.prove(resident(s, "nobody"), "second")
+}
+
+// TestNewcomersShareNoChanges holds that the limit of changes is of one user: those who
+// sign up have none in common.
+func TestNewcomersShareNoChanges(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Upgrade = "/prove" })
+	for n := range 160 {
+		if r := act(resident(s, "nobody"), fmt.Sprint("/prove?name=new", n)); r.StatusCode != http.StatusOK {
+			t.Fatalf("sign-up %d: got %d", n+1, r.StatusCode)
+		}
+	}
+}

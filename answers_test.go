@@ -194,6 +194,22 @@ func TestBelowAPath(t *testing.T) {
 			}
 		})
 	}
+	// Whether a page's visitor has a user or not, its forms lead to the same paths.
+	for _, mode := range policies {
+		for _, robot := range []bool{false, true} {
+			s := newSite(t, configure("/app"), minting(mode))
+			r := s.navigation("/draft?n=1")
+			if robot {
+				r.Header.Set("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")
+			}
+			target, to := "", ""
+			s.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { target, to = walkin.Target(r), walkin.ReturnTo(r) })).
+				ServeHTTP(httptest.NewRecorder(), r)
+			if target != "/app/draft?n=1" || to != "/app/" {
+				t.Errorf("%v, a robot: %t: got %s and %s", mode, robot, target, to)
+			}
+		}
+	}
 	for _, bad := range []string{"app", "//evil.example", "/a?b", "/a%2f", "/"} {
 		_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: newSite(t).store, Paths: walkin.Paths{Base: bad}})
 		if (err == nil) != (bad == "/") || err != nil && !strings.Contains(err.Error(), "Paths.Base") {

@@ -64,7 +64,7 @@ func New(cfg Config) (*Middleware, error) {
 // [FromContext]. It decides once per request, and then calls next.
 //
 // Wrap the whole site, outside of what compresses or caches. A request that has no user
-// and gets none passes through untouched. A returning visitor costs a look-up in
+// and gets none passes through untouched, unless there is a Config.Paths.Base. A returning visitor costs a look-up in
 // memory. It wraps w only when there is a cookie to set.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	var handler http.HandlerFunc
@@ -111,9 +111,9 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		if !mayMint {
 			m.skipped(r, f.reason, why)
 		}
-		if f.status == absent && !mayMint && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand {
+		if f.status == absent && !mayMint && facts.IsSafe() && m.cfg.NewUsers.Mint != MintOnDemand && m.cfg.Paths.Base == "" {
 			next.ServeHTTP(w, r)
-			return
+			return // with Base, Target needs the visit
 		}
 	}
 	v := m.home.newVisit(r, f)

@@ -385,7 +385,6 @@ func TestReads(t *testing.T) {
 		{"/walkin.test.Notes/Unknown", 1, codes.Unavailable},
 		{"/walkin.test.Notes", 1, codes.Unavailable},
 		{"/google.protobuf.Empty", 1, codes.Unavailable},
-		{"", 1, codes.Unavailable},
 	} {
 		before := w.store.looks.Load()
 		if code, _ := call(tt.method); code != codes.OK {

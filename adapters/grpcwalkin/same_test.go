@@ -42,7 +42,7 @@ func saw(ctx context.Context) metadata.MD {
 	from, _ := peer.FromContext(ctx)
 	_, hurried := ctx.Deadline()
 	method, _ := grpc.Method(ctx)
-	return metadata.Pairs("saw", strings.Join(lines, "\n"), "peer", fmt.Sprint(from.Addr), "deadline", fmt.Sprint(hurried), "method", method, "data-bin", "\x00\xff")
+	return metadata.Pairs("saw", strings.Join(lines, " | "), "peer", fmt.Sprint(from.Addr), "deadline", fmt.Sprint(hurried), "method", method, "data-bin", "\x00\xff")
 }
 
 func ended(name string) error {
@@ -108,7 +108,7 @@ func text(md metadata.MD) string {
 		lines = append(lines, fmt.Sprintf("%s=%q", name, values))
 	}
 	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+	return strings.Join(lines, " | ")
 }
 
 func serve(t *testing.T, options ...grpc.ServerOption) health.HealthClient {

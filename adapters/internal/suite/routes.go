@@ -18,7 +18,7 @@ func routes() map[string]http.HandlerFunc {
 		"/any":     Tell,
 		"/nothing": func(http.ResponseWriter, *http.Request) {},
 	}
-	for _, more := range []map[string]http.HandlerFunc{reading, writing, streaming, ending} {
+	for _, more := range []map[string]http.HandlerFunc{reading, writing, streaming, ending, awkward} {
 		maps.Copy(all, more)
 	}
 	return all
@@ -69,6 +69,61 @@ var reading = map[string]http.HandlerFunc{
 		r.Header = http.Header{"X-Mine": {"1"}}
 		r.ContentLength, r.Close = 7, true
 		Tell(w, r)
+	},
+}
+
+// awkward are those that few handlers do, and some do.
+var awkward = map[string]http.HandlerFunc{
+	"/deadlines": func(w http.ResponseWriter, r *http.Request) {
+		control, soon := http.NewResponseController(w), time.Now().Add(time.Minute)
+		fmt.Fprint(w, control.SetReadDeadline(soon), control.SetWriteDeadline(soon), control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
+	},
+	"/informed": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Step", "1")
+		w.WriteHeader(http.StatusProcessing)
+		w.Header().Set("X-Step", "2")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Del("X-Step")
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(w, "a text")
+	},
+	"/late-trailers": func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "a text")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "1")
+		w.Header().Set("X-Too-Late", "1")
+	},
+	"/pushed": func(w http.ResponseWriter, _ *http.Request) {
+		p, ok := w.(http.Pusher)
+		fmt.Fprint(w, ok)
+		if ok {
+			fmt.Fprint(w, p.Push("/any", nil))
+		}
+	},
+	"/no-status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(99) },
+	"/cloned": func(w http.ResponseWriter, r *http.Request) {
+		Tell(w, r.Clone(r.Context()))
+		r.SetPathValue("mine", "1")
+		fmt.Fprint(w, r.PathValue("mine"), r.Clone(r.Context()).PathValue("mine"))
+	},
+	"/form-again": func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseMultipartForm(1 << 10)
+		r.Form.Set("name", "changed")
+		r.PostForm.Add("note", "more")
+		fmt.Fprint(w, r.FormValue("name"), r.PostFormValue("note"), r.ParseForm())
+	},
+	"/panic-nothing": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Lost", "1")
+		panic(nil)
+	},
+	"/after-hijack": func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			fmt.Fprint(w, "no hijack")
+			return
+		}
+		defer conn.Close()
+		_, err = fmt.Fprint(w, "too late")
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%v", err)
 	},
 }
 

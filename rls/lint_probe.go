@@ -63,6 +63,17 @@ func (l *linter) newProbe(ctx context.Context, r *relation, texts []string, inse
 	}
 	strs, numbers := constants(sources)
 	holders := holding(sources)
+	for _, text := range all {
+		for _, side := range r.sides(text) {
+			value, err := l.value(ctx, side, plain.as(anonymous))
+			if err != nil {
+				return nil, err
+			} else if value != "" && len(value) < 200 {
+				strs = append(strs, value)
+			}
+		}
+	}
+	strs = unique(strs)
 
 	p, err := &probe{relation: r}, error(nil)
 	defaults, generated := []string{}, []string{}
@@ -149,7 +160,20 @@ func (l *linter) newProbe(ctx context.Context, r *relation, texts []string, inse
 	if impossible {
 		return p, nil
 	}
-	return p, l.keepPossible(ctx, r, p, insert)
+	if err := l.keepPossible(ctx, r, p, insert); err != nil || len(p.rows) > 0 {
+		return p, err
+	}
+	// Perhaps since two columns have to agree, and one of them had one value.
+	var between []string
+	for _, check := range r.Checks {
+		if !slices.Contains(texts, check) && !slices.ContainsFunc(r.Columns, func(c column) bool { return r.alone(check, c) }) {
+			between = append(between, check)
+		}
+	}
+	if len(between) == 0 {
+		return p, nil
+	}
+	return l.newProbe(ctx, r, slices.Concat(texts, between), insert, false)
 }
 
 // firstAllowed keeps the first value that the constraints of this column alone

@@ -18,7 +18,7 @@ func TestLintProjects(t *testing.T) {
 // TestLintShapes holds the same on relations whose verdicts were written down before
 // the linter saw them.
 func TestLintShapes(t *testing.T) {
-	lintsFile(t, "testdata/shapes.sql", 95, `search_path=archive,"Team\ Space",auth IntervalStyle=sql_standard`)
+	lintsFile(t, "testdata/shapes.sql", 128, `search_path=archive,"Team\ Space",auth IntervalStyle=sql_standard`)
 }
 
 // lintsFile loads a file into a new server, and compares what the linter says with the

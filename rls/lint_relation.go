@@ -194,7 +194,17 @@ func (l *linter) weigh(ctx context.Context, r *relation, command string, policie
 		out.all = free.all
 	}
 	if out.doubt == "" && out.never {
-		out.doubt, err = l.doubt(ctx, r, rulings, &p, texts, m.worlds(), out.permanent)
+		d := doubts{linter: l, relation: r, probe: &p, texts: texts, worlds: m.worlds(), unmet: map[*expression][]string{}}
+		if out.doubt, err = d.about(ctx, rulings, out.permanent); err != nil || len(d.unmet) == 0 {
+			return &out, err
+		}
+		more, err := d.suppose(ctx, rulings)
+		if err != nil {
+			return nil, err
+		}
+		if most := judge(more, &p, command, len(m.apps), len(m.poisoned)); most.never && most.permanent && most.doubt == "" {
+			return &most, nil
+		}
 	}
 	return &out, err
 }
@@ -257,54 +267,6 @@ func (l *linter) material(ctx context.Context, r *relation, texts []string, limi
 		r.materials[key] = m
 	}
 	return r.materials[key], nil
-}
-
-// doubt says why "nothing" may be wrong. If no probe satisfied an alternative, the
-// linter may not have understood it. Two kinds of alternatives raise no doubt. One
-// names no column and no claim of the app's. The other would be satisfied by a row that
-// this visitor cannot make, or that this table cannot have.
-func (l *linter) doubt(ctx context.Context, r *relation, rulings []ruling, p *probe, texts []string, worlds []world, permanent bool) (string, error) {
-	var free *probe
-	branches := false
-	for _, e := range expressions(rulings) {
-		if e.failed && !permanent {
-			return "it fails on every row that the linter tried", nil
-		}
-		parts := []string{e.text}
-		if e.refused {
-			continue
-		} else if e.satisfied() {
-			// It may be so by one branch of an OR within, and another not met.
-			if !strings.Contains(masked(e.text), " OR ") {
-				continue
-			}
-			branches, parts = true, atoms(e.text)
-		}
-		for _, part := range parts {
-			strs, _ := constants(l.sources(part))
-			column := slices.ContainsFunc(r.Columns, func(c column) bool { return c.in(part) })
-			if !column && !slices.ContainsFunc(strs, func(s string) bool { return !slices.Contains(known, s) }) {
-				continue
-			}
-			if free == nil {
-				var err error
-				if free, err = l.newProbe(ctx, r, texts, false, true); err != nil {
-					return "", err
-				}
-			}
-			again, err := l.evaluate(ctx, free, part, worlds)
-			if err != nil {
-				return "", err
-			}
-			if !again.satisfied() {
-				return "no row that the linter made up satisfies " + shorten(part), nil
-			}
-		}
-	}
-	if p.sampled && (branches || !permanent) {
-		return "there are more combinations of values than were tried", nil
-	}
-	return "", nil
 }
 
 func shorten(text string) string {

@@ -135,6 +135,21 @@ func (s *session) run(ctx context.Context, rows string, as setup) (states []byte
 	return states, reads, err
 }
 
+// value returns what an expression without columns is for a visitor, as text: "" where
+// that cannot be said.
+func (s *session) value(ctx context.Context, expr string, as setup) (text string, err error) {
+	err = s.within(ctx, func() error {
+		if err := s.become(ctx, "[]", as); err != nil {
+			return err
+		}
+		return s.tx.QueryRowContext(ctx, `SELECT coalesce((`+expr+`)::text, '')`).Scan(&text)
+	})
+	if sqlState(err) != "" && ctx.Err() == nil {
+		return "", nil
+	}
+	return text, err
+}
+
 func (s *session) become(ctx context.Context, rows string, as setup) error {
 	// A policy that hangs is cancelled sooner than the linter's own statements.
 	query, args := `SELECT set_config('statement_timeout', '10s', true), set_config('walkin.rows', $1, true), set_config('request.jwt.claims', $2, true)`, []any{rows, as.claims}

@@ -2,6 +2,7 @@ package rls
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,8 @@ var (
 	clockTime      = regexp.MustCompile(`\b(\d{1,5}):(\d\d):(\d\d)`)
 	settingName    = regexp.MustCompile(`^[a-zA-Z_]\w*(\.[a-zA-Z_]\w*)+$`)
 	readsClaims    = regexp.MustCompile(`(?i)jwt|current_setting|claims`)
+	caseOperand    = regexp.MustCompile(`\bCASE\s+(\S.*?)\s+WHEN\s`)
+	caseWhen       = regexp.MustCompile(`\bWHEN\s+(.+?)\s+THEN\s`)
 	subSelectStart = regexp.MustCompile(`\(\s*SELECT\b`)
 	fromWord       = regexp.MustCompile(`(?i)\bfrom\b`)
 	holder         = regexp.MustCompile(`-> ?'((?:[^']|'')*)'(?:::text)?\)* ?[-#]>`)
@@ -107,6 +110,44 @@ func masked(text string) string {
 		}
 	}
 	return string(out)
+}
+
+// spans returns what stands in brackets in text, with the name of a function before it,
+// the innermost first.
+func spans(text string) (out [][2]int) {
+	mask := masked(text)
+	for i := range len(mask) {
+		if mask[i] != '(' {
+			continue
+		}
+		end := closing(mask, i)
+		if end < 0 {
+			break
+		}
+		start := i
+		for start > 0 && (mask[start-1] == '_' || mask[start-1] == '.' || mask[start-1] == '"' || mask[start-1] >= 0x80 ||
+			'0' <= mask[start-1] && mask[start-1] <= '9' || 'a' <= mask[start-1]|0x20 && mask[start-1]|0x20 <= 'z') {
+			start--
+		}
+		out = append(out, [2]int{start, end + 1})
+	}
+	slices.SortStableFunc(out, func(a, b [2]int) int { return (a[1] - a[0]) - (b[1] - b[0]) })
+	return out
+}
+
+// cases returns the conditions of each CASE that compares one value with others.
+func cases(text string) (out []string) {
+	mask := strings.ReplaceAll(masked(text), "\n", " ")
+	for _, m := range caseOperand.FindAllStringSubmatchIndex(mask, -1) {
+		operand := text[m[2]:m[3]]
+		if strings.HasPrefix(operand, "WHEN") {
+			continue
+		}
+		for _, w := range caseWhen.FindAllStringSubmatchIndex(mask[m[3]:], -1) {
+			out = append(out, "(("+operand+") = ("+text[m[3]+w[2]:m[3]+w[3]]+"))")
+		}
+	}
+	return out
 }
 
 // closing returns where the bracket at open is closed, or -1.
@@ -232,4 +273,85 @@ func opaque(text string, functions []*function) (spans [][2]int) {
 // in reports whether text names the column.
 func (c *column) in(text string) bool {
 	return hasWord(text, c.Name) || strings.Contains(text, c.Quoted) && c.Quoted != c.Name
+}
+
+// sides returns what the parts of an expression are compared with by =, where that names
+// no column: PostgreSQL knows its value.
+func (r *relation) sides(text string) (out []string) {
+	for _, atom := range atoms(text) {
+		inner := strings.TrimSpace(atom)
+		mask := masked(inner)
+		for strings.HasPrefix(mask, "(") && closing(mask, 0) == len(mask)-1 {
+			inner, mask = inner[1:len(inner)-1], mask[1:len(mask)-1]
+		}
+		depth := 0
+		for i := range len(mask) {
+			switch {
+			case mask[i] == '(':
+				depth++
+			case mask[i] == ')':
+				depth--
+			case depth == 0 && strings.HasPrefix(mask[i:], " = "):
+				for _, side := range []string{inner[:i], inner[i+3:]} {
+					if strings.Contains(side, "(") && !fromWord.MatchString(side) && !strings.Contains(side, r.Alias+".") &&
+						!slices.ContainsFunc(r.Columns, func(c column) bool { return c.in(side) }) {
+						out = append(out, side)
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// sample returns a text that matches a regular expression, as short as one may be.
+func sample(pattern string) (string, bool) {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return "", false
+	}
+	var b strings.Builder
+	var write func(re *syntax.Regexp)
+	write = func(re *syntax.Regexp) {
+		times := 1
+		switch re.Op {
+		case syntax.OpLiteral:
+			b.WriteString(string(re.Rune))
+			return
+		case syntax.OpCharClass:
+			if len(re.Rune) > 0 {
+				b.WriteRune(firstOf(re.Rune))
+			}
+			return
+		case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+			b.WriteByte('a')
+			return
+		case syntax.OpStar, syntax.OpQuest:
+			return
+		case syntax.OpRepeat:
+			times = min(re.Min, 64)
+		case syntax.OpAlternate:
+			write(re.Sub[0])
+			return
+		}
+		for range times {
+			for _, sub := range re.Sub {
+				write(sub)
+			}
+		}
+	}
+	write(tree)
+	return b.String(), b.Len() > 0
+}
+
+// firstOf returns a letter of a class, or else the first character.
+func firstOf(class []rune) rune {
+	for i := 0; i < len(class); i += 2 {
+		for _, letter := range "a1A" {
+			if class[i] <= letter && letter <= class[i+1] {
+				return letter
+			}
+		}
+	}
+	return class[0]
 }

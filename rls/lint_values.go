@@ -54,10 +54,22 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 				raw, safe = append(raw, s), false
 			}
 		}
+		for _, s := range numbers { // a year, perhaps
+			if n, err := strconv.Atoi(s); err == nil && 1900 <= n && n <= 2100 {
+				raw = append(raw, s+"-06-15 12:00:00Z")
+			}
+		}
 	case "time without time zone", "time with time zone":
 		raw, safe = append([]string{"00:00", "23:59:59.999999", "12:00"}, texts...), false
 	case "json", "jsonb":
-		return c.atMost(documents(texts, numbers, holders)), nil
+		if slices.ContainsFunc(r.Policies, func(p policy) bool { return strings.Contains(p.Using+p.Check, "uid()") }) {
+			texts = append(texts, visitorID) // a key, perhaps
+		}
+		values := documents(texts, numbers, holders)
+		if rest := values[min(len(values), maxValues-1):]; len(rest) > 0 {
+			return append(c.atMost(values), rest[:min(len(rest), 4*maxValues)]...), nil
+		}
+		return c.atMost(values), nil
 	case "text", "character varying", "character", "name", "citext":
 		raw = append([]string{visitorID}, texts...)
 		raw = append(raw, "walkin", visitorID+"/walkin.png", "")
@@ -67,6 +79,11 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 			}
 		}
 		for _, s := range texts { // a pattern does not always match itself
+			if strings.ContainsAny(s, `^$[+*\\`) {
+				if match, ok := sample(s); ok {
+					raw = append(raw, match)
+				}
+			}
 			raw = append(raw, strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(s, "^"), "$"), "%", "walkin"))
 		}
 		for _, s := range numbers {
@@ -77,12 +94,20 @@ func (l *linter) candidates(ctx context.Context, r *relation, c column, strs, nu
 		if c.Domain || slices.ContainsFunc(r.Checks, func(check string) bool { return c.in(check) }) {
 			raw = append(raw, "ABC", "abc", "1", "walkin@example.com", "+12025550100", "https://example.com/")
 		}
+	case "bit", "bit varying":
+		size, _ := strconv.Atoi(strings.Trim(c.Type, "bit varyng()[]"))
+		size = max(size, 1)
+		raw, safe = append(texts, strings.Repeat("0", size), strings.Repeat("1", size)), false
+		for i := range min(size, 8) {
+			raw = append(raw, strings.Repeat("0", i)+"1"+strings.Repeat("0", size-i-1))
+		}
+		raw = slices.DeleteFunc(raw, func(s string) bool { return len(s) != size })
 	default:
 		for _, s := range texts {
 			network, _, _ := strings.Cut(s, "/")
 			raw = append(raw, s, network)
 		}
-		raw, safe = append(raw, "1", "walkin", "127.0.0.1", "12:00", "1 day", "(,)", "empty", "(1,1)"), false
+		raw, safe = append(raw, "1", "walkin", "127.0.0.1", "12:00", "1 day", "(,)", "empty", "(1,1)", "{(,)}", "{}"), false
 	}
 	if c.Limit > 0 && !c.Array {
 		raw = slices.DeleteFunc(raw, func(s string) bool { return len(s) > c.Limit })
@@ -223,10 +248,23 @@ func documents(texts, numbers, holders []string) []*string {
 		}
 	}
 	add(map[string]any{})
+	// One key says this, all others the visitor's ID.
+	var mixed []any
+	for _, k := range texts[:min(len(texts), 4)] {
+		for _, v := range values[2:] {
+			m := nest(texts, holders, visitorID)
+			m[k] = v
+			mixed = append(mixed, m)
+		}
+	}
 	for _, v := range append(values, otherID, false) {
 		add(nest(texts, holders, v))
 	}
-	add(values)
+	add(append(values, mixed[:min(len(mixed), 24)]...))
+	for _, m := range mixed {
+		add([]any{m})
+		add(m)
+	}
 	return out
 }
 

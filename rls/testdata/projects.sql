@@ -568,7 +568,7 @@ select mk('l41','select','id int','(auth.jwt()->>''aud'') = ''authenticated''');
 select mk('l42','select','org_id uuid default gen_random_uuid(), user_id uuid, body text, constraint b check (length(body) < 20 and body ~ ''^[a-z]+$''), primary key (org_id, user_id)','user_id = auth.uid()');
 -- want: public.l43 SELECT closed depends
 select mk('l43','select','slug text check (slug ~ ''^[a-z0-9]+(-[a-z0-9]+)*$''), color text check (color ~* ''^#[a-f0-9]{6}$'')','(auth.jwt()->>''is_anonymous'')::boolean is false');
--- want: public.l44 INSERT unknown
+-- want: public.l44 INSERT limited anonymous missing
 select mk('l44','insert','slug text not null check (slug ~ ''^[a-z0-9]{8,12}-x$''), color text not null check (color ~* ''^#[a-f0-9]{6}$''), u uuid','u = auth.uid()');
 -- want: public.l45 SELECT closed depends
 select mk('l45','select','id int','case when (auth.jwt()->>''is_anonymous'')::boolean then false when not (auth.jwt()->>''is_anonymous'')::boolean then true end');

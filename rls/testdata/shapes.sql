@@ -243,3 +243,79 @@ alter table parents enable row level security; grant select on parents to authen
 -- want: public.priced SELECT limited anonymous missing
 create type money_in as (amount numeric, currency text);
 select mk('priced', 'select', 'id int, price money_in', '(price).amount > 100 and (price).currency = ''EUR''');
+
+-- 13 what no constant says: values that PostgreSQL works out, patterns, keys of documents, bits, years.
+-- A guard beside a condition that no row meets still closes; one that hangs on it is unknown.
+create function is_long(k text) returns boolean language sql immutable as $$ select length(k) = 77 $$;
+create function auth_level() returns text language sql stable as $$ select case when (auth.jwt() ->> 'is_anonymous')::boolean is false then 'full' else 'guest' end $$;
+create function kinds() returns text[] language sql stable as $$ select array_remove(array[case when auth.jwt() ->> 'is_anonymous' = 'false' then 'full' end], null) $$;
+-- want: public.w01 SELECT fail-open depends missing
+select mk('w01', 'select', 'id int', 'not exists (select 1 from jsonb_each_text(auth.jwt()) e where e.key = ''is_anonymous'' and e.value = ''true'')');
+-- want: public.w02 SELECT inverted anonymous depends
+select mk('w02', 'select', 'id int, u uuid', 'u = auth.uid() and auth.jwt()->''is_anonymous'' = to_jsonb(true)');
+-- want: public.w03 SELECT limited anonymous missing
+select mk('w03', 'select', 'id int, v tstzmultirange', 'v @> now()');
+-- want: public.w04 SELECT limited anonymous missing
+select mk('w04', 'select', 'id int, flags bit(4) not null', 'flags & b''0001'' = b''0001''');
+-- want: public.w05 SELECT limited anonymous missing
+select mk('w05', 'select', 'id int, hash text not null', 'hash = md5(auth.uid()::text)');
+-- want: public.w06 SELECT limited anonymous missing
+select mk('w06', 'select', 'id int, acl jsonb','(acl ->> auth.uid()::text) in (''read'', ''write'')');
+-- want: public.w07 SELECT limited anonymous missing
+select mk('w07', 'select', 'id int, acl jsonb', 'exists (select 1 from jsonb_array_elements(acl) a where a->>''user'' = auth.uid()::text and (a->>''level'')::int >= 2)');
+-- want: public.w08 SELECT limited anonymous missing
+select mk('w08', 'select', 'slug text', 'slug ~ ''^pub-[0-9]{4}$''');
+-- want: public.w09 SELECT limited anonymous missing
+select mk('w09', 'select', 'u text', 'u = ''user_'' || auth.uid()');
+-- want: public.w10 SELECT limited anonymous missing
+select mk('w10', 'select', 'd date', 'date_part(''year'', d) = 2019');
+-- want: public.w11 INSERT closed depends
+select mk('w11', 'insert', 'email text', 'email ~* ''^[^@]+@example\.com$'' and (auth.jwt()->>''is_anonymous'')::bool is false');
+-- want: public.w12 SELECT unknown
+select mk('w12', 'select', 'j jsonb', '(auth.jwt()->>''is_anonymous'')::bool is false or j @? ''$.a[*] ? (@.b == "x")''');
+-- want: public.w13 SELECT limited anonymous depends
+select mk('w13', 'select', 'x text', '(auth.jwt()->>''is_anonymous'')::bool is false or x = reverse(''nepo'')');
+-- want: public.w14 SELECT limited anonymous depends
+select mk('w14', 'select', 'x text', '(auth.jwt()->>''is_anonymous'')::bool is false or x = auth.uid()::text || ''-public''');
+-- want: public.w15 SELECT closed depends
+select mk('w15', 'select', 'x int', 'x * 7 - 3 = 4711 and (auth.jwt()->>''is_anonymous'')::bool is false');
+-- want: public.w16 SELECT fail-open depends missing
+select mk('w16', 'select', 'x int', 'x * 7 - 3 = 4711 and (auth.jwt()->>''is_anonymous'')::bool is not true');
+-- want: public.w17 SELECT unknown
+select mk('w17', 'select', 'x int', 'x * 7 - 3 = 4711 or (auth.jwt()->>''is_anonymous'')::bool is false');
+-- want: public.w18 SELECT unknown
+select mk('w18', 'select', 'k text not null', 'case when is_long(k) then true else (auth.jwt()->>''is_anonymous'')::bool is false end');
+-- want: public.w19 SELECT unknown
+select mk('w19', 'select', 'k text not null', 'coalesce(nullif(is_long(k), false), (auth.jwt()->>''is_anonymous'')::bool is false)');
+-- want: public.w20 SELECT unknown
+select mk('w20', 'select', 'k text', 'case right(k, 3) when ''abcd'' then true else (auth.jwt()->>''is_anonymous'')::bool is false end');
+-- want: public.w21 SELECT limited anonymous depends
+select mk('w21', 'select', 'k text', 'case k when ''pub'' then true when ''x'' then false else (auth.jwt()->>''is_anonymous'')::bool is false end');
+-- want: public.w22 SELECT closed depends
+select mk('w22', 'select', 'k text', 'case k when ''pub'' then false when ''x'' then (auth.jwt()->>''is_anonymous'')::bool is false end');
+-- want: public.w23 SELECT unknown
+select mk('w23', 'select', 'k text', '((length(k) = 91) = (auth.jwt()->>''is_anonymous'')::bool) and k is not null');
+-- want: public.w24 SELECT unknown
+select mk('w24', 'select', 'k text', 'not (not is_long(k) and (auth.jwt()->>''is_anonymous'')::bool)');
+-- want: public.w25 SELECT closed depends
+select mk('w25', 'select', 'k text, min_level text not null check (min_level in (''full'',''admin''))', 'min_level = auth_level()');
+-- want: public.w26 SELECT closed depends
+select mk('w26', 'select', 'k text, u uuid not null', 'row(u, ''false'') = row(auth.uid(), auth.jwt()->>''is_anonymous'')');
+-- want: public.w27 SELECT fail-open depends missing
+select mk('w27', 'select', 'n int', '(auth.jwt()->>''is_anonymous'') is null or auth.jwt()->>''is_anonymous'' = ''false''');
+-- want: public.w28 SELECT limited anonymous depends
+select mk('w28', 'select', 'audience text[] not null default ''{all}'' check (audience <@ array[''all'',''full''])', 'audience && (kinds() || array[''all''])');
+-- want: public.bookings SELECT limited anonymous missing
+-- want: public.bookings UPDATE fail-open depends missing
+-- want: public.bookings DELETE closed depends
+create table bookings (id bigserial primary key, user_id uuid, status text not null default 'accepted', starts timestamptz not null, ends timestamptz not null, check (ends > starts), check (status <> 'draft' or ends is null));
+alter table bookings enable row level security; grant select, update, delete on bookings to authenticated;
+create policy s on bookings for select using (user_id = auth.uid() and status <> 'cancelled');
+create policy u on bookings for update using (user_id = auth.uid() and (auth.jwt() ->> 'is_anonymous')::boolean is not true);
+create policy d on bookings for delete using (starts > now() + interval '1 day' and (select (auth.jwt() ->> 'is_anonymous')::boolean) = false);
+-- want: public.w_two SELECT closed depends
+-- want: public.w_three SELECT unknown
+create table w_two (x int, y text); alter table w_two enable row level security; grant select on w_two to authenticated;
+create policy a on w_two for select using (x * 7 - 3 = 4711); create policy b on w_two as restrictive for select using ((auth.jwt() ->> 'is_anonymous')::boolean is false);
+create table w_three (x int, y text); alter table w_three enable row level security; grant select on w_three to authenticated;
+create policy a on w_three for select using (substr(y, 7, 2) = 'ab' or x * 7 - 3 = 4711); create policy b on w_three as restrictive for select using ((auth.jwt() ->> 'is_anonymous')::boolean is false or substr(y, 8, 2) = 'kk');

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
@@ -243,6 +245,7 @@ func TestEndedInTheHandler(t *testing.T) {
 		end  func(s *site, c walkin.Claims, copied *walkintest.Client)
 		want string
 	}{
+		"signed out, of a flow":     {func(s *site, _ walkin.Claims, copied *walkintest.Client) { copied.Post("/out", nil) }, "session_ended"},
 		"another tab has signed in": {func(s *site, _ walkin.Claims, copied *walkintest.Client) { s.prove(copied, "cora") }, "replaced"},
 		"signed out":                {func(s *site, _ walkin.Claims, copied *walkintest.Client) { copied.Post("/out", nil) }, "raced"},
 		"the session is over": {func(s *site, c walkin.Claims, _ *walkintest.Client) {
@@ -257,15 +260,85 @@ func TestEndedInTheHandler(t *testing.T) {
 		got := calling(func(s *site, w http.ResponseWriter, r *http.Request) error {
 			tt.end(s, claims, copied)
 			s.told()
-			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "new"})
+			p := walkin.Proof{Provider: "test", Subject: "new"}
+			if strings.Contains(name, "of a flow") {
+				p.FlowID = "session:" + claims.SessionID.String()
+			}
+			_, err := s.Continue(w, r, p)
 			return err
 		})(s, c)
 		_, reason, _ := strings.Cut(s.outcomes(), "refused:")
-		if got[:3] != "409" || reason != tt.want {
-			t.Errorf("%s: got %q for %q, want 409 for %q", name, got, reason, tt.want)
+		status := map[bool]string{true: "401", false: "409"}[tt.want == "session_ended"]
+		if got[:3] != status || reason != tt.want {
+			t.Errorf("%s: got %q for %q, want %s for %q", name, got, reason, status, tt.want)
 		}
 		if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: the identity: got %v, want ErrNotFound", name, err)
+		}
+	}
+}
+
+// TestFlowOfBefore holds that the second half of a flow finds the session that goes on
+// there, also where its browser had no user when the flow began, and had one at its end.
+func TestFlowOfBefore(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Credentials = []string{"/begin", "/click"} })
+	flow, used := "", false
+	mux := s.routes()
+	mux.HandleFunc("POST /begin", func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		flow, err = s.StartFlow(w, r)
+		noError(t, err)
+	})
+	mux.HandleFunc("POST /click", func(w http.ResponseWriter, r *http.Request) {
+		outcome, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "new", FlowID: flow, Redeem: func(context.Context) error {
+			if used {
+				return &walkin.Refusal{Status: http.StatusUnauthorized, Reason: "used", Err: walkin.ErrRedeemed}
+			}
+			used = true
+			return nil
+		}})
+		if err != nil {
+			s.Refuse(w, r, err)
+			return
+		}
+		fmt.Fprint(w, outcome)
+	})
+	first := walkintest.NewClient(t, s.Handler(mux))
+	first.Post("/begin", nil)
+	second := walkintest.NewClient(t, s.Handler(mux)) // with what the browser had then
+	for _, c := range first.Cookies() {
+		second.SetCookie(c.Name, c.Value)
+	}
+	first.Visit("/")
+	first.Post("/note", nil)
+	if r := act(first, "/click"); r.StatusCode != http.StatusOK {
+		t.Fatalf("the first half: got %d %s", r.StatusCode, body(t, r))
+	}
+	if r := act(second, "/click"); r.StatusCode != http.StatusOK || s.claims(second) != s.claims(first) {
+		t.Errorf("the second half: got %d", r.StatusCode)
+	}
+}
+
+// TestCameFromItself holds what CameFrom says of the session that the visitor has, of one
+// that is none of theirs, and of a request without a user.
+func TestCameFromItself(t *testing.T) {
+	s := newSite(t)
+	other := s.claims(resident(s, "anonymous")).SessionID
+	for _, kind := range []string{"nobody", "anonymous", "permanent"} {
+		c := resident(s, kind)
+		own := uuid.New()
+		if kind != "nobody" {
+			own = s.claims(c).SessionID
+		}
+		for session, want := range map[uuid.UUID]bool{own: kind != "nobody", other: false} {
+			r := c.On(s.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if got, err := s.CameFrom(r, session); got != want || err != nil {
+					t.Errorf("%s, own %t: got %t, %v", kind, session == own, got, err)
+				}
+			}))).Fetch("/")
+			if r.StatusCode != http.StatusOK {
+				t.Errorf("%s: got %d", kind, r.StatusCode)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -834,5 +835,76 @@ func TestSignOutReadsLittle(t *testing.T) {
 	s.Handler(s.SignOutHandler()).ServeHTTP(httptest.NewRecorder(), r)
 	if body.n > 2<<20 {
 		t.Errorf("read %d bytes", body.n)
+	}
+}
+
+// TestShorterSessions holds that a session which began before Sessions.Lifetime was made
+// shorter ends by the shorter one.
+func TestShorterSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, kind := range []string{"anonymous", "permanent"} {
+			s := newSite(t)
+			c := resident(s, kind)
+			time.Sleep(8 * day)
+			before := s.claims(c).UserID
+			shorter := newSite(t, over(s), func(c *walkin.Config) { c.Sessions.Lifetime = 7 * day })
+			got := shorter.claims(carryingAll(s, c).On(shorter.Handler(shorter.routes())))
+			if before == uuid.Nil || got.UserID != uuid.Nil {
+				t.Errorf("%s: got %v, want no one after %v", kind, got.UserID, before)
+			}
+		}
+	})
+}
+
+// TestEndOtherSessionsTells holds that the end of a user's other sessions is one event.
+func TestEndOtherSessionsTells(t *testing.T) {
+	s := newSite(t)
+	c := s.claims(resident(s, "permanent"))
+	s.told()
+	noError(t, s.EndOtherSessions(t.Context(), c.UserID, c.SessionID))
+	if got := s.told(); len(got) != 1 || got[0].Outcome != walkin.SignedOut || got[0].UserID != c.UserID {
+		t.Errorf("got %+v, want one of the end", got)
+	}
+}
+
+// TestImpersonatesNotOneself holds it, and that two cookies of impersonations are none.
+func TestImpersonatesNotOneself(t *testing.T) {
+	o := newOffice(t)
+	r := o.operator.Post("/as", url.Values{"id": {o.operatorID.String()}, "reason": {"ticket 7"}})
+	told := o.told(walkin.Refused)
+	if r.StatusCode < 400 || o.operator.Cookie(actingCookie) != "" || len(told) != 1 || told[0].Reason != walkin.ReasonImpersonationSelf {
+		t.Errorf("got %d, cookie %q and %+v, want a refusal that says why", r.StatusCode, o.operator.Cookie(actingCookie), told)
+	}
+	o.begin()
+	two := o.operator.NewRequest(http.MethodGet, "/", nil)
+	two.Header.Add("Cookie", "__Host-walkin="+o.operator.Cookie("__Host-walkin")+"; "+
+		actingCookie+"="+o.operator.Cookie(actingCookie)+"; "+actingCookie+"="+o.operator.Cookie(actingCookie))
+	rec := httptest.NewRecorder()
+	o.site.ServeHTTP(rec, two)
+	if got := rec.Body.String(); strings.Contains(got, o.guestID.String()) {
+		t.Errorf("by two cookies: got %q", got)
+	}
+}
+
+// TestReturnToATakenID holds that a permanent user whom the store has lost, and who proves
+// a free identity, does not come into the row of a permanent user who has their ID at that
+// moment, as by an import of the app's.
+func TestReturnToATakenID(t *testing.T) {
+	s := newSite(t)
+	c := resident(s, "permanent")
+	id := s.claims(c).UserID
+	s.store.Store = memstore.New()
+	c = carryingAll(s, c)
+	got := calling(func(s *site, w http.ResponseWriter, r *http.Request) error {
+		now := time.Now()
+		noError(t, s.store.CreateUser(t.Context(), store.User{ID: id, CreatedAt: now, SeenAt: now}))
+		_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "new"})
+		return err
+	})(s, c)
+	if got[:3] != "200" {
+		t.Fatalf("got %q", got)
+	}
+	if owned, err := s.store.Identity(t.Context(), "test", "new"); err != nil || owned.UserID == id {
+		t.Errorf("the identity is of %v (%v), who is another", owned.UserID, err)
 	}
 }

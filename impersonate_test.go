@@ -264,6 +264,9 @@ func TestImpersonate(t *testing.T) {
 	if r := o.operator.Post("/.walkin/stop", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("stop: got %d", r.StatusCode)
 	}
+	if o.operator.Cookie(actingCookie) != "" {
+		t.Error("the answer left the cookie there")
+	}
 	again := walkintest.NewClient(t, o.site) // in the same browser, from a copy
 	again.SetCookie("__Host-walkin", o.operator.Cookie("__Host-walkin"))
 	again.SetCookie(actingCookie, kept)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/store"
+	"github.com/walkin-go/walkin/store/memstore"
 )
 
 // opened returns a new anonymous user's session, with its first refresh token.
@@ -408,4 +409,33 @@ func TestRefreshOnceMoreOfTheEnded(t *testing.T) {
 			t.Errorf("got %v, want ErrSessionEnded", err)
 		}
 	})
+}
+
+// TestRefreshOfTheDeleted holds that no token is exchanged for a user who is gone, also
+// where their tickets are still there.
+func TestRefreshOfTheDeleted(t *testing.T) {
+	for _, left := range []bool{true, false} {
+		s := newSite(t)
+		c, token := s.opened(t)
+		if left { // an app's own DELETE
+			st := memstore.New()
+			tickets := s.store.Store
+			s.store.Store = ticketsOf{st, tickets}
+		} else {
+			noError(t, s.DeleteUser(t.Context(), c.UserID))
+		}
+		if claims, next, err := s.refresh(token); !errors.Is(err, store.ErrSessionEnded) || next != "" {
+			t.Errorf("tickets left %t: got %+v, %q, %v; want ErrSessionEnded", left, claims, next, err)
+		}
+	}
+}
+
+// ticketsOf is a store with the tickets of another one.
+type ticketsOf struct {
+	store.Store
+	tickets store.Store
+}
+
+func (s ticketsOf) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	return s.tickets.Ticket(context.WithoutCancel(ctx), key, now)
 }

@@ -1,9 +1,11 @@
 package walkin_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strings"
@@ -115,5 +117,49 @@ func TestRenderedForFails(t *testing.T) {
 	value = body(t, v.On(before.rendering()).Fetch("/value"))
 	if r := v.On(rotated.rendering()).Post("/post", url.Values{"walkin_rendered_for": {value}}); r.StatusCode != http.StatusOK {
 		t.Errorf("after a rotation: got %d", r.StatusCode)
+	}
+}
+
+// TestRenderedForWays holds that the value is found however a page sends it: in a form
+// with files, by each method, by htmx, which puts the fields of a DELETE into the query,
+// and in a header beside JSON; and that a stale one is, too.
+func TestRenderedForWays(t *testing.T) {
+	ways := map[string]func(c *walkintest.Client, value string) *http.Request{
+		"a form with a file": func(c *walkintest.Client, value string) *http.Request {
+			var b bytes.Buffer
+			form := multipart.NewWriter(&b)
+			_ = form.WriteField("walkin_rendered_for", value)
+			file, _ := form.CreateFormFile("file", "a.txt")
+			_, _ = file.Write(make([]byte, 1<<20))
+			_ = form.Close()
+			r := c.NewRequest(http.MethodPost, "/post", &b)
+			r.Header.Set("Content-Type", form.FormDataContentType())
+			return r
+		},
+		"a DELETE of htmx": func(c *walkintest.Client, value string) *http.Request {
+			return with(c.NewRequest(http.MethodDelete, "/post?walkin_rendered_for="+value, nil), "Hx-Request", "true")
+		},
+		"JSON": func(c *walkintest.Client, value string) *http.Request {
+			return with(c.NewRequest(http.MethodPatch, "/post", strings.NewReader(`{"a": 1}`)), "Content-Type", "application/json", "Walkin-Rendered-For", value)
+		},
+	}
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch} {
+		ways["a form by "+method] = func(c *walkintest.Client, value string) *http.Request {
+			r := c.NewRequest(method, "/post", strings.NewReader("walkin_rendered_for="+value))
+			return with(r, "Content-Type", "application/x-www-form-urlencoded")
+		}
+	}
+	for name, way := range ways {
+		s := newSite(t)
+		c := resident(s, "anonymous")
+		value := body(t, c.On(s.rendering()).Fetch("/value"))
+		if r := c.On(s.rendering()).Do(way(c, value)); r.StatusCode != http.StatusOK {
+			t.Errorf("%s: got %d, want 200", name, r.StatusCode)
+		}
+		c.On(s.Handler(s.routes())).Post("/out", nil)
+		c.Visit("/")
+		if r := c.On(s.rendering()).Do(way(c, value)); r.StatusCode != http.StatusConflict {
+			t.Errorf("%s, after a sign-out: got %d, want 409", name, r.StatusCode)
+		}
 	}
 }

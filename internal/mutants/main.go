@@ -116,8 +116,8 @@ type suite struct {
 }
 
 type test struct {
-	name string
-	took time.Duration
+	pattern string
+	took    time.Duration
 }
 
 func (r *run) one(ctx context.Context, pkg string, by []string) (survivors int, err error) {
@@ -224,28 +224,73 @@ func build(ctx context.Context, pkg, overlay, binary string) (*suite, error) {
 		return nil, err
 	}
 	for name := range strings.FieldsSeq(string(list)) {
-		trace := binary + "." + name
-		c := s.command(ctx, 0, "-test.run", "^"+name+"$", "-test.timeout", "2m")
-		c.Env = append(c.Env, "WALKIN_MUTANT_TRACE="+trace)
-		began := time.Now()
-		if err := c.Run(); ctx.Err() != nil {
+		said, took, err := s.trace(ctx, binary+"."+name, "^"+name+"$")
+		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		} else if err != nil {
 			log.Printf("left out: %s of %s: %v", name, pkg, err)
 			continue
 		}
-		t := test{name, time.Since(began)}
-		b, err := os.ReadFile(trace)
-		if err != nil {
-			continue // it reaches none
+		// A part of a long test reaches less, and ends sooner. The whole is kept too: a
+		// part may fail alone.
+		all := parts(said)
+		if took < max(time.Second, time.Duration(len(all))*10*time.Millisecond) {
+			continue
 		}
-		for line := range strings.FieldsSeq(string(b)) {
-			if n, err := strconv.Atoi(line); err == nil {
-				s.reached[n] = append(s.reached[n], t)
+		for i, part := range all {
+			if _, _, err := s.trace(ctx, fmt.Sprint(binary, ".", name, i), part); ctx.Err() != nil {
+				return nil, ctx.Err()
+			} else if err != nil {
+				log.Printf("left out: %s of %s: %v", part, pkg, err)
 			}
 		}
 	}
 	return s, nil
+}
+
+// trace runs the tests of a pattern once, without a mutant, to learn what they reach.
+func (s *suite) trace(ctx context.Context, file, pattern string) (said []byte, took time.Duration, err error) {
+	c := s.command(ctx, 0, "-test.v", "-test.run", pattern, "-test.timeout", "2m")
+	c.Env = append(c.Env, "WALKIN_MUTANT_TRACE="+file)
+	began := time.Now()
+	if said, err = c.Output(); err != nil {
+		return nil, 0, err
+	}
+	t := test{pattern, time.Since(began)}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return said, t.took, nil // it reaches none
+	}
+	for line := range strings.FieldsSeq(string(b)) {
+		if n, err := strconv.Atoi(line); err == nil {
+			s.reached[n] = append(s.reached[n], t)
+		}
+	}
+	return said, t.took, nil
+}
+
+// parts returns a pattern for each subtest of the first levels, as -test.v said.
+func parts(said []byte) (patterns []string) {
+	var names []string
+	for line := range strings.Lines(string(said)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "=== RUN   "); ok && strings.Contains(name, "/") {
+			levels := strings.Split(name, "/")
+			names = append(names, strings.Join(levels[:min(len(levels), 3)], "/"))
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	for i, name := range names {
+		if slices.ContainsFunc(names[i+1:], func(other string) bool { return strings.HasPrefix(other, name+"/") }) {
+			continue
+		}
+		levels := strings.Split(name, "/")
+		for i, level := range levels {
+			levels[i] = "^" + regexp.QuoteMeta(level) + "$"
+		}
+		patterns = append(patterns, strings.Join(levels, "/"))
+	}
+	return patterns
 }
 
 func (s *suite) command(ctx context.Context, mutant int, args ...string) *exec.Cmd {
@@ -263,13 +308,13 @@ func (s *suite) try(ctx context.Context, m mutant) string {
 	for len(tests) > 0 {
 		some := tests[:min(len(tests), 40)]
 		tests = tests[len(some):]
-		var names []string
+		var patterns []string
 		limit := time.Minute
 		for _, t := range some {
-			names = append(names, t.name)
+			patterns = append(patterns, t.pattern)
 			limit += 10 * t.took
 		}
-		if err := s.command(ctx, m.number, "-test.run", "^("+strings.Join(names, "|")+")$", "-test.failfast", "-test.timeout", limit.String()).Run(); err != nil {
+		if err := s.command(ctx, m.number, "-test.run", strings.Join(patterns, "|"), "-test.failfast", "-test.timeout", limit.String()).Run(); err != nil {
 			return "killed"
 		}
 	}

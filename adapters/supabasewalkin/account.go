@@ -90,11 +90,16 @@ func (h *Handler) mayChange(c *call, claims *walkin.Claims, address bool) error 
 	}
 	if c.has("nonce") {
 		p, err := h.byCode(c.Context(), "reauthentication", claims.UserID.String(), c.text("nonce"))
-		if err != nil || p.As == nil || p.As.SessionID != claims.SessionID {
-			return fail(http.StatusUnprocessableEntity, "reauthentication_not_valid", "Nonce has expired or is invalid")
+		if err == nil && p.As != nil && p.As.SessionID == claims.SessionID {
+			err = h.store.InTx(c.Context(), h.spend(p))
+		} else if err == nil {
+			err = errExpired
 		}
-		if err := h.store.InTx(c.Context(), h.spend(p)); err != nil {
-			return fail(http.StatusUnprocessableEntity, "reauthentication_not_valid", "Nonce has expired or is invalid")
+		if errors.Is(err, errExpired) {
+			// With the event of a wrong code: whoever guesses a nonce has the session.
+			return &failure{status: http.StatusUnprocessableEntity, code: "reauthentication_not_valid", message: "Nonce has expired or is invalid", cause: spent()}
+		} else if err != nil {
+			return err // the store's, at which the client may try again
 		}
 		claims.ProvenAt = time.Now()
 		return nil

@@ -297,6 +297,15 @@ func TestReauthenticate(t *testing.T) {
 		s.put(c.access, `{"password":"four words in a row","nonce":"x"}`).want(t, 422, "reauthentication_not_valid")
 		s.put(c.access, `{"password":"four words in a row","nonce":"`+s.last().Code+`"}`).want(t, 200, "")
 		s.put(c.access, `{"password":"five words in a row","nonce":"`+s.last().Code+`"}`).want(t, 422, "reauthentication_not_valid")
+		told := 0
+		for _, e := range s.events {
+			if e.Reason == supabasewalkin.ReasonOTPExpired {
+				told++
+			}
+		}
+		if told != 2 {
+			t.Errorf("the operator was told of %d wrong nonces, want 2", told)
+		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		broken := false

@@ -49,7 +49,7 @@ func (m *Middleware) RenderedForField(r *http.Request) string {
 // was forgotten shows at the first try. A user who signed up since is the same user. A
 // page without a user also passes for the user whom this very request has created.
 //
-// It reads the body of forms only, as r.PostFormValue does. Within package resume's
+// It reads the query, and the body of forms only, as r.FormValue does. Within package resume's
 // guard it passes a kept form, which is sent as the visitor's current user.
 func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
@@ -74,7 +74,7 @@ func (m *Middleware) CheckRenderedFor(r *http.Request) error {
 	}
 	value := r.Header.Get(renderedHeader)
 	if value == "" {
-		value = r.PostFormValue(renderedField)
+		value = r.FormValue(renderedField) // htmx puts the fields of a DELETE into the query
 	}
 	v := m.verifier.visit(nil, r)
 	ids := []uuid.UUID{uuid.Nil}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -84,5 +85,20 @@ func TestFindsWhatNoTestHolds(t *testing.T) {
 	}
 	if b, err := os.ReadFile("m.go"); string(b) != source || err != nil {
 		t.Error("it changed the source")
+	}
+}
+
+// TestParts holds which parts of a long test are run by themselves: subtests of the
+// first two levels, by patterns that match nothing else.
+func TestParts(t *testing.T) {
+	said := "=== RUN   TestStore\n=== RUN   TestStore/contract\n=== RUN   TestStore/contract/a_(b)\n" +
+		"    --- PASS: TestStore/contract/a_(b) (0.00s)\n=== RUN   TestStore/sweep\n" +
+		"=== RUN   TestStore/contract/deep\n=== RUN   TestStore/contract/deep/er\n"
+	want := []string{`^TestStore$/^contract$/^a_\(b\)$`, `^TestStore$/^contract$/^deep$`, `^TestStore$/^sweep$`}
+	if got := parts([]byte(said)); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := parts([]byte("=== RUN   TestOne\n")); len(got) > 0 {
+		t.Errorf("of a test without subtests: got %q", got)
 	}
 }

@@ -342,3 +342,21 @@ func TestCameFromItself(t *testing.T) {
 		}
 	}
 }
+
+// TestIdentityTakenMeanwhile holds that a newcomer whose identity gets an owner between
+// the look and the change signs in to that owner, who is the same person.
+func TestIdentityTakenMeanwhile(t *testing.T) {
+	late := &hides{Store: memstore.New()}
+	s := newSite(t, func(c *walkin.Config) {
+		c.Store = &faultyStore{Store: late}
+		c.Paths.Upgrade = "/prove"
+	})
+	ann := s.claims(resident(s, "permanent")).UserID
+	for _, kind := range []string{"nobody", "provisional"} {
+		c := resident(s, kind)
+		late.looks = 1
+		if r := act(c, "/prove?name=ann"); body(t, r) != "signed_in" || s.claims(c).UserID != ann {
+			t.Errorf("%s: got %d, want to be signed in", kind, r.StatusCode)
+		}
+	}
+}

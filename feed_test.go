@@ -386,6 +386,9 @@ func TestSharedLookups(t *testing.T) {
 					w := httptest.NewRecorder()
 					s.Handler(s.routes()).ServeHTTP(w, r)
 					got[i] = w.Body.String()
+					if cookies := w.Result().Cookies(); len(cookies) > 0 {
+						t.Errorf("got cookies %v, want none", cookies)
+					}
 				})
 			}
 			wg.Wait()
@@ -403,6 +406,20 @@ func TestSharedLookups(t *testing.T) {
 		}
 		if n := s.store.count("LookupSession"); n != 1 {
 			t.Errorf("%d look-ups of 32 requests, want one", n)
+		}
+
+		// It fails for all of them, and none of them loses the cookie.
+		time.Sleep(time.Minute)
+		s.store.failAt("LookupSession", errDown)
+		for _, got := range crowd(32, func(int) context.Context { return t.Context() }) {
+			if !strings.Contains(got, `"status":503`) {
+				t.Errorf("while the store is down: got %q, want 503", got)
+			}
+		}
+		s.store.failAt("", nil)
+		time.Sleep(10 * time.Second)
+		if got := body(t, c.Fetch("/")); got != id {
+			t.Errorf("afterwards: got %q, want %q", got, id)
 		}
 
 		// Some of them leave in the middle, the first perhaps.

@@ -21,6 +21,7 @@ import (
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/walkintest"
 )
 
 // What follows was found by make mutants: each test fails without a line that no other
@@ -906,5 +907,31 @@ func TestReturnToATakenID(t *testing.T) {
 	}
 	if owned, err := s.store.Identity(t.Context(), "test", "new"); err != nil || owned.UserID == id {
 		t.Errorf("the identity is of %v (%v), who is another", owned.UserID, err)
+	}
+}
+
+// TestStolenImpersonation holds that a cookie of an impersonation whose record is gone
+// does nothing in another browser, and ends nothing in the operator's name; and that one
+// under a key that this replica lacks is neither user's.
+func TestStolenImpersonation(t *testing.T) {
+	o := newOffice(t)
+	o.begin()
+	stolen, own := o.operator.Cookie(actingCookie), o.operator.Cookie("__Host-walkin")
+	noError(t, o.m.DeleteUser(t.Context(), o.guestID)) // and with it the record
+	thief := walkintest.NewClient(t, o.site)
+	thief.SetCookie(actingCookie, stolen)
+	thief.Fetch("/")
+	if told := o.told(walkin.ImpersonationEnded); len(told) > 0 {
+		t.Errorf("a thief ended it: %+v", told)
+	}
+
+	other, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret of some other replica there")}}, Store: o.store,
+		Impersonation: walkin.Impersonation{IsOperator: func(context.Context, uuid.UUID) (bool, error) { return true, nil }}})
+	noError(t, err)
+	c := walkintest.NewClient(t, other.Handler(http.HandlerFunc(who)))
+	c.SetCookie(actingCookie, stolen)
+	c.SetCookie("__Host-walkin", own)
+	if r := c.Visit("/"); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("under an unknown key: got %d, want 503", r.StatusCode)
 	}
 }

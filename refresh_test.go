@@ -439,3 +439,51 @@ type ticketsOf struct {
 func (s ticketsOf) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
 	return s.tickets.Ticket(context.WithoutCancel(ctx), key, now)
 }
+
+// TestRefreshTokensOfBefore holds what tokens of a chain are worth that is not at their
+// place in it: one that was used long ago ends the session though a newer one was used a
+// moment ago, one of before the newest opens nothing once the session has ended, and none
+// outlives the session.
+func TestRefreshTokensOfBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		c, first := s.opened(t)
+		_, second, err := s.refresh(first)
+		noError(t, err)
+		time.Sleep(11 * time.Second)
+		_, _, err = s.refresh(second)
+		noError(t, err)
+		if _, _, err := s.refresh(first); !errors.Is(err, walkin.ErrRedeemed) || s.isAlive(t, c) {
+			t.Errorf("a grandparent: got %v, want ErrRedeemed and the end", err)
+		}
+
+		c, first = s.opened(t)
+		_, second, err = s.refresh(first)
+		noError(t, err)
+		next := walkin.Claims{UserID: c.UserID, SessionID: uuid.New(), ExpiresAt: time.Now().Add(day)}
+		noError(t, s.store.CreateSession(t.Context(), store.Session{ID: next.SessionID, UserID: c.UserID,
+			CreatedAt: time.Now(), RenewedAt: time.Now(), ExpiresAt: next.ExpiresAt}))
+		noError(t, s.store.DeleteSession(t.Context(), c.UserID, c.SessionID))
+		noError(t, s.RefreshOnceMore(t.Context(), c, next, time.Now().Add(time.Minute)))
+		if _, _, err := s.refresh(first); !errors.Is(err, store.ErrSessionEnded) {
+			t.Errorf("one of before the newest, once more: got %v, want ErrSessionEnded", err)
+		}
+
+		c, first = s.opened(t)
+		past := time.Now().Add(-time.Hour)
+		noError(t, s.store.RenewSession(t.Context(), store.Session{ID: c.SessionID, UserID: c.UserID, RenewedAt: past, ExpiresAt: past}))
+		if _, _, err := s.refresh(first); !errors.Is(err, store.ErrSessionEnded) {
+			t.Errorf("of a session that is over: got %v, want ErrSessionEnded", err)
+		}
+		_, first = s.opened(t)
+		time.Sleep(8 * day)
+		shorter := newSite(t, over(s), func(c *walkin.Config) { c.Sessions.Lifetime = 7 * day })
+		if _, _, err := shorter.refresh(first); !errors.Is(err, store.ErrSessionEnded) {
+			t.Errorf("where sessions are shorter now: got %v, want ErrSessionEnded", err)
+		}
+		time.Sleep(400 * day)
+		if _, _, err := s.refresh(first); !errors.Is(err, store.ErrSessionEnded) {
+			t.Errorf("a year later: got %v, want ErrSessionEnded", err)
+		}
+	})
+}

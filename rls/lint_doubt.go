@@ -37,7 +37,7 @@ func (d *doubts) about(ctx context.Context, rulings []ruling, permanent bool) (d
 			// It may be so by one branch of several within, and another not met.
 			if one, err := d.oneSided(ctx, e.text); one != "" || err != nil {
 				clear(d.unmet)
-				return "no row that the linter made up decides " + shorten(one), err
+				return "no row that the linter made up decides " + shorten(one) + ": check by hand", err
 			}
 			if !strings.Contains(masked(e.text), " OR ") {
 				continue
@@ -52,7 +52,7 @@ func (d *doubts) about(ctx context.Context, rulings []ruling, permanent bool) (d
 				continue
 			}
 			if doubt == "" {
-				doubt = "no row that the linter made up satisfies " + shorten(part)
+				doubt = "no row that the linter made up satisfies " + shorten(part) + ": check who can make one"
 			}
 			unmet, err := d.which(ctx, part)
 			if err != nil {

@@ -1,6 +1,7 @@
 package rls
 
 import (
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -90,4 +91,32 @@ func FuzzText(f *testing.F) {
 		hasWord(text, "f")
 		shorten(text)
 	})
+}
+
+// TestSample holds that what is made of a pattern matches it.
+func TestSample(t *testing.T) {
+	for _, pattern := range []string{`^pub-[0-9]{4}$`, `^[^@ ]+@example\.com$`, `^#[a-f0-9]{6}$`, `^(draft|final)_\d+$`, `^[a-z][a-z0-9_]{2,19}$`} {
+		got, ok := sample(pattern)
+		if !ok || !regexp.MustCompile(pattern).MatchString(got) {
+			t.Errorf("%s: got %q, %v", pattern, got, ok)
+		}
+	}
+	for _, pattern := range []string{`(`, `^$`} {
+		if got, ok := sample(pattern); ok {
+			t.Errorf("%s: got %q", pattern, got)
+		}
+	}
+}
+
+// TestCases holds that a CASE with an operand is read as comparisons, and one without as
+// none.
+func TestCases(t *testing.T) {
+	got := cases("CASE \"right\"(k, 3)\n    WHEN 'a THEN'::text THEN true\n    WHEN 'b'::text THEN false\n    ELSE NULL\nEND")
+	want := []string{`(("right"(k, 3)) = ('a THEN'::text))`, `(("right"(k, 3)) = ('b'::text))`}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := cases("CASE\n    WHEN (k = 'a'::text) THEN true\n    ELSE false\nEND"); len(got) != 0 {
+		t.Errorf("got %q, want none", got)
+	}
 }

@@ -26,14 +26,14 @@ func (p *pkg) claims(w *walker) {
 			}
 			stack = append(stack, n)
 			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Anonymous" && p.loses(sel.X) && !p.guarded(stack, w, callers) {
-				p.report(sel.Pos(), "claims", "Anonymous is false without a user, too, and this function drops the ok that would tell")
+				p.report(sel.Pos(), "claims", "Anonymous is false without a user, too, and this function drops the ok that would tell: return it, too")
 			}
 			claims := p.withoutOK(n)
 			if claims == nil || p.guarded(stack, w, callers) {
 				return true
 			}
 			if at := p.readsAnonymous(outermost(stack), claims, 0); at.IsValid() {
-				p.report(at, "claims", "%s.Anonymous is false without a user, too, and the ok that would tell was dropped on line %d", claims.Name(), p.Fset.Position(n.Pos()).Line)
+				p.report(at, "claims", "%s.Anonymous is false without a user, too, and the ok that would tell was dropped on line %d: look at it first", claims.Name(), p.Fset.Position(n.Pos()).Line)
 			}
 			return true
 		})

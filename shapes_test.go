@@ -50,11 +50,11 @@ func readShapes(t *testing.T) (lines []shapeLine, kinds map[string]bool, request
 			continue
 		}
 		line := shapeLine{group: group, verdicts: verdicts, fields: strings.Fields(fields)}
-		for _, one := range strings.Fields(sent) {
+		for one := range strings.FieldsSeq(sent) {
 			kind, at, _ := strings.Cut(one, ":")
 			kinds[kind] = true
 			line.kinds = append(line.kinds, kind)
-			for _, engine := range strings.Split(at, ".") {
+			for engine := range strings.SplitSeq(at, ".") {
 				requests += len(engine) - 1
 				for _, site := range engine[1:] {
 					if !strings.ContainsRune(line.sites, site) {

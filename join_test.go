@@ -6,10 +6,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/store"
 )
 
 // TestJoinOverCookies holds what may be replaced by a session of another browser's
@@ -96,5 +98,19 @@ func TestJoinOneself(t *testing.T) {
 	}
 	if after := s.claims(c); after.SessionID != claims.SessionID {
 		t.Errorf("got session %v afterwards, want %v", after.SessionID, claims.SessionID)
+	}
+}
+
+// TestJoinBanned holds that no browser goes on as a user who is banned.
+func TestJoinBanned(t *testing.T) {
+	s := newSite(t)
+	giver := s.claims(resident(s, "anonymous"))
+	noError(t, s.store.Store.(store.Directory).SetBan(t.Context(), giver.UserID, store.Ban{Until: time.Now().Add(time.Hour)}))
+	c := resident(s, "nobody")
+	got := callingAt("/prove", func(s *site, w http.ResponseWriter, r *http.Request) error {
+		return s.Join(w, r, walkin.Handover{UserID: giver.UserID, SessionID: giver.SessionID})
+	})(s, c)
+	if got[:3] != "403" || s.claims(c).UserID == giver.UserID {
+		t.Errorf("got %q, want 403", got)
 	}
 }

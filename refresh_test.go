@@ -458,7 +458,7 @@ func TestRefreshTokensOfBefore(t *testing.T) {
 		}
 
 		c, first = s.opened(t)
-		_, second, err = s.refresh(first)
+		_, _, err = s.refresh(first)
 		noError(t, err)
 		next := walkin.Claims{UserID: c.UserID, SessionID: uuid.New(), ExpiresAt: time.Now().Add(day)}
 		noError(t, s.store.CreateSession(t.Context(), store.Session{ID: next.SessionID, UserID: c.UserID,

@@ -165,6 +165,18 @@ func TestProviders(t *testing.T) {
 			t.Errorf("got the user %s, want %s", u.str("id"), c.id)
 		}
 	})
+	t.Run("a visitor who says no", func(t *testing.T) {
+		s := begin(t)
+		c := s.anonymous()
+		a := s.get(link, c.access).want(t, 200, "")
+		to := back(s, state(t, a.str("url")), "&error=access_denied", a.Cookies())
+		if got := to.Query().Get("error_code"); got != "provider_email_needs_verification" || to.Host != "app.example" || to.Path != "/back" || strings.Contains(to.String(), "access_token") {
+			t.Errorf("got %s", to)
+		}
+		if u := s.get("/user", c.access).want(t, 200, ""); u.body["is_anonymous"] != true {
+			t.Error("a no has upgraded them")
+		}
+	})
 	t.Run("after the session that began has ended", func(t *testing.T) {
 		s := begin(t)
 		c := s.anonymous()

@@ -282,8 +282,11 @@ func (m *Middleware) lookForPlainHTTP(r *http.Request) {
 	if from == "" || from == "null" {
 		from = header(r, "Referer")
 	}
+	if !strings.HasPrefix(from, "http://") {
+		return // most requests, and Parse allocates
+	}
 	page, err := url.Parse(from)
-	if err != nil || page.Scheme != "http" || !request.IsHost(page, r.Host) {
+	if err != nil || !request.IsHost(page, r.Host) {
 		return
 	}
 	name := page.Hostname()

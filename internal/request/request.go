@@ -347,7 +347,13 @@ func isSelf(origin string, r *http.Request, s *Site) bool {
 // write the default port into Host, which browsers leave out of Origin and Referer. The
 // apps of phones have schemes of their own, and localhost for a host.
 func IsHost(page *url.URL, host string) bool {
-	port := map[string]string{"https": ":443", "http": ":80"}[page.Scheme]
+	port := ""
+	switch page.Scheme {
+	case "https":
+		port = ":443"
+	case "http":
+		port = ":80"
+	}
 	if page.Hostname() == "" || page.User != nil || port == "" && page.Scheme != "" {
 		return false
 	}

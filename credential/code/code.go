@@ -275,6 +275,13 @@ func (c *Codes) proof(r *http.Request) (walkin.Proof, error) {
 	if err != nil {
 		return walkin.Proof{}, err
 	}
+	return c.SignInWith(r, typed)
+}
+
+// SignInWith is SignIn, and SignUp, with a code that the app has read itself, such as
+// from JSON. Of the request it uses the cookies and where it comes from. Pass the proof to
+// [walkin.Middleware.Continue], which refuses requests of other sites.
+func (c *Codes) SignInWith(r *http.Request, typed string) (walkin.Proof, error) {
 	typed, ok := c.isCode(typed)
 	if !ok {
 		return walkin.Proof{}, form.Unfit(ReasonNoCode, "code.missing", "count", c.cfg.Digits)

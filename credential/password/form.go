@@ -19,7 +19,13 @@ func (p *Password) read(r *http.Request) (name, password string, err error) {
 	if password, err = form.Field(r, p.passwordField); err != nil {
 		return "", "", err
 	}
-	if name, err = p.normalise(name); err != nil {
+	return p.clean(name, password)
+}
+
+// clean returns a name in its one spelling, and the password as it was typed.
+func (p *Password) clean(name, password string) (string, string, error) {
+	name, err := p.normalise(name)
+	if err != nil {
 		return "", "", err
 	}
 	return name, password, checkTyped(password)

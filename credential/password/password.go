@@ -90,10 +90,29 @@ var _ walkin.Credential = (*Password)(nil)
 // once. With Config.Proven SignUp returns an error of another kind: a form alone proves
 // no address.
 func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
+	name, password, err := p.read(r)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	return p.signUp(r, name, password)
+}
+
+// SignUpWith is SignUp with a name and a password that the app has read itself, such as
+// from JSON. Of the request it uses only where it comes from. Pass the proof to
+// [walkin.Middleware.Continue], which refuses requests of other sites.
+func (p *Password) SignUpWith(r *http.Request, name, password string) (walkin.Proof, error) {
+	name, password, err := p.clean(name, password)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	return p.signUp(r, name, password)
+}
+
+func (p *Password) signUp(r *http.Request, name, password string) (walkin.Proof, error) {
 	if p.isProven() {
 		return walkin.Proof{}, errors.New("walkin: password: with Config.Proven, credential/code signs people up")
 	}
-	name, secret, err := p.choose(r, p.wk.ReserveAccount)
+	secret, err := p.choose(r, name, password, p.wk.ReserveAccount)
 	if err != nil {
 		return walkin.Proof{}, err
 	}
@@ -106,31 +125,30 @@ func (p *Password) SignUp(r *http.Request) (walkin.Proof, error) {
 // and until then the password signs in no user. It is also for an owner who sets a new
 // password, after a fresh proof: pass it to Store.SetSecret.
 func (p *Password) NewSecret(r *http.Request) ([]byte, error) {
-	_, secret, err := p.choose(r, func(*http.Request) error { return nil })
-	return secret, err
-}
-
-// choose returns the name and the new password's hash of a form. It calls room before
-// the hash, which costs more than a refusal.
-func (p *Password) choose(r *http.Request, room func(*http.Request) error) (name string, secret []byte, err error) {
 	name, password, err := p.read(r)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
+	return p.choose(r, name, password, func(*http.Request) error { return nil })
+}
+
+// choose returns the hash of a new password. It calls room before the hash, which costs
+// more than a refusal.
+func (p *Password) choose(r *http.Request, name, password string, room func(*http.Request) error) (secret []byte, err error) {
 	if err := p.check(name, password); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if err := room(r); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if err := p.checkBreached(r.Context(), password); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	err = p.gate.turnUnlimited(r.Context(), func() error {
 		secret = p.hashes.hash(password)
 		return nil
 	})
-	return name, secret, err
+	return secret, err
 }
 
 // SignIn implements [walkin.Credential]: it reads a name and its password. It refuses
@@ -144,6 +162,20 @@ func (p *Password) SignIn(r *http.Request) (walkin.Proof, error) {
 	if err != nil {
 		return walkin.Proof{}, err
 	}
+	return p.signIn(r, name, password)
+}
+
+// SignInWith is SignIn with a name and a password that the app has read itself, such as
+// from JSON. Of the request it uses only where it comes from.
+func (p *Password) SignInWith(r *http.Request, name, password string) (walkin.Proof, error) {
+	name, password, err := p.clean(name, password)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	return p.signIn(r, name, password)
+}
+
+func (p *Password) signIn(r *http.Request, name, password string) (walkin.Proof, error) {
 	identity, stored, err := p.guess(r, name, password)
 	if err != nil {
 		return walkin.Proof{}, err

@@ -384,3 +384,29 @@ func TestProven(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSignUpWith holds that a name and a password that the app has read itself are taken
+// as those of a form are.
+func TestSignUpWith(t *testing.T) {
+	s := newSite(t, nil)
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
+	proof, err := s.SignUpWith(r, "Ann ", "four words in a row")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.own(t, proof)
+	for _, name := range []string{"ann", "ANN"} {
+		got, err := s.SignInWith(r, name, "four words in a row")
+		if err != nil || got.Subject != proof.Subject || got.Redeem(t.Context()) != nil {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+	for _, tt := range []struct{ name, password string }{{"", "four words in a row"}, {"bob", "short"}, {"bob", ""}, {"bo\x00b", "four words in a row"}} {
+		_, err := s.SignUpWith(r, tt.name, tt.password)
+		if r, ok := errors.AsType[*walkin.Refusal](err); !ok || r.Status != http.StatusUnprocessableEntity {
+			t.Errorf("%q: got %v, want 422", tt, err)
+		}
+	}
+	_, err = s.SignInWith(r, "ann", "another four words")
+	refusal(t, err, http.StatusUnauthorized, password.ReasonWrongPassword)
+}

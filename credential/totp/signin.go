@@ -128,6 +128,20 @@ func (t *TOTP) SignIn(r *http.Request) (walkin.Proof, error) {
 	if err != nil {
 		return walkin.Proof{}, err
 	}
+	return t.signIn(r, code)
+}
+
+// SignInWith is SignIn with a code that the app has read itself, such as from JSON. Of the
+// request it uses the cookies and where it comes from.
+func (t *TOTP) SignInWith(r *http.Request, text string) (walkin.Proof, error) {
+	code, err := read(text)
+	if err != nil {
+		return walkin.Proof{}, err
+	}
+	return t.signIn(r, code)
+}
+
+func (t *TOTP) signIn(r *http.Request, code typed) (walkin.Proof, error) {
 	ticket, h, flow, err := t.find(r, heldKey)
 	if errors.Is(err, store.ErrNotFound) {
 		return t.withoutTicket(r, code)

@@ -74,7 +74,7 @@ func newSite(t *testing.T, store store.Store, changes ...func(*walkin.Config)) *
 func (s *site) replica(changes ...func(*walkin.Config)) (http.Handler, *totp.TOTP) {
 	s.t.Helper()
 	cfg := walkin.Config{Keys: s.keys, Store: s.store,
-		Paths:    walkin.Paths{SignIn: "/signin", Credentials: []string{"/signin", "/signup", "/mail", "/factor", "/prove"}},
+		Paths:    walkin.Paths{SignIn: "/signin", Credentials: []string{"/signin", "/signup", "/mail", "/factor", "/prove", "/value"}},
 		Sessions: walkin.Sessions{RecheckAfter: time.Nanosecond},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
@@ -136,6 +136,26 @@ func (s *site) replica(changes ...func(*walkin.Config)) (http.Handler, *totp.TOT
 	}))
 	mux.Handle("/prove", do(func(w http.ResponseWriter, r *http.Request) (any, error) { // as a provider or a passkey does
 		return wk.Continue(w, r, walkin.Proof{Provider: r.FormValue("provider"), Subject: r.FormValue("subject"), Method: r.FormValue("method")})
+	}))
+	mux.Handle("/value", do(func(w http.ResponseWriter, r *http.Request) (any, error) { // a handler of the app's own
+		var in struct{ Name, Password, Code, Factor string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			return nil, err
+		}
+		var proof walkin.Proof
+		var err error
+		switch {
+		case in.Name != "":
+			proof, err = passwords.SignInWith(r, in.Name, in.Password)
+		case in.Code != "":
+			proof, err = codes.SignInWith(r, in.Code)
+		default:
+			proof, err = factor.SignInWith(r, in.Factor)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return wk.Continue(w, r, proof)
 	}))
 	mux.Handle("/delete", do(func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		c, _ := walkin.FromContext(r.Context())

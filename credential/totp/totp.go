@@ -156,6 +156,10 @@ func (t *TOTP) read(r *http.Request) (typed, error) {
 	if err != nil {
 		return typed{}, err
 	}
+	return read(text)
+}
+
+func read(text string) (typed, error) {
 	if len(text) <= 64 {
 		// As visitors type it: in groups, in capitals, in digits of any script.
 		text = strings.ToUpper(numerals.ASCII(text))

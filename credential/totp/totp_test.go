@@ -1,6 +1,7 @@
 package totp_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -545,6 +546,58 @@ func TestJSON(t *testing.T) {
 		if status, answer := send("/factor", `{"code":"`+p.code(t)+`"}`); status != 200 || answer["is_anonymous"] != false {
 			t.Errorf("got %d %v", status, answer)
 		}
+	})
+}
+
+// TestByValue holds that a handler of the app's own proves by what it has read itself as
+// the forms do, limits and other sites' requests included.
+func TestByValue(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		_, p := s.withFactor(ann)
+		b := s.browser()
+		send := func(change func(*http.Request), fields ...string) int {
+			t.Helper()
+			in := map[string]string{}
+			for i := 0; i < len(fields); i += 2 {
+				in[fields[i]] = fields[i+1]
+			}
+			body, err := json.Marshal(in)
+			ok(t, err)
+			r := b.NewRequest(http.MethodPost, "/value", bytes.NewReader(body))
+			r.Header.Set("Content-Type", "application/json")
+			change(r)
+			return b.read(b.at().Do(r))
+		}
+		own := func(*http.Request) {}
+		b.want(send(own, "Name", "no address", "Password", secret), 422, "")
+		b.want(send(own, "Name", ann, "Password", "a guess"), 401, "wrong_password")
+		b.want(send(own, "Name", " Ann@EXAMPLE.com", "Password", secret), 303, "")
+		b.want(send(own, "Factor", "what?"), 422, "")
+		b.want(send(func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Origin", "https://evil.example")
+		}, "Factor", p.code(t)), 403, "")
+		if b.isPermanent() {
+			t.Fatal("half a proof signs in")
+		}
+		b.want(send(own, "Factor", p.code(t)), 200, "")
+		if !b.isPermanent() {
+			t.Error("the code does not sign in")
+		}
+
+		b = s.browser()
+		b.want(b.post("/mail/send", "email", "bob@example.com"), 303, "")
+		b.want(send(own, "Code", "12"), 422, "")
+		b.want(send(own, "Code", s.mailed("bob@example.com")), 200, "")
+		if !b.isPermanent() {
+			t.Error("the mailed code does not sign in")
+		}
+		for range 30 {
+			if send(own, "Name", ann, "Password", "a guess") == 429 {
+				return
+			}
+		}
+		t.Error("guesses by value are not limited")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -167,4 +168,64 @@ func structsIn(t *testing.T, dir string) map[string]*ast.StructType {
 		}
 	}
 	return found
+}
+
+// TestConfigInComments holds that the settings in the examples of package comments are
+// fields of walkin.Config: no compiler reads them, and options have moved before.
+func TestConfigInComments(t *testing.T) {
+	fields := map[string]bool{}
+	for _, field := range structsIn(t, root)["Config"].Fields.List {
+		for _, name := range field.Names {
+			fields[name.Name] = true
+		}
+	}
+	looked := 0
+	ok(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			return nil // testdata of broken code
+		}
+		for _, comment := range f.Comments {
+			for _, name := range settingsIn(comment.Text()) {
+				looked++
+				if !fields[name] {
+					t.Errorf("%s: an example sets %s, which walkin.Config does not have", path, name)
+				}
+			}
+		}
+		return nil
+	}))
+	if looked < 4 {
+		t.Errorf("got %d settings; this test has looked at too little", looked)
+	}
+}
+
+var (
+	openConfig = regexp.MustCompile(`\bwalkin\.Config\{`)
+	setting    = regexp.MustCompile(`^[\s,]*(\w+):`)
+)
+
+// settingsIn returns the fields that text sets in each walkin.Config, and not in what is
+// inside of it.
+func settingsIn(text string) (names []string) {
+	for _, at := range openConfig.FindAllStringIndex(text, -1) {
+		depth, before := 1, true // before a field
+		for i := at[1]; i < len(text) && depth > 0; i++ {
+			if m := setting.FindStringSubmatch(text[i:]); depth == 1 && before && m != nil {
+				names = append(names, m[1])
+			}
+			switch before = false; text[i] {
+			case '{', '(':
+				depth++
+			case '}', ')':
+				depth--
+			case ',':
+				before = true
+			}
+		}
+	}
+	return names
 }

@@ -4,11 +4,11 @@
 //	store, err := pgxstore.New(pool)
 //	// At start-up: store.Migrate(ctx)
 //
-//	wk, err := walkin.New(walkin.Config{Store: store,
+//	wk, err := walkin.New(walkin.Config{Store: store, Hooks: walkin.Hooks{
 //		OnUpgrade: func(ctx context.Context, c walkin.Change) error {
 //			tx, _ := pgxstore.Tx(ctx)
 //			return db.New(pool).WithTx(tx).NameUser(ctx, c.UserID) // sqlc's
-//		}})
+//		}}})
 //
 // Tables, statements and promises are those of package sqlstore. A Store embeds an
 // sqlstore.Store, and so has its methods, Migrate, Sessions and Limiter among them.

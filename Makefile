@@ -82,11 +82,12 @@ promises:
 	@$(GO) test -count=1 ./internal/promises
 
 # Without go test's own vet, which make vet has done: with the race detector it would look
-# through all dependencies once more.
+# through all dependencies once more. The tests of sqlstore take longest, and wait for
+# databases more than they compute: they begin first, beside all others.
 race:
 	@echo "== go test $(RACE)"
 	@test -n "$(RACE)" || echo "without the race detector, which needs a C compiler"
-	@$(GO) test $(RACE) $(if $(RACE),$(SQLITE)) -vet=off -shuffle=on -timeout 30m work
+	@$(GO) test $(RACE) $(if $(RACE),$(SQLITE)) -vet=off -shuffle=on -timeout 30m ./store/sqlstore work
 
 test:
 	@$(GO) test work

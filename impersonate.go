@@ -289,17 +289,21 @@ func (m operators) stopActing(w http.ResponseWriter, r *http.Request, v *visit) 
 }
 
 // endActing deletes an impersonation, and reports it once. Its record is gone already
-// where the user was deleted, and with it the reason.
+// where the user was deleted, and with it the reason. It is deleted first: an end that
+// was reported must be one.
 func (m operators) endActing(r *http.Request, a acting) {
 	now := time.Now()
-	first, err := m.cfg.Store.AddTicket(r.Context(), store.Ticket{Key: actingEndKey(a.sessionID), ExpiresAt: now.Add(actingKnown)}, now)
-	if err == nil {
-		_, err = m.cfg.Store.TakeTicket(r.Context(), actingKey(a.sessionID), now)
+	_, err := m.cfg.Store.TakeTicket(r.Context(), actingKey(a.sessionID), now)
+	taken := err == nil
+	first := false
+	if taken || errors.Is(err, store.ErrNotFound) {
+		first, err = m.cfg.Store.AddTicket(r.Context(), store.Ticket{Key: actingEndKey(a.sessionID), ExpiresAt: now.Add(actingKnown)}, now)
 	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err != nil {
 		// The cookie goes all the same, and the record ends by itself.
 		m.emit(r, Event{Outcome: Failed, Reason: ReasonImpersonation, UserID: a.UserID, ActorID: a.Operator, Err: err})
-	} else if first {
+	}
+	if first || taken && err != nil { // twice is better than never
 		m.emit(r, a.event(ImpersonationEnded))
 	}
 }

@@ -511,3 +511,35 @@ func TestImpersonationIsBound(t *testing.T) {
 	}))
 	bare.Post("/", nil)
 }
+
+// TestImpersonationEndFails holds that an end which the store did not take is not reported
+// as one, and that each that it took is: rather twice than never.
+func TestImpersonationEndFails(t *testing.T) {
+	for _, tt := range []struct {
+		fails string
+		ends  [2]int // events after the stop that fails, and after the next one
+	}{{"TakeTicket", [2]int{0, 1}}, {"AddTicket", [2]int{1, 2}}} {
+		t.Run(tt.fails, func(t *testing.T) {
+			var faulty *faultyStore
+			o := newOffice(t, func(c *walkin.Config) {
+				faulty = &faultyStore{Store: c.Store}
+				c.Store = faulty
+			})
+			o.begin()
+			kept := o.operator.Cookie(actingCookie)
+			for i, fault := range []error{errors.New("cut off"), nil} {
+				faulty.failAt(tt.fails, fault)
+				o.operator.Post("/.walkin/stop", nil)
+				faulty.failAt("", nil)
+				if got := len(o.told(walkin.ImpersonationEnded)); got != tt.ends[i] {
+					t.Errorf("stop %d: got %d events of an end, want %d", i, got, tt.ends[i])
+				}
+				if got := len(o.told(walkin.Failed)); got == 0 {
+					t.Errorf("stop %d: the operator hears of no failure", i)
+				}
+				o.operator.SetCookie(actingCookie, kept)
+			}
+			o.want("after the end", o.operator.Fetch("/"), http.StatusOK, o.operatorID.String())
+		})
+	}
+}

@@ -52,7 +52,7 @@ type pending struct {
 	Challenge string         `json:"challenge,omitempty"` // of PKCE, S256
 	Browser   string         `json:"browser,omitempty"`   // the mark of the one that asked, without PKCE
 	Target    uuid.UUID      `json:"target,omitzero"`     // whose address an admin has changed by it
-	Asker     []byte         `json:"asker,omitempty"`     // the MAC of the password that was chosen with it
+	Asker     []byte         `json:"asker,omitempty"`     // the MAC of the password that was chosen with it, worth nothing without the keys
 	Contested bool           `json:"contested,omitempty"` // another has asked for the address, see contest
 }
 

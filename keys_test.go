@@ -93,17 +93,23 @@ func TestWeakKeys(t *testing.T) {
 // opaque is a key that is somewhere else.
 type opaque struct{ crypto.Signer }
 
-// TestKeyWithoutPrivatePart holds that a public key in the place of a private
-// one is found when the site starts, and not by its first visitor.
-func TestKeyWithoutPrivatePart(t *testing.T) {
+// TestKeyWithoutPart holds that a public key in the place of a private one, or half of a
+// key, is found when the site starts, and not by its first visitor.
+func TestKeyWithoutPart(t *testing.T) {
 	ec, rs := keyOf(t, "ES256", 0).Private.(*ecdsa.PrivateKey), keyOf(t, "RS256", 0).Private.(*rsa.PrivateKey)
 	ed, other := keyOf(t, "EdDSA", 0).Private.(ed25519.PrivateKey), keyOf(t, "EdDSA", 1).Private.(ed25519.PrivateKey)
+	alone, flat := *ec, *ec
+	alone.PublicKey = ecdsa.PublicKey{Curve: ec.Curve}
+	flat.Y = nil
 	for name, private := range map[string]crypto.Signer{
-		"ECDSA, public part alone": &ecdsa.PrivateKey{PublicKey: ec.PublicKey},
-		"ECDSA, nothing":           new(ecdsa.PrivateKey),
-		"RSA, public part alone":   &rsa.PrivateKey{PublicKey: rs.PublicKey},
-		"RSA, nothing":             new(rsa.PrivateKey),
-		"Ed25519, two halves":      append(slices.Clone(ed[:32]), other[32:]...),
+		"ECDSA, public part alone":  &ecdsa.PrivateKey{PublicKey: ec.PublicKey},
+		"ECDSA, private part alone": &alone,
+		"ECDSA, no y":               &flat,
+		"ECDSA, nothing":            new(ecdsa.PrivateKey),
+		"RSA, public part alone":    &rsa.PrivateKey{PublicKey: rs.PublicKey},
+		"RSA, private part alone":   &rsa.PrivateKey{D: rs.D, Primes: rs.Primes},
+		"RSA, nothing":              new(rsa.PrivateKey),
+		"Ed25519, two halves":       append(slices.Clone(ed[:32]), other[32:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -111,8 +117,10 @@ func TestKeyWithoutPrivatePart(t *testing.T) {
 					t.Errorf("New panicked: %v", p)
 				}
 			}()
-			_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Private: private}}, Store: memstore.New()})
-			wantError(t, err, "Config.Keys[0]")
+			for _, id := range []string{"", "main"} {
+				_, err := walkin.New(walkin.Config{Keys: []walkin.Key{{ID: id, Private: private}}, Store: memstore.New()})
+				wantError(t, err, "Config.Keys[0]")
+			}
 		})
 	}
 }

@@ -21,7 +21,7 @@ import (
 // when it is committed. That is after everything that the handler, a FileServer or a
 // ReverseProxy had to say about caching.
 type Writer struct {
-	http.ResponseWriter
+	inside http.ResponseWriter
 	Before func(status int) bool // unless nil, runs at commit; false: it has answered, and the handler's answer is dropped
 
 	// A handler behind an http.TimeoutHandler may still ask for a cookie
@@ -46,7 +46,7 @@ func (p *Writer) Begun() bool {
 
 // New returns a Writer around w with cookies to set. Handlers get what Wrapped returns.
 func New(w http.ResponseWriter, cookies ...*http.Cookie) *Writer {
-	return &Writer{ResponseWriter: w, cookies: cookies}
+	return &Writer{inside: w, cookies: cookies}
 }
 
 // Withheld reports whether the answer went out without the cookies, for good.
@@ -175,13 +175,16 @@ func addVary(h http.Header, field string) {
 	h.Add("Vary", field)
 }
 
+// Header returns the header of the writer inside.
+func (p *Writer) Header() http.Header { return p.inside.Header() }
+
 func (p *Writer) WriteHeader(status int) {
 	// 1xx are not the answer yet: a 103 must not carry the cookie.
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		p.Commit(status)
 	}
 	if !p.dropped {
-		p.ResponseWriter.WriteHeader(status)
+		p.inside.WriteHeader(status)
 	}
 }
 
@@ -189,7 +192,7 @@ func (p *Writer) Write(b []byte) (int, error) {
 	if p.Commit(http.StatusOK); p.dropped {
 		return len(b), nil
 	}
-	n, err := p.ResponseWriter.Write(b)
+	n, err := p.inside.Write(b)
 	p.came(err)
 	return n, err
 }
@@ -209,7 +212,7 @@ func (p *Writer) came(err error) {
 // another handler outside believe that there is an answer.
 func (p *Writer) Finish(ctx context.Context) {
 	if p.Commit(http.StatusOK); !p.dropped && ctx.Err() != nil {
-		_, err := p.ResponseWriter.Write(nil) // writes nothing, and tells
+		_, err := p.inside.Write(nil) // writes nothing, and tells
 		p.came(err)
 	}
 }
@@ -217,11 +220,11 @@ func (p *Writer) Finish(ctx context.Context) {
 // FlushError is what http.ResponseController looks for. Without it, it would
 // unwrap and flush the header past us.
 func (p *Writer) FlushError() error {
-	if !canFlush(p.ResponseWriter) {
+	if !canFlush(p.inside) {
 		return http.ErrNotSupported // and the header has not gone out
 	}
 	p.Commit(http.StatusOK)
-	return http.NewResponseController(p.ResponseWriter).Flush()
+	return http.NewResponseController(p.inside).Flush()
 }
 
 // canFlush reports whether http.ResponseController could flush w.
@@ -241,58 +244,50 @@ func canFlush(w http.ResponseWriter) bool {
 var errDropped = errors.New("walkin: the session data could not be saved")
 
 // Unwrap lets http.ResponseController find deadlines, full duplex and Hijack.
-func (p *Writer) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+func (p *Writer) Unwrap() http.ResponseWriter { return p.inside }
 
-// The optional interfaces. A handler that asks for one must get it exactly
-// when the inner writer has it: some choose how to stream by that answer. Only
-// FlushError and Unwrap are always there, since http.ResponseController would go
-// past us otherwise. Wrapped, in writers.go, puts them together.
-type (
-	flusher       struct{ p *Writer }
-	hijacker      struct{ p *Writer }
-	readerFrom    struct{ p *Writer }
-	pusher        struct{ p *Writer }
-	closeNotifier struct{ p *Writer }
-	stringWriter  struct{ p *Writer }
-)
+// What follows is behind the optional interfaces. A handler that asks for one must get
+// it exactly when the inner writer has it: some choose how to stream by that answer. Only
+// FlushError and Unwrap are always there, since http.ResponseController would go past us
+// otherwise. Wrapped, in writers.go, chooses.
 
 // An http.CloseNotifier, which is deprecated and still asked for, by gin's c.Stream
 // among others.
 type hasCloseNotify interface{ CloseNotify() <-chan bool }
 
-func (f flusher) Flush() {
-	f.p.Commit(http.StatusOK)
-	f.p.ResponseWriter.(http.Flusher).Flush()
+func (p *Writer) flush() {
+	p.Commit(http.StatusOK)
+	p.inside.(http.Flusher).Flush()
 }
 
-func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if h.p.Commit(http.StatusSwitchingProtocols); h.p.dropped {
+func (p *Writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if p.Commit(http.StatusSwitchingProtocols); p.dropped {
 		return nil, nil, errDropped
 	}
-	return h.p.ResponseWriter.(http.Hijacker).Hijack()
+	return p.inside.(http.Hijacker).Hijack()
 }
 
-// ReadFrom keeps sendfile.
-func (r readerFrom) ReadFrom(src io.Reader) (int64, error) {
-	if r.p.Commit(http.StatusOK); r.p.dropped {
+// readFrom keeps sendfile.
+func (p *Writer) readFrom(src io.Reader) (int64, error) {
+	if p.Commit(http.StatusOK); p.dropped {
 		return io.Copy(io.Discard, src)
 	}
-	return r.p.ResponseWriter.(io.ReaderFrom).ReadFrom(src)
+	return p.inside.(io.ReaderFrom).ReadFrom(src)
 }
 
-func (p pusher) Push(target string, opts *http.PushOptions) error {
-	return p.p.ResponseWriter.(http.Pusher).Push(target, opts)
+func (p *Writer) push(target string, opts *http.PushOptions) error {
+	return p.inside.(http.Pusher).Push(target, opts)
 }
 
-func (c closeNotifier) CloseNotify() <-chan bool {
-	return c.p.ResponseWriter.(hasCloseNotify).CloseNotify()
+func (p *Writer) closeNotify() <-chan bool {
+	return p.inside.(hasCloseNotify).CloseNotify()
 }
 
-func (s stringWriter) WriteString(text string) (int, error) {
-	if s.p.Commit(http.StatusOK); s.p.dropped {
+func (p *Writer) writeString(text string) (int, error) {
+	if p.Commit(http.StatusOK); p.dropped {
 		return len(text), nil
 	}
-	n, err := s.p.ResponseWriter.(io.StringWriter).WriteString(text)
-	s.p.came(err)
+	n, err := p.inside.(io.StringWriter).WriteString(text)
+	p.came(err)
 	return n, err
 }

@@ -3,7 +3,9 @@
 package response
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 )
 
@@ -11,469 +13,911 @@ import (
 // and no less.
 func (p *Writer) Wrapped() http.ResponseWriter {
 	has := 0
-	if _, ok := p.ResponseWriter.(http.Flusher); ok {
+	if _, ok := p.inside.(http.Flusher); ok {
 		has |= 1 << 0
 	}
-	if _, ok := p.ResponseWriter.(http.Hijacker); ok {
+	if _, ok := p.inside.(http.Hijacker); ok {
 		has |= 1 << 1
 	}
-	if _, ok := p.ResponseWriter.(io.ReaderFrom); ok {
+	if _, ok := p.inside.(io.ReaderFrom); ok {
 		has |= 1 << 2
 	}
-	if _, ok := p.ResponseWriter.(http.Pusher); ok {
+	if _, ok := p.inside.(http.Pusher); ok {
 		has |= 1 << 3
 	}
-	if _, ok := p.ResponseWriter.(hasCloseNotify); ok {
+	if _, ok := p.inside.(hasCloseNotify); ok {
 		has |= 1 << 4
 	}
-	if _, ok := p.ResponseWriter.(io.StringWriter); ok {
+	if _, ok := p.inside.(io.StringWriter); ok {
 		has |= 1 << 5
 	}
 	switch has {
 	case 1:
-		return struct {
-			*Writer
-			flusher
-		}{p, flusher{p}}
+		return (*w1)(p)
 	case 2:
-		return struct {
-			*Writer
-			hijacker
-		}{p, hijacker{p}}
+		return (*w2)(p)
 	case 3:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-		}{p, flusher{p}, hijacker{p}}
+		return (*w3)(p)
 	case 4:
-		return struct {
-			*Writer
-			readerFrom
-		}{p, readerFrom{p}}
+		return (*w4)(p)
 	case 5:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-		}{p, flusher{p}, readerFrom{p}}
+		return (*w5)(p)
 	case 6:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-		}{p, hijacker{p}, readerFrom{p}}
+		return (*w6)(p)
 	case 7:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}}
+		return (*w7)(p)
 	case 8:
-		return struct {
-			*Writer
-			pusher
-		}{p, pusher{p}}
+		return (*w8)(p)
 	case 9:
-		return struct {
-			*Writer
-			flusher
-			pusher
-		}{p, flusher{p}, pusher{p}}
+		return (*w9)(p)
 	case 10:
-		return struct {
-			*Writer
-			hijacker
-			pusher
-		}{p, hijacker{p}, pusher{p}}
+		return (*w10)(p)
 	case 11:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			pusher
-		}{p, flusher{p}, hijacker{p}, pusher{p}}
+		return (*w11)(p)
 	case 12:
-		return struct {
-			*Writer
-			readerFrom
-			pusher
-		}{p, readerFrom{p}, pusher{p}}
+		return (*w12)(p)
 	case 13:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-			pusher
-		}{p, flusher{p}, readerFrom{p}, pusher{p}}
+		return (*w13)(p)
 	case 14:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-			pusher
-		}{p, hijacker{p}, readerFrom{p}, pusher{p}}
+		return (*w14)(p)
 	case 15:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-			pusher
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}}
+		return (*w15)(p)
 	case 16:
-		return struct {
-			*Writer
-			closeNotifier
-		}{p, closeNotifier{p}}
+		return (*w16)(p)
 	case 17:
-		return struct {
-			*Writer
-			flusher
-			closeNotifier
-		}{p, flusher{p}, closeNotifier{p}}
+		return (*w17)(p)
 	case 18:
-		return struct {
-			*Writer
-			hijacker
-			closeNotifier
-		}{p, hijacker{p}, closeNotifier{p}}
+		return (*w18)(p)
 	case 19:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			closeNotifier
-		}{p, flusher{p}, hijacker{p}, closeNotifier{p}}
+		return (*w19)(p)
 	case 20:
-		return struct {
-			*Writer
-			readerFrom
-			closeNotifier
-		}{p, readerFrom{p}, closeNotifier{p}}
+		return (*w20)(p)
 	case 21:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-			closeNotifier
-		}{p, flusher{p}, readerFrom{p}, closeNotifier{p}}
+		return (*w21)(p)
 	case 22:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-			closeNotifier
-		}{p, hijacker{p}, readerFrom{p}, closeNotifier{p}}
+		return (*w22)(p)
 	case 23:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-			closeNotifier
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}, closeNotifier{p}}
+		return (*w23)(p)
 	case 24:
-		return struct {
-			*Writer
-			pusher
-			closeNotifier
-		}{p, pusher{p}, closeNotifier{p}}
+		return (*w24)(p)
 	case 25:
-		return struct {
-			*Writer
-			flusher
-			pusher
-			closeNotifier
-		}{p, flusher{p}, pusher{p}, closeNotifier{p}}
+		return (*w25)(p)
 	case 26:
-		return struct {
-			*Writer
-			hijacker
-			pusher
-			closeNotifier
-		}{p, hijacker{p}, pusher{p}, closeNotifier{p}}
+		return (*w26)(p)
 	case 27:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			pusher
-			closeNotifier
-		}{p, flusher{p}, hijacker{p}, pusher{p}, closeNotifier{p}}
+		return (*w27)(p)
 	case 28:
-		return struct {
-			*Writer
-			readerFrom
-			pusher
-			closeNotifier
-		}{p, readerFrom{p}, pusher{p}, closeNotifier{p}}
+		return (*w28)(p)
 	case 29:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-			pusher
-			closeNotifier
-		}{p, flusher{p}, readerFrom{p}, pusher{p}, closeNotifier{p}}
+		return (*w29)(p)
 	case 30:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-			pusher
-			closeNotifier
-		}{p, hijacker{p}, readerFrom{p}, pusher{p}, closeNotifier{p}}
+		return (*w30)(p)
 	case 31:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-			pusher
-			closeNotifier
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}, closeNotifier{p}}
+		return (*w31)(p)
 	case 32:
-		return struct {
-			*Writer
-			stringWriter
-		}{p, stringWriter{p}}
+		return (*w32)(p)
 	case 33:
-		return struct {
-			*Writer
-			flusher
-			stringWriter
-		}{p, flusher{p}, stringWriter{p}}
+		return (*w33)(p)
 	case 34:
-		return struct {
-			*Writer
-			hijacker
-			stringWriter
-		}{p, hijacker{p}, stringWriter{p}}
+		return (*w34)(p)
 	case 35:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, stringWriter{p}}
+		return (*w35)(p)
 	case 36:
-		return struct {
-			*Writer
-			readerFrom
-			stringWriter
-		}{p, readerFrom{p}, stringWriter{p}}
+		return (*w36)(p)
 	case 37:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-			stringWriter
-		}{p, flusher{p}, readerFrom{p}, stringWriter{p}}
+		return (*w37)(p)
 	case 38:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-			stringWriter
-		}{p, hijacker{p}, readerFrom{p}, stringWriter{p}}
+		return (*w38)(p)
 	case 39:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}, stringWriter{p}}
+		return (*w39)(p)
 	case 40:
-		return struct {
-			*Writer
-			pusher
-			stringWriter
-		}{p, pusher{p}, stringWriter{p}}
+		return (*w40)(p)
 	case 41:
-		return struct {
-			*Writer
-			flusher
-			pusher
-			stringWriter
-		}{p, flusher{p}, pusher{p}, stringWriter{p}}
+		return (*w41)(p)
 	case 42:
-		return struct {
-			*Writer
-			hijacker
-			pusher
-			stringWriter
-		}{p, hijacker{p}, pusher{p}, stringWriter{p}}
+		return (*w42)(p)
 	case 43:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			pusher
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, pusher{p}, stringWriter{p}}
+		return (*w43)(p)
 	case 44:
-		return struct {
-			*Writer
-			readerFrom
-			pusher
-			stringWriter
-		}{p, readerFrom{p}, pusher{p}, stringWriter{p}}
+		return (*w44)(p)
 	case 45:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-			pusher
-			stringWriter
-		}{p, flusher{p}, readerFrom{p}, pusher{p}, stringWriter{p}}
+		return (*w45)(p)
 	case 46:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-			pusher
-			stringWriter
-		}{p, hijacker{p}, readerFrom{p}, pusher{p}, stringWriter{p}}
+		return (*w46)(p)
 	case 47:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-			pusher
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}, stringWriter{p}}
+		return (*w47)(p)
 	case 48:
-		return struct {
-			*Writer
-			closeNotifier
-			stringWriter
-		}{p, closeNotifier{p}, stringWriter{p}}
+		return (*w48)(p)
 	case 49:
-		return struct {
-			*Writer
-			flusher
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w49)(p)
 	case 50:
-		return struct {
-			*Writer
-			hijacker
-			closeNotifier
-			stringWriter
-		}{p, hijacker{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w50)(p)
 	case 51:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w51)(p)
 	case 52:
-		return struct {
-			*Writer
-			readerFrom
-			closeNotifier
-			stringWriter
-		}{p, readerFrom{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w52)(p)
 	case 53:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, readerFrom{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w53)(p)
 	case 54:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-			closeNotifier
-			stringWriter
-		}{p, hijacker{p}, readerFrom{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w54)(p)
 	case 55:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w55)(p)
 	case 56:
-		return struct {
-			*Writer
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w56)(p)
 	case 57:
-		return struct {
-			*Writer
-			flusher
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w57)(p)
 	case 58:
-		return struct {
-			*Writer
-			hijacker
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, hijacker{p}, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w58)(p)
 	case 59:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w59)(p)
 	case 60:
-		return struct {
-			*Writer
-			readerFrom
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, readerFrom{p}, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w60)(p)
 	case 61:
-		return struct {
-			*Writer
-			flusher
-			readerFrom
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, readerFrom{p}, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w61)(p)
 	case 62:
-		return struct {
-			*Writer
-			hijacker
-			readerFrom
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, hijacker{p}, readerFrom{p}, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w62)(p)
 	case 63:
-		return struct {
-			*Writer
-			flusher
-			hijacker
-			readerFrom
-			pusher
-			closeNotifier
-			stringWriter
-		}{p, flusher{p}, hijacker{p}, readerFrom{p}, pusher{p}, closeNotifier{p}, stringWriter{p}}
+		return (*w63)(p)
 	}
 	return p
 }
+
+type w1 Writer
+
+func (w *w1) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w1) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w1) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w1) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w1) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w1) Flush()                      { (*Writer)(w).flush() }
+
+type w2 Writer
+
+func (w *w2) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w2) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w2) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w2) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w2) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w2) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+
+type w3 Writer
+
+func (w *w3) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w3) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w3) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w3) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w3) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w3) Flush()                                       { (*Writer)(w).flush() }
+func (w *w3) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+
+type w4 Writer
+
+func (w *w4) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w4) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w4) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w4) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w4) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w4) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+
+type w5 Writer
+
+func (w *w5) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w5) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w5) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w5) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w5) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w5) Flush()                                { (*Writer)(w).flush() }
+func (w *w5) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+
+type w6 Writer
+
+func (w *w6) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w6) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w6) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w6) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w6) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w6) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w6) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+
+type w7 Writer
+
+func (w *w7) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w7) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w7) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w7) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w7) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w7) Flush()                                       { (*Writer)(w).flush() }
+func (w *w7) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w7) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+
+type w8 Writer
+
+func (w *w8) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w8) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w8) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w8) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w8) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w8) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w9 Writer
+
+func (w *w9) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w9) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w9) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w9) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w9) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w9) Flush()                      { (*Writer)(w).flush() }
+func (w *w9) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w10 Writer
+
+func (w *w10) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w10) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w10) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w10) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w10) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w10) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w10) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w11 Writer
+
+func (w *w11) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w11) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w11) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w11) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w11) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w11) Flush()                                       { (*Writer)(w).flush() }
+func (w *w11) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w11) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w12 Writer
+
+func (w *w12) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w12) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w12) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w12) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w12) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w12) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w12) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w13 Writer
+
+func (w *w13) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w13) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w13) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w13) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w13) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w13) Flush()                                { (*Writer)(w).flush() }
+func (w *w13) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w13) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w14 Writer
+
+func (w *w14) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w14) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w14) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w14) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w14) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w14) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w14) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w14) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w15 Writer
+
+func (w *w15) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w15) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w15) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w15) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w15) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w15) Flush()                                       { (*Writer)(w).flush() }
+func (w *w15) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w15) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w15) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+
+type w16 Writer
+
+func (w *w16) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w16) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w16) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w16) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w16) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w16) CloseNotify() <-chan bool    { return (*Writer)(w).closeNotify() }
+
+type w17 Writer
+
+func (w *w17) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w17) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w17) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w17) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w17) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w17) Flush()                      { (*Writer)(w).flush() }
+func (w *w17) CloseNotify() <-chan bool    { return (*Writer)(w).closeNotify() }
+
+type w18 Writer
+
+func (w *w18) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w18) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w18) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w18) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w18) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w18) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w18) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+
+type w19 Writer
+
+func (w *w19) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w19) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w19) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w19) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w19) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w19) Flush()                                       { (*Writer)(w).flush() }
+func (w *w19) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w19) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+
+type w20 Writer
+
+func (w *w20) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w20) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w20) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w20) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w20) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w20) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w20) CloseNotify() <-chan bool              { return (*Writer)(w).closeNotify() }
+
+type w21 Writer
+
+func (w *w21) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w21) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w21) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w21) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w21) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w21) Flush()                                { (*Writer)(w).flush() }
+func (w *w21) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w21) CloseNotify() <-chan bool              { return (*Writer)(w).closeNotify() }
+
+type w22 Writer
+
+func (w *w22) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w22) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w22) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w22) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w22) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w22) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w22) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w22) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+
+type w23 Writer
+
+func (w *w23) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w23) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w23) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w23) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w23) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w23) Flush()                                       { (*Writer)(w).flush() }
+func (w *w23) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w23) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w23) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+
+type w24 Writer
+
+func (w *w24) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w24) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w24) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w24) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w24) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w24) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w24) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w25 Writer
+
+func (w *w25) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w25) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w25) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w25) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w25) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w25) Flush()                      { (*Writer)(w).flush() }
+func (w *w25) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w25) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w26 Writer
+
+func (w *w26) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w26) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w26) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w26) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w26) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w26) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w26) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w26) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w27 Writer
+
+func (w *w27) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w27) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w27) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w27) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w27) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w27) Flush()                                       { (*Writer)(w).flush() }
+func (w *w27) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w27) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w27) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w28 Writer
+
+func (w *w28) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w28) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w28) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w28) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w28) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w28) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w28) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w28) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w29 Writer
+
+func (w *w29) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w29) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w29) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w29) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w29) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w29) Flush()                                { (*Writer)(w).flush() }
+func (w *w29) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w29) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w29) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w30 Writer
+
+func (w *w30) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w30) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w30) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w30) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w30) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w30) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w30) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w30) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w30) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w31 Writer
+
+func (w *w31) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w31) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w31) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w31) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w31) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w31) Flush()                                       { (*Writer)(w).flush() }
+func (w *w31) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w31) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w31) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w31) CloseNotify() <-chan bool { return (*Writer)(w).closeNotify() }
+
+type w32 Writer
+
+func (w *w32) Header() http.Header               { return (*Writer)(w).Header() }
+func (w *w32) Write(b []byte) (int, error)       { return (*Writer)(w).Write(b) }
+func (w *w32) WriteHeader(status int)            { (*Writer)(w).WriteHeader(status) }
+func (w *w32) FlushError() error                 { return (*Writer)(w).FlushError() }
+func (w *w32) Unwrap() http.ResponseWriter       { return (*Writer)(w).Unwrap() }
+func (w *w32) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w33 Writer
+
+func (w *w33) Header() http.Header               { return (*Writer)(w).Header() }
+func (w *w33) Write(b []byte) (int, error)       { return (*Writer)(w).Write(b) }
+func (w *w33) WriteHeader(status int)            { (*Writer)(w).WriteHeader(status) }
+func (w *w33) FlushError() error                 { return (*Writer)(w).FlushError() }
+func (w *w33) Unwrap() http.ResponseWriter       { return (*Writer)(w).Unwrap() }
+func (w *w33) Flush()                            { (*Writer)(w).flush() }
+func (w *w33) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w34 Writer
+
+func (w *w34) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w34) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w34) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w34) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w34) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w34) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w34) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w35 Writer
+
+func (w *w35) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w35) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w35) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w35) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w35) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w35) Flush()                                       { (*Writer)(w).flush() }
+func (w *w35) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w35) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w36 Writer
+
+func (w *w36) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w36) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w36) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w36) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w36) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w36) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w36) WriteString(s string) (int, error)     { return (*Writer)(w).writeString(s) }
+
+type w37 Writer
+
+func (w *w37) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w37) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w37) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w37) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w37) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w37) Flush()                                { (*Writer)(w).flush() }
+func (w *w37) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w37) WriteString(s string) (int, error)     { return (*Writer)(w).writeString(s) }
+
+type w38 Writer
+
+func (w *w38) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w38) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w38) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w38) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w38) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w38) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w38) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w38) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w39 Writer
+
+func (w *w39) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w39) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w39) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w39) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w39) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w39) Flush()                                       { (*Writer)(w).flush() }
+func (w *w39) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w39) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w39) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w40 Writer
+
+func (w *w40) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w40) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w40) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w40) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w40) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w40) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w40) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w41 Writer
+
+func (w *w41) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w41) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w41) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w41) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w41) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w41) Flush()                      { (*Writer)(w).flush() }
+func (w *w41) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w41) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w42 Writer
+
+func (w *w42) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w42) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w42) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w42) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w42) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w42) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w42) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w42) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w43 Writer
+
+func (w *w43) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w43) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w43) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w43) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w43) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w43) Flush()                                       { (*Writer)(w).flush() }
+func (w *w43) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w43) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w43) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w44 Writer
+
+func (w *w44) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w44) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w44) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w44) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w44) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w44) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w44) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w44) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w45 Writer
+
+func (w *w45) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w45) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w45) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w45) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w45) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w45) Flush()                                { (*Writer)(w).flush() }
+func (w *w45) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w45) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w45) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w46 Writer
+
+func (w *w46) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w46) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w46) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w46) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w46) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w46) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w46) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w46) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w46) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w47 Writer
+
+func (w *w47) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w47) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w47) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w47) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w47) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w47) Flush()                                       { (*Writer)(w).flush() }
+func (w *w47) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w47) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w47) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w47) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w48 Writer
+
+func (w *w48) Header() http.Header               { return (*Writer)(w).Header() }
+func (w *w48) Write(b []byte) (int, error)       { return (*Writer)(w).Write(b) }
+func (w *w48) WriteHeader(status int)            { (*Writer)(w).WriteHeader(status) }
+func (w *w48) FlushError() error                 { return (*Writer)(w).FlushError() }
+func (w *w48) Unwrap() http.ResponseWriter       { return (*Writer)(w).Unwrap() }
+func (w *w48) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w48) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w49 Writer
+
+func (w *w49) Header() http.Header               { return (*Writer)(w).Header() }
+func (w *w49) Write(b []byte) (int, error)       { return (*Writer)(w).Write(b) }
+func (w *w49) WriteHeader(status int)            { (*Writer)(w).WriteHeader(status) }
+func (w *w49) FlushError() error                 { return (*Writer)(w).FlushError() }
+func (w *w49) Unwrap() http.ResponseWriter       { return (*Writer)(w).Unwrap() }
+func (w *w49) Flush()                            { (*Writer)(w).flush() }
+func (w *w49) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w49) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w50 Writer
+
+func (w *w50) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w50) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w50) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w50) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w50) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w50) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w50) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+func (w *w50) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w51 Writer
+
+func (w *w51) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w51) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w51) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w51) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w51) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w51) Flush()                                       { (*Writer)(w).flush() }
+func (w *w51) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w51) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+func (w *w51) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w52 Writer
+
+func (w *w52) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w52) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w52) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w52) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w52) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w52) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w52) CloseNotify() <-chan bool              { return (*Writer)(w).closeNotify() }
+func (w *w52) WriteString(s string) (int, error)     { return (*Writer)(w).writeString(s) }
+
+type w53 Writer
+
+func (w *w53) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w53) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w53) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w53) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w53) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w53) Flush()                                { (*Writer)(w).flush() }
+func (w *w53) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w53) CloseNotify() <-chan bool              { return (*Writer)(w).closeNotify() }
+func (w *w53) WriteString(s string) (int, error)     { return (*Writer)(w).writeString(s) }
+
+type w54 Writer
+
+func (w *w54) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w54) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w54) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w54) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w54) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w54) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w54) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w54) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+func (w *w54) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w55 Writer
+
+func (w *w55) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w55) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w55) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w55) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w55) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w55) Flush()                                       { (*Writer)(w).flush() }
+func (w *w55) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w55) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w55) CloseNotify() <-chan bool                     { return (*Writer)(w).closeNotify() }
+func (w *w55) WriteString(s string) (int, error)            { return (*Writer)(w).writeString(s) }
+
+type w56 Writer
+
+func (w *w56) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w56) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w56) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w56) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w56) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w56) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w56) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w56) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w57 Writer
+
+func (w *w57) Header() http.Header         { return (*Writer)(w).Header() }
+func (w *w57) Write(b []byte) (int, error) { return (*Writer)(w).Write(b) }
+func (w *w57) WriteHeader(status int)      { (*Writer)(w).WriteHeader(status) }
+func (w *w57) FlushError() error           { return (*Writer)(w).FlushError() }
+func (w *w57) Unwrap() http.ResponseWriter { return (*Writer)(w).Unwrap() }
+func (w *w57) Flush()                      { (*Writer)(w).flush() }
+func (w *w57) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w57) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w57) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w58 Writer
+
+func (w *w58) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w58) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w58) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w58) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w58) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w58) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w58) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w58) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w58) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w59 Writer
+
+func (w *w59) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w59) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w59) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w59) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w59) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w59) Flush()                                       { (*Writer)(w).flush() }
+func (w *w59) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w59) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w59) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w59) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w60 Writer
+
+func (w *w60) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w60) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w60) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w60) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w60) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w60) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w60) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w60) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w60) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w61 Writer
+
+func (w *w61) Header() http.Header                   { return (*Writer)(w).Header() }
+func (w *w61) Write(b []byte) (int, error)           { return (*Writer)(w).Write(b) }
+func (w *w61) WriteHeader(status int)                { (*Writer)(w).WriteHeader(status) }
+func (w *w61) FlushError() error                     { return (*Writer)(w).FlushError() }
+func (w *w61) Unwrap() http.ResponseWriter           { return (*Writer)(w).Unwrap() }
+func (w *w61) Flush()                                { (*Writer)(w).flush() }
+func (w *w61) ReadFrom(src io.Reader) (int64, error) { return (*Writer)(w).readFrom(src) }
+func (w *w61) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w61) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w61) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w62 Writer
+
+func (w *w62) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w62) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w62) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w62) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w62) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w62) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w62) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w62) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w62) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w62) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }
+
+type w63 Writer
+
+func (w *w63) Header() http.Header                          { return (*Writer)(w).Header() }
+func (w *w63) Write(b []byte) (int, error)                  { return (*Writer)(w).Write(b) }
+func (w *w63) WriteHeader(status int)                       { (*Writer)(w).WriteHeader(status) }
+func (w *w63) FlushError() error                            { return (*Writer)(w).FlushError() }
+func (w *w63) Unwrap() http.ResponseWriter                  { return (*Writer)(w).Unwrap() }
+func (w *w63) Flush()                                       { (*Writer)(w).flush() }
+func (w *w63) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*Writer)(w).hijack() }
+func (w *w63) ReadFrom(src io.Reader) (int64, error)        { return (*Writer)(w).readFrom(src) }
+func (w *w63) Push(target string, opts *http.PushOptions) error {
+	return (*Writer)(w).push(target, opts)
+}
+func (w *w63) CloseNotify() <-chan bool          { return (*Writer)(w).closeNotify() }
+func (w *w63) WriteString(s string) (int, error) { return (*Writer)(w).writeString(s) }

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
@@ -81,6 +80,9 @@ func newKey(k Key) (*key, error) {
 		if private.D == nil {
 			return nil, errors.New("its ECDSA key has no private part")
 		}
+		if private.X == nil || private.Y == nil {
+			return nil, errors.New("its ECDSA key has no public part")
+		}
 		key.alg, key.private, key.public = jwa.ES256, private, &private.PublicKey
 	case *rsa.PrivateKey:
 		if private == nil || private.N == nil || private.N.BitLen() < minRSABits {
@@ -97,15 +99,11 @@ func newKey(k Key) (*key, error) {
 		return nil, errors.New("it has both a secret and a private key")
 	}
 	if key.id == "" {
-		j, err := jwk.FromRaw(key.public)
+		id, err := thumbprint(key.public)
 		if err != nil {
 			return nil, errors.New("its public key cannot be read")
 		}
-		thumbprint, err := j.Thumbprint(crypto.SHA256) // RFC 7638
-		if err != nil {
-			return nil, errors.New("its public key cannot be read")
-		}
-		key.id = base64.RawURLEncoding.EncodeToString(thumbprint)
+		key.id = id
 	}
 	var err error
 	if key.signer, err = jws.NewSigner(key.alg); err != nil {

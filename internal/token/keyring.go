@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
 const (
@@ -132,19 +131,17 @@ func (r *Keyring) add(setting string, keys []Key, before []*key) (all []*key, _ 
 
 // publicJWKS returns the public halves. A secret is never among them.
 func publicJWKS(keys []*key) ([]byte, error) {
-	public := []jwk.Key{} // "keys":[] rather than null
+	public := []map[string]string{} // "keys":[] rather than null
 	for _, key := range keys {
 		if key.alg == jwa.HS256 {
 			continue
 		}
-		j, err := jwk.FromRaw(key.public)
-		if err == nil {
-			err = errors.Join(j.Set(jwk.KeyIDKey, key.id), j.Set(jwk.AlgorithmKey, key.alg), j.Set(jwk.KeyUsageKey, "sig"))
-		}
+		members, err := publicMembers(key.public)
 		if err != nil {
-			return nil, fmt.Errorf("walkin: the public key of %q cannot be written", key.id)
+			return nil, fmt.Errorf("walkin: the public key of %q cannot be written: %w", key.id, err)
 		}
-		public = append(public, j)
+		members["kid"], members["alg"], members["use"] = key.id, key.alg.String(), "sig"
+		public = append(public, members)
 	}
 	return json.Marshal(map[string]any{"keys": public})
 }

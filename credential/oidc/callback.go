@@ -104,13 +104,10 @@ func (h *Handler) redeem(r *http.Request, p *provider) (ticket, error) {
 	}
 	if posted := query.Get("posted"); posted != "" {
 		t, _, err := h.take(r.Context(), postedKey(posted), p.Name)
-		if err == nil && t.Answer == nil {
-			err = malformed()
-		}
 		return t, err
 	}
 	t, _, err := h.take(r.Context(), stateKey(query.Get("state")), p.Name)
-	t.Answer = &answer{Code: query.Get("code"), Issuer: query.Get("iss"), Error: query.Get("error")}
+	t.Answer = answer{Code: query.Get("code"), Issuer: query.Get("iss"), Error: query.Get("error")}
 	return t, err
 }
 
@@ -146,7 +143,7 @@ func (h *Handler) keepPosted(r *http.Request, p *provider) (ticket, string, erro
 	if err != nil {
 		return t, "", err
 	}
-	t.Answer = &answer{Code: r.PostForm.Get("code"), Issuer: r.PostForm.Get("iss"), Error: r.PostForm.Get("error")}
+	t.Answer = answer{Code: r.PostForm.Get("code"), Issuer: r.PostForm.Get("iss"), Error: r.PostForm.Get("error")}
 	until := time.Now().Add(postedFor)
 	if kept.ExpiresAt.Before(until) {
 		until = kept.ExpiresAt
@@ -222,14 +219,11 @@ func (h *Handler) checkReproof(r *http.Request, t ticket, profile Profile, at ti
 		return nil // a sign-in
 	}
 	owned, err := h.store.Identity(r.Context(), profile.Provider, profile.Subject)
-	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && owned.UserID != c.UserID:
+	if errors.Is(err, store.ErrNotFound) || err == nil && owned.UserID != c.UserID {
 		return &walkin.Refusal{Status: http.StatusForbidden, Reason: ReasonOtherAccount,
 			Text: texts.Of("oidc.not_yours")}
-	case err != nil:
-		return err
 	}
-	return nil
+	return err
 }
 
 // refuse shows what went wrong, as to a request for the page the visitor wanted. So

@@ -204,7 +204,11 @@ func (p Provider) mistakes() (found []error) {
 	if p.Name == "" || strings.Trim(p.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		mistake("Name is not of lower-case letters, digits and hyphens")
 	}
-	if _, err := checkURL(p.Issuer); err != nil || len(p.Issuer) > 255 {
+	_, err := checkURL(p.Issuer)
+	if err == nil && len(p.Issuer) > 255 {
+		err = errors.New("it has more than 255 bytes")
+	}
+	if err != nil {
 		mistake("Issuer is not like https://accounts.example.com: %w", err)
 	}
 	if p.ClientID == "" {
@@ -235,7 +239,7 @@ func checkURL(s string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("it is no URL") // the error quotes it
-	case u.Host == "" || u.User != nil || u.Fragment != "" || u.Opaque != "":
+	case u.Host == "" || u.User != nil || u.Fragment != "":
 		return nil, errors.New("it is no URL of a page")
 	case u.Scheme == "http" && isLocal(u.Hostname()):
 		return u, nil
@@ -246,6 +250,6 @@ func checkURL(s string) (*url.URL, error) {
 }
 
 func isLocal(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
+	addr, _ := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || addr.IsLoopback()
 }

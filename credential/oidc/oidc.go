@@ -105,8 +105,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	case isCallback && r.Method == http.MethodGet:
 		h.callback(w, r, name)
 	case isCallback:
-		w.Header().Set("Allow", "GET, POST")
-		h.middleware.Refuse(w, r, &walkin.Refusal{Status: http.StatusMethodNotAllowed, Reason: walkin.ReasonMethod})
+		allow := "GET"
+		if p := h.providers[name]; p != nil && p.FormPost {
+			allow = "GET, POST"
+		}
+		h.middleware.RefuseMethod(w, r, allow)
 	case path.Base(r.URL.Path) == "start":
 		h.middleware.FormHandler(h.page, h.start).ServeHTTP(w, r)
 	default:

@@ -38,7 +38,7 @@ type ticket struct {
 
 	// Answer is what a provider posted, until the visitor's browser comes
 	// for it with its cookies.
-	Answer *answer `json:"answer,omitempty"`
+	Answer answer `json:"answer,omitzero"`
 }
 
 // A reader of the store finds no state that a browser could send.

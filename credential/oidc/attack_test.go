@@ -4,10 +4,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -327,14 +329,22 @@ func TestIDToken(t *testing.T) {
 			}
 		})
 	}
-	t.Run("two audiences and an azp", func(t *testing.T) {
-		s := newSite(t)
-		s.op.claims = func(m map[string]any) { m["aud"], m["azp"] = []string{"client", "an API"}, "client" }
-		c, _ := s.anonymous()
-		if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther {
-			t.Errorf("got %d for %q", r.StatusCode, s.reason())
-		}
-	})
+	sum := sha256.Sum256([]byte(accessToken))
+	for name, claims := range map[string]map[string]any{
+		"two audiences and an azp": {"aud": []string{"client", "an API"}, "azp": "client"},
+		"one audience and an azp":  {"azp": "client"},
+		"the right at_hash":        {"at_hash": base64.RawURLEncoding.EncodeToString(sum[:16])},
+		"a subject of 255":         {"sub": strings.Repeat("x", 255)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.op.claims = func(m map[string]any) { maps.Copy(m, claims) }
+			c, _ := s.anonymous()
+			if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther {
+				t.Errorf("got %d for %q", r.StatusCode, s.cause())
+			}
+		})
+	}
 }
 
 // TestInjectedCode holds that a code which was issued for another login flow is worth
@@ -413,16 +423,29 @@ func TestLoginCSRF(t *testing.T) {
 
 // TestCallbackByPost holds that a callback by another method does nothing.
 func TestCallbackByPost(t *testing.T) {
-	s := newSite(t)
-	c, before := s.anonymous()
-	answer := s.op.answer(s.press(c, "op"), "ann")
-	for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodPut, http.MethodOptions} {
-		r := callback(c, "op", answer)
-		r.Method = method
-		s.refused(c, c.Do(r), before, http.StatusMethodNotAllowed, "method")
-	}
-	if r := s.back(c, "op", answer); r.StatusCode != http.StatusSeeOther {
-		t.Errorf("afterwards: got %d for %q", r.StatusCode, s.reason())
+	for _, c := range []struct {
+		setup   setup
+		methods []string
+		allow   string
+	}{
+		{provider(func(*oidc.Provider) {}), []string{http.MethodPost, http.MethodHead, http.MethodPut, http.MethodOptions}, "GET"},
+		{formPost, []string{http.MethodHead, http.MethodPut, http.MethodOptions}, "GET, POST"},
+	} {
+		s := newSite(t, c.setup)
+		b, before := s.anonymous()
+		answer := s.op.answer(s.press(b, "op"), "ann")
+		for _, method := range c.methods {
+			r := callback(b, "op", answer)
+			r.Method = method
+			response := b.Do(r)
+			s.refused(b, response, before, http.StatusMethodNotAllowed, "method")
+			if got := response.Header.Get("Allow"); got != c.allow {
+				t.Errorf("%s: got Allow %q, want %q", method, got, c.allow)
+			}
+		}
+		if r := s.back(b, "op", answer); r.StatusCode != http.StatusSeeOther {
+			t.Errorf("afterwards: got %d for %q", r.StatusCode, s.reason())
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,6 +48,9 @@ func (e endless) Read(b []byte) (int, error) {
 		case <-e.r.Context().Done():
 			return 0, e.r.Context().Err()
 		}
+	}
+	if e.h.read.Load() > 4<<20 {
+		return 0, errors.New("read without end")
 	}
 	n, err := e.start.Read(b)
 	if err == io.EOF {
@@ -101,6 +105,10 @@ func TestAnswersWithoutEnd(t *testing.T) {
 					if n := h.read.Load(); n == 0 || n > 1<<20+64<<10 {
 						t.Errorf("%d bytes were read", n)
 					}
+					// The libraries keep no error of /token, and read no more of it.
+					if !drip && path != "/token" && !strings.HasPrefix(path, "/user/") && path != "/user" && !strings.Contains(s.cause(), "more than 1048576 bytes") {
+						t.Errorf("the owner is told %q", s.cause())
+					}
 					if len(s.cause()) > 300 || strings.Contains(s.cause(), "aaa") {
 						t.Errorf("the owner is told %.300s", s.cause())
 					}
@@ -144,6 +152,37 @@ func TestStartFlood(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		if r := s.prove(s.browser().From("203.0.113.7:1"), "cleo"); r.StatusCode != http.StatusSeeOther {
 			t.Errorf("later: got %d", r.StatusCode)
+		}
+	})
+}
+
+// TestPerNetwork holds that Config.PerNetwork is the limit, four times as high for a /48
+// of IPv6, and that a visitor who is refused learns how long to wait.
+func TestPerNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.PerNetwork = limit.Limit{Count: 2, Per: time.Hour} })
+		start := func(address string) *http.Response {
+			return s.browser().From(address).Post("/auth/start", pressed("op"))
+		}
+		for i, want := range []int{303, 303, 429} {
+			if r := start("203.0.113.7:1"); r.StatusCode != want {
+				t.Errorf("start %d: got %d, want %d", i, r.StatusCode, want)
+			} else if want == 429 && r.Header.Get("Retry-After") != "1800" {
+				t.Errorf("got Retry-After %q", r.Header.Get("Retry-After"))
+			}
+		}
+		good := 0
+		for i := range 20 {
+			if start(fmt.Sprintf("[2001:db8:7:%x::1]:1", i)).StatusCode == http.StatusSeeOther {
+				good++
+			}
+		}
+		if good != 8 {
+			t.Errorf("got %d of a /48, want 8", good)
+		}
+		time.Sleep(30 * time.Minute)
+		if r := start("203.0.113.7:1"); r.StatusCode != http.StatusSeeOther {
+			t.Errorf("half an hour later: got %d", r.StatusCode)
 		}
 	})
 }

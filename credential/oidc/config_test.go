@@ -1,11 +1,14 @@
 package oidc_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/oidc"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store/memstore"
 )
 
@@ -21,6 +24,9 @@ func fine(t testing.TB) (*walkin.Middleware, oidc.Config) {
 	}}
 }
 
+// issuerOf returns an issuer of n bytes.
+func issuerOf(n int) string { return issuer + "/" + strings.Repeat("x", n-len(issuer)-1) }
+
 func TestConfig(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -31,9 +37,19 @@ func TestConfig(t *testing.T) {
 		{"localhost", func(c *oidc.Config) {
 			c.URL, c.Providers[0].Issuer = "http://localhost:8080/auth", "http://127.0.0.1:9998/"
 		}, ""},
+		{"localhost of IPv6, and below localhost", func(c *oidc.Config) {
+			c.URL, c.Providers[0].Issuer = "http://[::1]:8080/auth", "http://op.localhost:9998/"
+		}, ""},
+		{"another address", func(c *oidc.Config) { c.URL = "http://192.0.2.1/auth/" }, "http is for localhost alone"},
+		{"a name that ends like localhost", func(c *oidc.Config) { c.URL = "http://notlocalhost/auth/" }, "http is for localhost alone"},
+		{"no scheme of the web", func(c *oidc.Config) { c.URL = "ftp://localhost/auth/" }, "it is not https"},
 		{"no URL", func(c *oidc.Config) { c.URL = "" }, "Config.URL"},
 		{"a path", func(c *oidc.Config) { c.URL = "/auth/" }, "Config.URL"},
 		{"http", func(c *oidc.Config) { c.URL = "http://app.example/auth/" }, "http is for localhost alone"},
+		{"no host", func(c *oidc.Config) { c.URL = "https:///auth/" }, "it is no URL of a page"},
+		{"an opaque URL", func(c *oidc.Config) { c.URL = "https:app.example/auth/" }, "it is no URL of a page"},
+		{"what cannot be parsed", func(c *oidc.Config) { c.URL = "https://app.example/%zz" }, "it is no URL"},
+		{"a fragment", func(c *oidc.Config) { c.URL += "#x" }, "it is no URL of a page"},
 		{"a query", func(c *oidc.Config) { c.URL += "?x" }, "it has a query"},
 		{"no providers", func(c *oidc.Config) { c.Providers = nil }, "Config.Providers is required"},
 		{"no name", func(c *oidc.Config) { c.Providers[0].Name = "" }, "Name"},
@@ -42,10 +58,17 @@ func TestConfig(t *testing.T) {
 		{"no issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "" }, "Issuer"},
 		{"an http issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "http://op.example" }, "Issuer"},
 		{"a user in the issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "https://op.example@evil.example" }, "Issuer"},
+		{"an issuer of 255 bytes", func(c *oidc.Config) { c.Providers[0].Issuer = issuerOf(255) }, ""},
+		{"an issuer of 256 bytes", func(c *oidc.Config) { c.Providers[0].Issuer = issuerOf(256) }, "it has more than 255 bytes"},
+		{"a limit without a time", func(c *oidc.Config) { c.PerNetwork.Count = 1 }, "Config.PerNetwork is 1 in 0s"},
+		{"a limit of one's own", func(c *oidc.Config) { c.PerNetwork = limit.Limit{Count: 1, Per: time.Hour} }, ""},
 		{"two of a name", func(c *oidc.Config) { c.Providers[0].Name = "github" }, "two of that name"},
 		{"two of an issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "https://github.com" }, "two of that issuer"},
 		{"a state of one's own", func(c *oidc.Config) { c.Providers[0].Params = map[string]string{"state": "x"} }, "Params has state"},
-		{"an AuthURL without Fetch", func(c *oidc.Config) { c.Providers[1].Fetch = nil }, "Fetch is nil"},
+		{"a max_age of one's own", func(c *oidc.Config) { c.Providers[0].Params = map[string]string{"max_age": "0"} }, "Params has max_age"},
+		{"an AuthURL and a TokenURL without Fetch", func(c *oidc.Config) { c.Providers[1].Fetch = nil }, "Fetch is nil"},
+		{"an AuthURL without Fetch", func(c *oidc.Config) { c.Providers[0].AuthURL = issuer + "/authorize" }, "Fetch is nil"},
+		{"a TokenURL without Fetch", func(c *oidc.Config) { c.Providers[0].TokenURL = issuer + "/token" }, "Fetch is nil"},
 		{"an http TokenURL", func(c *oidc.Config) { c.Providers[1].TokenURL = "http://github.com/" }, "TokenURL"},
 		{"no AuthURL", func(c *oidc.Config) { c.Providers[1].AuthURL = "" }, "AuthURL"},
 	} {
@@ -55,7 +78,7 @@ func TestConfig(t *testing.T) {
 		switch {
 		case c.want == "" && (err != nil || h == nil):
 			t.Errorf("%s: got %v", c.name, err)
-		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "walkin: oidc: ")):
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "walkin: oidc: ") || strings.Contains(err.Error(), "%!")):
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -82,5 +105,32 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 	if got := s.press(c, "op", "reproof", "1").Query()["prompt"]; len(got) != 1 || got[0] != "login" {
 		t.Errorf("got prompt %q for a re-proof", got)
+	}
+}
+
+// TestNames holds what pages learn about the providers, for their buttons.
+func TestNames(t *testing.T) {
+	wk, cfg := fine(t)
+	h, err := oidc.New(wk, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := h.Names()
+	if !slices.Equal(names, []string{"op", "github"}) {
+		t.Errorf("got %q", names)
+	}
+	names[0] = "changed"
+	if got := h.Names(); got[0] != "op" {
+		t.Errorf("after a change of the copy: got %q", got)
+	}
+	for _, tt := range []struct{ name, title, issuer string }{
+		{"op", "Op", issuer},
+		{"github", "GitHub", "https://github.com"},
+		{"unheard-of", "", ""},
+		{"", "", ""},
+	} {
+		if title, from := h.Title(tt.name), h.Issuer(tt.name); title != tt.title || from != tt.issuer {
+			t.Errorf("%q: got %q of %q, want %q of %q", tt.name, title, from, tt.title, tt.issuer)
+		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -97,6 +99,9 @@ func TestProviderHangs(t *testing.T) {
 			t.Error("who went away is kept waiting")
 		}
 		wg.Wait()
+		if got := s.cause(); !strings.Contains(got, "the provider did not answer in time") {
+			t.Errorf("the operator is told %q", got)
+		}
 		if waited := time.Since(began); asked != 1 || waited != 10*time.Second {
 			t.Errorf("asked %d times, waited %v", asked, waited)
 		}
@@ -106,3 +111,137 @@ func TestProviderHangs(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestKeysHang holds that a provider whose keys do not come keeps a visitor for as long
+// as Config.Client waits, and ten seconds at most, and that the next visitor gets
+// through: nothing goes on to wait behind them.
+func TestKeysHang(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{0: 10 * time.Second, time.Hour: 10 * time.Second, 3 * time.Second: 3 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			hangs := true
+			s := newSite(t, func(_ *walkin.Config, c *oidc.Config) {
+				inner := c.Client.Transport
+				c.Client = &http.Client{Timeout: timeout, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					if r.URL.Path == "/keys" && hangs {
+						select {
+						case <-r.Context().Done():
+						case <-time.After(time.Hour): // so that the test ends
+						}
+						return nil, errors.New("it did not come")
+					}
+					return inner.RoundTrip(r)
+				})}
+			})
+			c, before := s.anonymous()
+			answer := s.op.answer(s.press(c, "op"), "ann")
+			began := time.Now()
+			r := s.back(c, "op", answer)
+			if waited := time.Since(began); waited != want {
+				t.Errorf("%v: waited %v, want %v", timeout, waited, want)
+			}
+			s.refused(c, r, before, http.StatusServiceUnavailable, "oidc_provider_down")
+			hangs = false
+			time.Sleep(time.Second)
+			if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther {
+				t.Errorf("%v: the next one: got %d for %q", timeout, r.StatusCode, s.cause())
+			}
+		})
+	}
+}
+
+// TestVisitorLeaves holds that the operator is told so, and not that the provider is
+// down.
+func TestVisitorLeaves(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	s := newSite(t, func(_ *walkin.Config, c *oidc.Config) {
+		inner := c.Client.Transport
+		c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/userinfo" {
+				leave()
+				return nil, r.Context().Err()
+			}
+			return inner.RoundTrip(r)
+		})}
+	})
+	c, before := s.anonymous()
+	r := c.Do(callback(c, "op", s.op.answer(s.press(c, "op"), "ann")).WithContext(ctx))
+	s.refused(c, r, before, http.StatusServiceUnavailable, "oidc_provider_down")
+	if got := s.cause(); !strings.Contains(got, "the visitor went away") {
+		t.Errorf("the operator is told %q", got)
+	}
+}
+
+// TestClientPanics holds that a Client which panics costs the visitor who asks, and
+// that those who wait for the same answer are told that there is none.
+func TestClientPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		panics := make(chan struct{})
+		s := newSite(t, func(_ *walkin.Config, c *oidc.Config) {
+			inner := c.Client.Transport
+			c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				select {
+				case <-panics:
+					return inner.RoundTrip(r)
+				default:
+				}
+				<-panics
+				panic("the client's own")
+			})}
+		})
+		first, _ := s.anonymous()
+		second, before := s.anonymous()
+		ask := first.NewRequest(http.MethodPost, "/auth/start?provider=op", nil)
+		first.Carry(ask)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := first.Serve(ask); err == nil {
+				t.Error("the panic did not reach the server")
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			s.refused(second, second.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+		})
+		synctest.Wait()
+		close(panics)
+		wg.Wait()
+		if got := s.cause(); !strings.Contains(got, "was cut short") {
+			t.Errorf("the operator is told %q", got)
+		}
+		s.press(second, "op")
+		time.Sleep(10 * time.Second) // net/http waits for the end of the request that panicked
+	})
+}
+
+// TestTicketIsUnreadable holds that a login flow which the store brings back damaged
+// changes nothing.
+func TestTicketIsUnreadable(t *testing.T) {
+	damaged := false
+	s := newSite(t, func(c *walkin.Config, _ *oidc.Config) { c.Store = damaging{c.Store, &damaged} })
+	c, before := s.anonymous()
+	answer := s.op.answer(s.press(c, "op"), "ann")
+	damaged = true
+	r := s.back(c, "op", answer)
+	damaged = false
+	s.refused(c, r, before, http.StatusInternalServerError, "internal")
+	if s.op.called("/token") != 0 {
+		t.Error("the code was shown to the provider")
+	}
+	if r := s.back(c, "op", url.Values{"state": answer["state"]}); r.StatusCode != http.StatusForbidden {
+		t.Errorf("again: got %d", r.StatusCode)
+	}
+}
+
+// A damaging store cuts short what tickets hold, while it is told to.
+type damaging struct {
+	store.Store
+	now *bool
+}
+
+func (d damaging) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	t, err := d.Store.TakeTicket(ctx, key, now)
+	if *d.now && len(t.Data) > 0 {
+		t.Data = t.Data[:len(t.Data)-1]
+	}
+	return t, err
+}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -440,6 +442,28 @@ func TestReproofByAnother(t *testing.T) {
 	}
 }
 
+// TestReproofOfNoAccount holds that a visitor who has no account to prove signs in or
+// up by a re-proof, as by any sign-in.
+func TestReproofOfNoAccount(t *testing.T) {
+	for name, visitor := range map[string]func(*site) *walkintest.Client{
+		"without a user":    func(s *site) *walkintest.Client { return s.browser() },
+		"an anonymous user": func(s *site) *walkintest.Client { c, _ := s.anonymous(); return c },
+	} {
+		for _, owned := range []bool{false, true} {
+			s := newSite(t, minting(walkin.MintOnWrite))
+			s.op.claims = func(m map[string]any) { m["auth_time"] = time.Now().Unix() }
+			if owned {
+				s.prove(s.browser(), "ann")
+			}
+			c := visitor(s)
+			r := s.prove(c, "ann", "reproof", "1")
+			if r.StatusCode != http.StatusSeeOther || s.who(c).Anonymous || (s.outcome() == walkin.SignedIn) != owned {
+				t.Errorf("%s, owned %t: got %d for %q, and %q", name, owned, r.StatusCode, s.reason(), s.outcome())
+			}
+		}
+	}
+}
+
 // TestLink holds that a link needs a recent proof, and is none itself unless
 // the provider says so.
 func TestLink(t *testing.T) {
@@ -474,20 +498,30 @@ func TestProfile(t *testing.T) {
 		userinfo map[string]any
 		verified bool
 		want     string
+		called   string
 	}{
-		{"verified, listed", listed, map[string]any{"email": address, "email_verified": true}, nil, true, address},
-		{"verified as a text, listed", listed, map[string]any{"email": address, "email_verified": "true"}, nil, true, address},
-		{"verified, not listed", unlisted, map[string]any{"email": address, "email_verified": true}, nil, false, address},
-		{"not verified", listed, map[string]any{"email": address, "email_verified": false}, nil, false, address},
-		{"not verified as a text", listed, map[string]any{"email": address, "email_verified": "false"}, nil, false, address},
-		{"nothing said", listed, map[string]any{"email": address}, nil, false, address},
-		{"a number", listed, map[string]any{"email": address, "email_verified": 1}, nil, false, address},
-		{"null", listed, map[string]any{"email": address, "email_verified": nil}, nil, false, address},
-		{"in userinfo", listed, nil, map[string]any{"sub": "ann", "email": address, "email_verified": true}, true, address},
-		{"in userinfo, not verified", listed, nil, map[string]any{"sub": "ann", "email": address}, false, address},
-		{"verified there, another here", listed, map[string]any{"email": address}, map[string]any{"sub": "ann", "email": "x@example.com", "email_verified": true}, false, address},
-		{"none", listed, nil, nil, false, ""},
-		{"two lines", listed, map[string]any{"email": address + "\r\nBcc: x", "email_verified": true}, nil, false, ""},
+		{"verified, listed", listed, map[string]any{"email": address, "email_verified": true}, nil, true, address, ""},
+		{"verified as a text, listed", listed, map[string]any{"email": address, "email_verified": "true"}, nil, true, address, ""},
+		{"verified, not listed", unlisted, map[string]any{"email": address, "email_verified": true}, nil, false, address, ""},
+		{"not verified", listed, map[string]any{"email": address, "email_verified": false}, nil, false, address, ""},
+		{"not verified as a text", listed, map[string]any{"email": address, "email_verified": "false"}, nil, false, address, ""},
+		{"nothing said", listed, map[string]any{"email": address}, nil, false, address, ""},
+		{"a number", listed, map[string]any{"email": address, "email_verified": 1}, nil, false, address, ""},
+		{"null", listed, map[string]any{"email": address, "email_verified": nil}, nil, false, address, ""},
+		{"in userinfo", listed, nil, map[string]any{"sub": "ann", "email": address, "email_verified": true}, true, address, ""},
+		{"in userinfo, not verified", listed, nil, map[string]any{"sub": "ann", "email": address}, false, address, ""},
+		{"verified there, another here", listed, map[string]any{"email": address}, map[string]any{"sub": "ann", "email": "x@example.com", "email_verified": true}, false, address, ""},
+		{"none", listed, nil, nil, false, "", ""},
+		{"two lines", listed, map[string]any{"email": address + "\r\nBcc: x", "email_verified": true}, nil, false, "", ""},
+		{"254 bytes", listed, map[string]any{"email": ofLength(254), "email_verified": true}, nil, true, ofLength(254), ""},
+		{"255 bytes", listed, map[string]any{"email": ofLength(255), "email_verified": true}, nil, false, "", ""},
+		{"254 bytes, not verified", listed, map[string]any{"email": ofLength(254)}, nil, false, ofLength(254), ""},
+		{"255 bytes, not verified", listed, map[string]any{"email": ofLength(255)}, nil, false, "", ""},
+		{"a name", listed, map[string]any{"email": address, "name": " Ann "}, nil, false, address, "Ann"},
+		{"a name in userinfo", listed, nil, map[string]any{"sub": "ann", "email": address, "name": "Ann"}, false, address, "Ann"},
+		{"a name here and there", listed, map[string]any{"name": "Ann"}, map[string]any{"sub": "ann", "email": address, "name": "Another"}, false, address, "Ann"},
+		{"a name of 255 bytes", listed, map[string]any{"name": strings.Repeat("x", 255)}, nil, false, "", strings.Repeat("x", 255)},
+		{"a name of 256 bytes", listed, map[string]any{"name": strings.Repeat("x", 256)}, nil, false, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t, c.setup)
@@ -505,7 +539,7 @@ func TestProfile(t *testing.T) {
 				t.Errorf("got %v, want %v", after.ID, before.ID)
 			}
 			got := s.profiles[len(s.profiles)-1]
-			want := oidc.Profile{Provider: issuer, Subject: "ann", UnverifiedEmail: c.want}
+			want := oidc.Profile{Provider: issuer, Subject: "ann", UnverifiedEmail: c.want, Name: c.called}
 			if c.verified {
 				want.Email, want.UnverifiedEmail = c.want, ""
 			}
@@ -520,6 +554,40 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+// ofLength returns an address of n bytes.
+func ofLength(n int) string { return strings.Repeat("x", n-len("@example.com")) + "@example.com" }
+
+// TestUserinfoIsAsked holds that the provider is asked for the address where the ID
+// token has none and the site wants one, and not otherwise.
+func TestUserinfoIsAsked(t *testing.T) {
+	none := func(m map[string]any) { delete(m, "userinfo_endpoint") }
+	for name, c := range map[string]struct {
+		scopes    []string
+		email     string
+		discovery func(map[string]any)
+		want      int
+	}{
+		"no address in the ID token":  {nil, "", nil, 1},
+		"an address in the ID token":  {nil, "ann@example.com", nil, 0},
+		"no address is wanted":        {[]string{"profile"}, "", nil, 0},
+		"an address alone is wanted":  {[]string{"email"}, "", nil, 1},
+		"there is no userinfo to ask": {nil, "", none, 0},
+	} {
+		s := newSite(t, provider(func(p *oidc.Provider) { p.Scopes = c.scopes }))
+		s.op.discovery = c.discovery
+		if c.email != "" {
+			s.op.claims = func(m map[string]any) { m["email"] = c.email }
+		}
+		b, _ := s.anonymous()
+		if r := s.prove(b, "ann"); r.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: got %d for %q", name, r.StatusCode, s.cause())
+		}
+		if got := s.op.called("/userinfo"); got != c.want {
+			t.Errorf("%s: it was asked %d times, want %d", name, got, c.want)
+		}
+	}
+}
+
 // TestCancelled holds that a visitor who does not go on, or cannot, comes back
 // as who they were.
 func TestCancelled(t *testing.T) {
@@ -529,28 +597,30 @@ func TestCancelled(t *testing.T) {
 		fault  func(*op)
 		status int
 		reason string
+		cause  string // that the operator is told
 	}{
-		{"no consent", says("error", "access_denied"), nil, 403, "oidc_denied"},
-		{"no sign-in", says("error", "login_required"), nil, 403, "oidc_denied"},
-		{"it fails", says("error", "server_error"), nil, 503, "oidc_provider_down"},
-		{"it says something", says("error", "ann@example.com <script>"), nil, 503, "oidc_provider_down"},
-		{"no code", says("x", "y"), nil, 400, "oidc_malformed"},
-		{"no such code", says("code", "guessed"), nil, 403, "oidc_not_believed"},
-		{"it is down by then", nil, func(o *op) { o.down = true }, 503, "oidc_provider_down"},
+		{"no consent", says("error", "access_denied"), nil, 403, "oidc_denied", ""},
+		{"no sign-in", says("error", "login_required"), nil, 403, "oidc_denied", ""},
+		{"it fails", says("error", "server_error"), nil, 503, "oidc_provider_down", "the provider answered server_error"},
+		{"it says something", says("error", "ann@example.com <script>"), nil, 503, "oidc_provider_down", "the provider answered an unknown error code"},
+		{"no code", says("x", "y"), nil, 400, "oidc_malformed", ""},
+		{"no such code", says("code", "guessed"), nil, 403, "oidc_not_believed", "the token endpoint answered 400, invalid_grant"},
+		{"it is down by then", nil, func(o *op) { o.down = true }, 503, "oidc_provider_down", "cannot be reached: dial tcp: connection to op.example refused"},
 		{"the exchange fails", nil, func(o *op) {
 			o.token = func(w http.ResponseWriter, _ url.Values) bool {
 				http.Error(w, "ann@example.com: "+accessToken, http.StatusBadGateway)
 				return true
 			}
-		}, 503, "oidc_provider_down"},
+		}, 503, "oidc_provider_down", "the token endpoint answered 502, without an error code"},
 		{"nonsense", nil, func(o *op) {
 			o.token = func(w http.ResponseWriter, _ url.Values) bool { _, _ = w.Write([]byte("eyJ{")); return true }
-		}, 503, "oidc_provider_down"},
-		{"no ID token", nil, func(o *op) { o.idToken = func(string) string { return "" } }, 403, "oidc_not_believed"},
-		{"no keys to be had", nil, func(o *op) { o.fails = "/keys" }, 503, "oidc_provider_down"},
-		{"userinfo fails", nil, func(o *op) { o.fails = "/userinfo" }, 503, "oidc_provider_down"},
-		{"userinfo is broken", nil, func(o *op) { o.userinfo = map[string]any{"sub": "ann", "email": 7} }, 503, "oidc_provider_down"},
-		{"userinfo of another", nil, func(o *op) { o.userinfo = map[string]any{"sub": "eve", "email": "eve@example.com"} }, 403, "oidc_not_believed"},
+		}, 503, "oidc_provider_down", "the provider did not answer as it should"},
+		{"no ID token", nil, func(o *op) { o.idToken = func(string) string { return "" } }, 403, "oidc_not_believed", "there is no ID token"},
+		{"no keys to be had", nil, func(o *op) { o.fails = "/keys" }, 503, "oidc_provider_down", "the provider's keys could not be fetched"},
+		{"userinfo fails", nil, func(o *op) { o.fails = "/userinfo" }, 503, "oidc_provider_down", "the provider did not answer as it should"},
+		{"userinfo is broken", nil, func(o *op) { o.userinfo = map[string]any{"sub": "ann", "email": 7} }, 503, "oidc_provider_down", "the provider did not answer as it should"},
+		{"userinfo of another", nil, func(o *op) { o.userinfo = map[string]any{"sub": "eve", "email": "eve@example.com"} }, 403, "oidc_not_believed", "userinfo is about another user"},
+		{"userinfo is malformed", nil, func(o *op) { o.userinfo = map[string]any{"sub": "ann", "name": 7} }, 403, "oidc_not_believed", "userinfo is malformed"},
 	} {
 		for _, visitor := range []string{"a guest", "a permanent user", "nobody"} {
 			t.Run(c.name+"/"+visitor, func(t *testing.T) {
@@ -574,6 +644,9 @@ func TestCancelled(t *testing.T) {
 					answer = s.op.answer(to, "ann")
 				}
 				s.refused(b, s.back(b, "op", answer), before, c.status, c.reason)
+				if got := s.cause(); !strings.Contains(got, c.cause) || (c.cause == "") != strings.HasSuffix(got, " <nil>") {
+					t.Errorf("the operator is told %q, want %q in it", got, c.cause)
+				}
 			})
 		}
 	}
@@ -609,6 +682,10 @@ func TestPage(t *testing.T) {
 	if claims, ok := walkin.FromContext(asked.Context()); !ok || claims.UserID != before.ID {
 		t.Error("the page does not know its visitor")
 	}
+	s.refused(c, s.back(c, "op", url.Values{"state": {"guessed"}, "code": {"secret"}}), before, http.StatusForbidden, "oidc_state")
+	if got := asked.URL.String() + asked.RequestURI; got != "//" || shown.ReturnTo != "/" {
+		t.Errorf("without a login flow: the page was asked for %q, with %q to return to", got, shown.ReturnTo)
+	}
 	if r := c.Visit("/auth/start?return_to=/x"); r.StatusCode != http.StatusOK || shown.Refusal != nil || shown.ReturnTo != "/x" {
 		t.Errorf("the form for the first time: got %d, %+v", r.StatusCode, shown)
 	}
@@ -628,6 +705,30 @@ func TestPage(t *testing.T) {
 	r = s.prove(c, "ann", "return_to", "/notes")
 	if got := r.Header.Get("Location"); got != "/banned?return_to=%2Fnotes" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestWithPage holds that another page is shown in place of Config.Page, for the
+// visitor, and that the handler it was made from keeps its own.
+func TestWithPage(t *testing.T) {
+	var shown []string
+	page := func(name string) walkin.Page {
+		return func(_ http.ResponseWriter, r *http.Request, _ walkin.Form) {
+			c, _ := walkin.FromContext(r.Context())
+			shown = append(shown, name+" "+c.UserID.String())
+		}
+	}
+	s := newSite(t, func(_ *walkin.Config, c *oidc.Config) { c.Page = page("first") })
+	c, before := s.anonymous()
+	second := s.sso[0].(*oidc.Handler).WithPage(page("second"))
+	for _, h := range []http.Handler{second, s.sso[0]} {
+		c := c.On(h)
+		s.back(c, "op", url.Values{"state": {"guessed"}})
+		c.Post("/auth/start", pressed("unheard-of"))
+	}
+	id := " " + before.ID.String()
+	if want := []string{"second" + id, "second" + id, "first" + id, "first" + id}; !slices.Equal(shown, want) {
+		t.Errorf("got %q, want %q", shown, want)
 	}
 }
 
@@ -676,15 +777,17 @@ func TestProviderDown(t *testing.T) {
 // TestDiscovery holds what a document must say.
 func TestDiscovery(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
-		"another issuer":        func(m map[string]any) { m["issuer"] = "https://evil.example" },
-		"a slash more":          func(m map[string]any) { m["issuer"] = issuer + "/" },
-		"http for the code":     func(m map[string]any) { m["token_endpoint"] = "http://op.example/token" },
-		"http for the visitor":  func(m map[string]any) { m["authorization_endpoint"] = "http://op.example/authorize" },
-		"a script":              func(m map[string]any) { m["authorization_endpoint"] = "javascript:alert(1)" },
-		"http for the keys":     func(m map[string]any) { m["jwks_uri"] = "http://op.example/keys" },
-		"no keys":               func(m map[string]any) { delete(m, "jwks_uri") },
-		"http for the userinfo": func(m map[string]any) { m["userinfo_endpoint"] = "http://op.example/userinfo" },
-		"a list for a text":     func(m map[string]any) { m["token_endpoint"] = []string{} },
+		"another issuer":           func(m map[string]any) { m["issuer"] = "https://evil.example" },
+		"a slash more":             func(m map[string]any) { m["issuer"] = issuer + "/" },
+		"http for the code":        func(m map[string]any) { m["token_endpoint"] = "http://op.example/token" },
+		"http for the visitor":     func(m map[string]any) { m["authorization_endpoint"] = "http://op.example/authorize" },
+		"a script":                 func(m map[string]any) { m["authorization_endpoint"] = "javascript:alert(1)" },
+		"http for the keys":        func(m map[string]any) { m["jwks_uri"] = "http://op.example/keys" },
+		"no keys":                  func(m map[string]any) { delete(m, "jwks_uri") },
+		"http for the userinfo":    func(m map[string]any) { m["userinfo_endpoint"] = "http://op.example/userinfo" },
+		"no endpoint for the code": func(m map[string]any) { delete(m, "token_endpoint") },
+		"a text for a list":        func(m map[string]any) { m["token_endpoint_auth_methods_supported"] = "client_secret_basic" },
+		"a list for a text":        func(m map[string]any) { m["token_endpoint"] = []string{} },
 	} {
 		s := newSite(t)
 		s.op.discovery = change

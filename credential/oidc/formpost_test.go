@@ -135,15 +135,33 @@ func TestFormPostAttacks(t *testing.T) {
 		s.post(b, "op", answer)
 		s.refused(b, s.post(b, "op", answer), before, http.StatusForbidden, "oidc_state")
 	})
-	t.Run("too late", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s := newSite(t, formPost)
-			b, before := s.anonymous()
-			posted := s.post(b, "op", s.op.answer(s.press(b, "op"), "ann"))
-			time.Sleep(2*time.Minute + time.Second)
-			s.refused(b, s.follow(b, posted), before, http.StatusForbidden, "oidc_state")
+	for _, tt := range []struct {
+		name            string
+		there, followed time.Duration // how long it takes
+		late            bool
+	}{
+		{"in time", 0, 2*time.Minute - time.Second, false},
+		{"too late", 0, 2*time.Minute + time.Second, true},
+		{"before the login flow ends", 14 * time.Minute, time.Minute - time.Second, false},
+		{"after the login flow has ended", 14 * time.Minute, time.Minute + time.Second, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, formPost)
+				b, before := s.anonymous()
+				to := s.press(b, "op")
+				time.Sleep(tt.there)
+				posted := s.post(b, "op", s.op.answer(to, "ann"))
+				time.Sleep(tt.followed)
+				r := s.follow(b, posted)
+				if tt.late {
+					s.refused(b, r, before, http.StatusForbidden, "oidc_state")
+				} else if r.StatusCode != http.StatusSeeOther || s.who(b).ID != before.ID {
+					t.Errorf("got %d for %q", r.StatusCode, s.reason())
+				}
+			})
 		})
-	})
+	}
 }
 
 // TestFormPostLeadsHome holds that a post leads to the callback that Config.URL

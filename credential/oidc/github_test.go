@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/walkin-go/walkin"
@@ -15,7 +16,7 @@ import (
 type gitHub struct {
 	*op
 	user, emails any
-	status       int
+	status       map[string]int // by path; what is missing is 200
 }
 
 func (g *gitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,8 +37,12 @@ func (g *gitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		if g.status != 0 {
-			w.WriteHeader(g.status)
+		if r.Header.Get("Accept") != "application/vnd.github+json" || r.Header.Get("X-GitHub-Api-Version") == "" {
+			w.WriteHeader(http.StatusUnsupportedMediaType)
+			return
+		}
+		if status := g.status[r.URL.Path]; status != 0 {
+			w.WriteHeader(status)
 		}
 		if r.URL.Path == "/user" {
 			_ = json.NewEncoder(w).Encode(g.user)
@@ -56,18 +61,22 @@ func TestGitHub(t *testing.T) {
 		name         string
 		user, emails any
 		listed       bool
-		status       int
+		status       map[string]int
 		want         oidc.Profile
-		reason       string // empty: it goes through
+		cause        string // that the operator is told; empty: it goes through
 	}{
-		{"listed", object{"id": 7, "login": "ann", "name": "Ann"}, addresses, true, 0, oidc.Profile{Email: "ann@example.com", Name: "Ann"}, ""},
-		{"not listed", object{"id": 7, "login": "ann", "name": "Ann"}, addresses, false, 0, oidc.Profile{UnverifiedEmail: "ann@example.com", Name: "Ann"}, ""},
-		{"not verified", object{"id": 7, "login": "ann"}, []object{{"email": "ann@example.com", "primary": true}}, true, 0, oidc.Profile{UnverifiedEmail: "ann@example.com", Name: "ann"}, ""},
-		{"no address", object{"id": 7, "login": "ann", "email": "public@example.com"}, []object{}, true, 0, oidc.Profile{Name: "ann"}, ""},
-		{"no number", object{"login": "ann"}, addresses, true, 0, oidc.Profile{}, "oidc_provider_down"},
-		{"a text for a number", object{"id": "7"}, addresses, true, 0, oidc.Profile{}, "oidc_provider_down"},
-		{"no addresses to be had", object{"id": 7}, object{"message": "ann@example.com"}, true, 0, oidc.Profile{}, "oidc_provider_down"},
-		{"down", object{"id": 7}, addresses, true, 502, oidc.Profile{}, "oidc_provider_down"},
+		{"listed", object{"id": 7, "login": "ann", "name": "Ann"}, addresses, true, nil, oidc.Profile{Email: "ann@example.com", Name: "Ann"}, ""},
+		{"the primary one first", object{"id": 7, "name": "Ann"}, []object{addresses[1], addresses[0]}, true, nil, oidc.Profile{Email: "ann@example.com", Name: "Ann"}, ""},
+		{"not listed", object{"id": 7, "login": "ann", "name": "Ann"}, addresses, false, nil, oidc.Profile{UnverifiedEmail: "ann@example.com", Name: "Ann"}, ""},
+		{"not verified", object{"id": 7, "login": "ann"}, []object{{"email": "ann@example.com", "primary": true}}, true, nil, oidc.Profile{UnverifiedEmail: "ann@example.com", Name: "ann"}, ""},
+		{"no address", object{"id": 7, "login": "ann", "email": "public@example.com"}, []object{}, true, nil, oidc.Profile{Name: "ann"}, ""},
+		{"no number", object{"login": "ann"}, addresses, true, nil, oidc.Profile{}, "GitHub named no account"},
+		{"a text for a number", object{"id": "7"}, addresses, true, nil, oidc.Profile{}, "GitHub's answer for /user is malformed"},
+		{"no addresses to be had", object{"id": 7}, object{"message": "ann@example.com"}, true, nil, oidc.Profile{}, "GitHub's answer for /user/emails is malformed"},
+		{"number zero", object{"id": 0}, addresses, true, nil, oidc.Profile{}, "GitHub named no account"},
+		{"fails", object{"id": 7}, addresses, true, map[string]int{"/user": 502}, oidc.Profile{}, "GitHub answered 502 for /user"},
+		{"fails to tell the addresses", object{"id": 7}, addresses, true, map[string]int{"/user/emails": 403}, oidc.Profile{}, "GitHub answered 403 for /user/emails"},
+		{"is down", nil, nil, true, nil, oidc.Profile{}, "the provider cannot be reached: dial tcp: connection to api.github.com refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			hub := &gitHub{op: newOP(t, "https://github.com"), user: c.user, emails: c.emails, status: c.status}
@@ -75,7 +84,11 @@ func TestGitHub(t *testing.T) {
 				p := oidc.GitHub("client", "secret")
 				p.VerifiesEmail = c.listed
 				sso.Providers[0] = p
-				sso.Client = &http.Client{Transport: web{"github.com": hub, "api.github.com": hub}}
+				net := web{"github.com": hub, "api.github.com": hub}
+				if c.user == nil {
+					delete(net, "api.github.com")
+				}
+				sso.Client = &http.Client{Transport: net}
 			})
 			b, before := s.anonymous()
 			to := s.press(b, "github")
@@ -86,8 +99,11 @@ func TestGitHub(t *testing.T) {
 			answer := hub.answer(to, "")
 			answer.Set("iss", "https://github.com/login/oauth") // not what identities have
 			r := s.back(b, "github", answer)
-			if c.reason != "" {
-				s.refused(b, r, before, http.StatusServiceUnavailable, c.reason)
+			if c.cause != "" {
+				s.refused(b, r, before, http.StatusServiceUnavailable, "oidc_provider_down")
+				if !strings.HasSuffix(s.cause(), c.cause) {
+					t.Errorf("the operator is told %q, want %q", s.cause(), c.cause)
+				}
 				return
 			}
 			if r.StatusCode != http.StatusSeeOther {

@@ -75,12 +75,17 @@ func TestHeadersWithoutEnd(t *testing.T) {
 		w.Header().Set("X-Filler", strings.Repeat("a", n))
 	}))
 	defer server.Close()
-	for name, client := range map[string]*http.Client{
-		"none":        nil,
-		"an open one": {Transport: &http.Transport{MaxResponseHeaderBytes: 64 << 20}},
+	open := &http.Transport{MaxResponseHeaderBytes: 64 << 20}
+	for name, tt := range map[string]struct {
+		client *http.Client
+		small  bool // whether an answer with 1 KB of header passes
+	}{
+		"none":                 {nil, true},
+		"an open one":          {&http.Client{Transport: open}, true},
+		"one of a lower bound": {&http.Client{Transport: &http.Transport{MaxResponseHeaderBytes: 512}}, false},
 	} {
-		for path, ok := range map[string]bool{"/": true, "/large": false} {
-			r, err := oidc.Bounded(client).Get(server.URL + path)
+		for path, ok := range map[string]bool{"/": tt.small, "/large": false} {
+			r, err := oidc.Bounded(tt.client).Get(server.URL + path)
 			if (err == nil) != ok {
 				t.Errorf("%s, %s: got %v", name, path, err)
 			}
@@ -88,5 +93,8 @@ func TestHeadersWithoutEnd(t *testing.T) {
 				r.Body.Close()
 			}
 		}
+	}
+	if n, m := open.MaxResponseHeaderBytes, http.DefaultTransport.(*http.Transport).MaxResponseHeaderBytes; n != 64<<20 || m != 0 {
+		t.Errorf("the site's own client has a bound of %d now, and the one of all of %d", n, m)
 	}
 }

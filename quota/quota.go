@@ -194,19 +194,17 @@ func (q *Quota) Take(w http.ResponseWriter, r *http.Request) (Left, error) {
 		return unlimited(), nil
 	}
 	now := time.Now()
-	left := Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
+	var left Left
 	// In one transaction: a visitor who has none left by one count must lose none by
 	// another.
 	err = q.store.InTx(r.Context(), func(ctx context.Context) error {
-		left = Left{Count: limit, Limit: limit, Until: now.Add(q.cfg.Within)}
+		left = Left{Count: limit, Limit: limit} // a store may run this more than once
 		for _, count := range counts {
 			remaining, until, err := q.take(ctx, count, now)
 			if err != nil {
 				return err
 			}
-			if remaining < left.Count {
-				left.Count, left.Until = remaining, until
-			}
+			left.narrow(remaining, until)
 		}
 		return nil
 	})
@@ -279,25 +277,31 @@ func (q *Quota) Remaining(r *http.Request) (Left, error) {
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
 			return Left{}, err
-		case count.left(ticket) < left.Count:
-			left.Count, left.Until = count.left(ticket), ticket.ExpiresAt
+		default:
+			left.narrow(count.left(ticket), ticket.ExpiresAt)
 		}
 	}
 	return left, nil
 }
 
+// narrow takes another count into account, of which remaining are left. Of two counts
+// with as few left, the one that begins again last decides.
+func (l *Left) narrow(remaining int, until time.Time) {
+	if remaining < l.Count || remaining == l.Count && remaining < l.Limit && until.After(l.Until) {
+		l.Count, l.Until = remaining, until
+	}
+}
+
 // counts returns what a visitor's request counts against, in the order in which all
 // requests lock them, the user before the network and a small network before a large
-// one, and the limit that the visitor sees; zero for a visitor who is
-// not counted.
+// one, and the limit that the visitor sees; zero for a visitor who is not counted, of
+// whom the counts mean nothing.
 func (q *Quota) counts(r *http.Request, c walkin.Claims) (counts []count, limit int) {
 	nobody := c == walkin.Claims{}
 	permanent := !nobody && !c.Anonymous
 	own := q.cfg.Limit
 	if permanent {
-		if own = q.cfg.PermanentLimit; own == 0 {
-			return nil, 0
-		}
+		own = q.cfg.PermanentLimit
 	}
 	key := func(kind, name string) string { return "quota:" + q.cfg.Name + ":" + kind + ":" + name }
 	if q.cfg.By&PerUser != 0 && !nobody || permanent { // an account is not thrown away as a cookie is

@@ -2,6 +2,7 @@ package quota_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,12 +36,13 @@ type site struct {
 
 	mu   sync.Mutex
 	told []string
+	took quota.Left // what Take returned last
 }
 
 // failing is a store whose tickets can be out of reach.
 type failing struct {
 	*memstore.Store
-	down atomic.Bool
+	down, unread atomic.Bool
 }
 
 var errDown = errors.New("the store is down")
@@ -53,7 +55,7 @@ func (f *failing) TryTicket(ctx context.Context, key string, now time.Time) (sto
 }
 
 func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
-	if f.down.Load() {
+	if f.down.Load() || f.unread.Load() {
 		return store.Ticket{}, errDown
 	}
 	return f.Store.Ticket(ctx, key, now)
@@ -109,6 +111,20 @@ func newSiteOver(t *testing.T, store store.Store, cfg quota.Config) *site {
 		}
 		fmt.Fprintf(w, "%d of %d", left.Count, left.Limit)
 	})
+	mux.HandleFunc("/remaining", func(w http.ResponseWriter, r *http.Request) {
+		if left, err := q.Remaining(r); err == nil {
+			_ = json.NewEncoder(w).Encode(left)
+		}
+	})
+	mux.HandleFunc("POST /take", func(w http.ResponseWriter, r *http.Request) {
+		left, err := q.Take(w, r)
+		s.mu.Lock()
+		s.took = left
+		s.mu.Unlock()
+		if err != nil {
+			s.m.Refuse(w, r, err)
+		}
+	})
 	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := s.m.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
 			s.m.Refuse(w, r, err)
@@ -131,6 +147,15 @@ func (s *site) left(c *walkintest.Client) string {
 		s.t.Fatal(err)
 	}
 	return string(b)
+}
+
+// remaining is what Remaining returns.
+func (s *site) remaining(c *walkintest.Client) (left quota.Left) {
+	s.t.Helper()
+	if err := json.NewDecoder(c.On(s).Fetch("/remaining").Body).Decode(&left); err != nil {
+		s.t.Fatal(err)
+	}
+	return left
 }
 
 // export tries, and returns how many went through of n.
@@ -228,6 +253,15 @@ func TestNetwork(t *testing.T) {
 	if got := here(s.browser()); got != 429 {
 		t.Errorf("one more: got %d, want what the network has left, nothing", got)
 	}
+	t.Run("by user alone", func(t *testing.T) {
+		s := newSite(t, nil, quota.Config{Limit: 1, By: quota.PerUser})
+		here := from(s, "192.0.2.7:1000")
+		for range 3 {
+			if c := s.browser(); here(c) != 200 || here(c) != 429 {
+				t.Error("one of three users behind an address had not one, or more")
+			}
+		}
+	})
 	second := s.browser()
 	if here(second) != 429 || there(second) != 200 || there(second) != 200 || there(second) != 429 {
 		t.Error("the refusal by the network took something from the user")
@@ -246,6 +280,7 @@ func TestNetworkLeft(t *testing.T) {
 		{"a network has more", quota.Config{Limit: 1, NetworkLimit: 2, By: quota.PerNetwork}, []string{"2 of 2", "1 of 2", "0 of 2"}},
 		{"both, a network has fewer", quota.Config{Limit: 9, NetworkLimit: 2, By: quota.PerUser | quota.PerNetwork}, []string{"2 of 2", "1 of 2", "0 of 2"}},
 		{"both, a network has more", quota.Config{Limit: 1, NetworkLimit: 2, By: quota.PerUser | quota.PerNetwork}, []string{"1 of 1", "0 of 1"}},
+		{"a network is not counted", quota.Config{Limit: 2, NetworkLimit: 1, By: quota.PerUser}, []string{"2 of 2", "1 of 2", "0 of 2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, nil, tt.cfg)
@@ -296,6 +331,7 @@ func TestUpgrade(t *testing.T) {
 		{"fewer than they took", quota.Config{Limit: 3, PermanentLimit: 1}, "0 of 1", 0},
 		{"by network, unlimited", quota.Config{Limit: 3, By: quota.PerNetwork}, "any", 50},
 		{"the most there is", quota.Config{Limit: 3, PermanentLimit: 1000}, "998 of 1000", 50},
+		{"more than a network", quota.Config{Limit: 3, PermanentLimit: 10, NetworkLimit: 2, By: quota.PerUser | quota.PerNetwork}, "8 of 10", 8},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, nil, tt.cfg)
@@ -312,8 +348,13 @@ func TestUpgrade(t *testing.T) {
 	}
 	t.Run("to the very end", func(t *testing.T) {
 		s := newSite(t, nil, quota.Config{Limit: 1000})
-		if got := s.export(s.browser(), 1003); got != 1000 {
+		c := s.browser()
+		if got := s.export(c, 1003); got != 1000 {
 			t.Errorf("got %d, want 1000", got)
+		}
+		s.store.unread.Store(true)
+		if r := c.Post("/export", nil); r.StatusCode != http.StatusServiceUnavailable || s.exports.Load() != 1000 {
+			t.Errorf("where the end cannot be read: got %d and %d exports", r.StatusCode, s.exports.Load())
 		}
 	})
 }
@@ -356,6 +397,7 @@ func TestTakesNothing(t *testing.T) {
 		"prefetch":       {http.MethodGet, "Sec-Purpose", "prefetch;prerender", 503},
 		"an old one":     {http.MethodGet, "Purpose", "prefetch", 503},
 		"Firefox's":      {http.MethodGet, "X-Moz", "prefetch", 503},
+		"a prerender":    {http.MethodGet, "Sec-Purpose", "prerender", 503},
 		"Safari preview": {http.MethodGet, "X-Purpose", "preview", 503},
 	} {
 		r := c.NewRequest(tt.method, "/export", nil)
@@ -378,6 +420,77 @@ func TestTakesNothing(t *testing.T) {
 	if got := c.Fetch("/left").StatusCode; got != http.StatusServiceUnavailable {
 		t.Errorf("the store is down: got %d", got)
 	}
+	if got := s.left(walkintest.NewClient(t, s)); got != "3 of 3" {
+		t.Errorf("the store is down, without a user: got %q", got)
+	}
+}
+
+// TestTakeReturns holds what Take returns: what is left after it, of the count that
+// leaves the fewest, until that count begins again.
+func TestTakeReturns(t *testing.T) {
+	const day, both = 24 * time.Hour, quota.PerUser | quota.PerNetwork
+	any := quota.Left{Count: math.MaxInt, Limit: math.MaxInt}
+	for _, tt := range []struct {
+		name   string
+		cfg    quota.Config
+		before func(s *site, c *walkintest.Client) // at the beginning; an hour later comes the rest
+		want   []quota.Left                        // of each try; Until is after the beginning
+		until  []time.Duration
+	}{
+		{"by user", quota.Config{Limit: 2}, nil,
+			[]quota.Left{{Count: 1, Limit: 2}, {Count: 0, Limit: 2}, {Count: 0, Limit: 2}}, []time.Duration{day + time.Hour, day + time.Hour, day + time.Hour}},
+		{"by user, begun before", quota.Config{Limit: 2}, func(s *site, c *walkintest.Client) { s.export(c, 1) },
+			[]quota.Left{{Count: 0, Limit: 2}}, []time.Duration{day}},
+		{"by network", quota.Config{Limit: 1, NetworkLimit: 2, By: quota.PerNetwork}, nil,
+			[]quota.Left{{Count: 1, Limit: 2}, {Count: 0, Limit: 2}}, []time.Duration{day + time.Hour, day + time.Hour}},
+		{"the network has fewer, since before", quota.Config{Limit: 2, By: both}, func(s *site, _ *walkintest.Client) { s.export(s.browser().From("192.0.2.7:1"), 1) },
+			[]quota.Left{{Count: 0, Limit: 2}}, []time.Duration{day}},
+		{"the user has fewer, since before", quota.Config{Limit: 2, NetworkLimit: 9, By: both}, func(s *site, c *walkintest.Client) { s.export(c.From("192.0.2.8:1"), 1) },
+			[]quota.Left{{Count: 0, Limit: 2}}, []time.Duration{day}},
+		{"as few of both, the network since before", quota.Config{Limit: 2, NetworkLimit: 3, By: both}, func(s *site, _ *walkintest.Client) { s.export(s.browser().From("192.0.2.7:1"), 1) },
+			[]quota.Left{{Count: 1, Limit: 2}}, []time.Duration{day + time.Hour}},
+		{"as few of both, the user since before", quota.Config{Limit: 3, NetworkLimit: 2, By: both}, func(s *site, c *walkintest.Client) { s.export(c.From("192.0.2.8:1"), 1) },
+			[]quota.Left{{Count: 1, Limit: 2}}, []time.Duration{day + time.Hour}},
+		{"a permanent user", quota.Config{Limit: 2}, func(s *site, c *walkintest.Client) { s.prove(c, "ann") }, []quota.Left{any}, []time.Duration{0}},
+		{"a permanent user, counted", quota.Config{Limit: 2, PermanentLimit: 5}, func(s *site, c *walkintest.Client) { s.export(c, 1); s.prove(c, "ann") },
+			[]quota.Left{{Count: 3, Limit: 5}}, []time.Duration{day}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tt.cfg.Within = day
+				s := newSite(t, nil, tt.cfg)
+				c := s.browser()
+				began := time.Now()
+				if tt.before != nil {
+					tt.before(s, c)
+				}
+				time.Sleep(time.Hour)
+				c = c.From("192.0.2.7:1")
+				for i, want := range tt.want {
+					if tt.until[i] > 0 {
+						want.Until = began.Add(tt.until[i])
+					}
+					c.Post("/take", nil)
+					if got := s.took; got.Count != want.Count || got.Limit != want.Limit || !got.Until.Equal(want.Until) {
+						t.Errorf("try %d: got %+v, want %+v", i, got, want)
+					}
+					if got := s.remaining(c); got.Count != want.Count || got.Limit != want.Limit || !got.Until.Equal(want.Until) {
+						t.Errorf("after try %d: %+v remain, want %+v", i, got, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestLeftOfNothingTaken holds that Until is zero for a visitor who has all that they
+// can have, whatever others took of their network.
+func TestLeftOfNothingTaken(t *testing.T) {
+	s := newSite(t, nil, quota.Config{Limit: 2, NetworkLimit: 3, By: quota.PerUser | quota.PerNetwork})
+	s.export(s.browser().From("192.0.2.7:1"), 1)
+	if got := s.remaining(s.browser().From("192.0.2.7:1")); got != (quota.Left{Count: 2, Limit: 2}) {
+		t.Errorf("got %+v, want all of it", got)
+	}
 }
 
 func TestNew(t *testing.T) {
@@ -385,6 +498,11 @@ func TestNew(t *testing.T) {
 		t.Error("without a middleware: got no error")
 	}
 	_, err := quota.New(newSite(t, nil, quota.Config{Limit: 1}).m, quota.Config{Name: "Ä", Limit: 1001, NetworkLimit: -1, PermanentLimit: -1, Within: 1, By: 8})
+	for within, ok := range map[time.Duration]bool{time.Second: true, time.Second - 1: false} {
+		if _, err := quota.New(newSite(t, nil, quota.Config{Limit: 1}).m, quota.Config{Name: "a", Limit: 1, Within: within}); (err == nil) != ok {
+			t.Errorf("within %v: got %v", within, err)
+		}
+	}
 	for _, part := range []string{"Name", "Limit", "NetworkLimit", "PermanentLimit", "Within", "By"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+part) {
 			t.Errorf("got %v, want it to name Config.%s", err, part)

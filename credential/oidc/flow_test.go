@@ -854,3 +854,19 @@ func TestClientAuthentication(t *testing.T) {
 		}
 	}
 }
+
+// TestPublicClient holds that a client without a secret names itself in the body, as
+// OAuth has it for those who do not authenticate, whatever the provider takes of others.
+func TestPublicClient(t *testing.T) {
+	s := newSite(t, provider(func(p *oidc.Provider) { p.ClientSecret = "" }))
+	s.op.public = true
+	s.op.discovery = func(m map[string]any) {
+		m["token_endpoint_auth_methods_supported"] = []string{"none", "client_secret_basic"}
+	}
+	named := ""
+	s.op.token = func(_ http.ResponseWriter, form url.Values) bool { named = form.Get("client_id"); return false }
+	c, _ := s.anonymous()
+	if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther || named != "client" {
+		t.Errorf("got %d for %q, and the body named %q", r.StatusCode, s.cause(), named)
+	}
+}

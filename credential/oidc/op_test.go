@@ -33,6 +33,7 @@ type op struct {
 	userinfo  map[string]any                             // nil: the subject alone
 	discovery func(map[string]any)                       // the document
 	token     func(http.ResponseWriter, url.Values) bool // true: it has answered
+	public    bool                                       // the client has no secret
 	down      bool
 	fails     string // the path that answers with 500
 
@@ -125,7 +126,7 @@ func (o *op) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id, secret = cmp.Or(id, r.PostForm.Get("client_id")), cmp.Or(secret, r.PostForm.Get("client_secret"))
 		sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
 		switch {
-		case id != "client" || secret != "secret":
+		case id != "client" || (secret == "") != o.public || secret != "" && secret != "secret":
 			fail("invalid_client")
 		case !ok, asked.Get("redirect_uri") != r.PostForm.Get("redirect_uri"):
 			fail("invalid_grant")

@@ -85,7 +85,7 @@ func TestPwnedPasswords(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var asked []string
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				asked = append(asked, r.Method+" "+r.URL.String()+" "+r.Header.Get("Add-Padding"))
+				asked = append(asked, r.Method+" "+r.URL.String()+" "+r.Header.Get("Add-Padding")+" "+r.UserAgent())
 				w.WriteHeader(c.status)
 				fmt.Fprint(w, c.answer)
 			}))
@@ -94,11 +94,17 @@ func TestPwnedPasswords(t *testing.T) {
 			if got != c.want || (err != nil) != c.fails {
 				t.Errorf("got %t, %v", got, err)
 			}
-			if want := []string{"GET /range/" + hash[:5] + " true"}; !slices.Equal(asked, want) {
+			if want := []string{"GET /range/" + hash[:5] + " true walkin"}; !slices.Equal(asked, want) {
 				t.Errorf("asked %q, want %q", asked, want)
 			}
 		})
 	}
+	t.Run("what is no URL", func(t *testing.T) {
+		got, err := password.PwnedPasswords{URL: "http://[::1"}.Breached(t.Context(), leaked)
+		if got || err == nil || !strings.Contains(err.Error(), "PwnedPasswords.URL") || strings.Contains(err.Error(), hash[:5]) {
+			t.Errorf("got %t, %v", got, err)
+		}
+	})
 	t.Run("an error says nothing of the password", func(t *testing.T) {
 		server := httptest.NewServer(http.NotFoundHandler())
 		server.Close()
@@ -137,7 +143,8 @@ func TestHashList(t *testing.T) {
 			}
 		}
 	}
-	for name, text := range map[string]string{"an empty file": "", "words": "123456\npassword\n", "a long line": strings.Repeat("A", 500) + "\n"} {
+	for name, text := range map[string]string{"an empty file": "", "words": "123456\npassword\n", "a long line": strings.Repeat("A", 500) + "\n",
+		"a hash with more behind it": hashOf(leaked) + "zz\n", "a hash without its end": hashOf(leaked)[:38] + "\n"} {
 		path := filepath.Join(t.TempDir(), "hashes.txt")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -148,6 +155,26 @@ func TestHashList(t *testing.T) {
 	}
 	if _, err := password.OpenHashList(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: got %v", err)
+	}
+	if _, err := password.OpenHashList(t.TempDir()); err == nil || strings.Contains(err.Error(), "not a list") {
+		t.Errorf("a directory: got %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "hashes.txt")
+	if err := os.WriteFile(path, []byte(hashOf(leaked)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := password.OpenHashList(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list.Close(); err != nil {
+		t.Error(err)
+	}
+	if got, err := list.Breached(t.Context(), leaked); got || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a closed list: got %t, %v", got, err)
+	}
+	if err := list.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("closing it again: got %v", err)
 	}
 }
 

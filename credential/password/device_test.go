@@ -58,6 +58,11 @@ func newHouse(t *testing.T, change func(*walkin.Config)) *house {
 				wk.Refuse(w, r, err)
 			}
 		})
+		mux.HandleFunc("/form", func(w http.ResponseWriter, r *http.Request) {
+			if _, err := passwords.SignUp(r); err != nil {
+				wk.Refuse(w, r, err)
+			}
+		})
 		mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
 		h.replicas[i] = wk.Handler(mux)
 	}
@@ -182,5 +187,8 @@ func TestHashAfterLimit(t *testing.T) {
 	}
 	if n := h.hashes.Load(); n != 3 {
 		t.Errorf("hashed %d times, want 3", n)
+	}
+	if got := h.post(walkintest.NewClient(t, h.replicas[0]).From("203.0.113.7:1"), 0, "/form", secret); got != http.StatusTooManyRequests {
+		t.Errorf("the proof alone: got %d, want 429", got)
 	}
 }

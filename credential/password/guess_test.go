@@ -2,11 +2,13 @@ package password_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/password"
+	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/walkintest"
 )
@@ -53,6 +56,28 @@ func TestRenewal(t *testing.T) {
 				t.Errorf("hashed %d times, want %d", n, want)
 			}
 		})
+	}
+}
+
+// TestShortHashesAreRenewed holds that a hash with a shorter salt or sum than ours, as of
+// another system, is replaced when its owner signs in, and that a longer one is kept.
+func TestShortHashesAreRenewed(t *testing.T) {
+	for _, tt := range []struct {
+		salt, sum int
+		renew     bool
+	}{{16, 32, false}, {15, 32, true}, {8, 32, true}, {64, 64, false}, {16, 31, true}, {16, 16, true}} {
+		s := newSite(t, nil)
+		salt := []byte(strings.Repeat("s", tt.salt))
+		sum := quick([]byte(secret), salt, 2, 19456, 1, uint32(tt.sum))
+		stored := fmt.Sprintf("$argon2id$v=19$m=19456,t=2,p=1$%s$%s",
+			base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))
+		s.own(t, walkin.Proof{Provider: password.Provider, Subject: name, Secret: []byte(stored)})
+		if _, err := s.SignIn(form(t, name, secret)); err != nil {
+			t.Fatal(err)
+		}
+		if renewed := s.stored(t, name) != stored; renewed != tt.renew {
+			t.Errorf("%d bytes of salt and %d of hash: renewed %t, want %t", tt.salt, tt.sum, renewed, tt.renew)
+		}
 	}
 }
 
@@ -151,6 +176,11 @@ func TestChangedMeanwhile(t *testing.T) {
 				t.Error(err)
 			}
 		}},
+		{"another user has it", false, func(t *testing.T, s *site, identity store.Identity) {
+			if err := s.move(t, identity); err != nil {
+				t.Error(err)
+			}
+		}},
 		{"the user is deleted", true, func(t *testing.T, s *site, identity store.Identity) {
 			if err := s.store.DeleteUser(t.Context(), store.Tombstone{UserID: identity.UserID, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 				t.Error(err)
@@ -184,7 +214,7 @@ func TestChangedMeanwhile(t *testing.T) {
 			if r.StatusCode != http.StatusUnauthorized || c.Cookie("__Host-walkin") != "" {
 				t.Errorf("got %d, signed in %t, want 401 and not", r.StatusCode, c.Cookie("__Host-walkin") != "")
 			}
-			if _, err := s.store.Identity(t.Context(), provider, name); (err == nil) != (tt.name == "changed") {
+			if _, err := s.store.Identity(t.Context(), provider, name); (err == nil) != (tt.name == "changed" || tt.name == "another user has it") {
 				t.Errorf("the identity: got %v", err)
 			}
 		})
@@ -214,6 +244,9 @@ func TestChange(t *testing.T) {
 	refusal(t, change("bob", secret, next), http.StatusUnauthorized, "unknown_name", next)
 	refusal(t, change(name, secret, "short"), http.StatusUnprocessableEntity, "password_short")
 	refusal(t, change(name, "", next), http.StatusUnprocessableEntity, "no_password")
+	refusal(t, change(name, secret, ""), http.StatusUnprocessableEntity, "no_password")
+	refusal(t, change(name, secret, strings.Repeat("kx7!pqmw", 17)), http.StatusUnprocessableEntity, "password_long")
+	refusal(t, change(name, secret, next+"\xff"), http.StatusUnprocessableEntity, "password_encoding")
 	refusal(t, change("", secret, next), http.StatusUnprocessableEntity, "no_name")
 	if err := change(" ANN@example.com", secret, next); err != nil {
 		t.Fatal(err)
@@ -234,6 +267,171 @@ func TestChange(t *testing.T) {
 		t.Errorf("got %v", err)
 	} else {
 		refusal(t, err, http.StatusServiceUnavailable, "store_down")
+	}
+}
+
+// TestChangeMeetsAnother holds that a password is not changed when what was verified is
+// no longer what is stored: another password, no identity, or the identity of another user.
+func TestChangeMeetsAnother(t *testing.T) {
+	const next = "another horse battery"
+	for _, tt := range []struct {
+		name string
+		meet func(*site, *testing.T, store.Identity) error
+		want string // what signs in afterwards
+	}{
+		{"another change", func(s *site, t *testing.T, _ store.Identity) error {
+			return s.Change(form(t, "", ""), name, secret, "a third horse battery")
+		}, "a third horse battery"},
+		{"the identity is removed", func(s *site, t *testing.T, i store.Identity) error {
+			return s.store.DeleteIdentity(t.Context(), i.UserID, i.Provider, i.Subject)
+		}, ""},
+		{"the user is deleted", func(s *site, t *testing.T, i store.Identity) error {
+			return s.store.DeleteUser(t.Context(), store.Tombstone{UserID: i.UserID, ExpiresAt: time.Now().Add(time.Hour)})
+		}, ""},
+		{"another user has it", (*site).move, secret},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, nil)
+			s.signUp(t, name, secret)
+			identity, err := s.store.Identity(t.Context(), password.Provider, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			late := &late{Store: s.store, before: func() {
+				if err := tt.meet(s, t, identity); err != nil {
+					t.Error(err)
+				}
+			}}
+			slow := newSiteOf(t, func(c *walkin.Config) { c.Store = late }, nil)
+			refusal(t, slow.Change(form(t, "", ""), name, secret, next), http.StatusConflict, walkin.ReasonRaced, next)
+			for _, password := range []string{secret, next, "a third horse battery"} {
+				if _, err := s.SignIn(form(t, name, password)); (err == nil) != (password == tt.want) {
+					t.Errorf("%q: got %v", password, err)
+				}
+			}
+		})
+	}
+}
+
+// move gives an identity to another user, as it is.
+func (s *site) move(t *testing.T, i store.Identity) error {
+	if err := s.store.DeleteIdentity(t.Context(), i.UserID, i.Provider, i.Subject); err != nil {
+		return err
+	}
+	s.own(t, walkin.Proof{Provider: i.Provider, Subject: i.Subject, Secret: i.Secret})
+	return nil
+}
+
+// TestChangeFindsNoPlace holds that a new password for whose hash there is no place
+// leaves the old one as it is, and says so.
+func TestChangeFindsNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *site
+		gate := make(chan struct{})
+		s = newSite(t, func(cfg *password.Config) {
+			cfg.Hashes, cfg.Waiting = 1, 1
+			cfg.Breaches = breaches(func(_ context.Context, next string) (bool, error) {
+				if next == secret {
+					return false, nil
+				}
+				s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+					<-gate
+					return quick(password, salt, time, memory, threads, keyLen)
+				})
+				for range 2 { // while the new password is looked up, others come
+					go s.SignIn(form(t, name, secret))
+				}
+				synctest.Wait()
+				return false, nil
+			})
+		})
+		s.signUp(t, name, secret)
+		before := s.stored(t, name)
+		err := s.Change(form(t, "", ""), name, secret, "another horse battery")
+		refusal(t, err, http.StatusServiceUnavailable, "busy")
+		if s.stored(t, name) != before {
+			t.Error("the stored hash is another one")
+		}
+		close(gate)
+		synctest.Wait()
+	})
+}
+
+// TestLimitedAttemptsTakeNoPlace holds that an attempt over the limit is refused as such,
+// also while all places are taken, and that of two attempts which wait for a place the
+// second counts, too.
+func TestLimitedAttemptsTakeNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(cfg *password.Config) {
+			cfg.Hashes, cfg.Waiting = 1, 2
+			cfg.PerNameAndNetwork = limit.Limit{Count: 1, Per: time.Hour}
+		})
+		gate := make(chan struct{})
+		s.fails(t, 1, "carl", "192.0.2.1:1")
+		s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+			s.hashes.Add(1)
+			<-gate
+			return quick(password, salt, time, memory, threads, keyLen)
+		})
+		s.hashes.Store(0)
+		reasons := make(chan walkin.Reason, 3)
+		for _, name := range []string{"bob", "ann", "ann"} {
+			go func() {
+				_, err := s.SignIn(form(t, name, "wrong horse battery"))
+				r, _ := errors.AsType[*walkin.Refusal](err)
+				reasons <- r.Reason
+			}()
+			synctest.Wait()
+		}
+		_, err := s.SignIn(form(t, "carl", "wrong horse battery"))
+		refusal(t, err, http.StatusTooManyRequests, tooMany)
+		_, err = s.SignIn(form(t, "dora", "wrong horse battery"))
+		refusal(t, err, http.StatusServiceUnavailable, "busy")
+		close(gate)
+		synctest.Wait()
+		got := map[walkin.Reason]int{<-reasons: 1}
+		got[<-reasons]++
+		got[<-reasons]++
+		if got[tooMany] != 1 || got["unknown_name"] != 2 || s.hashes.Load() != 2 {
+			t.Errorf("got %v and %d hashes, want two guesses and one over the limit", got, s.hashes.Load())
+		}
+	})
+}
+
+// TestPlaces holds how many hashes run at once and how many attempts wait for that, with
+// the defaults of both.
+func TestPlaces(t *testing.T) {
+	cores := runtime.GOMAXPROCS(0)
+	for _, tt := range []struct{ hashes, waiting, run, wait int }{
+		{0, 0, cores, 32 * cores},
+		{cores + 1, 0, cores + 1, 32 * (cores + 1)},
+		{1, 2, 1, 2},
+		{0, 1, cores, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, func(cfg *password.Config) { cfg.Hashes, cfg.Waiting = tt.hashes, tt.waiting })
+			gate := make(chan struct{})
+			s.SetIDKey(func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+				s.hashes.Add(1)
+				<-gate
+				return quick(password, salt, time, memory, threads, keyLen)
+			})
+			var refused atomic.Int64
+			for i := range tt.run + tt.wait + 3 {
+				go func() {
+					_, err := s.SignIn(from(form(t, fmt.Sprint("user", i), secret), fmt.Sprintf("192.0.2.%d:1", i)))
+					if r, ok := errors.AsType[*walkin.Refusal](err); ok && r.Reason == "busy" {
+						refused.Add(1)
+					}
+				}()
+				synctest.Wait()
+			}
+			if s.hashes.Load() != int64(tt.run) || refused.Load() != 3 {
+				t.Errorf("%+v: %d hashes run and %d attempts were refused, want %d and 3", tt, s.hashes.Load(), refused.Load(), tt.run)
+			}
+			close(gate)
+			synctest.Wait()
+		})
 	}
 }
 

@@ -89,23 +89,21 @@ func parsePHC(s string) (phc, error) {
 	}
 	var params [3]uint32
 	for i, param := range strings.SplitN(parts[3], ",", len(params)) {
-		if _, digits, ok := strings.Cut(param, "="); ok {
-			n, err := strconv.ParseUint(digits, 10, 32)
-			if err != nil {
-				return phc{}, errNoPHC
-			}
-			params[i] = uint32(n)
+		_, digits, _ := strings.Cut(param, "=")
+		n, err := strconv.ParseUint(digits, 10, 32)
+		if err != nil {
+			return phc{}, errNoPHC
 		}
+		params[i] = uint32(n)
 	}
 	h := phc{cost: Cost{Memory: params[0], Time: params[1], Threads: uint8(min(params[2], 255))}}
-	var saltErr, sumErr error
-	h.salt, saltErr = base64.RawStdEncoding.Strict().DecodeString(parts[4])
-	h.sum, sumErr = base64.RawStdEncoding.Strict().DecodeString(parts[5])
+	h.salt, _ = base64.RawStdEncoding.DecodeString(parts[4]) // if it fails, String returns another string
+	h.sum, _ = base64.RawStdEncoding.DecodeString(parts[5])
 	if err := h.cost.checkStored(); err != nil {
 		return phc{}, err
 	}
 	switch {
-	case saltErr != nil || sumErr != nil || h.String() != s: // the names, the version, 07, +7, a newline in base64
+	case h.String() != s: // the names, the version, 07, +7, what is no base64 or has a newline in it
 		return phc{}, errNoPHC
 	case len(h.salt) < minSalt || len(h.salt) > maxSalt:
 		return phc{}, fmt.Errorf("the salt is not %d to %d bytes", minSalt, maxSalt)

@@ -61,6 +61,7 @@ func TestNames(t *testing.T) {
 		{"Kelvin sign", "\u212aate", "", "name_ascii"},
 		{"zero width", "ann\u200b", "", "name_ascii"},
 		{"not UTF-8", "ann\xff", "", "name_ascii"},
+		{"the first byte beyond ASCII", "ann\x80", "", "name_ascii"},
 		{"64 KB", strings.Repeat("a", 60_000), "", "name_long"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

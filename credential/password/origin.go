@@ -16,16 +16,13 @@ type origin struct {
 // shares an origin with all others of its kind.
 func (p *Password) origin(r *http.Request) origin {
 	addr := p.wk.ClientAddr(r)
-	switch {
-	case !addr.IsValid():
-		return origin{"unknown", "unknown"}
-	case addr.Is4():
+	if addr.Is4() {
 		return origin{prefix(addr, 32), prefix(addr, 24)}
 	}
 	return origin{prefix(addr, 64), prefix(addr, 48)}
 }
 
 func prefix(addr netip.Addr, bits int) string {
-	p, _ := addr.Prefix(bits) // the address has that many
+	p, _ := addr.Prefix(bits) // the address has that many, or there is none and the prefix is invalid
 	return p.String()
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -170,6 +172,47 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		if !strings.HasPrefix(line, "walkin: password: ") {
 			t.Errorf("%q does not say where it comes from", line)
+		}
+	}
+}
+
+// TestNewBounds holds the least and the most of each setting, and which do not go together.
+func TestNewBounds(t *testing.T) {
+	cost := func(time, memory uint32, threads uint8) password.Config {
+		return password.Config{Cost: password.Cost{Time: time, Memory: memory, Threads: threads}}
+	}
+	for _, tt := range []struct {
+		name string
+		cfg  password.Config
+		want string // in the error; empty is none
+	}{
+		{"the zero value", password.Config{}, ""},
+		{"7 characters", password.Config{MinLength: 7}, "Config.MinLength"},
+		{"8 characters", password.Config{MinLength: 8}, ""},
+		{"64 characters", password.Config{MinLength: 64}, ""},
+		{"65 characters", password.Config{MinLength: 65}, "Config.MinLength"},
+		{"less than no hashes", password.Config{Hashes: -1}, "Config.Hashes and Waiting"},
+		{"fewer than none waiting", password.Config{Waiting: -1}, "Config.Hashes and Waiting"},
+		{"phone numbers", password.Config{Proven: true, Phones: true}, ""},
+		{"phone numbers that were not proven", password.Config{Phones: true}, "Config.Phones needs Proven"},
+		{"the names of the fields", password.Config{NameField: "password"}, "NameField and PasswordField"},
+		{"no passes", cost(0, 47104, 1), "Config.Cost: the time"},
+		{"one pass", cost(1, 47104, 1), ""},
+		{"one pass over too little", cost(1, 47103, 1), "Config.Cost: with Time 1, Memory is at least 47104"},
+		{"five passes", cost(5, 7168, 1), ""},
+		{"five passes over too little", cost(5, 7167, 1), "Config.Cost: with Time 5, Memory is at least 7168"},
+		{"ten passes", cost(10, 7168, 1), ""},
+		{"ten passes over too little", cost(10, 7167, 1), "Config.Cost: with Time 10, Memory is at least 7168"},
+		{"eleven passes", cost(11, 47104, 1), "Config.Cost: the time"},
+		{"no threads", cost(2, 19456, 0), "Config.Cost: the threads"},
+		{"16 threads", cost(2, 19456, 16), ""},
+		{"17 threads", cost(2, 19456, 17), "Config.Cost: the threads"},
+		{"256 MiB", cost(2, 256<<10, 1), ""},
+		{"more than 256 MiB", cost(2, 256<<10+1, 1), "Config.Cost: the memory"},
+	} {
+		_, err := password.New(middleware(t, memstore.New(), nil), tt.cfg)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }
@@ -385,6 +428,40 @@ func TestProven(t *testing.T) {
 	}
 }
 
+// TestNewSecret holds that a form which cannot be a sign-up makes no secret, and that
+// two users with one password have two hashes.
+func TestNewSecret(t *testing.T) {
+	s := newSite(t, nil)
+	for _, tt := range []struct {
+		name, password, reason string
+	}{
+		{"", secret, "no_name"},
+		{name, "", "no_password"},
+		{name, "short", "password_short"},
+		{name, name, "password_is_name"},
+	} {
+		hash, err := s.NewSecret(form(t, tt.name, tt.password))
+		if refusal(t, err, http.StatusUnprocessableEntity, walkin.Reason(tt.reason)); hash != nil {
+			t.Errorf("%s: got the secret %q", tt.reason, hash)
+		}
+	}
+	salts := map[string]bool{}
+	for range 3 {
+		hash, err := s.NewSecret(form(t, name, secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, salt, _, _, err := password.ParsePHC(string(hash))
+		if err != nil {
+			t.Fatal(err)
+		}
+		salts[string(salt)] = true
+	}
+	if len(salts) != 3 || salts[string(make([]byte, 16))] {
+		t.Errorf("the salts of three hashes are %q", slices.Collect(maps.Keys(salts)))
+	}
+}
+
 // TestSignUpWith holds that a name and a password that the app has read itself are taken
 // as those of a form are.
 func TestSignUpWith(t *testing.T) {
@@ -401,11 +478,28 @@ func TestSignUpWith(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
-	for _, tt := range []struct{ name, password string }{{"", "four words in a row"}, {"bob", "short"}, {"bob", ""}, {"bo\x00b", "four words in a row"}} {
+	for _, tt := range []struct {
+		name, password string
+		signUp, signIn walkin.Reason
+	}{
+		{"", "four words in a row", password.ReasonNoName, password.ReasonNoName},
+		{"bob", "", password.ReasonNoPassword, password.ReasonNoPassword},
+		{"bo\x00b", "four words in a row", password.ReasonNameBlank, password.ReasonNameBlank},
+		{"ann", "\xff\xfe", password.ReasonEncoding, password.ReasonEncoding},
+		{"bob", "short", password.ReasonShort, password.ReasonUnknownName},
+	} {
+		before := s.hashes.Load()
 		_, err := s.SignUpWith(r, tt.name, tt.password)
-		if r, ok := errors.AsType[*walkin.Refusal](err); !ok || r.Status != http.StatusUnprocessableEntity {
-			t.Errorf("%q: got %v, want 422", tt, err)
+		refusal(t, err, http.StatusUnprocessableEntity, tt.signUp)
+		if s.hashes.Load() != before {
+			t.Errorf("%q: a sign-up hashed what it refused", tt.password)
 		}
+		status := http.StatusUnprocessableEntity
+		if tt.signIn == password.ReasonUnknownName {
+			status = http.StatusUnauthorized
+		}
+		_, err = s.SignInWith(r, tt.name, tt.password)
+		refusal(t, err, status, tt.signIn)
 	}
 	_, err = s.SignInWith(r, "ann", "another four words")
 	refusal(t, err, http.StatusUnauthorized, password.ReasonWrongPassword)

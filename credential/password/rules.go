@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	defaultMinLength = 8    // runes; NIST SP 800-63B (revision 3), 5.1.1.2
-	maxPassword      = 128  // runes; NIST asks for room for 64 characters, whatever they are written in, and some take two or three runes
-	maxBytes         = 1024 // what any client may have hashed, in any case; 128 runes are 512 bytes at most
+	defaultMinLength = 8   // runes; NIST SP 800-63B (revision 3), 5.1.1.2
+	maxPassword      = 128 // runes, so 512 bytes at most; NIST asks for room for 64 characters, whatever they are written in, and some take two or three runes
 )
 
 // commonList holds passwords that are tried first, one a line, folded as
@@ -41,7 +40,7 @@ func checkTyped(password string) error {
 	switch {
 	case password == "":
 		return form.Unfit(ReasonNoPassword, "password.missing")
-	case len(password) > maxBytes, utf8.RuneCountInString(password) > maxPassword:
+	case utf8.RuneCountInString(password) > maxPassword:
 		return weak(ReasonLong, "password_long", "password.long", "count", maxPassword)
 	case !utf8.ValidString(password):
 		return weak(ReasonEncoding, "password_encoding", "password.encoding")
@@ -107,7 +106,8 @@ var disguises = []*strings.Replacer{
 }
 
 // isCommon reports whether a password, in lower case, is on the list: as it is,
-// or without the few digits and signs at its end, or undisguised.
+// or without the few digits and signs at its end, or undisguised. No word on the list
+// has a sign of the last disguise, which leaves it as it is.
 func (p *Password) isCommon(folded string) bool {
 	const few = 6
 	stem := strings.TrimRightFunc(folded, func(c rune) bool {
@@ -115,9 +115,6 @@ func (p *Password) isCommon(folded string) bool {
 	})
 	stem = folded[:max(len(stem), len(folded)-few)]
 	for _, word := range []string{folded, stem} {
-		if _, ok := p.common[word]; ok {
-			return true
-		}
 		for _, d := range disguises {
 			if _, ok := p.common[d.Replace(word)]; ok {
 				return true

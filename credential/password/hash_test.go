@@ -50,6 +50,7 @@ var stored = []struct {
 	{"another alphabet", strings.Replace(reference, "CTFh", "C-F_", 1), false},
 	{"a short salt", strings.Replace(reference, "c29tZXNhbHQ", "c29tZXNhbA", 1), false},
 	{"a long salt", strings.Replace(reference, "c29tZXNhbHQ", strings.Repeat("AAAA", 22), 1), false},
+	{"a long hash", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$" + strings.Repeat("AAAA", 22), false},
 	{"a short hash", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAA", false},
 	{"no hash", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$", false},
 	{"something after it", reference + "$", false},

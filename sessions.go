@@ -37,8 +37,8 @@ const (
 // opensAnother reports whether the session that a change opens is one more of its
 // user: after an upgrade it is the only one, and a new proof replaces one.
 func (s *identityChange) opensAnother() bool {
-	return (s.change.Outcome == SignedIn || s.change.Outcome == Merged) && s.visitor.UserID != s.change.UserID ||
-		s.change.Outcome == SignedIn && !s.endsOld
+	return s.change.Outcome == Merged ||
+		s.change.Outcome == SignedIn && (!s.endsOld || s.visitor.UserID != s.change.UserID)
 }
 
 // newcomers is how many sessions of the last hour may have taken the place of some

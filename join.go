@@ -76,13 +76,13 @@ func (m *Middleware) Join(w http.ResponseWriter, r *http.Request, h Handover) er
 		}
 		return translate(err)
 	}
-	if v.entry != nil && v.status == live {
+	if v.status == live {
 		m.verifier.over(v.entry)
 		m.data.deleteSessionData(r.Context(), j.visitor)
 	}
 	m.data.clear(r.Context())
 	m.issuer.remember(v, j.token, j.claims)
-	if v.bearer || v.withoutCookies {
+	if v.bearer {
 		response.NoStore(w.Header(), "no-store")
 		m.issuer.hand(v, j.token, j.claims)
 	} else {

@@ -114,3 +114,61 @@ func TestJoinBanned(t *testing.T) {
 		t.Errorf("got %q, want 403", got)
 	}
 }
+
+// TestJoinEndsTheOther holds that the session which a visitor leaves ends at once, for
+// readers and while the store is down too, with what it kept on the server. The rest of
+// the request is the new session's, and what it had loaded is not saved there.
+func TestJoinEndsTheOther(t *testing.T) {
+	s, shelf := newOwnedSite(t, true)
+	giver, c := s.visitor("anonymous"), s.visitor("anonymous")
+	s.put(c, "cart", "1 book")
+	from, left := s.claims(giver), s.claims(c)
+	old := carrying(s.site, anonName, c.Cookie(anonName))
+	if got := body(t, old.Fetch("/")); !strings.HasPrefix(got, left.UserID.String()) {
+		t.Fatalf("before: got %q, want user %v", got, left.UserID)
+	}
+	shelf.ended = nil
+	s.told()
+	r := act(c.On(s.Handler(s.inside(func(w http.ResponseWriter, r *http.Request) {
+		noError(t, s.Join(w, r, walkin.Handover{UserID: from.UserID, SessionID: from.SessionID, Leave: true}))
+		s.sm.Put(r.Context(), "note", "joined")
+		who(w, r)
+	}))), "/prove")
+	if got := body(t, r); !strings.HasPrefix(got, from.UserID.String()) || s.outcomes() != "joined" {
+		t.Errorf("in the request itself: got %q, want user %v", got, from.UserID)
+	}
+	shelf.wantEnded(t, "joining", one(left))
+	s.wantData(c.On(s.app()), "note=joined")
+	s.store.be(errDown)
+	if got := body(t, old.Fetch("/")); got != "nobody" {
+		t.Errorf("with the cookie of the session that was left: got %q, want no user", got)
+	}
+}
+
+// TestJoinByToken holds that a client which sends its token as a bearer, or has none and
+// no cookies, gets the token of the new session in the answer, and no cookie.
+func TestJoinByToken(t *testing.T) {
+	for _, kind := range []string{"nobody", "provisional", "anonymous"} {
+		s := newSite(t)
+		from := s.claims(resident(s, "anonymous"))
+		app := &nativeApp{t: t, token: resident(s, kind).Cookie(anonName)}
+		mux := s.clients()
+		mux.HandleFunc("POST /join", func(w http.ResponseWriter, r *http.Request) {
+			if err := s.Join(w, r, walkin.Handover{UserID: from.UserID, SessionID: from.SessionID, Leave: true}); err != nil {
+				s.Refuse(w, r, err)
+				return
+			}
+			if w.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: got header %v, want no-store", kind, w.Header())
+			}
+			if token, ok := walkin.IssuedToken(r.Context()); ok {
+				token.ServeHTTP(w, r)
+			}
+		})
+		app.site = s.WithoutCookies(mux)
+		app.takes(app.do(http.MethodPost, "/join", nil))
+		if got := body(t, app.do(http.MethodPost, "/note", nil)); !strings.HasPrefix(got, from.UserID.String()) {
+			t.Errorf("%s: got %q, want user %v", kind, got, from.UserID)
+		}
+	}
+}

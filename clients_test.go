@@ -262,7 +262,12 @@ func TestBearersChangeIdentity(t *testing.T) {
 				name = "new"
 			}
 			app := &nativeApp{t, s.Handler(s.clients()), old}
-			app.takes(app.do(http.MethodPost, path, words("name", name)))
+			r := app.do(http.MethodPost, path, words("name", name))
+			token, expires := tokenOf(t, r)
+			if time.Until(expires) < 29*24*time.Hour || strings.Contains(headerOf(t, token), "at+jwt") {
+				t.Errorf("%s, %s: got a token until %v with header %s, want one of the session", path, kind, expires, headerOf(t, token))
+			}
+			app.takes(r)
 			if r := app.do(http.MethodPost, "/members", nil); r.StatusCode != http.StatusOK || userOf(t, app.token) != userOf(t, old) {
 				t.Errorf("%s, %s: got %d with the new token, want the same user", path, kind, r.StatusCode)
 			}
@@ -290,9 +295,13 @@ func TestBearersChangeIdentity(t *testing.T) {
 		app.takes(app.do(http.MethodPost, "/continue", words("name", "third")))
 		access := body(t, app.do(http.MethodGet, "/token", nil))
 		short := &nativeApp{t, app.site, access}
+		s.told()
 		r := short.do(http.MethodPost, "/remove", words("name", "third"))
 		if token, expires := tokenOf(t, r); time.Until(expires) > 5*time.Minute || !strings.Contains(headerOf(t, token), "at+jwt") {
 			t.Errorf("got a token until %v with header %s, want an access token", expires, headerOf(t, token))
+		}
+		if got := s.outcomes(); got != "unlinked" {
+			t.Errorf("got events %q, want one of the removal", got)
 		}
 	})
 }

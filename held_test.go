@@ -935,3 +935,22 @@ func TestStolenImpersonation(t *testing.T) {
 		t.Errorf("under an unknown key: got %d, want 503", r.StatusCode)
 	}
 }
+
+// TestKeptIDBanned holds that a user whom the store has lost, and whose ID it keeps for
+// them, does not come back while that ID is banned: not with a new identity, and not to
+// another account.
+func TestKeptIDBanned(t *testing.T) {
+	for _, name := range []string{"new", "bea"} {
+		s := newSite(t)
+		c := resident(s, "permanent")
+		id := s.claims(c).UserID
+		s.store.Store = memstore.New()
+		permanentUser(s, "bea")
+		noError(t, s.store.CreateUser(t.Context(), store.User{ID: id, SeenAt: time.Unix(0, 0)}))
+		noError(t, s.store.Store.(store.Directory).SetBan(t.Context(), id, store.Ban{Until: time.Now().Add(time.Hour)}))
+		r := carryingAll(s, c).Post("/prove", words("name", name))
+		if r.StatusCode != http.StatusForbidden || len(r.Cookies()) > 0 || s.sessionsOf(id) != 0 {
+			t.Errorf("%s: got %d, %v and %d sessions, want 403 and none", name, r.StatusCode, r.Cookies(), s.sessionsOf(id))
+		}
+	}
+}

@@ -65,6 +65,30 @@ func TestPwnedPasswordsClient(t *testing.T) {
 	}
 }
 
+// TestPwnedPasswordsURL holds where the service is asked for: at its own address unless
+// another one is set, with or without a slash at its end.
+func TestPwnedPasswordsURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                            "https://api.pwnedpasswords.com/range/",
+		"https://mirror.example/pwn":  "https://mirror.example/pwn/range/",
+		"https://mirror.example/pwn/": "https://mirror.example/pwn/range/",
+	} {
+		asked := ""
+		client := &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			asked = r.URL.String()
+			return nil, errors.New("no network")
+		})}
+		_, _ = password.PwnedPasswords{URL: url, Client: client}.Breached(t.Context(), leaked)
+		if want += hashOf(leaked)[:5]; asked != want {
+			t.Errorf("%q: asked %q, want %q", url, asked, want)
+		}
+	}
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // TestPwnedPasswords holds what the service is told and how its answer is read.
 func TestPwnedPasswords(t *testing.T) {
 	hash := hashOf(leaked)

@@ -33,7 +33,7 @@ func newHouse(t *testing.T, change func(*walkin.Config)) *house {
 	h, store, limiter := &house{}, memstore.New(), limit.New(0)
 	for i := range h.replicas {
 		cfg := walkin.Config{Keys: []walkin.Key{{Secret: []byte("a secret that is only of this test")}}, Store: store, Limiter: limiter,
-			Paths: walkin.Paths{Upgrade: "/up", SignIn: "/in", Credentials: []string{"/password"}}}
+			Paths: walkin.Paths{Upgrade: "/up", SignIn: "/in", Credentials: []string{"/password", "/form"}}}
 		if change != nil {
 			change(&cfg)
 		}

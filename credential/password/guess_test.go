@@ -429,6 +429,12 @@ func TestPlaces(t *testing.T) {
 			if s.hashes.Load() != int64(tt.run) || refused.Load() != 3 {
 				t.Errorf("%+v: %d hashes run and %d attempts were refused, want %d and 3", tt, s.hashes.Load(), refused.Load(), tt.run)
 			}
+			_, err := s.SignUp(form(t, name, secret))
+			refusal(t, err, http.StatusServiceUnavailable, "busy")
+			hash, err := s.NewSecret(form(t, name, secret))
+			if refusal(t, err, http.StatusServiceUnavailable, "busy"); hash != nil {
+				t.Errorf("got the secret %q", hash)
+			}
 			close(gate)
 			synctest.Wait()
 		})

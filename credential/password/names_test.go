@@ -104,6 +104,12 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("%q: got %v, want %d for %s", tt.typed, err, status, want)
 		}
 	}
+	s.own(t, walkin.Proof{Provider: "phone", Subject: "+4915100000000"}) // proven, and without a password
+	_, err := s.SignIn(form(t, "+4915100000000", secret))
+	refusal(t, err, http.StatusUnauthorized, "unknown_name")
+	if proof, err := s.SignUp(form(t, "+4915112345678", secret)); err == nil {
+		t.Errorf("got %+v for a number that was not proven", proof)
+	}
 	s.own(t, walkin.Proof{Provider: "phone", Subject: "+4915112345678", Secret: []byte(hashed(t))})
 	if proof, err := s.SignIn(form(t, " +49 151 12345678", secret)); err != nil || proof.Subject != "+4915112345678" {
 		t.Errorf("another spelling: got %q, %v", proof.Subject, err)

@@ -49,6 +49,7 @@ func TestPasswords(t *testing.T) {
 		{"with as many digits as are few", "password729461", "password_common"},
 		{"with more than a few digits", "password7294618", ""},
 		{"with letters outside ASCII at its end", "passwordżó", ""},
+		{"with the first character outside ASCII", "password\u0080", ""},
 		{"keys in a row", "1qaz2wsx", "password_common"},
 		{"keys in a row, with Shift", "1qaz@WSX", "password_common"},
 		{"an operator's", "Admin@123", "password_common"},

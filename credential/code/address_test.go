@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/code"
 )
 
@@ -61,6 +62,7 @@ func TestNumbers(t *testing.T) {
 		{"longest", "+123456789012345", "+123456789012345"},
 		{"too long", "+1234567890123456", ""},
 		{"national", "0170 1234567", ""},
+		{"without the plus", "14155550123", ""},
 		{"international prefix", "00491701234567", ""},
 		{"country code zero", "+0491701234567", ""},
 		{"letters", "+1800FLOWERS", ""},
@@ -84,6 +86,7 @@ func TestNumbers(t *testing.T) {
 // An app may take addresses beyond ASCII, in a spelling of its own, and still
 // none that is more than one address.
 func TestOwnNormalise(t *testing.T) {
+	long := strings.Repeat(strings.Repeat("a", 61)+".", 3)
 	for _, tt := range []struct{ name, typed, want string }{
 		{"beyond ASCII", "josé@münchen.de", "josé@münchen.de"},
 		{"two lines", "josé@münchen.de\nBcc: c@d.io", ""},
@@ -95,6 +98,10 @@ func TestOwnNormalise(t *testing.T) {
 		{"capitals", "A@b.io", ""},
 		{"not UTF-8", "jos\xff@a.io", ""},
 		{"too long", strings.Repeat("é", 33) + "@a.io", ""},
+		{"one byte too long", strings.Repeat("é", 32) + "a@a.io", ""},
+		{"the longest", strings.Repeat("é", 32) + "@a.io", strings.Repeat("é", 32) + "@a.io"},
+		{"the longest altogether", "é@" + long + strings.Repeat("a", 62) + ".io", "é@" + long + strings.Repeat("a", 62) + ".io"},
+		{"one byte too long altogether", "é@" + long + strings.Repeat("a", 63) + ".io", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newWorld(t)
@@ -109,8 +116,16 @@ func TestOwnNormalise(t *testing.T) {
 	s := newWorld(t)
 	s.change = func(cfg *code.Config) {
 		if cfg.Kind == code.Phone {
-			cfg.Normalise = func(typed string) (string, error) { return "+49" + strings.TrimPrefix(typed, "0"), nil }
+			cfg.Normalise = func(typed string) (string, error) {
+				if typed == "110" {
+					return "+49110110", &walkin.Refusal{Status: http.StatusUnprocessableEntity, Reason: "emergency"}
+				}
+				return "+49" + strings.TrimPrefix(typed, "0"), nil
+			}
 		}
+	}
+	for _, refused := range []string{"110", "0", "0170 1234567", "01701234567\n+491701234568", strings.Repeat("1", 14)} {
+		sends(t, s, "/phone/send", "phone", refused, "")
 	}
 	sends(t, s, "/phone/send", "phone", "01701234567", "+491701234567")
 }
@@ -121,6 +136,9 @@ func sends(t *testing.T, s *world, path, field, typed, to string) {
 	response := s.stranger(s.replica()).Post(path, url.Values{field: {typed}})
 	if to == "" {
 		want(t, response, http.StatusUnprocessableEntity)
+		if empty := strings.TrimSpace(typed) == ""; (s.lastReason() == "no_address") != empty {
+			t.Errorf("got reason %q", s.lastReason())
+		}
 		if text := body(t, response); len(typed) > 8 && strings.Contains(text, strings.TrimSpace(typed)) {
 			t.Errorf("the answer quotes the address: %s", text)
 		}

@@ -185,7 +185,7 @@ func (c *Codes) again(r *http.Request, address string) []byte {
 	if r.Form.Get(againField) == "" {
 		return nil
 	}
-	if p, ok := c.pending(r); ok && p.Address == address && p.Browser != "" && p.Browser == c.browser(r) {
+	if p, ok := c.pending(r); ok && p.Address == address && p.Browser == c.browser(r) {
 		return p.Secret
 	}
 	return nil
@@ -193,9 +193,7 @@ func (c *Codes) again(r *http.Request, address string) []byte {
 
 // put makes a code and keeps its ticket, the only one of this browser.
 func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed string, err error) {
-	if typed, err = c.newCode(); err != nil {
-		return "", err
-	}
+	typed = c.newCode()
 	p.Browser = c.setMark(w)
 	if to := r.Form.Get("return_to"); len(to) <= maxReturnTo {
 		p.ReturnTo = to
@@ -221,13 +219,10 @@ func (c *Codes) put(w http.ResponseWriter, r *http.Request, p pending) (typed st
 }
 
 // newCode returns Config.Digits digits, each code as likely as any other.
-func (c *Codes) newCode() (string, error) {
+func (c *Codes) newCode() string {
 	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(c.cfg.Digits)), nil)
-	n, err := rand.Int(rand.Reader, most)
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%0*d", c.cfg.Digits, n), nil
+	n, _ := rand.Int(rand.Reader, most) // never fails
+	return fmt.Sprintf("%0*d", c.cfg.Digits, n)
 }
 
 // ticketKey is what a ticket is found by: one for a browser and a kind of
@@ -318,8 +313,8 @@ func (c *Codes) SignInWith(r *http.Request, typed string) (walkin.Proof, error) 
 			}
 			return c.use(ctx, r, ticket, p.Browser)
 		}}
-	if !used && ticket.Tries == tries-1 && p.Device == "" {
-		// The first try. There is one for each message, and so it is given back once,
+	if ticket.Tries == tries-1 && p.Device == "" {
+		// The first try; a code that was used has spent it. There is one for each message, and so it is given back once,
 		// whether the proof succeeds or not. What the browser and the network took
 		// stays taken: a fraudster who is paid for messages to their own numbers proves
 		// them all. What a device has for itself is not given back either: no network

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/texts"
 )
 
 // An address with an account and one without get the same answers, from every form and
@@ -107,6 +109,16 @@ func TestSendDoesTheSameWork(t *testing.T) {
 	}
 	if !slices.Equal(got[0], got[1]) || len(got[0]) != 3 {
 		t.Errorf("got %v for a taken address, %v for a free one", got[0], got[1])
+	}
+	// A code is replaced by the next one, with no moment between them.
+	s := newWorld(t)
+	log := &recorder{Store: s.store}
+	s.over = log
+	v := s.anonymous(s.replica())
+	v.mustAsk(ann)
+	v.mustAsk(ann)
+	if want := []string{"Identity", "PutTicket", "Identity", "PutTicket"}; !slices.Equal(log.calls, want) {
+		t.Errorf("two codes one after the other: got %v, want %v", log.calls, want)
 	}
 }
 
@@ -277,6 +289,12 @@ func TestLimitsOfOneMailbox(t *testing.T) {
 	if got := s.lastReason(); got != "code_limit_address" {
 		t.Errorf("got reason %q", got)
 	}
+	for i := range 3 {
+		want(t, s.stranger(site).from(10+i).ask(fmt.Sprintf("b+%d@example.com", i)), http.StatusSeeOther)
+		want(t, s.stranger(site).from(20+i).ask("+a@example.com"), http.StatusSeeOther)
+	}
+	want(t, s.stranger(site).from(13).ask("b+3@example.com"), http.StatusTooManyRequests)
+	want(t, s.stranger(site).from(23).ask("+b@example.com"), http.StatusSeeOther)
 	for i, other := range []string{"annlee@example.org", "annleo+1@example.com", "+annlee@example.com"} {
 		want(t, s.stranger(site).from(5+i).ask(other), http.StatusSeeOther)
 	}
@@ -344,9 +362,26 @@ func TestSendIsAnActOfTheSite(t *testing.T) {
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	want(t, v.Do(r), http.StatusForbidden)
 	want(t, v.Visit(sendPath+"?email="+ann), http.StatusMethodNotAllowed)
+	r = v.NewRequest(http.MethodPost, "/own/send", form("email", ann)) // a handler of the app's own
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	want(t, v.Do(r), http.StatusForbidden)
 	want(t, v.Post(sendPath+"?email="+ann, url.Values{"x": {"y"}}), http.StatusUnprocessableEntity)
 	if got := len(s.mail.sent()); got != 0 {
 		t.Errorf("%d messages were sent", got)
+	}
+	own := v.Post("/own/send", url.Values{"email": {ann}})
+	if want(t, own, http.StatusOK); !strings.Contains(own.Header.Get("Cache-Control"), "no-store") || len(s.mail.sent()) != 1 {
+		t.Errorf("got %v, and %d messages were sent", own.Header, len(s.mail.sent()))
+	}
+}
+
+// TestWithoutLink holds that without Config.Link a message has none.
+func TestWithoutLink(t *testing.T) {
+	s := newWorld(t)
+	s.change = func(cfg *code.Config) { cfg.Link = "" }
+	if m := s.stranger(s.replica()).mustAsk(ann); m.Link != "" {
+		t.Errorf("got the link %q", m.Link)
 	}
 }
 
@@ -440,15 +475,24 @@ func TestLinkReturnsHome(t *testing.T) {
 func TestPending(t *testing.T) {
 	s := newWorld(t)
 	site := s.replica()
-	v, other := s.anonymous(site), s.anonymous(site)
+	v, elsewhere := s.anonymous(site), s.anonymous(site)
 	want(t, v.Fetch("/pending"), http.StatusNotFound)
 	typed := v.mustAsk(ann).Code
 	if got := body(t, v.Fetch("/pending")); got != ann {
 		t.Errorf("got %q", got)
 	}
-	want(t, other.Fetch("/pending"), http.StatusNotFound)
+	want(t, elsewhere.Fetch("/pending"), http.StatusNotFound)
 	want(t, v.enter(typed), http.StatusSeeOther)
 	want(t, v.Fetch("/pending"), http.StatusNotFound)
+
+	tried := s.anonymous(site)
+	typed = tried.mustAsk(eve).Code
+	for i := range 5 {
+		want(t, tried.Fetch("/pending"), http.StatusOK)
+		if want(t, tried.enter(other(typed)), http.StatusUnauthorized); i == 4 {
+			want(t, tried.Fetch("/pending"), http.StatusNotFound)
+		}
+	}
 }
 
 // What is stored does not give the code away to a reader without the key, and what is
@@ -550,6 +594,21 @@ func TestSenderFails(t *testing.T) {
 		want(t, v.ask(ann), http.StatusTooManyRequests) // the tries before count for the browser
 		want(t, v.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
 	})
+	t.Run("a function", func(t *testing.T) {
+		s := newWorld(t)
+		s.change = func(cfg *code.Config) {
+			cfg.PerNetwork = limit.Limit{Count: 3, Per: time.Hour}
+			cfg.Sender = code.SenderFunc(func(context.Context, code.Message) error { return errors.New("the relay is down") })
+		}
+		site := s.replica()
+		for range 3 {
+			want(t, s.stranger(site).from(1).ask(ann), http.StatusServiceUnavailable)
+		}
+		want(t, s.stranger(site).from(1).ask(ann), http.StatusTooManyRequests) // the network's tries count
+		if got := s.lastReason(); got != "code_limit_network" {
+			t.Errorf("got reason %q", got)
+		}
+	})
 	t.Run("hangs", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newWorld(t)
@@ -594,6 +653,9 @@ func TestStoreDown(t *testing.T) {
 	want(t, v.ask(ann), http.StatusServiceUnavailable)
 	want(t, v.enter(typed), http.StatusServiceUnavailable)
 	want(t, v.Fetch("/pending"), http.StatusNotFound)
+	if e := s.events[len(s.events)-1]; e.Reason != "code_pending" || !errors.Is(e.Err, errBroken) {
+		t.Errorf("the operator is told %+v", e)
+	}
 	if page := body(t, v.Visit("/code?code="+typed)); !contains(page, "Your code is") {
 		t.Errorf("the page says %s", page)
 	}
@@ -716,6 +778,7 @@ func TestTyped(t *testing.T) {
 	for _, as := range []func(code string) string{
 		func(code string) string { return " " + code[:3] + " " + code[3:] },
 		func(code string) string { return code[:3] + "-" + code[3:] },
+		func(code string) string { return strings.Repeat(" ", 58) + code },
 		func(code string) string { return "\u200f" + arabic.Replace(code) },
 		func(code string) string { return wide.Replace(code[:3] + "－" + code[3:]) },
 	} {
@@ -723,7 +786,11 @@ func TestTyped(t *testing.T) {
 		v := s.anonymous(s.replica())
 		typed := v.mustAsk(ann).Code
 		for range 6 {
+			want(t, v.enter(strings.Repeat(" ", 59)+typed), http.StatusUnprocessableEntity)
 			want(t, v.enter(typed[1:]), http.StatusUnprocessableEntity)
+			if got := s.lastReason(); got != "no_code" {
+				t.Errorf("got reason %q", got)
+			}
 			want(t, v.enter(typed+arabic.Replace("0")), http.StatusUnprocessableEntity)
 		}
 		want(t, v.enter(as(typed)), http.StatusSeeOther)
@@ -763,6 +830,16 @@ func TestConfigMistakes(t *testing.T) {
 		{"a link with a fragment", func(cfg *code.Config) { cfg.Link = "https://example.com/code#a" }, true},
 		{"a link with a user", func(cfg *code.Config) { cfg.Link = "https://a@example.com/code" }, true},
 		{"a link of two lines", func(cfg *code.Config) { cfg.Link = "https://example.com/code\n" }, true},
+		{"a link without a host", func(cfg *code.Config) { cfg.Link = "https:///code" }, true},
+		{"a link without a path", func(cfg *code.Config) { cfg.Link = "https://example.com" }, true},
+		{"a link with a blank", func(cfg *code.Config) { cfg.Link = "https://example.com/my code" }, true},
+		{"a link beyond ASCII", func(cfg *code.Config) { cfg.Link = "https://example.com/schlüssel" }, true},
+		{"a link with a tilde", func(cfg *code.Config) { cfg.Link = "https://example.com/~ann/code" }, false},
+		{"five digits", func(cfg *code.Config) { cfg.Digits = 5 }, true},
+		{"no time", func(cfg *code.Config) { cfg.Timeout = -1 }, true},
+		{"the field of the address for the code", func(cfg *code.Config) { cfg.CodeField = "email" }, true},
+		{"and of a number", func(cfg *code.Config) { cfg.Kind, cfg.CodeField = code.Phone, "phone" }, true},
+		{"a kind that is none", func(cfg *code.Config) { cfg.Kind = 2 }, true},
 		{"another scheme", func(cfg *code.Config) { cfg.Link = "ftp://example.com/code" }, true},
 		{"a script", func(cfg *code.Config) { cfg.Link = "javascript:alert(1)" }, true},
 		{"localhost", func(cfg *code.Config) { cfg.Link = "http://localhost:8080/code" }, false},
@@ -776,12 +853,197 @@ func TestConfigMistakes(t *testing.T) {
 }
 
 func TestPrint(t *testing.T) {
-	var out strings.Builder
-	err := code.Print(&out).Send(t.Context(), code.Message{To: ann, Code: "012345", Link: linkURL + "?code=012345", Owned: true, ExpiresIn: 10 * time.Minute})
-	const text = "To ann@example.com: the code 012345 signs in, and so does https://app.example/code?code=012345 (works for 10m0s)\n"
-	if err != nil || out.String() != text {
-		t.Errorf("got %q, %v", out.String(), err)
+	for _, tt := range []struct {
+		message code.Message
+		want    string
+	}{
+		{code.Message{To: ann, Code: "012345", Link: linkURL + "?code=012345", Owned: true, ExpiresIn: 10 * time.Minute},
+			"To ann@example.com: the code 012345 signs in, and so does https://app.example/code?code=012345 (works for 10m0s)\n"},
+		{code.Message{To: ann, Code: "012345", ExpiresIn: time.Minute},
+			"To ann@example.com: the code 012345 opens an account (works for 1m0s)\n"},
+	} {
+		var out strings.Builder
+		if err := code.Print(&out).Send(t.Context(), tt.message); err != nil || out.String() != tt.want {
+			t.Errorf("got %q, %v, want %q", out.String(), err, tt.want)
+		}
 	}
+	r, w := io.Pipe()
+	r.CloseWithError(errBroken)
+	if err := code.Print(w).Send(t.Context(), code.Message{}); !errors.Is(err, errBroken) {
+		t.Errorf("nothing can be written: got %v", err)
+	}
+}
+
+// TestCompose holds what a mail says: whether there is an account, the code, how long it
+// works, and the link if there is one.
+func TestCompose(t *testing.T) {
+	const link = linkURL + "?code=012345"
+	for _, owned := range []bool{true, false} {
+		for _, to := range []string{"", link} {
+			subject, text, html := code.Compose("Notes", code.Message{Code: "012345", Link: to, Owned: owned, ExpiresIn: 10 * time.Minute, Texts: texts.English()})
+			if subject != "012345 is your code for Notes" {
+				t.Errorf("got the subject %q", subject)
+			}
+			for _, says := range []string{text, html} {
+				if !contains(says, "012345", "within 10 minutes", "If this was not you") {
+					t.Errorf("it says %s", says)
+				}
+				if strings.Contains(says, "to sign in with") != owned || strings.Contains(says, "create an account") == owned {
+					t.Errorf("owned %t: it says %s", owned, says)
+				}
+				if strings.Contains(says, "the same browser") != (to != "") || strings.Contains(says, linkURL) != (to != "") {
+					t.Errorf("the link %q: it says %s", to, says)
+				}
+			}
+		}
+	}
+}
+
+// TestLinkPages holds what the page of a link says, in the browser that asked, in
+// another one, and for what is no code.
+func TestLinkPages(t *testing.T) {
+	for _, path := range []string{"/code", "/links"} {
+		s := newWorld(t)
+		site := s.replica()
+		here, elsewhere := s.stranger(site), s.stranger(site)
+		typed := here.mustAsk(ann).Code
+		for _, tt := range []struct {
+			name, query string
+			v           visitor
+			status      int
+			title       string
+			button      bool
+			says        string
+		}{
+			{"here", "?code=" + typed, here, http.StatusOK, "Use this code?", true, "You asked for this code in this browser."},
+			{"elsewhere", "?code=" + typed, elsewhere, http.StatusOK, "Your code is " + typed, false, "do not give the code to anyone"},
+			{"no code", "", here, http.StatusNotFound, "This link is not complete", false, "Please enter the code from the message"},
+			{"no code elsewhere", "?code=12", elsewhere, http.StatusNotFound, "This link is not complete", false, "Please enter the code from the message"},
+		} {
+			r := tt.v.Visit(path + tt.query)
+			want(t, r, tt.status)
+			if page := body(t, r); !contains(page, "<title>"+tt.title+"</title>", "<h1>"+tt.title+"</h1>", tt.says, `<a href="/">`) || strings.Contains(page, "<button>") != tt.button {
+				t.Errorf("%s, %s: the page says %s", path, tt.name, page)
+			}
+		}
+		r := here.Post(path, url.Values{"code": {other(typed)}})
+		want(t, r, http.StatusUnauthorized)
+		if page := body(t, r); !contains(page, `<p role="alert">That code is not right`, `<a href="/">`) || contains(page, "Use this code?") || contains(page, "<button>") {
+			t.Errorf("%s, wrong: the page says %s", path, page)
+		}
+		want(t, here.Post(path, url.Values{"code": {typed}}), http.StatusSeeOther)
+	}
+}
+
+// TestOwnLinkPage holds what a page of the app's own is given: the code that was followed
+// or posted, where it is posted, and where the visitor goes afterwards.
+func TestOwnLinkPage(t *testing.T) {
+	s := newWorld(t)
+	site := s.replica()
+	v := s.stranger(site)
+	want(t, v.Post(sendPath, url.Values{"email": {ann}, "return_to": {"/notes"}}), http.StatusSeeOther)
+	typed := s.mail.last(t, ann).Code
+	wrong := other(typed)
+	for _, tt := range []struct {
+		name   string
+		r      *http.Response
+		status int
+		want   string
+	}{
+		{"here", v.Visit("/page?code=" + typed), 200, typed + " in code, here true, refused false, to /notes"},
+		{"elsewhere", s.stranger(site).Visit("/page?code=" + typed), 200, typed + " in code, here false, refused false, to /"},
+		{"no code", v.Visit("/page?code=12"), 404, " in code, here false, refused false, to /notes"},
+		{"posted", v.Post("/page?code="+typed, url.Values{"code": {wrong}}), 401, wrong + " in code, here true, refused true, to /"},
+	} {
+		want(t, tt.r, tt.status)
+		if got := body(t, tt.r); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestNextPage holds where the form that asks for an address leads, with a query of its
+// own or without.
+func TestNextPage(t *testing.T) {
+	for _, tt := range []struct{ path, fields, want string }{
+		{sendPath, "", "/signin"},
+		{sendPath, "&return_to=/notes", "/signin?return_to=%2Fnotes"},
+		{sendPath, "&again=1&return_to=/notes", "/signin?again=1&return_to=%2Fnotes"},
+		{"/ask", "", "/signin?by=mail"},
+		{"/ask", "&return_to=/notes", "/signin?by=mail&return_to=%2Fnotes"},
+		{"/ask", "&again=yes", "/signin?by=mail&again=1"},
+	} {
+		s := newWorld(t)
+		form, err := url.ParseQuery("email=" + ann + tt.fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.stranger(s.replica()).Post(tt.path, form).Header.Get("Location"); got != tt.want {
+			t.Errorf("%s%s: got %q, want %q", tt.path, tt.fields, got, tt.want)
+		}
+	}
+}
+
+// TestDefaultLimits holds how many messages there are when no limit is set, how long the
+// wait is then, and how long a Sender may take.
+func TestDefaultLimits(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		most   int
+		wait   string
+		ask    func(v visitor, i int) *http.Response
+	}{
+		{"code_limit_browser", 10, "360", func(v visitor, i int) *http.Response { return v.from(i).ask(fmt.Sprintf("a%d@example.com", i)) }},
+		{"code_limit_network", 30, "120", func(v visitor, i int) *http.Response {
+			return v.s.stranger(v.s.replica()).from(1).ask(fmt.Sprintf("a%d@example.com", i))
+		}},
+		{"code_limit_address_and_network", 5, "4320", func(v visitor, _ int) *http.Response { return v.s.stranger(v.s.replica()).from(1).ask(ann) }},
+		{"code_limit_address", 10, "2160", func(v visitor, i int) *http.Response { return v.s.stranger(v.s.replica()).from(i).ask(ann) }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newWorld(t)
+			s.limiter = limit.New(0) // each visitor comes to another replica
+			s.change = func(cfg *code.Config) {
+				cfg.Sender = code.SenderFunc(func(ctx context.Context, _ code.Message) error {
+					if end, _ := ctx.Deadline(); time.Until(end) != 10*time.Second {
+						t.Errorf("the sender has %v", time.Until(end))
+					}
+					return nil
+				})
+			}
+			v := s.anonymous(s.replica())
+			for i := range tt.most {
+				want(t, tt.ask(v, i), http.StatusSeeOther)
+			}
+			r := tt.ask(v, tt.most)
+			want(t, r, http.StatusTooManyRequests)
+			if got := s.lastReason(); got != tt.reason || r.Header.Get("Retry-After") != tt.wait {
+				t.Errorf("got %s, wait %s, want %s, %s", got, r.Header.Get("Retry-After"), tt.reason, tt.wait)
+			}
+		})
+	}
+}
+
+// TestLimitsOfNeighbours holds that the networks of one IPv6 /48 have four times as many
+// messages as one of its /64s, and that another /48 has its own.
+func TestLimitsOfNeighbours(t *testing.T) {
+	s := newWorld(t)
+	s.change = func(cfg *code.Config) { cfg.PerNetwork = limit.Limit{Count: 2, Per: time.Hour} }
+	site := s.replica()
+	ask := func(network string, i int) *http.Response {
+		v := s.stranger(site)
+		return visitor{v.From("[2001:db8:" + network + "::1]:1"), s}.ask(fmt.Sprintf("a%d@example.com", i))
+	}
+	for i := range 8 {
+		want(t, ask(fmt.Sprintf("1:%d", i/2), i), http.StatusSeeOther)
+	}
+	want(t, ask("1:5", 8), http.StatusTooManyRequests)
+	if got := s.lastReason(); got != "code_limit_network" {
+		t.Errorf("got reason %q", got)
+	}
+	want(t, ask("2:1", 9), http.StatusSeeOther)
+	want(t, ask("2:1", 10), http.StatusSeeOther)
+	want(t, ask("2:1", 11), http.StatusTooManyRequests)
 }
 
 // A code is for what it was made for: a ticket that was changed in the store, or moved
@@ -935,6 +1197,17 @@ func TestKnownDevices(t *testing.T) {
 			t.Errorf("a thief has %d messages sent, want 5 at most", sent)
 		}
 	})
+}
+
+// A known device counts as every other client while there is room, and a proof gives
+// back what it took: what the device has besides is for when others have used that up.
+func TestKnownDeviceTakesItsOwnLast(t *testing.T) {
+	s := newWorld(t)
+	v := s.stranger(s.replica()).from(1)
+	for range 12 { // more than a network and a device have together
+		want(t, v.ask(ann), http.StatusSeeOther)
+		want(t, v.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
+	}
 }
 
 // A known device is no way to have messages without end: a fraudster who is paid for

@@ -90,7 +90,7 @@ func (s *world) replica() http.Handler {
 	s.t.Helper()
 	cfg := walkin.Config{
 		Keys: []walkin.Key{{Secret: []byte("a test's own thirty-two bytes of it")}}, Store: s.store,
-		Paths: walkin.Paths{Upgrade: "/upgrade", SignIn: "/signin", Credentials: []string{sendPath, "/code", "/join", "/login", "/phone"}},
+		Paths: walkin.Paths{Upgrade: "/upgrade", SignIn: "/signin", Credentials: []string{sendPath, "/code", "/join", "/login", "/phone", "/ask", "/links", "/page", "/own/send"}},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -124,7 +124,18 @@ func (s *world) replica() http.Handler {
 	mux.Handle("/upgrade", wk.UpgradeHandler(codes, nil))
 	mux.Handle("/signin", wk.SignInHandler(codes, nil))
 	mux.Handle(sendPath, codes.SendHandler("/signin", nil))
+	mux.Handle("/ask", codes.SendHandler("/signin?by=mail", nil))
 	mux.Handle("/code", codes.LinkHandler(nil))
+	mux.Handle("/links", codes.Links())
+	mux.Handle("/page", codes.LinkHandler(func(w http.ResponseWriter, _ *http.Request, l code.Link) {
+		w.WriteHeader(l.Status)
+		fmt.Fprintf(w, "%s in %s, here %t, refused %t, to %s", l.Code, l.Field, l.Here, l.Refusal != nil, l.ReturnTo)
+	}))
+	mux.HandleFunc("/own/send", func(w http.ResponseWriter, r *http.Request) {
+		if err := codes.Send(w, r, r.PostFormValue("email")); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	})
 	mux.Handle("/join/send", joins.SendHandler("/join", nil))
 	mux.Handle("/join", wk.UpgradeHandler(joins, nil))
 	mux.Handle("/login", wk.SignInHandler(proven, nil))

@@ -129,8 +129,13 @@ func TestLongReturn(t *testing.T) {
 		s := newWorld(t)
 		v := s.anonymous(s.replica())
 		to := "/" + strings.Repeat("x", n-1)
-		r := v.Post(sendPath, url.Values{"email": {ann}, "return_to": {to}})
+		log := &tickets{Store: s.store}
+		s.over = log
+		r := v.on(s.replica()).Post(sendPath, url.Values{"email": {ann}, "return_to": {to}})
 		page := body(t, v.Visit("/code?code="+s.mail.last(t, ann).Code))
+		if kept := strings.Contains(log.data[0], "xxx"); kept != (n <= 2048) {
+			t.Errorf("%d bytes: kept %t", n, kept)
+		}
 		if ok := n <= 2048; strings.Contains(r.Header.Get("Location"), "xxx") != ok || strings.Contains(page, to) != ok {
 			t.Errorf("%d bytes: got %q and %t on the page", n, r.Header.Get("Location"), strings.Contains(page, to))
 		}
@@ -160,9 +165,9 @@ func TestUnreadableTicket(t *testing.T) {
 	typed := v.mustAsk(ann).Code
 	s.over = garbled{s.store}
 	v = v.on(s.replica())
-	for _, typed := range []string{typed, "000000", ""} {
-		if r := v.enter(typed); r.StatusCode < 400 || s.owner("email", ann) != uuid.Nil {
-			t.Errorf("%q: got %d", typed, r.StatusCode)
+	for typed, status := range map[string]int{typed: 500, other(typed): 500, "": 422} {
+		if r := v.enter(typed); r.StatusCode != status || s.owner("email", ann) != uuid.Nil {
+			t.Errorf("%q: got %d, want %d", typed, r.StatusCode, status)
 		}
 	}
 	want(t, v.Fetch("/pending"), http.StatusNotFound)

@@ -1,15 +1,20 @@
 package code_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/code"
+	"github.com/walkin-go/walkin/store"
 )
 
 // session returns the ID of the session that a browser is signed in with.
@@ -80,6 +85,99 @@ func TestSecondHalf(t *testing.T) {
 			}
 			// With another code it is a guess.
 			want(t, late.on(replicas[1]).enter(other(typed)), http.StatusUnauthorized)
+		})
+	}
+}
+
+// TestOtherBrowser holds that a code works in each browser of the session that asked for
+// it, and one with which a secret waits in the browser alone that asked.
+func TestOtherBrowser(t *testing.T) {
+	for secret, status := range map[string]int{"": http.StatusSeeOther, "x": http.StatusUnauthorized} {
+		s := newWorld(t)
+		s.change = func(cfg *code.Config) {
+			cfg.Secret = func(*http.Request) ([]byte, error) { return []byte(secret), nil }
+		}
+		v := s.anonymous(s.replica())
+		typed := v.mustAsk(ann).Code
+		other := v.plant().on(s.replica())
+		other.SetCookie(mark, "")
+		want(t, other.enter(typed), status)
+		if status == http.StatusUnauthorized {
+			if got := s.lastReason(); got != "other_browser" {
+				t.Errorf("got reason %q", got)
+			}
+			want(t, v.enter(typed), http.StatusSeeOther)
+		}
+	}
+}
+
+// mark is the cookie of the browser that asked.
+const mark = "__Host-walkin.code-email"
+
+// TestHalvesMeet holds what becomes of a code that is used a second time while the first
+// is under way: in the browser that asked it gets the session of the first, in another
+// one nothing, and 503 if it cannot be told.
+func TestHalvesMeet(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		store  func(*world) store.Store
+		change func(visitor)
+		status int
+	}{
+		{"the same browser", func(s *world) store.Store { return s.store }, func(visitor) {}, http.StatusSeeOther},
+		{"another browser", func(s *world) store.Store { return s.store }, func(v visitor) { v.SetCookie(mark, "") }, http.StatusUnauthorized},
+		{"another mark", func(s *world) store.Store { return s.store }, func(v visitor) { v.SetCookie(mark, "x") }, http.StatusUnauthorized},
+		{"a store that is down then", func(s *world) store.Store { return noTicket{s.store} }, func(visitor) {}, http.StatusServiceUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newWorld(t)
+			site := s.replica()
+			v := s.anonymous(site)
+			typed := v.mustAsk(ann).Code
+			second := v.plant()
+			tt.change(second)
+			s.over = &slow{Store: tt.store(s), before: func() { want(t, v.enter(typed), http.StatusSeeOther) }}
+			second = second.on(s.replica())
+			before := s.changes()
+			want(t, second.enter(typed), tt.status)
+			if got := s.changes() - before; got != 1 {
+				t.Errorf("got %d changes, want one", got)
+			}
+			if same := second.session() == v.session(); same != (tt.status == http.StatusSeeOther) {
+				t.Errorf("the second half has the session of the first: %t", same)
+			}
+			if tt.status == http.StatusUnauthorized && s.lastReason() != "code_over" {
+				t.Errorf("got reason %q", s.lastReason())
+			}
+		})
+	}
+}
+
+// noTicket is a store that cannot be asked for a ticket.
+type noTicket struct{ store.Store }
+
+func (noTicket) Ticket(context.Context, string, time.Time) (store.Ticket, error) {
+	return store.Ticket{}, errBroken
+}
+
+// TestUsedCodeEndsInTime holds that a code which was used is recognised for ten seconds,
+// and no longer than it would have worked.
+func TestUsedCodeEndsInTime(t *testing.T) {
+	for _, tt := range []struct{ used, again time.Duration }{ // after it was sent; after it was used
+		{0, 10*time.Second - 1},
+		{10*time.Minute - 10*time.Second, 10*time.Second - 1},
+		{10*time.Minute - 5*time.Second, 5*time.Second - 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newWorld(t)
+			v := s.stranger(s.replica())
+			typed := v.mustAsk(ann).Code
+			time.Sleep(tt.used)
+			want(t, v.enter(typed), http.StatusSeeOther)
+			time.Sleep(tt.again)
+			want(t, v.enter(typed), http.StatusSeeOther)
+			time.Sleep(1)
+			want(t, v.enter(typed), http.StatusUnauthorized)
 		})
 	}
 }
@@ -246,6 +344,24 @@ func TestSentAgain(t *testing.T) {
 			want(t, s.stranger(site).Post("/login", first), http.StatusSeeOther)
 		})
 	}
+	t.Run("at a form without a password", func(t *testing.T) {
+		s := newWorld(t)
+		site := s.replica()
+		v := s.anonymous(site)
+		want(t, v.Post("/join/send", first), http.StatusSeeOther)
+		want(t, v.Post(sendPath, again), http.StatusSeeOther)
+		want(t, v.enter(s.mail.last(t, ann).Code), http.StatusSeeOther)
+		want(t, s.stranger(site).Post("/login", first), http.StatusUnauthorized)
+	})
+	t.Run("after the last try", func(t *testing.T) {
+		s := newWorld(t)
+		v := s.anonymous(s.replica())
+		want(t, v.Post("/join/send", first), http.StatusSeeOther)
+		for range 5 {
+			want(t, v.Post("/join", url.Values{"code": {other(s.mail.last(t, ann).Code)}}), http.StatusUnauthorized)
+		}
+		want(t, v.Post("/join/send", again), http.StatusUnprocessableEntity)
+	})
 	t.Run("in a session that was planted", func(t *testing.T) {
 		s := newWorld(t)
 		site := s.replica()

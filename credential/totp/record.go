@@ -212,5 +212,5 @@ func (t *TOTP) resealOne(ctx context.Context, userID uuid.UUID) (did bool, err e
 		did = true
 		return t.save(ctx, userID, rec)
 	})
-	return did, err
+	return did && err == nil, err
 }

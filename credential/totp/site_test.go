@@ -74,7 +74,7 @@ func newSite(t *testing.T, store store.Store, changes ...func(*walkin.Config)) *
 func (s *site) replica(changes ...func(*walkin.Config)) (http.Handler, *totp.TOTP) {
 	s.t.Helper()
 	cfg := walkin.Config{Keys: s.keys, Store: s.store,
-		Paths:    walkin.Paths{SignIn: "/signin", Credentials: []string{"/signin", "/signup", "/mail", "/factor", "/prove", "/value"}},
+		Paths:    walkin.Paths{SignIn: "/signin", Credentials: []string{"/signin", "/signup", "/mail", "/factor", "/prove", "/value", "/hold"}},
 		Sessions: walkin.Sessions{RecheckAfter: time.Nanosecond},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			s.mu.Lock()
@@ -112,6 +112,7 @@ func (s *site) replica(changes ...func(*walkin.Config)) (http.Handler, *totp.TOT
 	mux.Handle("/signin", wk.SignInHandler(passwords, page))
 	mux.Handle("/signout", wk.SignOutHandler())
 	mux.Handle("/factor", wk.SignInHandler(factor, page))
+	mux.Handle("/factor/up", wk.UpgradeHandler(factor, page))
 	do := func(f func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answer, err := f(w, r)
@@ -131,6 +132,9 @@ func (s *site) replica(changes ...func(*walkin.Config)) (http.Handler, *totp.TOT
 	mux.Handle("/factor/codes", do(func(w http.ResponseWriter, r *http.Request) (any, error) { return factor.NewCodes(w, r) }))
 	mux.Handle("/factor/off", do(func(w http.ResponseWriter, r *http.Request) (any, error) { return nil, factor.TurnOff(w, r) }))
 	mux.Handle("/pending", do(func(_ http.ResponseWriter, r *http.Request) (any, error) { return factor.Pending(r), nil }))
+	mux.Handle("/hold", do(func(w http.ResponseWriter, r *http.Request) (any, error) {
+		return nil, factor.Hold(w, r, walkin.Proof{Provider: "email", Subject: ann, Method: "pwd"})
+	}))
 	mux.Handle("/unlink", do(func(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, wk.Unlink(w, r, r.FormValue("provider"), r.FormValue("subject"))
 	}))

@@ -614,4 +614,28 @@ func TestConfig(t *testing.T) {
 	if _, err := totp.New(nil, totp.Config{}); err == nil {
 		t.Error("New takes no middleware")
 	}
+	good := totp.Config{Issuer: "Notes", Page: "/factor"}
+	for _, tt := range []struct {
+		name   string
+		change func(*totp.Config)
+		want   string // in the error; empty is none
+	}{
+		{"the least", func(*totp.Config) {}, ""},
+		{"no issuer", func(c *totp.Config) { c.Issuer = "" }, "Config.Issuer"},
+		{"a colon", func(c *totp.Config) { c.Issuer = "a:b" }, "Config.Issuer"},
+		{"no page", func(c *totp.Config) { c.Page = "" }, "Config.Page"},
+		{"a page of its own directory", func(c *totp.Config) { c.Page = "factor" }, "Config.Page"},
+		{"a page of another host", func(c *totp.Config) { c.Page = "//elsewhere.example" }, "Config.Page"},
+		{"a page of another host, for browsers", func(c *totp.Config) { c.Page = `/\elsewhere.example` }, "Config.Page"},
+		{"a page with a query", func(c *totp.Config) { c.Page = "/factor?a=b" }, "Config.Page"},
+		{"no limit for a user", func(c *totp.Config) { c.PerUser = limit.Limit{Count: -1, Per: time.Hour} }, "Config.PerUser is"},
+		{"no time for a network", func(c *totp.Config) { c.PerUserAndNetwork = limit.Limit{Count: 1} }, "Config.PerUserAndNetwork is"},
+	} {
+		cfg := good
+		tt.change(&cfg)
+		f, err := totp.New(wk, cfg)
+		if tt.want == "" && (err != nil || f.Page() != "/factor") || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
 }

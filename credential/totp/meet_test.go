@@ -1,0 +1,468 @@
+package totp_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/credential/totp"
+	"github.com/walkin-go/walkin/limit"
+	"github.com/walkin-go/walkin/store"
+	"github.com/walkin-go/walkin/store/memstore"
+)
+
+// A hooked store lets something happen before its next transaction, and changes what it
+// reads of tickets.
+type hooked struct {
+	*memstore.Store
+	before func()
+	read   func(*store.Ticket)
+	put    string // the key of the last ticket
+}
+
+func (s *hooked) InTx(ctx context.Context, fn func(context.Context) error) error {
+	if before := s.before; before != nil {
+		s.before = nil
+		before()
+	}
+	return s.Store.InTx(ctx, fn)
+}
+
+func (s *hooked) PutTicket(ctx context.Context, ticket store.Ticket) error {
+	s.put = ticket.Key
+	return s.Store.PutTicket(ctx, ticket)
+}
+
+func (s *hooked) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	ticket, err := s.Store.Ticket(ctx, key, now)
+	return s.changed(ticket), err
+}
+
+func (s *hooked) TryTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	ticket, err := s.Store.TryTicket(ctx, key, now)
+	return s.changed(ticket), err
+}
+
+func (s *hooked) changed(ticket store.Ticket) store.Ticket {
+	if s.read != nil {
+		s.read(&ticket)
+	}
+	return ticket
+}
+
+// hookedSite runs a test on a site over such a store, by a clock of its own.
+func hookedSite(t *testing.T, test func(t *testing.T, s *site, st *hooked)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		st := &hooked{Store: memstore.New()}
+		test(t, newSite(t, st), st)
+	})
+}
+
+// copied returns another browser with the same cookies.
+func (b *browser) copied() *browser {
+	other := b.s.browser()
+	for _, c := range b.Cookies() {
+		other.SetCookie(c.Name, c.Value)
+	}
+	return other
+}
+
+func (s *site) identity(provider, subject string) store.Identity {
+	s.t.Helper()
+	identity, err := s.store.Identity(s.t.Context(), provider, subject)
+	ok(s.t, err)
+	return identity
+}
+
+// TestHalvesMeet holds what becomes of a right code when something else happens between
+// its check and the session: the first half of a double click, another sign-in of this
+// browser, another use of the code, or the end of what it completes.
+func TestHalvesMeet(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		meet   func(s *site, b *browser, p *phone, text string)
+		status int
+		reason string
+	}{
+		{"the first half", func(s *site, b *browser, _ *phone, text string) { b.want(b.post("/factor", "code", text), 303, "") }, 303, ""},
+		{"another code of this browser", func(s *site, b *browser, p *phone, _ string) {
+			b.want(b.post("/factor", "code", p.recovery[0]), 303, "")
+		}, 401, "factor_over"},
+		{"another sign-in of this browser", func(s *site, b *browser, _ *phone, _ string) { b.want(b.signIn(bob, secret), 303, "") }, 401, "factor_over"},
+		{"another browser's use of the code", func(s *site, _ *browser, _ *phone, text string) {
+			other := s.half(ann)
+			other.want(other.post("/factor", "code", text), 303, "")
+		}, 401, "factor_used"},
+		{"a new password", func(s *site, _ *browser, _ *phone, _ string) {
+			ok(s.t, s.store.SetSecret(s.t.Context(), "email", ann, append(s.identity("email", ann).Secret, ' ')))
+		}, 401, "factor_over"},
+		{"the factor is reset", func(s *site, _ *browser, _ *phone, _ string) {
+			ok(s.t, s.factors[0].Reset(s.t.Context(), s.identity("email", ann).UserID))
+		}, 404, "factor_off"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hookedSite(t, func(t *testing.T, s *site, st *hooked) {
+				s.withFactor(bob)
+				_, p := s.withFactor(ann)
+				b := s.half(ann)
+				first, text := b.copied(), p.code(t)
+				st.before = func() { tt.meet(s, first, p, text) }
+				b.want(b.post("/factor", "code", text), tt.status, tt.reason)
+				if b.isPermanent() != (tt.status == 303) {
+					t.Errorf("signed in: %t", b.isPermanent())
+				}
+				if tt.status == 303 && b.claims().SessionID != first.claims().SessionID {
+					t.Error("the second half has a session of its own")
+				}
+			})
+		})
+	}
+}
+
+// TestSetUpMeets holds that the factor is turned on by the set-up that was confirmed, and
+// that it is turned on once.
+func TestSetUpMeets(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		meet   func(t *testing.T, s *site, st *hooked, b *browser)
+		status int
+		reason string
+	}{
+		{"begun again", func(_ *testing.T, _ *site, _ *hooked, b *browser) { b.want(b.post("/factor/begin"), 200, "") }, 404, "factor_set_up_over"},
+		{"over", func(t *testing.T, _ *site, st *hooked, _ *browser) {
+			_, err := st.TakeTicket(t.Context(), st.put, time.Now())
+			ok(t, err)
+		}, 404, "factor_set_up_over"},
+		{"turned on", func(t *testing.T, s *site, st *hooked, _ *browser) { st.on(t, s) }, 409, "factor_on"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hookedSite(t, func(t *testing.T, s *site, st *hooked) {
+				b := s.browser()
+				b.signUp(ann)
+				b.want(b.post("/factor/begin"), 200, "")
+				b.want(b.get("/factor/set-up"), 200, "")
+				p := &phone{key: keyIn(b)}
+				other := b.copied()
+				st.before = func() { tt.meet(t, s, st, other) }
+				b.want(b.post("/factor/confirm", "code", p.code(t)), tt.status, tt.reason)
+				if on, _, _ := s.factors[0].On(t.Context(), s.identity("email", ann).UserID); on != (tt.name == "turned on") {
+					t.Errorf("it is on: %t", on)
+				}
+			})
+		})
+	}
+	t.Run("before the set-up is shown", func(t *testing.T) {
+		hookedSite(t, func(t *testing.T, s *site, st *hooked) {
+			b := s.browser()
+			b.signUp(ann)
+			b.want(b.post("/factor/begin"), 200, "")
+			b.want(b.get("/factor/set-up"), 200, "")
+			p := &phone{key: keyIn(b)}
+			st.on(t, s)
+			b.want(b.get("/factor/set-up"), 409, "factor_on")
+			b.want(b.post("/factor/confirm", "code", p.code(t)), 409, "factor_on")
+		})
+	})
+}
+
+// on stores a factor of ann.
+func (s *hooked) on(t *testing.T, of *site) {
+	t.Helper()
+	id := of.identity("email", ann).UserID
+	ok(t, s.CreateIdentity(t.Context(), store.Identity{Provider: totp.Provider, Subject: id.String(), UserID: id, Secret: []byte("{}"), CreatedAt: time.Now()}))
+}
+
+// TestUnreadable holds that what is stored and cannot be read signs in no user and turns
+// nothing on or off, and that it is the operator's matter.
+func TestUnreadable(t *testing.T) {
+	hookedSite(t, func(t *testing.T, s *site, st *hooked) {
+		owner, p := s.withFactor(ann)
+		plain := s.browser()
+		plain.signUp(bob)
+		plain.want(plain.post("/factor/begin"), 200, "")
+		half := s.half(ann)
+
+		st.read = func(ticket *store.Ticket) { ticket.Data = []byte("{") }
+		half.want(half.get("/pending"), 200, "false")
+		half.want(half.post("/factor", "code", p.code(t)), 500, "internal")
+		plain.want(plain.get("/factor/set-up"), 500, "internal")
+		plain.want(plain.post("/factor/confirm", "code", "123456"), 500, "internal")
+		st.read = nil
+
+		id := owner.claims().UserID
+		ok(t, st.SetSecret(t.Context(), totp.Provider, id.String(), []byte("{")))
+		half.want(half.post("/factor", "code", p.code(t)), 500, "internal")
+		owner.want(owner.post("/factor/codes", "code", p.code(t)), 500, "internal")
+		owner.want(owner.post("/factor/off", "code", p.code(t)), 500, "internal")
+		if on, left, err := s.factors[0].On(t.Context(), id); on || left != 0 || err == nil {
+			t.Errorf("got %t, %d, %v", on, left, err)
+		}
+		if half.isPermanent() {
+			t.Error("it is signed in")
+		}
+	})
+}
+
+// TestLastTry holds that the sixth code of a half-proven sign-in is not looked at, from
+// however many networks the five before came.
+func TestLastTry(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		_, p := s.withFactor(ann)
+		b := s.half(ann)
+		from := func(i int) *browser {
+			b.Client = b.From("192.0." + string(rune('2'+i)) + ".1:1")
+			return b
+		}
+		for i := range 5 {
+			b.want(from(i).post("/factor", "code", "000000"), 401, "factor_wrong")
+		}
+		b.want(from(6).post("/factor", "code", p.code(t)), 401, "factor_over")
+	})
+}
+
+// TestHolds holds that a client which has the password cannot begin sign-ins without
+// end, and that the owner's own browser still can.
+func TestHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil, func(shared limit.Limiter) func(*walkin.Config) {
+			return func(c *walkin.Config) { c.Limiter = shared }
+		}(limit.New(0)))
+		owner, _ := s.withFactor(ann)
+		for range 50 {
+			s.half(ann)
+		}
+		b := s.browser()
+		b.want(b.signIn(ann, secret), 429, "factor_limit")
+		b.want(b.get("/pending"), 200, "false")
+		owner.want(owner.post("/signout"), 303, "")
+		owner.want(owner.signIn(ann, secret), 303, "")
+		time.Sleep(72 * time.Second) // an hour for 50
+		b.want(b.signIn(ann, secret), 303, "")
+	})
+}
+
+// TestHoldOfAnotherSite holds that a request of another site is held for no browser.
+func TestHoldOfAnotherSite(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		s.withFactor(ann)
+		b := s.browser()
+		r := b.NewRequest(http.MethodPost, "/hold", strings.NewReader(""))
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		b.want(b.read(b.at().Do(r)), 403, "")
+		b.want(b.get("/pending"), 200, "false")
+		b.want(b.post("/hold"), 303, "")
+		b.want(b.get("/pending"), 200, "true")
+	})
+}
+
+// TestNoCode holds that what is no code is refused as such by every form, and changes
+// nothing.
+func TestNoCode(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		owner, p := s.withFactor(ann)
+		half, plain := s.half(ann), s.browser()
+		plain.signUp(bob)
+		plain.want(plain.post("/factor/begin"), 200, "")
+		for path, b := range map[string]*browser{"/factor": half, "/factor/up": half, "/factor/confirm": plain, "/factor/codes": owner, "/factor/off": owner} {
+			b.want(b.post(path, "code", "what?"), 422, "factor_missing")
+			b.want(b.read(b.at().Post(path, map[string][]string{"code": {"000000", p.code(t)}})), 400, "form_repeated")
+			r := b.NewRequest(http.MethodPost, path, strings.NewReader("code=000000"))
+			r.Header.Set("Content-Type", "text/plain")
+			b.want(b.read(b.at().Do(r)), 415, "form_type")
+		}
+		half.want(half.post("/factor/up", "code", p.code(t)), 303, "") // as a sign-in does
+		if !half.isPermanent() {
+			t.Error("the code opens nothing at the form for signing up")
+		}
+	})
+}
+
+// TestWhoSeesSetUp holds for whom a set-up is shown.
+func TestWhoSeesSetUp(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		b := s.browser()
+		b.want(b.get("/factor/set-up"), 401, "no_user")
+		b.Visit("/")
+		b.want(b.get("/factor/set-up"), 403, "anonymous")
+		b.signUp(ann)
+		b.want(b.get("/factor/set-up"), 200, `["","","",false]`)
+		b.want(b.post("/factor/begin"), 200, "")
+		time.Sleep(9 * time.Minute)
+		b.want(b.get("/factor/set-up"), 200, "")
+		time.Sleep(2 * time.Minute)
+		b.want(b.get("/factor/set-up"), 403, "not_recent")
+		b.want(b.signIn(ann, secret), 303, "")
+		b.want(b.get("/factor/set-up"), 200, `["","","",false]`)
+	})
+}
+
+// TestOnAndReset holds what is told of users without the factor, and while the store is
+// down.
+func TestOnAndReset(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		b := s.browser()
+		b.signUp(ann)
+		id := b.claims().UserID
+		off := func() {
+			t.Helper()
+			if on, left, err := s.factors[0].On(t.Context(), id); on || left != 0 || err != nil {
+				t.Errorf("got %t, %d, %v", on, left, err)
+			}
+			err := s.factors[0].Reset(t.Context(), id)
+			if r, ok := errors.AsType[*walkin.Refusal](err); !ok || r.Reason != totp.ReasonOff || r.Status != 404 {
+				t.Errorf("resetting what is off: got %v", err)
+			}
+		}
+		off()
+		b.turnOn()
+		if on, left, err := s.factors[0].On(t.Context(), id); !on || left != 10 || err != nil {
+			t.Errorf("got %t, %d, %v", on, left, err)
+		}
+		ok(t, s.factors[0].Reset(t.Context(), id))
+		off()
+	})
+}
+
+// TestLacks holds for which methods the factor is asked for, of a user who has it and of
+// one who has not.
+func TestLacks(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		owner, _ := s.withFactor(ann)
+		plain := s.browser()
+		plain.signUp(bob)
+		for _, tt := range []struct {
+			method string
+			adds   bool
+			want   bool
+		}{
+			{"mfa", false, false}, {"mfa", true, false}, {"hwk", false, false}, {"hwk", true, false}, {"swk", false, false}, {"swk", true, false},
+			{"fed", false, false}, {"fed", true, true}, {"pwd", false, true}, {"pwd", true, true}, {"otp", false, true}, {"", false, true}, {"own", true, true},
+		} {
+			for id, want := range map[uuid.UUID]bool{owner.claims().UserID: tt.want, plain.claims().UserID: false} {
+				if got, err := s.factors[0].Lacks(t.Context(), id, tt.method, tt.adds); got != want || err != nil {
+					t.Errorf("%q, adds %t: got %t, %v, want %t", tt.method, tt.adds, got, err, want)
+				}
+			}
+		}
+	})
+}
+
+// TestWithoutPassword holds that a user whose password is gone still proves the factor,
+// for the identity that is left.
+func TestWithoutPassword(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		owner, p := s.withFactor(ann)
+		owner.want(owner.post("/prove", "provider", "https://id.example", "subject", "ann", "method", "fed"), 200, "")
+		ok(t, s.store.DeleteIdentity(t.Context(), owner.claims().UserID, "email", ann))
+		b := s.browser()
+		b.want(b.post("/prove", "provider", "https://id.example", "subject", "ann", "method", "fed"), 200, "")
+		was := b.claims()
+		b.want(b.post("/factor", "code", p.code(t)), 303, "")
+		if c := b.claims(); c.Method != "mfa" || c.UserID != was.UserID || !c.ProvenAt.Equal(was.ProvenAt) {
+			t.Errorf("got %+v, was %+v", c, was)
+		}
+	})
+}
+
+// A lister is a directory of users that were there when it was made.
+type lister struct {
+	store.Directory
+	pages [][]uuid.UUID
+	err   error // of the page behind the last
+}
+
+func (l lister) ListUsers(_ context.Context, q store.UserQuery) (page store.UserPage, err error) {
+	n := len(q.After)
+	if n == len(l.pages) {
+		return page, l.err
+	}
+	for _, id := range l.pages[n] {
+		page.Users = append(page.Users, store.ListedUser{User: store.User{ID: id}})
+	}
+	if n+1 < len(l.pages) || l.err != nil {
+		page.Next = strings.Repeat("x", n+1)
+	}
+	return page, nil
+}
+
+// TestReseal holds that of the listed users those are encrypted again whose factor is
+// under an older key, on all pages; that a user who is gone or has turned it off is no
+// failure; and that one who cannot be read stops none behind them.
+func TestReseal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := &hooked{Store: memstore.New()}
+		s := newSite(t, st)
+		users := map[string]uuid.UUID{}
+		for _, address := range []string{ann, bob, "carl@example.com"} {
+			b, _ := s.withFactor(address)
+			users[address] = b.claims().UserID
+		}
+		off := s.browser()
+		off.signUp("dora@example.com")
+		unreadable := users["carl@example.com"]
+		ok(t, st.SetSecret(t.Context(), totp.Provider, unreadable.String(), []byte("{")))
+		second := walkin.Key{ID: "2", Secret: []byte("another secret that is of this test")}
+		now := newSite(t, st, func(c *walkin.Config) { c.Keys = []walkin.Key{second, firstKey} })
+		end := errors.New("no more pages")
+		list := lister{pages: [][]uuid.UUID{{uuid.Must(uuid.NewV7()), off.claims().UserID, unreadable, users[ann]}, nil, {users[bob]}}, err: end}
+		n, err := now.factors[0].Reseal(t.Context(), list)
+		if n != 2 || !errors.Is(err, end) || strings.Count(err.Error(), "cannot be read") != 1 || strings.Count(err.Error(), "\n") != 1 {
+			t.Errorf("got %d, %v; want 2, and two errors", n, err)
+		}
+		list.err = nil
+		if n, err := now.factors[0].Reseal(t.Context(), list); n != 0 || err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("again: got %d, %v; want 0, and what cannot be read", n, err)
+		}
+		ok(t, st.DeleteIdentity(t.Context(), unreadable, totp.Provider, unreadable.String()))
+		if n, err := now.factors[0].Reseal(t.Context(), list); n != 0 || err != nil {
+			t.Errorf("at last: got %d, %v", n, err)
+		}
+		// Encrypted under a key that is there no more.
+		if n, err := newSite(t, st, func(c *walkin.Config) { c.Keys = []walkin.Key{firstKey} }).factors[0].Reseal(t.Context(), list); n != 0 || err == nil || strings.Count(err.Error(), "not encrypted under any key") != 2 {
+			t.Errorf("without the key: got %d, %v", n, err)
+		}
+		for _, method := range []string{"lock", "read", "save"} {
+			broken := newSite(t, &failing{st, method}, func(c *walkin.Config) { c.Keys = []walkin.Key{firstKey, second} })
+			if n, err := broken.factors[0].Reseal(t.Context(), list); n != 0 || !errors.Is(err, errDown) {
+				t.Errorf("a store that fails to %s: got %d, %v", method, n, err)
+			}
+		}
+		s.half(ann) // with a key that decrypts
+	})
+}
+
+var errDown = errors.New("the store is down")
+
+// A failing store fails to lock a user, to read their factor, or to save it.
+type failing struct {
+	store.Store
+	what string
+}
+
+func (s *failing) LockUser(ctx context.Context, id uuid.UUID) (store.User, error) {
+	if s.what == "lock" {
+		return store.User{}, errDown
+	}
+	return s.Store.LockUser(ctx, id)
+}
+
+func (s *failing) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {
+	if s.what == "read" {
+		return store.Identity{}, errDown
+	}
+	return s.Store.Identity(ctx, provider, subject)
+}
+
+func (s *failing) SetSecret(ctx context.Context, provider, subject string, secret []byte) error {
+	if s.what == "save" {
+		return errDown
+	}
+	return s.Store.SetSecret(ctx, provider, subject, secret)
+}

@@ -51,8 +51,8 @@ func New(networks []netip.Prefix, header string) (*Proxies, error) {
 // Client returns the address of the client, as walkin.Middleware.ClientAddr says. It
 // fails closed: where a trusted proxy names no client, the address is that proxy's.
 func (p *Proxies) Client(r *http.Request) netip.Addr {
-	addr, ok := parsePeer(r.RemoteAddr)
-	if !ok || !p.isTrusted(addr) {
+	addr, _ := parseNode(r.RemoteAddr)
+	if !p.isTrusted(addr) { // which the zero address never is
 		return addr
 	}
 	// Only one header is trusted. Proxies pass on what they do not set themselves, so
@@ -122,27 +122,20 @@ func Networks(addr netip.Addr) []string {
 // HasPeer reports whether a request says which address it came from. A request through
 // a Unix socket does not.
 func HasPeer(r *http.Request) bool {
-	_, ok := parsePeer(r.RemoteAddr)
+	_, ok := parseNode(r.RemoteAddr)
 	return ok
 }
 
 // Overlooks reports whether no proxy is trusted, but a request seems to come through
 // one. The header may have been written by anyone, so this is only a hint.
 func (p *Proxies) Overlooks(r *http.Request) bool {
-	peer, ok := parsePeer(r.RemoteAddr)
+	peer, ok := parseNode(r.RemoteAddr)
 	return len(p.trusted) == 0 && (!ok || isInternal(peer)) && (r.Header.Get(forwardedFor) != "" || r.Header.Get(forwarded) != "")
 }
 
-// parsePeer reads a RemoteAddr. Middleware that writes one leaves out the port.
-func parsePeer(s string) (netip.Addr, bool) {
-	if peer, err := netip.ParseAddrPort(s); err == nil {
-		return plain(peer.Addr()), true
-	}
-	return parseNode(s)
-}
-
-// parseNode reads an address in any of the ways in which proxies write one: with
-// or without a port, in brackets or, for IPv6 without a port, not.
+// parseNode reads an address in any of the ways in which proxies write one, and
+// net/http and middleware a RemoteAddr: with or without a port, in brackets or, for
+// IPv6 without a port, not.
 func parseNode(s string) (netip.Addr, bool) {
 	host := s
 	switch {
@@ -197,7 +190,7 @@ func lastForwarded(line string) (node, rest string, more bool) {
 	start, quoted := len(line), false
 	for start > 0 {
 		c := line[start-1]
-		if c == '"' && !(quoted && isEscaped(line, start-1)) {
+		if c == '"' && !isEscaped(line, start-1) {
 			quoted = !quoted
 		} else if c == ',' && !quoted {
 			break
@@ -272,5 +265,5 @@ func isInternal(addr netip.Addr) bool {
 
 func isFieldName(s string) bool {
 	const token = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"
-	return s != "" && strings.Trim(s, token) == ""
+	return strings.Trim(s, token) == ""
 }

@@ -89,6 +89,11 @@ var forwardedFor = []seen{
 	{"empty in the end", proxy, []string{"X-Forwarded-For: 203.0.113.7,"}, "10.0.0.1"},
 	{"empty between", proxy, []string{"X-Forwarded-For: 203.0.113.7, , 10.0.0.2"}, "10.0.0.2"},
 	{"empty line", proxy, []string{"X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: "}, "10.0.0.1"},
+	{"empty at the start of a line", proxy, []string{"X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: ,10.0.0.2"}, "10.0.0.2"},
+	{"a long port", proxy, []string{"X-Forwarded-For: 203.0.113.7:123456"}, "10.0.0.1"},
+	{"a hidden port of nothing", proxy, []string{"X-Forwarded-For: 203.0.113.7:_"}, "10.0.0.1"},
+	{"a hidden port of other signs", proxy, []string{"X-Forwarded-For: 203.0.113.7:_a/b"}, "10.0.0.1"},
+	{"a port behind a bracket without a colon", proxy, []string{"X-Forwarded-For: [2001:db8::7]80"}, "10.0.0.1"},
 	{"unknown", proxy, []string{"X-Forwarded-For: unknown"}, "10.0.0.1"},
 	{"unknown behind the client's words", proxy, []string{"X-Forwarded-For: 198.51.100.1, unknown"}, "10.0.0.1"},
 	{"unknown behind two proxies", proxy, []string{"X-Forwarded-For: 198.51.100.1, unknown, 10.0.0.2"}, "10.0.0.2"},
@@ -150,6 +155,17 @@ var forwarded = []seen{
 	{"an address alone", proxy, []string{"Forwarded: 203.0.113.7"}, "10.0.0.1"},
 	{"blanks within", proxy, []string{"Forwarded: for=203.0.113.7 proto=https"}, "10.0.0.1"},
 	{"more behind a quotation mark", proxy, []string{`Forwarded: for="203.0.113.7"x`}, "10.0.0.1"},
+	{"empty at the start of a line", proxy, []string{"Forwarded: for=203.0.113.7", "Forwarded: ,for=10.0.0.2"}, "10.0.0.2"},
+	{"an empty value before it", proxy, []string{"Forwarded: by=;for=203.0.113.7"}, client},
+	{"a blank behind a quotation mark", proxy, []string{`Forwarded: for="203.0.113.7" ;proto=https`}, client},
+	{"a word alone behind it", proxy, []string{"Forwarded: for=203.0.113.7;secure"}, "10.0.0.1"},
+	{"blanks within another value", proxy, []string{"Forwarded: by=a b;for=203.0.113.7"}, "10.0.0.1"},
+	{"a quotation mark within another value", proxy, []string{`Forwarded: by=a"b";for=203.0.113.7`}, "10.0.0.1"},
+	{"a backslash within another value", proxy, []string{`Forwarded: by=a\b;for=203.0.113.7`}, "10.0.0.1"},
+	{"another one behind a quotation mark", proxy, []string{`Forwarded: for="203.0.113.7"by=x`}, "10.0.0.1"},
+	{"an open quotation mark behind it", proxy, []string{`Forwarded: for=203.0.113.7;host="x`}, "10.0.0.1"},
+	{"an open escape behind it", proxy, []string{`Forwarded: for=203.0.113.7;host="x\`}, "10.0.0.1"},
+	{"an escaped quotation mark in the end", proxy, []string{`Forwarded: for=203.0.113.7;host="a,for=198.51.100.1;x=\"`}, "10.0.0.1"},
 	{"X-Forwarded-For beside it", proxy, []string{"X-Forwarded-For: 198.51.100.1", "Forwarded: for=203.0.113.7"}, client},
 	{"X-Forwarded-For instead", proxy, []string{"X-Forwarded-For: 198.51.100.1"}, "10.0.0.1"},
 }
@@ -266,6 +282,64 @@ func TestAddressConfig(t *testing.T) {
 			t.Errorf("got %s, want %s", got, client)
 		}
 	})
+}
+
+// TestTrustedNetworks holds that exactly the networks that New was given are trusted.
+func TestTrustedNetworks(t *testing.T) {
+	for _, tt := range []struct {
+		network string
+		peer    string
+		trusted bool
+	}{
+		{"192.0.2.8/30", "192.0.2.8:1", true},
+		{"192.0.2.8/30", "192.0.2.11:1", true},
+		{"192.0.2.8/30", "192.0.2.12:1", false},
+		{"2001:db8:ffff::1/128", "[2001:db8:ffff::1]:1", true},
+		{"2001:db8:ffff::1/128", "[2001:db8:ffff::2]:1", false},
+		{"2001:db8:ffff::/96", "[2001:db8:ffff::7]:1", true},
+		{"2001:db8:ffff::/96", "[2001:db8:ffff:1::7]:1", false},
+		{"::ffff:192.0.2.8/126", "192.0.2.11:1", true},
+		{"::ffff:192.0.2.8/126", "192.0.2.12:1", false},
+		{"::ffff:192.0.2.8/126", "[::ffff:192.0.2.11]:1", true},
+	} {
+		r := seen{peer: tt.peer, lines: []string{"X-Forwarded-For: 203.0.113.7"}}.bring(get())
+		if got := mustBehind(t, "", tt.network).Client(r).String() == client; got != tt.trusted {
+			t.Errorf("%s, behind %s: trusted is %t, want %t", tt.network, tt.peer, got, tt.trusted)
+		}
+	}
+}
+
+// TestOverlooks holds when an operator is told that a proxy may be missing from the
+// configuration: a request from inside, or through a Unix socket, that names a client.
+func TestOverlooks(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		trusted []string
+		seen    seen
+		want    bool
+	}{
+		{"a private peer", nil, seen{peer: proxy, lines: []string{"X-Forwarded-For: 203.0.113.7"}}, true},
+		{"a private peer, Forwarded", nil, seen{peer: proxy, lines: []string{"Forwarded: for=203.0.113.7"}}, true},
+		{"this machine", nil, seen{peer: "127.0.0.1:1", lines: []string{"X-Forwarded-For: 203.0.113.7"}}, true},
+		{"this machine by IPv6", nil, seen{peer: "[::1]:1", lines: []string{"X-Forwarded-For: 203.0.113.7"}}, true},
+		{"a private peer by IPv6", nil, seen{peer: "[fd00::1]:1", lines: []string{"X-Forwarded-For: 203.0.113.7"}}, true},
+		{"this link", nil, seen{peer: "[fe80::1%eth0]:1", lines: []string{"X-Forwarded-For: 203.0.113.7"}}, true},
+		{"a Unix socket", nil, seen{peer: "@", lines: []string{"X-Forwarded-For: 203.0.113.7"}}, true},
+		{"no header", nil, seen{peer: proxy}, false},
+		{"an empty header", nil, seen{peer: proxy, lines: []string{"X-Forwarded-For: "}}, false},
+		{"a public peer, who may have written it", nil, seen{peer: client + ":1", lines: []string{"X-Forwarded-For: 198.51.100.1"}}, false},
+		{"a trusted proxy", proxies, seen{peer: proxy, lines: []string{"X-Forwarded-For: 203.0.113.7"}}, false},
+		{"another than the trusted proxy", []string{"192.0.2.1/32"}, seen{peer: proxy, lines: []string{"X-Forwarded-For: 203.0.113.7"}}, false},
+	} {
+		if got := mustBehind(t, "", tt.trusted...).Overlooks(tt.seen.bring(get())); got != tt.want {
+			t.Errorf("%s: got %t, want %t", tt.name, got, tt.want)
+		}
+	}
+	for peer, want := range map[string]bool{proxy: true, client: true, "[2001:db8::7]:1": true, "@": false, "": false} {
+		if got := clientip.HasPeer(seen{peer: peer}.bring(get())); got != want {
+			t.Errorf("%q: has a peer: got %t, want %t", peer, got, want)
+		}
+	}
 }
 
 // FuzzClientAddr holds what no header may do: break anything, change the address of an

@@ -1,6 +1,7 @@
 package localurl_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/walkin-go/walkin/internal/localurl"
@@ -18,6 +19,23 @@ func TestPath(t *testing.T) {
 		{"a query", "/a?b=c#d", true},
 		{"a whole address in the query", "/a?u=https://evil.example", true},
 		{"a percent sign", "/100%25", true},
+		{"a percent sign before a letter", "/100%25zz", true},
+		{"a percent sign before one digit", "/100%254", true},
+		{"a blank, encoded", "/a%20b", true},
+		{"all of ASCII that is seen", "/!#$&'()*+,-.:;<=>?@[]^_`{|}~", true},
+		{"2,048 bytes", "/" + strings.Repeat("a", 2047), true},
+		{"2,049 bytes", "/" + strings.Repeat("a", 2048), false},
+		{"a blank", "/a b", false},
+		{"a blank in the query", "/a?b=c d", false},
+		{"a backslash in the query", `/a?b=\c`, false},
+		{"what is no ASCII", "/caf\u00e9", false},
+		{"a delete", "/a\x7f", false},
+		{"a delete, encoded", "/a%7f", false},
+		{"a unit separator, encoded", "/a%1f", false},
+		{"a percent sign alone", "/100%", false},
+		{"two slashes alone", "//", false},
+		{"two slashes and a query", "//?a", false},
+		{"two slashes within, encoded twice", "/a%252f%252fb", false},
 		{"nothing", "", false},
 		{"relative", "a", false},
 		{"a host", "//evil.example", false},

@@ -512,8 +512,14 @@ func other(number string) string {
 
 func TestNew(t *testing.T) {
 	s := newSite(t)
-	for _, link := range []string{"", "/account/device/join", "ftp://margin.example/x", origin + "/x?y=z", origin + "/x#y"} {
+	for _, link := range []string{"", "/account/device/join", "ftp://margin.example/x", origin + "/x?y=z", origin + "/x#y",
+		"https://%zz", "https:///x", "https://margin@example.com/x"} {
 		if _, err := handover.New(s.wk[0], handover.Config{Link: link}); err == nil || !strings.Contains(err.Error(), "Config.Link") {
+			t.Errorf("%q: got %v", link, err)
+		}
+	}
+	for _, link := range []string{"http://localhost:8080/x", origin} {
+		if _, err := handover.New(s.wk[0], handover.Config{Link: link}); err != nil {
 			t.Errorf("%q: got %v", link, err)
 		}
 	}

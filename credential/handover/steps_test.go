@@ -22,10 +22,12 @@ import (
 // A pair is a site of the methods alone, and two browsers.
 type pair struct {
 	*handover.Handovers
+	wk          *walkin.Middleware
 	site        http.Handler
 	give, take  *walkintest.Client
 	link, shown string // of the last answers
 	stage       string
+	svg, device string
 	reasons     []string
 }
 
@@ -38,6 +40,7 @@ func newPair(t *testing.T, st *faulty.Store, change func(*handover.Config)) *pai
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.wk = wk
 	cfg := handover.Config{Link: origin + "/join"}
 	if change != nil {
 		change(&cfg)
@@ -49,7 +52,7 @@ func newPair(t *testing.T, st *faulty.Store, change func(*handover.Config)) *pai
 	for path, do := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"POST /h/start": p.Start,
 		"GET /h/offered": func(_ http.ResponseWriter, r *http.Request) (err error) {
-			p.stage, p.link, _, _, err = p.Offered(r)
+			p.stage, p.link, p.svg, p.device, err = p.Offered(r)
 			return err
 		},
 		"POST /h/confirm": func(w http.ResponseWriter, r *http.Request) error { return p.Confirm(w, r, r.FormValue("number")) },
@@ -69,6 +72,11 @@ func newPair(t *testing.T, st *faulty.Store, change func(*handover.Config)) *pai
 			}
 		})
 	}
+	mux.HandleFunc("POST /h/prove", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := wk.Continue(w, r, walkin.Proof{Provider: "test", Subject: r.FormValue("name"), Method: "pwd"}); err != nil {
+			wk.Refuse(w, r, err)
+		}
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		c, _ := walkin.FromContext(r.Context())
 		w.Header().Set("X-User", c.UserID.String())
@@ -93,6 +101,14 @@ func (p *pair) confirm(number string) *http.Response {
 
 func (p *pair) join() *http.Response { return p.take.Post("/h/join", nil) }
 
+// foreign posts as another site's form does.
+func (p *pair) foreign(c *walkintest.Client, path string) *http.Response {
+	r := c.NewRequest(http.MethodPost, path, nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Origin", "https://evil.example")
+	return c.Do(r)
+}
+
 func (p *pair) user(c *walkintest.Client) string { return c.Fetch("/").Header.Get("X-User") }
 
 // upTo walks the first n steps of a handover.
@@ -115,12 +131,17 @@ func (p *pair) upTo(t *testing.T, n int) {
 // TestEveryStepFails holds that whichever call of the store fails, the answer is 503, no
 // browser joins, and the same step succeeds when the store is back.
 func TestEveryStepFails(t *testing.T) {
-	for n, name := range []string{"start", "offered", "scan", "scanned", "confirm", "join"} {
+	for n, name := range []string{"start", "offered", "scan", "scanned", "confirm", "join", "start of a new visitor"} {
 		t.Run(name, func(t *testing.T) {
 			var p *pair
 			faulty.EachStep(t, func(t *testing.T, st *faulty.Store) faulty.Call {
 				p = newPair(t, st, nil)
-				p.upTo(t, n)
+				if n == 6 {
+					p.give = walkintest.NewClient(t, p.site)
+					p.give.Visit("/")
+				} else {
+					p.upTo(t, n)
+				}
 				return faulty.Call{Name: name, Ask: []func() *http.Response{
 					p.start,
 					func() *http.Response { return p.give.Fetch("/h/offered") },
@@ -128,13 +149,14 @@ func TestEveryStepFails(t *testing.T) {
 					func() *http.Response { return p.take.Fetch("/h/scanned") },
 					func() *http.Response { return p.confirm(p.shown) },
 					p.join,
+					p.start,
 				}[n]}
 			}, func(t *testing.T, step string, answer *http.Response) {
 				if p.user(p.take) == p.user(p.give) {
 					t.Errorf("%s fails: the second browser has joined", step)
 				}
 				for _, c := range answer.Cookies() {
-					if c.Name != "__Host-walkin-bind" {
+					if c.Name != "__Host-walkin-bind" && n != 6 { // which stores its visitor first
 						t.Errorf("%s fails: got the cookie %s", step, c.Name)
 					}
 				}
@@ -172,6 +194,29 @@ func TestOrder(t *testing.T) {
 			return walkintest.NewClient(t, p.site).Post("/h/join", nil)
 		}, walkin.ReasonHandoverOver},
 		{"too early", 4, (*pair).join, handover.ReasonWaiting},
+		{"a code of an account", 0, func(p *pair) *http.Response {
+			p.give.Post("/h/prove", url.Values{"name": {"ann"}})
+			return p.start()
+		}, handover.ReasonGivePermanent},
+		{"a number of an account", 4, func(p *pair) *http.Response {
+			p.give.Post("/h/prove", url.Values{"name": {"ann"}})
+			return p.confirm(p.shown)
+		}, handover.ReasonGivePermanent},
+		{"a scan by an account", 2, func(p *pair) *http.Response {
+			p.take.Post("/h/prove", url.Values{"name": {"ann"}})
+			return p.scan()
+		}, walkin.ReasonHandoverPermanent},
+		{"a scan by the same user", 2, func(p *pair) *http.Response {
+			p.take = p.give
+			return p.scan()
+		}, walkin.ReasonHandoverSame},
+		{"a code by another site's form", 0, func(p *pair) *http.Response { return p.foreign(p.give, "/h/start") }, walkin.ReasonCrossOrigin},
+		{"a number by another site's form", 4, func(p *pair) *http.Response { return p.foreign(p.give, "/h/confirm?number="+p.shown) }, walkin.ReasonCrossOrigin},
+		{"a scan by another site's form", 2, func(p *pair) *http.Response {
+			u, _ := url.Parse(p.link)
+			return p.foreign(p.take, "/h/scan?"+u.RawQuery)
+		}, walkin.ReasonCrossOrigin},
+		{"joining by another site's form", 5, func(p *pair) *http.Response { return p.foreign(p.take, "/h/join") }, walkin.ReasonCrossOrigin},
 		{"another browser's scan", 4, func(p *pair) *http.Response {
 			p.take = walkintest.NewClient(t, p.site)
 			return p.scan()
@@ -188,7 +233,7 @@ func TestOrder(t *testing.T) {
 		if n := len(p.reasons); r.StatusCode < 400 || n == 0 || p.reasons[n-1] != string(tt.reason) {
 			t.Errorf("%s: got %d for %v, want %s", tt.name, r.StatusCode, p.reasons, tt.reason)
 		}
-		if tt.upTo < 6 && p.user(p.take) == p.user(p.give) {
+		if tt.upTo < 6 && p.take != p.give && p.user(p.take) == p.user(p.give) {
 			t.Errorf("%s: it joined", tt.name)
 		}
 	}
@@ -220,6 +265,13 @@ func TestLimits(t *testing.T) {
 		if r := p.start(); r.StatusCode != http.StatusTooManyRequests || len(p.reasons) != 1 || p.reasons[0] != string(tt.reason) {
 			t.Errorf("%s: got %d for %v, want 429 for %s", name, r.StatusCode, p.reasons, tt.reason)
 		}
+	}
+	p := newPair(t, &faulty.Store{}, func(c *handover.Config) { c.PerNetwork = limit.Limit{Count: 2, Per: time.Hour} })
+	p.take = walkintest.NewClient(t, p.site).From("203.0.113.7:1")
+	p.upTo(t, 3)
+	p.scan()
+	if r := p.scan(); r.StatusCode != http.StatusTooManyRequests || len(p.reasons) != 1 || p.reasons[0] != string(handover.ReasonLimitNetwork) {
+		t.Errorf("the third scan: got %d for %v", r.StatusCode, p.reasons)
 	}
 	for name, cfg := range map[string]handover.Config{
 		"PerUser":    {Link: origin + "/x", PerUser: limit.Limit{Count: -1, Per: time.Hour}},

@@ -68,11 +68,12 @@ func (g *group[T]) wait(ctx context.Context, c *call[T]) (answered bool, err err
 }
 
 // expect lets those who wait start a batch beside the one that runs. The more batches
-// run, the longer they wait for one more, so that a database that hangs is not asked
-// for a connection every millisecond. The group is locked.
+// run, the longer they wait for one more, by the square: a database that is busy gets
+// few large batches rather than many small ones, which cost it more, and one that hangs
+// is not asked for a connection every millisecond. The group is locked.
 func (g *group[T]) expect() {
 	var timer *time.Timer
-	timer = time.AfterFunc(time.Duration(g.lanes)*g.patience, func() {
+	timer = time.AfterFunc(time.Duration(g.lanes*g.lanes)*g.patience, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.overtake != timer { // too late

@@ -3,18 +3,38 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/walkin-go/walkin/store"
 )
 
-// A lookup is one call of LookupSession that may wait, and its answer.
+// A lookup is one call of LookupSession that may wait, and what the database says.
 type lookup struct {
 	user, session uuid.UUID
-	found         store.Session
-	err           error
+
+	found                        store.Session
+	alive, ended, known, deleted bool
+}
+
+// columns returns what a row of lookupQuery goes into.
+func (l *lookup) columns() []any {
+	s := &l.found
+	return []any{&l.alive, moment{&s.CreatedAt}, moment{&s.RenewedAt}, moment{&s.ExpiresAt},
+		&l.known, &s.Anonymous, &l.deleted, &l.ended, moment{&s.BannedUntil}}
+}
+
+// answer is what LookupSession returns.
+func (l *lookup) answer() (store.Session, error) {
+	switch {
+	case l.alive && !l.ended:
+		l.found.ID, l.found.UserID = l.session, l.user
+		return l.found, nil
+	case l.known, l.deleted:
+		return store.Session{}, store.ErrSessionEnded
+	}
+	return store.Session{}, store.ErrNotFound
 }
 
 // LookupSession implements store.Store. Look-ups that come together are one statement, since
@@ -35,30 +55,22 @@ func (s *Store) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) 
 	case err != nil:
 		return store.Session{}, wrap(ctx, err)
 	case answered:
-		return l.found, l.err
+		return l.answer()
 	}
 	return s.lookupOne(ctx, userID, sessionID)
 }
 
 func (s *Store) lookupOne(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
-	session := store.Session{ID: sessionID, UserID: userID}
+	l := lookup{user: userID, session: sessionID}
 	user, id := s.dialect.id(userID), s.dialect.id(sessionID)
 	row, err := s.queryPrepared(ctx, &s.lookup, user, user, user, id)
+	if err == nil {
+		err = row.Scan(l.columns()...)
+	}
 	if err != nil {
 		return store.Session{}, wrap(ctx, err)
 	}
-	var alive, ended, known, deleted bool
-	err = row.Scan(&alive, moment{&session.CreatedAt}, moment{&session.RenewedAt}, moment{&session.ExpiresAt},
-		&known, &session.Anonymous, &deleted, &ended, moment{&session.BannedUntil})
-	switch {
-	case err != nil:
-		return store.Session{}, wrap(ctx, err)
-	case alive && !ended:
-		return session, nil
-	case known || deleted:
-		return store.Session{}, store.ErrSessionEnded
-	}
-	return store.Session{}, store.ErrNotFound
+	return l.answer()
 }
 
 // answerLookups answers a batch. Where the statement fails, each call asks alone and
@@ -73,118 +85,74 @@ func (s *Store) answerLookups(all []*call[*lookup]) {
 	}
 }
 
-// What there is about the sessions and users of a batch.
-type known struct {
-	sessions map[uuid.UUID]knownSession
-	users    map[uuid.UUID]knownUser
-	deleted  map[uuid.UUID]bool
-}
-
-type knownUser struct {
-	anonymous   bool
-	bannedUntil time.Time
-}
-
-type knownSession struct {
-	store.Session
-	ended, anonymousEnded time.Time // before which sessions are over
-}
-
 func (s *Store) lookUpAll(ctx context.Context, all []*call[*lookup]) error {
-	q := &s.lookupAll[0]
-	size := 2
-	for i := range s.lookupAll {
-		if q = &s.lookupAll[i]; s.dialect.arrays || size >= len(all) {
-			break
-		}
-		size *= 2
+	q, size := &s.lookupAll[0], 2
+	for i := 1; i < len(s.lookupAll) && size < len(all); i++ {
+		q, size = &s.lookupAll[i], 2*size
 	}
-	if s.dialect.arrays {
-		size = len(all)
-	}
-	users, sessions := make([]uuid.UUID, size), make([]uuid.UUID, size)
-	for i := range size {
-		l := all[min(i, len(all)-1)].of // the last one fills up
-		users[i], sessions[i] = l.user, l.session
-	}
-	_, ids := s.list(users)
-	_, args := s.list(sessions)
 	stmt, err := q.on(ctx, s, s.reader)
 	if err != nil {
 		return err
 	}
-	args = append(append(args, ids...), ids...)
-	query := s.reader.QueryContext
+	query, args := s.reader.QueryContext, s.askedFor(all, size)
 	if stmt != nil {
 		query = func(ctx context.Context, _ string, args ...any) (*sql.Rows, error) {
 			return stmt.QueryContext(ctx, args...)
 		}
 	}
-	found, err := query(ctx, q.text, args...)
+	rows, err := query(ctx, q.text, args...)
 	if err != nil {
 		return err
 	}
-	defer found.Close()
-	k, err := readKnown(found)
-	if err != nil {
-		return err
+	defer rows.Close()
+	for rows.Next() {
+		n, l := 0, new(lookup)
+		if err := rows.Scan(append([]any{&n}, l.columns()...)...); err != nil {
+			return wrap(ctx, err)
+		}
+		if n <= len(all) { // and is not there to fill up
+			l.user, l.session = all[n-1].of.user, all[n-1].of.session
+			*all[n-1].of = *l
+		}
 	}
-	for _, one := range all {
-		one.of.found, one.of.err = k.of(one.of)
+	if err := rows.Err(); err != nil {
+		return wrap(ctx, err)
 	}
 	return nil
 }
 
-// readKnown reads rows of lookupAllQuery.
-func readKnown(found *sql.Rows) (known, error) {
-	k := known{map[uuid.UUID]knownSession{}, map[uuid.UUID]knownUser{}, map[uuid.UUID]bool{}}
-	for found.Next() {
-		var kind int
-		var anonymous bool
-		var s knownSession
-		if err := found.Scan(&kind, &s.ID, &s.UserID, &anonymous, moment{&s.CreatedAt}, moment{&s.RenewedAt}, moment{&s.ExpiresAt},
-			moment{&s.ended}, moment{&s.anonymousEnded}); err != nil {
-			return known{}, err
-		}
-		switch kind {
-		case 1:
-			k.sessions[s.ID] = s
-		case 2:
-			k.users[s.ID] = knownUser{anonymous, s.ExpiresAt}
-		case 3:
-			k.deleted[s.ID] = true
+// askedFor binds the users and sessions that a statement asks for, in its order.
+func (s *Store) askedFor(all []*call[*lookup], size int) (args []any) {
+	if s.dialect.arrays {
+		return []any{
+			array(all, func(text []byte, c *call[*lookup]) []byte { return appendID(text, c.of.user) }),
+			array(all, func(text []byte, c *call[*lookup]) []byte { return appendID(text, c.of.session) }),
 		}
 	}
-	return k, found.Err()
-}
-
-// of is the answer to one of them, as LookupSession says.
-func (k known) of(l *lookup) (store.Session, error) {
-	user, there := k.users[l.user]
-	s, ok := k.sessions[l.session]
-	ended := s.ended
-	if user.anonymous {
-		ended = s.anonymousEnded
+	for i := range size {
+		l := all[min(i, len(all)-1)].of // the last one fills up
+		args = append(args, s.dialect.id(l.user), s.dialect.id(l.session))
 	}
-	switch {
-	case ok && s.UserID == l.user && !s.CreatedAt.Before(ended):
-		s.Anonymous, s.BannedUntil = user.anonymous, user.bannedUntil
-		return s.Session, nil
-	case there, k.deleted[l.user]:
-		return store.Session{}, store.ErrSessionEnded
-	}
-	return store.Session{}, store.ErrNotFound
+	return args
 }
 
 // newLookups returns the statements for 2, 4, 8 … look-ups, or with arrays the one
 // for any number.
 func (s *Store) newLookups() (all []prepared) {
+	if s.dialect.arrays {
+		const ids = "CAST((SELECT CAST(CAST(? AS text) AS uuid[])) AS uuid[])" // see list
+		return []prepared{{text: s.dialect.sql(strings.ReplaceAll(lookupAllQuery, "{{asked}}", "unnest("+ids+", "+ids+") WITH ORDINALITY AS q (user_id, session_id, n)"))}}
+	}
 	for size := 2; size <= maxTogether; size *= 2 {
-		in, _ := s.list(make([]uuid.UUID, size))
-		all = append(all, prepared{text: s.dialect.sql(strings.ReplaceAll(lookupAllQuery, "{{in}}", in))})
-		if s.dialect.arrays {
-			break
+		var asked strings.Builder
+		for i := range size {
+			if i == 0 {
+				asked.WriteString("(SELECT 1 AS n, CAST(? AS binary(16)) AS user_id, CAST(? AS binary(16)) AS session_id")
+			} else {
+				fmt.Fprintf(&asked, " UNION ALL SELECT %d, CAST(? AS binary(16)), CAST(? AS binary(16))", i+1)
+			}
 		}
+		all = append(all, prepared{text: s.dialect.sql(strings.ReplaceAll(lookupAllQuery, "{{asked}}", asked.String()+") AS q"))})
 	}
 	return all
 }

@@ -140,17 +140,17 @@ const (
 		LEFT JOIN walkin_sessions s ON s.id = ?
 		LEFT JOIN walkin_database d ON d.one = 1`
 
-	// The same for many, in three lists.
+	// The same for many, a row for each of those who are asked for.
 	lookupAllQuery = `
-		SELECT 1, s.id, s.user_id, FALSE, {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
-			{{time d.ended_at}}, {{time d.anonymous_ended_at}}
-		FROM walkin_sessions s LEFT JOIN walkin_database d ON d.one = 1 WHERE s.id {{in}}
-		UNION ALL
-		SELECT 2, id, id, anonymous, {{time created_at}}, {{time created_at}}, {{time banned_until}}, {{time created_at}}, {{time created_at}}
-		FROM walkin_users WHERE id {{in}}
-		UNION ALL
-		SELECT 3, user_id, user_id, FALSE, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}, {{time deleted_at}}
-		FROM walkin_tombstones WHERE user_id {{in}}`
+		SELECT q.n, COALESCE(s.user_id = q.user_id, FALSE), {{time s.created_at}}, {{time s.renewed_at}}, {{time s.expires_at}},
+			u.id IS NOT NULL, COALESCE(u.anonymous, FALSE),
+			CASE WHEN u.id IS NULL THEN EXISTS (SELECT 1 FROM walkin_tombstones t WHERE t.user_id = q.user_id) ELSE FALSE END,
+			COALESCE(s.created_at < CASE WHEN u.anonymous = TRUE THEN d.anonymous_ended_at ELSE d.ended_at END, FALSE),
+			{{time u.banned_until}}
+		FROM {{asked}}
+		LEFT JOIN walkin_users u ON u.id = q.user_id
+		LEFT JOIN walkin_sessions s ON s.id = q.session_id
+		LEFT JOIN walkin_database d ON d.one = 1`
 
 	// What a reader of the feed looks at: the state of the database, the row that was
 	// read last, the newest and its age, and what is new.

@@ -24,6 +24,15 @@ type hooked struct {
 	before func()
 	read   func(*store.Ticket)
 	put    string // the key of the last ticket
+
+	ended, failEnds int // calls of DeleteSessions, and the one that fails
+}
+
+func (s *hooked) DeleteSessions(ctx context.Context, user, except uuid.UUID) error {
+	if s.ended++; s.ended == s.failEnds {
+		return errDown
+	}
+	return s.Store.DeleteSessions(ctx, user, except)
 }
 
 func (s *hooked) InTx(ctx context.Context, fn func(context.Context) error) error {
@@ -126,6 +135,88 @@ func TestHalvesMeet(t *testing.T) {
 	}
 }
 
+// TestHoldMeets holds that a half-proven sign-in uses up what proved it, and that what is
+// no longer right when it is to be held is not held: not even where another one is.
+func TestHoldMeets(t *testing.T) {
+	hookedSite(t, func(t *testing.T, s *site, st *hooked) {
+		s.withFactor(bob)
+		_, p := s.withFactor(ann)
+		mail := s.browser()
+		mail.want(mail.post("/mail/send", "email", ann), 303, "")
+		sent := s.mailed(ann)
+		mail.want(mail.post("/mail", "code", sent), 303, "")
+		mail.want(mail.get("/pending"), 200, "true")
+		mail.want(mail.post("/factor", "code", p.code(t)), 303, "")
+		session := mail.claims().SessionID
+		if mail.post("/mail", "code", sent); mail.claims().SessionID != session {
+			t.Error("a code that was used opens another session, or ends it")
+		}
+		mail.want(mail.get("/pending"), 200, "false")
+		mail.want(mail.post("/signout"), 303, "")
+		mail.want(mail.post("/mail/send", "email", ann), 303, "")
+		sent = s.mailed(ann)
+		mail.want(mail.post("/mail", "code", sent), 303, "")
+		time.Sleep(10 * time.Second) // of a double click
+		mail.want(mail.post("/mail", "code", sent), 401, "code_over")
+
+		changed := func(address string) func() {
+			return func() {
+				ok(t, st.SetSecret(t.Context(), "email", address, append(s.identity("email", address).Secret, ' ')))
+			}
+		}
+		b := s.browser()
+		st.before = changed(ann)
+		b.want(b.signIn(ann, secret), 401, "password_changed")
+		b.want(b.get("/pending"), 200, "false")
+		b.want(b.signIn(bob, secret), 303, "")
+		st.before = changed(bob)
+		b.want(b.signIn(bob, secret), 401, "password_changed")
+
+		// The identity of another user, at the last moment.
+		other := s.browser()
+		st.before = func() {
+			identity := s.identity("email", ann)
+			ok(t, st.DeleteIdentity(t.Context(), identity.UserID, "email", ann))
+			identity.UserID = s.identity("email", bob).UserID
+			ok(t, st.CreateIdentity(t.Context(), identity))
+		}
+		if got := other.post("/hold"); got < 400 {
+			t.Errorf("the identity of another user: got %d", got)
+		}
+		other.want(other.get("/pending"), 200, "false")
+	})
+}
+
+// TestSessionsNotEnded holds that the recovery codes are shown though the data of ended
+// sessions could not be ended, and that the operator is told then, and only then.
+func TestSessionsNotEnded(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		hookedSite(t, func(t *testing.T, s *site, st *hooked) {
+			b := s.browser()
+			b.signUp(ann)
+			b.want(b.post("/factor/begin"), 200, "")
+			b.want(b.get("/factor/set-up"), 200, "")
+			p := &phone{key: keyIn(b)}
+			s.events, st.ended = nil, 0
+			if fails {
+				st.failEnds = 2 // the first is that of the change itself
+			}
+			b.want(b.post("/factor/confirm", "code", p.code(t)), 200, "")
+			told := 0
+			for _, e := range s.events {
+				if e.Outcome == walkin.Failed && e.Reason == totp.ReasonSessions && errors.Is(e.Err, errDown) {
+					told++
+				} else if e.Outcome == walkin.Failed {
+					t.Errorf("the operator is told %+v", e)
+				}
+			}
+			if (told == 1) != fails {
+				t.Errorf("the store fails %t: the operator is told %d times", fails, told)
+			}
+		})
+	}
+}
+
 // TestSetUpMeets holds that the factor is turned on by the set-up that was confirmed, and
 // that it is turned on once.
 func TestSetUpMeets(t *testing.T) {
@@ -197,12 +288,20 @@ func TestUnreadable(t *testing.T) {
 		st.read = nil
 
 		id := owner.claims().UserID
+		record := s.identity(totp.Provider, id.String())
 		ok(t, st.SetSecret(t.Context(), totp.Provider, id.String(), []byte("{")))
 		half.want(half.post("/factor", "code", p.code(t)), 500, "internal")
 		owner.want(owner.post("/factor/codes", "code", p.code(t)), 500, "internal")
 		owner.want(owner.post("/factor/off", "code", p.code(t)), 500, "internal")
 		if on, left, err := s.factors[0].On(t.Context(), id); on || left != 0 || err == nil {
 			t.Errorf("got %t, %d, %v", on, left, err)
+		}
+		// The record of one user, under the name of another.
+		ok(t, st.DeleteIdentity(t.Context(), id, totp.Provider, id.String()))
+		ok(t, st.CreateIdentity(t.Context(), store.Identity{Provider: totp.Provider, Subject: id.String(), UserID: plain.claims().UserID, Secret: record.Secret}))
+		half.want(half.post("/factor", "code", p.code(t)), 500, "internal")
+		if on, _, err := s.factors[0].On(t.Context(), id); on || err == nil {
+			t.Errorf("got %t, %v", on, err)
 		}
 		if half.isPermanent() {
 			t.Error("it is signed in")
@@ -227,13 +326,31 @@ func TestLastTry(t *testing.T) {
 	})
 }
 
+// TestGuessingInASession holds that wrong codes are limited for a user who is signed in
+// without the factor, too.
+func TestGuessingInASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := limit.New(0)
+		s := newSite(t, nil, func(c *walkin.Config) { c.Limiter = shared })
+		owner, p := s.withFactor(ann)
+		owner.want(owner.post("/prove", "provider", "https://id.example", "subject", "ann", "method", "fed"), 200, "")
+		b := s.browser()
+		b.want(b.post("/prove", "provider", "https://id.example", "subject", "ann", "method", "fed"), 200, "")
+		for range 5 {
+			b.want(b.post("/factor", "code", "000000"), 401, "factor_wrong")
+		}
+		b.want(b.post("/factor", "code", p.code(t)), 429, "factor_limit")
+		time.Sleep(3 * time.Minute) // 15 for five
+		b.want(b.post("/factor", "code", p.code(t)), 303, "")
+	})
+}
+
 // TestHolds holds that a client which has the password cannot begin sign-ins without
 // end, and that the owner's own browser still can.
 func TestHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, nil, func(shared limit.Limiter) func(*walkin.Config) {
-			return func(c *walkin.Config) { c.Limiter = shared }
-		}(limit.New(0)))
+		shared := limit.New(0)
+		s := newSite(t, nil, func(c *walkin.Config) { c.Limiter = shared })
 		owner, _ := s.withFactor(ann)
 		for range 50 {
 			s.half(ann)

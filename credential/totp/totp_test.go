@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/boombuler/barcode/qr"
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/totp"
 	"github.com/walkin-go/walkin/limit"
@@ -241,9 +243,14 @@ func TestRecovery(t *testing.T) {
 		step()
 		b = s.half(ann)
 		b.want(b.post("/factor", "code", arabic.Replace(p.code(t))), 303, "")
-		for _, junk := range []string{"", "12345", "1234567", "abcd-efgh-ijkl-mno1", strings.Repeat("a", 1000)} {
+		for _, junk := range []string{"", "12345", "1234567", "abcd-efgh-ijkl-mno1", "abcdef", strings.Repeat("a", 1000)} {
 			b.want(b.post("/factor", "code", junk), 422, "factor_missing")
 		}
+		step()
+		b = s.half(ann)
+		text := p.code(t)
+		b.want(b.post("/factor", "code", strings.Repeat(" ", 59)+text), 422, "factor_missing")
+		b.want(b.post("/factor", "code", strings.Repeat(" ", 58)+text), 303, "")
 	})
 }
 
@@ -404,6 +411,17 @@ func TestTurningOn(t *testing.T) {
 				t.Errorf("%s: got %d %s", tt.name, got, b.body)
 			}
 		}
+		for i, tt := range []struct {
+			provider, secret string
+			want             int
+		}{{"password", "x", 200}, {"email", "x", 200}, {"phone", "x", 200}, {"email", "", 409}, {"https://other.example", "x", 409}} {
+			b := s.browser()
+			b.want(b.post("/prove", "provider", "https://id.example", "subject", fmt.Sprint("dora", i), "method", "fed"), 200, "")
+			ok(t, s.store.CreateIdentity(t.Context(), store.Identity{Provider: tt.provider, Subject: fmt.Sprint("dora", i), UserID: b.claims().UserID, Secret: []byte(tt.secret)}))
+			if got := b.post("/factor/begin"); got != tt.want {
+				t.Errorf("%s with the secret %q: got %d %s", tt.provider, tt.secret, got, b.body)
+			}
+		}
 		b := s.browser()
 		b.signUp(ann)
 		b.want(b.post("/factor/confirm", "code", "123456"), 404, "factor_set_up_over")
@@ -422,8 +440,28 @@ func TestTurningOn(t *testing.T) {
 		ok(t, json.Unmarshal([]byte(b.body), &shown))
 		if uri, svg := shown[1].(string), shown[2].(string); !strings.HasPrefix(uri, "otpauth://totp/Notes:ann@example.com?") || !strings.HasPrefix(svg, "<svg ") || len(shown[0].(string)) != 32 {
 			t.Errorf("got %v", shown)
+		} else if drawn := draw(t, uri); svg != drawn {
+			t.Errorf("got the QR code %s, want %s", svg, drawn)
 		}
 	})
+}
+
+// draw draws a QR code, dark modules on a light square with four modules around them.
+func draw(t *testing.T, text string) string {
+	t.Helper()
+	code, err := qr.Encode(text, qr.M, qr.Auto)
+	ok(t, err)
+	size, path := code.Bounds().Dx(), ""
+	for y := range size {
+		for x := range size {
+			if r, _, _, _ := code.At(x, y).RGBA(); r == 0 {
+				path += fmt.Sprintf("M%d %dh1v1h-1z", x+4, y+4)
+			}
+		}
+	}
+	side := size + 8
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[1]d" width="%[2]d" height="%[2]d" shape-rendering="crispEdges" aria-hidden="true">`+
+		`<path fill="#fff" d="M0 0h%[1]dv%[1]dh-%[1]dz"/><path fill="#000" d="%[3]s"/></svg>`, side, 5*side, path)
 }
 
 // TestDoubleClick holds that the second half of a double click gets the session of the
@@ -572,7 +610,7 @@ func TestByValue(t *testing.T) {
 		b.want(send(own, "Name", "no address", "Password", secret), 422, "")
 		b.want(send(own, "Name", ann, "Password", "a guess"), 401, "wrong_password")
 		b.want(send(own, "Name", " Ann@EXAMPLE.com", "Password", secret), 303, "")
-		b.want(send(own, "Factor", "what?"), 422, "")
+		b.want(send(own, "Factor", "what?"), 422, "factor_missing")
 		b.want(send(func(r *http.Request) {
 			r.Header.Set("Sec-Fetch-Site", "cross-site")
 			r.Header.Set("Origin", "https://evil.example")

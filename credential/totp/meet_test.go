@@ -1,6 +1,7 @@
 package totp_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -190,18 +191,24 @@ func TestHoldMeets(t *testing.T) {
 // TestSessionsNotEnded holds that the recovery codes are shown though the data of ended
 // sessions could not be ended, and that the operator is told then, and only then.
 func TestSessionsNotEnded(t *testing.T) {
-	for _, fails := range []bool{false, true} {
+	for failEnds, fails := range []bool{false, true, true} { // the first call is that of the change itself
 		hookedSite(t, func(t *testing.T, s *site, st *hooked) {
-			b := s.browser()
+			b, other := s.browser(), s.browser()
 			b.signUp(ann)
+			other.want(other.signIn(ann, secret), 303, "")
 			b.want(b.post("/factor/begin"), 200, "")
 			b.want(b.get("/factor/set-up"), 200, "")
 			p := &phone{key: keyIn(b)}
-			s.events, st.ended = nil, 0
-			if fails {
-				st.failEnds = 2 // the first is that of the change itself
+			s.events, st.ended, st.failEnds = nil, 0, failEnds
+			got := b.post("/factor/confirm", "code", p.code(t))
+			if on, _, _ := s.factors[0].On(t.Context(), s.identity("email", ann).UserID); on == other.isPermanent() {
+				t.Errorf("call %d fails: on %t, and the other session goes on %t", failEnds, on, !on)
 			}
-			b.want(b.post("/factor/confirm", "code", p.code(t)), 200, "")
+			if failEnds == 1 {
+				b.want(got, 503, "")
+				return
+			}
+			b.want(got, 200, "")
 			told := 0
 			for _, e := range s.events {
 				if e.Outcome == walkin.Failed && e.Reason == totp.ReasonSessions && errors.Is(e.Err, errDown) {
@@ -342,6 +349,25 @@ func TestGuessingInASession(t *testing.T) {
 		b.want(b.post("/factor", "code", p.code(t)), 429, "factor_limit")
 		time.Sleep(3 * time.Minute) // 15 for five
 		b.want(b.post("/factor", "code", p.code(t)), 303, "")
+	})
+}
+
+// TestRightCodesDoNotCount holds that an owner may sign in more often than a thief may
+// guess.
+func TestRightCodesDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := limit.New(0)
+		s := newSite(t, nil, func(c *walkin.Config) { c.Limiter = shared })
+		owner, p := s.withFactor(ann)
+		for range 8 {
+			b := s.half(ann)
+			b.want(b.post("/factor", "code", p.code(t)), 303, "")
+			step()
+		}
+		for range 8 {
+			owner.want(owner.post("/factor/codes", "code", p.code(t)), 200, "")
+			step()
+		}
 	})
 }
 
@@ -553,6 +579,42 @@ func TestReseal(t *testing.T) {
 		}
 		s.half(ann) // with a key that decrypts
 	})
+}
+
+// TestResealAgain holds that a user whose change the store began again, and who had been
+// encrypted again by then, is not counted.
+func TestResealAgain(t *testing.T) {
+	hookedSite(t, func(t *testing.T, s *site, st *hooked) {
+		s.withFactor(ann)
+		second := walkin.Key{ID: "2", Secret: []byte("another secret that is of this test")}
+		keys := func(c *walkin.Config) { c.Keys = []walkin.Key{second, firstKey} }
+		other := newSite(t, st, keys)
+		twice := &twice{st, func() {
+			n, err := other.factors[0].Reseal(t.Context(), st.Store)
+			if n != 1 || err != nil {
+				t.Errorf("the other: got %d, %v", n, err)
+			}
+		}}
+		if n, err := newSite(t, twice, keys).factors[0].Reseal(t.Context(), st.Store); n != 0 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+	})
+}
+
+// A twice is a store that begins each transaction again, after something has happened.
+type twice struct {
+	store.Store
+	between func()
+}
+
+func (s *twice) InTx(ctx context.Context, fn func(context.Context) error) error {
+	again := errors.New("begin again")
+	err := s.Store.InTx(ctx, func(ctx context.Context) error { return cmp.Or(fn(ctx), again) })
+	if err != again {
+		return err
+	}
+	s.between()
+	return s.Store.InTx(ctx, fn)
 }
 
 var errDown = errors.New("the store is down")

@@ -518,6 +518,12 @@ func TestStored(t *testing.T) {
 		b.want(b.post("/factor", "code", p.code(t)), 500, "internal")
 		ok(t, store.DeleteIdentity(t.Context(), copied.UserID, copied.Provider, copied.Subject))
 
+		b = s.half(ann)
+		b.want(b.post("/factor", "code", p.code(t)), 303, "")
+		if was, is := sealed(t, identity), sealed(t, s.identity(totp.Provider, id.String())); was != is {
+			t.Errorf("under its own key it was encrypted again: %s, was %s", is, was)
+		}
+
 		second := walkin.Key{ID: "2", Secret: []byte("another secret that is of this test")}
 		in := func(keys ...walkin.Key) (*site, int) {
 			now := newSite(t, store, func(c *walkin.Config) { c.Keys = keys })
@@ -548,6 +554,14 @@ func TestStored(t *testing.T) {
 		b = lost.half(ann)
 		b.want(b.post("/factor", "code", p.recovery[5]), 303, "")
 	})
+}
+
+// sealed returns the encrypted key of a record.
+func sealed(t *testing.T, identity store.Identity) string {
+	t.Helper()
+	var record struct{ Sealed string }
+	ok(t, json.Unmarshal(identity.Secret, &record))
+	return record.Sealed
 }
 
 // TestExported holds that the export names the factor and shows none of it.

@@ -26,6 +26,8 @@ type hooked struct {
 	read   func(*store.Ticket)
 	put    string // the key of the last ticket
 
+	down bool // no ticket can be read
+
 	ended, failEnds int // calls of DeleteSessions, and the one that fails
 }
 
@@ -50,6 +52,9 @@ func (s *hooked) PutTicket(ctx context.Context, ticket store.Ticket) error {
 }
 
 func (s *hooked) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	if s.down {
+		return store.Ticket{}, errDown
+	}
 	ticket, err := s.Store.Ticket(ctx, key, now)
 	return s.changed(ticket), err
 }
@@ -101,6 +106,10 @@ func TestHalvesMeet(t *testing.T) {
 		status int
 		reason string
 	}{
+		{"the first half, and the store is down then", func(s *site, b *browser, _ *phone, text string) {
+			b.want(b.post("/factor", "code", text), 303, "")
+			s.store.(*hooked).down = true
+		}, 503, ""},
 		{"the first half", func(s *site, b *browser, _ *phone, text string) { b.want(b.post("/factor", "code", text), 303, "") }, 303, ""},
 		{"another code of this browser", func(s *site, b *browser, p *phone, _ string) {
 			b.want(b.post("/factor", "code", p.recovery[0]), 303, "")
@@ -125,6 +134,7 @@ func TestHalvesMeet(t *testing.T) {
 				first, text := b.copied(), p.code(t)
 				st.before = func() { tt.meet(s, first, p, text) }
 				b.want(b.post("/factor", "code", text), tt.status, tt.reason)
+				st.down = false
 				if b.isPermanent() != (tt.status == 303) {
 					t.Errorf("signed in: %t", b.isPermanent())
 				}
@@ -443,6 +453,20 @@ func TestWhoSeesSetUp(t *testing.T) {
 		b.want(b.get("/factor/set-up"), 403, "not_recent")
 		b.want(b.signIn(ann, secret), 303, "")
 		b.want(b.get("/factor/set-up"), 200, `["","","",false]`)
+	})
+}
+
+// TestLongIssuer holds that a set-up which fits into no QR code is an error, and no page
+// without one.
+func TestLongIssuer(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		s.issuer = strings.Repeat("x", 3000)
+		long, _ := s.replica()
+		s.replicas = [2]http.Handler{long, long}
+		b := s.browser()
+		b.signUp(ann)
+		b.want(b.post("/factor/begin"), 200, "")
+		b.want(b.get("/factor/set-up"), 500, "internal")
 	})
 }
 

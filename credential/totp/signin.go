@@ -190,11 +190,11 @@ func (t *TOTP) complete(ctx context.Context, tried store.Ticket, h held, flow st
 	now := time.Now()
 	ticket, err := t.store.TakeTicket(ctx, tried.Key, now)
 	if errors.Is(err, store.ErrNotFound) {
-		last, err := t.store.Ticket(ctx, usedKey(flow), now) // the other half was faster
-		if err == nil && isOfCode(last, code) {
-			return redeemed()
+		last, err := t.store.Ticket(ctx, usedKey(flow), now)
+		if err := sameCode(last, err, code); err != nil {
+			return err
 		}
-		return over()
+		return redeemed() // the other half was faster
 	}
 	if err != nil {
 		return err
@@ -216,9 +216,17 @@ func (t *TOTP) complete(ctx context.Context, tried store.Ticket, h held, flow st
 	return t.store.PutTicket(ctx, ticket)
 }
 
-func isOfCode(ticket store.Ticket, code typed) bool {
+// sameCode returns nil if a ticket that was read was completed by a code, and otherwise
+// why it was not.
+func sameCode(ticket store.Ticket, err error, code typed) error {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
 	var h held
-	return json.Unmarshal(ticket.Data, &h) == nil && hmac.Equal(h.Used, recoveryHash(h.User, code.text))
+	if json.Unmarshal(ticket.Data, &h) != nil || !hmac.Equal(h.Used, recoveryHash(h.User, code.text)) {
+		return over()
+	}
+	return nil
 }
 
 // withoutTicket is for a browser without a half-proven sign-in: the second half of a
@@ -227,11 +235,12 @@ func (t *TOTP) withoutTicket(r *http.Request, code typed) (walkin.Proof, error) 
 	ticket, h, flow, err := t.find(r, usedKey)
 	switch {
 	case err == nil:
-		if ticket, err = t.store.TryTicket(r.Context(), ticket.Key, time.Now()); err == nil && isOfCode(ticket, code) {
-			return walkin.Proof{Provider: h.Provider, Subject: h.Subject, Method: mfa, FlowID: flow,
-				Redeem: func(context.Context) error { return redeemed() }}, nil
+		ticket, err = t.store.TryTicket(r.Context(), ticket.Key, time.Now())
+		if err := sameCode(ticket, err, code); err != nil {
+			return walkin.Proof{}, err
 		}
-		return walkin.Proof{}, over()
+		return walkin.Proof{Provider: h.Provider, Subject: h.Subject, Method: mfa, FlowID: flow,
+			Redeem: func(context.Context) error { return redeemed() }}, nil
 	case !errors.Is(err, store.ErrNotFound):
 		return walkin.Proof{}, err
 	}

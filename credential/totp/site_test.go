@@ -1,6 +1,7 @@
 package totp_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -40,6 +41,7 @@ type site struct {
 	replicas [2]http.Handler
 	factors  [2]*totp.TOTP
 	keys     []walkin.Key
+	issuer   string
 
 	mu     sync.Mutex
 	codes  map[string]string // that were mailed
@@ -95,7 +97,7 @@ func (s *site) replica(changes ...func(*walkin.Config)) (http.Handler, *totp.TOT
 		return passwords.NewSecret(r)
 	}})
 	ok(s.t, err)
-	factor, err := totp.New(wk, totp.Config{Issuer: "Notes", Page: "/factor"})
+	factor, err := totp.New(wk, totp.Config{Issuer: cmp.Or(s.issuer, "Notes"), Page: "/factor"})
 	ok(s.t, err)
 
 	page := func(w http.ResponseWriter, _ *http.Request, f walkin.Form) {

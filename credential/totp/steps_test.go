@@ -63,6 +63,18 @@ func TestEveryStepFails(t *testing.T) {
 		{"a recovery code", half, func(b *browser) *http.Response {
 			return b.at().Post("/factor", url.Values{"code": {p.recovery[0]}})
 		}, nil},
+		{"the code again", func(s *site) *browser {
+			b := half(s)
+			first := b.copied()
+			first.want(first.post("/factor", "code", p.code(s.t)), 303, "")
+			return b
+		}, code("/factor"), nil},
+		{"the code in a session", func(s *site) *browser {
+			withFactor(s).post("/prove", "provider", "https://id.example", "subject", "ann", "method", "fed")
+			b := s.browser()
+			b.want(b.post("/prove", "provider", "https://id.example", "subject", "ann", "method", "fed"), 200, "")
+			return b
+		}, code("/factor"), nil},
 		{"begin", plain, post("/factor/begin"), nil},
 		{"set-up", begun, func(b *browser) *http.Response { return b.at().Fetch("/factor/set-up") }, nil},
 		// Once it is on, the codes are shown, whatever becomes of the data of ended sessions.

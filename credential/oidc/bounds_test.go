@@ -186,3 +186,32 @@ func TestPerNetwork(t *testing.T) {
 		}
 	})
 }
+
+// TestGivenBack holds what counts for Config.PerNetwork: a sign-in that fails does, and
+// one that could not begin, since the provider is down, does not.
+func TestGivenBack(t *testing.T) {
+	const here = "203.0.113.7:1"
+	two := func(_ *walkin.Config, c *oidc.Config) { c.PerNetwork = limit.Limit{Count: 2, Per: time.Hour} }
+	s := newSite(t, two)
+	s.prove(s.browser().From("198.51.100.1:1"), "ann")
+	for i, want := range []int{http.StatusConflict, http.StatusConflict, http.StatusTooManyRequests} {
+		c, _ := s.anonymous()
+		c = c.From(here)
+		r := c.Post("/auth/start", pressed("op", "link", "1"))
+		if to, err := r.Location(); err == nil {
+			r = s.back(c, "op", s.op.answer(to, "ann"))
+		}
+		if r.StatusCode != want {
+			t.Errorf("sign-in %d: got %d for %q, want %d", i, r.StatusCode, s.reason(), want)
+		}
+	}
+	s = newSite(t, two)
+	s.op.down = true
+	for i := range 5 {
+		if r := s.browser().From(here).Post("/auth/start", pressed("op")); r.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("start %d: got %d for %q", i, r.StatusCode, s.reason())
+		}
+	}
+	s.op.down = false
+	s.press(s.browser().From(here), "op")
+}

@@ -60,6 +60,7 @@ func TestConfig(t *testing.T) {
 		{"a user in the issuer", func(c *oidc.Config) { c.Providers[0].Issuer = "https://op.example@evil.example" }, "Issuer"},
 		{"an issuer of 255 bytes", func(c *oidc.Config) { c.Providers[0].Issuer = issuerOf(255) }, ""},
 		{"an issuer of 256 bytes", func(c *oidc.Config) { c.Providers[0].Issuer = issuerOf(256) }, "it has more than 255 bytes"},
+		{"an issuer that is long and wrong", func(c *oidc.Config) { c.Providers[0].Issuer = "http" + issuerOf(300)[len("https"):] }, "it is not https"},
 		{"a limit without a time", func(c *oidc.Config) { c.PerNetwork.Count = 1 }, "Config.PerNetwork is 1 in 0s"},
 		{"a limit of one's own", func(c *oidc.Config) { c.PerNetwork = limit.Limit{Count: 1, Per: time.Hour} }, ""},
 		{"two of a name", func(c *oidc.Config) { c.Providers[0].Name = "github" }, "two of that name"},

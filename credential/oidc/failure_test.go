@@ -53,6 +53,11 @@ func TestStoreDown(t *testing.T) {
 	s.refused(c, s.back(c, "op", answer), before, http.StatusServiceUnavailable, "store_down")
 	s.refused(c, s.post(c, "op", answer), before, http.StatusServiceUnavailable, "store_down")
 	down = ""
+	lost := s.op.answer(s.press(c, "op"), "ann") // of another login flow, which is over then
+	down = "put"
+	s.refused(c, s.post(c, "op", lost), before, http.StatusServiceUnavailable, "store_down")
+	down = ""
+	s.refused(c, s.post(c, "op", lost), before, http.StatusForbidden, "oidc_state")
 	if r := s.follow(c, s.post(c, "op", answer)); r.StatusCode != http.StatusSeeOther || s.who(c).ID != before.ID {
 		t.Errorf("when it is back: got %d for %q", r.StatusCode, s.reason())
 	}
@@ -244,4 +249,71 @@ func (d damaging) TakeTicket(ctx context.Context, key string, now time.Time) (st
 		t.Data = t.Data[:len(t.Data)-1]
 	}
 	return t, err
+}
+
+// TestDownByThen holds that a replica which has not asked the provider yet, and cannot
+// when the visitor comes back, says so, and shows no code to it.
+func TestDownByThen(t *testing.T) {
+	s := newSite(t)
+	c, before := s.anonymous()
+	answer := s.op.answer(s.press(c, "op"), "ann")
+	s.op.down = true
+	s.refused(c, s.back(c.On(s.replicas[1]), "op", answer), before, http.StatusServiceUnavailable, "oidc_provider_down")
+	if got := s.cause(); !strings.Contains(got, "discovery") || s.op.called("/token") != 0 {
+		t.Errorf("the operator is told %q", got)
+	}
+}
+
+// TestFetch holds what becomes of a profile that the site's own Provider.Fetch returns,
+// and that its client sends the access token along.
+func TestFetch(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		profile oidc.Profile
+		err     error
+		status  int
+		reason  string
+		want    oidc.Profile
+	}{
+		{"a subject", oidc.Profile{Subject: "7", Name: "Ann"}, nil, 303, "", oidc.Profile{Provider: issuer, Subject: "7", Name: "Ann"}},
+		{"a provider of its own", oidc.Profile{Provider: other, Subject: "7"}, nil, 303, "", oidc.Profile{Provider: issuer, Subject: "7"}},
+		{"an address", oidc.Profile{Subject: "7", Email: "ann@example.com"}, nil, 303, "", oidc.Profile{Provider: issuer, Subject: "7", UnverifiedEmail: "ann@example.com"}},
+		{"what is no text", oidc.Profile{Subject: "7", Name: "Ann\xff", UnverifiedEmail: "a\xff@example.com"}, nil, 303, "", oidc.Profile{Provider: issuer, Subject: "7"}},
+		{"two lines", oidc.Profile{Subject: "7", Name: "Ann\nBea"}, nil, 303, "", oidc.Profile{Provider: issuer, Subject: "7"}},
+		{"no subject", oidc.Profile{Name: "Ann"}, nil, 403, "oidc_not_believed", oidc.Profile{}},
+		{"an error", oidc.Profile{Subject: "7"}, errors.New("the site's own"), 503, "oidc_provider_down", oidc.Profile{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, provider(func(p *oidc.Provider) {
+				p.AuthURL, p.TokenURL = issuer+"/authorize", issuer+"/token"
+				p.Fetch = func(ctx context.Context, client *http.Client) (oidc.Profile, error) {
+					r, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer+"/userinfo", nil)
+					if err != nil {
+						return oidc.Profile{}, err
+					}
+					response, err := client.Do(r)
+					if err != nil {
+						return oidc.Profile{}, err
+					}
+					defer response.Body.Close()
+					if response.StatusCode != http.StatusOK {
+						t.Errorf("with the access token: got %d", response.StatusCode)
+					}
+					return c.profile, c.err
+				}
+			}))
+			b, before := s.anonymous()
+			r := s.prove(b, "ann")
+			if c.reason != "" {
+				s.refused(b, r, before, c.status, c.reason)
+				return
+			}
+			if r.StatusCode != c.status || s.who(b).ID != before.ID {
+				t.Fatalf("got %d for %q", r.StatusCode, s.cause())
+			}
+			if got := s.profiles[len(s.profiles)-1]; got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
 }

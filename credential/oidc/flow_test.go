@@ -505,6 +505,7 @@ func TestProfile(t *testing.T) {
 		{"verified, not listed", unlisted, map[string]any{"email": address, "email_verified": true}, nil, false, address, ""},
 		{"not verified", listed, map[string]any{"email": address, "email_verified": false}, nil, false, address, ""},
 		{"not verified as a text", listed, map[string]any{"email": address, "email_verified": "false"}, nil, false, address, ""},
+		{"not verified, not listed", unlisted, map[string]any{"email": address}, nil, false, address, ""},
 		{"nothing said", listed, map[string]any{"email": address}, nil, false, address, ""},
 		{"a number", listed, map[string]any{"email": address, "email_verified": 1}, nil, false, address, ""},
 		{"null", listed, map[string]any{"email": address, "email_verified": nil}, nil, false, address, ""},

@@ -447,6 +447,8 @@ func TestTakeReturns(t *testing.T) {
 			[]quota.Left{{Count: 0, Limit: 2}}, []time.Duration{day}},
 		{"the user has fewer, since before", quota.Config{Limit: 2, NetworkLimit: 9, By: both}, func(s *site, c *walkintest.Client) { s.export(c.From("192.0.2.8:1"), 1) },
 			[]quota.Left{{Count: 0, Limit: 2}}, []time.Duration{day}},
+		{"the user has fewer, since before, and the network some", quota.Config{Limit: 3, By: both}, func(s *site, c *walkintest.Client) { s.export(c.From("192.0.2.8:1"), 1) },
+			[]quota.Left{{Count: 1, Limit: 3}}, []time.Duration{day}},
 		{"as few of both, the network since before", quota.Config{Limit: 2, NetworkLimit: 3, By: both}, func(s *site, _ *walkintest.Client) { s.export(s.browser().From("192.0.2.7:1"), 1) },
 			[]quota.Left{{Count: 1, Limit: 2}}, []time.Duration{day + time.Hour}},
 		{"as few of both, the user since before", quota.Config{Limit: 3, NetworkLimit: 2, By: both}, func(s *site, c *walkintest.Client) { s.export(c.From("192.0.2.8:1"), 1) },

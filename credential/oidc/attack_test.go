@@ -556,3 +556,14 @@ func TestPreHijacking(t *testing.T) {
 		}
 	})
 }
+
+// TestStartWithoutCookies holds that a client whose cookies do not come back begins no
+// login flow without a token: one bound to nothing would complete for any browser.
+func TestStartWithoutCookies(t *testing.T) {
+	s := newSite(t)
+	c := s.browser().On(s.wk[0].WithoutCookies(s.sso[0]))
+	r := c.Post("/auth/start", pressed("op"))
+	if r.StatusCode != http.StatusUnauthorized || s.reason() != string(walkin.ReasonFlowWithoutToken) || r.Header.Get("Location") != "" {
+		t.Errorf("got %d for %q, to %q", r.StatusCode, s.reason(), r.Header.Get("Location"))
+	}
+}

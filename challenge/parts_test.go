@@ -28,7 +28,7 @@ import (
 func TestPaths(t *testing.T) {
 	for path, ok := range map[string]bool{
 		"": true, "/challenge/": true, "/a/b/": true, "/": true,
-		"/challenge": false, "challenge/": false, "//evil.example/": false, "/a?b/": false, "/a%20b/": false, "/%zz/": false,
+		"/challenge": false, "challenge/": false, "//evil.example/": false, "///evil.example/": false, "/a?b/": false, "/a%20b/": false, "/%zz/": false,
 		"https://evil.example/": false,
 	} {
 		wk, err := walkin.New(walkin.Config{Keys: []walkin.Key{secret}, Store: memstore.New()})

@@ -163,11 +163,11 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		guarded := k.wk.RequirePermanent()(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c, ok := walkin.FromContext(r.Context())
+			c, _ := walkin.FromContext(r.Context()) // not anonymous where there is none
 			switch {
 			case walkin.CheckActor(r.Context()) != nil: // the guard refuses what is not safe
 			case r.Method != http.MethodPost:
-			case r.URL.Query().Has(marker) && ok && c.Anonymous: // not signed up yet; what is kept stays so
+			case r.URL.Query().Has(marker) && c.Anonymous: // not signed up yet; what is kept stays so
 				if _, _, err := k.find(r); errors.Is(err, store.ErrNotFound) {
 					k.wk.Refuse(w, r, gone())
 					return
@@ -177,7 +177,7 @@ func (k *Keeper) RequirePermanent() func(http.Handler) http.Handler {
 			case r.URL.Query().Has(marker):
 				k.resume(w, r, guarded)
 				return
-			case ok && c.Anonymous && k.isOwnPost(r):
+			case c.Anonymous && k.isOwnPost(r):
 				k.keep(w, r, c)
 				return
 			}
@@ -231,7 +231,7 @@ func (f *kept) read(r *http.Request) *walkin.Refusal {
 	kind, parameters, err := mime.ParseMediaType(f.Type)
 	isParts := err == nil && kind == "multipart/form-data"
 	switch {
-	case isParts && r.MultipartForm != nil:
+	case r.MultipartForm != nil:
 		if len(r.MultipartForm.File) > 0 {
 			return withFiles()
 		}
@@ -508,7 +508,7 @@ func spelt(target string) string {
 func without(query, name string) string {
 	var rest []string
 	for part := range strings.SplitSeq(query, "&") {
-		if key, _, _ := strings.Cut(part, "="); part != "" && key != name {
+		if key, _, _ := strings.Cut(part, "="); key != name {
 			rest = append(rest, part)
 		}
 	}

@@ -35,12 +35,25 @@ type site struct {
 	mu   sync.Mutex
 	sent []string // what reached the handler
 	told []string // reasons of refusals
+	errs []error  // of refusals
+	lost []string // reasons of failures
 }
 
 // failing is a store that can be down.
 type failing struct {
 	*memstore.Store
 	down bool
+	take func(key string) error // before TakeTicket
+	seek func(key string) error // before Ticket
+}
+
+func (f *failing) TakeTicket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	if f.take != nil {
+		if err := f.take(key); err != nil {
+			return store.Ticket{}, err
+		}
+	}
+	return f.Store.TakeTicket(ctx, key, now)
 }
 
 var errDown = errors.New("the store is down")
@@ -56,6 +69,11 @@ func (f *failing) Ticket(ctx context.Context, key string, now time.Time) (store.
 	if f.down {
 		return store.Ticket{}, errDown
 	}
+	if f.seek != nil {
+		if err := f.seek(key); err != nil {
+			return store.Ticket{}, err
+		}
+	}
 	return f.Store.Ticket(ctx, key, now)
 }
 
@@ -70,7 +88,10 @@ func newSite(t *testing.T, changes ...func(*resume.Config)) *site {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if e.Outcome == walkin.Refused {
-				s.told = append(s.told, string(e.Reason))
+				s.told, s.errs = append(s.told, string(e.Reason)), append(s.errs, e.Err)
+			}
+			if e.Outcome == walkin.Failed {
+				s.lost = append(s.lost, string(e.Reason))
 			}
 		},
 	})
@@ -288,6 +309,9 @@ func TestNotKept(t *testing.T) {
 		{"120 KB", form(sized(120<<10, 120<<10)), 303},
 		{"more than 120 KB", form(sized(120<<10+1, -1)), 403},
 		{"more than 120 KB, as it says", form(sized(1<<20, 1<<20)), 403},
+		{"120 KB, as it says otherwise", form(sized(120<<10, 121<<10)), 403},
+		{"five bytes, as it says otherwise", form(sized(5, 0)), 403},
+		{"without a body", form(func(r *http.Request) { r.Body, r.ContentLength = nil, 0 }), 303},
 		{"120 KB with a long query", form(func(r *http.Request) {
 			sized(120<<10, -1)(r)
 			r.URL.RawQuery = strings.Repeat("x", 9<<10)
@@ -308,13 +332,23 @@ func TestNotKept(t *testing.T) {
 			c.Post("/", nil)
 			r := c.Do(tt.request(c))
 			foreign := strings.Contains(tt.name, "site")
-			want := tt.status == http.StatusSeeOther && !foreign && tt.name != "a PUT" && tt.name != "a GET" && !strings.Contains(tt.name, "bearer")
+			want := tt.status == http.StatusSeeOther && !foreign && tt.name != "a PUT" && tt.name != "a GET" && tt.name != "without a body" && !strings.Contains(tt.name, "bearer")
 			if got := c.Cookie("__Host-walkin.resume") != ""; got != want || r.StatusCode != tt.status || len(s.sent) > 0 {
 				t.Errorf("got kept %t and %d, want %t and %d", got, r.StatusCode, want, tt.status)
 			}
 			lost := tt.status == http.StatusForbidden && tt.name != "a program's" && !foreign
-			if told := strings.Join(s.told, " "); !lost && told != "anonymous" && !foreign || lost && !strings.HasPrefix(told, "not_kept_") {
+			reason := "not_kept_too_large"
+			switch {
+			case strings.Contains(tt.name, "file"):
+				reason = "not_kept_files"
+			case strings.Contains(tt.name, "as it says otherwise"):
+				reason = "not_kept_read"
+			}
+			if told := strings.Join(s.told, " "); !lost && told != "anonymous" && !foreign || lost && told != reason {
 				t.Errorf("the owner is told %q", s.told)
+			}
+			if tt.name == "without a body" {
+				return
 			}
 			if text := body(t, r); lost && (!strings.Contains(text, "This was not sent") || !strings.Contains(text, `href="/resume?return_to=%2fwrite%3fdraft%3d7"`)) {
 				t.Errorf("the visitor is told %q", text)
@@ -342,8 +376,8 @@ func TestNotKept(t *testing.T) {
 		c := s.browser()
 		c.Post("/", nil)
 		s.store.down = true
-		if r := c.Post(target, note); r.StatusCode != http.StatusServiceUnavailable || c.Cookie("__Host-walkin.resume") != "" || r.Header.Get("Retry-After") == "" || !slices.Equal(s.told, []string{"not_kept_store_down"}) {
-			t.Errorf("got %d, and the owner is told %q", r.StatusCode, s.told)
+		if r := c.Post(target, note); r.StatusCode != http.StatusServiceUnavailable || c.Cookie("__Host-walkin.resume") != "" || r.Header.Get("Retry-After") == "" || !slices.Equal(s.told, []string{"not_kept_store_down"}) || !slices.Contains(s.lost, "not_kept") {
+			t.Errorf("got %d, and the owner is told %q and %q", r.StatusCode, s.told, s.lost)
 		}
 	})
 }
@@ -357,6 +391,10 @@ func TestReadBefore(t *testing.T) {
 		want string // the body that goes through; none is the guard's refusal
 	}{
 		{"parsed", func(r *http.Request) { _ = r.ParseForm() }, note.Encode()},
+		{"parsed, of one field", func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("a=1")), 3
+			_ = r.ParseForm()
+		}, "a=1"},
 		{"parsed as a form with files", func(r *http.Request) { _ = r.ParseMultipartForm(1 << 20) }, note.Encode()},
 		{"parsed as far as a limit", func(r *http.Request) {
 			r.Body = http.MaxBytesReader(nil, r.Body, 5)
@@ -375,6 +413,9 @@ func TestReadBefore(t *testing.T) {
 			if got := c.Cookie("__Host-walkin.resume") != ""; got != (tt.want != "") {
 				t.Fatalf("got kept %t", got)
 			}
+			if tooLarge := new(http.MaxBytesError); tt.name == "parsed as far as a limit" && !errors.As(s.errs[0], &tooLarge) {
+				t.Errorf("the operator is told %v", s.errs)
+			}
 			s.prove(c, "ann")
 			c.On(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_ = r.ParseForm()
@@ -383,11 +424,17 @@ func TestReadBefore(t *testing.T) {
 			if got := len(s.sent); got != len(strings.Fields(tt.want)) {
 				t.Fatalf("got %q", s.sent)
 			}
-			if tt.want != "" && !strings.Contains(s.sent[0], "body="+tt.want+" form=draft=1&"+tt.want) {
+			if form := merged(tt.want, "draft=1&x=%2Fy"); tt.want != "" && !strings.HasSuffix(s.sent[0], "body="+tt.want+" form="+form) {
 				t.Errorf("got %q, want %q", s.sent, tt.want)
 			}
 		})
 	}
+}
+
+// merged returns two queries as one.
+func merged(first, second string) string {
+	all, _ := url.ParseQuery(first + "&" + second)
+	return all.Encode()
 }
 
 // TestTargets holds that the page's own form leads to what was kept, however its
@@ -395,6 +442,7 @@ func TestReadBefore(t *testing.T) {
 func TestTargets(t *testing.T) {
 	for _, target := range []string{
 		"/publish/Go_(language)", "/publish/7?note=it's|{x}", "/publish/7?a[]=1&b=100%&c=%C3%BC%c3%bc", "/publish/a%2Fb?x=`^", "/publish/7?",
+		"/other", "/publish/7?b=%", "/publish/7?b=%4", "/publish/7?a=1&&b=2&",
 	} {
 		s := newSite(t)
 		c := s.browser()
@@ -587,8 +635,28 @@ func TestYes(t *testing.T) {
 			}
 		}
 		s.store.down = false
-		if r := c.Do(act(c)); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
-			t.Errorf("when it is back: got %d, %q", r.StatusCode, s.sent)
+		s.store.take = func(string) error { return errDown }
+		if r := c.Do(act(c)); r.StatusCode != http.StatusServiceUnavailable || len(s.sent) > 0 {
+			t.Errorf("when the form is taken: got %d, %q", r.StatusCode, s.sent)
+		}
+		s.store.take = nil
+		s.store.seek = func(key string) error {
+			if !strings.HasPrefix(key, "resume:") {
+				return errDown // who the visitor was
+			}
+			return nil
+		}
+		for _, r := range []*http.Response{c.Visit("/resume"), c.Do(act(c))} {
+			if r.StatusCode != http.StatusServiceUnavailable || len(s.sent) > 0 {
+				t.Errorf("when it is asked who the visitor was: got %d, %q", r.StatusCode, s.sent)
+			}
+		}
+		s.store.seek = nil
+		if r := c.Do(c.NewRequest(http.MethodHead, "/resume", nil)); r.StatusCode != http.StatusOK {
+			t.Errorf("a HEAD of the page: got %d", r.StatusCode)
+		}
+		if r := c.Do(act(c)); r.StatusCode != http.StatusOK || len(s.sent) != 1 || !strings.Contains(r.Header.Get("Cache-Control"), "no-store") {
+			t.Errorf("when it is back: got %d, %q, Cache-Control %q", r.StatusCode, s.sent, r.Header.Get("Cache-Control"))
 		}
 	})
 	t.Run("a method that is none", func(t *testing.T) {
@@ -670,7 +738,123 @@ func TestOneForEachUser(t *testing.T) {
 		}
 	}
 	s.prove(c, "ann")
+	own := c.Cookie("__Host-walkin.resume")
+	for _, value := range []string{user + "." + strings.Repeat("A", 26), own[:len(own)-1], own + "A"} {
+		c.SetCookie("__Host-walkin.resume", value)
+		for _, r := range []*http.Response{c.Visit("/resume"), c.Post(yes, nil)} {
+			if r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+				t.Errorf("the owner's session with another secret: got %d, %q", r.StatusCode, s.sent)
+			}
+		}
+	}
+	// What no cookie of ours looks like is not even looked up.
+	s.store.down = true
+	for _, value := range []string{"x." + strings.Repeat("A", 26), user + ".A", user} {
+		c.SetCookie("__Host-walkin.resume", value)
+		if r := c.Visit("/resume"); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%q while the store is down: got %d", value, r.StatusCode)
+		}
+	}
+	s.store.down = false
+	c.SetCookie("__Host-walkin.resume", own)
 	if r := c.Post(yes, nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 {
 		t.Errorf("the owner's: got %d, %q", r.StatusCode, s.sent)
+	}
+}
+
+// TestSpellings holds that a form goes to the very page it was kept for, and not to one
+// whose address differs in an escape that a browser leaves alone.
+func TestSpellings(t *testing.T) {
+	const page = "/publish/7?x="
+	type other struct{ kept, yes string }
+	others := []other{{page + "1ab", page + "1AB"}, {page + "ab", page + "AB"}, {page + "%2f", page + "/"}}
+	for _, c := range []byte("azAZ09-._~!$&*+,/:=?@[]") {
+		others = append(others, other{page + "x" + string(c) + "y", page + fmt.Sprintf("x%%%02Xy", c)})
+	}
+	for _, tt := range others {
+		s := newSite(t)
+		c := s.browser()
+		c.Post(tt.kept, note)
+		s.prove(c, "ann")
+		if r := c.Post(tt.yes+"&walkin_resume=1", nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+			t.Errorf("kept for %s, a yes at %s: got %d, %q", tt.kept, tt.yes, r.StatusCode, s.sent)
+		}
+		if r := c.Post(tt.kept+"&walkin_resume=1", nil); r.StatusCode != http.StatusOK || len(s.sent) != 1 || !strings.Contains(s.sent[0], " "+tt.kept+" ") {
+			t.Errorf("kept for %s, a yes there: got %d, %q", tt.kept, r.StatusCode, s.sent)
+		}
+	}
+}
+
+// TestReplacedMeanwhile holds that a yes lets the form through that was asked about, and
+// no other that took its place since, or what cannot be read.
+func TestReplacedMeanwhile(t *testing.T) {
+	for name, data := range map[string]func(old []byte) []byte{
+		"another form": func(old []byte) []byte {
+			return bytes.Replace(old, []byte(`"secret":"`), []byte(`"secret":"AAAA`), 1)
+		},
+		"nothing that can be read": func([]byte) []byte { return []byte("{\n") },
+	} {
+		s := newSite(t)
+		c := s.browser()
+		c.Post(target, note)
+		s.prove(c, "ann")
+		s.store.take = func(key string) error {
+			s.store.take = nil
+			ticket, err := s.store.Ticket(t.Context(), key, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticket.Data = data(ticket.Data)
+			return s.store.PutTicket(t.Context(), ticket)
+		}
+		if r := c.Post(yes, nil); r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+			t.Errorf("%s: got %d, %q", name, r.StatusCode, s.sent)
+		}
+	}
+	s := newSite(t)
+	c := s.browser()
+	c.Post(target, note)
+	s.prove(c, "ann")
+	user := strings.Split(c.Cookie("__Host-walkin.resume"), ".")[0]
+	ticket, err := s.store.Ticket(t.Context(), "resume:"+user, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket.Data = append([]byte("{"), ticket.Data...)
+	if err := s.store.PutTicket(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*http.Response{c.Visit("/resume"), c.Post(yes, nil)} {
+		if r.StatusCode != http.StatusNotFound || len(s.sent) > 0 {
+			t.Errorf("a form that cannot be read: got %d, %q", r.StatusCode, s.sent)
+		}
+	}
+}
+
+// TestLargest holds that what is kept is as large as a ticket can be, and not larger.
+func TestLargest(t *testing.T) {
+	post := func(query int) (s *site, c *walkintest.Client) {
+		s = newSite(t)
+		c = s.browser()
+		r := c.NewRequest(http.MethodPost, "/publish/7?"+strings.Repeat("x", query), strings.NewReader(strings.Repeat("y", 120<<10)))
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		c.Do(r)
+		return s, c
+	}
+	size := func(query int) int {
+		s, c := post(query)
+		user, _, ok := strings.Cut(c.Cookie("__Host-walkin.resume"), ".")
+		if !ok {
+			return 0
+		}
+		ticket, err := s.store.Ticket(t.Context(), "resume:"+user, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(ticket.Data)
+	}
+	most := 1 + 128<<10 - size(1)
+	if got, more := size(most), size(most+1); got != 128<<10 || more != 0 {
+		t.Errorf("got %d bytes, and of one byte more %d; want %d and none", got, more, 128<<10)
 	}
 }

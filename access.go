@@ -63,7 +63,7 @@ func (m *Middleware) AccessToken(ctx context.Context, audience string, ttl time.
 	session, err := m.health.lookup(ctx, c)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && c.Provisional:
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrSessionEnded):
+	case errors.Is(err, store.ErrNotFound):
 		return "", store.ErrSessionEnded
 	case err != nil:
 		return "", err

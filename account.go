@@ -314,10 +314,7 @@ func (m *Middleware) Unlink(w http.ResponseWriter, r *http.Request, provider, su
 		if !s.opened {
 			m.limits.giveBack(r, taken, s.now)
 		}
-		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSessionEnded) {
-			return err // their session has just ended
-		}
-		return translate(err)
+		return err
 	}
 	m.finish(w, r, v, s)
 	return nil

@@ -194,6 +194,9 @@ func TestBearerSeen(t *testing.T) {
 		}
 		s.store.be(nil)
 		app.do(http.MethodGet, "/", nil)
+		if got := s.outcomes(); got != "" {
+			t.Errorf("when it can be written: got events %q, want none", got)
+		}
 		if got := session(); !got.ExpiresAt.After(before.ExpiresAt.Add(24 * time.Hour)) {
 			t.Errorf("a day later: got %v, want the end moved from %v", got.ExpiresAt, before.ExpiresAt)
 		}
@@ -302,6 +305,10 @@ func TestBearersChangeIdentity(t *testing.T) {
 		}
 		if got := s.outcomes(); got != "unlinked" {
 			t.Errorf("got events %q, want one of the removal", got)
+		}
+		r = short.takes(r).do(http.MethodPost, "/continue", words("name", "ann"))
+		if token, expires := tokenOf(t, r); time.Until(expires) < 29*24*time.Hour || strings.Contains(headerOf(t, token), "at+jwt") {
+			t.Errorf("after a proof: got a token until %v with header %s, want one of the session", expires, headerOf(t, token))
 		}
 	})
 }

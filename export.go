@@ -65,9 +65,7 @@ func addTombstone(ctx context.Context, e *store.Export, st store.Store) error {
 		return store.ErrNotFound
 	}
 	tombstone, err := bound(ctx, func(ctx context.Context) (store.Tombstone, error) { return directory.FindTombstone(ctx, e.UserID) })
-	if err == nil {
-		e.Deleted = &tombstone
-	}
+	e.Deleted = &tombstone
 	return err
 }
 

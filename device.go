@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,16 +41,11 @@ type devices struct {
 }
 
 func newDevices(s *shared) (devices, error) {
-	d := devices{cookies: &s.cookies}
-	var wrong configErrors
-	for i, key := range s.cfg.Keys {
-		secret, err := key.Derive("walkin device")
-		if err != nil && s.keys != nil { // what NewKeyring said is said
-			wrong.add("Config.Keys[%d]: %w", i, err)
-		}
-		d.keys = append(d.keys, secret)
+	keys, err := s.derive("walkin device")
+	if s.keys == nil {
+		err = nil // what NewKeyring said is said
 	}
-	return d, errors.Join(wrong...)
+	return devices{keys, &s.cookies}, err
 }
 
 // KnownDevice reports whether the browser of a request has proven an identity before,

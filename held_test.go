@@ -726,6 +726,7 @@ func TestKeyWithoutASecret(t *testing.T) {
 	for name, keys := range map[string][]walkin.Key{
 		"a signer":              {{Private: kms{private}}},
 		"behind a good one":     {{Secret: siteSecret}, {Private: kms{private}}},
+		"of one byte repeated":  {{Secret: siteSecret}, {Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}},
 		"with one that is none": {{Secret: []byte("short")}},
 	} {
 		_, err := walkin.New(walkin.Config{Keys: keys, Store: memstore.New()})

@@ -45,12 +45,16 @@ func New(cfg Config) (*Middleware, error) {
 	if err := errors.Join(keysErr, err, cookiesErr, limitsErr, devicesErr); err != nil {
 		return nil, err
 	}
+	rendered, err := s.derive("walkin rendered for")
+	if err != nil {
+		return nil, err
+	}
 	s.cfg.Store = bounded{cfg.Store.(bounded).inner, &s.feed}
 	if cfg.Cookies.Insecure {
 		s.log.Warn("walkin: Config.Cookies.Insecure is set: cookies travel without encryption; never use it outside localhost",
 			slog.String("cookie", names.permanent))
 	}
-	m := &Middleware{parts: parts{shared: s, limits: limits}, devices: devices, renderedKeys: renderedKeys(cfg.Keys)}
+	m := &Middleware{parts: parts{shared: s, limits: limits}, devices: devices, renderedKeys: rendered}
 	m.refresher.parts = &m.parts
 	m.health = &storeHealth{shared: s}
 	m.verifier = &verifier{shared: s, health: m.health, cache: tokencache.New[entry](cfg.CacheSize), unknownKeys: unknownKeys{seed: maphash.MakeSeed()}}
@@ -194,13 +198,15 @@ func (m *Middleware) decide(r *http.Request, v *visit, f authResult, mayMint boo
 		if err == nil || act {
 			return one(cookie), err == nil, err
 		}
-		return nil, false, m.unminted(r, err)
+		m.unminted(r, err)
+		return nil, false, nil
 	}
 	m.health.prepareMint(r.Context())
 	now = m.health.earlier(now)
 	text, c, err := m.issuer.issue(r.Context(), m.issuer.mint(now))
 	if err != nil {
-		return nil, false, m.unminted(r, err)
+		m.unminted(r, err)
+		return nil, false, nil
 	}
 	m.issuer.remember(v, text, c)
 	m.emit(r, Event{Outcome: Minted, Token: f.reason, UserID: c.UserID, SessionID: c.SessionID})
@@ -259,15 +265,14 @@ func one(c *http.Cookie) []*http.Cookie {
 	return []*http.Cookie{c}
 }
 
-// unminted lets a page be served without a user when its visitor could not get one.
-// Fails open: there is nothing to lose yet, and the next page asks again.
-func (m *Middleware) unminted(r *http.Request, err error) error {
+// unminted tells the operator of a page that is served without a user, since its visitor
+// could not get one. Fails open: there is nothing to lose yet, and the next page asks again.
+func (m *Middleware) unminted(r *http.Request, err error) {
 	if refusal := refusalOf(err); refusal.Reason == ReasonNewUserLimit {
 		m.emit(r, Event{Outcome: Skipped, Reason: ReasonNewUserLimit})
-		return nil
+	} else {
+		m.emit(r, Event{Outcome: Failed, Reason: refusal.Reason, Err: err})
 	}
-	m.emit(r, Event{Outcome: Failed, Reason: refusalOf(err).Reason, Err: err})
-	return nil
 }
 
 // lookForPlainHTTP tells the operator, once, that a page which browsers load over plain

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -23,15 +22,10 @@ const (
 // what it posts. A script sends it in the header Walkin-Rendered-For; a form has it in
 // a hidden field, see [Middleware.RenderedForField]. It is not secret and proves
 // nothing else: it does not protect against posts from other sites.
-//
-// It is empty if no key of Config.Keys has a secret to derive from, see [Key.Derive].
 func (m *Middleware) RenderedFor(r *http.Request) string {
 	id := uuid.Nil
 	if c := m.verifier.visit(nil, r).claims.Load(); c != nil {
 		id = c.UserID
-	}
-	if len(m.renderedKeys) == 0 {
-		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(renderedMAC(m.renderedKeys[0], id))
 }
@@ -68,10 +62,6 @@ func (m *Middleware) RequireRenderedFor() func(http.Handler) http.Handler {
 // CheckRenderedFor makes the decision of RequireRenderedFor, for a handler that answers
 // by itself, for example with the text that it was sent. The error is a *[Refusal].
 func (m *Middleware) CheckRenderedFor(r *http.Request) error {
-	if len(m.renderedKeys) == 0 {
-		return &Refusal{Status: http.StatusInternalServerError, Reason: ReasonInternal,
-			Err: errors.New("walkin: RequireRenderedFor: no key of Config.Keys has a secret to derive from")}
-	}
 	value := r.Header.Get(renderedHeader)
 	if value == "" {
 		value = r.FormValue(renderedField) // htmx puts the fields of a DELETE into the query
@@ -103,14 +93,4 @@ func renderedMAC(key []byte, id uuid.UUID) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write(id[:])
 	return h.Sum(nil)
-}
-
-// renderedKeys derives what signs and verifies those values: the first signs.
-func renderedKeys(keys []Key) (all [][]byte) {
-	for _, key := range keys {
-		if derived, err := key.Derive("walkin rendered for"); err == nil {
-			all = append(all, derived)
-		}
-	}
-	return all
 }

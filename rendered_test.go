@@ -90,8 +90,7 @@ func TestRenderedFor(t *testing.T) {
 }
 
 // TestRenderedForFails holds that a missing or made-up value is refused and reported to
-// the operator, that values go on through a rotation, and that a key without a secret
-// lets no request pass.
+// the operator, and that values go on through a rotation.
 func TestRenderedForFails(t *testing.T) {
 	s := newSite(t)
 	c := resident(s, "anonymous").On(s.rendering())

@@ -119,13 +119,18 @@ func (s *shared) deriveKeys(purpose string) ([][]byte, error) {
 	if purpose == "" || strings.Contains(purpose, "\x00") {
 		return nil, errors.New("walkin: DeriveKeys needs a purpose, without a NUL")
 	}
-	var all [][]byte
-	for _, key := range s.cfg.Keys {
-		secret, err := key.Derive(strings.Join([]string{purpose, s.cfg.Tokens.Issuer, s.cfg.Tokens.Audience}, "\x00"))
+	return s.derive(strings.Join([]string{purpose, s.cfg.Tokens.Issuer, s.cfg.Tokens.Audience}, "\x00"))
+}
+
+// derive derives a secret for a purpose from each key: the first signs, and all verify.
+func (s *shared) derive(purpose string) (all [][]byte, _ error) {
+	var wrong configErrors
+	for i, key := range s.cfg.Keys {
+		secret, err := key.Derive(purpose)
 		if err != nil {
-			return nil, err
+			wrong.add("Config.Keys[%d]: %w", i, err)
 		}
 		all = append(all, secret)
 	}
-	return all, nil
+	return all, errors.Join(wrong...)
 }

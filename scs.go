@@ -130,14 +130,14 @@ func (m *Middleware) save(d *sessionData, w http.ResponseWriter, r *http.Request
 			return nil // an idle timeout calls every session modified; a reader stays one
 		}
 		cookie, err := m.storeUser(r, v)
-		if err != nil && isSafe(r) && refusalOf(err).Reason == ReasonNewUserLimit {
+		if err != nil {
+			if !isSafe(r) || refusalOf(err).Reason != ReasonNewUserLimit {
+				return err
+			}
 			// Fails open: a crowd must not keep a visitor from reading. What
 			// the page would have remembered of them is not kept.
 			m.emit(r, Event{Outcome: Skipped, Reason: ReasonNewUserLimit, UserID: c.UserID, SessionID: c.SessionID})
 			return nil
-		}
-		if err != nil {
-			return err
 		}
 		if cookie != nil && status != http.StatusNotModified { // see response.Writer.Commit; the next answer brings it
 			setCookies(w, v, cookie)

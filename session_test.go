@@ -1017,9 +1017,18 @@ func TestSessionUndecodable(t *testing.T) {
 			s.shelf.items[key] = item
 		}
 		s.shelf.mu.Unlock()
+		e, err := s.Export(t.Context(), s.claims(c).UserID)
+		if err != nil || fmt.Sprintf("%s", e.Sessions[0].Data) != "[of another age]" {
+			t.Errorf("exported: got %s, %v, want it as it is", e.Sessions[0].Data, err)
+		}
+		s.told()
 		if got := body(t, c.Post("/prove", words("name", "new"))); got != "upgraded" {
 			t.Errorf("got %q, want upgraded", got)
 		}
+		if got := s.outcomes(); got != "failed:session_data upgraded" {
+			t.Errorf("got events %q, want one of the data that was left", got)
+		}
+		s.wantKeys()
 		s.wantData(c, "")
 	})
 }

@@ -55,19 +55,14 @@ func (d *sessionData) current(ctx context.Context) (string, bool) {
 	return d.key(c.SessionID), true
 }
 
-// FindCtx answers a miss with an empty session: scs drops an ID that is not in the
-// store and makes up its own. This ID came out of a verified token.
+// FindCtx passes on a miss: scs then begins an empty session under a token of its own,
+// which says nothing here.
 func (d *sessionData) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
 	key, ok := d.current(ctx)
 	if !ok {
 		return nil, false, nil
 	}
-	b, found, err := d.find(ctx, key)
-	if err != nil || found {
-		return b, found, err
-	}
-	b, err = d.sm.Codec.Encode(time.Now().Add(d.sm.Lifetime).UTC(), map[string]any{})
-	return b, true, err
+	return d.find(ctx, key)
 }
 
 func (d *sessionData) CommitCtx(ctx context.Context, _ string, b []byte, expiry time.Time) error {
@@ -180,6 +175,7 @@ type savedData struct {
 	data   *sessionData
 	text   []byte
 	expiry time.Time
+	values map[string]any // what text says
 }
 
 // load reads the data of a session that is about to end.
@@ -194,14 +190,14 @@ func (dc *dataCarrier) load(ctx context.Context, c Claims) ([]savedData, error) 
 		if !found {
 			continue
 		}
-		expiry, _, err := d.sm.Codec.Decode(text)
+		expiry, values, err := d.sm.Codec.Decode(text)
 		if err != nil {
 			// A type that was renamed, for example. Fails open: the app cannot read the
 			// data as it is, and that must not keep a user from signing in.
 			dc.emitCtx(ctx, Event{Outcome: Failed, Reason: ReasonSessionData, SessionID: c.SessionID, Err: err})
 			continue
 		}
-		all = append(all, savedData{d, text, expiry})
+		all = append(all, savedData{d, text, expiry, values})
 	}
 	return all, nil
 }
@@ -239,11 +235,7 @@ func (dc *dataCarrier) reload(ctx context.Context, c Claims) error {
 		if ctx.Value(loadedKey{one.data}) == nil {
 			continue
 		}
-		_, values, err := sm.Codec.Decode(one.text)
-		if err != nil {
-			return err
-		}
-		for key, value := range values {
+		for key, value := range one.values {
 			sm.Put(ctx, key, value)
 		}
 	}

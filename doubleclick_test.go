@@ -55,6 +55,13 @@ func TestDoubleClick(t *testing.T) {
 			second.SetCookie(permName, first.Cookie(permName))
 			first.Post("/out", nil)
 		}, walkin.Proof{}, "401"},
+		{"its session has expired", flowBound, func(s *site, first, _ *walkintest.Client) {
+			c, past := s.claims(first), time.Now().Add(-time.Hour)
+			noError(s.t, s.store.RenewSession(s.t.Context(), store.Session{ID: c.SessionID, UserID: c.UserID, RenewedAt: past, ExpiresAt: past}))
+		}, walkin.Proof{}, "401"},
+		{"its user is lost", flowBound, func(s *site, _, _ *walkintest.Client) {
+			s.store.Store = ticketsOf{memstore.New(), s.store.Store}
+		}, walkin.Proof{}, "401"},
 		{"much later", flowBound, func(*site, *walkintest.Client, *walkintest.Client) { time.Sleep(16 * time.Minute) }, walkin.Proof{}, "401"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

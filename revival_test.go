@@ -26,6 +26,8 @@ type place struct {
 	asked int
 	nows  int // how often its clock was asked
 	fault error
+
+	unheard bool // it knows no sessions
 }
 
 func newPlace(id string) *place {
@@ -41,6 +43,13 @@ func (p *place) Database(ctx context.Context) (store.Database, error) {
 	db := p.info
 	db.EndedBefore, db.AnonymousEndedBefore = ended.EndedBefore, ended.AnonymousEndedBefore
 	return db, err
+}
+
+func (p *place) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
+	if p.unheard {
+		return store.Session{}, store.ErrNotFound
+	}
+	return p.Store.LookupSession(ctx, userID, sessionID)
 }
 
 func (p *place) AnnounceTokenLife(_ context.Context, life time.Duration, now time.Time) error {

@@ -657,9 +657,9 @@ func TestFullRangeTakesNothing(t *testing.T) {
 // within what each replica allows, that no visitor waits for it more than once, and
 // that it is used again when it returns.
 func TestLimiterDown(t *testing.T) {
-	const here = "203.0.113.7:1"
-	for name, fault := range map[string]error{"down": errDown, "hanging": errHang} {
-		t.Run(name, func(t *testing.T) {
+	for i, fault := range []error{errDown, errHang, errDown, errHang} {
+		here := []string{"203.0.113.7:1", "[2001:db8:1:2::1]:1"}[i/2]
+		t.Run(fmt.Sprint(fault, " for ", here), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &sharedLimiter{Limiter: limit.New(0)}
 				s := newSite(t, rowsAnHour(5), func(c *walkin.Config) { c.Limiter = l })

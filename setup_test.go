@@ -36,6 +36,7 @@ func TestSetUpFaults(t *testing.T) {
 		{"the first page", nil, at("box.lan:8080"), "", ""},
 		{"https", nil, at("app.example", "Referer", "https://app.example/"), "", ""},
 		{"from a page elsewhere", nil, at("app.example", "Referer", "http://elsewhere.example/"), "", ""},
+		{"from a page that is no address", nil, at("box.lan:8080", "Referer", "http://box.lan:80%zz/"), "", ""},
 		{"with a cookie", nil, at("box.lan", "Referer", "http://box.lan/", "Cookie", anonName+"=x"), "", ""},
 		{"localhost in Chromium", nil, at("localhost:8080", "Referer", "http://localhost:8080/", "User-Agent", chrome), "", ""},
 		{"localhost in WebKit", nil, at("localhost:8080", "Referer", "http://localhost:8080/", "User-Agent", safari), "secure_cookie_over_http", "Config.Cookies.Insecure"},

@@ -56,3 +56,10 @@ func (m *Middleware) Verify(text string, bearer bool, now time.Time) (Claims, er
 func (m *Middleware) Remembers(token string) bool {
 	return m.verifier.cache.Get(token) != nil
 }
+
+// Turns returns how many responses Ensure knows of outside of Handler.
+func (m *Middleware) Turns() int {
+	m.turns.mu.Lock()
+	defer m.turns.mu.Unlock()
+	return len(m.turns.of)
+}

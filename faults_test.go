@@ -311,14 +311,14 @@ func TestDeletedElsewhere(t *testing.T) {
 	c := resident(s, "permanent")
 	claims := s.claims(c)
 	noError(t, other.DeleteUser(t.Context(), claims.UserID))
-	for _, meanwhile := range []bool{true, false} {
+	for _, meanwhile := range []error{store.ErrNotFound, nil} {
 		p.unheard = meanwhile // the session was looked up before the deletion, the user after
 		s.told()
 		if r := carrying(s, permName, c.Cookie(permName)).Post("/members", nil); r.StatusCode != http.StatusUnauthorized {
-			t.Errorf("meanwhile %t: got %d, want 401", meanwhile, r.StatusCode)
+			t.Errorf("meanwhile %v: got %d, want 401", meanwhile, r.StatusCode)
 		}
 		if n := s.reasons(walkin.Failed, "unknown_user"); n > 0 {
-			t.Errorf("meanwhile %t: got %d events of a lost user", meanwhile, n)
+			t.Errorf("meanwhile %v: got %d events of a lost user", meanwhile, n)
 		}
 		s = siteAt(t, p) // which has seen nothing yet
 	}
@@ -614,11 +614,13 @@ func TestFailedHookCostsNothing(t *testing.T) {
 func TestGivingBackFails(t *testing.T) {
 	s := newSite(t, func(c *walkin.Config) { c.Limiter = keeper{limit.New(0)} })
 	s.store.failAt("CreateAnonymous", errOwn)
-	if got := s.actFrom("[2001:db8:1:2::1]:1"); got != http.StatusInternalServerError {
+	c := resident(s, "provisional").From("[2001:db8:1:2::1]:1")
+	s.told()
+	if got := c.Post("/note", nil).StatusCode; got != http.StatusInternalServerError {
 		t.Errorf("got %d, want 500", got)
 	}
-	if got := s.outcomes(); !strings.Contains(got, "failed:limiter") {
-		t.Errorf("got events %q, want one of the limiter", got)
+	if got := s.told(); len(got) != 2 || got[0].Outcome != walkin.Failed || got[0].Reason != "limiter" || got[0].UserID != uuid.Nil {
+		t.Errorf("got events %+v, want one of the limiter, which is no visitor's", got)
 	}
 }
 
@@ -696,4 +698,121 @@ func (f failsSecond) SignIn(r *http.Request) (walkin.Proof, error) {
 	p := proofOf(r)
 	p.Chosen = false
 	return p, nil
+}
+
+// TestEndSessionsBeforeCountsAtOnce holds that on the replica that ends all sessions no
+// reader goes on, however lately they were looked up.
+func TestEndSessionsBeforeCountsAtOnce(t *testing.T) {
+	s := siteAt(t, newPlace("abcdefgh"))
+	for _, kind := range []string{"anonymous", "permanent"} {
+		c := resident(s, kind)
+		c.Fetch("/")
+		noError(t, s.EndSessionsBefore(t.Context(), time.Now().Add(2*time.Second), true))
+		if got := body(t, c.Fetch("/")); got != "nobody" {
+			t.Errorf("%s: got %q, want no user", kind, got)
+		}
+	}
+}
+
+// TestDownStoreIsLeftAlone holds that a page which mints asks a store for nothing that has
+// just failed a reader.
+func TestDownStoreIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace("abcdefgh")
+		s := siteAt(t, p)
+		c := resident(s, "anonymous")
+		time.Sleep(10 * time.Minute)
+		p.unheard = errDown
+		id := body(t, c.Fetch("/"))
+		p.asked, p.nows = 0, 0
+		if n := resident(s, "provisional"); n.Cookie(anonName) == "" || id == "nobody" || p.asked+p.nows > 0 {
+			t.Errorf("the database was asked %d times and its clock %d times, want never", p.asked, p.nows)
+		}
+	})
+}
+
+// TestAnnouncedOnceADay holds how often a replica writes for how long its tokens live.
+func TestAnnouncedOnceADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace("abcdefgh")
+		s := siteAt(t, p)
+		for range 60 {
+			time.Sleep(time.Hour)
+			resident(s, "provisional")
+		}
+		if p.announced != 3 {
+			t.Errorf("it was announced %d times in 60 hours, want 3", p.announced)
+		}
+	})
+}
+
+// TestLimitOfOne holds that an answer names a limit of one, too.
+func TestLimitOfOne(t *testing.T) {
+	s := newSite(t, rowsAnHour(1))
+	s.actFrom("203.0.113.7:1")
+	c := s.browser(s.routes().ServeHTTP).From("203.0.113.7:1")
+	if r := c.Post("/note", nil); r.StatusCode != http.StatusTooManyRequests || !strings.Contains(r.Header.Get("RateLimit-Policy"), ";q=1;") {
+		t.Errorf("got %d and policy %q, want a quota of 1", r.StatusCode, r.Header.Get("RateLimit-Policy"))
+	}
+}
+
+// TestTokensAreNotStored holds that no cache keeps an answer which may have a token in it,
+// whatever the handler makes of IssuedToken.
+func TestTokensAreNotStored(t *testing.T) {
+	for name, do := range map[string]func(*site, http.ResponseWriter, *http.Request) error{
+		"Ensure": func(s *site, w http.ResponseWriter, r *http.Request) error { _, err := s.Ensure(w, r); return err },
+		"Continue": func(s *site, w http.ResponseWriter, r *http.Request) error {
+			_, err := s.Continue(w, r, walkin.Proof{Provider: "test", Subject: "ann"})
+			return err
+		},
+		"Unlink": func(s *site, w http.ResponseWriter, r *http.Request) error { return s.Unlink(w, r, "test", "bea") },
+	} {
+		s := newSite(t)
+		c := permanentUser(s, "ann")
+		s.prove(c, "bea")
+		app := &nativeApp{t: t, token: c.Cookie(permName)}
+		if name == "Ensure" {
+			app.token = ""
+		}
+		app.site = s.WithoutCookies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			noError(t, do(s, w, r))
+			if _, issued := walkin.IssuedToken(r.Context()); !issued || w.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: a token %t and header %v, want no-store", name, issued, w.Header())
+			}
+		}))
+		app.do(http.MethodPost, "/", nil)
+	}
+}
+
+// TestAppClaimsOfAFirstWrite holds that an error of Config.Tokens.AppClaims is the app's,
+// whatever it is called in there, and that the visitor goes on as who they were.
+func TestAppClaimsOfAFirstWrite(t *testing.T) {
+	for _, called := range []error{store.ErrSessionEnded, store.ErrNotFound} {
+		var broken error
+		s := newSite(t, func(c *walkin.Config) {
+			c.Tokens.AppClaims = func(context.Context, walkin.Claims) (map[string]any, error) { return nil, broken }
+		})
+		c := resident(s, "provisional")
+		id := body(t, c.Fetch("/"))
+		broken = fmt.Errorf("no plan: %w", called)
+		if r := c.Post("/note", nil); r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 {
+			t.Errorf("%v: got %d and %v, want 500", called, r.StatusCode, r.Cookies())
+		}
+		if got := body(t, c.Fetch("/")); got != id {
+			t.Errorf("%v: afterwards: got %q, want %q", called, got, id)
+		}
+	}
+}
+
+// TestTurnsEnd holds that nothing is kept of a response whose Ensure is over.
+func TestTurnsEnd(t *testing.T) {
+	s := newSite(t)
+	for range 3 {
+		if _, err := s.Ensure(httptest.NewRecorder(), s.form("/", nil)); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := s.Turns(); n != 0 {
+		t.Errorf("%d responses are kept", n)
+	}
 }

@@ -27,7 +27,9 @@ type place struct {
 	nows  int // how often its clock was asked
 	fault error
 
-	unheard bool // it knows no sessions
+	unheard error // of looking up a session
+
+	announced int // how often the life of tokens was
 }
 
 func newPlace(id string) *place {
@@ -46,14 +48,15 @@ func (p *place) Database(ctx context.Context) (store.Database, error) {
 }
 
 func (p *place) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
-	if p.unheard {
-		return store.Session{}, store.ErrNotFound
+	if p.unheard != nil {
+		return store.Session{}, p.unheard
 	}
 	return p.Store.LookupSession(ctx, userID, sessionID)
 }
 
 func (p *place) AnnounceTokenLife(_ context.Context, life time.Duration, now time.Time) error {
 	p.info.TokenLife, p.info.TokenLifeUntil = life, now.Add(life)
+	p.announced++
 	return nil
 }
 

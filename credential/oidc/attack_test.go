@@ -443,6 +443,15 @@ func TestCallbackByPost(t *testing.T) {
 				t.Errorf("%s: got Allow %q, want %q", method, got, c.allow)
 			}
 		}
+		unknown := callback(b, "unheard-of", answer)
+		unknown.Method = http.MethodPut
+		if r := b.Do(unknown); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET" {
+			t.Errorf("of no provider: got %d, Allow %q", r.StatusCode, r.Header.Get("Allow"))
+		}
+		for _, path := range []string{"/auth/", "/auth/other", "/auth/start/other"} {
+			r := b.Post(path, pressed("op"))
+			s.refused(b, r, before, http.StatusNotFound, "no_route")
+		}
 		if r := s.back(b, "op", answer); r.StatusCode != http.StatusSeeOther {
 			t.Errorf("afterwards: got %d for %q", r.StatusCode, s.reason())
 		}

@@ -94,7 +94,11 @@ func TestProviderHangs(t *testing.T) {
 		left := false
 		ctx, leave = context.WithCancel(t.Context())
 		wg.Go(func() {
-			last.Do(last.NewRequest(http.MethodPost, "/auth/start?provider=op", nil).WithContext(ctx))
+			r := last.NewRequest(http.MethodPost, "/auth/start?provider=op", nil).WithContext(ctx)
+			last.Carry(r)
+			if response, err := last.Serve(r); err != nil || response.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("who went away: got %v, %v", response, err)
+			}
 			left = true
 		})
 		synctest.Wait()

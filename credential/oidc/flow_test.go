@@ -794,6 +794,13 @@ func TestDiscovery(t *testing.T) {
 		s.op.discovery = change
 		c, before := s.anonymous()
 		s.refused(c, c.Post("/auth/start", pressed("op")), before, http.StatusServiceUnavailable, "oidc_provider_down")
+		want := "walkin: oidc: discovery: "
+		if strings.HasPrefix(name, "another issuer") || strings.HasPrefix(name, "a slash") {
+			want += `walkin: oidc: the provider calls itself another issuer than "https://op.example"`
+		}
+		if got := s.cause(); !strings.Contains(got, want) {
+			t.Errorf("the operator is told %q, want %q", got, want)
+		}
 		if t.Failed() {
 			t.Fatal(name)
 		}
@@ -869,5 +876,23 @@ func TestPublicClient(t *testing.T) {
 	c, _ := s.anonymous()
 	if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther || named != "client" {
 		t.Errorf("got %d for %q, and the body named %q", r.StatusCode, s.cause(), named)
+	}
+}
+
+// TestScopes holds what is asked for: openid always, once, and as the site orders it.
+func TestScopes(t *testing.T) {
+	for _, tt := range []struct {
+		scopes []string
+		want   string
+	}{
+		{nil, "openid profile email"},
+		{[]string{}, "openid"},
+		{[]string{"email"}, "openid email"},
+		{[]string{"email", "openid"}, "email openid"},
+	} {
+		s := newSite(t, provider(func(p *oidc.Provider) { p.Scopes = tt.scopes }))
+		if got := s.press(s.browser(), "op").Query().Get("scope"); got != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.scopes, got, tt.want)
+		}
 	}
 }

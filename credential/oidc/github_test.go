@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -73,6 +74,7 @@ func TestGitHub(t *testing.T) {
 		{"no number", object{"login": "ann"}, addresses, true, nil, oidc.Profile{}, "GitHub named no account"},
 		{"a text for a number", object{"id": "7"}, addresses, true, nil, oidc.Profile{}, "GitHub's answer for /user is malformed"},
 		{"no addresses to be had", object{"id": 7}, object{"message": "ann@example.com"}, true, nil, oidc.Profile{}, "GitHub's answer for /user/emails is malformed"},
+		{"number one", object{"id": 1, "login": "ann"}, addresses, true, nil, oidc.Profile{Subject: "1", Email: "ann@example.com", Name: "ann"}, ""},
 		{"number zero", object{"id": 0}, addresses, true, nil, oidc.Profile{}, "GitHub named no account"},
 		{"fails", object{"id": 7}, addresses, true, map[string]int{"/user": 502}, oidc.Profile{}, "GitHub answered 502 for /user"},
 		{"fails to tell the addresses", object{"id": 7}, addresses, true, map[string]int{"/user/emails": 403}, oidc.Profile{}, "GitHub answered 403 for /user/emails"},
@@ -109,11 +111,11 @@ func TestGitHub(t *testing.T) {
 			if r.StatusCode != http.StatusSeeOther {
 				t.Fatalf("got %d for %q", r.StatusCode, s.cause())
 			}
-			c.want.Provider, c.want.Subject = "https://github.com", "7"
+			c.want.Provider, c.want.Subject = "https://github.com", cmp.Or(c.want.Subject, "7")
 			if got := s.profiles[0]; got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
-			if identity, err := s.store.Identity(t.Context(), "https://github.com", "7"); err != nil || identity.UserID != before.ID {
+			if identity, err := s.store.Identity(t.Context(), "https://github.com", c.want.Subject); err != nil || identity.UserID != before.ID {
 				t.Errorf("got %+v, %v", identity, err)
 			}
 			if r := b.Fetch("/danger"); r.StatusCode != http.StatusForbidden {

@@ -132,7 +132,7 @@ func (h *Handler) Names() []string { return slices.Clone(h.names) }
 // Title returns what visitors call a provider.
 func (h *Handler) Title(name string) string {
 	p := h.providers[name]
-	if p == nil || name == "" {
+	if p == nil {
 		return ""
 	}
 	return cmp.Or(p.Title, strings.ToUpper(name[:1])+name[1:])

@@ -184,12 +184,9 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, refusal *walkin.Refu
 		fields, again = resend(r)
 	}
 	words := g.wk.Texts(r)
-	data := view{words: words, Path: g.cfg.Path, Method: "post", Message: refusal.Message, Fields: fields, Again: again}
+	data := view{words: words, Path: g.cfg.Path, Method: "post", Message: refusal.Message, Fields: fields, Again: again, Action: walkin.Target(r)}
 	if r.Method == http.MethodGet {
 		data.Method = "get"
-	}
-	if again {
-		data.Action = walkin.Target(r)
 	}
 	h := w.Header()
 	captcha := ""

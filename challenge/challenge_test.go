@@ -278,6 +278,16 @@ func TestWork(t *testing.T) {
 			t.Errorf("%s: got %d, want 403", name, got)
 		}
 	}
+	// Another spelling of a number that solves it would be another solution.
+	for _, prefix := range []string{"0", "+", "-", " ", "x", "1e", "99999999999999999999"} {
+		n := 0
+		for zeros(text, prefix+strconv.Itoa(n)) < difficulty {
+			n++
+		}
+		if got := answer(c, text, prefix+strconv.Itoa(n)); got != http.StatusForbidden {
+			t.Errorf("%s%d, which begins with so many zero bits: got %d, want 403", prefix, n, got)
+		}
+	}
 	for name, header := range map[string][]string{"another site's": {"Sec-Fetch-Site", "cross-site"}, "a sister's": {"Sec-Fetch-Site", "same-site"}} {
 		if got := answer(c, text, solution, header...); got != http.StatusForbidden {
 			t.Errorf("%s: got %d, want 403", name, got)
@@ -435,6 +445,9 @@ func TestCollected(t *testing.T) {
 			case http.StatusNoContent:
 				easy++
 			case http.StatusConflict:
+				if got := r.Header.Get("Content-Type"); got != "application/json" {
+					t.Errorf("the next one is %q", got)
+				}
 				if err := json.Unmarshal([]byte(body(t, r)), &next); err != nil {
 					t.Fatal(err)
 				}
@@ -561,6 +574,17 @@ func TestSentAgain(t *testing.T) {
 		{"a charset", form + ";charset=utf-8", "a=%C3%BC", nil, "a=ü"},
 		{"parsed", form, "b=2&a=1", parse, "a=1 b=2"},
 		{"nothing, parsed", form, "", parse, ""},
+		{"one field, parsed", form, "a=1", parse, "a=1"},
+		{"no name, and then one", form, "=1&a=1", nil, "-"},
+		{"a bad escape in a name", form, "%zz=1", nil, "-"},
+		{"a type that cannot be read", form + "; =", "a=1", nil, "-"},
+		{"no body", form, "", func(r *http.Request) { r.Body, r.ContentLength = nil, -1 }, "-"},
+		{"cut off, of no length", form, "a=1&b=2", func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader("a=1&"), errorReader{})), -1
+		}, "-"},
+		{"a field behind 70 KB of nothing, of no length", form, "", func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("&", 70<<10)+"a=1")), -1
+		}, "-"},
 		{"odd separators", form, "&a=1&&b=2&", nil, "a=1 b=2"},
 		{"a name alone", form, "a", nil, "a="},
 		{"no name", form, "=1", nil, "-"}, // a browser drops it
@@ -617,6 +641,11 @@ func TestSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// An errorReader is a connection that broke.
+type errorReader struct{}
+
+func (errorReader) Read([]byte) (int, error) { return 0, errors.New("it broke") }
 
 // FuzzSentAgain holds the same for whatever a stranger sends.
 func FuzzSentAgain(f *testing.F) {

@@ -135,6 +135,11 @@ func TestStoreFails(t *testing.T) {
 		t.Fatalf("got %d", got)
 	}
 	f.method, f.err = "TakeTicket", errors.New("down")
+	short := s.visitor()
+	short.SetCookie("__Host-walkin.pass", "short")
+	if short.Post("/notes", note); len(s.told) > 0 {
+		t.Errorf("a pass that is none was looked up: the operator is told %q", s.told)
+	}
 	if r := c.Post("/notes", note); r.StatusCode != http.StatusTooManyRequests || len(s.sent) != 0 || !slices.Contains(s.told, "challenge") {
 		t.Errorf("a pass that cannot be read: got %d, %q was sent, and the operator is told %q", r.StatusCode, s.sent, s.told)
 	}
@@ -193,15 +198,16 @@ func TestForgedShape(t *testing.T) {
 		{"a byte less", time.Minute, 24, "", http.StatusForbidden},
 		{"a byte more", time.Minute, 26, "", http.StatusForbidden},
 		{"no base64url", time.Minute, 25, "!", http.StatusForbidden},
+		{"base64url and more", time.Minute, 25, "%s!", http.StatusForbidden},
 		{"as long as the hardest work, and two clocks", 11*time.Minute + 30*time.Second, 25, "", http.StatusNoContent},
 		{"longer", 11*time.Minute + 50*time.Second, 25, "", http.StatusForbidden},
 		{"over", -time.Second, 25, "", http.StatusForbidden},
 	} {
 		b := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(tt.expiry).Unix()))
 		b = append(append(b, 17), strings.Repeat("x", tt.length-9)...)
-		text := tt.text
-		if text == "" {
-			text = base64.RawURLEncoding.EncodeToString(b)
+		text := base64.RawURLEncoding.EncodeToString(b)
+		if tt.text != "" {
+			text = strings.Replace(tt.text, "%s", text, 1)
 		}
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte("walkin challenge\x00" + text))
@@ -230,7 +236,7 @@ func TestShown(t *testing.T) {
 		r.Header = tt.header
 		w := httptest.NewRecorder()
 		shown := gate.Show(w, r, &walkin.Refusal{Status: http.StatusTooManyRequests, Reason: "new_user_limit", Message: "Many visitors come <at> once."})
-		if page := w.Body.String(); shown != tt.want || (page != "") != tt.want {
+		if page := w.Body.String(); shown != tt.want || (page != "") != tt.want || (w.Header().Get("Cache-Control") == "no-store") != tt.want {
 			t.Errorf("%s: shown %t, want %t: %s", name, shown, tt.want, page)
 		} else if tt.want && !(strings.Contains(page, `<a class="button" href="/notes?page=2">`) && strings.Contains(page, "Many visitors come &lt;at&gt; once.")) {
 			t.Errorf("%s: got %s", name, page)

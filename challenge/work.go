@@ -81,8 +81,8 @@ func sign(key []byte, text string) string {
 
 // checkWork reports whether a solution is right and was not used before.
 func (g *Gate) checkWork(ctx context.Context, r *http.Request, challenge, solution string) (bool, error) {
-	text, signature, ok := strings.Cut(challenge, ".")
-	if !ok || !slices.ContainsFunc(g.keys, func(key []byte) bool { return hmac.Equal([]byte(signature), []byte(sign(key, text))) }) {
+	text, signature, _ := strings.Cut(challenge, ".")
+	if !slices.ContainsFunc(g.keys, func(key []byte) bool { return hmac.Equal([]byte(signature), []byte(sign(key, text))) }) {
 		return false, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(text)
@@ -120,8 +120,8 @@ var errTooEasy = errors.New("walkin: challenge: the work has become harder")
 
 // isNumber reports whether s is one, in its one spelling.
 func isNumber(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 53) // what JavaScript counts exactly
-	return err == nil && strconv.FormatUint(n, 10) == s
+	n, _ := strconv.ParseUint(s, 10, 53)  // what JavaScript counts exactly
+	return strconv.FormatUint(n, 10) == s // not so of what is none, or larger
 }
 
 func zeroBits(challenge, solution string) int {

@@ -159,12 +159,12 @@ func TestConfig(t *testing.T) {
 		change func(*passkey.Config)
 		want   string
 	}{
-		{"no RPID", func(c *passkey.Config) { c.RPID = "" }, "Config.RPID"},
-		{"an address", func(c *passkey.Config) { c.RPID = "127.0.0.1" }, "Config.RPID"},
-		{"a URL", func(c *passkey.Config) { c.RPID = "https://example.com" }, "Config.RPID"},
-		{"a port", func(c *passkey.Config) { c.RPID = "example.com:443" }, "Config.RPID"},
-		{"capitals", func(c *passkey.Config) { c.RPID = "Example.com" }, "Config.RPID"},
-		{"a dot", func(c *passkey.Config) { c.RPID = "example.com." }, "Config.RPID"},
+		{"no RPID", func(c *passkey.Config) { c.RPID = "" }, `Config.RPID "`},
+		{"an address", func(c *passkey.Config) { c.RPID = "127.0.0.1" }, `Config.RPID "`},
+		{"a URL", func(c *passkey.Config) { c.RPID = "https://example.com" }, `Config.RPID "`},
+		{"a port", func(c *passkey.Config) { c.RPID = "example.com:443" }, `Config.RPID "`},
+		{"capitals", func(c *passkey.Config) { c.RPID = "Example.com" }, `Config.RPID "`},
+		{"a dot", func(c *passkey.Config) { c.RPID = "example.com." }, `Config.RPID "`},
 		{"no origin", func(c *passkey.Config) { c.Origins = nil }, "Config.Origins"},
 		{"a bare domain", func(c *passkey.Config) { c.Origins = []string{"example.com"} }, "Config.Origins[0]"},
 		{"no URL", func(c *passkey.Config) { c.Origins = []string{"https://exa mple.com/%zz"} }, "Config.Origins[0]"},

@@ -70,6 +70,99 @@ func TestHalvesMeet(t *testing.T) {
 	wantTold(t, s, "passkey_ceremony")
 }
 
+// TestStoreDownAtLast holds that a store which is asked whose key it is, and fails then,
+// is no key that the site does not know.
+func TestStoreDownAtLast(t *testing.T) {
+	s := newSite(t)
+	p := s.member().elsewhere()
+	p.Post("/note", nil)
+	proof := p.device.get(p.begin("signin"), twist{})
+	n := 0
+	var inTx func()
+	inTx = func() {
+		if n++; n == 1 { // that of the counter
+			s.store.inTx = inTx
+			return
+		}
+		s.store.breaks("Identity")
+	}
+	s.store.inTx = inTx
+	p.holding(func() { want(t, p.post("signin-finish", proof), http.StatusServiceUnavailable, "", "") })
+	s.store.breaks("")
+	want(t, p.post("signin-finish", proof), http.StatusOK, "outcome", "signed_in")
+}
+
+// TestOwnKeysDown holds that a sign-in of a member needs their keys, where those are what
+// the device was asked for, and that one without a user asks for none.
+func TestOwnKeysDown(t *testing.T) {
+	s := newSite(t, minting(walkin.MintOff))
+	p := s.member()
+	proof := p.device.get(p.begin("signin"), twist{noHandle: true})
+	s.store.breaks("Identities")
+	p.holding(func() {
+		want(t, p.post("signin", []byte(`{}`)), http.StatusServiceUnavailable, "", "")
+		want(t, p.post("signin-finish", proof), http.StatusServiceUnavailable, "", "")
+	})
+	s.store.breaks("Identities")
+	want(t, s.person().post("signin", []byte(`{}`)), http.StatusOK, "", "")
+	if s.store.calls != 0 {
+		t.Error("the store was asked for the keys of no user")
+	}
+	s.store.breaks("")
+	want(t, p.post("signin-finish", proof), http.StatusOK, "outcome", "signed_in")
+}
+
+// TestSignOutMeanwhile holds that an answer which is under way while its visitor signs
+// out opens no session, and makes no key.
+func TestSignOutMeanwhile(t *testing.T) {
+	for step, last := range map[string]int{"register": 1, "signin": 2} { // the transaction of the change
+		s := newSite(t)
+		owner := s.member()
+		p := owner.elsewhere()
+		p.Post("/note", nil)
+		o := p.begin(step)
+		reply := p.device.get(o, twist{})
+		if step == "register" {
+			reply = (&device{t: t}).create(o, twist{})
+		}
+		leaves, n := p.copied(), 0
+		var inTx func()
+		inTx = func() {
+			if n++; n < last {
+				s.store.inTx = inTx
+				return
+			}
+			want(t, leaves.act("/out", nil), http.StatusSeeOther, "", "")
+		}
+		s.store.inTx = inTx
+		s.told()
+		want(t, p.post(step+"-finish", reply), http.StatusUnauthorized, "", "")
+		if got := s.told(); !slices.Contains(got, "session_ended") {
+			t.Errorf("%s: the operator is told %q", step, got)
+		}
+		if p.Cookie(permCookie) != "" || len(s.keysOf(owner.who().ID)) != 1 {
+			t.Errorf("%s: signed in, or with another key", step)
+		}
+	}
+}
+
+// TestUsedFor holds how long a challenge that was used is kept as used: until it would
+// have ended, and a minute.
+func TestUsedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		p := s.member().elsewhere()
+		p.Visit("/")
+		began := time.Now()
+		proof := p.device.get(p.begin("signin"), twist{})
+		time.Sleep(4 * time.Minute)
+		want(t, p.post("signin-finish", proof), http.StatusOK, "outcome", "signed_in")
+		if got := s.store.added.ExpiresAt.Sub(began); got != 6*time.Minute {
+			t.Errorf("it is kept for %v after it was made, want 6m", got)
+		}
+	})
+}
+
 // TestUnreadableCeremony holds that a ticket which cannot be read makes no key, and is
 // the operator's matter.
 func TestUnreadableCeremony(t *testing.T) {
@@ -138,6 +231,12 @@ func TestKeysAndDescribe(t *testing.T) {
 		identity.Secret = []byte("junk")
 		if name, usedAt, synced := s.passkeys[0].Describe(identity); name != "" || !usedAt.IsZero() || synced {
 			t.Errorf("of junk: got %q, %v, %t", name, usedAt, synced)
+		}
+		if err := s.store.CreateIdentity(t.Context(), store.Identity{Provider: "own", Subject: "ann", UserID: id, Secret: []byte(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.keysOf(id); len(got) != 1 {
+			t.Errorf("an identity of another kind is a key: %+v", got)
 		}
 		s.store.breaks("Identities")
 		if keys, err := s.passkeys[0].Keys(t.Context(), id); err == nil || keys != nil {
@@ -257,6 +356,8 @@ func TestUsable(t *testing.T) {
 		{"RSA of 2048 bits", rsa(2048, 1, 0, 1), true},
 		{"RSA of 8192 bits", rsa(8192, 1, 0, 1), true},
 		{"RSA of 9000 bits", rsa(9000, 1, 0, 1), false},
+		{"1100 bytes", rsa(8*(1100-len(rsa(8192, 1, 0, 1))+1024), 1, 0, 1), true},
+		{"1101 bytes", rsa(8*(1101-len(rsa(8192, 1, 0, 1))+1024), 1, 0, 1), false},
 		{"e = 1", rsa(2048, 1), false},
 		{"e = 3", rsa(2048, 3), true},
 		{"e = 4", rsa(2048, 4), false},

@@ -29,16 +29,12 @@ func (p *Passkeys) beginSignIn(w http.ResponseWriter, r *http.Request, body []by
 		request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithChallenge(p.challenge(bound)))
 		return request, err
 	}
-	var options []webauthn.LoginOption
 	// A permanent user's own: another account's would be refused in the end.
 	own, err := p.ownKeys(r)
 	if err != nil {
 		return nil, err
 	}
-	if len(own) > 0 {
-		options = append(options, webauthn.WithAllowedCredentials(own.CredentialDescriptors()))
-	}
-	request, _, err := p.webauthn.BeginDiscoverableLogin(append(options, webauthn.WithChallenge(p.challenge(bound)))...)
+	request, _, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithAllowedCredentials(own.CredentialDescriptors()), webauthn.WithChallenge(p.challenge(bound)))
 	return request, err
 }
 

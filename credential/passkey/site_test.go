@@ -346,6 +346,7 @@ type testStore struct {
 	fail  string // the method that fails
 	calls int
 	inTx  func() // before the next transaction, once
+	added store.Ticket
 }
 
 func (s *testStore) InTx(ctx context.Context, fn func(context.Context) error) error {
@@ -386,6 +387,9 @@ func (s *testStore) AddTicket(ctx context.Context, ticket store.Ticket, now time
 	if err := s.failing("AddTicket"); err != nil {
 		return false, err
 	}
+	s.mu.Lock()
+	s.added = ticket
+	s.mu.Unlock()
 	return s.Store.AddTicket(ctx, ticket, now)
 }
 

@@ -74,5 +74,5 @@ func isEd25519(b []byte) bool {
 		x = div(mod(new(big.Int).Lsh(xy, 1)), mod(new(big.Int).Add(one, dxxyy)))
 		y = div(mod(new(big.Int).Add(yy, xx)), mod(new(big.Int).Sub(one, dxxyy)))
 	}
-	return x.Sign() != 0 || y.Cmp(one) != 0
+	return y.Cmp(one) != 0 // which only the neutral element has
 }

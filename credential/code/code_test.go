@@ -962,6 +962,14 @@ func TestOwnLinkPage(t *testing.T) {
 	}
 }
 
+// TestLinkKeepsTheRequest holds that the page of a link leaves the caller's request as it
+// was.
+func TestLinkKeepsTheRequest(t *testing.T) {
+	s := newWorld(t)
+	v := s.stranger(s.replica())
+	want(t, v.Visit("/kept?code="+v.mustAsk(ann).Code), http.StatusOK)
+}
+
 // TestNextPage holds where the form that asks for an address leads, with a query of its
 // own or without.
 func TestNextPage(t *testing.T) {

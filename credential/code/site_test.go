@@ -127,6 +127,11 @@ func (s *world) replica() http.Handler {
 	mux.Handle("/ask", codes.SendHandler("/signin?by=mail", nil))
 	mux.Handle("/code", codes.LinkHandler(nil))
 	mux.Handle("/links", codes.Links())
+	mux.HandleFunc("/kept", func(w http.ResponseWriter, r *http.Request) {
+		if codes.Links().ServeHTTP(w, r); r.Form != nil {
+			s.t.Errorf("the page changes the request of its caller: %v", r.Form)
+		}
+	})
 	mux.Handle("/page", codes.LinkHandler(func(w http.ResponseWriter, _ *http.Request, l code.Link) {
 		w.WriteHeader(l.Status)
 		fmt.Fprintf(w, "%s in %s, here %t, refused %t, to %s", l.Code, l.Field, l.Here, l.Refusal != nil, l.ReturnTo)

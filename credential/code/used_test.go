@@ -120,23 +120,27 @@ const mark = "__Host-walkin.code-email"
 func TestHalvesMeet(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		store  func(*world) store.Store
+		start  func(*world, http.Handler) visitor
 		change func(visitor)
+		fails  int // the call that asks for a ticket
 		status int
 	}{
-		{"the same browser", func(s *world) store.Store { return s.store }, func(visitor) {}, http.StatusSeeOther},
-		{"another browser", func(s *world) store.Store { return s.store }, func(v visitor) { v.SetCookie(mark, "") }, http.StatusUnauthorized},
-		{"another mark", func(s *world) store.Store { return s.store }, func(v visitor) { v.SetCookie(mark, "x") }, http.StatusUnauthorized},
-		{"a store that is down then", func(s *world) store.Store { return noTicket{s.store} }, func(visitor) {}, http.StatusServiceUnavailable},
+		{"the same browser", (*world).anonymous, func(visitor) {}, 0, http.StatusSeeOther},
+		{"the same browser, without a user", (*world).stranger, func(visitor) {}, 0, http.StatusSeeOther},
+		{"another browser", (*world).anonymous, func(v visitor) { v.SetCookie(mark, "") }, 0, http.StatusUnauthorized},
+		{"another browser, without a user", (*world).stranger, func(v visitor) { v.SetCookie(mark, "") }, 0, http.StatusUnauthorized},
+		{"another mark", (*world).anonymous, func(v visitor) { v.SetCookie(mark, "x") }, 0, http.StatusUnauthorized},
+		{"a store that is down then", (*world).anonymous, func(visitor) {}, 1, http.StatusServiceUnavailable},
+		{"a store that is down then, without a user", (*world).stranger, func(visitor) {}, 1, http.StatusServiceUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newWorld(t)
 			site := s.replica()
-			v := s.anonymous(site)
+			v := tt.start(s, site)
 			typed := v.mustAsk(ann).Code
 			second := v.plant()
 			tt.change(second)
-			s.over = &slow{Store: tt.store(s), before: func() { want(t, v.enter(typed), http.StatusSeeOther) }}
+			s.over = &slow{Store: &noTicket{s.store, tt.fails}, before: func() { want(t, v.enter(typed), http.StatusSeeOther) }}
 			second = second.on(s.replica())
 			before := s.changes()
 			want(t, second.enter(typed), tt.status)
@@ -153,11 +157,17 @@ func TestHalvesMeet(t *testing.T) {
 	}
 }
 
-// noTicket is a store that cannot be asked for a ticket.
-type noTicket struct{ store.Store }
+// noTicket is a store that fails when it is asked for a ticket, once.
+type noTicket struct {
+	store.Store
+	left int // calls until it does
+}
 
-func (noTicket) Ticket(context.Context, string, time.Time) (store.Ticket, error) {
-	return store.Ticket{}, errBroken
+func (s *noTicket) Ticket(ctx context.Context, key string, now time.Time) (store.Ticket, error) {
+	if s.left--; s.left == 0 {
+		return store.Ticket{}, errBroken
+	}
+	return s.Store.Ticket(ctx, key, now)
 }
 
 // TestUsedCodeEndsInTime holds that a code which was used is recognised for ten seconds,
@@ -170,14 +180,18 @@ func TestUsedCodeEndsInTime(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newWorld(t)
-			v := s.stranger(s.replica())
+			site := s.replica()
+			v := s.stranger(site)
 			typed := v.mustAsk(ann).Code
 			time.Sleep(tt.used)
+			half, late := v.plant().on(site), v.plant().on(site) // cookies that no browser would keep longer
 			want(t, v.enter(typed), http.StatusSeeOther)
 			time.Sleep(tt.again)
-			want(t, v.enter(typed), http.StatusSeeOther)
+			want(t, half.enter(typed), http.StatusSeeOther)
 			time.Sleep(1)
-			want(t, v.enter(typed), http.StatusUnauthorized)
+			for _, v := range []visitor{v, half, late} {
+				want(t, v.enter(typed), http.StatusUnauthorized)
+			}
 		})
 	}
 }

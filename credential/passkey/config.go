@@ -117,9 +117,6 @@ func New(wk *walkin.Middleware, cfg Config) (*Passkeys, error) {
 }
 
 func checkRPID(id string) error {
-	if id == "localhost" {
-		return nil
-	}
 	if err := protocol.ValidateRPID(id); err != nil {
 		return fmt.Errorf("it is not a domain like example.com: %w", err)
 	}
@@ -131,7 +128,7 @@ func checkRPID(id string) error {
 
 func checkOrigin(origin, id string) error {
 	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin {
+	if err != nil || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin {
 		return errors.New("it is not an origin like https://www.example.com")
 	}
 	host := u.Hostname()

@@ -114,6 +114,15 @@ func TestRemovedMeanwhile(t *testing.T) {
 		"the key": func(s *site, user uuid.UUID, id string) error {
 			return s.store.DeleteIdentity(t.Context(), user, passkey.Provider, id)
 		},
+		"the owner": func(s *site, user uuid.UUID, id string) error {
+			identity, err := s.store.Identity(t.Context(), passkey.Provider, id)
+			if err != nil {
+				return err
+			}
+			identity.UserID = s.member().who().ID
+			s.told()
+			return errors.Join(s.store.DeleteIdentity(t.Context(), user, passkey.Provider, id), s.store.CreateIdentity(t.Context(), identity))
+		},
 		"the user": func(s *site, user uuid.UUID, _ string) error { return s.wk[1].DeleteUser(t.Context(), user) },
 	} {
 		for _, tx := range []int{1, 2} { // that of the counter, that of Continue
@@ -137,7 +146,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 			s.told()
 			other.holding(func() { want(t, other.post("signin-finish", proof), http.StatusUnauthorized, "", "") })
 			wantTold(t, s, "passkey_unknown")
-			if _, err := s.store.Identity(t.Context(), passkey.Provider, id); !errors.Is(err, store.ErrNotFound) || n != tx {
+			if _, err := s.store.Identity(t.Context(), passkey.Provider, id); (name != "the owner") != errors.Is(err, store.ErrNotFound) || n != tx {
 				t.Errorf("%s, transaction %d of %d: got the identity with %v", name, tx, n, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package passkey_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -38,8 +39,11 @@ func TestRegister(t *testing.T) {
 			made := p.device.create(p.begin("register"), twist{})
 			a := p.at(1).post("register-finish", made)
 			want(t, a, http.StatusOK, "outcome", string(tt.want))
-			if got := a.header.Get("Cache-Control"); got != "private, no-store" {
-				t.Errorf("got Cache-Control %q", got)
+			if got := a.header.Get("Cache-Control"); got != "private, no-store" || a.header.Get("Content-Type") != "application/json" {
+				t.Errorf("got Cache-Control %q, Content-Type %q", got, a.header.Get("Content-Type"))
+			}
+			if bytes.Contains(a.body, []byte("token")) || bytes.Contains(a.body, []byte("expires")) { // the cookie has it
+				t.Errorf("got %s", a.body)
 			}
 			if got := s.rows(); got != tt.rows {
 				t.Errorf("got %d rows of guests, want %d", got, tt.rows)

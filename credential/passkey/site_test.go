@@ -344,6 +344,7 @@ type testStore struct {
 	*memstore.Store
 	mu    sync.Mutex
 	fail  string // the method that fails
+	after int    // so many calls of it
 	calls int
 	inTx  func() // before the next transaction, once
 	added store.Ticket
@@ -364,7 +365,9 @@ func (s *testStore) failing(method string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if method == s.fail {
-		s.calls++
+		if s.calls++; s.calls <= s.after {
+			return nil
+		}
 		return fmt.Errorf("the database is on fire")
 	}
 	return nil
@@ -373,7 +376,7 @@ func (s *testStore) failing(method string) error {
 func (s *testStore) breaks(method string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fail, s.calls = method, 0
+	s.fail, s.after, s.calls = method, 0, 0
 }
 
 func (s *testStore) PutTicket(ctx context.Context, ticket store.Ticket) error {

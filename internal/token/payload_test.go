@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,15 +45,34 @@ func TestPayloadSpelling(t *testing.T) {
 	}
 	c := somePayloads()[0]
 	c.App = `{"a":1},"sub":"x"`
-	if _, _, err := token.Payload(c, "walkin", "walkin"); err == nil {
-		t.Error("app claims that are more than a value: got no error, want one")
+	if _, _, err := token.Payload(c, "walkin", "walkin"); err == nil || !strings.Contains(err.Error(), "Claims.App is not JSON") {
+		t.Errorf("app claims that are more than a value: got %v", err)
+	}
+}
+
+// TestSigns holds the same for each sign that JSON, or encoding/json, may not write as
+// it is: alone, so that no other one makes the whole word an escaped one.
+func TestSigns(t *testing.T) {
+	for _, sign := range []string{`"`, `\`, "<", ">", "&", " ", "!", "~", "\x1f", "\x00", "\n", "\x7f", "\xff", "\u00e4", "\u2028", "\u2029", "/", "'"} {
+		c := somePayloads()[4] // of a permanent user
+		c.Method = "a" + sign
+		got, want, err := token.Payload(c, "walkin", "walkin")
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%q: got %s, %v, want %s", sign, got, err, want)
+		}
+		if ours, read, reference := token.ParsePayload(got, "walkin", "walkin"); ours && read != reference {
+			t.Errorf("%q: got %s, want %s", sign, read, reference)
+		}
 	}
 }
 
 // TestPayloadChanged holds that a payload of which something was taken away, or is
 // another sign, is read as encoding/json reads it, or not at all.
 func TestPayloadChanged(t *testing.T) {
-	for _, c := range somePayloads()[:8] {
+	all := somePayloads()
+	for _, c := range slices.Concat(all[:5], all[12:15]) {
+		// A UUID with a letter in front is no number's end.
+		c.UserID, c.SessionID = uuid.MustParse("a1b2c3d4-0000-7000-8000-000000000001"), uuid.MustParse("f1b2c3d4-0000-4000-8000-000000000002")
 		text, _, err := token.Payload(c, "walkin", "walkin")
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +84,14 @@ func TestPayloadChanged(t *testing.T) {
 			}
 		}
 		edge := func(i int) bool { return strings.ContainsRune(`{}[]",:`, rune(text[i])) }
+		for _, other := range [][2]string{
+			{`"iat":1795000000`, `"iat":999999999999999999`}, {`"iat":1795000000`, `"iat":9999999999999999999`}, {`"iat":1795000000`, `"iat":01795000000`},
+			{`{}}`, `{} }`}, {`{}}`, `{ }}`}, {`{}}`, ` {}}`}, {`{}}`, `{}},`},
+		} {
+			check(strings.Replace(string(text), other[0], other[1], 1))
+		}
 		for i := range text {
+			check(string(text[:i]))
 			for _, sign := range []string{"x", "0", ""} {
 				check(string(text[:i]) + sign + string(text[i+1:]))
 			}
@@ -72,6 +99,7 @@ func TestPayloadChanged(t *testing.T) {
 				if edge(j) {
 					check(string(text[:i]) + string(text[j:]))
 					check(string(text[:i+1]) + string(text[j:]))
+					check(string(text[:i]) + string(text[j+1:]))
 				}
 			}
 		}

@@ -122,6 +122,9 @@ func TestHalvesMeet(t *testing.T) {
 		{"a new password", func(s *site, _ *browser, _ *phone, _ string) {
 			ok(s.t, s.store.SetSecret(s.t.Context(), "email", ann, append(s.identity("email", ann).Secret, ' ')))
 		}, 401, "factor_over"},
+		{"the password is removed", func(s *site, _ *browser, _ *phone, _ string) {
+			ok(s.t, s.store.DeleteIdentity(s.t.Context(), s.identity("email", ann).UserID, "email", ann))
+		}, 401, "factor_over"},
 		{"the factor is reset", func(s *site, _ *browser, _ *phone, _ string) {
 			ok(s.t, s.factors[0].Reset(s.t.Context(), s.identity("email", ann).UserID))
 		}, 404, "factor_off"},
@@ -159,8 +162,8 @@ func TestHoldMeets(t *testing.T) {
 		mail.want(mail.get("/pending"), 200, "true")
 		mail.want(mail.post("/factor", "code", p.code(t)), 303, "")
 		session := mail.claims().SessionID
-		if mail.post("/mail", "code", sent); mail.claims().SessionID != session {
-			t.Error("a code that was used opens another session, or ends it")
+		if mail.post("/mail", "code", sent); strings.HasPrefix(mail.to, "/factor") || mail.claims().SessionID != session {
+			t.Errorf("a code that was used leads to %q, opens another session, or ends it", mail.to)
 		}
 		mail.want(mail.get("/pending"), 200, "false")
 		mail.want(mail.post("/signout"), 303, "")
@@ -326,6 +329,25 @@ func TestUnreadable(t *testing.T) {
 	})
 }
 
+// TestHalfProvenVisitor holds that a sign-in which was begun without a user goes on when
+// the visitor has become an anonymous user, and is over when what was proven is gone.
+func TestHalfProvenVisitor(t *testing.T) {
+	timed(t, func(t *testing.T, s *site) {
+		owner, p := s.withFactor(ann)
+		b := s.half(ann)
+		b.Visit("/")
+		if c := b.claims(); !c.Anonymous || c.UserID == uuid.Nil {
+			t.Fatalf("got %+v", c)
+		}
+		b.want(b.get("/pending"), 200, "true")
+		b.want(b.post("/factor", "code", p.code(t)), 303, "")
+		step()
+		b = s.half(ann)
+		ok(t, s.store.DeleteIdentity(t.Context(), owner.claims().UserID, "email", ann))
+		b.want(b.post("/factor", "code", p.code(t)), 401, "factor_over")
+	})
+}
+
 // TestLastTry holds that the sixth code of a half-proven sign-in is not looked at, from
 // however many networks the five before came.
 func TestLastTry(t *testing.T) {
@@ -449,7 +471,9 @@ func TestWhoSeesSetUp(t *testing.T) {
 		b.want(b.post("/factor/begin"), 200, "")
 		time.Sleep(9 * time.Minute)
 		b.want(b.get("/factor/set-up"), 200, "")
-		time.Sleep(2 * time.Minute)
+		time.Sleep(time.Minute)
+		b.want(b.get("/factor/set-up"), 200, `["","","",false]`)
+		time.Sleep(time.Second)
 		b.want(b.get("/factor/set-up"), 403, "not_recent")
 		b.want(b.signIn(ann, secret), 303, "")
 		b.want(b.get("/factor/set-up"), 200, `["","","",false]`)

@@ -478,11 +478,19 @@ func TestDoubleClick(t *testing.T) {
 		for _, c := range copied {
 			second.SetCookie(c.Name, c.Value)
 		}
+		guesses := s.browser()
+		for _, c := range copied {
+			guesses.SetCookie(c.Name, c.Value)
+		}
 		second.want(second.post("/factor", "code", "000000"), 401, "factor_over")
 		second.want(second.post("/factor", "code", text), 303, "")
 		if got := second.claims().SessionID; got != first {
 			t.Errorf("got session %s, want %s", got, first)
 		}
+		for range 5 {
+			guesses.want(guesses.post("/factor", "code", "000000"), 401, "factor_over")
+		}
+		guesses.want(guesses.post("/factor", "code", text), 401, "factor_over") // the tries are used up
 		b.post("/signout")
 		third := s.browser()
 		for _, c := range copied {
@@ -544,7 +552,10 @@ func TestStored(t *testing.T) {
 		if _, got := in(second); got != 303 {
 			t.Errorf("after Reseal: got %d", got)
 		}
-		if _, got := in(firstKey, second); got != 303 { // and back, by a sign-in alone
+		both := newSite(t, store, func(c *walkin.Config) { c.Keys = []walkin.Key{firstKey, second} })
+		b = both.half(ann)
+		b.want(b.post("/factor", "code", "000000"), 401, "factor_wrong") // under the older key, too
+		if _, got := in(firstKey, second); got != 303 {                  // and back, by a sign-in alone
 			t.Errorf("with both: got %d", got)
 		}
 		if _, got := in(firstKey); got != 303 {

@@ -201,18 +201,21 @@ func TestSuggestRotation(t *testing.T) {
 	p.Visit("/")
 	o := p.device.read(p.at(0).suggest())
 	bound := "session:" + p.who().Session.String()
-	for expiry, status := range map[time.Duration]int{time.Minute: http.StatusOK, 10 * 365 * 24 * time.Hour: http.StatusGone} {
+	for _, c := range []struct {
+		expiry time.Duration
+		status int
+	}{{10 * 365 * 24 * time.Hour, http.StatusGone}, {7 * time.Minute, http.StatusGone}, {-time.Second, http.StatusGone}, {time.Minute, http.StatusOK}} {
 		key, err := one.Derive("walkin passkey app.example\x00walkin\x00walkin")
 		if err != nil {
 			t.Fatal(err)
 		}
-		challenge := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(expiry).Unix()))
+		challenge := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(c.expiry).Unix()))
 		challenge = append(challenge, "sixteen bytes..."...)
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(bound + "\x00"))
 		mac.Write(challenge)
 		q := *p
-		want(t, q.at(0).post("signin-finish", p.device.prove(p.device.keys[0], o, twist{challenge: b64(mac.Sum(challenge))})), status, "", "")
+		want(t, q.at(0).post("signin-finish", p.device.prove(p.device.keys[0], o, twist{challenge: b64(mac.Sum(challenge))})), c.status, "", "")
 	}
 }
 

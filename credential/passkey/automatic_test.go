@@ -111,6 +111,10 @@ func TestAutomaticRefused(t *testing.T) {
 			p := s.known()
 			return p.post("register-finish", p.device.create(p.begin("register"), unasked))
 		}, http.StatusUnauthorized, "passkey_user_unverified"},
+		{"an answer that is wrong otherwise", func(t *testing.T, s *site) answer {
+			p := s.known()
+			return p.post("register-finish", p.device.create(p.post("register", automatic).body, twist{without: userPresent | userVerified, with: backedUp}))
+		}, http.StatusUnauthorized, "passkey_bad"},
 		{"another kind of mediation", func(t *testing.T, s *site) answer {
 			p := s.known()
 			return p.post("register-finish", p.device.create(p.post("register", []byte(`{"mediation":"silent"}`)).body, unasked))

@@ -120,7 +120,7 @@ func checkRPID(id string) error {
 	if err := protocol.ValidateRPID(id); err != nil {
 		return fmt.Errorf("it is not a domain like example.com: %w", err)
 	}
-	if strings.ToLower(id) != id || strings.Trim(id, ".") != id {
+	if strings.ToLower(id) != id {
 		return errors.New("it is not a domain as browsers write it, like example.com")
 	}
 	return nil

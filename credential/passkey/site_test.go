@@ -346,8 +346,10 @@ type testStore struct {
 	fail  string // the method that fails
 	after int    // so many calls of it
 	calls int
-	inTx  func() // before the next transaction, once
-	added store.Ticket
+
+	lastCalls int    // of what failed before
+	inTx      func() // before the next transaction, once
+	added     store.Ticket
 }
 
 func (s *testStore) InTx(ctx context.Context, fn func(context.Context) error) error {
@@ -376,6 +378,7 @@ func (s *testStore) failing(method string) error {
 func (s *testStore) breaks(method string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lastCalls = s.calls
 	s.fail, s.after, s.calls = method, 0, 0
 }
 

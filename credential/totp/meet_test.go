@@ -122,6 +122,12 @@ func TestHalvesMeet(t *testing.T) {
 		{"a new password", func(s *site, _ *browser, _ *phone, _ string) {
 			ok(s.t, s.store.SetSecret(s.t.Context(), "email", ann, append(s.identity("email", ann).Secret, ' ')))
 		}, 401, "factor_over"},
+		{"another user has the identity", func(s *site, _ *browser, _ *phone, _ string) {
+			moved := s.identity("email", ann)
+			ok(s.t, s.store.DeleteIdentity(s.t.Context(), moved.UserID, "email", ann))
+			moved.UserID = s.identity("email", bob).UserID
+			ok(s.t, s.store.CreateIdentity(s.t.Context(), moved))
+		}, 401, "factor_over"},
 		{"the password is removed", func(s *site, _ *browser, _ *phone, _ string) {
 			ok(s.t, s.store.DeleteIdentity(s.t.Context(), s.identity("email", ann).UserID, "email", ann))
 		}, 401, "factor_over"},

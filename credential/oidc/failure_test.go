@@ -96,8 +96,8 @@ func TestProviderHangs(t *testing.T) {
 		wg.Go(func() {
 			r := last.NewRequest(http.MethodPost, "/auth/start?provider=op", nil).WithContext(ctx)
 			last.Carry(r)
-			if response, err := last.Serve(r); err != nil || response.StatusCode != http.StatusServiceUnavailable {
-				t.Errorf("who went away: got %v, %v", response, err)
+			if response, err := last.Serve(r); err != nil || response.StatusCode != http.StatusServiceUnavailable || s.reason() != "oidc_provider_down" {
+				t.Errorf("who went away: got %v, %v, for %q", response, err, s.reason())
 			}
 			left = true
 		})

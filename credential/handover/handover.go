@@ -189,7 +189,7 @@ func (h *Handovers) change(ctx context.Context, at place, fn func(*state) error)
 			return err
 		}
 		// The handover ends with the session that began it.
-		if _, err := st.LookupSession(ctx, at.UserID, at.SessionID); errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSessionEnded) {
+		if _, err := st.LookupSession(ctx, at.UserID, at.SessionID); errors.Is(err, store.ErrSessionEnded) {
 			return over()
 		} else if err != nil {
 			return err

@@ -35,7 +35,7 @@ func (h *Handovers) Scan(w http.ResponseWriter, r *http.Request, code, device st
 	if err := h.get(r.Context(), hash("code", code), &at); err != nil {
 		return err
 	}
-	if ok && c.UserID == at.UserID {
+	if c.UserID == at.UserID {
 		return refusal(walkin.ReasonHandoverSame, "handover.same")
 	}
 	value, ok := h.browser(r)

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/walkin-go/walkin"
 	"github.com/walkin-go/walkin/credential/handover"
 	"github.com/walkin-go/walkin/internal/faulty"
@@ -90,11 +92,12 @@ func TestKeysRotate(t *testing.T) {
 	}
 	old, onOld := site(before)
 	rotated, onRotated := site(after, before)
+	early, onEarly := site(before, after) // a replica that knows the next key already
 	c := walkintest.NewClient(t, onOld(old.Start))
 	if r := c.Post("/", nil); r.StatusCode != http.StatusOK {
 		t.Fatalf("got %d", r.StatusCode)
 	}
-	var links [2]string
+	var links [3]string
 	c.On(onOld(func(_ http.ResponseWriter, r *http.Request) (err error) {
 		_, links[0], _, _, err = old.Offered(r)
 		return err
@@ -103,7 +106,11 @@ func TestKeysRotate(t *testing.T) {
 		_, links[1], _, _, err = rotated.Offered(r)
 		return err
 	})).Fetch("/")
-	if links[0] == "" || links[0] != links[1] {
+	c.On(onEarly(func(_ http.ResponseWriter, r *http.Request) (err error) {
+		_, links[2], _, _, err = early.Offered(r)
+		return err
+	})).Fetch("/")
+	if links[0] == "" || links[0] != links[1] || links[0] != links[2] {
 		t.Errorf("got %q", links)
 	}
 	u, _ := url.Parse(links[1])
@@ -340,4 +347,29 @@ func (d damaging) Ticket(ctx context.Context, key string, now time.Time) (store.
 		t.Data = t.Data[:len(t.Data)-1]
 	}
 	return t, err
+}
+
+// TestSessionOfTheFirst holds that a handover ends with the session that began it, at
+// each stage, though its user is still there.
+func TestSessionOfTheFirst(t *testing.T) {
+	for n, ask := range map[int]func(p *pair) *http.Response{2: (*pair).scan, 5: (*pair).join} {
+		st := &faulty.Store{}
+		p := newPair(t, st, nil)
+		p.upTo(t, n)
+		user := uuid.MustParse(p.user(p.give))
+		sessions, err := st.UserSessions(t.Context(), user)
+		if err != nil || len(sessions) != 1 {
+			t.Fatalf("got %v, %v", sessions, err)
+		}
+		if err := st.DeleteSession(t.Context(), user, sessions[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		p.reasons = nil
+		if r := ask(p); r.StatusCode != http.StatusConflict || len(p.reasons) != 1 || p.reasons[0] != string(walkin.ReasonHandoverOver) {
+			t.Errorf("step %d: got %d for %v", n, r.StatusCode, p.reasons)
+		}
+		if p.user(p.take) == user.String() {
+			t.Errorf("step %d: the second browser has joined", n)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package resume_test
 import (
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -257,9 +258,7 @@ func TestWayBack(t *testing.T) {
 			r := c.NewRequest(http.MethodPost, path, strings.NewReader(note.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.Header.Set("Accept", "text/html")
-			for name, values := range header {
-				r.Header[name] = values
-			}
+			maps.Copy(r.Header, header)
 			answer := c.Do(r)
 			to := answer.Header.Get("Location") + answer.Header.Get("Hx-Redirect")
 			if to == "" { // of a frame: the page has a link

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,6 +83,33 @@ func TestDependencies(t *testing.T) {
 	}
 	if packages < 50 {
 		t.Errorf("go list named %d packages; this test has looked at nothing", packages)
+	}
+}
+
+// TestBinarySize holds what walkin adds to a program, see docs/decisions.md: a package that
+// calls what any type may have makes the linker keep all methods of all types.
+func TestBinarySize(t *testing.T) {
+	if testing.Short() || runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("it builds two programs, and their size is known for linux/amd64")
+	}
+	size := func(program string) int64 {
+		binary := filepath.Join(t.TempDir(), program)
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./testdata/size/"+program)
+		build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=") // as the users of the module build it
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
+		info, err := os.Stat(binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	const most = 2_600_000
+	if added := size("walkin") - size("bare"); added > most {
+		t.Errorf("walkin adds %d bytes to a program, want %d at most", added, most)
+	} else if added < most/10 {
+		t.Errorf("walkin adds %d bytes to a program; this test has looked at nothing", added)
 	}
 }
 

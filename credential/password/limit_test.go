@@ -178,6 +178,39 @@ func TestSuccessLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// A lastFull is a limiter whose third bucket is full once something is taken from it,
+// though it was not when it was looked at: another attempt was faster.
+type lastFull struct {
+	tally
+	takes int
+}
+
+func (l *lastFull) Take(ctx context.Context, key string, limit limit.Limit, n int, now time.Time) (limit.Verdict, error) {
+	if n > 0 {
+		if l.takes++; l.takes%3 == 0 {
+			return full, nil
+		}
+	}
+	return l.tally.Take(ctx, key, limit, n, now)
+}
+
+var full = limit.Verdict{RetryAfter: time.Minute}
+
+// TestOvertakenLeavesNothingBehind holds that an attempt which another one overtakes at the
+// last of its limits gives back what it took of the others, and guesses nothing.
+func TestOvertakenLeavesNothingBehind(t *testing.T) {
+	l := &lastFull{tally: tally{Limiter: limit.New(0)}}
+	s := newSiteOf(t, func(c *walkin.Config) { c.Limiter = l }, nil)
+	for range 20 {
+		if n := s.fails(t, 1, name, "192.0.2.1:1"); n != 0 {
+			t.Error("it guesses all the same")
+		}
+	}
+	if l.kept.Load() != 0 || l.takes != 60 || s.hashes.Load() != 0 {
+		t.Errorf("%d counts are kept of %d, and %d were hashed", l.kept.Load(), l.takes, s.hashes.Load())
+	}
+}
+
 func TestParallelGuesses(t *testing.T) {
 	s := newSite(t, func(cfg *password.Config) { cfg.Waiting = 100 })
 	s.signUp(t, name, secret)

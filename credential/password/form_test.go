@@ -2,6 +2,7 @@ package password_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -36,6 +37,11 @@ func TestForms(t *testing.T) {
 		{name: "no type", body: good, status: 415, reason: "form_type"},
 		{name: "bad type", contentType: ";", body: good, status: 415, reason: "form_type"},
 		{name: "JSON, parsed before", contentType: "application/json", body: "{}", before: parse, status: 415, reason: "form_type"},
+		{name: "JSON, read by the app", contentType: "application/json", body: "{}",
+			before: func(r *http.Request) { r.PostForm = url.Values{"email": {name}, "password": {secret}} }},
+		{name: "JSON, read by the app, without a password", contentType: "application/json", body: "{}", status: 422, reason: "no_password",
+			before: func(r *http.Request) { r.PostForm = url.Values{"email": {name}} }},
+		{name: "a broken parameter", contentType: urlencoded + "; =", body: good, status: 415, reason: "form_type"},
 		{name: "no boundary", contentType: "multipart/form-data", body: goodParts, status: 400, reason: "form_malformed"},
 		{name: "half a part", contentType: multipart, body: goodParts[:60], status: 400, reason: "form_malformed"},
 		{name: "bad escape", contentType: urlencoded, body: good + "%zz", status: 400, reason: "form_malformed"},

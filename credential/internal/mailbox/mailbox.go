@@ -13,8 +13,8 @@ const (
 
 // IsAddress reports whether s is one mailbox, in ASCII and in lower case.
 func IsAddress(s string) bool {
-	local, domain, ok := strings.Cut(s, "@")
-	return ok && len(s) <= MaxLength && isLocal(local) && isDomain(domain)
+	local, domain, _ := strings.Cut(s, "@") // without one there is no domain
+	return len(s) <= MaxLength && isLocal(local) && isDomain(domain)
 }
 
 // isLocal reports whether s is the part of an address before the @: a dot-atom (RFC

@@ -522,6 +522,10 @@ func TestOnAndReset(t *testing.T) {
 		if on, left, err := s.factors[0].On(t.Context(), id); !on || left != 10 || err != nil {
 			t.Errorf("got %t, %d, %v", on, left, err)
 		}
+		_, down := newSite(t, &failing{s.store, "delete"}).replica()
+		if err := down.Reset(t.Context(), id); !errors.Is(err, errDown) {
+			t.Errorf("while the store is down: got %v", err)
+		}
 		ok(t, s.factors[0].Reset(t.Context(), id))
 		off()
 	})
@@ -673,7 +677,7 @@ func (s *twice) InTx(ctx context.Context, fn func(context.Context) error) error 
 
 var errDown = errors.New("the store is down")
 
-// A failing store fails to lock a user, to read their factor, or to save it.
+// A failing store fails to lock a user, or to read, save or delete their factor.
 type failing struct {
 	store.Store
 	what string
@@ -684,6 +688,13 @@ func (s *failing) LockUser(ctx context.Context, id uuid.UUID) (store.User, error
 		return store.User{}, errDown
 	}
 	return s.Store.LockUser(ctx, id)
+}
+
+func (s *failing) DeleteIdentity(ctx context.Context, user uuid.UUID, provider, subject string) error {
+	if s.what == "delete" {
+		return errDown
+	}
+	return s.Store.DeleteIdentity(ctx, user, provider, subject)
 }
 
 func (s *failing) Identity(ctx context.Context, provider, subject string) (store.Identity, error) {

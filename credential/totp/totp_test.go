@@ -674,10 +674,10 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: got %v", field, err)
 		}
 	}
-	if _, err := totp.New(nil, totp.Config{}); err == nil {
-		t.Error("New takes no middleware")
-	}
 	good := totp.Config{Issuer: "Notes", Page: "/factor"}
+	if _, err := totp.New(nil, good); err == nil || !strings.HasPrefix(err.Error(), "walkin: totp: ") {
+		t.Errorf("without a middleware: got %v", err)
+	}
 	for _, tt := range []struct {
 		name   string
 		change func(*totp.Config)

@@ -34,7 +34,7 @@ const (
 // New does this to Config.Store, also where that is the store of another Middleware. It
 // has no more methods than [store.Store].
 func boundedStore(store store.Store) store.Store {
-	if _, ok := store.(bounded); ok || store == nil {
+	if _, ok := store.(bounded); ok {
 		return store
 	}
 	return bounded{inner: store}

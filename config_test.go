@@ -31,6 +31,7 @@ var configErrors = []struct {
 	{"Partitioned and Insecure", func(c *walkin.Config) { c.Cookies.Partitioned, c.Cookies.Insecure = true, true }, "Config.Cookies.Partitioned"},
 	{"a Domain with a scheme", func(c *walkin.Config) { c.Cookies.Domain = "https://example.com" }, "Config.Cookies.Domain"},
 	{"a Domain with a dot in front", func(c *walkin.Config) { c.Cookies.Domain = ".example.com" }, "Config.Cookies.Domain"},
+	{"a Domain with a label that no host has", func(c *walkin.Config) { c.Cookies.Domain = strings.Repeat("a", 64) + ".example" }, "Config.Cookies.Domain"},
 	{"a Domain with a port", func(c *walkin.Config) { c.Cookies.Domain = "example.com:443" }, "Config.Cookies.Domain"},
 	{"a Domain that is an address", func(c *walkin.Config) { c.Cookies.Domain = "127.0.0.1" }, "Config.Cookies.Domain"},
 	{"a Domain that is all of com", func(c *walkin.Config) { c.Cookies.Domain = "com" }, "Config.Cookies.Domain"},

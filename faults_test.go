@@ -1,14 +1,18 @@
 package walkin_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -348,14 +352,23 @@ func TestDatabaseIsNotAskedAgain(t *testing.T) {
 }
 
 // TestMintWithoutTheStore holds that a page is not kept waiting for the clock of a store
-// that did not say which database it is over.
+// that did not say which database it is over, and that readers are not kept waiting for that
+// store either.
 func TestMintWithoutTheStore(t *testing.T) {
-	p := newPlace("abcdefgh")
-	p.fault = errDown
-	s := siteAt(t, p)
-	if c := resident(s, "provisional"); c.Cookie(anonName) == "" || p.asked != 1 || p.nows != 0 {
-		t.Errorf("the database was asked %d times and its clock %d times, want once and never", p.asked, p.nows)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace("abcdefgh")
+		s := siteAt(t, p)
+		reader := resident(s, "anonymous")
+		time.Sleep(10 * time.Minute)
+		p.fault, p.asked, p.nows = errDown, 0, 0
+		if c := resident(s, "provisional"); c.Cookie(anonName) == "" || p.asked != 1 || p.nows != 0 {
+			t.Errorf("the database was asked %d times and its clock %d times, want once and never", p.asked, p.nows)
+		}
+		p.lookups = 0
+		if got := body(t, reader.Fetch("/")); got == "nobody" || p.lookups > 0 {
+			t.Errorf("a reader just after: got %q after %d look-ups, want their user after none", got, p.lookups)
+		}
+	})
 }
 
 // TestRenewalOfTheGone holds what becomes of a reader whose token is due for a renewal, and
@@ -814,5 +827,153 @@ func TestTurnsEnd(t *testing.T) {
 	}
 	if n := s.Turns(); n != 0 {
 		t.Errorf("%d responses are kept", n)
+	}
+}
+
+// TestFeedIsMissed holds that the warning is for a store in a database, which others may
+// change, and for none that forgets: that is this process's alone.
+func TestFeedIsMissed(t *testing.T) {
+	for _, forgets := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			p := newPlace("abcdefgh")
+			p.info.Forgets = forgets
+			s := siteAt(t, p, func(c *walkin.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			c := resident(s, "anonymous")
+			for range 5 {
+				time.Sleep(time.Minute)
+				c.Fetch("/")
+			}
+			if got := strings.Contains(log.String(), "RunFeed"); got == forgets {
+				t.Errorf("a store that forgets %t: warned %t", forgets, got)
+			}
+		})
+	}
+}
+
+// TestLostOnTheWayBack holds that with NoRevival a lost anonymous user who comes back from
+// a provider, by a safe request, gets an account of a new ID.
+func TestLostOnTheWayBack(t *testing.T) {
+	for _, no := range []bool{true, false} {
+		s := newSite(t, func(c *walkin.Config) { c.Sessions.NoRevival = no })
+		c := resident(s, "anonymous")
+		id := s.claims(c).UserID
+		s.store.Store = memstore.New()
+		replica := newSite(t, over(s), func(cfg *walkin.Config) { cfg.Sessions.NoRevival = no })
+		c = c.On(replica.Handler(replica.routes()))
+		r := c.Fetch("/callback?name=new&state=1")
+		if r.StatusCode != http.StatusOK {
+			t.Fatalf("no revival %t: got %d %q", no, r.StatusCode, body(t, r))
+		}
+		if same := s.claims(c).UserID == id; same == no {
+			t.Errorf("no revival %t: got the same ID %t", no, same)
+		}
+	}
+}
+
+// TestRefusedWithAFlow holds that an app which refuses a browser as one without cookies
+// does not end the login flow that the browser has begun.
+func TestRefusedWithAFlow(t *testing.T) {
+	s := newSite(t, minting(walkin.MintOff))
+	c := s.bound()
+	name := s.bind(c)
+	c.On(s.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Refuse(w, r, &walkin.Refusal{Status: http.StatusForbidden, Reason: walkin.ReasonNoCookie})
+	}))).Post("/", nil)
+	if !s.completes(c, name) {
+		t.Error("the flow is over")
+	}
+}
+
+// TestTwoMiddlewares holds that of two apps, one around the other, each has its own users.
+func TestTwoMiddlewares(t *testing.T) {
+	outer, inner := newSite(t), newSite(t, func(c *walkin.Config) { c.Tokens.Audience = "inner" })
+	var of [2]walkin.Claims
+	c := walkintest.NewClient(t, outer.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		of[0], _ = walkin.FromContext(r.Context())
+		inner.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			of[1], _ = walkin.FromContext(r.Context())
+		})).ServeHTTP(w, r)
+	})))
+	c.Visit("/")
+	c.Post("/", nil)
+	if of[0].UserID == of[1].UserID || of[0].UserID == uuid.Nil || of[1].UserID == uuid.Nil {
+		t.Errorf("got users %v and %v, want two", of[0].UserID, of[1].UserID)
+	}
+	outer.wantRows(1)
+	inner.wantRows(1)
+}
+
+// slowLook is a store whose first look-up of a session takes long after it has looked, or
+// panics then.
+type slowLook struct {
+	store.Store
+	first atomic.Bool
+	then  func()
+}
+
+func (s *slowLook) LookupSession(ctx context.Context, user, session uuid.UUID) (store.Session, error) {
+	found, err := s.Store.LookupSession(ctx, user, session)
+	if s.first.CompareAndSwap(true, false) {
+		time.Sleep(2 * time.Second)
+		s.then()
+	}
+	return found, err
+}
+
+// TestLookupsThatAreNotShared holds that a request does not go by what another one's
+// look-up heard, where that began before the session ended or came to no end.
+func TestLookupsThatAreNotShared(t *testing.T) {
+	for name, tt := range map[string]struct {
+		then  func()
+		ended bool
+	}{
+		"the session has ended meanwhile": {func() {}, true},
+		"the other one has panicked":      {func() { panic("a bug of the driver") }, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			slow := &slowLook{Store: memstore.New(), then: tt.then}
+			s := newSite(t, func(c *walkin.Config) { c.Store = &faultyStore{Store: slow} })
+			c := resident(s, "permanent")
+			claims, id := s.claims(c), body(t, c.Fetch("/"))
+			token := c.Cookie(permName)
+			time.Sleep(time.Minute)
+			slow.first.Store(true)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				defer func() { _ = recover() }()
+				s.Handler(http.HandlerFunc(who)).ServeHTTP(httptest.NewRecorder(), with(s.navigation("/"), "Cookie", permName+"="+token))
+			})
+			time.Sleep(time.Second)
+			want := id
+			if tt.ended {
+				noError(t, s.EndSession(t.Context(), claims.UserID, claims.SessionID))
+				want = "nobody"
+			}
+			if got := body(t, c.Fetch("/")); got != want {
+				t.Errorf("%s: got %q, want %q", name, got, want)
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// TestKeptIDAtTheLimit holds that a self-asserted name opens no account at the limit of its
+// network, also where the ID is one that was kept for a lost user.
+func TestKeptIDAtTheLimit(t *testing.T) {
+	const address = "203.0.113.7:1"
+	s := newSite(t, rowsAnHour(1), credentialPaths)
+	c := resident(s, "permanent").From(address)
+	id := s.claims(c).UserID
+	s.store.Store = memstore.New()
+	noError(t, s.store.CreateUser(t.Context(), store.User{ID: id, SeenAt: time.Unix(0, 0)}))
+	replica := newSite(t, over(s), rowsAnHour(1), credentialPaths)
+	replica.actFrom(address)
+	r := c.On(replica.Handler(replica.clients())).Post("/continue", words("name", "new", "new", "1"))
+	if r.StatusCode != http.StatusTooManyRequests || s.sessionsOf(id) > 0 {
+		t.Errorf("got %d and %d sessions, want 429 and none", r.StatusCode, s.sessionsOf(id))
+	}
+	if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the identity: got %v, want ErrNotFound", err)
 	}
 }

@@ -44,28 +44,40 @@ func (s *lockOrder) LockUser(ctx context.Context, id uuid.UUID) (store.User, err
 // TestLocksInOrder holds that a change of two users locks them by their IDs, whoever of
 // them is the visitor: two changes that cross wait for each other.
 func TestLocksInOrder(t *testing.T) {
-	for _, ownerFirst := range []bool{true, false} {
+	merge := func(s *site, visitor *walkintest.Client, _ walkin.Claims) {
+		s.prove(visitor, "ann", "conflict", "merge")
+	}
+	join := func(s *site, visitor *walkintest.Client, other walkin.Claims) {
+		callingAt("/prove", func(s *site, w http.ResponseWriter, r *http.Request) error {
+			return s.Join(w, r, walkin.Handover{UserID: other.UserID, SessionID: other.SessionID, Leave: true})
+		})(s, visitor)
+	}
+	for i, change := range []func(*site, *walkintest.Client, walkin.Claims){merge, merge, join, join} {
+		ownerFirst := i%2 == 0
 		synctest.Test(t, func(t *testing.T) {
 			order := &lockOrder{Store: memstore.New()}
 			s := newSite(t, merging, func(c *walkin.Config) { c.Store = &faultyStore{Store: order} })
 			kinds := []string{"permanent", "anonymous"}
+			if i > 1 {
+				kinds[0] = "anonymous" // who hands over
+			}
 			if !ownerFirst {
-				kinds = []string{"anonymous", "permanent"}
+				kinds[0], kinds[1] = kinds[1], kinds[0]
 			}
 			first := resident(s, kinds[0])
 			time.Sleep(time.Second) // an ID begins with its time
 			second := resident(s, kinds[1])
 			low, high := s.claims(first).UserID, s.claims(second).UserID
-			visitor := second
+			visitor, other := second, s.claims(first)
 			if !ownerFirst {
-				visitor = first
+				visitor, other = first, s.claims(second)
 			}
 			order.mu.Lock()
 			order.ids = nil
 			order.mu.Unlock()
-			s.prove(visitor, "ann", "conflict", "merge")
+			change(s, visitor, other)
 			if len(order.ids) < 2 || order.ids[0] != low || order.ids[1] != high {
-				t.Errorf("owner first %t: locked %v, want %v and then %v", ownerFirst, order.ids, low, high)
+				t.Errorf("change %d, owner first %t: locked %v, want %v and then %v", i, ownerFirst, order.ids, low, high)
 			}
 		})
 	}

@@ -139,7 +139,10 @@ func TestCookiesNotBlocked(t *testing.T) {
 		"without a Referer":         {func(_ noJar, r *http.Request) { r.Header.Del("Referer") }, 0, 200},
 		"a Referer of another host": {func(_ noJar, r *http.Request) { r.Header.Set("Referer", "https://other.example"+page) }, 0, 200},
 		"a call of a script":        {func(_ noJar, r *http.Request) { script(r) }, 0, 403},
-		"over plain http":           {func(_ noJar, r *http.Request) { with(r, noSFS...) }, 0, 403},
+		"a link to another page": {func(b noJar, r *http.Request) {
+			r.Method, r.URL.Path = http.MethodGet, "/other" // which needs no user, and may have one
+		}, 0, 200},
+		"over plain http": {func(_ noJar, r *http.Request) { with(r, noSFS...) }, 0, 403},
 		"a part of the page": {func(_ noJar, r *http.Request) {
 			r.Method = http.MethodGet
 			with(r, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "manifest") // which comes without cookies
@@ -163,8 +166,12 @@ func TestCookiesNotBlocked(t *testing.T) {
 				if tt.change != nil {
 					tt.change(b, r)
 				}
-				if got := b.serve(r).StatusCode; got != tt.want {
+				answer := b.serve(r)
+				if got := answer.StatusCode; got != tt.want {
 					t.Errorf("got %d, want %d", got, tt.want)
+				}
+				if r.URL.Path == "/other" && len(named(answer, anonName)) != 1 {
+					t.Errorf("got %v, want a user who is not stored", answer.Cookies())
 				}
 			})
 		})

@@ -27,6 +27,7 @@ type place struct {
 	nows  int // how often its clock was asked
 	fault error
 
+	lookups int
 	unheard error // of looking up a session
 
 	announced int // how often the life of tokens was
@@ -48,6 +49,7 @@ func (p *place) Database(ctx context.Context) (store.Database, error) {
 }
 
 func (p *place) LookupSession(ctx context.Context, userID, sessionID uuid.UUID) (store.Session, error) {
+	p.lookups++
 	if p.unheard != nil {
 		return store.Session{}, p.unheard
 	}

@@ -39,6 +39,8 @@ func TestSetUpFaults(t *testing.T) {
 		{"from a page that is no address", nil, at("box.lan:8080", "Referer", "http://box.lan:80%zz/"), "", ""},
 		{"with a cookie", nil, at("box.lan", "Referer", "http://box.lan/", "Cookie", anonName+"=x"), "", ""},
 		{"localhost in Chromium", nil, at("localhost:8080", "Referer", "http://localhost:8080/", "User-Agent", chrome), "", ""},
+		{"below localhost in Chromium", nil, at("app.localhost:8080", "Referer", "http://app.localhost:8080/", "User-Agent", chrome), "", ""},
+		{"127.0.0.1 in Chromium", nil, at("127.0.0.1:8080", "Referer", "http://127.0.0.1:8080/", "User-Agent", chrome), "", ""},
 		{"localhost in WebKit", nil, at("localhost:8080", "Referer", "http://localhost:8080/", "User-Agent", safari), "secure_cookie_over_http", "Config.Cookies.Insecure"},
 		{"127.0.0.1 in WebKit", nil, at("127.0.0.1:8080", "Referer", "http://127.0.0.1:8080/", "User-Agent", safari), "secure_cookie_over_http", "Config.Cookies.Insecure"},
 		{"a form over http", nil, func(s *site) *http.Request {

@@ -115,11 +115,8 @@ func (cfg *Config) fillIn() {
 	orDefault(&cfg.Tokens.Issuer, defaultIssuer)
 	orDefault(&cfg.Tokens.Audience, defaultIssuer)
 	orDefault(&cfg.CacheSize, 1<<15)
-	if cfg.Conflict == 0 {
-		cfg.Conflict = ConflictSignIn
-		if cfg.Hooks.OnMerge != nil {
-			cfg.Conflict = ConflictMerge
-		}
+	if cfg.Conflict == 0 && cfg.Hooks.OnMerge != nil {
+		cfg.Conflict = ConflictMerge
 	}
 	if cfg.CrossOrigin == nil {
 		cfg.CrossOrigin = http.NewCrossOriginProtection()
@@ -130,7 +127,6 @@ func (cfg *Config) fillIn() {
 	cfg.Paths.Base = strings.TrimSuffix(cfg.Paths.Base, "/")
 	cfg.Paths.Credentials = slices.Clone(cfg.Paths.Credentials)
 	cfg.Keys = slices.Clone(cfg.Keys)
-	cfg.Tokens.AnonymousKeys = slices.Clone(cfg.Tokens.AnonymousKeys)
 }
 
 // configErrors collects what is wrong with a Config.

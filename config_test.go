@@ -1,6 +1,8 @@
 package walkin_test
 
 import (
+	"bytes"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +44,14 @@ var configErrors = []struct {
 	{"a credential's path elsewhere", func(c *walkin.Config) { c.Paths.Credentials = []string{"/code", "//evil.example"} }, "Config.Paths.Credentials[1]"},
 	{"everything a credential's path", func(c *walkin.Config) { c.Paths.Credentials = []string{"/"} }, "Config.Paths.Credentials[0]"},
 	{"a credential's path with a query", func(c *walkin.Config) { c.Paths.Credentials = []string{"/code?a"} }, "Config.Paths.Credentials[0]"},
+	{"a SignOut elsewhere", func(c *walkin.Config) { c.Paths.SignOut = "https://example.com/out" }, "Config.Paths.SignOut"},
+	{"a Base elsewhere", func(c *walkin.Config) { c.Paths.Base = "//evil.example" }, "Config.Paths.Base"},
+	{"a Base with a query", func(c *walkin.Config) { c.Paths.Base = "/app?a" }, "Config.Paths.Base"},
+	{"a credential's path with a fragment", func(c *walkin.Config) { c.Paths.Credentials = []string{"/code#a"} }, "Config.Paths.Credentials[0]"},
+	{"sessions shorter than a minute", func(c *walkin.Config) { c.Sessions.Lifetime = time.Minute - 1 }, "Config.Sessions.Lifetime is 59.9"},
+	{"sessions that end before they begin", func(c *walkin.Config) { c.Sessions.Lifetime = -time.Hour }, "Config.Sessions.Lifetime is -1h"},
+	{"one more than the last Conflict", func(c *walkin.Config) { c.Conflict = walkin.ConflictReject + 1 }, "Config.Conflict"},
+	{"one more than the last Mint", func(c *walkin.Config) { c.NewUsers.Mint = walkin.MintOff + 1 }, "Config.NewUsers.Mint"},
 	{"a negative CacheSize", func(c *walkin.Config) { c.CacheSize = -1 }, "Config.CacheSize is -1"},
 }
 
@@ -78,6 +88,44 @@ func TestConfigMistakes(t *testing.T) {
 			t.Errorf("the good key is named: %v", err)
 		}
 	})
+}
+
+// TestConfigBounds holds that what is just within a bound is taken, and that what an app
+// does with its slices afterwards changes nothing.
+func TestConfigBounds(t *testing.T) {
+	for name, change := range map[string]func(*walkin.Config){
+		"the shortest Lifetime":          func(c *walkin.Config) { c.Tokens.Lifetime = time.Minute },
+		"the longest Lifetime":           func(c *walkin.Config) { c.Tokens.Lifetime = 400 * 24 * time.Hour },
+		"the shortest sessions":          func(c *walkin.Config) { c.Sessions.Lifetime = time.Minute },
+		"the shortest RenewAfter":        func(c *walkin.Config) { c.Tokens.RenewAfter = 1 },
+		"the longest RenewAfter":         func(c *walkin.Config) { c.Tokens.RenewAfter = 30*24*time.Hour - 1 },
+		"the longest RecheckAfter":       func(c *walkin.Config) { c.Sessions.RecheckAfter = 30 * 24 * time.Hour },
+		"the last Conflict":              func(c *walkin.Config) { c.Conflict = walkin.ConflictReject },
+		"the last Mint":                  func(c *walkin.Config) { c.NewUsers.Mint = walkin.MintOff },
+		"a Base with a slash":            func(c *walkin.Config) { c.Paths.Base = "/app/" },
+		"a Domain with the longest name": func(c *walkin.Config) { c.Cookies.Domain = strings.Repeat("a", 63) + ".example" },
+	} {
+		cfg := walkin.Config{Keys: []walkin.Key{{Secret: siteSecret}}, Store: memstore.New()}
+		change(&cfg)
+		if _, err := walkin.New(cfg); err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+
+	paths := []string{"/code"}
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Credentials = paths })
+	paths[0] = "/note"
+	if r := s.browser(s.routes().ServeHTTP).Post("/note", nil); r.StatusCode != http.StatusOK {
+		t.Errorf("a path that was changed after New: got %d, want 200", r.StatusCode)
+	}
+	keys := []walkin.Key{{Secret: siteSecret}}
+	s = newSite(t, func(c *walkin.Config) { c.Keys = keys })
+	before, err := s.DeriveKeys("a purpose")
+	noError(t, err)
+	keys[0] = walkin.Key{Secret: []byte("a secret that is of another test")}
+	if after, err := s.DeriveKeys("a purpose"); err != nil || !bytes.Equal(after[0], before[0]) {
+		t.Errorf("a key that was changed after New: got %v, and another secret", err)
+	}
 }
 
 // wantError checks that there is an error which names all these, each beginning

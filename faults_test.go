@@ -851,22 +851,24 @@ func TestFeedIsMissed(t *testing.T) {
 	}
 }
 
-// TestLostOnTheWayBack holds that with NoRevival a lost anonymous user who comes back from
-// a provider, by a safe request, gets an account of a new ID.
+// TestLostOnTheWayBack holds that with NoRevival a lost user who comes back from a provider,
+// by a safe request, gets an account of a new ID.
 func TestLostOnTheWayBack(t *testing.T) {
-	for _, no := range []bool{true, false} {
-		s := newSite(t, func(c *walkin.Config) { c.Sessions.NoRevival = no })
-		c := resident(s, "anonymous")
-		id := s.claims(c).UserID
-		s.store.Store = memstore.New()
-		replica := newSite(t, over(s), func(cfg *walkin.Config) { cfg.Sessions.NoRevival = no })
-		c = c.On(replica.Handler(replica.routes()))
-		r := c.Fetch("/callback?name=new&state=1")
-		if r.StatusCode != http.StatusOK {
-			t.Fatalf("no revival %t: got %d %q", no, r.StatusCode, body(t, r))
-		}
-		if same := s.claims(c).UserID == id; same == no {
-			t.Errorf("no revival %t: got the same ID %t", no, same)
+	for _, kind := range []string{"anonymous", "permanent"} {
+		for _, no := range []bool{true, false} {
+			s := newSite(t)
+			c := resident(s, kind)
+			id := s.claims(c).UserID
+			s.store.Store = memstore.New()
+			replica := newSite(t, over(s), func(cfg *walkin.Config) { cfg.Sessions.NoRevival = no })
+			c = c.On(replica.Handler(replica.routes()))
+			r := c.Fetch("/callback?name=new&state=1")
+			if r.StatusCode != http.StatusOK {
+				t.Fatalf("%s, no revival %t: got %d %q", kind, no, r.StatusCode, body(t, r))
+			}
+			if same := s.claims(c).UserID == id; same == no {
+				t.Errorf("%s, no revival %t: got the same ID %t", kind, no, same)
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -977,5 +978,36 @@ func TestKeptIDAtTheLimit(t *testing.T) {
 	}
 	if _, err := s.store.Identity(t.Context(), "test", "new"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the identity: got %v, want ErrNotFound", err)
+	}
+}
+
+// TestFormerOfTheSameName holds that a former cookie of today's name is not read, and not
+// removed, a second time.
+func TestFormerOfTheSameName(t *testing.T) {
+	var lines []int
+	for _, former := range [][]walkin.FormerCookie{nil, {{Domain: "example.org", ChangedAt: time.Now()}}} {
+		s := newSite(t, inDomain("app.example"), func(c *walkin.Config) { c.Cookies.Former = former })
+		c := resident(s, "permanent")
+		lines = append(lines, len(c.On(s.Handler(s.routes())).Post("/out", nil).Header["Set-Cookie"]))
+	}
+	if lines[0] == 0 || lines[0] != lines[1] {
+		t.Errorf("a sign-out sets %d cookies, and %d beside a former one of the same name", lines[0], lines[1])
+	}
+}
+
+// TestWayBackOfAnEncodedPath holds that an app below a path sends its visitor back to the
+// page that they asked for, as it is spelt.
+func TestWayBackOfAnEncodedPath(t *testing.T) {
+	s := newSite(t, func(c *walkin.Config) { c.Paths.Base, c.Paths.Upgrade = "/app/", "/app/sign-up" })
+	guarded := s.Handler(s.RequirePermanent()(&spy{}))
+	r := s.navigation("/a%2Fb")
+	rec := httptest.NewRecorder()
+	guarded.ServeHTTP(rec, r)
+	if rec.Code >= 400 {
+		t.Fatalf("got %d, want a redirect", rec.Code)
+	}
+	to, err := url.Parse(rec.Header().Get("Location"))
+	if err != nil || to.Query().Get("return_to") != "/app/a%2Fb" {
+		t.Errorf("got %q, %v, want back to /app/a%%2Fb", rec.Header().Get("Location"), err)
 	}
 }

@@ -67,6 +67,7 @@ func TestClaims(t *testing.T) {
 		{"another audience", map[string]any{"aud": "other"}, token.Invalid, token.ReasonForeign},
 		{"another role", map[string]any{"role": "anon"}, token.Invalid, token.ReasonForeign},
 		{"app claims that are no object", map[string]any{"app": []int{1}}, token.Invalid, token.ReasonForeign},
+		{"app claims that are a digit", map[string]any{"app": 7}, token.Invalid, token.ReasonForeign},
 		{"app claims", map[string]any{"app": map[string]int{"a": 1}}, token.Valid, ""},
 		{"no user", map[string]any{"sub": nil}, token.Invalid, token.ReasonIncomplete},
 		{"a user that is none", map[string]any{"sub": uuid.Nil}, token.Invalid, token.ReasonIncomplete},

@@ -24,6 +24,7 @@ import (
 	"github.com/walkin-go/walkin/limit"
 	"github.com/walkin-go/walkin/store"
 	"github.com/walkin-go/walkin/store/memstore"
+	"github.com/walkin-go/walkin/texts"
 	"github.com/walkin-go/walkin/walkintest"
 )
 
@@ -1009,5 +1010,40 @@ func TestWayBackOfAnEncodedPath(t *testing.T) {
 	to, err := url.Parse(rec.Header().Get("Location"))
 	if err != nil || to.Query().Get("return_to") != "/app/a%2Fb" {
 		t.Errorf("got %q, %v, want back to /app/a%%2Fb", rec.Header().Get("Location"), err)
+	}
+}
+
+// TestRefusedPagesAndLogs holds that a refused page has a link back only where something
+// was sent, and that the log has none of the refusals that are a visitor's own.
+func TestRefusedPagesAndLogs(t *testing.T) {
+	var log bytes.Buffer
+	s := newSite(t, func(c *walkin.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	c := resident(s, "anonymous")
+	log.Reset()
+	back := texts.English().Text("error.back")
+	for _, sent := range []bool{false, true} {
+		r := s.navigation("/members")
+		if sent {
+			r = s.form("/members", nil)
+		}
+		answer := c.Do(with(r, "Referer", "https://app.example/page"))
+		if got := strings.Contains(body(t, answer), back); answer.StatusCode != http.StatusForbidden || got != sent {
+			t.Errorf("sent %t: got %d, with a link back %t", sent, answer.StatusCode, got)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("got the log %s", &log)
+	}
+}
+
+// TestClientTokenOfNoTime holds that no token is issued that is over as it begins.
+func TestClientTokenOfNoTime(t *testing.T) {
+	s := newSite(t)
+	c := s.claims(resident(s, "anonymous"))
+	for _, ttl := range []time.Duration{0, -time.Minute} {
+		_, err := s.ClientToken(t.Context(), c, walkin.ProfileClaims{}, ttl)
+		if err == nil || errors.Is(err, store.ErrSessionEnded) {
+			t.Errorf("%v: got %v, want an error that says so", ttl, err)
+		}
 	}
 }

@@ -106,7 +106,8 @@ func must(tb testing.TB, err error) {
 
 func (w *world) replica(tb testing.TB, store store.Store, recheck time.Duration) *walkin.Middleware {
 	tb.Helper()
-	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: w.secret}}, Store: store, CacheSize: max(1<<15, 2*len(w.cookies)),
+	// With fewer places for each, some visitors would share a set with more than it holds.
+	m, err := walkin.New(walkin.Config{Keys: []walkin.Key{{Secret: w.secret}}, Store: store, CacheSize: max(1<<15, 8*len(w.cookies)),
 		Sessions: walkin.Sessions{RecheckAfter: recheck}, NewUsers: walkin.NewUsers{Limit: limit.Limit{Count: -1}},
 		OnEvent: func(_ context.Context, e walkin.Event) {
 			if e.Err != nil {

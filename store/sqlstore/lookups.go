@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -105,21 +106,30 @@ func (s *Store) lookUpAll(ctx context.Context, all []*call[*lookup]) error {
 		return err
 	}
 	defer rows.Close()
+	var n int
+	var l lookup // of each row in turn
+	columns := append([]any{&n}, l.columns()...)
+	answered := 0
 	for rows.Next() {
-		n, l := 0, new(lookup)
-		if err := rows.Scan(append([]any{&n}, l.columns()...)...); err != nil {
+		if err := rows.Scan(columns...); err != nil {
 			return wrap(ctx, err)
 		}
 		if n <= len(all) { // and is not there to fill up
 			l.user, l.session = all[n-1].of.user, all[n-1].of.session
-			*all[n-1].of = *l
+			*all[n-1].of = l
+			answered++
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return wrap(ctx, err)
 	}
+	if answered < len(all) {
+		return errTooFew // fails closed: a call without a row knows nothing
+	}
 	return nil
 }
+
+var errTooFew = errors.New("sqlstore: there are fewer rows than look-ups")
 
 // askedFor binds the users and sessions that a statement asks for, in its order.
 func (s *Store) askedFor(all []*call[*lookup], size int) (args []any) {

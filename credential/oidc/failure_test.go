@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,11 +128,12 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 func TestKeysHang(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{0: 10 * time.Second, time.Hour: 10 * time.Second, 3 * time.Second: 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			hangs := true
+			var hangs atomic.Bool // the key set is asked for beside the request
+			hangs.Store(true)
 			s := newSite(t, func(_ *walkin.Config, c *oidc.Config) {
 				inner := c.Client.Transport
 				c.Client = &http.Client{Timeout: timeout, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-					if r.URL.Path == "/keys" && hangs {
+					if r.URL.Path == "/keys" && hangs.Load() {
 						select {
 						case <-r.Context().Done():
 						case <-time.After(time.Hour): // so that the test ends
@@ -149,7 +151,7 @@ func TestKeysHang(t *testing.T) {
 				t.Errorf("%v: waited %v, want %v", timeout, waited, want)
 			}
 			s.refused(c, r, before, http.StatusServiceUnavailable, "oidc_provider_down")
-			hangs = false
+			hangs.Store(false)
 			time.Sleep(time.Second)
 			if r := s.prove(c, "ann"); r.StatusCode != http.StatusSeeOther {
 				t.Errorf("%v: the next one: got %d for %q", timeout, r.StatusCode, s.cause())

@@ -82,12 +82,12 @@ promises:
 	@$(GO) test -count=1 ./internal/promises
 
 # Without go test's own vet, which make vet has done: with the race detector it would look
-# through all dependencies once more. The tests of sqlstore take longest, and wait for
-# databases more than they compute: they begin first, beside all others.
+# through all dependencies once more. Some packages wait for databases and browsers more
+# than they compute: they begin first, and one more than there are processors at a time.
 race:
 	@echo "== go test $(RACE)"
 	@test -n "$(RACE)" || echo "without the race detector, which needs a C compiler"
-	@$(GO) test $(RACE) $(if $(RACE),$(SQLITE)) -vet=off -shuffle=on -timeout 30m ./store/sqlstore work
+	@$(GO) test $(RACE) $(if $(RACE),$(SQLITE)) -vet=off -shuffle=on -timeout 30m -p $$(($$(nproc 2>/dev/null || echo 2) + 1)) ./store/sqlstore ./example ./internal/enginetest work
 
 test:
 	@$(GO) test work

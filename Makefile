@@ -87,7 +87,7 @@ promises:
 race:
 	@echo "== go test $(RACE)"
 	@test -n "$(RACE)" || echo "without the race detector, which needs a C compiler"
-	@$(GO) test $(RACE) $(if $(RACE),$(SQLITE)) -vet=off -shuffle=on -timeout 30m -p $$(($$(nproc 2>/dev/null || echo 2) + 1)) ./store/sqlstore ./example ./internal/enginetest work
+	@$(GO) test $(RACE) $(if $(RACE),$(SQLITE)) -vet=off -shuffle=on -timeout 30m -p $$(($$(nproc 2>/dev/null || echo 2) + 1)) ./store/sqlstore ./example ./internal/release ./internal/enginetest ./rls work
 
 test:
 	@$(GO) test work

@@ -368,6 +368,20 @@ func TestImpersonateRecent(t *testing.T) {
 	})
 }
 
+// TestImpersonationAndOtherSites holds that a page of another site ends no impersonation,
+// and reaches nothing that an operator may call.
+func TestImpersonationAndOtherSites(t *testing.T) {
+	o := newOffice(t)
+	o.begin()
+	for _, path := range []string{"/.walkin/stop", "/query"} {
+		r := o.operator.NewRequest(http.MethodPost, path, nil)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		r.Header.Set("Origin", "https://evil.example")
+		o.want(path, o.operator.Do(r), http.StatusForbidden, "")
+		o.is("after "+path, o.operator, o.guestID, o.operatorID)
+	}
+}
+
 // TestImpersonateChangesNothing holds that what changes something refuses by itself,
 // whatever the method.
 func TestImpersonateChangesNothing(t *testing.T) {

@@ -1,6 +1,7 @@
 package walkin_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -112,6 +113,34 @@ func TestJoinBanned(t *testing.T) {
 	})(s, c)
 	if got[:3] != "403" || s.claims(c).UserID == giver.UserID {
 		t.Errorf("got %q, want 403", got)
+	}
+}
+
+// TestJoinWithoutToken holds that where no token can be issued, the visitor stays who they
+// are, and the app is told that it was its claims.
+func TestJoinWithoutToken(t *testing.T) {
+	fails := false
+	s := newSite(t, func(c *walkin.Config) {
+		c.Tokens.AppClaims = func(context.Context, walkin.Claims) (map[string]any, error) {
+			if fails {
+				return nil, errors.New("the claims do not come")
+			}
+			return nil, nil
+		}
+	})
+	giver, c := s.claims(resident(s, "anonymous")), resident(s, "anonymous")
+	before := s.claims(c)
+	s.outcomes()
+	fails = true
+	got := callingAt("/prove", func(s *site, w http.ResponseWriter, r *http.Request) error {
+		return s.Join(w, r, walkin.Handover{UserID: giver.UserID, SessionID: giver.SessionID, Leave: true})
+	})(s, c)
+	if events := s.outcomes(); got[:3] != "500" || !strings.HasSuffix(events, ":internal") {
+		t.Errorf("got %q and events %q, want 500 for the app's error", got, events)
+	}
+	fails = false
+	if after := s.claims(c); after.UserID != before.UserID || after.SessionID != before.SessionID {
+		t.Errorf("got %v in session %v afterwards, want %v in %v", after.UserID, after.SessionID, before.UserID, before.SessionID)
 	}
 }
 

@@ -51,9 +51,7 @@ func (f authResult) and(other authResult) authResult {
 		f.beside = max(f.beside, theirs)
 	}
 	at := remnants
-	switch other.status {
-	case live:
-		at = theirs
+	switch other.status { // a live one is theirs, see above
 	case unreachable, unverifiable, lost, suspended:
 		at = uncertain
 	}

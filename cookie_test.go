@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/walkin-go/walkin"
+	"github.com/walkin-go/walkin/walkintest"
 )
 
 // TestWrongCookie holds that a token counts in the cookie of its kind alone, on
@@ -71,6 +72,27 @@ func TestWrongCookie(t *testing.T) {
 		if met := s.meet(t, r); met.claims.UserID != userOf(t, tokens[i]) {
 			t.Errorf("%s as a bearer: got %v", kind, met.claims)
 		}
+	}
+}
+
+// TestDuplicateCookieEndedElsewhere holds that a reader with the cookies of two users is
+// the one of them whose session is alive, also where the other one's has just ended on
+// another replica.
+func TestDuplicateCookieEndedElsewhere(t *testing.T) {
+	s := newSite(t)
+	one, two := resident(s, "anonymous"), resident(s, "anonymous")
+	read := func() string {
+		c := walkintest.NewClient(t, s.Handler(http.HandlerFunc(who)))
+		r := c.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", anonName+"="+one.Cookie(anonName)+"; "+anonName+"="+two.Cookie(anonName))
+		return body(t, c.Do(r))
+	}
+	if got := read(); got != "nobody" {
+		t.Fatalf("both alive: got %q, want no user", got)
+	}
+	noError(t, newSite(t, over(s)).SignOutEverywhere(t.Context(), s.claims(two).UserID))
+	if got, want := read(), s.claims(one).UserID.String(); !strings.HasPrefix(got, want) {
+		t.Errorf("one of them ended: got %q, want user %s", got, want)
 	}
 }
 

@@ -74,6 +74,9 @@ func (m *Middleware) TokenHandler() http.Handler {
 
 func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) (Token, error) {
 	v := m.verifier.visit(w, r)
+	if err := CheckActor(v); err != nil {
+		return Token{}, err
+	}
 	c := v.claims.Load()
 	switch _, isBearer := request.Bearer(r.Header); {
 	case v.status == unreachable:

@@ -66,12 +66,12 @@ func (t HCaptcha) widget() widget {
 
 func (t Turnstile) verify(ctx context.Context, answer string) (bool, error) {
 	got, err := ask(ctx, t, "https://challenges.cloudflare.com/turnstile/v0/siteverify", answer)
-	return got.Success && got.Hostname == t.Hostname && got.Action == action, err
+	return err == nil && got.Success && got.Hostname == t.Hostname && got.Action == action, err
 }
 
 func (t HCaptcha) verify(ctx context.Context, answer string) (bool, error) {
 	got, err := ask(ctx, Turnstile(t), "https://api.hcaptcha.com/siteverify", answer)
-	return got.Success && got.Hostname == t.Hostname, err
+	return err == nil && got.Success && got.Hostname == t.Hostname, err
 }
 
 type verdict struct {
@@ -80,8 +80,7 @@ type verdict struct {
 	Codes            []string `json:"error-codes"`
 }
 
-// ask sends the one question that both have in common. With an error the verdict is
-// zero. The visitor's address is not
+// ask sends the one question that both have in common. The visitor's address is not
 // sent along: it is optional, and the visitor's own business.
 func ask(ctx context.Context, t Turnstile, address, answer string) (v verdict, err error) {
 	if answer == "" || len(answer) > 4096 {

@@ -185,7 +185,7 @@ func (c *Codes) again(r *http.Request, address string) []byte {
 	if r.Form.Get(againField) == "" {
 		return nil
 	}
-	if p, ok := c.pending(r); ok && p.Address == address && p.Browser == c.browser(r) {
+	if p, ok := c.pending(r); ok && p.Address == address && p.Browser != "" && p.Browser == c.browser(r) {
 		return p.Secret
 	}
 	return nil

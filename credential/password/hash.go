@@ -31,6 +31,7 @@ const (
 	minSalt, maxSalt = 8, 64 // bytes
 	minSum, maxSum   = 16, 64
 	newSalt, newSum  = 16, 32 // what we write ourselves
+	maxPHC           = 256    // bytes, more than the longest string within the bounds
 	phcFormat        = "$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s"
 	memoryPerThread  = 8 // KiB; RFC 9106, 3.1
 )
@@ -79,6 +80,9 @@ var errNoPHC = errors.New("it is no argon2id PHC string")
 // parsePHC reads a stored hash, in the one spelling that String gives it, and
 // within the bounds above. Its errors quote nothing.
 func parsePHC(s string) (phc, error) {
+	if len(s) > maxPHC {
+		return phc{}, errNoPHC
+	}
 	parts := strings.Split(s, "$")
 	if len(parts) != 6 {
 		return phc{}, errNoPHC

@@ -34,8 +34,10 @@ func Path(s, fallback string) string {
 			return fallback
 		}
 	}
-	u, err := url.Parse(s) // with one slash at the start it is a path, and no host or scheme
-	if err != nil {
+	// With one slash at the start it is a path. The parser is asked as well: a wrong answer
+	// here sends visitors to another site.
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
 		return fallback
 	}
 	// The decoded path must be as harmless as the text, also after another
